@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * logger.h - messages for the operator: a level, an event in a few words, and named values.
+ *
+ * The library is silent unless a sink is set (STYLE 6). A message is a short constant text ("upstream connected") and
+ * key-value pairs, so that the same call makes readable text on a terminal and one JSON object a line elsewhere.
+ * Repeats of one call site are limited (GG_LOGGER_BURST a second); when it lets one through again, the message carries
+ * how many were held back ("repeated": N).
+ *
+ * Thread: one logger serves all threads; a message is one write(2), so lines never mix. Emitting never blocks on a
+ * lock for longer than one formatting, and allocates nothing. Values are escaped: control characters, invalid UTF-8
+ * and terminal escapes never reach the output as they are.
+ */
+#ifndef GG_BASE_LOGGER_H
+#define GG_BASE_LOGGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum gg_level { GG_LEVEL_DEBUG, GG_LEVEL_INFO, GG_LEVEL_WARNING, GG_LEVEL_ERROR, GG_LEVEL_OFF };
+
+enum gg_field_kind { GG_FIELD_STRING, GG_FIELD_UNSIGNED, GG_FIELD_SIGNED, GG_FIELD_DOUBLE, GG_FIELD_BOOL };
+
+struct gg_field {
+  const char *key; /* lower_case, units last; borrowed for the call */
+  enum gg_field_kind kind;
+  union {
+    const char *string; /* NULL is written as null */
+    uint64_t number;
+    int64_t integer;
+    double real;
+    bool truth;
+  } value;
+};
+
+#define GG_S(name, text) ((struct gg_field){(name), GG_FIELD_STRING, {.string = (text)}})
+#define GG_U(name, n) ((struct gg_field){(name), GG_FIELD_UNSIGNED, {.number = (uint64_t)(n)}})
+#define GG_I(name, n) ((struct gg_field){(name), GG_FIELD_SIGNED, {.integer = (int64_t)(n)}})
+#define GG_D(name, n) ((struct gg_field){(name), GG_FIELD_DOUBLE, {.real = (n)}})
+#define GG_B(name, b) ((struct gg_field){(name), GG_FIELD_BOOL, {.truth = (b)}})
+
+enum { GG_LOGGER_BURST = 10, GG_LOGGER_FIELDS_MAX = 24, GG_LOGGER_LINE_MAX = 4096 };
+
+enum gg_logger_format { GG_LOGGER_AUTO, GG_LOGGER_TEXT, GG_LOGGER_JSON }; /* AUTO: text if `fd` is a terminal */
+
+struct gg_logger;
+
+/* Where a finished line goes instead of a descriptor (embedding). `line` lives for the call and has no newline. */
+typedef void (*gg_logger_sink_fn)(void *context, enum gg_level level, const char *line, size_t length);
+
+int gg_logger_create(struct gg_logger **out, int fd, enum gg_level least, enum gg_logger_format format);
+int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *context, enum gg_level least,
+                          enum gg_logger_format format);
+void gg_logger_destroy(struct gg_logger *logger); /* NULL is fine; the descriptor stays the caller's */
+
+void gg_logger_level_set(struct gg_logger *logger, enum gg_level least);
+bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level); /* false for a NULL logger */
+
+/* Per call site: what the rate limit remembers. */
+struct gg_log_site {
+  uint64_t second;
+  uint32_t count;
+  uint32_t held_back;
+};
+
+void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
+                    const struct gg_field *fields, size_t field_count);
+
+/* gg_log_at(logger, GG_LEVEL_INFO, "listening", GG_S("address", text), GG_U("backlog", 4096)); a NULL logger is
+ * silent. At least one field is needed. */
+#define gg_log_at(logger, level, event, ...)                                                                           \
+  do {                                                                                                                 \
+    static struct gg_log_site gg_site_;                                                                                \
+    if (gg_logger_wants((logger), (level))) {                                                                          \
+      const struct gg_field gg_fields_[] = {__VA_ARGS__};                                                              \
+      gg_logger_emit((logger), &gg_site_, (level), (event), gg_fields_, sizeof gg_fields_ / sizeof gg_fields_[0]);     \
+    }                                                                                                                  \
+  } while (0)
+
+#define gg_debug(logger, ...) gg_log_at(logger, GG_LEVEL_DEBUG, __VA_ARGS__)
+#define gg_info(logger, ...) gg_log_at(logger, GG_LEVEL_INFO, __VA_ARGS__)
+#define gg_warn(logger, ...) gg_log_at(logger, GG_LEVEL_WARNING, __VA_ARGS__)
+#define gg_error_log(logger, ...) gg_log_at(logger, GG_LEVEL_ERROR, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * metrics.h - the registry of everything that is counted.
+ *
+ * A module describes its metrics in one const table (name, kind, unit, help) and registers it at start; the number it
+ * gets back is where its metrics begin. Each thread that counts owns a shard: an array of 64-bit values that only it
+ * writes (relaxed atomic load and store, no locked instruction), and that anybody may read. A reading adds the shards:
+ * counters and gauges are sums, maxima are maxima, histograms (powers of two of nanoseconds) add per bucket.
+ *
+ *     registration (start) --> shards (one a thread) --> gg_metrics_read (any thread, any time)
+ *
+ * Registration ends with the first shard; registering later is GG_ERR_INVALID.
+ */
+#ifndef GG_BASE_METRICS_H
+#define GG_BASE_METRICS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum gg_metric_kind {
+  GG_METRIC_COUNTER,   /* only grows */
+  GG_METRIC_GAUGE,     /* goes up and down; a shard's value may be "negative" (wraps), the sum is right */
+  GG_METRIC_MAXIMUM,   /* the largest value that any shard saw */
+  GG_METRIC_HISTOGRAM, /* of nanoseconds: GG_METRIC_BUCKETS slots, bucket i counts values below 2^(i+10) ns */
+};
+
+enum { GG_METRIC_BUCKETS = 28 };
+
+struct gg_metric_def {
+  const char *name; /* snake_case with the unit last: "sessions_opened", "received_bytes", "write_latency_ns" */
+  enum gg_metric_kind kind;
+  const char *help; /* one sentence */
+};
+
+struct gg_metrics;
+struct gg_shard {
+  _Atomic uint64_t *values; /* slots of all metrics in registration order */
+  struct gg_metrics *metrics;
+};
+
+int gg_metrics_create(struct gg_metrics **out);
+void gg_metrics_destroy(struct gg_metrics *metrics); /* also frees its shards */
+
+/* Appends `count` definitions (the table must outlive the registry) and stores the first one's slot in *first.
+ * Slots of one table follow each other by definition index, but a histogram takes GG_METRIC_BUCKETS slots plus one for
+ * the sum, so tables keep their histograms last. */
+int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count, size_t *first);
+int gg_metrics_shard(struct gg_metrics *metrics, struct gg_shard **out); /* owned by the registry */
+
+static inline void gg_shard_add(struct gg_shard *shard, size_t slot, uint64_t n)
+{
+  uint64_t value = atomic_load_explicit(&shard->values[slot], memory_order_relaxed);
+  atomic_store_explicit(&shard->values[slot], value + n, memory_order_relaxed);
+}
+static inline void gg_shard_sub(struct gg_shard *shard, size_t slot, uint64_t n)
+{
+  gg_shard_add(shard, slot, (uint64_t)0 - n);
+}
+static inline void gg_shard_set(struct gg_shard *shard, size_t slot, uint64_t n)
+{
+  atomic_store_explicit(&shard->values[slot], n, memory_order_relaxed);
+}
+static inline void gg_shard_max(struct gg_shard *shard, size_t slot, uint64_t n)
+{
+  if (n > atomic_load_explicit(&shard->values[slot], memory_order_relaxed))
+    atomic_store_explicit(&shard->values[slot], n, memory_order_relaxed);
+}
+void gg_shard_observe(struct gg_shard *shard, size_t slot, uint64_t value_ns); /* a histogram's slot */
+
+/* One metric's reading. */
+struct gg_reading {
+  const struct gg_metric_def *def;
+  uint64_t value;                        /* counter, gauge, maximum; a histogram's count */
+  uint64_t sum;                          /* histogram: sum of values */
+  uint64_t buckets[GG_METRIC_BUCKETS];   /* histogram */
+};
+size_t gg_metrics_count(const struct gg_metrics *metrics);
+int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out);
+int gg_metrics_find(const struct gg_metrics *metrics, const char *name, struct gg_reading *out);
+/* All of it as one JSON object, {"sessions_opened": 3, "write_latency_ns": {"count":..,"sum":..,"p50":..,"p99":..,"max_bucket":..}}.
+ * A malloc'ed text that the caller frees; NULL without memory. */
+char *gg_metrics_json(const struct gg_metrics *metrics);
+
+#endif
