@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * log.h - the recording log: where bytes are received, recorded, sent from and written to disk from.
+ *
+ * One `struct gg_recorder` is a store opened for writing: its directory, its lock, its writer and sync threads. One
+ * `struct gg_log` is one ring of one worker and one stall policy, and the sequence of segment files that its records
+ * go to. A log has exactly one producer (the worker that owns it) and one consumer (the recorder's writer thread).
+ *
+ *        producer                                                                    writer thread
+ *   gg_log_reserve  ──► bytes at the tail (encode, or recv(2) straight into them)
+ *   gg_log_commit   ──► whole pcapng blocks become part of the log ("committed")
+ *   gg_log_flush    ──► an ISB pads to 4 KiB ("sealed")                        ──►  pwrite(O_DIRECT), then "written"
+ *   room again      ◄── wake callback (if the producer was refused before)     ◄──  fdatasync thread, then "durable"
+ *
+ *      written         sealed       committed = tail        written + ring_bytes
+ *   ──────┬───────────────┬───────────────┬───────────────────────┬──────
+ *         │ being written │ since flush   │  free                 │          all are ever-growing 64-bit positions;
+ *   ──────┴───────────────┴───────────────┴───────────────────────┴──────    position - segment start = file offset
+ *
+ * The ring is a tmpfs file, its data mapped twice back to back, so that a reservation never wraps. Its header page
+ * holds version, store, segments and positions, so when this process is killed the next start of a recorder on the
+ * same store writes what was left (record/recover.c). Rings start small and are replaced by larger ones when they
+ * fill; the sum of all is bounded.
+ *
+ * Everything here is by DESIGN.md "The recording contract" and "The log".
+ *
+ * Thread: create, start, stop: the engine's thread. Everything that takes a `struct gg_log` and is not said to be
+ * otherwise: its producer only. The wake callback: the writer thread.
+ */
+#ifndef GG_RECORD_LOG_H
+#define GG_RECORD_LOG_H
+
+#include <gogetway/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct gg_logger;
+struct gg_metrics;
+struct gg_recorder;
+struct gg_log;
+
+enum gg_sync_mode { GG_SYNC_INTERVAL, GG_SYNC_NEVER, GG_SYNC_ALWAYS };
+enum gg_policy { GG_POLICY_BLOCK, GG_POLICY_GAP, GG_POLICY_CLOSE };
+
+/* What a higher room may do for the writer. All members may be NULL. Called on the writer thread. */
+struct gg_recorder_ops {
+  /* The disk is full: try to free `bytes`. Returns 0 if it may be worth trying again, a negative gg_error if not. */
+  int (*make_room)(void *context, uint64_t bytes);
+  /* A segment was sealed: no byte will be added to it any more. `name` is relative to the store's segments/. */
+  void (*sealed)(void *context, const char *name, uint64_t bytes);
+};
+
+struct gg_recorder_options {
+  size_t size;
+  const char *dir;             /* the store; made with mode 0700 if missing, segments 0600, whatever the umask */
+  const char *ring_dir;        /* a tmpfs; NULL: /dev/shm */
+  uint64_t ring_bytes;         /* a new log's first ring; rounded up to a power of two; 256 KiB to 1 GiB */
+  uint64_t log_max_bytes;      /* all rings together */
+  unsigned logs_max;           /* how many logs will be created: splits log_max_bytes */
+  uint64_t segment_max_bytes;  /* a segment that reaches this is followed by a new one */
+  uint64_t segment_max_age_ns; /* 0: by size only */
+  uint64_t flush_interval_ns;  /* a committed record waits at most this long before it is handed to the disk */
+  enum gg_sync_mode sync_mode;
+  uint64_t sync_interval_ns;
+  struct gg_logger *logger;    /* borrowed; may be NULL */
+  struct gg_metrics *metrics;  /* borrowed; registered into at open; may be NULL */
+  const struct gg_recorder_ops *ops; /* borrowed; may be NULL */
+  void *ops_context;
+};
+#define GG_RECORDER_OPTIONS_INIT                                                                                       \
+  {.size = sizeof(struct gg_recorder_options), .ring_bytes = 2u << 20, .log_max_bytes = 256u << 20, .logs_max = 1,      \
+   .segment_max_bytes = 1u << 30, .segment_max_age_ns = 3600000000000u, .flush_interval_ns = 1000000000u,              \
+   .sync_interval_ns = 1000000000u}
+
+/* What the recovery of an earlier process' rings found; all zero after a clean stop. */
+struct gg_recovery {
+  unsigned rings;          /* rings that were written out */
+  unsigned rings_refused;  /* files that looked like ours and were not (foreign, half-written): left alone */
+  unsigned rings_missing;  /* named by the `running` file but gone (reboot): up to the sync interval may be missing */
+  uint64_t bytes;          /* bytes that were written to segments now */
+  uint64_t segments;       /* segments that were completed */
+};
+
+/* Opens the store: takes its lock (GG_ERR_BUSY names the process that holds it), recovers what an earlier process left
+ * (and logs one line that says what), makes the directories. No thread runs yet. */
+int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options *options, struct gg_recovery *recovery,
+                     struct gg_failure *failure);
+const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's, as text; borrowed */
+
+/* Adds a log before gg_recorder_start. `wake` is called on the writer thread: it must only signal the producer (write
+ * an eventfd). `name` goes into segment names: "w0-block". Owned by the recorder. */
+typedef void (*gg_log_wake_fn)(void *context);
+int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
+                    struct gg_log **out, struct gg_failure *failure);
+
+int gg_recorder_start(struct gg_recorder *recorder, struct gg_failure *failure);
+
+/* After all producers have ended (each has called gg_log_finish): writes everything, seals and syncs the segments,
+ * removes the rings and the `running` file, joins the threads. With a disk that takes no more by `deadline_ns`
+ * (CLOCK_MONOTONIC) it leaves the rings for the next start to recover and returns GG_ERR_NO_SPACE or GG_ERR_TIMEOUT. */
+int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct gg_failure *failure);
+void gg_recorder_destroy(struct gg_recorder *recorder); /* after stop, or after an open that was never started */
+
+/* ── The producer's side ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_log_priority {
+  GG_LOG_DATA,    /* chunks and openings */
+  GG_LOG_CONTROL, /* closes and gap marks: may also use the reserve of GG_LOG_CONTROL_RESERVE_BYTES */
+};
+enum { GG_LOG_CONTROL_RESERVE_BYTES = 64 << 10 };
+
+/* Room of `bytes` at the tail, contiguous and writable, or NULL if the ring has none: then the log remembers that it
+ * refused (gg_log_pressure) and wakes the producer when there is room of that size again. Where a segment has to begin
+ * (the first record, rotation), it does so here, in front of the returned bytes. 4-byte aligned. Only one
+ * reservation is open at a time; a new one, or none, replaces it. */
+uint8_t *gg_log_reserve(struct gg_log *log, size_t bytes, enum gg_log_priority priority);
+
+/* Makes the first `bytes` of the reservation (whole pcapng blocks, a multiple of 4) part of the log: a kill after this
+ * returns cannot lose them. May seal (when enough has gathered) and hand over to the writer. 0 gives it back. */
+void gg_log_commit(struct gg_log *log, size_t bytes);
+
+/* The largest reservation that the log can ever satisfy at its present size; at least 128 KiB. */
+size_t gg_log_reserve_max(const struct gg_log *log);
+
+/* Counts segments from 1; a session whose last packet is in an earlier one repeats its facts. 0: none begun. Ask after
+ * gg_log_reserve, which may begin one. */
+uint64_t gg_log_segment(const struct gg_log *log);
+
+/* A packet's time stamp (UTC nanoseconds) for a CLOCK_MONOTONIC reading: the offset is fixed per segment. Ask after
+ * gg_log_reserve. */
+uint64_t gg_log_time(const struct gg_log *log, uint64_t mono_ns);
+
+enum gg_log_pressure {
+  GG_LOG_FLOWING,   /* the last reservation was granted, or there is room for it again */
+  GG_LOG_STALLED,   /* refused: the disk is slower than the traffic -> on_stall */
+  GG_LOG_DISK_FULL, /* refused, and the disk is full or failing -> on_full */
+};
+enum gg_log_pressure gg_log_pressure(const struct gg_log *log);
+
+/* What could not be recorded: carried by the next ISB (ifdrop and its comment) and by the metrics. */
+void gg_log_count_gap(struct gg_log *log, uint64_t bytes);
+void gg_log_count_lost_session(struct gg_log *log);
+
+/* Once a loop iteration: publishes the watermark (no record with an earlier time will follow), flushes what has waited
+ * for flush_interval_ns, rotates by age, replaces a ring that wants to grow or shrink. Returns when it wants to be
+ * called again (CLOCK_MONOTONIC), UINT64_MAX if it does not matter. */
+uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns);
+/* Seals what is committed and hands it to the writer now (group commit of sync: always; a live reader's wish). */
+void gg_log_flush(struct gg_log *log);
+/* Begins a new segment with the next record. */
+void gg_log_rotate(struct gg_log *log);
+/* No record will follow: flushes. The log may not be used by the producer after this. */
+void gg_log_finish(struct gg_log *log);
+
+/* For sync: always. Positions: everything committed so far, and everything that is on stable storage; a wake is sent
+ * when the latter reaches what gg_log_want_durable asked for. */
+uint64_t gg_log_committed(const struct gg_log *log);
+uint64_t gg_log_durable(const struct gg_log *log);
+void gg_log_want_durable(struct gg_log *log, uint64_t position);
+
+/* ── For any thread ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What `tail` and `stats` want to know of a log. */
+struct gg_log_status {
+  char name[32];            /* "w0-block" */
+  char segment[96];         /* the file being written, relative to segments/; empty: none */
+  uint64_t segment_bytes;   /* of it, what is in the file */
+  uint64_t watermark_ns;    /* UTC: no record with an earlier time will be added to what is in the files */
+  uint64_t ring_bytes;
+  uint64_t fill_bytes;      /* committed and not written */
+  enum gg_log_pressure pressure;
+};
+unsigned gg_recorder_logs(const struct gg_recorder *recorder);
+int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, struct gg_log_status *out);
+
+#endif
