@@ -12,13 +12,14 @@
  *   fin         a direction's orderly end, in the order in which it happened
  *   close       the last packet (RST, or the last ACK) with the closing facts
  *
- * Chunk layout, for one read of up to n bytes (GG_PACKET_PAYLOAD_MAX a packet; an ACK of the other side goes in
- * wherever more than GG_UNACKED_MAX bytes would stay unacknowledged):
+ * Chunk layout, for one read of up to n bytes (GG_PACKET_PAYLOAD_MAX a packet; an ACK of the other side follows a
+ * packet that leaves GG_UNACKED_MAX bytes or more unacknowledged):
  *
  *   |EPB head, Ethernet, IP, TCP| payload 32 KiB |pad, options, length|EPB head ...| payload |...|EPB of an ACK| ...
  *                                 ^ iov[0]                                           ^ iov[1]
  *
- * The places depend on full packets only, so a short read leaves a valid beginning of the same layout.
+ * The places depend on full packets only, so a short read leaves a valid beginning of the same layout. Comments are
+ * on the first packet of a chunk.
  * Within one chunk all packets share one time stamp, and only the last has PSH.
  *
  * Thread: the worker that owns the session. Nothing here can fail but by a caller's mistake (asserted).
@@ -38,18 +39,22 @@ enum gg_direction { GG_FROM_CLIENT = 0, GG_FROM_SERVER = 1 };
 enum {
   GG_PACKET_PAYLOAD_MAX = 32 << 10,
   GG_UNACKED_MAX = 64 << 10,
-  GG_COMMENT_MAX = 1600,        /* bytes of one JSON comment */
+  GG_COMMENT_MAX = 2048,        /* bytes of one JSON comment */
   GG_CHUNK_MAX = 1 << 20,       /* bytes of one read */
   GG_CHUNK_IOV_MAX = GG_CHUNK_MAX / GG_PACKET_PAYLOAD_MAX,
   GG_CONVERSATION_OPEN_MAX = 3 * 160 + GG_COMMENT_MAX,  /* reservation for open */
   GG_CONVERSATION_FIN_MAX = 2 * 160 + GG_COMMENT_MAX,   /* reservation for fin */
-  GG_CONVERSATION_CLOSE_MAX = 6 * 160 + 3 * GG_COMMENT_MAX, /* reservation for close */
+  GG_CONVERSATION_CLOSE_MAX = 6 * 160 + 4 * GG_COMMENT_MAX, /* reservation for close */
 };
 
 struct gg_json;
 
+/* Why bytes went on without being recorded. */
+enum gg_gap_reason { GG_GAP_STALL, GG_GAP_DISK_FULL };
+
 /* Writes a session's members (no braces: "id", "listener", "client", "server", "upstream", ...) into an open JSON
- * object. Called back where the facts are needed, so that no session has to keep them as text. */
+ * object. Called back where the facts are needed, so that no session has to keep them as text. Members that would make
+ * the comment longer than GG_COMMENT_MAX are left out, all of them: keep names and paths bounded. */
 typedef void (*gg_facts_fn)(const void *session, struct gg_json *json);
 
 struct gg_conversation {
@@ -64,6 +69,7 @@ struct gg_conversation {
   gg_facts_fn facts;
   const void *session;          /* the callback's argument */
   uint8_t finned[2];
+  uint8_t gap_reason[2];        /* enum gg_gap_reason of what is pending */
   uint8_t opened;               /* the handshake is recorded */
   uint8_t ipv6;                 /* how packets are written: IPv6 if either end is */
 };
@@ -104,12 +110,15 @@ void gg_conversation_lay(const struct gg_conversation *conversation, struct gg_c
 size_t gg_conversation_seal(struct gg_conversation *conversation, struct gg_chunk_layout *layout, size_t bytes,
                             uint64_t time_ns);
 
-/* `bytes` of a direction went on without being recorded (on_stall: gap). The next packet of that direction moves the
- * sequence number by them (by 2^30 at the most) and its comment says {"gap":{"bytes":N,"reason":"..."}}. */
-void gg_conversation_gap(struct gg_conversation *conversation, enum gg_direction direction, uint64_t bytes);
+/* `bytes` of a direction went on without being recorded (on_stall, on_full: gap). The direction's next packet with
+ * data, FIN or RST moves the sequence number by them (by 2^30 at the most) and its comment says
+ * {"gap":{"bytes":N,"reason":"stall" or "disk-full"}}; if none comes, the closing comment's "gaps" alone tells. Also
+ * allowed before open, and not between lay and seal of the same direction. */
+void gg_conversation_gap(struct gg_conversation *conversation, enum gg_direction direction, uint64_t bytes,
+                         enum gg_gap_reason reason);
 
 /* The direction's FIN/ACK (once each), and, for the first of the two, the other side's ACK; the second one's ACK is
- * left to close. */
+ * left to close. A FIN for which the log had no room may be left out: an orderly close then records it. */
 size_t gg_conversation_fin(struct gg_conversation *conversation, enum gg_direction direction, uint8_t *at,
                            uint64_t segment, uint64_t time_ns);
 
@@ -118,9 +127,10 @@ enum gg_closing {
   GG_CLOSING_CLIENT_RESET, /* RST from the client */
   GG_CLOSING_SERVER_RESET, /* RST from the server; also when the gateway itself ends the session */
 };
-/* The session's last packet(s). `closing_facts` writes the members of the closing comment (id, reason, received,
- * forwarded, ...; docs/format.md lists them); "gaps" is added from the conversation's own count if there were any. A
- * conversation that was never opened (gap policy) is opened first. */
+/* The session's last packet(s). The closing comment is the facts again (so "id" is in it), then what `closing_facts`
+ * writes (close, received, forwarded, ... but no "id"; docs/format.md lists them), then "gaps" from the conversation's
+ * own count if there were any. A conversation that was never opened (gap policy) is opened first, FINs of an orderly
+ * close that are not recorded yet (client's first) are recorded before the last ACK. */
 size_t gg_conversation_close(struct gg_conversation *conversation, enum gg_closing closing, gg_facts_fn closing_facts,
                              uint8_t *at, uint64_t segment, uint64_t time_ns);
 
