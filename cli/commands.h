@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands.h - every command of the program; main.c's table has them in the order in which the help lists them. */
+#ifndef GG_CLI_COMMANDS_H
+#define GG_CLI_COMMANDS_H
+
+#include "common.h"
+
+
+#endif

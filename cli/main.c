@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * main.c - the program: finds the command, takes out what all commands have in common (--dir, --help), and runs it.
+ *
+ * To add a command: write cli/<name>.c with its `struct gg_command`, declare it in commands.h, add a row below.
+ */
+#include "commands.h"
+
+#include <gogetway/gogetway.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int run_help(const struct gg_cli *cli, int argc, char **argv);
+static const struct gg_command command_help = {
+  .name = "help",
+  .summary = "what a command does and which options it has",
+  .synopsis = "[COMMAND]",
+  .run = run_help,
+};
+
+/* In the order in which the help lists them. */
+static const struct gg_command *const commands[] = {
+  &command_help,
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static void print_usage(FILE *out)
+{
+  fputs("usage: gogetway COMMAND [OPTION...]\n\n"
+        "A TCP gateway that records every byte that passes through it.\n\ncommands:\n",
+        out);
+  for (size_t i = 0; i < COMMAND_COUNT; i++)
+    fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+  fputs("\n--dir DIR may stand anywhere; its default is $GOGETWAY_DIR, then ./gogetway-data.\n"
+        "Exit status: 0 done; 1 a difference or a failed verification; 2 the command was wrong; 3 it could not be "
+        "done.\n",
+        out);
+}
+
+static const struct gg_command *find_command(const char *name)
+{
+  for (size_t i = 0; i < COMMAND_COUNT; i++)
+    if (strcmp(commands[i]->name, name) == 0)
+      return commands[i];
+  return NULL;
+}
+
+static int unknown_command(const char *word)
+{
+  const char *names[COMMAND_COUNT];
+  for (size_t i = 0; i < COMMAND_COUNT; i++)
+    names[i] = commands[i]->name;
+  const char *nearest = gg_cli_nearest(word, names, COMMAND_COUNT);
+  if (nearest)
+    return gg_cli_wrong("unknown command '%s'; did you mean '%s'?", word, nearest);
+  return gg_cli_wrong("unknown command '%s'; 'gogetway help' lists them", word);
+}
+
+static int help(const char *name)
+{
+  if (!name) {
+    print_usage(stdout);
+    return GG_EXIT_DONE;
+  }
+  const struct gg_command *command = find_command(name);
+  if (!command)
+    return unknown_command(name);
+  gg_cli_print_help(command, stdout);
+  return GG_EXIT_DONE;
+}
+
+static int run_help(const struct gg_cli *cli, int argc, char **argv)
+{
+  (void)cli;
+  return help(argc > 1 ? argv[1] : NULL);
+}
+
+struct common {
+  struct gg_cli cli;
+  bool help;
+  bool version; /* only in front of the command */
+};
+
+/* Takes the common options out of argv, wherever they stand before "--". Returns the new argc, or -1 after telling. */
+static int take_common(struct common *common, int argc, char **argv)
+{
+  int kept = 1;
+  bool options = true;
+  for (int i = 1; i < argc; i++) {
+    if (options && strcmp(argv[i], "--dir") == 0) {
+      if (i + 1 >= argc) {
+        gg_cli_wrong("--dir needs a value: --dir DIR");
+        return -1;
+      }
+      common->cli.dir = argv[++i];
+      common->cli.dir_given = true;
+    } else if (options && strncmp(argv[i], "--dir=", 6) == 0) {
+      common->cli.dir = argv[i] + 6;
+      common->cli.dir_given = true;
+    } else if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+      common->help = true;
+    } else if (options && kept == 1 && (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)) {
+      common->version = true;
+    } else {
+      if (strcmp(argv[i], "--") == 0)
+        options = false;
+      argv[kept++] = argv[i];
+    }
+  }
+  argv[kept] = NULL;
+  return kept;
+}
+
+static int dispatch(const struct common *common, int argc, char **argv)
+{
+  const char *name = argc > 1 ? argv[1] : NULL;
+  if (common->version) {
+    printf("gogetway %s\n", gg_version());
+    return GG_EXIT_DONE;
+  }
+  if (common->help)
+    return help(name && strcmp(name, "help") == 0 ? (argc > 2 ? argv[2] : NULL) : name);
+  if (!name) {
+    print_usage(stderr);
+    return GG_EXIT_USAGE;
+  }
+  const struct gg_command *command = find_command(name);
+  if (command)
+    return command->run(&common->cli, argc - 1, argv + 1);
+  if (name[0] == '-')
+    return gg_cli_wrong("unknown option %s in front of the command; 'gogetway help' lists the commands", name);
+  return unknown_command(name);
+}
+
+int main(int argc, char **argv)
+{
+  struct common common = {0};
+  /* A reader that goes away (`| head`) is an error of write(2), not a death. */
+  signal(SIGPIPE, SIG_IGN);
+  argc = take_common(&common, argc, argv);
+  if (argc < 0)
+    return GG_EXIT_USAGE;
+  if (!common.cli.dir) {
+    const char *dir = getenv("GOGETWAY_DIR");
+    common.cli.dir = dir && *dir ? dir : "./gogetway-data";
+  }
+  if (common.cli.dir[0] == '\0')
+    return gg_cli_wrong("--dir is empty");
+  return gg_cli_finish(dispatch(&common, argc, argv));
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * gogetway.h - everything of libgogetway by one include.
+ *
+ *   error.h     how functions say what went wrong
+ */
+#ifndef GOGETWAY_GOGETWAY_H
+#define GOGETWAY_GOGETWAY_H
+
+#include <gogetway/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The library's version, "0.1.0". Borrowed, static. Any thread. */
+GG_API const char *gg_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
