@@ -7,9 +7,13 @@
  * Repeats of one call site are limited (GG_LOGGER_BURST a second); when it lets one through again, the message carries
  * how many were held back ("repeated": N).
  *
- * Thread: one logger serves all threads; a message is one write(2), so lines never mix. Emitting never blocks on a
- * lock for longer than one formatting, and allocates nothing. Values are escaped: control characters, invalid UTF-8
- * and terminal escapes never reach the output as they are.
+ *     2026-11-22T12:30:00.123Z warning upstream refused listener=web upstream="a b"
+ *     {"time":"2026-11-22T12:30:00.123Z","level":"warning","event":"upstream refused","listener":"web","upstream":"a b"}
+ *
+ * Thread: one logger serves all threads; a message is one write(2), so lines never mix. Emitting takes a lock for the
+ * few instructions of the rate limit only, and allocates nothing. Values are escaped: control characters, invalid UTF-8
+ * and terminal escapes never reach the output as they are. Long values are cut, and fields that find no room in a line
+ * are left out; the line then ends in "truncated": true. Event and keys are the program's own constants.
  */
 #ifndef GG_BASE_LOGGER_H
 #define GG_BASE_LOGGER_H
@@ -42,13 +46,15 @@ struct gg_field {
 
 enum { GG_LOGGER_BURST = 10, GG_LOGGER_FIELDS_MAX = 24, GG_LOGGER_LINE_MAX = 4096 };
 
-enum gg_logger_format { GG_LOGGER_AUTO, GG_LOGGER_TEXT, GG_LOGGER_JSON }; /* AUTO: text if `fd` is a terminal */
+enum gg_logger_format { GG_LOGGER_AUTO, GG_LOGGER_TEXT, GG_LOGGER_JSON }; /* AUTO: text if `fd` is a terminal; JSON for a sink */
 
 struct gg_logger;
 
-/* Where a finished line goes instead of a descriptor (embedding). `line` lives for the call and has no newline. */
+/* Where a finished line goes instead of a descriptor (embedding). `line` lives for the call, ends in NUL and
+ * has no newline. It may be called on several threads at once. */
 typedef void (*gg_logger_sink_fn)(void *context, enum gg_level level, const char *line, size_t length);
 
+/* Both return 0 or GG_ERR_NOMEM. */
 int gg_logger_create(struct gg_logger **out, int fd, enum gg_level least, enum gg_logger_format format);
 int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *context, enum gg_level least,
                           enum gg_logger_format format);
@@ -57,13 +63,14 @@ void gg_logger_destroy(struct gg_logger *logger); /* NULL is fine; the descripto
 void gg_logger_level_set(struct gg_logger *logger, enum gg_level least);
 bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level); /* false for a NULL logger */
 
-/* Per call site: what the rate limit remembers. */
+/* Per call site, zero at first: what the rate limit remembers. */
 struct gg_log_site {
   uint64_t second;
   uint32_t count;
   uint32_t held_back;
 };
 
+/* `site` may be NULL: no limit. At most GG_LOGGER_FIELDS_MAX fields. */
 void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
                     const struct gg_field *fields, size_t field_count);
 

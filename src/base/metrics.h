@@ -9,7 +9,8 @@
  *
  *     registration (start) --> shards (one a thread) --> gg_metrics_read (any thread, any time)
  *
- * Registration ends with the first shard; registering later is GG_ERR_INVALID.
+ * Registration ends with the first shard; registering later is GG_ERR_INVALID. Registering is for one thread (the
+ * starting one); shards may be made, and readings taken, on any thread.
  */
 #ifndef GG_BASE_METRICS_H
 #define GG_BASE_METRICS_H
@@ -25,7 +26,11 @@ enum gg_metric_kind {
   GG_METRIC_HISTOGRAM, /* of nanoseconds: GG_METRIC_BUCKETS slots, bucket i counts values below 2^(i+10) ns */
 };
 
-enum { GG_METRIC_BUCKETS = 28 };
+enum {
+  GG_METRIC_BUCKETS = 28, /* the last one also counts everything above */
+  GG_METRICS_MAX = 512,   /* definitions in a registry */
+  GG_SHARDS_MAX = 512,    /* threads that count */
+};
 
 struct gg_metric_def {
   const char *name; /* snake_case with the unit last: "sessions_opened", "received_bytes", "write_latency_ns" */
@@ -44,9 +49,10 @@ void gg_metrics_destroy(struct gg_metrics *metrics); /* also frees its shards */
 
 /* Appends `count` definitions (the table must outlive the registry) and stores the first one's slot in *first.
  * Slots of one table follow each other by definition index, but a histogram takes GG_METRIC_BUCKETS slots plus one for
- * the sum, so tables keep their histograms last. */
+ * the sum, so tables keep their histograms last (GG_ERR_INVALID otherwise, and for a name that is there already). More than
+ * GG_METRICS_MAX: GG_ERR_LIMIT. */
 int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count, size_t *first);
-int gg_metrics_shard(struct gg_metrics *metrics, struct gg_shard **out); /* owned by the registry */
+int gg_metrics_shard(struct gg_metrics *metrics, struct gg_shard **out); /* owned by the registry, zeroed; GG_ERR_LIMIT, NOMEM */
 
 static inline void gg_shard_add(struct gg_shard *shard, size_t slot, uint64_t n)
 {
@@ -78,8 +84,11 @@ struct gg_reading {
 size_t gg_metrics_count(const struct gg_metrics *metrics);
 int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out);
 int gg_metrics_find(const struct gg_metrics *metrics, const char *name, struct gg_reading *out);
+/* An upper bound of the percentile in nanoseconds (the edge of its bucket), 0 without values. `percent` is 0 to 100. */
+uint64_t gg_reading_percentile(const struct gg_reading *reading, unsigned percent);
 /* All of it as one JSON object, {"sessions_opened": 3, "write_latency_ns": {"count":..,"sum":..,"p50":..,"p99":..,"max_bucket":..}}.
- * A malloc'ed text that the caller frees; NULL without memory. */
+ * Gauges are signed; p50, p99 and max_bucket are upper edges in nanoseconds. A malloc'ed text that the caller frees;
+ * NULL without memory. */
 char *gg_metrics_json(const struct gg_metrics *metrics);
 
 #endif

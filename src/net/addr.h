@@ -43,23 +43,30 @@ struct gg_network {
 };
 
 /* Parses the forms above. `listen`: an empty host means any address (both families by one dual-stack [::]); otherwise
- * an empty host is 127.0.0.1. Port 0 is allowed for listening only. */
+ * an empty host is 127.0.0.1. Port 0 is allowed for listening only. GG_ERR_FORMAT with a sentence in `failure` that
+ * says what is wrong and what would be right; *out is then undefined. A numeric zone (fe80::1%2) is not accepted. */
 int gg_endpoint_parse(struct gg_endpoint *out, const char *text, bool listen, struct gg_failure *failure);
 /* "127.0.0.1:80", "[::1]:80", "name:80", "unix:/run/x". Always ends in NUL; returns the length written. */
 size_t gg_endpoint_format(const struct gg_endpoint *endpoint, char *text, size_t size);
 
-/* Parses "10.0.0.0/8", "::1", "192.0.2.7" (a full-length prefix). Host bits that are set are an error. */
+/* Parses "10.0.0.0/8", "::1", "192.0.2.7" (a full-length prefix). Host bits that are set are an error.
+ * GG_ERR_FORMAT as above. An IPv4-mapped network of 96 bits or more is kept as IPv4. */
 int gg_network_parse(struct gg_network *out, const char *text, struct gg_failure *failure);
+/* False across families: ::/0 has no IPv4 address in it. */
 bool gg_network_contains(const struct gg_network *network, const struct gg_addr *addr);
 
 void gg_addr_from_sockaddr(struct gg_addr *out, const struct sockaddr *sa, socklen_t length);
-socklen_t gg_addr_to_sockaddr(const struct gg_addr *addr, struct sockaddr_storage *out); /* 0 for unix or none */
+socklen_t gg_addr_to_sockaddr(const struct gg_addr *addr, struct sockaddr_storage *out); /* 0: unix, none */
 /* "127.0.0.1:80" or "[::1]:80"; "unix" for a unix peer. Buffer of GG_ADDR_TEXT_MAX. Returns the length. */
 size_t gg_addr_format(const struct gg_addr *addr, char *text, size_t size);
 /* The same without port and brackets. */
 size_t gg_addr_format_ip(const struct gg_addr *addr, char *text, size_t size);
-int gg_addr_parse(struct gg_addr *out, const char *text); /* literal "ip:port" or "[ip6]:port" only */
+int gg_addr_parse(struct gg_addr *out, const char *text); /* literal "ip:port" or "[ip6]:port"; GG_ERR_FORMAT */
 bool gg_addr_equal(const struct gg_addr *a, const struct gg_addr *b); /* address and port */
+/* Whether the peer is certainly on this host: 127.0.0.0/8, ::1, or a unix socket. */
 bool gg_addr_is_loopback(const struct gg_addr *addr);
+/* Fills a unix address for bind or connect from an endpoint's path ('@' first: abstract). Returns its length, 0 if the
+ * endpoint is not a unix one. */
+socklen_t gg_endpoint_to_sockaddr_un(const struct gg_endpoint *endpoint, struct sockaddr_un *out);
 
 #endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A line is formatted on the caller's stack and leaves by one write(2): no lock is held while formatting or writing,
+ * so a slow terminal delays only who speaks. The rate limit is the one thing that threads share; call sites are static,
+ * and outlive any logger, so one process-wide lock of a few instructions guards them all.
+ *
+ * A field that does not fit is left out and the line says so ("truncated"); the line stays well formed.
+ */
+#include "base/logger.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include <assert.h>
+#include <errno.h>
+#include <gogetway/error.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TAIL_ROOM = 64, VALUE_MAX = 1024, EVENT_MAX = 256 };
+
+struct gg_logger {
+  int fd; /* -1 with a sink */
+  gg_logger_sink_fn sink;
+  void *context;
+  _Atomic int least;
+  bool json;
+};
+
+static pthread_mutex_t sites_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static const char *const level_names[] = {"debug", "info", "warning", "error", "off"};
+_Static_assert(sizeof level_names / sizeof level_names[0] == GG_LEVEL_OFF + 1, "a name for each level");
+
+static int create(struct gg_logger **out, struct gg_logger model, enum gg_level least)
+{
+  struct gg_logger *logger = malloc(sizeof *logger);
+  if (!logger)
+    return GG_ERR_NOMEM;
+  *logger = model;
+  atomic_init(&logger->least, (int)least);
+  *out = logger;
+  return 0;
+}
+
+int gg_logger_create(struct gg_logger **out, int fd, enum gg_level least, enum gg_logger_format format)
+{
+  bool json = format == GG_LOGGER_JSON || (format == GG_LOGGER_AUTO && !isatty(fd));
+  return create(out, (struct gg_logger){.fd = fd, .json = json}, least);
+}
+
+int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *context, enum gg_level least,
+                          enum gg_logger_format format)
+{
+  assert(sink);
+  bool json = format != GG_LOGGER_TEXT;
+  return create(out, (struct gg_logger){.fd = -1, .sink = sink, .context = context, .json = json}, least);
+}
+
+void gg_logger_destroy(struct gg_logger *logger)
+{
+  free(logger);
+}
+
+void gg_logger_level_set(struct gg_logger *logger, enum gg_level least)
+{
+  atomic_store_explicit(&logger->least, (int)least, memory_order_relaxed);
+}
+
+bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level)
+{
+  return logger && level < GG_LEVEL_OFF && (int)level >= atomic_load_explicit(&logger->least, memory_order_relaxed);
+}
+
+/* Whether the site may speak now; *held_back is what it kept to itself since it last did. */
+static bool site_permits(struct gg_log_site *site, uint32_t *held_back)
+{
+  uint64_t second = gg_clock_mono_ns() / GG_NS_PER_S + 1; /* never 0, which a fresh site has */
+  pthread_mutex_lock(&sites_lock);
+  if (site->second != second) {
+    site->second = second;
+    site->count = 0;
+  }
+  bool permitted = site->count < GG_LOGGER_BURST;
+  if (permitted) {
+    site->count++;
+    *held_back = site->held_back;
+    site->held_back = 0;
+  } else {
+    site->held_back++;
+  }
+  pthread_mutex_unlock(&sites_lock);
+  return permitted;
+}
+
+/* The part of a value that is shown: long ones are cut between characters, so that one cannot push out the others. */
+static size_t shown_length(const char *text)
+{
+  size_t length = strnlen(text, VALUE_MAX + 1);
+  if (length <= VALUE_MAX)
+    return length;
+  length = VALUE_MAX;
+  while (length > VALUE_MAX - 4 && ((unsigned char)text[length] & 0xC0u) == 0x80u)
+    length--;
+  return length;
+}
+
+static void json_value(struct gg_json *json, const struct gg_field *field, bool *truncated)
+{
+  gg_json_key(json, field->key);
+  switch (field->kind) {
+  case GG_FIELD_STRING:
+    if (!field->value.string) {
+      gg_json_null(json);
+      break;
+    }
+    size_t length = shown_length(field->value.string);
+    *truncated |= field->value.string[length] != '\0';
+    gg_json_string_n(json, field->value.string, length);
+    break;
+  case GG_FIELD_UNSIGNED:
+    gg_json_unsigned(json, field->value.number);
+    break;
+  case GG_FIELD_SIGNED:
+    gg_json_signed(json, field->value.integer);
+    break;
+  case GG_FIELD_DOUBLE:
+    gg_json_double(json, field->value.real);
+    break;
+  case GG_FIELD_BOOL:
+    gg_json_bool(json, field->value.truth);
+    break;
+  }
+}
+
+static size_t format_json(char *line, enum gg_level level, const char *time, const char *event,
+                          const struct gg_field *fields, size_t count)
+{
+  struct gg_json json;
+  bool truncated = false;
+  gg_json_init(&json, line, GG_LOGGER_LINE_MAX - TAIL_ROOM);
+  gg_json_object_begin(&json);
+  gg_json_field_string(&json, "time", time);
+  gg_json_field_string(&json, "level", level_names[level]);
+  gg_json_key(&json, "event");
+  gg_json_string_n(&json, event, strnlen(event, EVENT_MAX));
+  for (size_t i = 0; i < count; i++) {
+    struct gg_json mark = json;
+    json_value(&json, &fields[i], &truncated);
+    if (json.overflow) {
+      json = mark;
+      truncated = true;
+    }
+  }
+  json.size += TAIL_ROOM;
+  if (truncated)
+    gg_json_field_bool(&json, "truncated", true);
+  gg_json_object_end(&json);
+  return gg_json_finish(&json);
+}
+
+/* Text: a cursor that never passes the end; `full` is sticky. */
+struct text {
+  char *line;
+  size_t size;
+  size_t length;
+  bool full;
+};
+
+static void text_put(struct text *text, const char *bytes, size_t length)
+{
+  if (text->full || length > text->size - text->length) {
+    text->full = true;
+    return;
+  }
+  memcpy(text->line + text->length, bytes, length);
+  text->length += length;
+}
+
+/* A value that could be taken for something else (spaces, quotes, '=', controls, nothing) is quoted, as in JSON. */
+static void text_string(struct text *text, const char *value, size_t length)
+{
+  bool plain = length > 0;
+  size_t at = 0;
+  while (at < length && plain) {
+    uint32_t point;
+    size_t step = gg_utf8_next(value + at, length - at, &point);
+    plain = step > 0 && point > ' ' && point != '"' && point != '\\' && point != '=' && !gg_utf8_is_unsafe(point);
+    at += step;
+  }
+  if (plain) {
+    text_put(text, value, length);
+    return;
+  }
+  char quoted[6 * VALUE_MAX + 3]; /* each byte grows sixfold at the most */
+  struct gg_json json;
+  gg_json_init(&json, quoted, sizeof quoted);
+  gg_json_string_n(&json, value, length);
+  text_put(text, quoted, gg_json_finish(&json));
+}
+
+static void text_value(struct text *text, const struct gg_field *field, bool *truncated)
+{
+  char number[40];
+  int length = 0;
+  switch (field->kind) {
+  case GG_FIELD_STRING:
+    if (field->value.string) {
+      size_t shown = shown_length(field->value.string);
+      *truncated |= field->value.string[shown] != '\0';
+      text_string(text, field->value.string, shown);
+      return;
+    }
+    length = snprintf(number, sizeof number, "null");
+    break;
+  case GG_FIELD_UNSIGNED:
+    length = snprintf(number, sizeof number, "%" PRIu64, field->value.number);
+    break;
+  case GG_FIELD_SIGNED:
+    length = snprintf(number, sizeof number, "%" PRId64, field->value.integer);
+    break;
+  case GG_FIELD_DOUBLE:
+    length = snprintf(number, sizeof number, "%.6g", field->value.real);
+    break;
+  case GG_FIELD_BOOL:
+    length = snprintf(number, sizeof number, "%s", field->value.truth ? "true" : "false");
+    break;
+  }
+  text_put(text, number, (size_t)length);
+}
+
+static size_t format_text(char *line, enum gg_level level, const char *time, const char *event,
+                          const struct gg_field *fields, size_t count)
+{
+  static const char tail[] = " truncated=true";
+  struct text text = {.line = line, .size = GG_LOGGER_LINE_MAX - TAIL_ROOM};
+  bool truncated = false;
+  int head = snprintf(line, text.size, "%s %-7s %.*s", time, level_names[level], (int)EVENT_MAX, event);
+  text.length = (size_t)head;
+  for (size_t i = 0; i < count; i++) {
+    struct text mark = text;
+    text_put(&text, " ", 1);
+    text_put(&text, fields[i].key, strlen(fields[i].key));
+    text_put(&text, "=", 1);
+    text_value(&text, &fields[i], &truncated);
+    if (text.full) {
+      text = mark;
+      truncated = true;
+    }
+  }
+  text.size += TAIL_ROOM;
+  if (truncated)
+    text_put(&text, tail, sizeof tail - 1);
+  return text.length;
+}
+
+static void write_line(int fd, const char *line, size_t length)
+{
+  ssize_t rc;
+  do
+    rc = write(fd, line, length);
+  while (rc < 0 && errno == EINTR);
+  /* Nobody is left to be told when even the message about it cannot be written. */
+}
+
+void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
+                    const struct gg_field *fields, size_t field_count)
+{
+  assert(field_count <= GG_LOGGER_FIELDS_MAX);
+  if (!gg_logger_wants(logger, level))
+    return;
+  uint32_t held_back = 0;
+  if (site && !site_permits(site, &held_back))
+    return;
+  struct gg_field all[GG_LOGGER_FIELDS_MAX + 1];
+  memcpy(all, fields, field_count * sizeof *fields);
+  if (held_back > 0)
+    all[field_count++] = GG_U("repeated", held_back);
+  char time[GG_CLOCK_TEXT_MAX];
+  gg_clock_format(gg_clock_real_ns(), 3, time, sizeof time);
+  char line[GG_LOGGER_LINE_MAX + 1];
+  size_t length = logger->json ? format_json(line, level, time, event, all, field_count)
+                               : format_text(line, level, time, event, all, field_count);
+  assert(length > 0 && length < GG_LOGGER_LINE_MAX);
+  if (logger->sink) {
+    line[length] = '\0';
+    logger->sink(logger->context, level, line, length);
+    return;
+  }
+  line[length++] = '\n';
+  write_line(logger->fd, line, length);
+}
