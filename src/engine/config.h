@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * config.h - everything the gateway can be told, as one plain struct.
+ *
+ *     struct gg_config config;
+ *     struct gg_config_errors errors;
+ *     if (gg_config_load(&config, argc, argv, &errors) != 0)
+ *       ... print errors.items[0 .. errors.count - 1].text, one a line; nothing to free
+ *     ...
+ *     gg_config_fini(&config);
+ *
+ * The values come from, the later over the earlier: defaults, $GOGETWAY_DIR (for `dir`), each `-c FILE` in its order,
+ * the command line. The table behind it is in config_table.c; docs/config.md is made from that table.
+ *
+ * Durations are nanoseconds, sizes bytes. A loaded config is valid: ranges, addresses and combinations were checked.
+ * Strings and arrays belong to the struct and live until gg_config_fini.
+ *
+ * Thread: load, print and fini are for one thread at a time; a loaded config may be read by all.
+ */
+#ifndef GG_ENGINE_CONFIG_H
+#define GG_ENGINE_CONFIG_H
+
+#include "base/logger.h"
+#include "base/schema.h"
+#include "net/addr.h"
+
+enum { GG_CONFIG_LISTENERS_MAX = 64, GG_CONFIG_WORKERS_MAX = 64, GG_CONFIG_TRUSTED_MAX = 64 };
+
+enum gg_config_policy { GG_CONFIG_BLOCK, GG_CONFIG_GAP, GG_CONFIG_CLOSE };
+enum gg_config_proxy { GG_CONFIG_PROXY_OFF, GG_CONFIG_PROXY_V1, GG_CONFIG_PROXY_V2, GG_CONFIG_PROXY_ANY };
+enum gg_config_connect_failure { GG_CONFIG_FAILURE_RESET, GG_CONFIG_FAILURE_CLOSE };
+enum gg_config_splice { GG_CONFIG_SPLICE_AUTO, GG_CONFIG_SPLICE_ON, GG_CONFIG_SPLICE_OFF };
+enum gg_config_sync { GG_CONFIG_SYNC_INTERVAL, GG_CONFIG_SYNC_NEVER, GG_CONFIG_SYNC_ALWAYS };
+
+/* What the command line asked for besides running. */
+enum gg_config_action { GG_CONFIG_RUN, GG_CONFIG_CHECK, GG_CONFIG_PRINT, GG_CONFIG_HELP };
+
+struct gg_config_listener {
+  char *listen;           /* as written */
+  char *upstream;         /* as written; "none" */
+  char *name;             /* never NULL: `listen` if none was given; unique */
+  struct gg_blob greeting; /* sent to the client at once; only without upstream */
+  enum gg_config_proxy proxy_protocol_in;  /* OFF, V1, V2 or ANY */
+  struct gg_strings trusted;               /* as written; not empty if proxy_protocol_in is not OFF */
+  enum gg_config_proxy proxy_protocol_out; /* OFF, V1 or V2 */
+  enum gg_config_policy on_stall;
+  enum gg_config_policy on_full;
+  uint64_t sessions_max; /* 0: only the gateway's own limit */
+  enum gg_config_connect_failure on_connect_failure;
+  uint64_t unix_mode; /* permission bits of a unix listener's path */
+
+  /* Made from the above. */
+  struct gg_endpoint listen_endpoint;
+  struct gg_endpoint upstream_endpoint; /* all zero if has_upstream is false */
+  bool has_upstream;
+  struct gg_network *trusted_networks; /* trusted.count of them */
+};
+
+struct gg_config {
+  struct gg_config_listener *listeners;
+  size_t listener_count; /* at least one after an action of RUN */
+
+  char *dir;
+  uint64_t workers;      /* as written; 0: one per core. gg_config_workers gives the number */
+  uint64_t sessions_max; /* of all listeners together */
+
+  struct {
+    enum gg_config_splice splice;
+    uint64_t pending_max; /* bytes per direction */
+  } relay;
+  struct {
+    uint64_t connect_ns;
+    uint64_t idle_ns; /* 0: none */
+    uint64_t drain_ns;
+    uint64_t proxy_header_ns;
+  } timeouts;
+  struct {
+    uint64_t interval_ns; /* names of upstreams are resolved again this often */
+  } resolve;
+  struct {
+    uint64_t ring_bytes; /* a ring's first size */
+    uint64_t max_bytes;  /* all rings together */
+    char *dir;
+    uint64_t flush_interval_ns;
+  } log;
+  struct {
+    uint64_t max_bytes;
+    uint64_t max_age_ns;
+  } segment;
+  struct {
+    enum gg_config_sync mode;
+    uint64_t interval_ns;
+  } sync;
+  struct {
+    enum gg_level level;
+    enum gg_logger_format format;
+  } message;
+  struct {
+    char *file; /* NULL: not written */
+  } stats;
+
+  enum gg_config_action action;
+};
+
+/* Reads the arguments of `run` (argv[0] is the first of them) and the files they name. All errors are collected. On
+ * success *out must be given to gg_config_fini; on failure it is zeroed and owns nothing. GG_ERR_FORMAT: something was
+ * wrong, `errors` says all of it; GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read, also told in `errors`;
+ * GG_ERR_NOMEM. `errors` need not be initialised. Combinations are not judged for an action of HELP. */
+int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg_config_errors *errors);
+void gg_config_fini(struct gg_config *config); /* frees what it owns and zeroes it; NULL is fine */
+
+/* The number of workers: as configured, or one for each core this process may use, at most GG_CONFIG_WORKERS_MAX. */
+unsigned gg_config_workers(const struct gg_config *config);
+
+/* Texts that the caller frees; NULL without memory. */
+char *gg_config_print(const struct gg_config *config); /* YAML; loading it gives the same config */
+char *gg_config_help(void);                            /* the flags of `run` */
+char *gg_config_document(void);                        /* docs/config.md */
+
+#endif
