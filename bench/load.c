@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The load of ./dev bench: one program for both ends (upstream.c is the server). Each client command prints one JSON
+ * object when it is done, and fails if a byte is missing.
+ *
+ *     load serve PORT                        the upstream
+ *     load bulk PORT CONNECTIONS BYTES       downloads BYTES in all, split evenly
+ *     load pingpong PORT CONNECTIONS COUNT   COUNT round trips of 64 bytes, one under way on each connection
+ *     load setup PORT CONNECTIONS COUNT      COUNT short sessions (connect, 64 bytes there and back, close)
+ *     load idle PORT CONNECTIONS             opens, exchanges 64 bytes once, prints "ready", waits for end of input
+ *
+ * Latencies go into a histogram of 64 steps for each power of two (an error under 1.6 %), so that millions of them
+ * cost no memory. A closed loop measures what this many clients see; it does not measure a fixed arrival rate.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STEP_BITS = 6, STEPS = 1 << STEP_BITS, BUCKETS = (64 - STEP_BITS) * STEPS, READ_BYTES = 1 << 20 };
+
+struct connection {
+  int fd;
+  size_t received;     /* of the message under way */
+  uint64_t started_ns; /* when it was sent, or the connect begun */
+  uint64_t left;       /* bulk: bytes still to come */
+  uint8_t message[MESSAGE_BYTES];
+};
+
+struct load {
+  int epoll;
+  uint16_t port;
+  size_t connection_count;
+  struct connection *connections;
+  uint64_t to_start; /* round trips or sessions that were not begun */
+  uint64_t done;
+  uint64_t bytes;
+  uint64_t histogram[BUCKETS];
+};
+
+_Noreturn void load_die(const char *what)
+{
+  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+void load_watch(int epoll, int operation, int fd, uint32_t events, void *data)
+{
+  struct epoll_event event = {.events = events, .data.ptr = data};
+  if (epoll_ctl(epoll, operation, fd, &event) != 0)
+    load_die("epoll_ctl");
+}
+
+static uint64_t now_ns(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Values below STEPS have a bucket each; above, the highest STEP_BITS + 1 bits choose it. */
+static size_t bucket_of(uint64_t value)
+{
+  if (value < STEPS)
+    return (size_t)value;
+  unsigned shift = (unsigned)(63 - __builtin_clzll(value)) - STEP_BITS;
+  return (size_t)(((uint64_t)shift << STEP_BITS) + (value >> shift));
+}
+
+static uint64_t bucket_value(size_t bucket)
+{
+  if (bucket < 2 * STEPS)
+    return bucket;
+  unsigned shift = (unsigned)(bucket >> STEP_BITS) - 1;
+  return ((uint64_t)(bucket & (STEPS - 1)) + STEPS) << shift;
+}
+
+static void latency_add(struct load *load, uint64_t ns)
+{
+  size_t bucket = bucket_of(ns);
+  load->histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+}
+
+static uint64_t latency_at(const struct load *load, double share)
+{
+  uint64_t total = 0, seen = 0;
+  for (size_t i = 0; i < BUCKETS; i++)
+    total += load->histogram[i];
+  for (size_t i = 0; i < BUCKETS; i++) {
+    seen += load->histogram[i];
+    if (seen > 0 && (double)seen >= share * (double)total)
+      return bucket_value(i);
+  }
+  return 0;
+}
+
+/* Connects (blocking: on loopback the backlog answers at once) and sends the request, with `extra` behind it. */
+static void open_connection(const struct load *load, struct connection *connection, struct request request,
+                            size_t extra)
+{
+  struct sockaddr_in address = {
+    .sin_family = AF_INET, .sin_port = htons(load->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  uint8_t first[sizeof request + MESSAGE_BYTES];
+  int one = 1;
+  memcpy(first, &request, sizeof request);
+  memcpy(first + sizeof request, connection->message, MESSAGE_BYTES);
+  connection->started_ns = now_ns();
+  connection->received = 0;
+  connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof address) != 0)
+    load_die("connect");
+  setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  size_t size = sizeof request + extra;
+  if (send(connection->fd, first, size, MSG_NOSIGNAL) != (ssize_t)size)
+    load_die("send");
+  load_watch(load->epoll, EPOLL_CTL_ADD, connection->fd, EPOLLIN, connection);
+}
+
+/* Calls `ready` for each connection with something to read until `*done` reaches `goal`. */
+static void run_until(struct load *load, const uint64_t *done, uint64_t goal,
+                      void (*ready)(struct load *, struct connection *))
+{
+  struct epoll_event events[EVENTS_MAX];
+  while (*done < goal) {
+    int count = epoll_wait(load->epoll, events, EVENTS_MAX, 30000);
+    if (count == 0) {
+      errno = ETIMEDOUT;
+      load_die("nothing came for 30 s");
+    }
+    if (count < 0 && errno != EINTR)
+      load_die("epoll_wait");
+    for (int i = 0; i < count; i++)
+      ready(load, events[i].data.ptr);
+  }
+}
+
+static void bulk_ready(struct load *load, struct connection *connection)
+{
+  /* MSG_TRUNC drops the bytes in the kernel: the reader must not be what is measured. */
+  ssize_t got = recv(connection->fd, NULL, READ_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN)
+    return;
+  if (got < 0)
+    load_die("recv");
+  if (got == 0) {
+    if (connection->left > 0) {
+      errno = EPIPE;
+      load_die("the stream ended early");
+    }
+    close(connection->fd);
+    load->done++;
+    return;
+  }
+  if ((uint64_t)got > connection->left) {
+    errno = EPROTO;
+    load_die("more came than was asked for");
+  }
+  connection->left -= (uint64_t)got;
+  load->bytes += (uint64_t)got;
+}
+
+/* Reads what there is of an echoed message. True when it is whole; it must be the one that was sent. */
+static bool message_arrived(struct connection *connection)
+{
+  uint8_t data[MESSAGE_BYTES];
+  ssize_t got = recv(connection->fd, data, MESSAGE_BYTES - connection->received, MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN)
+    return false;
+  if (got == 0)
+    errno = EPIPE;
+  if (got <= 0)
+    load_die("recv");
+  if (memcmp(data, connection->message + connection->received, (size_t)got) != 0) {
+    errno = EPROTO;
+    load_die("an echo differs");
+  }
+  connection->received += (size_t)got;
+  return connection->received == MESSAGE_BYTES;
+}
+
+static void pingpong_ready(struct load *load, struct connection *connection)
+{
+  if (!message_arrived(connection))
+    return;
+  uint64_t now = now_ns();
+  latency_add(load, now - connection->started_ns);
+  load->done++;
+  load->bytes += MESSAGE_BYTES;
+  if (load->to_start == 0)
+    return;
+  load->to_start--;
+  connection->received = 0;
+  connection->started_ns = now;
+  if (send(connection->fd, connection->message, MESSAGE_BYTES, MSG_NOSIGNAL) != MESSAGE_BYTES)
+    load_die("send");
+}
+
+static void setup_ready(struct load *load, struct connection *connection)
+{
+  if (connection->received < MESSAGE_BYTES) {
+    message_arrived(connection);
+    return;
+  }
+  uint8_t more;
+  ssize_t got = recv(connection->fd, &more, 1, MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN)
+    return;
+  if (got != 0)
+    load_die("the session did not end in order");
+  close(connection->fd);
+  latency_add(load, now_ns() - connection->started_ns);
+  load->done++;
+  load->bytes += MESSAGE_BYTES;
+  if (load->to_start == 0)
+    return;
+  load->to_start--;
+  open_connection(load, connection, (struct request){.kind = REQUEST_ONCE}, MESSAGE_BYTES);
+}
+
+static void print_result(const struct load *load, uint64_t started_ns)
+{
+  double seconds = (double)(now_ns() - started_ns) / 1e9;
+  printf("{\"seconds\": %.6f, \"done\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"p50_us\": %.1f, \"p99_us\": %.1f, "
+         "\"p999_us\": %.1f}\n",
+         seconds, load->done, load->bytes, (double)latency_at(load, 0.5) / 1e3, (double)latency_at(load, 0.99) / 1e3,
+         (double)latency_at(load, 0.999) / 1e3);
+}
+
+static void run_bulk(struct load *load, uint64_t bytes)
+{
+  for (size_t i = 0; i < load->connection_count; i++) {
+    uint64_t share = bytes / load->connection_count + (i < bytes % load->connection_count ? 1 : 0);
+    load->connections[i].left = share;
+    open_connection(load, &load->connections[i], (struct request){.kind = REQUEST_BULK, .count = share}, 0);
+  }
+  run_until(load, &load->done, load->connection_count, bulk_ready);
+}
+
+static void run_messages(struct load *load, uint64_t count, enum request_kind kind,
+                         void (*ready)(struct load *, struct connection *))
+{
+  if (count < load->connection_count) {
+    errno = ERANGE;
+    load_die("fewer messages than connections");
+  }
+  load->to_start = count - load->connection_count;
+  for (size_t i = 0; i < load->connection_count; i++)
+    open_connection(load, &load->connections[i], (struct request){.kind = kind}, MESSAGE_BYTES);
+  run_until(load, &load->done, count, ready);
+}
+
+static void run_idle(struct load *load)
+{
+  uint8_t ignored;
+  run_messages(load, load->connection_count, REQUEST_ECHO, pingpong_ready);
+  printf("ready\n");
+  fflush(stdout);
+  while (read(STDIN_FILENO, &ignored, 1) > 0)
+    continue;
+}
+
+static uint64_t number(const char *text, uint64_t least, uint64_t most)
+{
+  char *end;
+  errno = 0;
+  unsigned long long value = strtoull(text, &end, 10);
+  if (errno || end == text || *end || value < least || value > most) {
+    fprintf(stderr, "load: %s is not a number from %" PRIu64 " to %" PRIu64 "\n", text, least, most);
+    exit(2);
+  }
+  return value;
+}
+
+int main(int argc, char **argv)
+{
+  const char *command = argc > 2 ? argv[1] : "";
+  if (argc == 3 && strcmp(command, "serve") == 0)
+    load_serve((uint16_t)number(argv[2], 1, 65535));
+  bool idle = strcmp(command, "idle") == 0;
+  if (argc != (idle ? 4 : 5)) {
+    fprintf(stderr, "usage: load serve PORT | bulk|pingpong|setup PORT CONNECTIONS COUNT | idle PORT CONNECTIONS\n");
+    return 2;
+  }
+  static struct load load;
+  load.port = (uint16_t)number(argv[2], 1, 65535);
+  load.connection_count = (size_t)number(argv[3], 1, CONNECTIONS_MAX);
+  load.connections = calloc(load.connection_count, sizeof *load.connections);
+  load.epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (!load.connections || load.epoll < 0)
+    load_die("start");
+  for (size_t i = 0; i < load.connection_count; i++)
+    memset(load.connections[i].message, 'a' + (int)(i % 26), MESSAGE_BYTES);
+  uint64_t count = idle ? 0 : number(argv[4], 1, LLONG_MAX), started_ns = now_ns();
+  if (idle)
+    run_idle(&load);
+  else if (strcmp(command, "bulk") == 0)
+    run_bulk(&load, count);
+  else if (strcmp(command, "pingpong") == 0)
+    run_messages(&load, count, REQUEST_ECHO, pingpong_ready);
+  else if (strcmp(command, "setup") == 0)
+    run_messages(&load, count, REQUEST_ONCE, setup_ready);
+  else
+    number(command, 1, 0);
+  if (!idle)
+    print_result(&load, started_ns);
+  free(load.connections);
+  return 0;
+}
