@@ -84,8 +84,9 @@ int gg_cli_finish(int status)
   /* Who closed the pipe (`| head`) has what he wanted. */
   if (failed && errno == EPIPE)
     return status;
-  return failed ? gg_cli_fail("cannot write to standard output: %s", errno ? strerror(errno) : "an earlier write failed")
-                : status;
+  if (failed)
+    return gg_cli_fail("cannot write to standard output: %s", errno ? strerror(errno) : "an earlier write failed");
+  return status;
 }
 
 /* ── Did you mean ────────────────────────────────────────────────────────────────────────────────────────────────── */

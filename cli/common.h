@@ -52,9 +52,10 @@ struct gg_command {
   const char *synopsis; /* what follows the name: "[FILTER...] [--json]" */
   const struct gg_cli_option *options;
   size_t option_count;
-  const char *details;            /* more for --help, whole lines; may be NULL */
-  void (*help_more)(FILE *out);   /* printed after `details`; may be NULL */
-  int (*run)(const struct gg_cli *cli, int argc, char **argv); /* argv[0]: the command's name; returns an enum gg_exit */
+  const char *details;          /* more for --help, whole lines; may be NULL */
+  void (*help_more)(FILE *out); /* printed after `details`; may be NULL */
+  /* argv[0] is the command's name. Returns an enum gg_exit. */
+  int (*run)(const struct gg_cli *cli, int argc, char **argv);
 };
 
 enum { GG_CLI_END = -1, GG_CLI_WORD = -2, GG_CLI_WRONG = -3 };
