@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "record/session_id.h"
+
+static void golden_text(void **state)
+{
+  (void)state;
+  struct gg_session_id_source source = {.salt = 0xabcd, .counter = 0xffffffff};
+  char text[GG_SESSION_ID_TEXT];
+  struct gg_session_id id = gg_session_id_next(&source, 0x0102030405u * UINT64_C(1000000) + 999999);
+  gg_session_id_format(&id, text);
+  assert_string_equal(text, "000102030405abcdffffffff");
+  id = gg_session_id_next(&source, 0x0102030405u * UINT64_C(1000000));
+  gg_session_id_format(&id, text);
+  assert_string_equal(text, "000102030405abcd00000000");
+}
+
+static void parse_is_the_inverse(void **state)
+{
+  (void)state;
+  struct gg_session_id_source source;
+  gg_session_id_source_init(&source);
+  struct gg_session_id id = gg_session_id_next(&source, UINT64_C(1700000000123456789)), back;
+  char text[GG_SESSION_ID_TEXT];
+  gg_session_id_format(&id, text);
+  assert_true(gg_session_id_parse(&back, text, strlen(text)));
+  assert_memory_equal(&id, &back, sizeof id);
+}
+
+static void parse_refuses(void **state)
+{
+  (void)state;
+  struct gg_session_id id;
+  static const char *const wrong[] = {"", "0", "000102030405abcdfffffff", "000102030405abcdfffffffff",
+                                      "000102030405ABCDffffffff", "000102030405abcdffff ff0",
+                                      "g00102030405abcdffffffff"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    assert_false(gg_session_id_parse(&id, wrong[i], strlen(wrong[i])));
+}
+
+static void sources_differ(void **state)
+{
+  (void)state;
+  struct gg_session_id_source a, b;
+  gg_session_id_source_init(&a);
+  gg_session_id_source_init(&b);
+  assert_true(a.salt != b.salt || a.counter != b.counter);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(golden_text),
+      cmocka_unit_test(parse_is_the_inverse),
+      cmocka_unit_test(parse_refuses),
+      cmocka_unit_test(sources_differ),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
