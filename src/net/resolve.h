@@ -20,9 +20,11 @@ int gg_resolver_add(struct gg_resolver *resolver, const char *host, uint16_t por
  * resolver's thread: every interval_ns, and every second for names that have no address. A failed renewal keeps the
  * addresses it has. */
 int gg_resolver_start(struct gg_resolver *resolver);
-void gg_resolver_destroy(struct gg_resolver *resolver); /* stops first */
+/* Stops first, without waiting for a question that hangs. The names must not be used any more. NULL is fine. */
+void gg_resolver_destroy(struct gg_resolver *resolver);
 
-/* The address to use now (several: taken in turn). False: the name has never resolved. */
+/* The address to use now. Several are taken in turn, of one family: the IPv4 ones if there are any. False: the name
+ * has never resolved. */
 bool gg_name_current(struct gg_name *name, struct gg_addr *out);
 
 #endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * resolve.c - names of upstreams, resolved on one thread of their own.
+ *
+ * getaddrinfo(3) may block for half a minute and cannot be interrupted, so two things follow. The thread is detached,
+ * and what it works on is counted: gg_resolver_destroy waits for it a moment only, and whoever leaves last frees. And
+ * workers never share a lock with it: a name's addresses are published in two banks.
+ *
+ *     published = n            bank n & 1: what readers copy
+ *                              bank (n + 1) & 1: where the resolver's thread writes the next answer, then published++
+ *
+ * A reader copies the bank of the number it saw and looks at the number again: if it is the same, nobody wrote there
+ * meanwhile. Only a second renewal during one copy of a few words makes it copy again. (Rejected: swapping a pointer
+ * to an immutable list. It needs to know when the last reader has left.)
+ *
+ * Names are resolved one after the other. A name with addresses of both families uses the IPv4 ones: taking turns over
+ * both would fail every second session of a server that listens on one family, as "localhost" usually does.
+ */
+#include "net/resolve.h"
+
+#include "base/clock.h"
+#include "base/logger.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAMES_MAX = 64, ADDRESSES_MAX = 16, COPY_TRIES_MAX = 64, ADDR_WORDS = 3 };
+
+static const uint64_t first_pass_ns = 5 * GG_NS_PER_S;
+static const uint64_t retry_ns = GG_NS_PER_S;
+static const uint64_t leave_ns = GG_NS_PER_S / 5;
+
+/* What one resolution gave: sorted, without duplicates. */
+struct answer {
+  size_t count;
+  struct gg_addr addrs[ADDRESSES_MAX];
+};
+
+struct bank {
+  _Atomic uint64_t count;
+  _Atomic uint64_t words[ADDRESSES_MAX][ADDR_WORDS];
+};
+
+struct gg_name {
+  char host[256];
+  uint16_t port;
+  _Atomic uint64_t published; /* 0: never resolved */
+  _Atomic uint64_t turn;
+  struct bank banks[2];
+  struct answer last; /* the resolver's thread only */
+  bool failing;       /* ditto: the last attempt failed, and was told */
+};
+
+struct gg_resolver {
+  pthread_mutex_t lock;
+  pthread_cond_t changed; /* first_pass_done, stopping, running; on CLOCK_MONOTONIC */
+  uint64_t interval_ns;
+  struct gg_logger *logger; /* not used by the thread once `stopping` is set */
+  struct gg_name *names[NAMES_MAX];
+  size_t name_count;
+  bool first_pass_done;
+  bool stopping;
+  bool running;   /* the thread has not left */
+  bool abandoned; /* destroy did not wait for the thread: it frees */
+};
+
+static_assert(sizeof(struct gg_addr) <= ADDR_WORDS * sizeof(uint64_t), "an address fits its words");
+
+/* ── Publishing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void publish(struct gg_name *name, const struct answer *answer)
+{
+  uint64_t next = atomic_load_explicit(&name->published, memory_order_relaxed) + 1;
+  struct bank *bank = &name->banks[next & 1];
+  /* Release: a reader that sees any of these words also sees the number published before them, and copies again. */
+  for (size_t i = 0; i < answer->count; i++) {
+    uint64_t words[ADDR_WORDS] = {0};
+    memcpy(words, &answer->addrs[i], sizeof answer->addrs[i]);
+    for (size_t w = 0; w < ADDR_WORDS; w++)
+      atomic_store_explicit(&bank->words[i][w], words[w], memory_order_release);
+  }
+  atomic_store_explicit(&bank->count, answer->count, memory_order_release);
+  atomic_store_explicit(&name->published, next, memory_order_release);
+}
+
+bool gg_name_current(struct gg_name *name, struct gg_addr *out)
+{
+  uint64_t turn = atomic_fetch_add_explicit(&name->turn, 1, memory_order_relaxed);
+  for (int tries = 0; tries < COPY_TRIES_MAX; tries++) {
+    uint64_t seen = atomic_load_explicit(&name->published, memory_order_acquire);
+    if (seen == 0)
+      return false;
+    struct bank *bank = &name->banks[seen & 1];
+    uint64_t count = atomic_load_explicit(&bank->count, memory_order_acquire);
+    uint64_t words[ADDR_WORDS];
+    assert(count > 0 && count <= ADDRESSES_MAX);
+    for (size_t w = 0; w < ADDR_WORDS; w++)
+      words[w] = atomic_load_explicit(&bank->words[turn % count][w], memory_order_acquire);
+    if (atomic_load_explicit(&name->published, memory_order_relaxed) != seen)
+      continue;
+    memcpy(out, words, sizeof *out);
+    return true;
+  }
+  return false;
+}
+
+/* ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int compare_addrs(const void *a, const void *b)
+{
+  return memcmp(a, b, sizeof(struct gg_addr));
+}
+
+static void collect(struct answer *out, const struct addrinfo *list, int family, uint16_t port)
+{
+  for (; list && out->count < ADDRESSES_MAX; list = list->ai_next) {
+    if (list->ai_family != family)
+      continue;
+    struct gg_addr addr;
+    gg_addr_from_sockaddr(&addr, list->ai_addr, list->ai_addrlen);
+    addr.port = port;
+    bool known = false;
+    for (size_t i = 0; i < out->count; i++)
+      known = known || gg_addr_equal(&out->addrs[i], &addr);
+    if (!known)
+      out->addrs[out->count++] = addr;
+  }
+}
+
+/* Returns 0 or getaddrinfo's error. Sorted, so that an answer in another order is the same answer. */
+static int ask(const struct gg_name *name, struct answer *out)
+{
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+  struct addrinfo *list = NULL;
+  memset(out, 0, sizeof *out);
+  int error = getaddrinfo(name->host, NULL, &hints, &list);
+  if (error)
+    return error;
+  collect(out, list, AF_INET, name->port);
+  if (out->count == 0)
+    collect(out, list, AF_INET6, name->port);
+  freeaddrinfo(list);
+  qsort(out->addrs, out->count, sizeof out->addrs[0], compare_addrs);
+  return out->count ? 0 : EAI_NONAME;
+}
+
+static void tell_failure(struct gg_logger *logger, struct gg_name *name, int error)
+{
+  bool has_old = atomic_load(&name->published) != 0;
+  gg_warn(logger, has_old ? "name no longer resolves" : "name does not resolve", GG_S("name", name->host),
+          GG_S("error", gai_strerror(error)),
+          GG_S("effect", has_old ? "the addresses it had are used" : "its sessions are refused until it does"));
+}
+
+static void tell_success(struct gg_logger *logger, const struct gg_name *name, const struct answer *answer)
+{
+  char text[GG_ADDR_TEXT_MAX];
+  gg_addr_format(&answer->addrs[0], text, sizeof text);
+  gg_info(logger, "name resolved", GG_S("name", name->host), GG_S("address", text), GG_U("addresses", answer->count));
+}
+
+/* Resolves one name and publishes what is new. Under no lock but while it tells. */
+static void renew(struct gg_resolver *resolver, struct gg_name *name)
+{
+  struct answer answer;
+  int error = ask(name, &answer);
+  bool news = !error && memcmp(&answer, &name->last, sizeof answer) != 0;
+  if (news) {
+    name->last = answer;
+    publish(name, &answer);
+  }
+  pthread_mutex_lock(&resolver->lock);
+  if (!resolver->stopping) {
+    if (error && !name->failing)
+      tell_failure(resolver->logger, name, error);
+    else if (!error && (news || name->failing))
+      tell_success(resolver->logger, name, &answer);
+  }
+  pthread_mutex_unlock(&resolver->lock);
+  name->failing = error != 0;
+}
+
+/* ── The thread ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void resolver_free(struct gg_resolver *resolver)
+{
+  for (size_t i = 0; i < resolver->name_count; i++)
+    free(resolver->names[i]);
+  pthread_cond_destroy(&resolver->changed);
+  pthread_mutex_destroy(&resolver->lock);
+  free(resolver);
+}
+
+static struct timespec timespec_at(uint64_t mono_ns)
+{
+  return (struct timespec){.tv_sec = (time_t)(mono_ns / GG_NS_PER_S), .tv_nsec = (long)(mono_ns % GG_NS_PER_S)};
+}
+
+/* Resolves all names, or those only that have no address. Returns whether one has none afterwards. */
+static bool pass(struct gg_resolver *resolver, bool all)
+{
+  bool missing = false;
+  for (size_t i = 0; i < resolver->name_count; i++) {
+    struct gg_name *name = resolver->names[i];
+    pthread_mutex_lock(&resolver->lock);
+    bool stopping = resolver->stopping;
+    pthread_mutex_unlock(&resolver->lock);
+    if (stopping)
+      return false;
+    if (all || atomic_load(&name->published) == 0)
+      renew(resolver, name);
+    missing = missing || atomic_load(&name->published) == 0;
+  }
+  return missing;
+}
+
+static uint64_t add_capped(uint64_t a, uint64_t b)
+{
+  return a > UINT64_MAX / 2 - b % (UINT64_MAX / 2) ? UINT64_MAX / 2 : a + b;
+}
+
+static void *run(void *context)
+{
+  struct gg_resolver *resolver = context;
+  bool missing = pass(resolver, true);
+  uint64_t renewal = add_capped(gg_clock_mono_ns(), resolver->interval_ns);
+  pthread_mutex_lock(&resolver->lock);
+  resolver->first_pass_done = true;
+  pthread_cond_broadcast(&resolver->changed);
+  while (!resolver->stopping) {
+    uint64_t next = renewal, retry = gg_clock_mono_ns() + retry_ns;
+    if (missing && retry < next)
+      next = retry;
+    struct timespec until = timespec_at(next);
+    if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) != ETIMEDOUT)
+      continue;
+    bool all = gg_clock_mono_ns() >= renewal;
+    pthread_mutex_unlock(&resolver->lock);
+    missing = pass(resolver, all);
+    if (all)
+      renewal = add_capped(gg_clock_mono_ns(), resolver->interval_ns);
+    pthread_mutex_lock(&resolver->lock);
+  }
+  resolver->running = false;
+  pthread_cond_broadcast(&resolver->changed);
+  bool abandoned = resolver->abandoned;
+  pthread_mutex_unlock(&resolver->lock);
+  if (abandoned)
+    resolver_free(resolver);
+  return NULL;
+}
+
+/* ── The engine's side ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg_resolver_create(struct gg_resolver **out, uint64_t interval_ns, struct gg_logger *logger)
+{
+  struct gg_resolver *resolver = calloc(1, sizeof *resolver);
+  if (!resolver)
+    return GG_ERR_NOMEM;
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&resolver->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&resolver->lock, NULL);
+  resolver->interval_ns = interval_ns ? interval_ns : UINT64_MAX / 2;
+  resolver->logger = logger;
+  *out = resolver;
+  return 0;
+}
+
+int gg_resolver_add(struct gg_resolver *resolver, const char *host, uint16_t port, struct gg_name **out)
+{
+  assert(!resolver->running);
+  for (size_t i = 0; i < resolver->name_count; i++) {
+    *out = resolver->names[i];
+    if (strcmp((*out)->host, host) == 0 && (*out)->port == port)
+      return 0;
+  }
+  *out = NULL;
+  if (strlen(host) >= sizeof resolver->names[0]->host)
+    return GG_ERR_RANGE;
+  if (resolver->name_count == NAMES_MAX)
+    return GG_ERR_LIMIT;
+  struct gg_name *name = calloc(1, sizeof *name);
+  if (!name)
+    return GG_ERR_NOMEM;
+  strcpy(name->host, host);
+  name->port = port;
+  resolver->names[resolver->name_count++] = name;
+  *out = name;
+  return 0;
+}
+
+/* Waits, holding the lock, until *condition or the time. */
+static void wait_for(struct gg_resolver *resolver, const bool *condition, bool wanted, uint64_t bound_ns)
+{
+  struct timespec until = timespec_at(gg_clock_mono_ns() + bound_ns);
+  while (*condition != wanted)
+    if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) == ETIMEDOUT)
+      return;
+}
+
+int gg_resolver_start(struct gg_resolver *resolver)
+{
+  assert(!resolver->running);
+  if (resolver->name_count == 0)
+    return 0;
+  pthread_t thread;
+  resolver->running = true;
+  int error = pthread_create(&thread, NULL, run, resolver);
+  if (error) {
+    resolver->running = false;
+    return gg_error_from_errno(error);
+  }
+  pthread_detach(thread);
+  pthread_mutex_lock(&resolver->lock);
+  wait_for(resolver, &resolver->first_pass_done, true, first_pass_ns);
+  bool done = resolver->first_pass_done;
+  pthread_mutex_unlock(&resolver->lock);
+  if (!done)
+    gg_warn(resolver->logger, "names are not resolved yet",
+            GG_S("effect", "sessions to those without an address are refused until they are"));
+  return 0;
+}
+
+void gg_resolver_destroy(struct gg_resolver *resolver)
+{
+  if (!resolver)
+    return;
+  pthread_mutex_lock(&resolver->lock);
+  resolver->stopping = true;
+  pthread_cond_broadcast(&resolver->changed);
+  wait_for(resolver, &resolver->running, false, leave_ns);
+  bool running = resolver->running;
+  resolver->abandoned = running;
+  pthread_mutex_unlock(&resolver->lock);
+  if (!running)
+    resolver_free(resolver);
+}
