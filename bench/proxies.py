@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmark compares: how each proxy is started, stopped, and what its process tree has used."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+START_SECONDS_MAX = 10
+STOP_SECONDS_MAX = 30
+SESSIONS_MAX = 4096  # each proxy is told to make room for as many; descriptors are twice that and a few
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class BenchError(Exception):
+    pass
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, process, log):
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    with open(log, encoding="utf-8", errors="replace") as file:
+        raise BenchError(f"{process.args[0]} did not start:\n{file.read()[-2000:]}")
+
+
+def read_text(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def process_tree(root):
+    """The process and all its descendants."""
+    children = {}
+    for name in os.listdir("/proc"):
+        stat = read_text(f"/proc/{name}/stat") if name.isdigit() else ""
+        if stat:
+            parent = int(stat.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(name))
+    tree, pending = [], [root]
+    while pending:
+        pid = pending.pop()
+        tree.append(pid)
+        pending += children.get(pid, [])
+    return tree
+
+
+def cpu_seconds(root):
+    """User and system time of the tree: all threads of the living, and what the root's dead children had used."""
+    ticks = 0
+    for pid in process_tree(root):
+        fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        if fields:
+            ticks += sum(int(value) for value in fields[11:15])  # utime, stime, cutime, cstime
+    return ticks / TICKS_PER_SECOND
+
+
+def memory_bytes(root):
+    """Resident memory of the tree. Shared memory is counted once, however often it is mapped."""
+    total = 0
+    for pid in process_tree(root):
+        status = dict(line.split(":", 1) for line in read_text(f"/proc/{pid}/status").splitlines() if ":" in line)
+        rollup = dict(line.split(":", 1) for line in read_text(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
+        for table, key in ((status, "RssAnon"), (status, "RssFile"), (rollup, "Pss_Shmem")):
+            total += int(table.get(key, "0 kB").split()[0]) * 1024
+    return total
+
+
+class Proxy:
+    """One way from the load to the upstream. Subclasses write a configuration and give the command."""
+    name = ""
+    records = False
+
+    def __init__(self, directory, core):
+        self.directory = directory
+        self.core = core
+        self.process = None
+        self.port = None
+
+    def command(self, upstream_port):
+        raise NotImplementedError
+
+    def write(self, name, text):
+        path = os.path.join(self.directory, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        return path
+
+    def start(self, upstream_port):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.makedirs(self.directory)
+        self.port = free_port()
+        log = os.path.join(self.directory, "messages")
+        with open(log, "wb") as messages:
+            self.process = subprocess.Popen(
+                ["taskset", "-c", str(self.core)] + self.command(upstream_port), stdin=subprocess.DEVNULL,
+                stdout=messages, stderr=messages)
+        wait_for_port(self.port, self.process, log)
+
+    def cpu_seconds(self):
+        return cpu_seconds(self.process.pid)
+
+    def memory_bytes(self):
+        return memory_bytes(self.process.pid)
+
+    def recorded_bytes(self):
+        return 0
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise BenchError(f"{self.name} did not stop within {STOP_SECONDS_MAX} s") from None
+        finally:
+            self.process = None
+
+    def clean(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Direct(Proxy):
+    """No proxy: what the load itself costs in time."""
+    name = "direct"
+
+    def start(self, upstream_port):
+        self.port = upstream_port
+
+    def cpu_seconds(self):
+        return 0.0
+
+    def memory_bytes(self):
+        return 0
+
+
+class Haproxy(Proxy):
+    name = "haproxy"
+    option = ""
+
+    def command(self, upstream_port):
+        path = self.write("haproxy.cfg", f"""global
+    nbthread 1
+    maxconn {SESSIONS_MAX}
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 300s
+    timeout server 300s
+{self.option}
+listen bench
+    bind 127.0.0.1:{self.port}
+    server upstream 127.0.0.1:{upstream_port}
+""")
+        return ["haproxy", "-db", "-f", path]
+
+
+class HaproxySplice(Haproxy):
+    name = "haproxy splice"
+    # Not "option splice-auto": its heuristics never spliced this load (CPU and rate were those of plain TCP mode).
+    option = "    option splice-request\n    option splice-response"
+
+
+class Nginx(Proxy):
+    name = "nginx stream"
+
+    def command(self, upstream_port):
+        path = self.write("nginx.conf", f"""load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
+worker_processes 1;
+pid {self.directory}/nginx.pid;
+error_log {self.directory}/error.log error;
+events {{ worker_connections {2 * SESSIONS_MAX + 64}; }}
+stream {{
+    server {{
+        listen 127.0.0.1:{self.port} backlog=4096;
+        proxy_pass 127.0.0.1:{upstream_port};
+        proxy_timeout 300s;
+    }}
+}}
+""")
+        return ["nginx", "-p", self.directory, "-e", f"{self.directory}/error.log", "-c", path]
+
+
+class Gogetway(Proxy):
+    """One worker, recording everything into a fresh directory on the disk that was asked for."""
+    records = True
+    splice = "auto"
+    program = "build/gogetway"
+
+    @property
+    def name(self):
+        return f"gogetway splice {self.splice}"
+
+    def command(self, upstream_port):
+        path = self.write("gogetway.yaml", f"""dir: {self.directory}/recording
+workers: 1
+relay:
+  splice: {self.splice}
+listeners:
+  - listen: 127.0.0.1:{self.port}
+    upstream: 127.0.0.1:{upstream_port}
+""")
+        return [self.program, "run", "-c", path]
+
+    def recorded_bytes(self):
+        return sum(os.path.getsize(os.path.join(directory, name))
+                   for directory, _, names in os.walk(os.path.join(self.directory, "recording", "segments"))
+                   for name in names)
+
+
+class GogetwayOn(Gogetway):
+    splice = "on"
+
+
+class GogetwayOff(Gogetway):
+    splice = "off"
+
+
+ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff]

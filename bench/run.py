@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures gogetway beside HAProxy and nginx, all in one run. README.md says how, and what the figures mean."""
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import proxies
+from proxies import BenchError
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOAD = os.path.join(TOP, "build", "bench", "load")
+SETTLE_SECONDS = 1.5  # after the load, before CPU time is read: longer than the timed flush of a recording
+LOAD_SECONDS_MAX = 300
+BASE = "haproxy"
+
+FULL = {"rounds": 5, "bulk_bytes": 4_000_000_000, "messages": 200_000, "sessions": 20_000, "idle": 2_000}
+QUICK = {"rounds": 2, "bulk_bytes": 500_000_000, "messages": 30_000, "sessions": 3_000, "idle": 500}
+
+# metric: (what the table calls it, unit, decimals)
+METRICS = {
+    "bulk_cpu": ("bulk, 4 connections: CPU per GB", "s", 3),
+    "bulk_rate": ("bulk, 4 connections: rate", "GB/s", 2),
+    "pingpong_64_cpu": ("ping-pong 64 B, 64 connections: CPU per round trip", "us", 2),
+    "pingpong_64_p99": ("ping-pong 64 B, 64 connections: p99", "us", 0),
+    "pingpong_512_cpu": ("ping-pong 64 B, 512 connections: CPU per round trip", "us", 2),
+    "pingpong_512_p99": ("ping-pong 64 B, 512 connections: p99", "us", 0),
+    "setup_rate": ("sessions set up per CPU second", "/s", 0),
+    "idle_memory": ("memory per idle session", "B", 0),
+    "start_memory": ("resident memory at start", "KiB", 0),
+}
+
+
+class Bench:
+    def __init__(self, settings, directory, cores):
+        self.settings = settings
+        self.directory = directory
+        self.proxy_core, self.load_core = cores
+        self.upstream_port = proxies.free_port()
+        self.upstream = None
+
+    def load_command(self, *arguments):
+        return ["taskset", "-c", str(self.load_core), LOAD] + [str(a) for a in arguments]
+
+    def start_upstream(self):
+        self.upstream = subprocess.Popen(self.load_command("serve", self.upstream_port), stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, text=True)
+        if self.upstream.stdout.readline() != "ready\n":
+            raise BenchError("the upstream did not start")
+
+    def stop_upstream(self):
+        if self.upstream:
+            self.upstream.kill()
+            self.upstream.wait()
+
+    def measure(self, proxy, command, connections, count):
+        """Runs one load through a proxy. Returns the load's own figures and the proxy's CPU seconds."""
+        before = proxy.cpu_seconds()
+        done = subprocess.run(self.load_command(command, proxy.port, connections, count), check=False, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=LOAD_SECONDS_MAX)
+        if done.returncode != 0:
+            raise BenchError(f"{command} through {proxy.name}: {done.stderr.strip()}")
+        if not isinstance(proxy, proxies.Direct):
+            time.sleep(SETTLE_SECONDS)
+        return json.loads(done.stdout), proxy.cpu_seconds() - before
+
+    def bulk(self, proxy):
+        result, cpu = self.measure(proxy, "bulk", 4, self.settings["bulk_bytes"])
+        gigabytes = result["bytes"] / 1e9
+        return {"bulk_cpu": cpu / gigabytes, "bulk_rate": gigabytes / result["seconds"]}, result["bytes"]
+
+    def pingpong(self, proxy, connections):
+        result, cpu = self.measure(proxy, "pingpong", connections, self.settings["messages"])
+        row = f"pingpong_{connections}"
+        return {f"{row}_cpu": cpu * 1e6 / result["done"], f"{row}_p99": result["p99_us"]}, 2 * result["bytes"]
+
+    def setup(self, proxy):
+        result, cpu = self.measure(proxy, "setup", 32, self.settings["sessions"])
+        return {"setup_rate": result["done"] / cpu if cpu > 0 else None}, 2 * result["bytes"]
+
+    def idle(self, proxy):
+        if isinstance(proxy, proxies.Direct):
+            return {}, 0
+        time.sleep(0.5)  # start-up work that goes on behind the listening socket
+        start = proxy.memory_bytes()
+        count = self.settings["idle"]
+        load = subprocess.Popen(self.load_command("idle", proxy.port, count), stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+        try:
+            if load.stdout.readline() != "ready\n":
+                raise BenchError(f"idle sessions through {proxy.name} did not open")
+            time.sleep(SETTLE_SECONDS)
+            grown = proxy.memory_bytes() - start
+        finally:
+            load.stdin.close()
+            load.wait(LOAD_SECONDS_MAX)
+        return {"idle_memory": grown / count, "start_memory": start / 1024}, 2 * 64 * count
+
+    def rows(self):
+        return [("bulk", self.bulk), ("ping-pong 64", lambda p: self.pingpong(p, 64)),
+                ("ping-pong 512", lambda p: self.pingpong(p, 512)), ("setup", self.setup), ("idle", self.idle)]
+
+    def run_one(self, row, kind):
+        """One measurement with a proxy that was started for it, and its recording checked for size and removed."""
+        proxy = kind(os.path.join(self.directory, "proxy"), self.proxy_core)
+        try:
+            proxy.start(self.upstream_port)
+            values, payload = row(proxy)
+            proxy.stop()
+            if proxy.records and proxy.recorded_bytes() < payload:
+                raise BenchError(f"{proxy.name} recorded {proxy.recorded_bytes()} bytes of {payload}")
+            return proxy.name, values
+        finally:
+            if proxy.process:
+                proxy.process.kill()
+                proxy.process.wait()
+            proxy.clean()
+
+    def run(self, kinds, wanted):
+        samples = {}
+        self.start_upstream()
+        rows = [(name, row) for name, row in self.rows() if not wanted or wanted in name]
+        for number in range(self.settings["rounds"]):
+            for name, row in rows:
+                # Each round begins with another proxy, so that none always runs first or after the same one.
+                shift = number % len(kinds)
+                for kind in kinds[shift:] + kinds[:shift]:
+                    proxy, values = self.run_one(row, kind)
+                    print(f"round {number + 1} {name}: {proxy} "
+                          + " ".join(f"{k}={v:.3f}" for k, v in values.items() if v is not None), file=sys.stderr)
+                    for metric, value in values.items():
+                        if value is not None:
+                            samples.setdefault(metric, {}).setdefault(proxy, []).append(value)
+        return samples
+
+
+def output_lines(command):
+    done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.stdout.splitlines() or [""]
+
+
+def machine(directory):
+    cpu = [line.split(":", 1)[1].strip() for line in proxies.read_text("/proc/cpuinfo").splitlines()
+           if line.startswith("model name")]
+    disk = output_lines(["df", "--output=source,fstype", directory])[-1]
+    return {"cpu": cpu[0] if cpu else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
+            "haproxy": output_lines(["haproxy", "-v"])[0].split(" - ")[0], "nginx": output_lines(["nginx", "-v"])[0],
+            "recording_on": " ".join(disk.split()), "load_average_before": os.getloadavg()[0]}
+
+
+def table(samples, names):
+    lines = ["| what | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for metric, (title, unit, decimals) in METRICS.items():
+        if metric not in samples:
+            continue
+        medians = {name: statistics.median(values) for name, values in samples[metric].items()}
+        cells = []
+        for name in names:
+            if name not in medians or (name == "direct" and metric.endswith("_cpu")):
+                cells.append("")
+                continue
+            cell = f"{medians[name]:.{decimals}f}"
+            if BASE in medians and name not in (BASE, "direct") and medians[BASE] > 0:
+                cell += f" ({medians[name] / medians[BASE]:.2f})"
+            cells.append(cell)
+        lines.append(f"| {title}, {unit} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def report(samples):
+    """For machines: every sample, the median, and its ratio to HAProxy's."""
+    result = {}
+    for metric, by_proxy in samples.items():
+        base = statistics.median(by_proxy[BASE]) if BASE in by_proxy else 0
+        result[metric] = {"what": METRICS[metric][0], "unit": METRICS[metric][1], "proxies": {
+            name: {"samples": values, "median": statistics.median(values), "least": min(values), "most": max(values),
+                   "ratio_to_haproxy": statistics.median(values) / base if base else None}
+            for name, values in by_proxy.items()}}
+    return result
+
+
+def options(arguments):
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller loads and two rounds: to try, not to quote")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (5; 2 with --quick)")
+    parser.add_argument("--json", metavar="FILE", help="write every sample there")
+    parser.add_argument("--dir", metavar="DIR", default=os.path.join(TOP, "build", "bench"),
+                        help="where recordings are written during the run: a real disk (build/bench)")
+    parser.add_argument("--row", metavar="NAME", default="", help="only rows whose name holds this: bulk, setup, ...")
+    parser.add_argument("--without", metavar="NAME", action="append", default=[], help="leave out a proxy")
+    chosen = parser.parse_args(arguments)
+    if chosen.rounds is not None and chosen.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return chosen
+
+
+def prepare(chosen, settings):
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise BenchError("two cores are needed: one for the proxies, one for the load")
+    if not os.path.exists(LOAD):
+        raise BenchError(f"{LOAD} is missing: ./dev build makes it")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    needed = settings["bulk_bytes"] * 3 // 2
+    if shutil.disk_usage(chosen.dir).free < needed:
+        raise BenchError(f"{chosen.dir} needs {needed / 1e9:.1f} GB free for a recording")
+    return cores[:2]
+
+
+def main(arguments):
+    chosen = options(arguments)
+    settings = dict(QUICK if chosen.quick else FULL)
+    settings["rounds"] = chosen.rounds or settings["rounds"]
+    proxies.Gogetway.program = os.path.join(TOP, "build", "gogetway")
+    os.makedirs(chosen.dir, exist_ok=True)
+    try:
+        cores = prepare(chosen, settings)
+        with tempfile.TemporaryDirectory(prefix="run-", dir=chosen.dir) as directory:
+            kinds = [kind for kind in proxies.ALL if kind(directory, 0).name not in chosen.without]
+            names = [kind(directory, 0).name for kind in kinds]
+            bench = Bench(settings, directory, cores)
+            try:
+                samples = bench.run(kinds, chosen.row)
+            finally:
+                bench.stop_upstream()
+            about = machine(chosen.dir)
+    except (BenchError, subprocess.TimeoutExpired) as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 3
+    print(f"{about['cpu']}, Linux {about['kernel']}, {about['haproxy']}, {about['nginx']}; recording on "
+          f"{about['recording_on']}; medians of {settings['rounds']}; in brackets the ratio to HAProxy\n")
+    print(table(samples, names))
+    if chosen.json:
+        with open(chosen.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": about, "settings": settings, "quick": chosen.quick, "metrics": report(samples)}, file,
+                      indent=1)
+            file.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's own arithmetic: whole process trees, memory shared and not, medians and ratios."""
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+import proxies  # noqa: E402
+import run  # noqa: E402
+
+BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
+SHARED = """
+import mmap, os, sys
+first = mmap.mmap(-1, 32 << 20)
+first.write(b'x' * (32 << 20))
+if os.fork() == 0:
+    first.seek(0)
+    first.read(32 << 20)
+print('ready', flush=True)
+sys.stdin.read()
+"""
+
+
+class BenchTest(unittest.TestCase):
+    def process(self, code, lines):
+        process = subprocess.Popen(["/usr/bin/python3", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   text=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.communicate)
+        for _ in range(lines):
+            self.assertEqual(process.stdout.readline(), "ready\n")
+        return process
+
+    def test_cpu_of_living_and_dead_children_and_threads(self):
+        code = ("import os, sys, threading\n" + f"burn = {BURN!r}\n"
+                "if os.fork() == 0:\n  exec(burn)\n  os._exit(0)\n"
+                "os.wait()\n"
+                "t = threading.Thread(target=lambda: exec(burn, {}))\nt.start()\nt.join()\n"
+                "if os.fork() == 0:\n  exec(burn)\n"
+                "print('ready', flush=True)\nsys.stdin.read()\n")
+        process = self.process(code, 2)
+        self.assertGreaterEqual(len(proxies.process_tree(process.pid)), 2)
+        self.assertGreater(proxies.cpu_seconds(process.pid), 0.55)
+        self.assertLess(proxies.cpu_seconds(process.pid), 2)
+
+    def test_shared_memory_counts_once(self):
+        process = self.process(SHARED, 2)
+        memory = proxies.memory_bytes(process.pid)
+        self.assertGreater(memory, 32 << 20)
+        self.assertLess(memory, 64 << 20)
+
+    def test_medians_and_ratios(self):
+        samples = {"bulk_cpu": {"haproxy": [1.0, 2.0, 9.0], "gogetway splice on": [1.0, 1.5, 1.0]}}
+        result = run.report(samples)["bulk_cpu"]["proxies"]
+        self.assertEqual(result["gogetway splice on"]["median"], 1.0)
+        self.assertEqual(result["gogetway splice on"]["ratio_to_haproxy"], 0.5)
+        self.assertIn("| 2.000 | 1.000 (0.50) |", run.table(samples, ["haproxy", "gogetway splice on"]))
+
+
+if __name__ == "__main__":
+    unittest.main()
