@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures. Nothing is built here; see gogetway.py for the environment variables."""
+import contextlib
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import gogetway  # noqa: E402
+
+
+def pytest_report_header():
+    return f"gogetway: {gogetway.program()}, {'everything' if gogetway.TEST_ALL else 'normal size'}"
+
+
+@pytest.fixture
+def scratch():
+    """A directory of this test's own with a short path (unix sockets), kept if GOGETWAY_TEST_KEEP is set."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="gogetway-test-"))
+    os.chmod(directory, 0o755)
+    yield directory
+    if not os.environ.get("GOGETWAY_TEST_KEEP"):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def require_program():
+    if not os.access(gogetway.program(), os.X_OK):
+        pytest.fail(f"{gogetway.program()} is not there: build it, or set GOGETWAY")
+
+
+@pytest.fixture
+def gateways(scratch, require_program):
+    """Makes started gateways: gateways(upstream, listen=..., options=[...]). All are ended after the test."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+
+        def start(upstream, listen=None, options=(), directory=None, **more):
+            nonlocal count
+            count += 1
+            place = scratch / f"gateway-{count}"
+            place.mkdir()
+            gateway = gogetway.Gateway(directory or place / "rec", upstream, listen, options, scratch=place, **more)
+            return stack.enter_context(gateway)
+        yield start
+
+
+@pytest.fixture
+def endpoints_tool():
+    return gogetway.tool("endpoints")

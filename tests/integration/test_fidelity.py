@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random sessions through the gateway: what the ends sent and received, what our reader finds, what tshark finds.
+
+Seeds are fixed; GOGETWAY_TEST_SEED tries another. A failure names the session's index, and
+`endpoints stream --seed S --index I --side X` makes the stream again.
+"""
+import os
+import random
+
+import pytest
+
+import endpoints
+import processes
+import recording
+from gogetway import SIDES, TEST_ALL, Stream
+
+SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20240501"))
+GIB = 1 << 30
+
+
+def drive(gateway, listen, scratch, seed, sessions, deadline=180, **options):
+    """Runs the generator through the gateway and stops the gateway: (result, its exit status, its log)."""
+    run = endpoints.Endpoints(scratch, seed, sessions, gateway.listen, listen, deadline=deadline, **options)
+    result = run.start().finish(deadline + 60)
+    status, log = gateway.stop()
+    return result, status, log
+
+
+def check_everything(result, gateway, scratch, expected=None):
+    """All of it: ends, our reader, facts, tshark. Fails with every problem found."""
+    raw = scratch / "raw"
+    recorded = gateway.sessions()
+    payloads = gateway.payloads(keep=raw)
+    problems = endpoints.check_endpoints(result)
+    pairs, unmatched = endpoints.match_sessions(result, recorded, raw)
+    problems += unmatched
+    problems += endpoints.check_payloads(result, pairs, payloads, raw)
+    problems += endpoints.check_facts(result, pairs, payloads)
+    reading = recording.tshark_read(gateway.segments())
+    problems += endpoints.check_conversations(result, pairs, payloads, reading, len(recorded))
+    if len(recorded) != (expected or len(result.sessions)):
+        problems.append(f"{len(recorded)} sessions are recorded of {len(result.sessions)}")
+    assert not problems, endpoints.show(problems)
+    return pairs, payloads, raw
+
+
+def tcpflow_sample(gateway, result, pairs, payloads, scratch, count=25):
+    """A third reader, for some sessions: exported by us as classic pcap, reassembled by tcpflow."""
+    small = [session for session in result.sessions if endpoints.is_orderly(session) and session["index"] in pairs]
+    chosen = random.Random(SEED).sample(small, min(count, len(small)))
+    files = []
+    for session in chosen:
+        target = scratch / f"sample-{session['index']}.pcap"
+        gateway.command("export", f"id={pairs[session['index']].id}", "--format", "pcap", "-o", target)
+        files.append(target)
+    flows = recording.tcpflow_read(files, scratch)
+    for session in chosen:
+        recorded = pairs[session["index"]]
+        for side, key in (("client", (recorded.client, recorded["server"])),
+                          ("server", (recorded["server"], recorded.client))):
+            wanted = payloads[recorded.id][side]
+            if wanted.count > 0:
+                assert flows.get(key) == wanted, f"session {session['index']}: tcpflow, {side}"
+
+
+def test_random_sessions(gateways, scratch):
+    """The rule of the house: 2,000 sessions (10,000 in all mode), every byte accounted for four times."""
+    count = 10000 if TEST_ALL else 2000
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream)
+    result, status, log = drive(gateway, upstream, scratch, SEED, count, deadline=120 if not TEST_ALL else 600,
+                                concurrency=64, unique_source=True)
+    assert status == 0, log
+    pairs, payloads, raw = check_everything(result, gateway, scratch)
+    gateway.verify()
+    tcpflow_sample(gateway, result, pairs, payloads, scratch)
+
+
+@pytest.mark.parametrize("splice", ["on", "off"])
+def test_random_sessions_by_splice_and_in_place(gateways, scratch, splice):
+    """Long streams and mixed writes, so that a session changes between the two ways of relaying."""
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream, options=["--relay-splice", splice])
+    result, status, log = drive(gateway, upstream, scratch, SEED + 1, 150, concurrency=16, unique_source=True,
+                                bytes_max=32 << 20, slow_percent=2)
+    assert status == 0, log
+    check_everything(result, gateway, scratch)
+
+
+@pytest.mark.parametrize("client,server", [("::1", "::1"), ("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+def test_random_sessions_over_ipv6(gateways, scratch, client, server):
+    upstream = processes.address(server, processes.free_port(server))
+    listen = processes.address(client, processes.free_port(client))
+    gateway = gateways(upstream, listen)
+    result, status, log = drive(gateway, upstream, scratch, SEED + 2, 300, concurrency=32, unique_source=True)
+    assert status == 0, log
+    check_everything(result, gateway, scratch)
+
+
+@pytest.mark.parametrize("client,server", [("unix", "unix"), ("127.0.0.1", "unix"), ("unix", "127.0.0.1")])
+def test_random_sessions_over_unix_sockets(gateways, scratch, client, server):
+    """A unix socket knows neither resets nor urgent bytes."""
+    def place(kind, name):
+        return f"unix:{scratch}/{name}" if kind == "unix" else processes.address(kind, processes.free_port(kind))
+    upstream = place(server, "upstream")
+    gateway = gateways(upstream, place(client, "listen"))
+    result, status, log = drive(gateway, upstream, scratch, SEED + 3, 300, concurrency=32, unique_source=True,
+                                reset_percent=0, urgent_percent=0)
+    assert status == 0, log
+    check_everything(result, gateway, scratch)
+
+
+def test_random_sessions_over_many_segments(gateways, scratch):
+    """Small segments: sessions go on from one to the next, and tshark still sees one conversation each."""
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream, options=["--segment-bytes", "4MiB"])
+    result, status, log = drive(gateway, upstream, scratch, SEED + 4, 200, concurrency=32, unique_source=True)
+    assert status == 0, log
+    assert len(gateway.segments()) > 3
+    check_everything(result, gateway, scratch)
+
+
+def test_one_session_at_a_time_is_recorded_in_order(gateways, scratch):
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream)
+    result, status, log = drive(gateway, upstream, scratch, SEED + 5, 60, concurrency=1, unique_source=True,
+                                bytes_max=65536)
+    assert status == 0, log
+    pairs, _, _ = check_everything(result, gateway, scratch)
+    starts = [pairs[session["index"]].id for session in result.sessions]
+    assert starts == sorted(starts), "ids are not in order of time"
+
+
+@pytest.mark.skipif(not TEST_ALL, reason="writes 4.3 GB; GOGETWAY_TEST_ALL=1")
+def test_a_session_longer_than_the_sequence_numbers(gateways, scratch):
+    """Over 4.2 GiB one way: sequence numbers wrap, segments follow each other."""
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream)
+    result, status, log = drive(gateway, upstream, scratch, SEED + 6, 1, deadline=300,
+                                client_bytes=int(4.25 * GIB), server_bytes=1 << 20)
+    assert status == 0, log
+    assert not endpoints.check_endpoints(result)
+    session, = gateway.sessions()
+    sent = {side: Stream(result.sessions[0][side]["sent"], result.sessions[0][side]["sent_sha256"]) for side in SIDES}
+    assert sent["client"].count > 4.2 * GIB
+    assert {side: session.received(side) for side in SIDES} == {side: sent[side].count for side in SIDES}
+    assert gateway.payloads()[session.id] == sent
+    assert len(gateway.segments()) > 1
+    reading = recording.tshark_read(gateway.segments(), seconds=1800)
+    assert not reading.anomalies, endpoints.show(reading.anomalies)
+    conversation, = reading.conversations
+    assert conversation.streams == sent
