@@ -3,10 +3,12 @@
  * gogetway.h - everything of libgogetway by one include.
  *
  *   error.h     how functions say what went wrong
+ *   control.h   speaking to a gateway that runs
  */
 #ifndef GOGETWAY_GOGETWAY_H
 #define GOGETWAY_GOGETWAY_H
 
+#include <gogetway/control.h>
 #include <gogetway/error.h>
 
 #ifdef __cplusplus

@@ -195,6 +195,12 @@ void gg_json_bool(struct gg_json *json, bool truth)
   put_value(json, truth ? "true" : "false");
 }
 
+void gg_json_raw(struct gg_json *json, const char *value, size_t length)
+{
+  before_value(json);
+  put(json, value, length);
+}
+
 void gg_json_null(struct gg_json *json)
 {
   put_value(json, "null");

@@ -290,7 +290,7 @@ int gg_resolver_add(struct gg_resolver *resolver, const char *host, uint16_t por
   struct gg_name *name = calloc(1, sizeof *name);
   if (!name)
     return GG_ERR_NOMEM;
-  strcpy(name->host, host);
+  memcpy(name->host, host, strlen(host) + 1);
   name->port = port;
   resolver->names[resolver->name_count++] = name;
   *out = name;

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * control.h - speaking to a gateway that runs, over the control socket in its store.
+ *
+ * A request and its reply are one JSON object each:
+ *
+ *     {"command":"stats"}   ->  {"ok":true,"version":"0.1.0","pid":4711, ... ,"metrics":{...}}
+ *     {"command":"logs"}    ->  {"ok":true,"logs":[{"name":"w0-block","segment":"...","segment_bytes":4096,
+ *                                "watermark_ns":1700000000000000000,"ring_bytes":..,"fill_bytes":..,"pressure":"flowing"}]}
+ *     {"command":"stop"}    ->  {"ok":true}    the gateway drains and ends, as by SIGTERM
+ *     {"command":"help"}    ->  {"ok":true,"commands":[{"name":"stats","help":"..."}, ...]}
+ *     anything else         ->  {"ok":false,"error":"unknown command \"x\""}
+ *
+ * Only the user that the gateway runs as, and root, are answered.
+ */
+#ifndef GOGETWAY_CONTROL_H
+#define GOGETWAY_CONTROL_H
+
+#include <gogetway/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sends one request to the gateway that records into the store `dir` and waits for its reply, five seconds at the
+ * most. *reply_json is the reply without its newline, to be freed with free(3); it may be one that says "ok":false.
+ * GG_ERR_NOT_FOUND: no gateway runs on this store. GG_ERR_DENIED, GG_ERR_TIMEOUT, GG_ERR_CLOSED (ended before it
+ * answered), GG_ERR_RANGE (a request over 64 KiB, or one with a newline in it), GG_ERR_NOMEM, GG_ERR_IO.
+ * Any thread; blocks. */
+GG_API int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * control.c - the admin thread and its clients.
+ *
+ * One thread polls the listening socket, an eventfd that says "end", and at most GG_CONTROL_CLIENTS_MAX clients. A
+ * client is in one of two states, told apart by whether a reply waits:
+ *
+ *          ┌─ a whole line came: run its command ─┐
+ *          │                                      ▼
+ *      reading ◄── the reply has gone out ── replying          closed: end of file, error, idle, a line too long
+ *
+ * A client that is replying is not read from, so it holds one line and one reply at the most. Several requests sent at
+ * once are answered one after the other. Commands run here and not on a worker: what they show is read from metrics
+ * and status words that any thread may read.
+ */
+#include "admin/control.h"
+
+#include "base/clock.h"
+#include "base/logger.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 16, ACCEPTS_MAX = 16, REQUESTS_MAX = 64 };
+
+static const uint64_t default_idle_ns = 60 * GG_NS_PER_S;
+static const uint64_t accept_pause_ns = 200 * GG_NS_PER_MS;
+static const char socket_name[] = "control";
+
+struct client {
+  int fd; /* -1: free */
+  char *line;
+  size_t line_length;
+  char *reply; /* NULL: reading */
+  size_t reply_length;
+  size_t reply_sent;
+  uint64_t active_ns;
+};
+
+struct gg_control {
+  struct gg_control_options options;
+  int dir_fd;
+  int listen_fd;
+  int wake_fd;
+  uint64_t accept_after_ns; /* out of descriptors: the waiting clients are left alone until then */
+  bool bound;
+  bool running;
+  pthread_t thread;
+  char *scratch; /* GG_CONTROL_REPLY_MAX: where a reply is made */
+  struct client clients[GG_CONTROL_CLIENTS_MAX];
+};
+
+/* ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg_control_request_parse(struct gg_control_request *out, const char *line, size_t length,
+                             struct gg_failure *failure)
+{
+  json_error_t error;
+  memset(out, 0, sizeof *out);
+  if (length >= GG_CONTROL_LINE_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "a request is at most %d bytes", GG_CONTROL_LINE_MAX - 1);
+  json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
+  if (!object)
+    return gg_fail(failure, GG_ERR_FORMAT, "a request is one JSON object: %s at byte %d", error.text, error.position);
+  const json_t *command = json_object_get(object, "command");
+  const char *name = json_string_value(command);
+  size_t name_length = json_string_length(command);
+  int result = 0;
+  if (!name)
+    result = gg_fail(failure, GG_ERR_FORMAT, "a request is a JSON object with a \"command\"");
+  else if (name_length == 0 || name_length >= sizeof out->command)
+    result = gg_fail(failure, GG_ERR_RANGE, "a command's name has 1 to %zu letters", sizeof out->command - 1);
+  else
+    memcpy(out->command, name, name_length);
+  json_decref(object);
+  return result;
+}
+
+static int list_commands(const struct gg_control *control, struct gg_json *reply)
+{
+  gg_json_key(reply, "commands");
+  gg_json_array_begin(reply);
+  for (size_t i = 0; i < control->options.command_count; i++) {
+    gg_json_object_begin(reply);
+    gg_json_field_string(reply, "name", control->options.commands[i].name);
+    gg_json_field_string(reply, "help", control->options.commands[i].help);
+    gg_json_object_end(reply);
+  }
+  gg_json_array_end(reply);
+  return 0;
+}
+
+static int run_command(const struct gg_control *control, const char *name, struct gg_json *reply,
+                       struct gg_failure *failure)
+{
+  if (strcmp(name, "help") == 0)
+    return list_commands(control, reply);
+  for (size_t i = 0; i < control->options.command_count; i++)
+    if (strcmp(control->options.commands[i].name, name) == 0)
+      return control->options.commands[i].run(control->options.context, reply, failure);
+  return gg_fail(failure, GG_ERR_NOT_FOUND, "unknown command \"%s\"; {\"command\":\"help\"} lists them", name);
+}
+
+static size_t write_error(struct gg_json *reply, char *buffer, size_t size, const struct gg_failure *failure)
+{
+  gg_json_init(reply, buffer, size);
+  gg_json_object_begin(reply);
+  gg_json_field_bool(reply, "ok", false);
+  gg_json_field_string(reply, "error", failure->message[0] ? failure->message : gg_error_text(failure->code));
+  gg_json_object_end(reply);
+  return gg_json_finish(reply);
+}
+
+/* Makes the reply to one line in the scratch buffer; its length, with a newline. */
+static size_t answer(struct gg_control *control, const char *line, size_t length)
+{
+  struct gg_control_request request;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_json reply;
+  size_t room = GG_CONTROL_REPLY_MAX - 1;
+  int error = gg_control_request_parse(&request, line, length, &failure);
+  if (!error) {
+    gg_json_init(&reply, control->scratch, room);
+    gg_json_object_begin(&reply);
+    gg_json_field_bool(&reply, "ok", true);
+    error = run_command(control, request.command, &reply, &failure);
+    if (error && failure.code == 0)
+      failure.code = error;
+  }
+  size_t size = 0;
+  if (!error) {
+    gg_json_object_end(&reply);
+    size = gg_json_finish(&reply);
+    if (size == 0)
+      error = gg_fail(&failure, GG_ERR_LIMIT, "the reply is longer than %zu bytes", room);
+  }
+  if (error)
+    size = write_error(&reply, control->scratch, room, &failure);
+  assert(size > 0);
+  control->scratch[size] = '\n';
+  return size + 1;
+}
+
+/* ── Clients ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void client_close(struct client *client)
+{
+  close(client->fd);
+  free(client->line);
+  free(client->reply);
+  *client = (struct client){.fd = -1};
+}
+
+/* Sends what waits. False: the client is gone. */
+static bool client_send(struct client *client, uint64_t now_ns)
+{
+  while (client->reply && client->reply_sent < client->reply_length) {
+    ssize_t sent = send(client->fd, client->reply + client->reply_sent, client->reply_length - client->reply_sent,
+                        MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0)
+      return errno == EAGAIN || errno == EINTR;
+    client->reply_sent += (size_t)sent;
+    client->active_ns = now_ns;
+  }
+  free(client->reply);
+  client->reply = NULL;
+  return true;
+}
+
+/* Answers the lines that are whole, while their replies go out at once. False: the client is to be closed. */
+static bool client_answer(struct gg_control *control, struct client *client, uint64_t now_ns)
+{
+  for (int requests = 0; requests < REQUESTS_MAX && !client->reply; requests++) {
+    char *newline = memchr(client->line, '\n', client->line_length);
+    if (!newline)
+      return client->line_length < GG_CONTROL_LINE_MAX;
+    size_t length = (size_t)(newline - client->line);
+    size_t reply_length = answer(control, client->line, length);
+    client->reply = malloc(reply_length);
+    if (!client->reply)
+      return false;
+    memcpy(client->reply, control->scratch, reply_length);
+    client->reply_length = reply_length;
+    client->reply_sent = 0;
+    client->line_length -= length + 1;
+    memmove(client->line, newline + 1, client->line_length);
+    if (!client_send(client, now_ns))
+      return false;
+  }
+  return true;
+}
+
+static bool client_read(struct gg_control *control, struct client *client, uint64_t now_ns)
+{
+  ssize_t got = recv(client->fd, client->line + client->line_length, GG_CONTROL_LINE_MAX - client->line_length,
+                     MSG_DONTWAIT);
+  if (got < 0)
+    return errno == EAGAIN || errno == EINTR;
+  if (got == 0)
+    return false;
+  client->line_length += (size_t)got;
+  client->active_ns = now_ns;
+  return client_answer(control, client, now_ns);
+}
+
+static bool client_serve(struct gg_control *control, struct client *client, short events, uint64_t now_ns)
+{
+  if (client->reply) {
+    if (!client_send(client, now_ns))
+      return false;
+    if (client->reply)
+      return !(events & (POLLERR | POLLHUP));
+    return client_answer(control, client, now_ns);
+  }
+  /* Lines that came in one piece and were left when this call's share was used up. */
+  if (memchr(client->line, '\n', client->line_length))
+    return client_answer(control, client, now_ns);
+  return events == 0 || client_read(control, client, now_ns);
+}
+
+/* Says why a client is not served, and closes it. */
+static void refuse(int fd, const char *why)
+{
+  char text[256];
+  struct gg_json json;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  gg_fail(&failure, GG_ERR_DENIED, "%s", why);
+  size_t length = write_error(&json, text, sizeof text - 1, &failure);
+  text[length++] = '\n';
+  ssize_t sent = send(fd, text, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void)sent; /* he that is refused may be gone already */
+  close(fd);
+}
+
+static bool peer_is_trusted(int fd)
+{
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+    return false;
+  return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static struct client *free_client(struct gg_control *control)
+{
+  for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
+    if (control->clients[i].fd < 0)
+      return &control->clients[i];
+  return NULL;
+}
+
+static void accept_clients(struct gg_control *control, uint64_t now_ns)
+{
+  for (int accepts = 0; accepts < ACCEPTS_MAX; accepts++) {
+    int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        control->accept_after_ns = now_ns + accept_pause_ns;
+      return;
+    }
+    struct client *client = free_client(control);
+    if (!peer_is_trusted(fd)) {
+      gg_warn(control->options.logger, "control client refused", GG_S("why", "it runs as another user"));
+      refuse(fd, "only the user that the gateway runs as may ask");
+      continue;
+    }
+    char *line = client ? malloc(GG_CONTROL_LINE_MAX) : NULL;
+    if (!line) {
+      refuse(fd, "too many clients");
+      continue;
+    }
+    *client = (struct client){.fd = fd, .line = line, .active_ns = now_ns};
+  }
+}
+
+/* ── The thread ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Closes idle clients; milliseconds until there may be something to do without an event, -1 if never. */
+static int sweep(struct gg_control *control, uint64_t now_ns)
+{
+  uint64_t next_ns = control->accept_after_ns > now_ns ? control->accept_after_ns - now_ns : UINT64_MAX;
+  for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++) {
+    struct client *client = &control->clients[i];
+    if (client->fd < 0)
+      continue;
+    uint64_t until = client->active_ns + control->options.idle_timeout_ns;
+    if (until <= now_ns)
+      client_close(client);
+    else if (until - now_ns < next_ns)
+      next_ns = until - now_ns;
+    if (client->fd >= 0 && !client->reply && memchr(client->line, '\n', client->line_length))
+      next_ns = 0;
+  }
+  if (next_ns == UINT64_MAX)
+    return -1;
+  uint64_t ms = (next_ns + GG_NS_PER_MS - 1) / GG_NS_PER_MS;
+  return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static void *serve(void *context)
+{
+  struct gg_control *control = context;
+  for (;;) {
+    struct pollfd polled[GG_CONTROL_CLIENTS_MAX + 2];
+    uint64_t now_ns = gg_clock_mono_ns();
+    int timeout_ms = sweep(control, now_ns);
+    polled[0] = (struct pollfd){.fd = control->wake_fd, .events = POLLIN};
+    polled[1] = (struct pollfd){.fd = control->accept_after_ns > now_ns ? -1 : control->listen_fd, .events = POLLIN};
+    for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
+      polled[i + 2] = (struct pollfd){.fd = control->clients[i].fd,
+                                      .events = control->clients[i].reply ? POLLOUT : POLLIN};
+    if (poll(polled, GG_CONTROL_CLIENTS_MAX + 2, timeout_ms) < 0 && errno != EINTR)
+      return NULL;
+    if (polled[0].revents)
+      return NULL;
+    now_ns = gg_clock_mono_ns();
+    for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++) {
+      struct client *client = &control->clients[i];
+      if (client->fd >= 0 && !client_serve(control, client, polled[i + 2].revents, now_ns))
+        client_close(client);
+    }
+    if (polled[1].revents)
+      accept_clients(control, now_ns);
+  }
+}
+
+/* ── Start and stop ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Binds by way of /proc, so that a store's path may be longer than a socket's address. */
+static int bind_socket(struct gg_control *control, struct gg_failure *failure)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const char *dir = control->options.dir;
+  control->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (control->dir_fd < 0)
+    return gg_fail_errno(failure, errno, "cannot open the store %s", dir);
+  control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (control->listen_fd < 0)
+    return gg_fail_errno(failure, errno, "cannot make the control socket");
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", control->dir_fd, socket_name);
+  if (unlinkat(control->dir_fd, socket_name, 0) != 0 && errno != ENOENT)
+    return gg_fail_errno(failure, errno, "cannot replace %s/%s", dir, socket_name);
+  /* The mode is set on the socket before it gets a name, so no other mode is ever seen. */
+  if (fchmod(control->listen_fd, 0600) != 0 ||
+      bind(control->listen_fd, (const struct sockaddr *)&address, sizeof address) != 0)
+    return gg_fail_errno(failure, errno, "cannot make %s/%s", dir, socket_name);
+  control->bound = true;
+  if (fchmodat(control->dir_fd, socket_name, 0600, 0) != 0) /* a umask may have taken more than it should */
+    return gg_fail_errno(failure, errno, "cannot make %s/%s private", dir, socket_name);
+  if (listen(control->listen_fd, BACKLOG) != 0)
+    return gg_fail_errno(failure, errno, "cannot listen on %s/%s", dir, socket_name);
+  return 0;
+}
+
+static int start(struct gg_control *control, struct gg_failure *failure)
+{
+  int error = bind_socket(control, failure);
+  if (error)
+    return error;
+  control->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  control->scratch = malloc(GG_CONTROL_REPLY_MAX);
+  if (control->wake_fd < 0 || !control->scratch)
+    return gg_fail(failure, GG_ERR_NOMEM, "cannot start the control socket");
+  int created = pthread_create(&control->thread, NULL, serve, control);
+  if (created)
+    return gg_fail_errno(failure, created, "cannot start the admin thread");
+  control->running = true;
+  return 0;
+}
+
+int gg_control_start(struct gg_control **out, const struct gg_control_options *options, struct gg_failure *failure)
+{
+  struct gg_control *control = calloc(1, sizeof *control);
+  if (!control)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the control socket");
+  control->options = *options;
+  if (control->options.idle_timeout_ns == 0)
+    control->options.idle_timeout_ns = default_idle_ns;
+  control->dir_fd = control->listen_fd = control->wake_fd = -1;
+  for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
+    control->clients[i].fd = -1;
+  int error = start(control, failure);
+  if (error) {
+    gg_control_stop(control);
+    return error;
+  }
+  *out = control;
+  return 0;
+}
+
+void gg_control_stop(struct gg_control *control)
+{
+  if (!control)
+    return;
+  if (control->running) {
+    eventfd_write(control->wake_fd, 1);
+    pthread_join(control->thread, NULL);
+  }
+  for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
+    if (control->clients[i].fd >= 0)
+      client_close(&control->clients[i]);
+  if (control->bound)
+    unlinkat(control->dir_fd, socket_name, 0);
+  if (control->listen_fd >= 0)
+    close(control->listen_fd);
+  if (control->wake_fd >= 0)
+    close(control->wake_fd);
+  if (control->dir_fd >= 0)
+    close(control->dir_fd);
+  free(control->scratch);
+  free(control);
+}
