@@ -71,7 +71,10 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
 
 void __wrap_freeaddrinfo(struct addrinfo *list)
 {
-  if (!scripted.active) {
+  pthread_mutex_lock(&scripted.lock);
+  bool active = scripted.active;
+  pthread_mutex_unlock(&scripted.lock);
+  if (!active) {
     __real_freeaddrinfo(list);
     return;
   }

@@ -123,7 +123,8 @@ static void slow_packet(struct slow *out, const struct gg_addr end[2], int direc
     add(out, out->ipv6 ? 0x0204ffc3 : 0x0204ffd7, 4);
     add(out, 0x01030307, 4);
   }
-  memcpy(out->data + out->bytes, payload, bytes);
+  if (bytes > 0)
+    memcpy(out->data + out->bytes, payload, bytes);
   out->bytes += bytes;
   uint8_t pseudo[4] = {0, 6, (uint8_t)((20 + options + bytes) >> 8), (uint8_t)(20 + options + bytes)};
   uint32_t sum = words(words(0, addresses, 2 * each), pseudo, 4);
