@@ -113,7 +113,7 @@ def test_random_sessions_over_unix_sockets(gateways, scratch, client, server):
 def test_random_sessions_over_many_segments(gateways, scratch):
     """Small segments: sessions go on from one to the next, and tshark still sees one conversation each."""
     upstream = processes.address("127.0.0.1", processes.free_port())
-    gateway = gateways(upstream, options=["--segment-bytes", "4MiB"])
+    gateway = gateways(upstream, options=["--segment-max-bytes", "4MiB"])
     result, status, log = drive(gateway, upstream, scratch, SEED + 4, 200, concurrency=32, unique_source=True)
     assert status == 0, log
     assert len(gateway.segments()) > 3
