@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * loop.h - readiness of descriptors, by epoll, as small as it can be.
+ *
+ * A loop has one base set (writes, wake-ups, whatever must always be heard) and some read sets. Who has to stop
+ * reading from thousands of sockets at once disables the read set they are in: one operation, and no event of theirs
+ * is lost, since they wait in the kernel. The first read set is the one that is waited upon, with the base set inside
+ * it, so that in the common case (one read set, enabled, nothing but reads) an iteration is a single epoll_wait; when
+ * it is disabled, the base set is waited upon alone. Further read sets are inside the base set:
+ *
+ *        read set 0  ∋  base set  ∋  read set 1, read set 2, ...
+ *
+ * Sockets are watched edge-triggered: an event says "something came", and the owner remembers that it may read until
+ * a read says otherwise. So stopping one direction costs no system call.
+ *
+ * A source is embedded in its owner and must stay at its address while watched. Sources may be forgotten from inside
+ * any callback; events of a forgotten source that are already fetched are dropped, provided that its memory stays
+ * until gg_loop_poll returns (owners defer their freeing to the end of the iteration).
+ *
+ * Thread: one loop, one thread; gg_wake_signal from any thread.
+ */
+#ifndef GG_NET_LOOP_H
+#define GG_NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct gg_source;
+typedef void (*gg_source_fn)(struct gg_source *source, uint32_t events); /* EPOLLIN, EPOLLOUT, ... */
+
+struct gg_source {
+  gg_source_fn ready; /* NULL: forgotten */
+  int fd;
+};
+
+enum { GG_READ_SETS_MAX = 9, GG_LOOP_EVENTS_MAX = 256 };
+
+struct gg_read_set {
+  struct gg_source source; /* fd: the epoll descriptor */
+  bool enabled;
+};
+
+struct gg_loop {
+  struct gg_source base; /* fd: the base set */
+  struct gg_read_set sets[GG_READ_SETS_MAX];
+  unsigned set_count;
+  uint64_t now_ns; /* CLOCK_MONOTONIC when the last poll returned */
+};
+
+int gg_loop_init(struct gg_loop *loop, unsigned read_sets); /* 1 to GG_READ_SETS_MAX; an error leaves nothing open */
+void gg_loop_fini(struct gg_loop *loop);
+
+/* Adds `source` (its fd and ready are set) to the base set. `events` as epoll_ctl takes them. */
+int gg_loop_watch(struct gg_loop *loop, struct gg_source *source, uint32_t events);
+/* Adds it to a read set. A descriptor may be in the base set too, for writing. */
+int gg_loop_watch_reads(struct gg_loop *loop, unsigned set, struct gg_source *source, uint32_t events);
+/* Takes it out of a read set again, to be watched anew later (a listener that pauses). */
+void gg_loop_ignore_reads(struct gg_loop *loop, unsigned set, struct gg_source *source);
+/* Drops what was fetched for it; closing the descriptor takes it out of every set. */
+static inline void gg_source_forget(struct gg_source *source)
+{
+  source->ready = 0;
+}
+
+void gg_loop_reads_enable(struct gg_loop *loop, unsigned set, bool enabled);
+
+/* Waits for events until `deadline_ns` (CLOCK_MONOTONIC; 0: does not wait; UINT64_MAX: for ever) and calls the sources.
+ * Returns the number of calls. */
+unsigned gg_loop_poll(struct gg_loop *loop, uint64_t deadline_ns);
+
+/* An eventfd in the base set, by which other threads interrupt a poll. */
+struct gg_wake {
+  struct gg_source source;
+  void (*woken)(void *context);
+  void *context;
+};
+int gg_wake_init(struct gg_wake *wake, struct gg_loop *loop, void (*woken)(void *context), void *context);
+void gg_wake_fini(struct gg_wake *wake);
+void gg_wake_signal(struct gg_wake *wake); /* any thread; async-signal-safe */
+
+#endif
