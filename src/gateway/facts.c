@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The members of the first and of the last comment of a session, as docs/format.md lists them. */
+#include "base/clock.h"
+#include "base/json.h"
+#include "gateway/worker.h"
+
+static const char *const close_texts[] = {
+#define TEXT(NAME, text) text,
+  GG_CLOSE_LIST(TEXT)
+#undef TEXT
+};
+
+static void address(struct gg_json *json, const char *key, const struct gg_addr *addr)
+{
+  char text[GG_ADDR_TEXT_MAX];
+  gg_addr_format(addr, text, sizeof text);
+  gg_json_field_string(json, key, text);
+}
+
+void gg__session_facts(const void *argument, struct gg_json *json)
+{
+  const struct gg_session *session = argument;
+  const struct gg_listener_options *options = session->listener->options;
+  char id[GG_SESSION_ID_TEXT];
+  gg_session_id_format(&session->id, id);
+  gg_json_field_string(json, "id", id);
+  gg_json_field_string(json, "listener", options->name);
+  address(json, "client", &session->conversation.end[GG_FROM_CLIENT]);
+  address(json, "server", &session->conversation.end[GG_FROM_SERVER]);
+  if (options->upstream_none) {
+    gg_json_field_string(json, "upstream", NULL);
+  } else if (session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6) {
+    address(json, "upstream", &session->upstream);
+  } else {
+    char text[sizeof options->upstream.host + 16];
+    gg_endpoint_format(&options->upstream, text, sizeof text);
+    gg_json_field_string(json, "upstream", text);
+  }
+  gg_json_field_unsigned(json, "worker", session->worker->index);
+  if (options->listen.family == GG_FAMILY_UNIX)
+    gg_json_field_string(json, "server_path", options->listen.path);
+  if (session->proxied) {
+    gg_json_field_string(json, "proxy", session->proxied == GG_PROXY_V1 ? "v1" : "v2");
+    address(json, "peer", &session->peer);
+  }
+}
+
+static void pair(struct gg_json *json, const char *key, uint64_t client, uint64_t server)
+{
+  gg_json_key(json, key);
+  gg_json_object_begin(json);
+  gg_json_field_unsigned(json, "client", client);
+  gg_json_field_unsigned(json, "server", server);
+  gg_json_object_end(json);
+}
+
+/* Why not all that was received went on. */
+static const char *why(const struct gg_session *session)
+{
+  if (session->listener->options->upstream_none)
+    return "no-upstream";
+  switch (session->close) {
+  case GG_CLOSE_CLIENT_RESET:
+    return "client-gone";
+  case GG_CLOSE_SERVER_RESET:
+    return "server-gone";
+  case GG_CLOSE_CONNECT_REFUSED:
+  case GG_CLOSE_CONNECT_TIMEOUT:
+  case GG_CLOSE_CONNECT_FAILED:
+  case GG_CLOSE_UNRESOLVED:
+  case GG_CLOSE_PROXY_INVALID:
+    return "not-connected";
+  default:
+    return "cut";
+  }
+}
+
+void gg__session_closing_facts(const void *argument, struct gg_json *json)
+{
+  const struct gg_session *session = argument;
+  const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
+  gg_json_field_string(json, "close", close_texts[session->close]);
+  pair(json, "received", client->received, server->received);
+  pair(json, "forwarded", client->forwarded, server->forwarded);
+  if (session->close != GG_CLOSE_CLIENT_FIN && session->close != GG_CLOSE_SERVER_FIN)
+    pair(json, "acked", session->acked[GG_FROM_CLIENT], session->acked[GG_FROM_SERVER]);
+  if (client->received != client->forwarded || server->received != server->forwarded)
+    gg_json_field_string(json, "why", why(session));
+  gg_json_field_unsigned(json, "duration_ns", gg_clock_mono_ns() - session->opened_ns);
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a byte, in place:
+ *
+ *   1. epoll says that end[d] has something; the direction reserves room in the log for one read and what has to be
+ *      written around it (gg_conversation_chunk_room), and lets the conversation say where the payload goes (lay);
+ *   2. recv(2) puts it there;
+ *   3. seal writes the packets' headers around it, commit makes it part of the log: from now on a kill of the process
+ *      cannot lose it;
+ *   4. send(2) takes it from there. What the receiver's socket does not take is copied to the session's pending buffer
+ *      (the log must not be pinned by a slow receiver), and the direction stops reading until that is gone.
+ *
+ * Nobody but the session's worker touches any of this. Sockets are edge-triggered: `readable` remembers that there may
+ * be something; a read that fills less than it was given takes that back, unless the end of the stream or urgent data
+ * were announced (recv(2) stops short at the urgent byte).
+ *
+ * Rejected: level-triggered sockets, which need an epoll_ctl for every stop and start of a direction and report a
+ * hang-up for ever while its last bytes wait for a slow receiver; and sending before committing, which would be a
+ * little faster for the receiver and break the recording contract.
+ */
+#include "gateway/relay.h"
+
+#include "base/clock.h"
+#include "gateway/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct gg_session *session_of(struct gg_end *end)
+{
+  return GG_CONTAINER(end - end->side, struct gg_session, end);
+}
+
+void gg__end_ready(struct gg_source *source, uint32_t events)
+{
+  struct gg_end *end = GG_CONTAINER(source, struct gg_end, source);
+  struct gg_session *session = session_of(end);
+  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+    end->readable = true;
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+    end->finishing = true;
+  switch (session->state) {
+  case GG_STATE_SNIFFING:
+    gg__session_sniff(session);
+    break;
+  case GG_STATE_CONNECTING:
+    if (end->side == GG_FROM_SERVER)
+      gg__upstream_ready(session, events);
+    else if (events & EPOLLERR)
+      gg__session_close(session, GG_CLOSE_CLIENT_RESET);
+    break;
+  case GG_STATE_RELAYING:
+  case GG_STATE_HALF_CLOSED:
+    if (end->write_blocked && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
+      end->write_blocked = false;
+      gg__relay_pump(session, (enum gg_direction)!end->side);
+    }
+    if (end->readable && !gg__session_over(session))
+      gg__relay_pump(session, (enum gg_direction)end->side);
+    break;
+  default: /* ACCEPTED: `readable` is remembered; CLOSING, CLOSED: the source is forgotten */
+    break;
+  }
+}
+
+/* ── Sending ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__relay_write_blocked(struct gg_end *end)
+{
+  end->write_blocked = true;
+  if (end->write_watched)
+    return;
+  /* In the base set, so that sends go on while reads are stopped. EPOLL_CTL_ADD reports what is ready already. */
+  struct gg_session *session = session_of(end);
+  end->write_watched = gg_loop_watch(&session->worker->loop, &end->source, EPOLLOUT | EPOLLET) == GG_OK;
+  if (!end->write_watched)
+    gg__worker_retry_soon(session->worker);
+}
+
+void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  session->end[direction].forwarded += bytes;
+  session->active_ns = session->worker->loop.now_ns;
+  gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_FORWARDED_CLIENT : GG_COUNT_FORWARDED_SERVER, bytes);
+}
+
+void gg__relay_received(struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  session->end[direction].received += bytes;
+  session->active_ns = session->worker->loop.now_ns;
+  gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_RECEIVED_CLIENT : GG_COUNT_RECEIVED_SERVER, bytes);
+  gg__count(session->worker, GG_COUNT_CHUNKS, 1);
+}
+
+static void pending_drop(struct gg_session *session, struct gg_end *end)
+{
+  if (!end->pending)
+    return;
+  gg_pending_free(&session->worker->pending, end->pending);
+  end->pending = NULL;
+  end->pending_left = 0;
+}
+
+enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction direction, int error)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_end *to = &session->end[!direction];
+  (void)error; /* EPIPE or ECONNRESET, or what the network said: the receiver is gone either way */
+  pending_drop(session, to);
+  if (from->pipe) {
+    gg__pipe_release(session->worker, from->pipe);
+    from->pipe = NULL;
+  }
+  if (to->ended) {
+    gg__session_close(session, direction == GG_FROM_CLIENT ? GG_CLOSE_SERVER_RESET : GG_CLOSE_CLIENT_RESET);
+    return GG_STEP_OVER;
+  }
+  /* What it sent before it went may still be in its socket: the other direction reads until it says so. */
+  to->dead = true;
+  to->readable = to->finishing = true;
+  if (gg_list_empty(&to->run))
+    gg_list_append(&session->worker->run, &to->run);
+  return GG_STEP_WAIT;
+}
+
+static enum gg_step flush_pending(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *to = &session->end[!direction];
+  if (to->durable_at > 0) { /* sync: always */
+    if (gg_log_durable(session->log->log) < to->durable_at) {
+      if (gg_list_empty(&session->end[direction].run))
+        gg_list_append(&session->log->undurable, &session->end[direction].run);
+      session->log->want_commit = true;
+      return GG_STEP_WAIT;
+    }
+    to->durable_at = 0;
+  }
+  while (to->pending_left > 0) {
+    ssize_t sent = send(to->source.fd, to->pending + to->pending_at, to->pending_left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR)
+      continue;
+    if (sent < 0 && errno == EAGAIN) {
+      gg__relay_write_blocked(to);
+      return GG_STEP_WAIT;
+    }
+    if (sent < 0)
+      return gg__relay_send_failed(session, direction, errno);
+    to->pending_at += (uint32_t)sent;
+    to->pending_left -= (uint32_t)sent;
+    gg__relay_forwarded(session, direction, (size_t)sent);
+  }
+  pending_drop(session, to);
+  if (!session->end[direction].pending)
+    gg_list_remove(&session->stalled);
+  return GG_STEP_AGAIN;
+}
+
+bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t skip,
+                    size_t bytes)
+{
+  struct gg_worker *worker = session->worker;
+  struct gg_end *to = &session->end[!direction];
+  assert(!to->pending && bytes > 0);
+  to->pending = gg_pending_alloc(&worker->pending, bytes);
+  if (!to->pending && gg__worker_close_longest_stalled(worker, session))
+    to->pending = gg_pending_alloc(&worker->pending, bytes);
+  if (!to->pending) {
+    gg__count(worker, GG_COUNT_PENDING_EXHAUSTED, 1);
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return false;
+  }
+  to->pending_at = 0;
+  to->pending_left = (uint32_t)bytes;
+  for (size_t copied = 0; copied < bytes; iov++) {
+    if (skip >= iov->iov_len) {
+      skip -= iov->iov_len;
+      continue;
+    }
+    size_t part = iov->iov_len - skip < bytes - copied ? iov->iov_len - skip : bytes - copied;
+    memcpy(to->pending + copied, (const uint8_t *)iov->iov_base + skip, part);
+    copied += part;
+    skip = 0;
+  }
+  if (gg_list_empty(&session->stalled))
+    gg_list_append(&worker->stalled, &session->stalled);
+  return true;
+}
+
+static ssize_t send_iov(int fd, struct iovec *iov, unsigned count, size_t bytes)
+{
+  if (count == 1)
+    return send(fd, iov[0].iov_base, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+  /* The last entry may be longer than what came. */
+  size_t before = 0;
+  unsigned used = 0;
+  while (before + iov[used].iov_len < bytes)
+    before += iov[used++].iov_len;
+  iov[used].iov_len = bytes - before;
+  struct msghdr message = {.msg_iov = iov, .msg_iovlen = used + 1};
+  return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Sends what was just received and is committed; what is not taken is kept. */
+static enum gg_step send_on(struct gg_session *session, enum gg_direction direction, struct iovec *iov, unsigned count,
+                            size_t bytes)
+{
+  struct gg_end *to = &session->end[!direction];
+  if (to->source.fd < 0) /* upstream: none */
+    return GG_STEP_AGAIN;
+  if (session->worker->gateway->options.sync_mode == GG_SYNC_ALWAYS) {
+    to->durable_at = gg_log_committed(session->log->log);
+    session->log->want_commit = true;
+    return gg__relay_keep(session, direction, iov, 0, bytes) ? GG_STEP_AGAIN : GG_STEP_OVER;
+  }
+  ssize_t sent;
+  do
+    sent = send_iov(to->source.fd, iov, count, bytes);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0 && errno != EAGAIN)
+    return gg__relay_send_failed(session, direction, errno);
+  size_t taken = sent > 0 ? (size_t)sent : 0;
+  gg__relay_forwarded(session, direction, taken);
+  if (taken == bytes)
+    return GG_STEP_AGAIN;
+  if (!gg__relay_keep(session, direction, iov, taken, bytes - taken))
+    return GG_STEP_OVER;
+  gg__relay_write_blocked(to);
+  return GG_STEP_WAIT;
+}
+
+/* ── Receiving ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_worker_log *log = session->log;
+  struct gg_worker *worker = session->worker;
+  struct gg_end *from = &session->end[direction];
+  enum gg_policy policy = gg_log_pressure(log->log) == GG_LOG_DISK_FULL ? log->on_full : log->on_stall;
+  if (policy == GG_POLICY_GAP)
+    return GG_NO_ROOM_GAP;
+  if (policy == GG_POLICY_CLOSE) {
+    gg__count(worker, GG_COUNT_STALL_CLOSED, 1);
+    gg__session_close(session, GG_CLOSE_STALL);
+    return GG_NO_ROOM_OVER;
+  }
+  if (!log->blocked) {
+    log->blocked = true;
+    gg__count(worker, GG_COUNT_STALLS, 1);
+    gg_loop_reads_enable(&worker->loop, log->set, false);
+  }
+  if (gg_list_empty(&from->run))
+    gg_list_append(&log->waiting, &from->run);
+  return GG_NO_ROOM_WAIT;
+}
+
+enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direction, int error)
+{
+  struct gg_end *from = &session->end[direction];
+  if (error == EAGAIN) {
+    from->readable = false;
+    return GG_STEP_WAIT;
+  }
+  if (error || from->dead) {
+    gg__session_close(session, direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_SERVER_RESET);
+    return GG_STEP_OVER;
+  }
+  from->readable = false;
+  from->ended = true;
+  return GG_STEP_AGAIN;
+}
+
+/* One read into the iovec. The server of `upstream: none` has no socket: its bytes are the greeting, once. */
+static ssize_t receive(struct gg_session *session, struct gg_end *from, struct iovec *iov, unsigned count)
+{
+  if (from->source.fd < 0) {
+    const struct gg_listener_options *options = session->listener->options;
+    assert(from->received == 0 && options->greeting_length <= iov[0].iov_len);
+    memcpy(iov[0].iov_base, options->greeting, options->greeting_length);
+    return (ssize_t)options->greeting_length;
+  }
+  ssize_t got;
+  do
+    got = count == 1 ? recv(from->source.fd, iov[0].iov_base, iov[0].iov_len, MSG_DONTWAIT)
+                     : readv(from->source.fd, iov, (int)count);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+/* Learns from a read how the next one should be. */
+static void learn(struct gg_session *session, struct gg_end *from, size_t got, size_t asked)
+{
+  if (got < asked && !from->finishing)
+    from->readable = false;
+  if (from->source.fd < 0)
+    from->readable = false;
+  if (from->splicing) /* in place for once; splice.c judges this flow */
+    return;
+  if (got < asked) {
+    if (got < asked / 2)
+      from->bulk = 0;
+    return;
+  }
+  if (from->bulk < GG_BULK_READS) {
+    from->bulk++;
+  } else if (session->splice_allowed[from->side] && asked > GG_READ_BYTES) {
+    from->splicing = true;
+    from->bulk = 0;
+    gg__count(session->worker, GG_COUNT_SPLICE_BEGUN, 1);
+  }
+}
+
+static size_t read_size(const struct gg_session *session, const struct gg_end *from)
+{
+  size_t most = session->worker->gateway->options.pending_max;
+  size_t size = from->bulk ? GG_READ_BULK_BYTES : GG_READ_BYTES;
+  return size < most ? size : most;
+}
+
+void gg__relay_unrecorded(struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  struct gg_log *log = session->log->log;
+  bool full = gg_log_pressure(log) == GG_LOG_DISK_FULL;
+  gg_conversation_gap(&session->conversation, direction, bytes, full ? GG_GAP_DISK_FULL : GG_GAP_STALL);
+  gg_log_count_gap(log, bytes);
+  gg__count(session->worker, GG_COUNT_UNRECORDED, bytes);
+}
+
+/* on_stall or on_full: gap. The bytes go on, the recording will say how many are missing. */
+static enum gg_step receive_unrecorded(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_worker *worker = session->worker;
+  struct gg_end *from = &session->end[direction];
+  struct iovec iov = {worker->scratch, read_size(session, from)};
+  size_t asked = iov.iov_len;
+  ssize_t got = receive(session, from, &iov, 1);
+  if (got <= 0)
+    return gg__relay_ended(session, direction, got < 0 ? errno : 0);
+  gg__relay_unrecorded(session, direction, (size_t)got);
+  gg__relay_received(session, direction, (size_t)got);
+  if ((size_t)got < asked && !from->finishing)
+    from->readable = false;
+  if (from->source.fd < 0)
+    from->readable = false;
+  return send_on(session, direction, &iov, 1, (size_t)got);
+}
+
+enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_log *log = session->log->log;
+  size_t asked = read_size(session, from);
+  uint8_t *at = NULL;
+  if (session->conversation.opened || gg__session_open_record(session))
+    at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, asked), GG_LOG_DATA);
+  if (!at) {
+    enum gg_no_room way = gg__relay_no_room(session, direction);
+    return way == GG_NO_ROOM_GAP ? receive_unrecorded(session, direction)
+           : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
+  }
+  struct gg_chunk_layout layout;
+  gg_conversation_lay(&session->conversation, &layout, direction, asked, at, gg_log_segment(log));
+  ssize_t got = receive(session, from, layout.iov, layout.iov_count);
+  if (got <= 0) {
+    int error = got < 0 ? errno : 0;
+    gg_log_commit(log, 0);
+    return gg__relay_ended(session, direction, error);
+  }
+  size_t used = gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
+  gg_log_commit(log, used);
+  gg__relay_received(session, direction, (size_t)got);
+  learn(session, from, (size_t)got, asked);
+  return send_on(session, direction, layout.iov, layout.iov_count, (size_t)got);
+}
+
+/* ── The turn of a direction ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Everything that came before the FIN has been sent: record the FIN, pass it on. */
+static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_end *to = &session->end[!direction];
+  if (to->shut)
+    return GG_STEP_WAIT;
+  struct gg_log *log = session->log->log;
+  if (!from->end_recorded) {
+    uint8_t *at = NULL;
+    if (session->conversation.opened || gg__session_open_record(session))
+      at = gg_log_reserve(log, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL);
+    if (at) {
+      gg_log_commit(log, gg_conversation_fin(&session->conversation, direction, at, gg_log_segment(log),
+                                             gg_log_time(log, gg_clock_mono_ns())));
+      from->end_recorded = true;
+    } else {
+      enum gg_no_room way = gg__relay_no_room(session, direction);
+      if (way != GG_NO_ROOM_GAP) /* under gap the FIN goes on, and the close records it */
+        return way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
+    }
+  }
+  to->shut = true;
+  if (to->source.fd >= 0)
+    shutdown(to->source.fd, SHUT_WR);
+  if (session->state == GG_STATE_RELAYING) {
+    session->state = GG_STATE_HALF_CLOSED;
+    session->close = direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_FIN : GG_CLOSE_SERVER_FIN;
+  }
+  if (from->shut) {
+    gg__session_close(session, session->close);
+    return GG_STEP_OVER;
+  }
+  if (to->source.fd < 0) { /* upstream: none ends when its client does */
+    to->ended = true;
+    gg__relay_pump(session, (enum gg_direction)!direction);
+    return gg__session_over(session) ? GG_STEP_OVER : GG_STEP_WAIT;
+  }
+  return GG_STEP_WAIT;
+}
+
+static enum gg_step step(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_end *to = &session->end[!direction];
+  if (to->dead)
+    return GG_STEP_WAIT;
+  enum gg_step flushed = GG_STEP_AGAIN;
+  if (to->pending)
+    flushed = flush_pending(session, direction);
+  else if (from->pipe)
+    flushed = gg__relay_flush_pipe(session, direction);
+  if (flushed != GG_STEP_AGAIN)
+    return flushed;
+  if (from->pipe) /* it still holds bytes that are not recorded */
+    return gg__relay_splice(session, direction);
+  if (from->ended)
+    return pass_on_end(session, direction);
+  if (!from->readable)
+    return GG_STEP_WAIT;
+  return from->splicing ? gg__relay_splice(session, direction) : gg__relay_in_place(session, direction);
+}
+
+void gg__relay_pump(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  for (unsigned steps = 0; steps < GG_TURN_STEPS; steps++) {
+    if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
+      return;
+    if (step(session, direction) != GG_STEP_AGAIN)
+      return;
+  }
+  if (gg_list_empty(&from->run)) /* others have their turn first */
+    gg_list_append(&session->worker->run, &from->run);
+}
+
+void gg__relay_run(struct gg_end *end)
+{
+  gg_list_remove(&end->run);
+  gg__relay_pump(session_of(end), (enum gg_direction)end->side);
+}
+
+void gg__relay_run_all(struct gg_worker *worker, struct gg_list *list)
+{
+  gg_list_splice(&worker->run, list);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * relay.h - moves the bytes of a direction: receive into the log, commit, send from there.
+ *
+ * Thread: the worker's.
+ */
+#ifndef GG_GATEWAY_RELAY_H
+#define GG_GATEWAY_RELAY_H
+
+#include "gateway/session.h"
+
+enum {
+  GG_READ_BYTES = 32 << 10,      /* a read, while reads are small */
+  GG_READ_BULK_BYTES = 128 << 10, /* a read after one that filled its buffer; also bounded by pending_max */
+  GG_TURN_STEPS = 8,             /* reads of a direction before others have their turn */
+  GG_BULK_READS = 2,             /* full reads in a row that make a flow a bulk flow */
+};
+
+/* What one step of a direction came to. */
+enum gg_step {
+  GG_STEP_AGAIN,   /* did something, may do more */
+  GG_STEP_WAIT,    /* waits: for an event, for room, for durability */
+  GG_STEP_OVER,    /* the session has ended */
+};
+
+/* An event of one of the session's sockets (all states). */
+void gg__end_ready(struct gg_source *source, uint32_t events);
+
+/* Moves what can be moved from end[direction] to the other one. */
+void gg__relay_pump(struct gg_session *session, enum gg_direction direction);
+
+/* Receives once into the log and sends on from there. */
+enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction);
+/* Splices once (splice.c). */
+enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction direction);
+/* Moves what the direction's pipe holds and is recorded. */
+enum gg_step gg__relay_flush_pipe(struct gg_session *session, enum gg_direction direction);
+
+/* The log refused a reservation: what the policy says. `waits` for block; for gap the caller goes on without recording. */
+enum gg_no_room { GG_NO_ROOM_WAIT, GG_NO_ROOM_GAP, GG_NO_ROOM_OVER };
+enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction direction);
+
+/* Notes that `bytes` of the direction go on without being recorded (gap). */
+void gg__relay_unrecorded(struct gg_session *session, enum gg_direction direction, size_t bytes);
+/* The same for all that is in the direction's pipe, and sends it (splice.c). */
+enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction);
+
+/* The read side of end[direction] said `error` (0: FIN). */
+enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direction, int error);
+/* A send to end[!direction] failed. */
+enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction direction, int error);
+/* The socket of `end` is full: EPOLLOUT will tell. */
+void gg__relay_write_blocked(struct gg_end *end);
+/* Bookkeeping of received and of forwarded bytes. */
+void gg__relay_received(struct gg_session *session, enum gg_direction direction, size_t bytes);
+void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction, size_t bytes);
+/* Copies `bytes` from `skip` on of the iovec to the pending buffer of end[!direction]; false: no memory, session over. */
+bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t skip,
+                    size_t bytes);
+/* Moves all ends of a list to the run queue. */
+void gg__relay_run_all(struct gg_worker *worker, struct gg_list *list);
+/* Takes one out of whatever list it waits in and pumps it. */
+void gg__relay_run(struct gg_end *end);
+
+#endif

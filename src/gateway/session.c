@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/session.h"
+
+#include "base/clock.h"
+#include "gateway/relay.h"
+#include "gateway/worker.h"
+
+#include <errno.h>
+#include <linux/tcp.h> /* the C library's tcp_info ends before tcpi_bytes_acked */
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ── Beginning ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void end_init(struct gg_end *end, enum gg_direction side)
+{
+  *end = (struct gg_end){.source = {gg__end_ready, -1}, .side = (uint8_t)side};
+  gg_list_init(&end->run);
+}
+
+/* Unix peers have no address: 127.0.0.1 and a port that no other open session of this gateway is given soon. */
+static struct gg_addr synthetic_client(struct gg_worker *worker)
+{
+  enum { FIRST = 1024, PORTS = 65536 - FIRST };
+  uint32_t n = worker->synthetic_port++ * worker->gateway->worker_count + worker->index;
+  return (struct gg_addr){.ip = {127, 0, 0, 1}, .port = (uint16_t)(FIRST + n % PORTS), .family = GG_FAMILY_IPV4};
+}
+
+/* What the client dialled: the listener's address, or, where that is a wildcard, the socket's own. */
+static struct gg_addr dialled(const struct gg_listener *listener, int fd)
+{
+  struct gg_addr address = listener->address;
+  struct sockaddr_storage own;
+  socklen_t length = sizeof own;
+  if (listener->wildcard && getsockname(fd, (struct sockaddr *)&own, &length) == 0)
+    gg_addr_from_sockaddr(&address, (struct sockaddr *)&own, length);
+  return address;
+}
+
+bool gg__session_open_record(struct gg_session *session)
+{
+  struct gg_log *log = session->log->log;
+  uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_OPEN_MAX, GG_LOG_DATA);
+  if (!at)
+    return false;
+  uint64_t time_ns = gg_log_time(log, gg_clock_mono_ns());
+  gg_log_commit(log, gg_conversation_open(&session->conversation, at, gg_log_segment(log), time_ns));
+  return true;
+}
+
+/* The endpoints are known: the conversation begins, and the upstream is looked for. */
+static void begin(struct gg_session *session, const struct gg_addr *client, const struct gg_addr *server)
+{
+  struct gg_worker *worker = session->worker;
+  uint64_t random = gg__worker_random(worker);
+  const uint32_t sequence[2] = {(uint32_t)random, (uint32_t)(random >> 32)};
+  gg_conversation_init(&session->conversation, client, server, sequence, gg__session_facts, session);
+  gg__session_open_record(session); /* without room now, it is done before the first chunk */
+  if (!session->listener->options->upstream_none) {
+    gg__upstream_connect(session);
+    return;
+  }
+  session->end[GG_FROM_SERVER].readable = session->listener->options->greeting_length > 0;
+  gg__session_relay(session);
+}
+
+void gg__session_accept(struct gg_listener *listener, int fd, const struct sockaddr_storage *peer, socklen_t length)
+{
+  struct gg_worker *worker = listener->worker;
+  struct gg_session *session = gg__worker_session_alloc(worker);
+  if (!session) {
+    close(fd);
+    gg__count(worker, GG_COUNT_ACCEPT_FAILURES, 1);
+    return;
+  }
+  session->worker = worker;
+  session->listener = listener;
+  session->log = listener->log;
+  session->state = GG_STATE_ACCEPTED;
+  session->opened_ns = session->active_ns = gg_clock_mono_ns();
+  session->id = gg_session_id_next(&worker->ids, gg_clock_real_ns());
+  end_init(&session->end[GG_FROM_CLIENT], GG_FROM_CLIENT);
+  end_init(&session->end[GG_FROM_SERVER], GG_FROM_SERVER);
+  gg_timer_init(&session->timer);
+  gg_list_init(&session->stalled);
+  gg_list_append(&worker->sessions, &session->node);
+  worker->session_count++;
+  atomic_fetch_add_explicit(&worker->gateway->sessions, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(listener->sessions, 1, memory_order_relaxed);
+  gg__count(worker, GG_COUNT_SESSIONS_OPENED, 1);
+  gg__count(worker, GG_COUNT_SESSIONS_OPEN, 1);
+
+  struct gg_end *client = &session->end[GG_FROM_CLIENT];
+  client->source.fd = fd;
+  gg_addr_from_sockaddr(&session->peer, (const struct sockaddr *)peer, length);
+  if (session->peer.family != GG_FAMILY_IPV4 && session->peer.family != GG_FAMILY_IPV6)
+    session->peer = (struct gg_addr){.family = GG_FAMILY_UNIX};
+  if (gg_loop_watch_reads(&worker->loop, session->log->set, &client->source,
+                          EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET) != GG_OK) {
+    struct gg_addr server = dialled(listener, fd);
+    struct gg_addr from = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
+    const uint32_t sequence[2] = {0, 0};
+    gg_conversation_init(&session->conversation, &from, &server, sequence, gg__session_facts, session);
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return;
+  }
+  gg__session_sniff(session);
+}
+
+/* ── PROXY header ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool header_expected(const struct gg_session *session)
+{
+  const struct gg_listener_options *options = session->listener->options;
+  if (options->proxy_in == GG_PROXY_OFF)
+    return false;
+  if (session->peer.family == GG_FAMILY_UNIX) /* who may connect is the socket file's permissions */
+    return true;
+  for (size_t i = 0; i < options->trusted_count; i++)
+    if (gg_network_contains(&options->trusted[i], &session->peer))
+      return true;
+  return false;
+}
+
+/* Takes the header out of the socket, which nothing behind it may leave. 0: more has to come. */
+static long header_take(struct gg_session *session, struct gg_proxy_header *header)
+{
+  struct gg_end *client = &session->end[GG_FROM_CLIENT];
+  uint8_t data[GG_PROXY_HEADER_MAX];
+  ssize_t got = recv(client->source.fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0)
+    return errno == EAGAIN || errno == EINTR ? 0 : GG_ERR_CLOSED;
+  if (got == 0)
+    return GG_ERR_TRUNCATED;
+  long length = gg_proxy_parse(header, session->listener->options->proxy_in, data, (size_t)got);
+  if (length == 0 && (size_t)got == sizeof data)
+    return GG_ERR_FORMAT;
+  if (length <= 0)
+    return length;
+  return recv(client->source.fd, data, (size_t)length, MSG_DONTWAIT) == length ? length : GG_ERR_FORMAT;
+}
+
+void gg__session_sniff(struct gg_session *session)
+{
+  struct gg_worker *worker = session->worker;
+  struct gg_end *end = &session->end[GG_FROM_CLIENT];
+  struct gg_proxy_header header = {0};
+  long length = GG_OK;
+  bool expected = header_expected(session);
+  if (expected && (length = header_take(session, &header)) == 0) {
+    if (session->state == GG_STATE_ACCEPTED)
+      gg_timer_start(&session->timer, &worker->header_timers, session->opened_ns);
+    session->state = GG_STATE_SNIFFING;
+    return;
+  }
+  gg_timer_stop(&session->timer);
+  struct gg_addr server = dialled(session->listener, end->source.fd);
+  struct gg_addr client = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
+  if (header.known) {
+    client = header.client;
+    server = header.server;
+  }
+  session->proxied = (uint8_t)header.version;
+  if (length >= 0) {
+    begin(session, &client, &server);
+    return;
+  }
+  const uint32_t sequence[2] = {(uint32_t)gg__worker_random(worker), (uint32_t)gg__worker_random(worker)};
+  gg_conversation_init(&session->conversation, &client, &server, sequence, gg__session_facts, session);
+  gg__session_close(session, length == GG_ERR_CLOSED ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_PROXY_INVALID);
+}
+
+uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
+{
+  (void)now_ns;
+  struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
+  struct gg_addr server = dialled(session->listener, session->end[GG_FROM_CLIENT].source.fd);
+  struct gg_addr client = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(session->worker) : session->peer;
+  const uint32_t sequence[2] = {(uint32_t)gg__worker_random(session->worker), 0};
+  gg_conversation_init(&session->conversation, &client, &server, sequence, gg__session_facts, session);
+  gg__session_close(session, GG_CLOSE_PROXY_INVALID);
+  return 0;
+}
+
+/* ── Relaying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A peer on this host may change the pages of its sendfile between tee and send, so auto leaves it in place. */
+static bool may_splice(const struct gg_gateway *gateway, const struct gg_addr *peer)
+{
+  if (gateway->options.splice == GG_SPLICE_OFF || gateway->options.sync_mode == GG_SYNC_ALWAYS)
+    return false;
+  if (gateway->options.splice == GG_SPLICE_ON)
+    return true;
+  if ((peer->family != GG_FAMILY_IPV4 && peer->family != GG_FAMILY_IPV6) || gg_addr_is_loopback(peer))
+    return false;
+  for (unsigned i = 0; i < gateway->local_count; i++) {
+    struct gg_addr local = gateway->local[i];
+    local.port = peer->port;
+    if (gg_addr_equal(&local, peer))
+      return false;
+  }
+  return true;
+}
+
+void gg__session_relay(struct gg_session *session)
+{
+  struct gg_worker *worker = session->worker;
+  session->state = GG_STATE_RELAYING;
+  if (session->end[GG_FROM_SERVER].source.fd >= 0) {
+    session->splice_allowed[GG_FROM_CLIENT] = may_splice(worker->gateway, &session->peer);
+    session->splice_allowed[GG_FROM_SERVER] = may_splice(worker->gateway, &session->upstream);
+  }
+  gg_timer_start(&session->timer, &worker->idle_timers, worker->loop.now_ns);
+  if (session->end[GG_FROM_SERVER].readable)
+    gg__relay_pump(session, GG_FROM_SERVER);
+  if (!gg__session_over(session))
+    gg__relay_pump(session, GG_FROM_CLIENT);
+}
+
+uint64_t gg__session_idle_expired(struct gg_timer *timer, uint64_t now_ns)
+{
+  struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
+  struct gg_worker *worker = session->worker;
+  if (session->active_ns + worker->idle_timers.duration_ns > now_ns)
+    return session->active_ns;
+  if (session->log->blocked) /* it may well have spoken: we do not listen just now */
+    return now_ns;
+  gg__count(worker, GG_COUNT_IDLE_TIMEOUTS, 1);
+  gg__session_close(session, GG_CLOSE_IDLE_TIMEOUT);
+  return 0;
+}
+
+/* ── Ending ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool orderly(enum gg_close reason)
+{
+  return reason == GG_CLOSE_CLIENT_FIN || reason == GG_CLOSE_SERVER_FIN;
+}
+
+static bool connect_failure(enum gg_close reason)
+{
+  return reason == GG_CLOSE_CONNECT_REFUSED || reason == GG_CLOSE_CONNECT_TIMEOUT ||
+         reason == GG_CLOSE_CONNECT_FAILED || reason == GG_CLOSE_UNRESOLVED;
+}
+
+/* How many of the bytes sent to this end its TCP has acknowledged; SYN and FIN count there, so never more than sent. */
+static uint64_t acknowledged(const struct gg_end *end, uint64_t sent)
+{
+  struct tcp_info info = {0};
+  socklen_t length = sizeof info;
+  if (end->source.fd < 0 || getsockopt(end->source.fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+    return 0;
+  return info.tcpi_bytes_acked < sent ? info.tcpi_bytes_acked : sent;
+}
+
+static void end_close(struct gg_session *session, struct gg_end *end, bool reset)
+{
+  struct gg_worker *worker = session->worker;
+  gg_list_remove(&end->run);
+  if (end->pending)
+    gg_pending_free(&worker->pending, end->pending);
+  end->pending = NULL;
+  end->pending_left = 0;
+  if (end->pipe)
+    gg__pipe_release(worker, end->pipe);
+  end->pipe = NULL;
+  gg_source_forget(&end->source);
+  if (end->source.fd < 0)
+    return;
+  if (reset)
+    setsockopt(end->source.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  close(end->source.fd);
+  end->source.fd = -1;
+}
+
+/* What the client of a session without upstream had sent is evidence too: one read of it is recorded. */
+static void record_unheard(struct gg_session *session)
+{
+  struct gg_log *log = session->log->log;
+  struct gg_end *client = &session->end[GG_FROM_CLIENT];
+  if (client->source.fd < 0 || (!session->conversation.opened && !gg__session_open_record(session)))
+    return;
+  uint8_t *at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, GG_READ_BYTES), GG_LOG_DATA);
+  if (!at)
+    return;
+  struct gg_chunk_layout layout;
+  gg_conversation_lay(&session->conversation, &layout, GG_FROM_CLIENT, GG_READ_BYTES, at, gg_log_segment(log));
+  ssize_t got = recv(client->source.fd, layout.iov[0].iov_base, layout.iov[0].iov_len, MSG_DONTWAIT);
+  size_t used = 0;
+  if (got > 0) {
+    used = gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
+    gg__relay_received(session, GG_FROM_CLIENT, (size_t)got);
+  }
+  gg_log_commit(log, used);
+}
+
+static void count_close(struct gg_session *session, enum gg_close reason)
+{
+  struct gg_worker *worker = session->worker;
+  static const enum gg_counter counters[] = {
+    [GG_CLOSE_CLIENT_RESET] = GG_COUNT_RESETS_CLIENT,      [GG_CLOSE_SERVER_RESET] = GG_COUNT_RESETS_SERVER,
+    [GG_CLOSE_CONNECT_REFUSED] = GG_COUNT_CONNECTS_REFUSED, [GG_CLOSE_CONNECT_TIMEOUT] = GG_COUNT_CONNECTS_TIMED_OUT,
+    [GG_CLOSE_CONNECT_FAILED] = GG_COUNT_CONNECTS_FAILED,  [GG_CLOSE_UNRESOLVED] = GG_COUNT_UNRESOLVED,
+    [GG_CLOSE_PROXY_INVALID] = GG_COUNT_PROXY_INVALID,     [GG_CLOSE_DRAIN] = GG_COUNT_DRAIN_CUT,
+  };
+  if (reason < sizeof counters / sizeof counters[0] && counters[reason])
+    gg__count(worker, counters[reason], 1);
+  gg__count(worker, GG_COUNT_SESSIONS_CLOSED, 1);
+  gg__count(worker, GG_COUNT_SESSIONS_OPEN, (uint64_t)-1);
+}
+
+/* The last packet is recorded or given up: the session is free. */
+static void finish(struct gg_session *session)
+{
+  struct gg_worker *worker = session->worker;
+  if (!gg_list_empty(&session->node) && session->log->closing_count > 0 && session->state == GG_STATE_CLOSING)
+    session->log->closing_count--;
+  session->state = GG_STATE_CLOSED;
+  gg_list_remove(&session->node);
+  gg_list_append(&worker->over, &session->node);
+  worker->session_count--;
+  atomic_fetch_sub_explicit(&worker->gateway->sessions, 1, memory_order_relaxed);
+  atomic_fetch_sub_explicit(session->listener->sessions, 1, memory_order_relaxed);
+}
+
+bool gg__session_close_record(struct gg_session *session)
+{
+  struct gg_log *log = session->log->log;
+  uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
+  if (!at)
+    return false;
+  enum gg_close reason = session->close;
+  bool polite = connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE;
+  enum gg_closing closing = orderly(reason) || polite            ? GG_CLOSING_ORDERLY
+                            : reason == GG_CLOSE_CLIENT_RESET ? GG_CLOSING_CLIENT_RESET
+                                                              : GG_CLOSING_SERVER_RESET;
+  gg_log_commit(log, gg_conversation_close(&session->conversation, closing, gg__session_closing_facts, at,
+                                           gg_log_segment(log), gg_log_time(log, gg_clock_mono_ns())));
+  session->log->want_commit = true;
+  finish(session);
+  return true;
+}
+
+void gg__session_close_abandon(struct gg_session *session)
+{
+  gg_log_count_lost_session(session->log->log);
+  finish(session);
+}
+
+void gg__session_close(struct gg_session *session, enum gg_close reason)
+{
+  if (gg__session_over(session))
+    return;
+  struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
+  struct gg_worker *worker = session->worker;
+  bool refused = connect_failure(reason) || reason == GG_CLOSE_PROXY_INVALID;
+  if (refused)
+    record_unheard(session);
+  if (!orderly(reason)) {
+    session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded);
+    session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded);
+  }
+  bool polite = orderly(reason) ||
+                (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
+  end_close(session, client, !polite);
+  end_close(session, server, !orderly(reason));
+  gg_timer_stop(&session->timer);
+  gg_list_remove(&session->stalled);
+  gg_list_remove(&session->node);
+  session->close = (uint8_t)reason;
+  session->state = GG_STATE_CLOSING;
+  count_close(session, reason);
+  if (gg__session_close_record(session))
+    return;
+  struct gg_worker_log *log = session->log;
+  gg_list_append(&log->closing, &session->node);
+  log->closing_count++;
+  gg__worker_retry_soon(worker);
+  /* Under block the listeners are paused too, so what waits is bounded by the sessions; otherwise bound it here. */
+  if (log->closing_count > GG_CLOSING_MAX && log->on_stall != GG_POLICY_BLOCK && log->on_full != GG_POLICY_BLOCK)
+    gg__session_close_abandon(GG_CONTAINER(log->closing.next, struct gg_session, node));
+}

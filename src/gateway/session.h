@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * session.h - one connection through the gateway: two sockets, two directions, one conversation in the recording.
+ *
+ * States, and who moves a session on:
+ *
+ *                    accept
+ *                      │
+ *                  [ACCEPTED] ──── a PROXY header is expected ───► [SNIFFING]      session.c
+ *                      │  no                                           │ header valid
+ *                      ├───────────────────────────────────────────────┘
+ *                      │ upstream known                        upstream: none
+ *                      ▼                                            │
+ *                 [CONNECTING]                                      │              upstream.c
+ *                      │ connected                                  │
+ *                      ▼                                            ▼
+ *                 [RELAYING] ◄──────────────────────────────────────┘              relay.c, splice.c
+ *                      │ one FIN has been passed on
+ *                      ▼
+ *               [HALF_CLOSED]
+ *                      │ both FINs; or from any state: reset, time-out, refusal, drain
+ *                      ▼
+ *                 [CLOSING]   the sockets are closed; the last packet waits for room in the log
+ *                      │ recorded
+ *                      ▼
+ *                 [CLOSED]    freed at the end of the loop's iteration
+ *
+ * Contracts: ACCEPTED, SNIFFING, CONNECTING read nothing that would have to be forwarded (the client's bytes stay in
+ * the kernel). RELAYING and HALF_CLOSED may receive, record and send. From CLOSING on there are no descriptors, and
+ * only the conversation and the facts are used.
+ *
+ * A direction d runs from end[d] to end[!d]; what end[d] received and end[!d] has not taken lies either in
+ * end[!d].pending (in place) or in end[d].pipe (splice), never in both. A direction receives only when both are empty.
+ *
+ * Thread: its worker's, always the same.
+ */
+#ifndef GG_GATEWAY_SESSION_H
+#define GG_GATEWAY_SESSION_H
+
+#include "base/list.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "net/timers.h"
+#include "record/conversation.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gg_worker;
+struct gg_worker_log;
+struct gg_listener;
+struct gg_pipe;
+
+enum gg_state {
+  GG_STATE_ACCEPTED,
+  GG_STATE_SNIFFING,
+  GG_STATE_CONNECTING,
+  GG_STATE_RELAYING,
+  GG_STATE_HALF_CLOSED,
+  GG_STATE_CLOSING,
+  GG_STATE_CLOSED,
+};
+
+/* X(NAME, text): why a session ended; the text is the closing comment's "close". */
+#define GG_CLOSE_LIST(X)                                                                                               \
+  X(CLIENT_FIN, "client-fin")           /* orderly, the client's FIN came first */                                     \
+  X(SERVER_FIN, "server-fin")           /* orderly, the server's FIN came first */                                     \
+  X(CLIENT_RESET, "client-reset")                                                                                      \
+  X(SERVER_RESET, "server-reset")                                                                                      \
+  X(CONNECT_REFUSED, "connect-refused")                                                                                \
+  X(CONNECT_TIMEOUT, "connect-timeout")                                                                                \
+  X(CONNECT_FAILED, "connect-failed")                                                                                  \
+  X(UNRESOLVED, "unresolved")           /* the upstream's name has no address yet */                                   \
+  X(IDLE_TIMEOUT, "idle-timeout")                                                                                      \
+  X(DRAIN, "drain")                     /* open when the drain's deadline passed */                                    \
+  X(LIMIT, "limit")                     /* descriptors or memory were used up */                                       \
+  X(STALL, "stall")                     /* on_stall or on_full: close */                                               \
+  X(PROXY_INVALID, "proxy-invalid")                                                                                    \
+  X(INTERNAL, "internal")
+
+enum gg_close {
+#define GG_CLOSE_ENUM(NAME, text) GG_CLOSE_##NAME,
+  GG_CLOSE_LIST(GG_CLOSE_ENUM)
+#undef GG_CLOSE_ENUM
+};
+
+/* One side of a session: its socket, and both what came from it and what waits to go to it. */
+struct gg_end {
+  struct gg_source source;   /* fd -1: none (upstream: none, or closed) */
+  struct gg_list run;        /* in the worker's run queue, its log's waiting list, or the durability list */
+  uint8_t *pending;          /* bytes of the other end that wait to go to this one */
+  uint32_t pending_at;
+  uint32_t pending_left;
+  struct gg_pipe *pipe;      /* bytes of this end that are in the kernel, on their way to the other one */
+  uint64_t received;         /* from this end */
+  uint64_t forwarded;        /* of those, taken by the other end's socket */
+  uint64_t durable_at;       /* sync: always: `pending` may go when the log is durable up to here */
+  uint8_t side;              /* enum gg_direction: the direction that begins here */
+  bool readable;             /* edge-triggered: something came, and no read has said that it was all */
+  bool finishing;            /* FIN, RST or urgent data were announced: a short read proves nothing */
+  bool ended;                /* its FIN was read */
+  bool end_recorded;         /* ... and recorded */
+  bool shut;                 /* the other end's FIN was passed on to it */
+  bool write_blocked;        /* its socket was full; EPOLLOUT will tell */
+  bool write_watched;        /* it is in the base set */
+  bool dead;                 /* a send failed: nothing can go to it any more */
+  uint8_t bulk;              /* reads in a row that filled their buffer, or by splice: that did not */
+  bool splicing;
+};
+
+struct gg_session {
+  struct gg_end end[2]; /* by enum gg_direction: the client, the server */
+  struct gg_conversation conversation;
+  struct gg_timer timer;    /* PROXY header, then connect, then idle */
+  struct gg_list node;      /* all sessions of the worker; in CLOSING: its log's closing list */
+  struct gg_list stalled;   /* has pending bytes: in order of since when; CONNECTING: in the worker's reconnect list */
+  struct gg_worker *worker;
+  struct gg_worker_log *log;
+  struct gg_listener *listener;
+  struct gg_addr peer;      /* who connected to us: not the conversation's client if a PROXY header said so */
+  struct gg_addr upstream;
+  struct gg_session_id id;
+  uint8_t state;            /* enum gg_state */
+  uint8_t close;            /* enum gg_close, from CLOSING on */
+  uint8_t proxied;          /* enum gg_proxy_version of the header that was read */
+  bool splice_allowed[2];   /* by relay.splice and where the end is */
+  uint64_t opened_ns;       /* CLOCK_MONOTONIC */
+  uint64_t active_ns;       /* last time something came or went */
+  uint64_t acked[2];        /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
+};
+
+/* A connection was accepted. Takes the descriptor. */
+void gg__session_accept(struct gg_listener *listener, int fd, const struct sockaddr_storage *peer, socklen_t length);
+
+/* SNIFFING: something came that should be a PROXY header. */
+void gg__session_sniff(struct gg_session *session);
+
+/* The upstream is connected (or there is none): begins to relay. */
+void gg__session_relay(struct gg_session *session);
+
+/* Ends it: closes the sockets (with RST unless the end was orderly or the listener wants otherwise), records the last
+ * packet, or waits for room. The session may not be used by the caller afterwards, but its memory stays until the
+ * iteration ends, and its state says CLOSING or CLOSED. */
+void gg__session_close(struct gg_session *session, enum gg_close reason);
+
+/* Tries again to record the last packet; true when it is done. */
+bool gg__session_close_record(struct gg_session *session);
+/* Gives up recording it (shutdown with a log that takes nothing): counted as lost. */
+void gg__session_close_abandon(struct gg_session *session);
+
+/* Records the handshake if that is still to be done; false: no room. */
+bool gg__session_open_record(struct gg_session *session);
+
+static inline bool gg__session_over(const struct gg_session *session)
+{
+  return session->state >= GG_STATE_CLOSING;
+}
+
+/* facts.c: the members of the first and the last comment. */
+void gg__session_facts(const void *session, struct gg_json *json);
+void gg__session_closing_facts(const void *session, struct gg_json *json);
+
+/* upstream.c: begins to connect; what becomes of it ends in gg__session_relay or gg__session_close. */
+void gg__upstream_connect(struct gg_session *session);
+/* The server's socket had an event while connecting. */
+void gg__upstream_ready(struct gg_session *session, uint32_t events);
+
+/* Phase 4: tries the unix upstreams again whose backlog was full. */
+void gg__upstream_reconnect(struct gg_worker *worker);
+
+/* Timers' callbacks. */
+uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns);
+uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns);
+uint64_t gg__session_idle_expired(struct gg_timer *timer, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/worker.h"
+
+#include "base/clock.h"
+#include "gateway/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+  RUN_MAX = 1024,      /* directions that have their turn in one iteration's phase 2 */
+  SPARE_MAX = 1024,    /* freed sessions that are kept for the next accept */
+};
+static const uint64_t CLOSING_GRACE_NS = 2000000000u; /* after the drain's end, for last packets without room */
+
+/* ── Making and ending ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The writer has made room, or made bytes durable, or somebody drains: the loop's next phases see which. */
+static void woken(void *context)
+{
+  struct gg_worker *worker = context;
+  for (unsigned i = 0; i < worker->log_count; i++) {
+    struct gg_worker_log *log = &worker->logs[i];
+    gg__relay_run_all(worker, &log->undurable);
+    if (log->blocked && gg_log_pressure(log->log) == GG_LOG_FLOWING) {
+      log->blocked = false;
+      gg_loop_reads_enable(&worker->loop, log->set, true);
+      gg__relay_run_all(worker, &log->waiting);
+    }
+  }
+}
+
+static void log_wake(void *context)
+{
+  gg_wake_signal(&((struct gg_worker *)context)->wake);
+}
+
+static const char *policy_name(enum gg_policy policy)
+{
+  return policy == GG_POLICY_BLOCK ? "block" : policy == GG_POLICY_GAP ? "gap" : "close";
+}
+
+/* The worker's log for a listener's pair of policies, made when it is first asked for. */
+static int log_for(struct gg_worker *worker, const struct gg_listener_options *options, struct gg_worker_log **out,
+                   struct gg_failure *failure)
+{
+  for (unsigned i = 0; i < worker->log_count; i++) {
+    *out = &worker->logs[i];
+    if ((*out)->on_stall == options->on_stall && (*out)->on_full == options->on_full)
+      return GG_OK;
+  }
+  struct gg_worker_log *log = &worker->logs[worker->log_count];
+  *log = (struct gg_worker_log){
+    .worker = worker, .on_stall = options->on_stall, .on_full = options->on_full, .set = worker->log_count};
+  gg_list_init(&log->waiting);
+  gg_list_init(&log->closing);
+  gg_list_init(&log->undurable);
+  char name[32];
+  if (log->on_stall == log->on_full)
+    snprintf(name, sizeof name, "w%u-%s", worker->index, policy_name(log->on_stall));
+  else
+    snprintf(name, sizeof name, "w%u-%s-%s", worker->index, policy_name(log->on_stall), policy_name(log->on_full));
+  int error = gg_recorder_log(worker->gateway->options.recorder, name, log_wake, worker, &log->log, failure);
+  if (error)
+    return error;
+  worker->log_count++;
+  *out = log;
+  return GG_OK;
+}
+
+static unsigned policy_pairs(const struct gg_gateway_options *options)
+{
+  unsigned pairs = 0;
+  bool seen[3][3] = {{false}};
+  for (size_t i = 0; i < options->listener_count; i++) {
+    bool *pair = &seen[options->listeners[i].on_stall][options->listeners[i].on_full];
+    pairs += !*pair;
+    *pair = true;
+  }
+  return pairs;
+}
+
+unsigned gg_gateway_logs(const struct gg_gateway_options *options)
+{
+  return policy_pairs(options) * options->workers;
+}
+
+static void init_plain(struct gg_worker *worker)
+{
+  const struct gg_gateway_options *options = &worker->gateway->options;
+  worker->loop.base.fd = worker->wake.source.fd = -1;
+  gg_timer_list_init(&worker->header_timers, options->proxy_header_timeout_ns, gg__session_header_expired);
+  gg_timer_list_init(&worker->connect_timers, options->connect_timeout_ns, gg__session_connect_expired);
+  gg_timer_list_init(&worker->idle_timers, options->idle_timeout_ns, gg__session_idle_expired);
+  gg_list_init(&worker->run);
+  gg_list_init(&worker->sessions);
+  gg_list_init(&worker->stalled);
+  gg_list_init(&worker->reconnect);
+  gg_list_init(&worker->over);
+  gg_list_init(&worker->spare);
+  gg_pending_init(&worker->pending, options->pending_total / worker->gateway->worker_count);
+  gg_pipe_pool_init(&worker->pipes);
+  gg_session_id_source_init(&worker->ids);
+  if (getrandom(&worker->random_state, sizeof worker->random_state, 0) != sizeof worker->random_state)
+    worker->random_state = gg_clock_mono_ns();
+  worker->retry_ns = UINT64_MAX;
+  worker->listening = true;
+}
+
+int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsigned index, struct gg_failure *failure)
+{
+  const struct gg_gateway_options *options = &gateway->options;
+  struct gg_worker *worker = calloc(1, sizeof *worker);
+  *out = worker;
+  if (!worker)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
+  worker->gateway = gateway;
+  worker->index = index;
+  worker->counters = gateway->counters;
+  init_plain(worker);
+  worker->scratch = malloc(GG_READ_BULK_BYTES);
+  worker->listeners = calloc(options->listener_count, sizeof *worker->listeners);
+  if (!worker->scratch || !worker->listeners)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
+  for (size_t i = 0; i < options->listener_count; i++)
+    worker->listeners[i].source.fd = -1;
+  int error = gg_metrics_shard(options->metrics, &worker->shard);
+  if (!error)
+    error = gg_loop_init(&worker->loop, policy_pairs(options));
+  if (!error)
+    error = gg_wake_init(&worker->wake, &worker->loop, woken, worker);
+  if (error)
+    return gg_fail(failure, error, "cannot make a worker's event loop: %s", gg_error_text(error));
+  for (size_t i = 0; i < options->listener_count; i++) {
+    struct gg_listener *listener = &worker->listeners[i];
+    listener->worker = worker;
+    listener->options = &options->listeners[i];
+    listener->sessions = &gateway->listener_sessions[i];
+    error = log_for(worker, listener->options, &listener->log, failure);
+    if (error)
+      return error;
+  }
+  return GG_OK;
+}
+
+static void free_sessions(struct gg_list *list)
+{
+  while (!gg_list_empty(list)) {
+    struct gg_session *session = GG_CONTAINER(list->next, struct gg_session, node);
+    gg_list_remove(&session->node);
+    free(session);
+  }
+}
+
+void gg__worker_destroy(struct gg_worker *worker)
+{
+  if (!worker)
+    return;
+  if (worker->listeners)
+    gg__listeners_close(worker);
+  free_sessions(&worker->over);
+  free_sessions(&worker->spare);
+  gg_pending_fini(&worker->pending);
+  gg_pipe_pool_fini(&worker->pipes);
+  gg_wake_fini(&worker->wake);
+  gg_loop_fini(&worker->loop);
+  free(worker->listeners);
+  free(worker->scratch);
+  free(worker);
+}
+
+/* ── What sessions ask of it ─────────────────────────────────────────────────────────────────────────────────────── */
+
+struct gg_session *gg__worker_session_alloc(struct gg_worker *worker)
+{
+  struct gg_session *session;
+  if (gg_list_empty(&worker->spare)) {
+    session = malloc(sizeof *session);
+    if (!session)
+      return NULL;
+  } else {
+    session = GG_CONTAINER(worker->spare.next, struct gg_session, node);
+    gg_list_remove(&session->node);
+    worker->spare_count--;
+  }
+  *session = (struct gg_session){0};
+  return session;
+}
+
+void gg__worker_retry_soon(struct gg_worker *worker)
+{
+  uint64_t soon_ns = worker->loop.now_ns + GG_RETRY_INTERVAL_NS;
+  if (soon_ns < worker->retry_ns)
+    worker->retry_ns = soon_ns;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): sequence numbers in a recording need to differ, not to be secret. */
+uint64_t gg__worker_random(struct gg_worker *worker)
+{
+  uint64_t z = worker->random_state += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_session *spared)
+{
+  for (struct gg_list *node = worker->stalled.next; node != &worker->stalled; node = node->next) {
+    struct gg_session *session = GG_CONTAINER(node, struct gg_session, stalled);
+    if (session == spared)
+      continue;
+    gg__count(worker, GG_COUNT_PENDING_EXHAUSTED, 1);
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return true;
+  }
+  return false;
+}
+
+/* ── The phases ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+static void phase_run(struct gg_worker *worker)
+{
+  struct gg_list turn;
+  gg_list_init(&turn);
+  gg_list_splice(&turn, &worker->run);
+  for (unsigned i = 0; i < RUN_MAX && !gg_list_empty(&turn); i++)
+    gg__relay_run(GG_CONTAINER(turn.next, struct gg_end, run));
+  gg_list_splice(&worker->run, &turn);
+}
+
+static uint64_t phase_timers(struct gg_worker *worker)
+{
+  uint64_t now_ns = worker->loop.now_ns;
+  uint64_t next_ns = gg_timer_list_run(&worker->header_timers, now_ns);
+  next_ns = earlier(next_ns, gg_timer_list_run(&worker->connect_timers, now_ns));
+  return earlier(next_ns, gg_timer_list_run(&worker->idle_timers, now_ns));
+}
+
+static void record_closings(struct gg_worker *worker)
+{
+  for (unsigned i = 0; i < worker->log_count; i++) {
+    struct gg_list *closing = &worker->logs[i].closing;
+    while (!gg_list_empty(closing))
+      if (!gg__session_close_record(GG_CONTAINER(closing->next, struct gg_session, node))) {
+        gg__worker_retry_soon(worker);
+        break;
+      }
+  }
+}
+
+static uint64_t phase_retry(struct gg_worker *worker)
+{
+  if (worker->loop.now_ns < worker->retry_ns)
+    return worker->retry_ns;
+  worker->retry_ns = UINT64_MAX;
+  record_closings(worker);
+  gg__upstream_reconnect(worker);
+  gg__listeners_resume(worker);
+  /* Ends that could not be watched for writing: try the send itself. */
+  for (struct gg_list *node = worker->stalled.next, *next; node != &worker->stalled; node = next) {
+    next = node->next;
+    struct gg_session *session = GG_CONTAINER(node, struct gg_session, stalled);
+    for (unsigned side = 0; side < 2; side++) {
+      struct gg_end *to = &session->end[side], *from = &session->end[!side];
+      if (to->write_blocked && !to->write_watched && gg_list_empty(&from->run))
+        gg_list_append(&worker->run, &from->run);
+    }
+  }
+  return worker->retry_ns;
+}
+
+static uint64_t phase_logs(struct gg_worker *worker)
+{
+  uint64_t next_ns = UINT64_MAX;
+  for (unsigned i = 0; i < worker->log_count; i++) {
+    struct gg_worker_log *log = &worker->logs[i];
+    if (log->want_commit && worker->gateway->options.sync_mode == GG_SYNC_ALWAYS) {
+      gg_log_flush(log->log);
+      gg_log_want_durable(log->log, gg_log_committed(log->log));
+    }
+    log->want_commit = false;
+    next_ns = earlier(next_ns, gg_log_tick(log->log, worker->loop.now_ns));
+  }
+  return next_ns;
+}
+
+static void abandon_closings(struct gg_worker *worker)
+{
+  for (unsigned i = 0; i < worker->log_count; i++) {
+    struct gg_list *closing = &worker->logs[i].closing;
+    while (!gg_list_empty(closing))
+      gg__session_close_abandon(GG_CONTAINER(closing->next, struct gg_session, node));
+  }
+}
+
+/* Returns when the drain wants to be looked at again. */
+static uint64_t phase_drain(struct gg_worker *worker)
+{
+  uint64_t deadline_ns = atomic_load_explicit(&worker->gateway->drain_deadline_ns, memory_order_acquire);
+  if (deadline_ns == 0)
+    return UINT64_MAX;
+  if (worker->listening) {
+    worker->listening = false;
+    gg__listeners_close(worker);
+  }
+  if (worker->loop.now_ns < deadline_ns)
+    return deadline_ns;
+  while (!gg_list_empty(&worker->sessions))
+    gg__session_close(GG_CONTAINER(worker->sessions.next, struct gg_session, node), GG_CLOSE_DRAIN);
+  if (worker->loop.now_ns < deadline_ns + CLOSING_GRACE_NS)
+    return deadline_ns + CLOSING_GRACE_NS;
+  abandon_closings(worker);
+  return UINT64_MAX;
+}
+
+static void phase_free(struct gg_worker *worker)
+{
+  while (!gg_list_empty(&worker->over)) {
+    struct gg_session *session = GG_CONTAINER(worker->over.next, struct gg_session, node);
+    gg_list_remove(&session->node);
+    if (worker->spare_count >= SPARE_MAX) {
+      free(session);
+      continue;
+    }
+    gg_list_append(&worker->spare, &session->node);
+    worker->spare_count++;
+  }
+}
+
+bool gg__worker_turn(struct gg_worker *worker)
+{
+  uint64_t wait_ns = gg_list_empty(&worker->run) ? worker->next_ns : 0;
+  gg_loop_poll(&worker->loop, wait_ns);
+  gg__count(worker, GG_COUNT_LOOPS, 1);
+  phase_run(worker);
+  uint64_t next_ns = phase_timers(worker);
+  next_ns = earlier(next_ns, phase_retry(worker));
+  next_ns = earlier(next_ns, phase_logs(worker));
+  next_ns = earlier(next_ns, phase_drain(worker));
+  phase_free(worker);
+  gg_shard_set(worker->shard, worker->counters + GG_COUNT_PENDING, worker->pending.mapped_bytes);
+  worker->next_ns = next_ns;
+  return worker->listening || worker->session_count > 0;
+}
+
+void gg__worker_loop(struct gg_worker *worker)
+{
+  while (gg__worker_turn(worker))
+    continue;
+  for (unsigned i = 0; i < worker->log_count; i++)
+    gg_log_finish(worker->logs[i].log);
+}
+
+void *gg__worker_main(void *argument)
+{
+  struct gg_worker *worker = argument;
+  gg__worker_loop(worker);
+  atomic_fetch_sub_explicit(&worker->gateway->workers_running, 1, memory_order_release);
+  return NULL;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * worker.h - a thread with everything that its sessions need: loop, timers, logs, memory, counters. Nothing in it is
+ * shared but what the gateway says (struct gg_gateway's atomics), so the data path takes no lock.
+ *
+ * The phases of an iteration, in the order in which they run (worker.c):
+ *   1. poll       wait for events and call the sources: accept, receive, record, send
+ *   2. run        directions that had more to do than one turn allows
+ *   3. timers     PROXY header, connect, idle
+ *   4. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
+ *   5. logs       group commit (sync: always), watermark, timed flush, rotation
+ *   6. drain      begins, or ends with its deadline
+ *   7. free       sessions that ended in this iteration
+ */
+#ifndef GG_GATEWAY_WORKER_H
+#define GG_GATEWAY_WORKER_H
+
+#include "base/list.h"
+#include "base/metrics.h"
+#include "gateway/counters.h"
+#include "gateway/gateway.h"
+#include "gateway/pending.h"
+#include "gateway/session.h"
+#include "gateway/splice.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+  GG_POLICY_PAIRS = 9,                      /* on_stall times on_full */
+  GG_RETRY_INTERVAL_NS = 20 * 1000 * 1000,  /* paused accepts, full unix backlogs */
+  GG_CLOSING_MAX = 1024,                    /* sessions of a log that does not block whose last packet waits */
+  GG_ACCEPT_BATCH = 32,                     /* accepts in one turn of a listener */
+};
+
+static_assert((int)GG_POLICY_PAIRS <= (int)GG_READ_SETS_MAX, "a read set for each pair of policies");
+
+/* A ring of this worker, and the sessions that record into it. Its index is also its read set's. */
+struct gg_worker_log {
+  struct gg_log *log;
+  struct gg_worker *worker;
+  enum gg_policy on_stall;
+  enum gg_policy on_full;
+  unsigned set;
+  bool blocked;             /* its read set is disabled until there is room */
+  struct gg_list waiting;   /* ends that could not reserve (block) */
+  struct gg_list closing;   /* sessions whose last packet waits for room */
+  unsigned closing_count;
+  struct gg_list undurable; /* sync: always: ends with bytes that are not on stable storage yet */
+  bool want_commit;         /* sync: always: something was committed in this iteration */
+};
+
+/* A listener as one worker sees it. */
+struct gg_listener {
+  struct gg_source source;
+  struct gg_worker *worker;
+  struct gg_worker_log *log;
+  const struct gg_listener_options *options;
+  _Atomic uint64_t *sessions;  /* of the listener, over all workers */
+  struct gg_addr address;      /* where it listens; recorded as the server unless it is a wildcard */
+  bool wildcard;
+  bool paused;
+};
+
+struct gg_worker {
+  struct gg_loop loop;
+  struct gg_wake wake;
+  struct gg_gateway *gateway;
+  unsigned index;
+  pthread_t thread;
+  bool thread_runs;
+
+  struct gg_worker_log logs[GG_POLICY_PAIRS];
+  unsigned log_count;
+  struct gg_listener *listeners; /* options->listener_count of them */
+
+  struct gg_timer_list header_timers;
+  struct gg_timer_list connect_timers;
+  struct gg_timer_list idle_timers;
+
+  struct gg_list run;            /* ends with more to do */
+  struct gg_list sessions;       /* all that have sockets */
+  struct gg_list stalled;        /* sessions with pending bytes, longest first */
+  struct gg_list reconnect;      /* sessions whose unix upstream's backlog was full (their timer.node stays) */
+  struct gg_list over;           /* CLOSED: to be freed at the end of the iteration */
+  uint64_t session_count;        /* all that are not CLOSED */
+  uint64_t next_ns;              /* when the next iteration is due without an event */
+  uint64_t retry_ns;             /* next time for phase 4; UINT64_MAX: nothing to retry */
+  bool listening;
+  bool draining;
+
+  struct gg_list spare;          /* freed sessions, for the next accept */
+  unsigned spare_count;
+  struct gg_pending_slab pending;
+  struct gg_pipe_pool pipes;
+  uint8_t *scratch;              /* receives what the gap policy does not record */
+  struct gg_session_id_source ids;
+  uint64_t random_state;
+  uint32_t synthetic_port;       /* counter for unix peers */
+
+  struct gg_shard *shard;
+  size_t counters;               /* first slot */
+};
+
+struct gg_gateway {
+  struct gg_gateway_options options;
+  struct gg_worker *workers[GG_WORKERS_MAX];
+  unsigned worker_count;
+  struct gg_endpoint bound[GG_LISTENERS_MAX]; /* where the listeners really are */
+  int unix_fds[GG_LISTENERS_MAX];             /* of unix listeners, shared by the workers; 0: none */
+  _Atomic uint64_t listener_sessions[GG_LISTENERS_MAX];
+  _Atomic uint64_t sessions;
+  uint64_t sessions_max;         /* by configuration and by descriptors */
+  _Atomic uint64_t drain_deadline_ns; /* 0: not draining */
+  _Atomic unsigned workers_running;
+  size_t counters;
+  struct gg_addr local[64];      /* this host's addresses, for splice: auto */
+  unsigned local_count;
+};
+
+int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsigned index, struct gg_failure *failure);
+void gg__worker_destroy(struct gg_worker *worker);
+void *gg__worker_main(void *worker);
+void gg__worker_loop(struct gg_worker *worker); /* until drained: the body of the thread */
+bool gg__worker_turn(struct gg_worker *worker); /* one iteration; false when there is nothing left to do */
+
+struct gg_session *gg__worker_session_alloc(struct gg_worker *worker);
+void gg__worker_retry_soon(struct gg_worker *worker); /* phase 4 within GG_RETRY_INTERVAL_NS */
+uint64_t gg__worker_random(struct gg_worker *worker);
+/* Closes the session that has been waiting longest for its receiver, but not `spared`. False: there is none. */
+bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_session *spared);
+
+/* listener.c */
+int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure);
+void gg__listeners_close(struct gg_worker *worker);
+void gg__listeners_resume(struct gg_worker *worker);
+
+static inline void gg__count(struct gg_worker *worker, enum gg_counter counter, uint64_t n)
+{
+  gg_shard_add(worker->shard, worker->counters + counter, n);
+}
+
+#endif
