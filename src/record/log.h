@@ -25,7 +25,7 @@
  * Everything here is by DESIGN.md "The recording contract" and "The log".
  *
  * Thread: create, start, stop: the engine's thread. Everything that takes a `struct gg_log` and is not said to be
- * otherwise: its producer only. The wake callback: the writer thread.
+ * otherwise: its producer only. The wake callback: any thread of the recorder, and gg_log_want_durable's caller.
  */
 #ifndef GG_RECORD_LOG_H
 #define GG_RECORD_LOG_H
@@ -43,11 +43,12 @@ struct gg_log;
 enum gg_sync_mode { GG_SYNC_INTERVAL, GG_SYNC_NEVER, GG_SYNC_ALWAYS };
 enum gg_policy { GG_POLICY_BLOCK, GG_POLICY_GAP, GG_POLICY_CLOSE };
 
-/* What a higher room may do for the writer. All members may be NULL. Called on the writer thread. */
+/* What a higher room may do for the log. All members may be NULL. */
 struct gg_recorder_ops {
-  /* The disk is full: try to free `bytes`. Returns 0 if it may be worth trying again, a negative gg_error if not. */
+  /* The disk is full: try to free `bytes`. On the writer thread, every 100 ms while it lasts. Returns 0 if it may be worth trying again, a negative gg_error if not. */
   int (*make_room)(void *context, uint64_t bytes);
-  /* A segment was sealed: no byte will be added to it any more. `name` is relative to the store's segments/. */
+  /* A segment was sealed: no byte will be added to it any more, and it was synced (but for GG_SYNC_NEVER). On the sync
+   * thread. `name` is relative to the store's segments/. */
   void (*sealed)(void *context, const char *name, uint64_t bytes);
 };
 
@@ -88,8 +89,8 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
                      struct gg_failure *failure);
 const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's, as text; borrowed */
 
-/* Adds a log before gg_recorder_start. `wake` is called on the writer thread: it must only signal the producer (write
- * an eventfd). `name` goes into segment names: "w0-block". Owned by the recorder. */
+/* Adds a log before gg_recorder_start. `wake` must only signal the producer (write an eventfd); it may also come
+ * without need: ask again (gg_log_reserve, gg_log_durable). `name` goes into segment names: "w0-block". Owned by the recorder. */
 typedef void (*gg_log_wake_fn)(void *context);
 int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
                     struct gg_log **out, struct gg_failure *failure);
@@ -120,7 +121,8 @@ uint8_t *gg_log_reserve(struct gg_log *log, size_t bytes, enum gg_log_priority p
  * returns cannot lose them. May seal (when enough has gathered) and hand over to the writer. 0 gives it back. */
 void gg_log_commit(struct gg_log *log, size_t bytes);
 
-/* The largest reservation that the log can ever satisfy at its present size; at least 128 KiB. */
+/* The largest reservation that the log can ever satisfy at its present size; at least 128 KiB. Ask before each larger
+ * one: a ring that shrank makes it smaller. */
 size_t gg_log_reserve_max(const struct gg_log *log);
 
 /* Counts segments from 1; a session whose last packet is in an earlier one repeats its facts. 0: none begun. Ask after
@@ -154,7 +156,8 @@ void gg_log_rotate(struct gg_log *log);
 void gg_log_finish(struct gg_log *log);
 
 /* For sync: always. Positions: everything committed so far, and everything that is on stable storage; a wake is sent
- * when the latter reaches what gg_log_want_durable asked for. */
+ * when the latter reaches what gg_log_want_durable asked for (the last asking counts, so ask for the highest). The next
+ * gg_log_tick hands over what that takes: one commit for all that one loop iteration asked for. */
 uint64_t gg_log_committed(const struct gg_log *log);
 uint64_t gg_log_durable(const struct gg_log *log);
 void gg_log_want_durable(struct gg_log *log, uint64_t position);

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * log_private.h - what the files of the log share: the recorder, the log, and who owns which member.
+ *
+ * Threads of one recorder, and the file that is their code:
+ *
+ *   producers   (one a log)  log.c        reserve, commit, seal; never a lock, never a system call but a futex wake
+ *   writer      (one)        writer.c     the only one that writes records to segment files; closes no descriptor
+ *   sync        (one)        sync.c       fdatasync, close, ops->sealed; may hang in the disk and delays nobody
+ *   provisioner (one)        provision.c  makes larger and smaller rings, removes drained ones
+ *
+ * They meet in atomics only, but for `files_lock` (which descriptor is open; held for a few instructions) and
+ * `running_lock` (the `running` file). A thread that has nothing to do sleeps on its bell.
+ *
+ * Rejected: a lock and condition variable between producer and writer (a futex call for each flush even when both
+ * run), and a writer that polls (a wake-up every few milliseconds on an idle machine).
+ */
+#ifndef GG_RECORD_LOG_PRIVATE_H
+#define GG_RECORD_LOG_PRIVATE_H
+
+#include "base/clock.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "record/log.h"
+#include "record/ring.h"
+
+#include <pthread.h>
+
+enum {
+  GG__PAD_RESERVE = 8 << 10,       /* always left free, so that whatever was committed can be padded */
+  GG__SEGMENT_HEAD_MAX = 4 << 10,  /* section header and interface block */
+  GG__SEAL_BYTES_MAX = 512 << 10,  /* this much gathered is handed to the writer */
+  GG__BOUNDARIES_MAX = 64,         /* seals that the writer has not taken */
+  GG__CLOSING_MAX = 64,            /* files that wait for their last fdatasync */
+  GG__LOGS_MAX = 1024,
+  GG__RINGS_ALIVE_MAX = 3,         /* generations of one log */
+};
+#define GG__RETRY_NS 100000000u            /* after the disk refused */
+#define GG__SHRINK_AFTER_NS 10000000000u   /* of low fill */
+#define GG__WALL_CLOCK_STEP_NS 100000000   /* noted from here on */
+
+enum gg__metric {
+  GG__METRIC_FILL,
+  GG__METRIC_RING,
+  GG__METRIC_DISK_FULL,
+  GG__METRIC_STALLS,
+  GG__METRIC_GROWS,
+  GG__METRIC_GROW_REFUSALS,
+  GG__METRIC_FLUSHES,
+  GG__METRIC_WRITTEN,
+  GG__METRIC_PADDING,
+  GG__METRIC_SEGMENTS,
+  GG__METRIC_GAP,
+  GG__METRIC_LOST,
+  GG__METRIC_WRITE_ERRORS,
+  GG__METRIC_WRITE_LATENCY, /* histograms are last */
+  GG__METRIC_SYNC_LATENCY = GG__METRIC_WRITE_LATENCY + GG_METRIC_BUCKETS + 1,
+};
+
+/* A thread sleeps on its bell; whoever has work for it rings. Ringing costs a system call only if it sleeps. */
+struct gg__bell {
+  _Atomic uint32_t rung;
+  _Atomic uint32_t sleeping;
+};
+void gg__bell_ring(struct gg__bell *bell);
+void gg__bell_wait(struct gg__bell *bell, uint64_t until_mono_ns); /* UINT64_MAX: until it is rung */
+
+/* A segment between its beginning and its last byte in the file. */
+struct gg__segment {
+  uint64_t number;
+  uint64_t start;
+  _Atomic uint64_t end; /* 0: open; set before anything beyond is sealed */
+  char name[GG__SEGMENT_NAME_MAX];
+};
+
+struct gg_log {
+  /* Fixed. */
+  struct gg_recorder *recorder;
+  char name[GG__LOG_NAME_MAX];
+  gg_log_wake_fn wake;
+  void *wake_context;
+  uint64_t initial_bytes;
+
+  /* The producer's alone. */
+  _Alignas(64) uint8_t *data;
+  uint64_t mask;
+  uint64_t tail;                 /* next byte */
+  uint64_t limit[2];             /* by priority: a reservation may end here; 0 if a segment has to begin */
+  uint64_t seal_at;              /* commit seals when the tail is here */
+  struct gg__ring_header *header;
+  uint64_t reserved;             /* bytes of the open reservation */
+  uint64_t sealed_to;            /* the producer's copy of `sealed` */
+  uint64_t ring_limit;           /* end of the free part of the ring, as last seen */
+  struct gg__ring *ring;
+  struct gg_shard *shard;        /* NULL without metrics */
+  uint64_t segment_number;       /* of the current or last one */
+  uint64_t segment_start;
+  bool segment_open;
+  bool refused;
+  size_t refused_bytes;          /* what was asked for then */
+  enum gg_log_priority refused_priority;
+  bool finished;
+  int64_t clock_offset_ns;       /* wall clock minus monotonic, fixed per segment */
+  int64_t clock_noted_ns;        /* the offset that the last note of a step spoke of */
+  int64_t clock_step_ns;         /* to be told by the next statistics block; 0: none */
+  uint64_t clock_checked_ns;
+  uint64_t segment_begun_ns;     /* monotonic */
+  uint64_t unsealed_since_ns;    /* 0: nothing was seen unsealed by a tick */
+  uint64_t mark_position;        /* when this is written, ... */
+  uint64_t mark_ns;              /* ... the watermark is this */
+  uint64_t busy_ns;              /* last time that the fill was not low */
+  uint64_t gap_bytes, gap_count, lost_sessions; /* in this segment */
+  bool counts_untold;            /* ... which no statistics block has told yet */
+  struct gg__segment segments[GG__RING_SEGMENTS_MAX]; /* by number; the producer fills an entry, then others read it */
+
+  /* Producer writes, others read. */
+  _Alignas(64) _Atomic uint64_t committed;
+  _Atomic uint64_t sealed;
+  _Atomic uint64_t boundaries_head;
+  _Atomic uint64_t boundaries[GG__BOUNDARIES_MAX];
+  _Atomic uint64_t watermark_ns;
+  _Atomic uint64_t ring_bytes;
+  _Atomic uint64_t ring_wanted;   /* bytes of the ring that the provisioner shall make; 0: none */
+  _Atomic uint32_t pressure;      /* enum gg_log_pressure, for gg_recorder_log_status */
+  _Atomic bool handed_over;       /* finished: the writer does what the producer did */
+
+  /* The writer writes, others read. */
+  _Alignas(64) _Atomic uint64_t written;
+  _Atomic uint64_t boundaries_tail;
+  _Atomic uint64_t segments_done; /* number of the last segment that is completely in its file */
+  _Atomic bool disk_full;
+  struct gg__ring *oldest;        /* the writer's: where it reads; removed rings go to `drained` */
+  uint64_t retry_at_ns;
+  uint64_t refusals;              /* of the disk, in a row */
+  int last_errno;
+  bool direct;                    /* the open file takes O_DIRECT */
+  bool finish_sealed;             /* after the hand-over: nothing is left to seal */
+
+  /* Anybody. */
+  _Atomic uint64_t wake_at;       /* the producer wants a wake when `written` is here; UINT64_MAX: no */
+  _Atomic uint64_t durable;       /* the sync thread's */
+  _Atomic uint64_t want_durable;  /* UINT64_MAX: no */
+  struct gg__ring *_Atomic offered; /* a new ring, from the provisioner to the producer */
+  struct gg__ring *_Atomic drained; /* an old ring, from the writer to the provisioner */
+  _Atomic uint32_t rings_alive;
+
+  /* The provisioner's alone. */
+  uint64_t ring_again_ns;         /* after a refusal; 0: none */
+  bool growth_refused;            /* and said so */
+
+  /* Under recorder->files_lock. */
+  int file;                       /* being written; -1: none */
+  uint64_t file_start;            /* position of its first byte */
+  uint64_t synced;                /* position up to which fdatasync was called */
+  char file_name[GG__SEGMENT_NAME_MAX];
+
+  /* Under recorder->running_lock. */
+  char ring_names[GG__RINGS_ALIVE_MAX][GG__RING_NAME_MAX];
+  char running_segment[GG__SEGMENT_NAME_MAX];
+};
+
+/* A file that is complete and waits for fdatasync, close and ops->sealed. */
+struct gg__closing {
+  int fd;
+  struct gg_log *log;
+  uint64_t bytes;
+  char name[GG__SEGMENT_NAME_MAX];
+};
+
+/* One log in a round of the sync thread. */
+struct gg__sync_file {
+  int fd;
+  uint64_t written;
+};
+
+enum gg__phase { GG__RUNNING, GG__STOPPING };
+
+struct gg_recorder {
+  struct gg_recorder_options options; /* the texts in it are the caller's: use those below */
+  struct gg_logger *logger;
+  char *dir;
+  char *ring_dir;
+  char uuid[GG__UUID_TEXT];
+  char boot_id[64];
+  int dir_fd, segments_fd, ring_dir_fd, lock_fd;
+  uint64_t initial_bytes;             /* of each log's first ring */
+  _Atomic uint64_t ring_budget_used;  /* bytes of all rings, with the first ones of logs that are to come */
+  uint64_t generation;                /* of ring names; the provisioner's after start */
+  struct gg_log *logs[GG__LOGS_MAX];
+  unsigned log_count;
+
+  size_t metrics_first;
+  struct gg_shard *writer_shard, *sync_shard, *provision_shard;
+
+  pthread_mutex_t files_lock;
+  struct gg__closing closing[GG__CLOSING_MAX];
+  unsigned closing_count;
+  struct gg__sync_file sync_files[GG__LOGS_MAX]; /* the sync thread's alone */
+  bool segments_dir_changed; /* needs fsync before what is in new files counts as durable */
+
+  pthread_mutex_t running_lock;
+  _Atomic bool running_stale; /* the last try to write the file failed */
+
+  struct gg__bell writer_bell, sync_bell, provision_bell, stop_bell;
+  pthread_t writer_thread, sync_thread, provision_thread;
+  _Atomic uint32_t writer_phase, sync_phase, provision_phase; /* enum gg__phase */
+  _Atomic bool writer_ended, sync_ended, provision_ended;
+  _Atomic uint64_t stop_deadline_ns;
+  bool started;
+  bool abandoned; /* a thread hangs in the disk: nothing may be freed */
+  bool keep_rings;  /* they hold what is in no file */
+  bool rings_removed;
+};
+
+static inline void gg__count(const struct gg_recorder *recorder, struct gg_shard *shard, enum gg__metric metric,
+                             uint64_t n)
+{
+  if (shard)
+    gg_shard_add(shard, recorder->metrics_first + (size_t)metric, n);
+}
+
+static inline void gg__gauge(const struct gg_recorder *recorder, struct gg_shard *shard, enum gg__metric metric,
+                             uint64_t n)
+{
+  if (shard)
+    gg_shard_set(shard, recorder->metrics_first + (size_t)metric, n);
+}
+
+static inline void gg__observe(const struct gg_recorder *recorder, struct gg_shard *shard, enum gg__metric metric,
+                               uint64_t ns)
+{
+  if (shard)
+    gg_shard_observe(shard, recorder->metrics_first + (size_t)metric, ns);
+}
+
+/* log.c */
+void gg__log_init(struct gg_log *log, struct gg_recorder *recorder, struct gg__ring *ring);
+void gg__log_seal(struct gg_log *log);
+bool gg__log_finish_step(struct gg_log *log); /* writer, after hand-over: seals the rest; true when all is sealed */
+void gg__log_wake_if_room(struct gg_log *log); /* writer, provisioner */
+
+/* writer.c, sync.c, provision.c: thread bodies. */
+void *gg__writer_main(void *recorder);
+void *gg__sync_main(void *recorder);
+void *gg__provision_main(void *recorder);
+
+/* segment.c */
+void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], uint64_t real_ns, const char *log_name, uint64_t number);
+bool gg__segment_name_valid(const char *name);
+size_t gg__segment_head(const struct gg_log *log, uint8_t *at);
+int gg__segment_create(int dir_fd, const char *name, bool *direct); /* a descriptor, or -1 and errno */
+/* All of it, or an errno value; then *done bytes may have been written. Clears *direct where the file refuses it. */
+int gg__segment_write(int fd, bool *direct, const uint8_t *from, size_t bytes, uint64_t offset, size_t *done);
+
+/* running.c: the `running` file, rewritten from what the logs say now. */
+int gg__running_write(struct gg_recorder *recorder);
+void gg__running_remove(struct gg_recorder *recorder);
+void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
+void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name);
+void gg__running_segment(struct gg_recorder *recorder, struct gg_log *log, const char *name);
+
+/* store_lock.c: the directory, its lock and its name. */
+int gg__store_open(struct gg_recorder *recorder, struct gg_failure *failure);
+
+#endif

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recorder.c - a store opened for writing: opening, adding logs, starting and stopping the threads.
+ *
+ * Stopping goes against the stream, so that nobody waits for one that has ended: the provisioner (no new rings), the
+ * writer (writes what is left), the sync thread (syncs and closes), and then the rings and the `running` file are
+ * removed. A thread that does not end by the deadline hangs in the disk; then nothing can be freed (`abandoned`), and
+ * the rings stay for the next start.
+ */
+#include "record/log_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* In the order of enum gg__metric. */
+static const struct gg_metric_def METRICS[] = {
+    {"log_fill_bytes", GG_METRIC_GAUGE, "Bytes in the recording logs that are not in files yet."},
+    {"log_ring_bytes", GG_METRIC_GAUGE, "Bytes of the rings that records are being added to."},
+    {"log_disk_full", GG_METRIC_GAUGE, "Logs whose disk is full or failing now."},
+    {"log_stalls", GG_METRIC_COUNTER, "Times a log had no room for a record."},
+    {"log_grows", GG_METRIC_COUNTER, "Rings that were made while running."},
+    {"log_grow_refusals", GG_METRIC_COUNTER, "Rings that could not be made (log_max or a full tmpfs)."},
+    {"log_flushes", GG_METRIC_COUNTER, "Writes to segment files."},
+    {"log_written_bytes", GG_METRIC_COUNTER, "Bytes written to segment files."},
+    {"log_padding_bytes", GG_METRIC_COUNTER, "Of them, statistics blocks that fill pages."},
+    {"log_segments_opened", GG_METRIC_COUNTER, "Segment files that were made."},
+    {"log_gap_bytes", GG_METRIC_COUNTER, "Bytes that went on without being recorded."},
+    {"log_sessions_lost", GG_METRIC_COUNTER, "Sessions of which nothing could be recorded."},
+    {"log_write_errors", GG_METRIC_COUNTER, "Writes that the disk refused; each is tried again."},
+    {"log_write_latency_ns", GG_METRIC_HISTOGRAM, "How long a write to a segment file took."},
+    {"log_sync_latency_ns", GG_METRIC_HISTOGRAM, "How long making a segment file durable took."},
+};
+_Static_assert(sizeof METRICS / sizeof METRICS[0] == GG__METRIC_WRITE_LATENCY + 2, "table and enumeration agree");
+
+static uint64_t power_of_two_at_least(uint64_t n)
+{
+  uint64_t power = GG__RING_BYTES_MIN;
+  while (power < n && power < GG__RING_BYTES_MAX)
+    power *= 2;
+  return power;
+}
+
+static int check_options(struct gg_recorder *recorder, const struct gg_recorder_options *options,
+                         struct gg_failure *failure)
+{
+  if (options->size != sizeof *options)
+    return gg_fail(failure, GG_ERR_INVALID, "gg_recorder_options.size is %zu, not %zu", options->size,
+                   sizeof *options);
+  if (!options->dir || !*options->dir)
+    return gg_fail(failure, GG_ERR_INVALID, "no directory was given for the store");
+  if (options->ring_dir && strchr(options->ring_dir, '\n'))
+    return gg_fail(failure, GG_ERR_INVALID, "a newline in the ring directory's name");
+  if (options->logs_max < 1 || options->logs_max > GG__LOGS_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "%u logs, but 1 to %d are possible", options->logs_max, GG__LOGS_MAX);
+  if (options->ring_bytes > GG__RING_BYTES_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "a ring of %" PRIu64 " bytes, but at most %d are possible",
+                   options->ring_bytes, GG__RING_BYTES_MAX);
+  uint64_t share = options->log_max_bytes / options->logs_max;
+  if (share < GG__RING_BYTES_MIN)
+    return gg_fail(failure, GG_ERR_RANGE, "log_max of %" PRIu64 " bytes is too small for %u logs of %d bytes or more",
+                   options->log_max_bytes, options->logs_max, GG__RING_BYTES_MIN);
+  recorder->initial_bytes = power_of_two_at_least(options->ring_bytes);
+  while (recorder->initial_bytes > share)
+    recorder->initial_bytes /= 2;
+  return 0;
+}
+
+static void set_defaults(struct gg_recorder_options *options)
+{
+  if (options->segment_max_bytes < GG__RING_BYTES_MIN / 4)
+    options->segment_max_bytes = GG__RING_BYTES_MIN / 4;
+  if (options->flush_interval_ns == 0)
+    options->flush_interval_ns = GG_NS_PER_S;
+  if (options->sync_interval_ns == 0)
+    options->sync_interval_ns = GG_NS_PER_S;
+}
+
+static int prepare(struct gg_recorder *recorder, const struct gg_recorder_options *options,
+                   struct gg_failure *failure)
+{
+  recorder->dir = strdup(options->dir);
+  recorder->ring_dir = strdup(options->ring_dir ? options->ring_dir : "/dev/shm");
+  if (!recorder->dir || !recorder->ring_dir)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the recorder");
+  int error = gg__store_open(recorder, failure);
+  if (error)
+    return error;
+  recorder->ring_dir_fd = open(recorder->ring_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (recorder->ring_dir_fd < 0)
+    return gg_fail_errno(failure, errno, "opening the ring directory %s", recorder->ring_dir);
+  if (options->metrics)
+    error = gg_metrics_register(options->metrics, METRICS, sizeof METRICS / sizeof METRICS[0],
+                                &recorder->metrics_first);
+  return error ? gg_fail(failure, error, "registering the log's metrics") : 0;
+}
+
+int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options *options, struct gg_recovery *recovery,
+                     struct gg_failure *failure)
+{
+  struct gg_recovery unasked;
+  recovery = recovery ? recovery : &unasked;
+  memset(recovery, 0, sizeof *recovery);
+  struct gg_recorder *recorder = calloc(1, sizeof *recorder);
+  if (!recorder)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the recorder");
+  recorder->dir_fd = recorder->segments_fd = recorder->ring_dir_fd = recorder->lock_fd = -1;
+  recorder->generation = 1;
+  pthread_mutex_init(&recorder->files_lock, NULL);
+  pthread_mutex_init(&recorder->running_lock, NULL);
+  int error = check_options(recorder, options, failure);
+  if (!error) {
+    recorder->options = *options;
+    set_defaults(&recorder->options);
+    recorder->logger = options->logger;
+    atomic_store(&recorder->ring_budget_used, recorder->initial_bytes * options->logs_max);
+    error = prepare(recorder, options, failure);
+  }
+  if (error) {
+    gg_recorder_destroy(recorder);
+    return error;
+  }
+  *out = recorder;
+  return 0;
+}
+
+const char *gg_recorder_uuid(const struct gg_recorder *recorder)
+{
+  return recorder->uuid;
+}
+
+static bool log_name_valid(const char *name)
+{
+  size_t length = strnlen(name, GG__LOG_NAME_MAX);
+  if (length == 0 || length >= GG__LOG_NAME_MAX)
+    return false;
+  return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == length;
+}
+
+int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
+                    struct gg_log **out, struct gg_failure *failure)
+{
+  assert(!recorder->started);
+  if (!log_name_valid(name))
+    return gg_fail(failure, GG_ERR_INVALID, "a log's name has 1 to %d letters, digits, - and _", GG__LOG_NAME_MAX - 1);
+  if (recorder->log_count >= recorder->options.logs_max)
+    return gg_fail(failure, GG_ERR_LIMIT, "more logs than the %u that were announced", recorder->options.logs_max);
+  struct gg_log *log = NULL;
+  if (posix_memalign((void **)&log, _Alignof(struct gg_log), sizeof *log) != 0)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for log %s", name);
+  memset(log, 0, sizeof *log);
+  memcpy(log->name, name, strlen(name));
+  log->wake = wake;
+  log->wake_context = wake_context;
+  struct gg__ring *ring;
+  int error = gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, name, &recorder->generation,
+                              recorder->initial_bytes, failure);
+  if (error) {
+    free(log);
+    return error;
+  }
+  recorder->generation++;
+  gg__log_init(log, recorder, ring);
+  memcpy(log->ring_names[0], ring->name, sizeof ring->name);
+  recorder->logs[recorder->log_count++] = log;
+  *out = log;
+  return 0;
+}
+
+/* ── Threads ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int make_shards(struct gg_recorder *recorder)
+{
+  struct gg_metrics *metrics = recorder->options.metrics;
+  if (!metrics)
+    return 0;
+  int error = gg_metrics_shard(metrics, &recorder->writer_shard);
+  if (!error)
+    error = gg_metrics_shard(metrics, &recorder->sync_shard);
+  if (!error)
+    error = gg_metrics_shard(metrics, &recorder->provision_shard);
+  for (unsigned i = 0; i < recorder->log_count && !error; i++)
+    error = gg_metrics_shard(metrics, &recorder->logs[i]->shard);
+  return error;
+}
+
+/* Signals are for the engine's thread. */
+static int make_thread(pthread_t *thread, void *(*body)(void *), void *argument, const char *name)
+{
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(thread, NULL, body, argument);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!error)
+    pthread_setname_np(*thread, name);
+  return error;
+}
+
+/* False if the thread has not ended by the deadline. */
+static bool join_thread(struct gg_recorder *recorder, pthread_t thread, _Atomic bool *ended, uint64_t deadline_ns)
+{
+  while (!atomic_load(ended)) {
+    if (gg_clock_mono_ns() >= deadline_ns)
+      return false;
+    gg__bell_wait(&recorder->stop_bell, deadline_ns);
+  }
+  pthread_join(thread, NULL);
+  return true;
+}
+
+static void stop_thread(_Atomic uint32_t *phase, struct gg__bell *bell)
+{
+  atomic_store(phase, GG__STOPPING);
+  gg__bell_ring(bell);
+}
+
+int gg_recorder_start(struct gg_recorder *recorder, struct gg_failure *failure)
+{
+  assert(!recorder->started);
+  if (make_shards(recorder) != 0)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the log's metrics");
+  (void)gg__running_write(recorder); /* a failure is logged, and tried again by the writer */
+  int error = make_thread(&recorder->provision_thread, gg__provision_main, recorder, "gg-provision");
+  if (error)
+    return gg_fail_errno(failure, error, "starting the log's threads");
+  error = make_thread(&recorder->sync_thread, gg__sync_main, recorder, "gg-sync");
+  if (error)
+    goto stop_provision;
+  error = make_thread(&recorder->writer_thread, gg__writer_main, recorder, "gg-writer");
+  if (error)
+    goto stop_sync;
+  recorder->started = true;
+  return 0;
+
+stop_sync:
+  stop_thread(&recorder->sync_phase, &recorder->sync_bell);
+  pthread_join(recorder->sync_thread, NULL);
+stop_provision:
+  stop_thread(&recorder->provision_phase, &recorder->provision_bell);
+  pthread_join(recorder->provision_thread, NULL);
+  return gg_fail_errno(failure, error, "starting the log's threads");
+}
+
+static bool everything_is_written(const struct gg_recorder *recorder)
+{
+  for (unsigned i = 0; i < recorder->log_count; i++) {
+    const struct gg_log *log = recorder->logs[i];
+    if (!log->finish_sealed || atomic_load(&log->written) != atomic_load(&log->sealed))
+      return false;
+  }
+  return true;
+}
+
+static int stop_result(struct gg_recorder *recorder, struct gg_failure *failure)
+{
+  for (unsigned i = 0; i < recorder->log_count; i++)
+    if (atomic_load(&recorder->logs[i]->disk_full))
+      return gg_fail(failure, GG_ERR_NO_SPACE,
+                     "the disk takes no more; what is left is in %s and will be written at the next start",
+                     recorder->ring_dir);
+  return gg_fail(failure, GG_ERR_TIMEOUT,
+                 "the disk was too slow; what is left is in %s and will be written at the next start",
+                 recorder->ring_dir);
+}
+
+static void unlink_ring(struct gg__ring *ring)
+{
+  if (ring)
+    gg__ring_unlink(ring);
+}
+
+/* Everything is in files: nothing has to be recovered. A second call does nothing. */
+static void remove_rings(struct gg_recorder *recorder)
+{
+  if (recorder->rings_removed || recorder->log_count == 0)
+    return;
+  recorder->rings_removed = true;
+  gg__running_remove(recorder); /* first: a name without a file means a loss */
+  for (unsigned i = 0; i < recorder->log_count; i++) {
+    const struct gg_log *log = recorder->logs[i];
+    for (struct gg__ring *ring = log->oldest; ring; ring = ring->next)
+      gg__ring_unlink(ring);
+    unlink_ring(atomic_load(&log->drained));
+    unlink_ring(atomic_load(&log->offered));
+  }
+}
+
+int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct gg_failure *failure)
+{
+  if (!recorder->started)
+    return 0;
+  for (unsigned i = 0; i < recorder->log_count; i++)
+    gg_log_finish(recorder->logs[i]);
+  atomic_store(&recorder->stop_deadline_ns, deadline_ns);
+  stop_thread(&recorder->provision_phase, &recorder->provision_bell);
+  stop_thread(&recorder->writer_phase, &recorder->writer_bell);
+  bool ended = join_thread(recorder, recorder->writer_thread, &recorder->writer_ended,
+                           deadline_ns + GG_NS_PER_S / 4);
+  bool written = ended && everything_is_written(recorder);
+  stop_thread(&recorder->sync_phase, &recorder->sync_bell);
+  uint64_t sync_deadline_ns = gg_clock_mono_ns() + GG_NS_PER_S;
+  sync_deadline_ns = sync_deadline_ns > deadline_ns ? sync_deadline_ns : deadline_ns;
+  ended &= join_thread(recorder, recorder->sync_thread, &recorder->sync_ended, sync_deadline_ns);
+  ended &= join_thread(recorder, recorder->provision_thread, &recorder->provision_ended, sync_deadline_ns);
+  recorder->abandoned = !ended;
+  recorder->keep_rings = !ended || !written;
+  recorder->started = false;
+  if (recorder->keep_rings)
+    return stop_result(recorder, failure);
+  remove_rings(recorder);
+  return 0;
+}
+
+/* ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void destroy_log(struct gg_log *log)
+{
+  for (struct gg__ring *ring = log->oldest; ring;) {
+    struct gg__ring *next = ring->next;
+    gg__ring_destroy(ring);
+    ring = next;
+  }
+  gg__ring_destroy(atomic_load(&log->drained));
+  gg__ring_destroy(atomic_load(&log->offered));
+  if (log->file >= 0)
+    close(log->file);
+  free(log);
+}
+
+static void close_if_open(int fd)
+{
+  if (fd >= 0)
+    close(fd);
+}
+
+void gg_recorder_destroy(struct gg_recorder *recorder)
+{
+  if (!recorder || recorder->abandoned)
+    return;
+  assert(!recorder->started);
+  if (!recorder->keep_rings)
+    remove_rings(recorder);
+  for (unsigned i = 0; i < recorder->log_count; i++)
+    destroy_log(recorder->logs[i]);
+  close_if_open(recorder->segments_fd);
+  close_if_open(recorder->ring_dir_fd);
+  close_if_open(recorder->dir_fd);
+  close_if_open(recorder->lock_fd); /* gives the store free, so it is last */
+  pthread_mutex_destroy(&recorder->files_lock);
+  pthread_mutex_destroy(&recorder->running_lock);
+  free(recorder->dir);
+  free(recorder->ring_dir);
+  free(recorder);
+}
+
+/* ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+unsigned gg_recorder_logs(const struct gg_recorder *recorder)
+{
+  return recorder->log_count;
+}
+
+int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, struct gg_log_status *out)
+{
+  if (index >= recorder->log_count)
+    return GG_ERR_RANGE;
+  struct gg_log *log = recorder->logs[index];
+  pthread_mutex_t *lock = &log->recorder->files_lock;
+  memset(out, 0, sizeof *out);
+  memcpy(out->name, log->name, sizeof out->name);
+  out->watermark_ns = atomic_load(&log->watermark_ns); /* before `written`: it must not promise more than is there */
+  pthread_mutex_lock(lock);
+  uint64_t written = atomic_load(&log->written);
+  if (log->file >= 0) {
+    memcpy(out->segment, log->file_name, sizeof out->segment);
+    out->segment_bytes = written - log->file_start;
+  }
+  pthread_mutex_unlock(lock);
+  uint64_t committed = atomic_load(&log->committed);
+  out->ring_bytes = atomic_load(&log->ring_bytes);
+  out->fill_bytes = committed > written ? committed - written : 0;
+  out->pressure = (enum gg_log_pressure)atomic_load(&log->pressure);
+  return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * ring.h - one ring file of a log: a header page and data that is mapped twice back to back. Private to src/record.
+ *
+ *   file    │ header page │ data: ring_bytes (a power of two) │
+ *   memory  │ header │      │ data │ the same data again │      position p is at data[p & (ring_bytes - 1)]
+ *
+ * The bytes in the ring are the segment file's bytes, padding included: position - segment start = file offset.
+ *
+ * Who writes what: the creator the fixed part; the log's producer `base`, the segment table and `committed`; the writer
+ * thread `written`. The next process reads it all when this one was killed (recover.c): a killed process' stores are
+ * seen in the order in which they were made, so release stores are enough.
+ */
+#ifndef GG_RECORD_RING_H
+#define GG_RECORD_RING_H
+
+#include <gogetway/error.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  GG__PAGE_BYTES = 4096, /* every flush ends on a multiple of it */
+  GG__RING_BYTES_MIN = 256 << 10,
+  GG__RING_BYTES_MAX = 1 << 30,
+  GG__RING_SEGMENTS_MAX = 8,   /* segments that may be begun and not completely written */
+  GG__SEGMENT_NAME_MAX = 96,
+  GG__LOG_NAME_MAX = 32,
+  GG__UUID_TEXT = 37,
+  GG__RING_NAME_MAX = 128,
+  GG__RING_VERSION = 1,
+};
+
+#define GG__RING_MAGIC "GGWRING" /* 8 bytes with its NUL */
+#define GG__RING_UNUSED UINT64_MAX /* `base` of a ring that the producer has not switched to */
+
+struct gg__ring_segment {
+  _Atomic uint64_t number; /* 0: entry is free or being written */
+  uint64_t start;          /* position of its first byte */
+  char name[GG__SEGMENT_NAME_MAX];
+};
+
+struct gg__ring_header {
+  char magic[8]; /* written last */
+  uint32_t version;
+  uint32_t header_bytes; /* where the data begins in the file */
+  char uuid[GG__UUID_TEXT + 3];
+  char log_name[GG__LOG_NAME_MAX];
+  uint64_t generation;
+  uint64_t ring_bytes;
+  _Alignas(64) _Atomic uint64_t base; /* first position in this ring */
+  _Atomic uint64_t committed;
+  _Alignas(64) _Atomic uint64_t written;
+  _Alignas(64) struct gg__ring_segment segments[GG__RING_SEGMENTS_MAX]; /* segment n is entry n modulo the size */
+};
+_Static_assert(sizeof(struct gg__ring_header) <= GG__PAGE_BYTES, "the header is one page");
+
+struct gg__ring {
+  struct gg__ring *next; /* newer generation; set before `end` */
+  struct gg__ring_header *header;
+  uint8_t *data;
+  uint64_t bytes;
+  size_t header_bytes;
+  _Atomic uint64_t end;  /* first position that is not in this ring any more; UINT64_MAX: in use */
+  int dir_fd;            /* borrowed: the recorder's ring directory */
+  char name[GG__RING_NAME_MAX];
+};
+
+/* Makes, maps and fills in a ring file named "gogetway-<uuid>.<log name>.<generation>"; *generation moves on past
+ * names that are taken. GG_ERR_NO_SPACE where the tmpfs is full. */
+int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const char *log_name, uint64_t *generation,
+                    uint64_t bytes, struct gg_failure *failure);
+void gg__ring_unlink(struct gg__ring *ring);
+void gg__ring_destroy(struct gg__ring *ring); /* unmaps; the file stays */
+
+/* Maps `bytes` of `fd` from `offset` twice back to back, for reading only if `writable` is 0. NULL and errno. */
+uint8_t *gg__ring_map(int fd, size_t offset, size_t bytes, int writable);
+void gg__ring_unmap(uint8_t *data, size_t bytes);
+size_t gg__ring_header_bytes(void); /* of this machine: one page of memory */
+
+#endif

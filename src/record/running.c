@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * running.c - the store's `running` file: which rings and open segments this process has.
+ *
+ *     gogetway running 1
+ *     boot 101c1174-f4ab-4b63-9d5d-beb7a6effdd4
+ *     ring w0-block /dev/shm/gogetway-<uuid>.w0-block.1
+ *     segment w0-block 20261122T123759.123Z-w0-block-000001.pcapng
+ *
+ * It is there while the store is open, and replaced as a whole (write, sync, rename). Rings are found by their names,
+ * without it; what it tells is that a ring was there when none is now (the machine was restarted): then the next start
+ * says in those segments that their ends may be missing. So a ring is named here before it is used, and taken out
+ * before its file is removed.
+ */
+#include "record/log_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_log(FILE *file, const struct gg_recorder *recorder, const struct gg_log *log)
+{
+  for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++)
+    if (log->ring_names[i][0])
+      fprintf(file, "ring %s %s/%s\n", log->name, recorder->ring_dir, log->ring_names[i]);
+  if (log->running_segment[0])
+    fprintf(file, "segment %s %s\n", log->name, log->running_segment);
+}
+
+static int write_file(const struct gg_recorder *recorder, int fd)
+{
+  FILE *file = fdopen(fd, "w");
+  if (!file) {
+    close(fd);
+    return ENOMEM;
+  }
+  fprintf(file, "gogetway running 1\nboot %s\n", recorder->boot_id);
+  for (unsigned i = 0; i < recorder->log_count; i++)
+    print_log(file, recorder, recorder->logs[i]);
+  errno = 0;
+  int error = fflush(file) != 0 || ferror(file) || fsync(fd) < 0 ? (errno ? errno : EIO) : 0;
+  fclose(file);
+  return error;
+}
+
+/* Under running_lock. Returns an errno value. */
+static int replace(const struct gg_recorder *recorder)
+{
+  int fd = openat(recorder->dir_fd, "running.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return errno;
+  int error = write_file(recorder, fd);
+  if (!error && renameat(recorder->dir_fd, "running.new", recorder->dir_fd, "running") < 0)
+    error = errno;
+  if (!error && fsync(recorder->dir_fd) < 0)
+    error = errno;
+  return error;
+}
+
+static int replace_and_tell(struct gg_recorder *recorder)
+{
+  int error = replace(recorder);
+  bool was_stale = atomic_exchange(&recorder->running_stale, error != 0);
+  if (error && !was_stale) {
+    gg_warn(recorder->logger, "cannot write the store's `running` file, trying again",
+            GG_S("reason", strerrordesc_np(error)), GG_S("dir", recorder->dir));
+    gg__bell_ring(&recorder->writer_bell); /* it tries again */
+  }
+  return error ? gg_error_from_errno(error) : 0;
+}
+
+int gg__running_write(struct gg_recorder *recorder)
+{
+  pthread_mutex_lock(&recorder->running_lock);
+  int error = replace_and_tell(recorder);
+  pthread_mutex_unlock(&recorder->running_lock);
+  return error;
+}
+
+void gg__running_remove(struct gg_recorder *recorder)
+{
+  unlinkat(recorder->dir_fd, "running", 0);
+  unlinkat(recorder->dir_fd, "running.new", 0);
+  (void)fsync(recorder->dir_fd);
+}
+
+void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name)
+{
+  pthread_mutex_lock(&recorder->running_lock);
+  for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++) {
+    if (log->ring_names[i][0])
+      continue;
+    snprintf(log->ring_names[i], sizeof log->ring_names[i], "%s", name);
+    break;
+  }
+  (void)replace_and_tell(recorder);
+  pthread_mutex_unlock(&recorder->running_lock);
+}
+
+void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name)
+{
+  pthread_mutex_lock(&recorder->running_lock);
+  for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++)
+    if (strcmp(log->ring_names[i], name) == 0)
+      log->ring_names[i][0] = '\0';
+  (void)replace_and_tell(recorder);
+  pthread_mutex_unlock(&recorder->running_lock);
+}
+
+void gg__running_segment(struct gg_recorder *recorder, struct gg_log *log, const char *name)
+{
+  pthread_mutex_lock(&recorder->running_lock);
+  snprintf(log->running_segment, sizeof log->running_segment, "%s", name);
+  (void)replace_and_tell(recorder);
+  pthread_mutex_unlock(&recorder->running_lock);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment.c - segment files: their names, their first blocks, making and appending to them. */
+#include "record/log_private.h"
+#include "record/section.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], uint64_t real_ns, const char *log_name, uint64_t number)
+{
+  time_t seconds = (time_t)(real_ns / GG_NS_PER_S);
+  struct tm utc;
+  gmtime_r(&seconds, &utc);
+  char stamp[32];
+  strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
+  int n = snprintf(name, GG__SEGMENT_NAME_MAX, "%s.%03uZ-%s-%06" PRIu64 ".pcapng", stamp,
+                   (unsigned)(real_ns / 1000000u % 1000u), log_name, number);
+  assert(n > 0 && n < GG__SEGMENT_NAME_MAX);
+}
+
+bool gg__segment_name_valid(const char *name)
+{
+  size_t length = strnlen(name, GG__SEGMENT_NAME_MAX);
+  const char suffix[] = ".pcapng";
+  if (length < sizeof suffix || length >= GG__SEGMENT_NAME_MAX || name[0] == '.')
+    return false;
+  for (size_t i = 0; i < length; i++) {
+    char c = name[i];
+    bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+                c == '.';
+    if (!good)
+      return false;
+  }
+  return strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+}
+
+size_t gg__segment_head(const struct gg_log *log, uint8_t *at)
+{
+  struct utsname host;
+  char os[160] = "Linux";
+  if (uname(&host) == 0)
+    snprintf(os, sizeof os, "%.64s %.64s", host.sysname, host.release);
+  char comment[256];
+  snprintf(comment, sizeof comment,
+           "{\"gogetway\":{\"store\":\"%s\",\"log\":\"%s\",\"segment\":%" PRIu64 ",\"clock_offset_ns\":%" PRId64 "}}",
+           log->recorder->uuid, log->name, log->segment_number, log->clock_offset_ns);
+  size_t bytes = gg_section_header(at, "gogetway " GG_VERSION, os, comment);
+  bytes += gg_section_interface(at + bytes, log->name);
+  assert(bytes <= GG__SEGMENT_HEAD_MAX);
+  return bytes;
+}
+
+int gg__segment_create(int dir_fd, const char *name, bool *direct)
+{
+  const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  int fd = openat(dir_fd, name, flags, 0600);
+  if (fd < 0)
+    return -1;
+  if (fchmod(fd, 0600) < 0) {
+    int error = errno;
+    close(fd);
+    unlinkat(dir_fd, name, 0);
+    errno = error;
+    return -1;
+  }
+  /* Asked for only now: where open(2) refuses O_DIRECT, it may have made the file all the same. */
+  int status = fcntl(fd, F_GETFL);
+  *direct = status >= 0 && fcntl(fd, F_SETFL, status | O_DIRECT) == 0;
+  return fd;
+}
+
+int gg__segment_write(int fd, bool *direct, const uint8_t *from, size_t bytes, uint64_t offset, size_t *done)
+{
+  *done = 0;
+  while (*done < bytes) {
+    ssize_t n = pwrite(fd, from + *done, bytes - *done, (off_t)(offset + *done));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 && errno == EINVAL && *direct) {
+      int status = fcntl(fd, F_GETFL);
+      if (status < 0 || fcntl(fd, F_SETFL, status & ~O_DIRECT) < 0)
+        return errno;
+      *direct = false;
+      continue;
+    }
+    if (n < 0)
+      return errno;
+    if (n == 0)
+      return EIO;
+    *done += (size_t)n;
+    if (*direct && *done < bytes)
+      *done -= *done % GG__PAGE_BYTES; /* what follows has to be aligned again */
+    if (*direct && *done < bytes && n < GG__PAGE_BYTES)
+      return ENOSPC; /* no page went through: going on would try the same for ever */
+  }
+  return 0;
+}

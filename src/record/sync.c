@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sync.c - the thread that makes what was written durable, and closes complete files.
+ *
+ * A round takes a snapshot under files_lock (duplicates of the descriptors of open files, all complete files, and how
+ * far each log was written), and then, without the lock, syncs: so a disk that hangs here stops neither the writer nor
+ * the producers. What was written before the snapshot is durable after the round.
+ *
+ * sync: interval  a round every sync_interval_ns          sync: never  rounds only close files
+ * sync: always    a round after each write; while one runs, more writes gather for the next (group commit)
+ */
+#include "record/log_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct round {
+  struct gg__closing closing[GG__CLOSING_MAX];
+  unsigned closing_count;
+  bool sync_dir;
+  bool failed;
+};
+
+static void sync_file(struct gg_recorder *recorder, struct round *round, int fd, const char *name)
+{
+  if (recorder->options.sync_mode == GG_SYNC_NEVER)
+    return;
+  uint64_t begun_ns = gg_clock_mono_ns();
+  if (fdatasync(fd) < 0) {
+    round->failed = true;
+    gg_error_log(recorder->logger, "recording cannot be synced", GG_S("file", name),
+                 GG_S("reason", strerrordesc_np(errno)));
+    return;
+  }
+  gg__observe(recorder, recorder->sync_shard, GG__METRIC_SYNC_LATENCY, gg_clock_mono_ns() - begun_ns);
+}
+
+static void sync_directory(struct gg_recorder *recorder, struct round *round)
+{
+  if (!round->sync_dir || recorder->options.sync_mode == GG_SYNC_NEVER)
+    return;
+  if (fsync(recorder->segments_fd) < 0) {
+    round->failed = true;
+    gg_error_log(recorder->logger, "recording cannot be synced", GG_S("file", "segments/"),
+                 GG_S("reason", strerrordesc_np(errno)));
+  }
+}
+
+static void close_files(struct gg_recorder *recorder, struct round *round)
+{
+  const struct gg_recorder_ops *ops = recorder->options.ops;
+  for (unsigned i = 0; i < round->closing_count; i++) {
+    const struct gg__closing *closing = &round->closing[i];
+    sync_file(recorder, round, closing->fd, closing->name);
+    close(closing->fd);
+    if (ops && ops->sealed)
+      ops->sealed(recorder->options.ops_context, closing->name, closing->bytes);
+  }
+}
+
+/* What of one log was written and not yet synced; a duplicate, as the writer may hand the file over meanwhile. */
+static struct gg__sync_file snapshot_log(struct gg_log *log)
+{
+  struct gg__sync_file file = {.fd = -1, .written = atomic_load(&log->written)};
+  if (log->file >= 0 && file.written > log->synced && log->recorder->options.sync_mode != GG_SYNC_NEVER) {
+    file.fd = fcntl(log->file, F_DUPFD_CLOEXEC, 0);
+    if (file.fd < 0)
+      file.written = log->synced; /* out of descriptors: the next round */
+  }
+  log->synced = file.written;
+  return file;
+}
+
+static void publish_durable(struct gg_log *log, uint64_t position)
+{
+  if (position <= atomic_load_explicit(&log->durable, memory_order_relaxed))
+    return;
+  atomic_store(&log->durable, position);
+  uint64_t want = atomic_load(&log->want_durable);
+  if (want != UINT64_MAX && position >= want &&
+      atomic_compare_exchange_strong(&log->want_durable, &want, UINT64_MAX) && log->wake)
+    log->wake(log->wake_context);
+}
+
+static void take_closing(struct gg_recorder *recorder, struct round *round)
+{
+  round->closing_count = recorder->closing_count;
+  memcpy(round->closing, recorder->closing, recorder->closing_count * sizeof recorder->closing[0]);
+  recorder->closing_count = 0;
+  round->sync_dir = recorder->segments_dir_changed;
+  recorder->segments_dir_changed = false;
+}
+
+static void run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
+{
+  struct round round = {0};
+  pthread_mutex_lock(&recorder->files_lock);
+  take_closing(recorder, &round);
+  for (unsigned i = 0; i < recorder->log_count; i++)
+    files[i] = snapshot_log(recorder->logs[i]);
+  pthread_mutex_unlock(&recorder->files_lock);
+  if (round.closing_count)
+    gg__bell_ring(&recorder->writer_bell); /* it may wait for a place */
+  close_files(recorder, &round);
+  sync_directory(recorder, &round);
+  for (unsigned i = 0; i < recorder->log_count; i++) {
+    if (files[i].fd < 0)
+      continue;
+    sync_file(recorder, &round, files[i].fd, recorder->logs[i]->name);
+    close(files[i].fd);
+  }
+  if (round.failed || recorder->options.sync_mode == GG_SYNC_NEVER)
+    return;
+  for (unsigned i = 0; i < recorder->log_count; i++)
+    publish_durable(recorder->logs[i], files[i].written);
+}
+
+static bool nothing_to_close(struct gg_recorder *recorder)
+{
+  pthread_mutex_lock(&recorder->files_lock);
+  bool nothing = recorder->closing_count == 0;
+  pthread_mutex_unlock(&recorder->files_lock);
+  return nothing;
+}
+
+void *gg__sync_main(void *argument)
+{
+  struct gg_recorder *recorder = argument;
+  bool always = recorder->options.sync_mode == GG_SYNC_ALWAYS;
+  uint64_t due_ns = gg_clock_mono_ns() + recorder->options.sync_interval_ns;
+  for (;;) {
+    bool stopping = atomic_load(&recorder->sync_phase) == GG__STOPPING;
+    uint64_t now_ns = gg_clock_mono_ns();
+    if (always || stopping || now_ns >= due_ns || !nothing_to_close(recorder)) {
+      run_round(recorder, recorder->sync_files);
+      due_ns = gg_clock_mono_ns() + recorder->options.sync_interval_ns;
+    }
+    if (stopping && nothing_to_close(recorder))
+      break;
+    gg__bell_wait(&recorder->sync_bell, always ? UINT64_MAX : due_ns);
+  }
+  atomic_store(&recorder->sync_ended, true);
+  gg__bell_ring(&recorder->stop_bell);
+  return NULL;
+}

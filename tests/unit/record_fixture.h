@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * record_fixture.h - what the tests of the log share: a store in a directory of its own, a producer of numbered
+ * records, and a walker that reads the segments back block by block.
+ *
+ * Record n is an Enhanced Packet Block whose length and bytes follow from n alone, so the reader knows them.
+ */
+#ifndef TEST_RECORD_FIXTURE_H
+#define TEST_RECORD_FIXTURE_H
+
+#include "base/clock.h"
+#include "record/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MIB (1u << 20)
+#define KIB (1u << 10)
+
+struct fixture {
+  char base[64];  /* removed at the end */
+  char dir[96];   /* the store */
+  char rings[96]; /* where its rings are */
+  int event;      /* the wake callback's eventfd */
+  struct gg_recorder *recorder;
+  struct gg_log *log;
+  uint64_t next;  /* number of the next record */
+};
+
+static inline void fixture_wake(void *context)
+{
+  uint64_t one = 1;
+  struct fixture *f = context;
+  if (write(f->event, &one, sizeof one) != sizeof one)
+    abort();
+}
+
+static inline void fixture_init(struct fixture *f)
+{
+  memset(f, 0, sizeof *f);
+  snprintf(f->base, sizeof f->base, "/tmp/gogetway-test-XXXXXX");
+  assert_non_null(mkdtemp(f->base));
+  snprintf(f->dir, sizeof f->dir, "%s/store", f->base);
+  snprintf(f->rings, sizeof f->rings, "%s/rings", f->base);
+  assert_int_equal(mkdir(f->rings, 0700), 0);
+  f->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  assert_true(f->event >= 0);
+}
+
+static inline void fixture_fini(struct fixture *f)
+{
+  close(f->event);
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf %s", f->base);
+  assert_int_equal(system(command), 0);
+}
+
+static inline struct gg_recorder_options fixture_options(const struct fixture *f)
+{
+  struct gg_recorder_options options = GG_RECORDER_OPTIONS_INIT;
+  options.dir = f->dir;
+  options.ring_dir = f->rings;
+  options.ring_bytes = 256 * KIB;
+  options.log_max_bytes = 256 * KIB;
+  return options;
+}
+
+static inline void fixture_open(struct fixture *f, const struct gg_recorder_options *options,
+                                struct gg_recovery *recovery)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gg_recorder_open(&f->recorder, options, recovery, &failure) != 0)
+    fail_msg("open: %s", failure.message);
+  if (gg_recorder_log(f->recorder, "w0-block", fixture_wake, f, &f->log, &failure) != 0)
+    fail_msg("log: %s", failure.message);
+  if (gg_recorder_start(f->recorder, &failure) != 0)
+    fail_msg("start: %s", failure.message);
+}
+
+static inline void fixture_stop(struct fixture *f)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  gg_log_finish(f->log);
+  if (gg_recorder_stop(f->recorder, gg_clock_mono_ns() + 20 * GG_NS_PER_S, &failure) != 0)
+    fail_msg("stop: %s", failure.message);
+  gg_recorder_destroy(f->recorder);
+  f->recorder = NULL;
+}
+
+/* ── Records ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static inline uint32_t record_mix(uint64_t n)
+{
+  n = (n + 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u;
+  n = (n ^ (n >> 27)) * 0x94D049BB133111EBu;
+  return (uint32_t)(n >> 32);
+}
+
+enum { RECORD_MIN = 48, RECORD_MAX = 70 << 10 };
+
+static inline size_t record_length(uint64_t n)
+{
+  uint32_t mix = record_mix(n);
+  uint32_t most = mix % 16 == 0 ? RECORD_MAX : mix % 4 == 0 ? 9000 : 600;
+  return RECORD_MIN + (mix >> 4) % (most - RECORD_MIN) / 4 * 4;
+}
+
+static inline void record_write(uint8_t *at, uint64_t n)
+{
+  size_t length = record_length(n);
+  uint32_t head[7] = {6, (uint32_t)length, 0, 0, 0, (uint32_t)(length - 32), (uint32_t)(length - 32)};
+  uint32_t trailer = (uint32_t)length;
+  memcpy(at, head, sizeof head);
+  memcpy(at + sizeof head, &n, sizeof n);
+  memset(at + sizeof head + sizeof n, (int)(record_mix(n ^ 77) & 0xFF), length - sizeof head - sizeof n - 4);
+  memcpy(at + length - 4, &trailer, sizeof trailer);
+}
+
+/* NULL if the record is right, else what is wrong with it. */
+static inline const char *record_check(const uint8_t *at, size_t length, uint64_t n)
+{
+  static uint8_t expected[RECORD_MAX];
+  if (length != record_length(n))
+    return "length";
+  record_write(expected, n);
+  return memcmp(at, expected, length) == 0 ? NULL : "bytes";
+}
+
+static inline void fixture_wait_wake(struct fixture *f)
+{
+  struct pollfd wait = {.fd = f->event, .events = POLLIN};
+  assert_int_equal(poll(&wait, 1, 20000), 1);
+  uint64_t count;
+  assert_int_equal(read(f->event, &count, sizeof count), sizeof count);
+}
+
+/* Adds the next record, waiting for room where there is none. Returns how often it waited. */
+static inline unsigned fixture_record(struct fixture *f)
+{
+  unsigned waits = 0;
+  size_t length = record_length(f->next);
+  uint8_t *at;
+  while (!(at = gg_log_reserve(f->log, length, GG_LOG_DATA))) {
+    fixture_wait_wake(f);
+    waits++;
+  }
+  record_write(at, f->next);
+  gg_log_commit(f->log, length);
+  f->next++;
+  return waits;
+}
+
+/* ── Reading back ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct walk {
+  uint64_t next;      /* number of the next record that is expected */
+  unsigned segments;
+  unsigned statistics; /* blocks */
+  uint64_t bytes;
+  char comments[8][512]; /* the first ones that are not only spaces, of statistics blocks */
+  unsigned comment_count;
+};
+
+static inline uint32_t walk_u32(const uint8_t *at)
+{
+  uint32_t v;
+  memcpy(&v, at, sizeof v);
+  return v;
+}
+
+static inline void walk_statistics(struct walk *walk, const uint8_t *at, size_t length)
+{
+  walk->statistics++;
+  const uint8_t *end = at + length - 4;
+  for (at += 20; at + 4 <= end;) {
+    uint16_t code, size;
+    memcpy(&code, at, 2);
+    memcpy(&size, at + 2, 2);
+    assert_true(at + 4 + size <= end);
+    if (code == 1 && size > 0 && at[4] == '{' && walk->comment_count < 8) {
+      size_t n = size < 511 ? size : 511;
+      memcpy(walk->comments[walk->comment_count], at + 4, n);
+      walk->comments[walk->comment_count++][n] = '\0';
+    }
+    if (code == 0)
+      return;
+    at += 4 + (((size_t)size + 3) & ~(size_t)3);
+  }
+}
+
+static inline uint8_t *walk_read(const char *path, size_t *size)
+{
+  int fd = open(path, O_RDONLY);
+  assert_true(fd >= 0);
+  struct stat status;
+  assert_int_equal(fstat(fd, &status), 0);
+  *size = (size_t)status.st_size;
+  uint8_t *bytes = malloc(*size + 1);
+  assert_non_null(bytes);
+  for (size_t done = 0; done < *size;) {
+    ssize_t n = read(fd, bytes + done, *size - done);
+    assert_true(n > 0);
+    done += (size_t)n;
+  }
+  close(fd);
+  return bytes;
+}
+
+/* Every block is whole, lengths agree, the records follow each other, and the file is whole pages. */
+static inline void walk_segment(struct walk *walk, const char *path)
+{
+  size_t size;
+  uint8_t *bytes = walk_read(path, &size);
+  assert_true(size > 0);
+  assert_int_equal(size % 4096, 0);
+  unsigned blocks = 0;
+  for (size_t at = 0; at < size; blocks++) {
+    assert_true(size - at >= 12);
+    uint32_t type = walk_u32(bytes + at), length = walk_u32(bytes + at + 4);
+    if (length < 12 || length % 4 != 0 || length > size - at || walk_u32(bytes + at + length - 4) != length)
+      fail_msg("%s: torn block at %zu of %zu", path, at, size);
+    if (blocks < 2)
+      assert_int_equal(type, blocks == 0 ? 0x0A0D0D0A : 1);
+    else if (type == 5)
+      walk_statistics(walk, bytes + at, length);
+    else {
+      assert_int_equal(type, 6);
+      const char *wrong = record_check(bytes + at, length, walk->next);
+      if (wrong)
+        fail_msg("%s: record %llu at %zu: wrong %s", path, (unsigned long long)walk->next, at, wrong);
+      walk->next++;
+    }
+    at += length;
+  }
+  walk->segments++;
+  walk->bytes += size;
+  free(bytes);
+}
+
+static inline int walk_filter(const struct dirent *entry)
+{
+  return entry->d_name[0] != '.';
+}
+
+static inline void walk_store(struct walk *walk, const struct fixture *f)
+{
+  char path[512];
+  snprintf(path, sizeof path, "%s/segments", f->dir);
+  struct dirent **names;
+  int count = scandir(path, &names, walk_filter, alphasort);
+  assert_true(count >= 0);
+  for (int i = 0; i < count; i++) {
+    snprintf(path, sizeof path, "%s/segments/%s", f->dir, names[i]->d_name);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    walk_segment(walk, path);
+    free(names[i]);
+  }
+  free(names);
+}
+
+static inline unsigned count_files(const char *dir)
+{
+  struct dirent **names;
+  int count = scandir(dir, &names, walk_filter, alphasort);
+  assert_true(count >= 0);
+  for (int i = 0; i < count; i++)
+    free(names[i]);
+  free(names);
+  return (unsigned)count;
+}
+
+static inline bool exists_in(const char *dir, const char *name)
+{
+  char path[512];
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  return access(path, F_OK) == 0;
+}
+
+#endif
