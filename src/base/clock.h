@@ -24,9 +24,9 @@ uint64_t gg_clock_real_ns(void); /* CLOCK_REALTIME */
  * NUL; returns the length, which is at most GG_CLOCK_TEXT_MAX - 1; 0 if `size` is too small. */
 size_t gg_clock_format(uint64_t real_ns, unsigned digits, char *text, size_t size);
 
-/* Reads RFC 3339: a date, 'T' or a space, a time with up to nine decimals, and 'Z' or an offset (+02:00). A date alone is its
- * midnight in UTC. GG_ERR_FORMAT if it is not such a text, GG_ERR_RANGE before 1970, after 2554 or on a day that does not
- * exist; *out is untouched then. A leap second (:60) is the first instant of the next minute. */
+/* Reads RFC 3339: a date, 'T' or a space, a time with up to nine decimals, and 'Z' or an offset (+02:00). A date alone
+ * is its midnight in UTC. GG_ERR_FORMAT if it is not such a text, GG_ERR_RANGE before 1970, after 2554 or on a day that
+ * does not exist; *out is untouched then. A leap second (:60) is the first instant of the next minute. */
 int gg_clock_parse(uint64_t *out_ns, const char *text);
 
 #endif

@@ -31,9 +31,9 @@ enum { GG_JSON_DEPTH_MAX = 16 };
 struct gg_json {
   char *buffer;
   size_t size;
-  size_t length;   /* written so far; always below size, and buffer[length] is NUL (unless size is 0) */
-  bool overflow;   /* something did not fit; sticky */
-  bool after_key;  /* a key was written, its value comes next */
+  size_t length;  /* written so far; always below size, and buffer[length] is NUL (unless size is 0) */
+  bool overflow;  /* something did not fit; sticky */
+  bool after_key; /* a key was written, its value comes next */
   uint8_t depth;
   uint32_t objects;  /* bit d: the container at depth d is an object */
   uint32_t nonempty; /* bit d: the container at depth d has an element */

@@ -8,7 +8,7 @@
  * how many were held back ("repeated": N).
  *
  *     2026-11-22T12:30:00.123Z warning upstream refused listener=web upstream="a b"
- *     {"time":"2026-11-22T12:30:00.123Z","level":"warning","event":"upstream refused","listener":"web","upstream":"a b"}
+ *     {"time":"2026-11-22T12:30:00.123Z","level":"warning","event":"upstream refused","listener":"web"}
  *
  * Thread: one logger serves all threads; a message is one write(2), so lines never mix. Emitting takes a lock for the
  * few instructions of the rate limit only, and allocates nothing. Values are escaped: control characters, invalid UTF-8
@@ -46,7 +46,11 @@ struct gg_field {
 
 enum { GG_LOGGER_BURST = 10, GG_LOGGER_FIELDS_MAX = 24, GG_LOGGER_LINE_MAX = 4096 };
 
-enum gg_logger_format { GG_LOGGER_AUTO, GG_LOGGER_TEXT, GG_LOGGER_JSON }; /* AUTO: text if `fd` is a terminal; JSON for a sink */
+enum gg_logger_format {
+  GG_LOGGER_AUTO,
+  GG_LOGGER_TEXT,
+  GG_LOGGER_JSON
+}; /* AUTO: text if `fd` is a terminal; JSON for a sink */
 
 struct gg_logger;
 

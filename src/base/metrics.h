@@ -49,10 +49,11 @@ void gg_metrics_destroy(struct gg_metrics *metrics); /* also frees its shards */
 
 /* Appends `count` definitions (the table must outlive the registry) and stores the first one's slot in *first.
  * Slots of one table follow each other by definition index, but a histogram takes GG_METRIC_BUCKETS slots plus one for
- * the sum, so tables keep their histograms last (GG_ERR_INVALID otherwise, and for a name that is there already). More than
- * GG_METRICS_MAX: GG_ERR_LIMIT. */
+ * the sum, so tables keep their histograms last (GG_ERR_INVALID otherwise, and for a name that is there already). More
+ * than GG_METRICS_MAX: GG_ERR_LIMIT. */
 int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count, size_t *first);
-int gg_metrics_shard(struct gg_metrics *metrics, struct gg_shard **out); /* owned by the registry, zeroed; GG_ERR_LIMIT, NOMEM */
+int gg_metrics_shard(struct gg_metrics *metrics,
+                     struct gg_shard **out); /* owned by the registry, zeroed; GG_ERR_LIMIT, NOMEM */
 
 static inline void gg_shard_add(struct gg_shard *shard, size_t slot, uint64_t n)
 {
@@ -77,16 +78,17 @@ void gg_shard_observe(struct gg_shard *shard, size_t slot, uint64_t value_ns); /
 /* One metric's reading. */
 struct gg_reading {
   const struct gg_metric_def *def;
-  uint64_t value;                        /* counter, gauge, maximum; a histogram's count */
-  uint64_t sum;                          /* histogram: sum of values */
-  uint64_t buckets[GG_METRIC_BUCKETS];   /* histogram */
+  uint64_t value;                      /* counter, gauge, maximum; a histogram's count */
+  uint64_t sum;                        /* histogram: sum of values */
+  uint64_t buckets[GG_METRIC_BUCKETS]; /* histogram */
 };
 size_t gg_metrics_count(const struct gg_metrics *metrics);
 int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out);
 int gg_metrics_find(const struct gg_metrics *metrics, const char *name, struct gg_reading *out);
 /* An upper bound of the percentile in nanoseconds (the edge of its bucket), 0 without values. `percent` is 0 to 100. */
 uint64_t gg_reading_percentile(const struct gg_reading *reading, unsigned percent);
-/* All of it as one JSON object, {"sessions_opened": 3, "write_latency_ns": {"count":..,"sum":..,"p50":..,"p99":..,"max_bucket":..}}.
+/* All of it as one JSON object:
+ * {"sessions_opened": 3, "write_latency_ns": {"count":..,"sum":..,"p50":..,"p99":..,"max_bucket":..}}.
  * Gauges are signed; p50, p99 and max_bucket are upper edges in nanoseconds. A malloc'ed text that the caller frees;
  * NULL without memory. */
 char *gg_metrics_json(const struct gg_metrics *metrics);

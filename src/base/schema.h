@@ -77,15 +77,17 @@ struct gg_option {
 };
 
 struct gg_option_list {
-  const char *key;  /* "listeners" */
-  const char *item; /* "listener": what one is called in messages; its first option's flag begins one on the command line */
+  const char *key; /* "listeners" */
+  const char
+    *item; /* "listener": what one is called in messages; its first option's flag begins one on the command line */
   const struct gg_option *options;
   size_t option_count;
   size_t items_offset; /* of a pointer to the malloc'ed array of items */
   size_t count_offset; /* of a size_t */
   size_t item_bytes;
-  size_t most;         /* items */
-  int (*check)(const void *item, struct gg_failure *failure); /* what concerns several options of an item; may be NULL */
+  size_t most; /* items */
+  int (*check)(const void *item,
+               struct gg_failure *failure); /* what concerns several options of an item; may be NULL */
   const char *help;
   const char *more;
 };
@@ -125,12 +127,13 @@ void gg_schema_fini(const struct gg_schema *schema, void *values);
  * GG_ERR_NOMEM. gg_schema_read_file adds GG_ERR_IO, NOT_FOUND, DENIED for the file, also told in `errors`. */
 int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
                         struct gg_config_errors *errors);
-int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_config_errors *errors);
+int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path,
+                        struct gg_config_errors *errors);
 
 /* Flags beyond the options: "--config FILE", "--help". */
 struct gg_schema_extra {
-  const char *name; /* without dashes */
-  char letter;      /* the short form, 0 if none */
+  const char *name;     /* without dashes */
+  char letter;          /* the short form, 0 if none */
   const char *argument; /* what its value is called in help, NULL if it has none */
   const char *help;
 };
@@ -138,9 +141,9 @@ struct gg_schema_extra {
 /* One flag as it was used. Borrowed from argv and the tables. */
 struct gg_flag_use {
   const struct gg_option *option;
-  const struct gg_option_list *list;     /* whose option it is; NULL for the schema's own */
-  const struct gg_schema_extra *extra;   /* set instead of `option` for one of the extras */
-  const char *value;                     /* NULL only for an extra without value */
+  const struct gg_option_list *list;   /* whose option it is; NULL for the schema's own */
+  const struct gg_schema_extra *extra; /* set instead of `option` for one of the extras */
+  const char *value;                   /* NULL only for an extra without value */
 };
 
 /* Splits a command line (argv[0] is the first argument, not the program) into uses: `--flag VALUE`, `--flag=VALUE`;
@@ -152,12 +155,12 @@ int gg_schema_flags_split(const struct gg_schema *schema, const struct gg_schema
 /* Applies the uses in order, skipping extras. The first use of a list's first option replaces what the list had, each
  * one begins an item, and the list's other flags belong to the item begun last. A list value is split at commas and
  * appends to what earlier uses of the same flag gave. GG_ERR_FORMAT, GG_ERR_NOMEM. */
-int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const struct gg_flag_use *uses, size_t use_count,
-                          struct gg_config_errors *errors);
+int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const struct gg_flag_use *uses,
+                          size_t use_count, struct gg_config_errors *errors);
 
 /* Texts made from the table, malloc'ed for the caller to free; NULL without memory. */
 char *gg_schema_print(const struct gg_schema *schema, const void *values); /* YAML of all options that are set */
-char *gg_schema_document(const struct gg_schema *schema);                 /* markdown, a table by section */
+char *gg_schema_document(const struct gg_schema *schema);                  /* markdown, a table by section */
 char *gg_schema_help(const struct gg_schema *schema, const struct gg_schema_extra *extras, size_t extra_count);
 
 /* --- shared by the files of this engine only ------------------------------------------------------------------- */

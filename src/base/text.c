@@ -17,16 +17,27 @@ struct unit {
 
 /* Every name that is read. Formatting uses the first of each factor, so the order says what is preferred. */
 static const struct unit byte_units[] = {
-  {"TiB", UINT64_C(1) << 40}, {"GiB", UINT64_C(1) << 30}, {"MiB", UINT64_C(1) << 20}, {"KiB", UINT64_C(1) << 10},
-  {"TB", UINT64_C(1000000000000)}, {"GB", UINT64_C(1000000000)}, {"MB", UINT64_C(1000000)}, {"kB", UINT64_C(1000)},
-  {"T", UINT64_C(1) << 40},   {"G", UINT64_C(1) << 30},   {"M", UINT64_C(1) << 20},   {"K", UINT64_C(1) << 10},
-  {"B", 1},                   {"", 1},
+  {"TiB", UINT64_C(1) << 40},
+  {"GiB", UINT64_C(1) << 30},
+  {"MiB", UINT64_C(1) << 20},
+  {"KiB", UINT64_C(1) << 10},
+  {"TB", UINT64_C(1000000000000)},
+  {"GB", UINT64_C(1000000000)},
+  {"MB", UINT64_C(1000000)},
+  {"kB", UINT64_C(1000)},
+  {"T", UINT64_C(1) << 40},
+  {"G", UINT64_C(1) << 30},
+  {"M", UINT64_C(1) << 20},
+  {"K", UINT64_C(1) << 10},
+  {"B", 1},
+  {"", 1},
 };
 enum { BYTE_UNITS = sizeof byte_units / sizeof byte_units[0], BYTE_UNITS_SHOWN = 8 };
 
 static const struct unit time_units[] = {
-  {"w", UINT64_C(604800000000000)}, {"d", UINT64_C(86400000000000)}, {"h", UINT64_C(3600000000000)},
-  {"m", UINT64_C(60000000000)},     {"s", UINT64_C(1000000000)},     {"ms", UINT64_C(1000000)},
+  {"w", UINT64_C(604800000000000)}, {"d", UINT64_C(86400000000000)},
+  {"h", UINT64_C(3600000000000)},   {"m", UINT64_C(60000000000)},
+  {"s", UINT64_C(1000000000)},      {"ms", UINT64_C(1000000)},
   {"us", UINT64_C(1000)},           {"ns", 1},
 };
 enum { TIME_UNITS = sizeof time_units / sizeof time_units[0] };

@@ -2,9 +2,9 @@
 /**
  * text.h - values as people write them, in configuration, filters and on the command line, and back again.
  *
- * The parsers return 0 and set *out, or leave it alone and return GG_ERR_FORMAT (not such a value) or GG_ERR_RANGE (does
- * not fit 64 bits). They take the whole text: no spaces around it, nothing after it. What a formatter writes, its parser
- * reads back as the same value. Formatters end in NUL and return the length; GG_TEXT_VALUE_MAX is always enough.
+ * The parsers return 0 and set *out, or leave it alone and return GG_ERR_FORMAT (not such a value) or GG_ERR_RANGE
+ * (does not fit 64 bits). They take the whole text: no spaces around it, nothing after it. What a formatter writes, its
+ * parser reads back as the same value. Formatters end in NUL and return the length; GG_TEXT_VALUE_MAX is always enough.
  *
  * Pure functions; any thread.
  */
@@ -22,8 +22,8 @@ enum { GG_TEXT_VALUE_MAX = 64 };
 int gg_text_parse_bytes(uint64_t *out, const char *text);
 size_t gg_text_format_bytes(uint64_t bytes, char *text, size_t size); /* the shortest exact form */
 
-/* "250ms", "10m", "1h30m", "1.5s", "2d": units w, d, h, m, s, ms, us, ns, from the largest to the smallest, each at most
- * once. A number without unit is refused, except 0. */
+/* "250ms", "10m", "1h30m", "1.5s", "2d": units w, d, h, m, s, ms, us, ns, from the largest to the smallest, each at
+ * most once. A number without unit is refused, except 0. */
 int gg_text_parse_duration(uint64_t *out_ns, const char *text);
 size_t gg_text_format_duration(uint64_t ns, char *text, size_t size); /* the shortest exact form */
 
@@ -31,16 +31,16 @@ int gg_text_parse_bool(bool *out, const char *text);      /* true/false, on/off,
 int gg_text_parse_count(uint64_t *out, const char *text); /* decimal digits only; "1_000" is read as 1000 */
 int gg_text_parse_octal(uint64_t *out, const char *text); /* "600", "0600", "0o600" */
 
-/* The entry of `list` that was probably meant: at most a third of the word's letters (at least one) are wrong, missing,
+/* The entry of `list` that was probably meant: at most a third of the word's letters (one of two) are wrong, missing,
  * too many or exchanged with their neighbour; case does not count. Returns its index, or `count` if none is near. Words
  * over GG_TEXT_WORD_MAX are near to nothing. */
 enum { GG_TEXT_WORD_MAX = 64 };
 size_t gg_text_nearest(const char *word, const char *const *list, size_t count);
 
-/* Any bytes as text that a terminal shows and does not obey: what is not a printable UTF-8 character becomes \n, \r, \t,
- * \e, \0, \xHH (a byte) or \u{HHHH} (a character, such as a mark that turns the direction of text). A backslash becomes
- * two, so that the result is unambiguous. GG_TEXT_LINES keeps newlines and tabs as they are. Output that does not fit is
- * cut between characters. Always ends in NUL if size > 0; returns the length. */
+/* Any bytes as text that a terminal shows and does not obey: what is not a printable UTF-8 character becomes \n, \r,
+ * \t, \e, \0, \xHH (a byte) or \u{HHHH} (a character, such as a mark that turns the direction of text). A backslash
+ * becomes two, so that the result is unambiguous. GG_TEXT_LINES keeps newlines and tabs as they are. Output that does
+ * not fit is cut between characters. Always ends in NUL if size > 0; returns the length. */
 enum gg_text_style { GG_TEXT_ONE_LINE, GG_TEXT_LINES };
 size_t gg_text_sanitize(char *out, size_t size, const char *bytes, size_t length, enum gg_text_style style);
 

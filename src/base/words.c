@@ -46,7 +46,7 @@ size_t gg_text_nearest(const char *word, const char *const *list, size_t count)
   size_t length = strnlen(word, GG_TEXT_WORD_MAX + 1);
   if (length == 0 || length > GG_TEXT_WORD_MAX)
     return count;
-  unsigned best = length < 3 ? 1 : (unsigned)length / 3;
+  unsigned best = length == 2 ? 1 : (unsigned)length / 3;
   size_t found = count;
   for (size_t i = 0; i < count; i++) {
     size_t other = strnlen(list[i], GG_TEXT_WORD_MAX + 1);

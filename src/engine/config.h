@@ -36,10 +36,10 @@ enum gg_config_sync { GG_CONFIG_SYNC_INTERVAL, GG_CONFIG_SYNC_NEVER, GG_CONFIG_S
 enum gg_config_action { GG_CONFIG_RUN, GG_CONFIG_CHECK, GG_CONFIG_PRINT, GG_CONFIG_HELP };
 
 struct gg_config_listener {
-  char *listen;           /* as written */
-  char *upstream;         /* as written; "none" */
-  char *name;             /* never NULL: `listen` if none was given; unique */
-  struct gg_blob greeting; /* sent to the client at once; only without upstream */
+  char *listen;                            /* as written */
+  char *upstream;                          /* as written; "none" */
+  char *name;                              /* never NULL: `listen` if none was given; unique */
+  struct gg_blob greeting;                 /* sent to the client at once; only without upstream */
   enum gg_config_proxy proxy_protocol_in;  /* OFF, V1, V2 or ANY */
   struct gg_strings trusted;               /* as written; not empty if proxy_protocol_in is not OFF */
   enum gg_config_proxy proxy_protocol_out; /* OFF, V1 or V2 */

@@ -166,8 +166,8 @@ int gg_endpoint_parse(struct gg_endpoint *out, const char *text, bool listen, st
   if (inet_pton(AF_INET6, text, ip) == 1)
     return gg_fail(failure, GG_ERR_FORMAT, "an IPv6 address needs brackets and a port: write '[%.60s]:port'", text);
   if (!split(text, host, sizeof host, &bracketed, &port_text))
-    return gg_fail(failure, GG_ERR_FORMAT,
-                   "'%.200s' is not an address: write host:port, [v6]:port, :port or unix:PATH", text);
+    return gg_fail(failure, GG_ERR_FORMAT, "'%.200s' is not an address: write host:port, [v6]:port, :port or unix:PATH",
+                   text);
   unsigned port;
   if (!parse_decimal(port_text, 65535, &port))
     return gg_fail(failure, GG_ERR_FORMAT, "'%.60s' in '%.200s' is not a port: write a number from %d to 65535",

@@ -20,9 +20,9 @@ enum gg_family { GG_FAMILY_NONE, GG_FAMILY_IPV4, GG_FAMILY_IPV6, GG_FAMILY_UNIX 
 /* An endpoint as a session carries it: 20 bytes, no pointers. A unix peer is only its family here (its path, if it
  * has one, is the listener's or upstream's). IPv4-mapped IPv6 addresses are kept as IPv4. */
 struct gg_addr {
-  uint8_t ip[16];  /* network order; IPv4 in the first four, the rest zero */
-  uint16_t port;   /* host order */
-  uint8_t family;  /* enum gg_family */
+  uint8_t ip[16]; /* network order; IPv4 in the first four, the rest zero */
+  uint16_t port;  /* host order */
+  uint8_t family; /* enum gg_family */
   uint8_t reserved;
 };
 

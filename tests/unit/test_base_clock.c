@@ -63,9 +63,14 @@ static void wrong_times_are_refused(void **state)
                                           "2000-01-01T00:00:00Z ",
                                           "2000-01-01T00:00:00+0200",
                                           "2000-01-01T00:00:00+24:00"};
-  static const char *const outside[] = {"1969-12-31",           "2000-13-01",           "2000-02-30",
-                                        "1900-02-29",           "2000-01-01T24:00:00Z", "2000-01-01T00:00:61Z",
-                                        "1970-01-01T00:00:00+00:01", "2554-12-31"};
+  static const char *const outside[] = {"1969-12-31",
+                                        "2000-13-01",
+                                        "2000-02-30",
+                                        "1900-02-29",
+                                        "2000-01-01T24:00:00Z",
+                                        "2000-01-01T00:00:61Z",
+                                        "1970-01-01T00:00:00+00:01",
+                                        "2554-12-31"};
   uint64_t ns = 42;
   for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++)
     assert_int_equal(gg_clock_parse(&ns, malformed[i]), GG_ERR_FORMAT);

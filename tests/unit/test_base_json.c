@@ -36,8 +36,9 @@ static void containers_and_values(void **state)
   gg_json_array_end(&json);
   gg_json_object_end(&json);
   assert_int_equal(gg_json_finish(&json), strlen(text));
-  assert_string_equal(text, "{\"a\":\"b\",\"none\":null,\"u\":18446744073709551615,\"s\":-9223372036854775808,\"t\":true,"
-                            "\"list\":[[],{},1.5,null,false]}");
+  assert_string_equal(text,
+                      "{\"a\":\"b\",\"none\":null,\"u\":18446744073709551615,\"s\":-9223372036854775808,\"t\":true,"
+                      "\"list\":[[],{},1.5,null,false]}");
 }
 
 static void check_string(const char *bytes, size_t length, const char *wanted)
@@ -64,9 +65,9 @@ static void invalid_utf8_becomes_the_replacement(void **state)
 {
   (void)state;
   check_string("\xFF", 1, "\"\xEF\xBF\xBD\"");
-  check_string("a\xC3", 2, "\"a\xEF\xBF\xBD\"");                                             /* cut */
-  check_string("\xC0\x80", 2, "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");                               /* overlong */
-  check_string("\xED\xA0\x80", 3, "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");               /* surrogate */
+  check_string("a\xC3", 2, "\"a\xEF\xBF\xBD\"");                                               /* cut */
+  check_string("\xC0\x80", 2, "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");                                 /* overlong */
+  check_string("\xED\xA0\x80", 3, "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");                 /* surrogate */
   check_string("\xF4\x90\x80\x80", 4, "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""); /* too large */
 }
 

@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-struct catch {
+struct catch
+{
   char line[GG_LOGGER_LINE_MAX + 1];
   size_t length;
   size_t count;
@@ -67,10 +68,11 @@ static void text_quotes_what_is_not_plain(void **state)
   (void)state;
   struct catch caught;
   struct gg_logger *logger = make(&caught, GG_LEVEL_DEBUG, GG_LOGGER_TEXT);
-  gg_info(logger, "listening", GG_S("address", "[::1]:80"), GG_S("empty", ""), GG_S("name", "a b"), GG_S("esc", "\x1b]0;x"),
-          GG_S("none", NULL), GG_U("n", 7), GG_I("i", -7), GG_D("d", 1.5), GG_B("b", false));
-  assert_string_equal(caught.line + 25, "info    listening address=[::1]:80 empty=\"\" name=\"a b\" esc=\"\\u001b]0;x\" "
-                                        "none=null n=7 i=-7 d=1.5 b=false");
+  gg_info(logger, "listening", GG_S("address", "[::1]:80"), GG_S("empty", ""), GG_S("name", "a b"),
+          GG_S("esc", "\x1b]0;x"), GG_S("none", NULL), GG_U("n", 7), GG_I("i", -7), GG_D("d", 1.5), GG_B("b", false));
+  assert_string_equal(caught.line + 25,
+                      "info    listening address=[::1]:80 empty=\"\" name=\"a b\" esc=\"\\u001b]0;x\" "
+                      "none=null n=7 i=-7 d=1.5 b=false");
   gg_logger_destroy(logger);
 }
 

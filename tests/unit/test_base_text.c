@@ -21,12 +21,25 @@ static void bytes_are_read(void **state)
 {
   (void)state;
   static const struct value good[] = {
-    {"0", 0},         {"4096", 4096},         {"7B", 7},           {"4k", 4096},
-    {"4K", 4096},     {"4KiB", 4096},         {"4kib", 4096},      {"4kB", 4000},
-    {"4KB", 4000},    {"10M", 10 << 20},      {"10MB", 10000000},  {"64MiB", 64 << 20},
-    {"1.5GiB", UINT64_C(1610612736)},         {"1.5GB", UINT64_C(1500000000)},
-    {"0.5k", 512},    {"2T", UINT64_C(2) << 40}, {"16777215T", UINT64_C(16777215) << 40},
-    {"18446744073709551615", UINT64_MAX},     {"1.000001MB", 1000001},
+    {"0", 0},
+    {"4096", 4096},
+    {"7B", 7},
+    {"4k", 4096},
+    {"4K", 4096},
+    {"4KiB", 4096},
+    {"4kib", 4096},
+    {"4kB", 4000},
+    {"4KB", 4000},
+    {"10M", 10 << 20},
+    {"10MB", 10000000},
+    {"64MiB", 64 << 20},
+    {"1.5GiB", UINT64_C(1610612736)},
+    {"1.5GB", UINT64_C(1500000000)},
+    {"0.5k", 512},
+    {"2T", UINT64_C(2) << 40},
+    {"16777215T", UINT64_C(16777215) << 40},
+    {"18446744073709551615", UINT64_MAX},
+    {"1.000001MB", 1000001},
   };
   for (size_t i = 0; i < COUNT_OF(good); i++) {
     uint64_t got = 1;
@@ -38,8 +51,8 @@ static void bytes_are_read(void **state)
 static void wrong_bytes_are_refused(void **state)
 {
   (void)state;
-  static const char *const malformed[] = {"",    " 1",  "1 ", "1 M", "-1",  "+1",    "M",   "1X",    "1MiBs", "1..5M",
-                                          "1.M", ".5M", "0x10", "1e3", "1.5", "0.1k", "1Mi", "1.0000001M"};
+  static const char *const malformed[] = {"",      " 1",  "1 ",  "1 M",  "-1",  "+1",  "M",    "1X",  "1MiBs",
+                                          "1..5M", "1.M", ".5M", "0x10", "1e3", "1.5", "0.1k", "1Mi", "1.0000001M"};
   static const char *const large[] = {"18446744073709551616", "16777216T", "99999999999999999999999G"};
   uint64_t got = 42;
   for (size_t i = 0; i < COUNT_OF(malformed); i++)
@@ -55,10 +68,18 @@ static void durations_are_read(void **state)
 {
   (void)state;
   static const struct value good[] = {
-    {"0", 0},          {"0s", 0},           {"1ns", 1},          {"250ms", 250000000},
-    {"10us", 10000},   {"1s", 1000000000},  {"1.5s", 1500000000}, {"10m", UINT64_C(600000000000)},
-    {"1h30m", UINT64_C(5400000000000)},     {"2d", UINT64_C(172800000000000)},
-    {"1w", UINT64_C(604800000000000)},      {"1m500ms", UINT64_C(60500000000)},
+    {"0", 0},
+    {"0s", 0},
+    {"1ns", 1},
+    {"250ms", 250000000},
+    {"10us", 10000},
+    {"1s", 1000000000},
+    {"1.5s", 1500000000},
+    {"10m", UINT64_C(600000000000)},
+    {"1h30m", UINT64_C(5400000000000)},
+    {"2d", UINT64_C(172800000000000)},
+    {"1w", UINT64_C(604800000000000)},
+    {"1m500ms", UINT64_C(60500000000)},
     {"18446744073709551615ns", UINT64_MAX},
   };
   for (size_t i = 0; i < COUNT_OF(good); i++) {
@@ -71,7 +92,7 @@ static void durations_are_read(void **state)
 static void wrong_durations_are_refused(void **state)
 {
   (void)state;
-  static const char *const malformed[] = {"",    "10",   "s",   "10 s", "10S",    "30m1h", "1m1m", "1s1",
+  static const char *const malformed[] = {"",    "10",    "s",   "10 s", "10S",  "30m1h",  "1m1m", "1s1",
                                           "-1s", "1.5ns", "1mo", "1y",   "1h30", "1h 30m", "1.s"};
   static const char *const large[] = {"18446744073709551616ns", "1000000w"};
   uint64_t got = 42;
@@ -88,13 +109,29 @@ static void values_are_written_shortly(void **state)
 {
   (void)state;
   static const struct value bytes[] = {
-    {"0", 0},       {"1", 1},          {"512", 512},        {"1KiB", 1024}, {"1kB", 1000}, {"64MiB", 64 << 20},
-    {"1.5GiB", UINT64_C(3) << 29},     {"10MB", 10000000}, {"1GiB", 1 << 30}, {"1025", 1025}, {"16128", 16128},
+    {"0", 0},
+    {"1", 1},
+    {"512", 512},
+    {"1KiB", 1024},
+    {"1kB", 1000},
+    {"64MiB", 64 << 20},
+    {"1.5GiB", UINT64_C(3) << 29},
+    {"10MB", 10000000},
+    {"1GiB", 1 << 30},
+    {"1025", 1025},
+    {"16128", 16128},
   };
   static const struct value times[] = {
-    {"0", 0},           {"1ns", 1},       {"250ms", 250000000}, {"1s", 1000000000},   {"1.5s", 1500000000},
-    {"90s", UINT64_C(90000000000)},       {"1h", UINT64_C(3600000000000)},            {"90m", UINT64_C(5400000000000)},
-    {"36h", UINT64_C(129600000000000)},   {"2d", UINT64_C(172800000000000)},
+    {"0", 0},
+    {"1ns", 1},
+    {"250ms", 250000000},
+    {"1s", 1000000000},
+    {"1.5s", 1500000000},
+    {"90s", UINT64_C(90000000000)},
+    {"1h", UINT64_C(3600000000000)},
+    {"90m", UINT64_C(5400000000000)},
+    {"36h", UINT64_C(129600000000000)},
+    {"2d", UINT64_C(172800000000000)},
     {"1h1s", UINT64_C(3601000000000)},
   };
   char text[GG_TEXT_VALUE_MAX];

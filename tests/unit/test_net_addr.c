@@ -127,9 +127,19 @@ static void networks_contain(void **state)
 static void wrong_networks_are_refused(void **state)
 {
   (void)state;
-  static const char *const wrong[] = {"",           "10.0.0.0/",   "10.0.0.0/33",     "10.0.0.1/8", "10.0.0.0/8 ",
-                                      "10.0.0.0/08", "::/129",     "::ffff:0.0.0.0/90", "x",        "1.2.3.4:80",
-                                      "10.0.0.0/-1", "2001:db8::1/64", "[::1]/128",
+  static const char *const wrong[] = {"",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/33",
+                                      "10.0.0.1/8",
+                                      "10.0.0.0/8 ",
+                                      "10.0.0.0/08",
+                                      "::/129",
+                                      "::ffff:0.0.0.0/90",
+                                      "x",
+                                      "1.2.3.4:80",
+                                      "10.0.0.0/-1",
+                                      "2001:db8::1/64",
+                                      "[::1]/128",
                                       "1111111111111111111111111111111111111111111111111111111111111/8"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     struct gg_network network;
@@ -195,7 +205,8 @@ static void mapped_addresses_are_ipv4(void **state)
 static void wrong_literals_are_refused(void **state)
 {
   (void)state;
-  static const char *const wrong[] = {"", "1.2.3.4", "1.2.3.4:", ":1", "name:1", "[1.2.3.4]:1", "::1:1", "1.2.3.4:70000"};
+  static const char *const wrong[] = {"",       "1.2.3.4",     "1.2.3.4:", ":1",
+                                      "name:1", "[1.2.3.4]:1", "::1:1",    "1.2.3.4:70000"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     struct gg_addr addr;
     assert_int_equal(gg_addr_parse(&addr, wrong[i]), GG_ERR_FORMAT);
@@ -216,14 +227,10 @@ static void small_buffers_end_in_nul(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(endpoints_are_read_and_written),
-    cmocka_unit_test(wrong_endpoints_are_explained),
-    cmocka_unit_test(unix_addresses_have_exact_lengths),
-    cmocka_unit_test(networks_contain),
-    cmocka_unit_test(wrong_networks_are_refused),
-    cmocka_unit_test(addresses_go_through_sockaddr),
-    cmocka_unit_test(mapped_addresses_are_ipv4),
-    cmocka_unit_test(wrong_literals_are_refused),
+    cmocka_unit_test(endpoints_are_read_and_written),    cmocka_unit_test(wrong_endpoints_are_explained),
+    cmocka_unit_test(unix_addresses_have_exact_lengths), cmocka_unit_test(networks_contain),
+    cmocka_unit_test(wrong_networks_are_refused),        cmocka_unit_test(addresses_go_through_sockaddr),
+    cmocka_unit_test(mapped_addresses_are_ipv4),         cmocka_unit_test(wrong_literals_are_refused),
     cmocka_unit_test(small_buffers_end_in_nul),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

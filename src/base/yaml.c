@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads a YAML document into a schema's values.
+ *
+ * libyaml gives events with marks; a recursive descent over them follows the table: a map's key is an option, a list,
+ * a section (a prefix of option keys), or unknown. Whatever is wrong is reported where it stands, its value is skipped,
+ * and reading goes on, so that one run tells everything. Only what makes the rest meaningless stops it: a syntax error,
+ * too deep nesting, a second document. The recursion is bounded by GG_SCHEMA_DEPTH_MAX, which is checked as events
+ * arrive.
+ *
+ * Rejected: loading into a tree first. It would need a second walk, and marks kept for each node.
+ */
+#include "base/schema.h"
+#include "base/text.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yaml.h>
+
+enum { PATH_MAX_BYTES = 128, LISTS_MAX = 8, CANDIDATES_MAX = 2 * GG_SCHEMA_OPTIONS_MAX + LISTS_MAX };
+
+struct reader {
+  yaml_parser_t parser;
+  const char *name; /* of the file */
+  const char *text;
+  struct gg_config_errors *errors;
+  unsigned depth;
+  int rc;
+  bool stopped;
+};
+
+/* The table that a map's keys are looked up in, and the line on which each was first seen (0: not yet). */
+struct scope {
+  const struct gg_option *options;
+  size_t option_count;
+  const struct gg_option_list *lists;
+  size_t list_count;
+  const char *item; /* "listener" within a list's item, else NULL */
+  void *values;
+  size_t option_line[GG_SCHEMA_OPTIONS_MAX];
+  size_t section_line[GG_SCHEMA_OPTIONS_MAX]; /* at the index of the section's first option */
+  size_t list_line[LISTS_MAX];
+};
+
+static void report(struct reader *reader, const yaml_mark_t *mark, const char *format, ...) GG_PRINTF(3, 4);
+static void report(struct reader *reader, const yaml_mark_t *mark, const char *format, ...)
+{
+  char message[512];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(message, sizeof message, format, list);
+  va_end(list);
+  gg_config_error_add(reader->errors, "%s:%zu:%zu: %s", reader->name, mark->line + 1, mark->column + 1, message);
+  if (reader->rc == 0)
+    reader->rc = GG_ERR_FORMAT;
+}
+
+static void stop_without_memory(struct reader *reader)
+{
+  reader->rc = GG_ERR_NOMEM;
+  reader->stopped = true;
+}
+
+/* The mark of a byte. Columns count characters, as libyaml's do. */
+static yaml_mark_t mark_at(const struct reader *reader, size_t offset)
+{
+  yaml_mark_t mark = {.index = offset};
+  for (size_t i = 0; i < offset; i++) {
+    if (reader->text[i] == '\n') {
+      mark.line++;
+      mark.column = 0;
+    } else if (((unsigned char)reader->text[i] & 0xC0u) != 0x80u) {
+      mark.column++;
+    }
+  }
+  return mark;
+}
+
+static void report_syntax(struct reader *reader)
+{
+  const yaml_parser_t *parser = &reader->parser;
+  reader->stopped = true;
+  if (parser->error == YAML_MEMORY_ERROR) {
+    reader->rc = GG_ERR_NOMEM;
+    return;
+  }
+  const char *problem = parser->problem ? parser->problem : "not YAML";
+  yaml_mark_t mark = parser->problem_mark;
+  if (parser->error == YAML_READER_ERROR) /* not decodable: libyaml gives an offset then, and no mark */
+    mark = mark_at(reader, parser->problem_offset);
+  report(reader, &mark, "%s%s%s", problem, parser->context ? " " : "", parser->context ? parser->context : "");
+}
+
+static void refuse_decoration(struct reader *reader, const yaml_event_t *event, const yaml_char_t *anchor,
+                              const yaml_char_t *tag)
+{
+  if (anchor)
+    report(reader, &event->start_mark, "anchors are not supported");
+  if (tag)
+    report(reader, &event->start_mark, "tags are not supported");
+}
+
+/* What holds for events anywhere. */
+static void inspect(struct reader *reader, const yaml_event_t *event)
+{
+  switch (event->type) {
+  case YAML_ALIAS_EVENT:
+    report(reader, &event->start_mark, "aliases are not supported");
+    break;
+  case YAML_SCALAR_EVENT:
+    refuse_decoration(reader, event, event->data.scalar.anchor, event->data.scalar.tag);
+    break;
+  case YAML_SEQUENCE_START_EVENT:
+    refuse_decoration(reader, event, event->data.sequence_start.anchor, event->data.sequence_start.tag);
+    reader->depth++;
+    break;
+  case YAML_MAPPING_START_EVENT:
+    refuse_decoration(reader, event, event->data.mapping_start.anchor, event->data.mapping_start.tag);
+    reader->depth++;
+    break;
+  case YAML_SEQUENCE_END_EVENT:
+  case YAML_MAPPING_END_EVENT:
+    assert(reader->depth > 0);
+    reader->depth--;
+    break;
+  default:
+    break;
+  }
+  if (reader->depth > GG_SCHEMA_DEPTH_MAX) {
+    report(reader, &event->start_mark, "nested deeper than %d", GG_SCHEMA_DEPTH_MAX);
+    reader->stopped = true;
+  }
+}
+
+/* The next event, which the caller deletes; false when reading has stopped (there is then none to delete). */
+static bool next(struct reader *reader, yaml_event_t *event)
+{
+  if (reader->stopped)
+    return false;
+  if (!yaml_parser_parse(&reader->parser, event)) {
+    report_syntax(reader);
+    return false;
+  }
+  inspect(reader, event);
+  if (reader->stopped)
+    yaml_event_delete(event);
+  return !reader->stopped;
+}
+
+static bool begins_collection(const yaml_event_t *event)
+{
+  return event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT;
+}
+
+/* Passes over the rest of a value whose first event was taken. */
+static void skip_rest(struct reader *reader, const yaml_event_t *first)
+{
+  if (!begins_collection(first))
+    return;
+  unsigned outside = reader->depth - 1;
+  yaml_event_t event;
+  while (reader->depth > outside && next(reader, &event))
+    yaml_event_delete(&event);
+}
+
+static void skip_value(struct reader *reader)
+{
+  yaml_event_t event;
+  if (!next(reader, &event))
+    return;
+  skip_rest(reader, &event);
+  yaml_event_delete(&event);
+}
+
+/* A key without value: nothing, ~ or null, unquoted. */
+static bool is_missing(const yaml_event_t *event)
+{
+  const char *text = (const char *)event->data.scalar.value;
+  return event->type == YAML_SCALAR_EVENT && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+         (text[0] == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
+}
+
+/* --- looking keys up -------------------------------------------------------------------------------------------- */
+
+static size_t find_option(const struct scope *scope, const char *path)
+{
+  size_t i = 0;
+  while (i < scope->option_count && strcmp(scope->options[i].key, path) != 0)
+    i++;
+  return i;
+}
+
+/* The first option of the section, option_count if there is no such section. */
+static size_t find_section(const struct scope *scope, const char *path)
+{
+  size_t length = strlen(path);
+  size_t i = 0;
+  while (i < scope->option_count &&
+         (strncmp(scope->options[i].key, path, length) != 0 || scope->options[i].key[length] != '.'))
+    i++;
+  return i;
+}
+
+static size_t find_list(const struct scope *scope, const char *path)
+{
+  size_t i = 0;
+  while (i < scope->list_count && strcmp(scope->lists[i].key, path) != 0)
+    i++;
+  return i;
+}
+
+static const char *leaf(const char *path)
+{
+  const char *dot = strrchr(path, '.');
+  return dot ? dot + 1 : path;
+}
+
+/* What was probably meant: the option of another section with just this name, else the nearest by spelling. */
+static const char *suggestion(const struct scope *scope, const char *path, const char sections[][PATH_MAX_BYTES],
+                              size_t section_count)
+{
+  const char *candidates[CANDIDATES_MAX];
+  size_t count = 0;
+  for (size_t i = 0; i < scope->option_count; i++) {
+    if (strcmp(leaf(scope->options[i].key), leaf(path)) == 0)
+      return scope->options[i].key;
+    candidates[count++] = scope->options[i].key;
+  }
+  for (size_t i = 0; i < scope->list_count; i++)
+    candidates[count++] = scope->lists[i].key;
+  for (size_t i = 0; i < section_count; i++)
+    candidates[count++] = sections[i];
+  size_t near = gg_text_nearest(path, candidates, count);
+  return near < count ? candidates[near] : NULL;
+}
+
+static size_t list_sections(const struct scope *scope, char sections[][PATH_MAX_BYTES], size_t most)
+{
+  size_t count = 0;
+  for (size_t i = 0; i < scope->option_count; i++) {
+    const char *dot = strchr(scope->options[i].key, '.');
+    if (!dot || count == most)
+      continue;
+    int length = (int)(dot - scope->options[i].key);
+    snprintf(sections[count], PATH_MAX_BYTES, "%.*s", length, scope->options[i].key);
+    if (count == 0 || strcmp(sections[count - 1], sections[count]) != 0)
+      count++;
+  }
+  return count;
+}
+
+static void report_unknown(struct reader *reader, const struct scope *scope, const yaml_mark_t *mark, const char *path)
+{
+  char sections[32][PATH_MAX_BYTES];
+  size_t section_count = list_sections(scope, sections, 32);
+  const char *near = suggestion(scope, path, (const char(*)[PATH_MAX_BYTES])sections, section_count);
+  const char *of = scope->item ? " of a " : "";
+  const char *item = scope->item ? scope->item : "";
+  if (near)
+    report(reader, mark, "unknown option '%s'%s%s; did you mean '%s'?", path, of, item, near);
+  else
+    report(reader, mark, "unknown option '%s'%s%s", path, of, item);
+}
+
+/* --- values ----------------------------------------------------------------------------------------------------- */
+
+static void set_scalar(struct reader *reader, const struct gg_option *option, void *values, const yaml_event_t *event)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (is_missing(event)) {
+    report(reader, &event->start_mark, "%s: has no value", option->key);
+    return;
+  }
+  int rc = gg__option_set(option, values, (const char *)event->data.scalar.value, event->data.scalar.length, &failure);
+  if (rc == GG_ERR_NOMEM)
+    stop_without_memory(reader);
+  else if (rc != 0)
+    report(reader, &event->start_mark, "%s: %s", option->key, failure.message);
+}
+
+/* The elements of a list-valued option, up to the end of the sequence. */
+static void read_elements(struct reader *reader, const struct gg_option *option, void *values)
+{
+  yaml_event_t event;
+  while (next(reader, &event)) {
+    bool end = event.type == YAML_SEQUENCE_END_EVENT;
+    if (event.type == YAML_SCALAR_EVENT) {
+      set_scalar(reader, option, values, &event);
+    } else if (begins_collection(&event)) {
+      report(reader, &event.start_mark, "%s: is a list of single values", option->key);
+      skip_rest(reader, &event);
+    }
+    yaml_event_delete(&event);
+    if (end)
+      return;
+  }
+}
+
+static void read_option(struct reader *reader, const struct gg_option *option, void *values)
+{
+  yaml_event_t event;
+  if (!next(reader, &event))
+    return;
+  if (gg__option_is_list(option) && event.type != YAML_ALIAS_EVENT)
+    gg__option_clear(option, values);
+  if (event.type == YAML_SCALAR_EVENT) {
+    set_scalar(reader, option, values, &event);
+  } else if (event.type == YAML_SEQUENCE_START_EVENT && gg__option_is_list(option)) {
+    read_elements(reader, option, values);
+  } else if (begins_collection(&event)) {
+    const char *found = event.type == YAML_SEQUENCE_START_EVENT ? "a list" : "a map";
+    const char *wanted = gg__option_is_list(option) ? "a list" : "one value";
+    report(reader, &event.start_mark, "%s: takes %s, not %s", option->key, wanted, found);
+    skip_rest(reader, &event);
+  }
+  yaml_event_delete(&event);
+}
+
+static void read_map(struct reader *reader, struct scope *scope, const char *prefix);
+
+static void check_item(struct reader *reader, const struct gg_option_list *list, const struct scope *scope,
+                       const yaml_mark_t *mark, bool sound)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  for (size_t i = 0; i < list->option_count; i++) {
+    if (!list->options[i].required || scope->option_line[i] != 0)
+      continue;
+    report(reader, mark, "the %s has no '%s'", list->item, list->options[i].key);
+    sound = false;
+  }
+  if (sound && list->check && list->check(scope->values, &failure) != 0)
+    report(reader, mark, "%s", failure.message);
+}
+
+/* One item of a list: a map over the list's own table. `first` is its first event. */
+static void read_item(struct reader *reader, const struct gg_option_list *list, void *values, const yaml_event_t *first)
+{
+  if (first->type != YAML_MAPPING_START_EVENT) {
+    if (first->type != YAML_ALIAS_EVENT)
+      report(reader, &first->start_mark, "a %s is a map of options", list->item);
+    skip_rest(reader, first);
+    return;
+  }
+  if (gg__list_count(list, values) >= list->most) {
+    report(reader, &first->start_mark, "more than %zu %s", list->most, list->key);
+    skip_rest(reader, first);
+    return;
+  }
+  struct scope scope = {.options = list->options, .option_count = list->option_count, .item = list->item};
+  scope.values = gg__list_append(list, values);
+  if (!scope.values) {
+    stop_without_memory(reader);
+    return;
+  }
+  size_t errors_before = reader->errors->count + reader->errors->left_out;
+  read_map(reader, &scope, "");
+  bool sound = reader->errors->count + reader->errors->left_out == errors_before;
+  if (!reader->stopped)
+    check_item(reader, list, &scope, &first->start_mark, sound);
+}
+
+static void read_list(struct reader *reader, const struct gg_option_list *list, void *values)
+{
+  yaml_event_t event;
+  if (!next(reader, &event))
+    return;
+  bool sequence = event.type == YAML_SEQUENCE_START_EVENT;
+  if (!sequence && event.type != YAML_ALIAS_EVENT) {
+    report(reader, &event.start_mark, "%s: is a list, each %s begins with '- '", list->key, list->item);
+    skip_rest(reader, &event);
+  }
+  yaml_event_delete(&event);
+  if (!sequence)
+    return;
+  gg__list_clear(list, values);
+  while (next(reader, &event)) {
+    bool end = event.type == YAML_SEQUENCE_END_EVENT;
+    if (!end)
+      read_item(reader, list, values, &event);
+    yaml_event_delete(&event);
+    if (end)
+      return;
+  }
+}
+
+static void read_section(struct reader *reader, struct scope *scope, const char *path)
+{
+  yaml_event_t event;
+  if (!next(reader, &event))
+    return;
+  if (event.type == YAML_MAPPING_START_EVENT) {
+    read_map(reader, scope, path);
+  } else if (!is_missing(&event) && event.type != YAML_ALIAS_EVENT) {
+    report(reader, &event.start_mark, "%s: is a section, its options go below it", path);
+    skip_rest(reader, &event);
+  }
+  yaml_event_delete(&event);
+}
+
+/* Whether the key is new; otherwise its value is skipped. */
+static bool first_time(struct reader *reader, size_t *line, const yaml_mark_t *mark, const char *path)
+{
+  if (*line == 0) {
+    *line = mark->line + 1;
+    return true;
+  }
+  report(reader, mark, "'%s' was already given on line %zu", path, *line);
+  skip_value(reader);
+  return false;
+}
+
+static void read_entry(struct reader *reader, struct scope *scope, const yaml_mark_t *mark, const char *path)
+{
+  size_t option = find_option(scope, path);
+  size_t list = find_list(scope, path);
+  size_t section = find_section(scope, path);
+  if (option < scope->option_count) {
+    if (first_time(reader, &scope->option_line[option], mark, path))
+      read_option(reader, &scope->options[option], scope->values);
+  } else if (list < scope->list_count) {
+    if (first_time(reader, &scope->list_line[list], mark, path))
+      read_list(reader, &scope->lists[list], scope->values);
+  } else if (section < scope->option_count) {
+    if (first_time(reader, &scope->section_line[section], mark, path))
+      read_section(reader, scope, path);
+  } else {
+    report_unknown(reader, scope, mark, path);
+    skip_value(reader);
+  }
+}
+
+/* The entries of a map, up to its end. */
+static void read_map(struct reader *reader, struct scope *scope, const char *prefix)
+{
+  yaml_event_t event;
+  while (next(reader, &event)) {
+    bool end = event.type == YAML_MAPPING_END_EVENT;
+    const char *key = event.type == YAML_SCALAR_EVENT ? (const char *)event.data.scalar.value : NULL;
+    if (key && strlen(key) == event.data.scalar.length) {
+      char path[PATH_MAX_BYTES]; /* a longer one is cut, and as unknown as before: no option's key is that long */
+      snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", key);
+      read_entry(reader, scope, &event.start_mark, path);
+    } else if (!end) {
+      if (event.type != YAML_ALIAS_EVENT)
+        report(reader, &event.start_mark, "a key is a single word");
+      skip_rest(reader, &event);
+      skip_value(reader);
+    }
+    yaml_event_delete(&event);
+    if (end)
+      return;
+  }
+}
+
+static void read_root(struct reader *reader, const struct gg_schema *schema, void *values)
+{
+  yaml_event_t event;
+  struct scope scope = {.options = schema->options,
+                        .option_count = schema->option_count,
+                        .lists = schema->lists,
+                        .list_count = schema->list_count,
+                        .values = values};
+  if (!next(reader, &event))
+    return;
+  if (event.type == YAML_MAPPING_START_EVENT) {
+    read_map(reader, &scope, "");
+  } else if (!is_missing(&event)) {
+    report(reader, &event.start_mark, "the document must be a map of options");
+    skip_rest(reader, &event);
+  }
+  yaml_event_delete(&event);
+}
+
+/* stream start, document start, the root, document end, stream end. */
+static void read_stream(struct reader *reader, const struct gg_schema *schema, void *values)
+{
+  yaml_event_t event;
+  bool document_read = false;
+  while (next(reader, &event)) {
+    bool end = event.type == YAML_STREAM_END_EVENT;
+    if (event.type == YAML_DOCUMENT_START_EVENT && document_read) {
+      report(reader, &event.start_mark, "only one document is allowed");
+      reader->stopped = true;
+    } else if (event.type == YAML_DOCUMENT_START_EVENT) {
+      document_read = true;
+      read_root(reader, schema, values);
+    }
+    yaml_event_delete(&event);
+    if (end)
+      return;
+  }
+}
+
+int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
+                        struct gg_config_errors *errors)
+{
+  assert(schema->list_count <= LISTS_MAX && schema->option_count <= GG_SCHEMA_OPTIONS_MAX);
+  struct reader reader = {.name = name, .text = text, .errors = errors};
+  if (length > GG_SCHEMA_DOCUMENT_BYTES_MAX) {
+    gg_config_error_add(errors, "%s: larger than 1MiB", name);
+    return GG_ERR_FORMAT;
+  }
+  if (!yaml_parser_initialize(&reader.parser))
+    return GG_ERR_NOMEM;
+  yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
+  yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, length);
+  read_stream(&reader, schema, values);
+  yaml_parser_delete(&reader.parser);
+  return reader.rc;
+}
+
+/* Reads to the end of the file or one byte over the limit, whichever is first. */
+static int read_all(int fd, char *text, size_t *length)
+{
+  while (*length <= GG_SCHEMA_DOCUMENT_BYTES_MAX) {
+    ssize_t n = read(fd, text + *length, GG_SCHEMA_DOCUMENT_BYTES_MAX + 1 - *length);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return errno;
+    if (n == 0)
+      break;
+    *length += (size_t)n;
+  }
+  return 0;
+}
+
+int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_config_errors *errors)
+{
+  size_t length = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int problem = fd < 0 ? errno : 0;
+  char *text = fd < 0 ? NULL : malloc(GG_SCHEMA_DOCUMENT_BYTES_MAX + 1);
+  if (fd >= 0 && !text)
+    problem = ENOMEM;
+  if (problem == 0)
+    problem = read_all(fd, text, &length);
+  if (fd >= 0)
+    close(fd);
+  int rc;
+  if (problem == 0) {
+    rc = gg_schema_read_text(schema, values, path, text, length, errors);
+  } else {
+    struct gg_failure failure = GG_FAILURE_INIT;
+    rc = gg_fail_errno(&failure, problem, "%s", path);
+    gg_config_error_add(errors, "%s", failure.message);
+  }
+  free(text);
+  return rc;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/config.h"
+
+#include "engine/config_table.h"
+#include <assert.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum extra { EXTRA_CONFIG, EXTRA_CHECK, EXTRA_PRINT, EXTRA_HELP, EXTRA_COUNT };
+static const struct gg_schema_extra extras[EXTRA_COUNT] = {
+  [EXTRA_CONFIG] = {"config", 'c', "FILE", "read options from a YAML file; may be repeated, later files win"},
+  [EXTRA_CHECK] = {"check-config", 0, NULL, "say what is wrong with the options and end"},
+  [EXTRA_PRINT] = {"print-config", 0, NULL, "print the options in effect as YAML and end"},
+  [EXTRA_HELP] = {"help", 'h', NULL, "show this"},
+};
+
+static void keep_first(int *rc, int more)
+{
+  if (*rc == 0 || more == GG_ERR_NOMEM)
+    *rc = more;
+}
+
+/* $GOGETWAY_DIR stands between the default and the files. */
+static int read_environment(struct gg_config *config, struct gg_config_errors *errors)
+{
+  const char *dir = getenv("GOGETWAY_DIR");
+  if (!dir || !dir[0])
+    return 0;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  const struct gg_option *option = &gg__config_schema.options[0];
+  assert(strcmp(option->key, "dir") == 0);
+  int rc = gg__option_set(option, config, dir, strlen(dir), &failure);
+  if (rc != 0 && rc != GG_ERR_NOMEM)
+    gg_config_error_add(errors, "GOGETWAY_DIR: %s", failure.message);
+  return rc == 0 || rc == GG_ERR_NOMEM ? rc : GG_ERR_FORMAT;
+}
+
+static enum gg_config_action wanted_action(const struct gg_flag_use *uses, size_t count)
+{
+  enum gg_config_action action = GG_CONFIG_RUN;
+  for (size_t i = 0; i < count; i++) {
+    if (uses[i].extra == &extras[EXTRA_HELP])
+      return GG_CONFIG_HELP;
+    if (uses[i].extra == &extras[EXTRA_PRINT])
+      action = GG_CONFIG_PRINT;
+    if (uses[i].extra == &extras[EXTRA_CHECK] && action == GG_CONFIG_RUN)
+      action = GG_CONFIG_CHECK;
+  }
+  return action;
+}
+
+static int read_files(struct gg_config *config, const struct gg_flag_use *uses, size_t count,
+                      struct gg_config_errors *errors)
+{
+  int rc = 0;
+  for (size_t i = 0; i < count; i++)
+    if (uses[i].extra == &extras[EXTRA_CONFIG])
+      keep_first(&rc, gg_schema_read_file(&gg__config_schema, config, uses[i].value, errors));
+  return rc;
+}
+
+/* --- what is made from the values that were read ---------------------------------------------------------------- */
+
+static int derive_listener(struct gg_config_listener *listener)
+{
+  listener->has_upstream = strcmp(listener->upstream, "none") != 0;
+  int rc = gg_endpoint_parse(&listener->listen_endpoint, listener->listen, true, NULL);
+  if (rc == 0 && listener->has_upstream)
+    rc = gg_endpoint_parse(&listener->upstream_endpoint, listener->upstream, false, NULL);
+  assert(rc == 0); /* the table's checks let them through */
+  if (!listener->name)
+    listener->name = strdup(listener->listen);
+  if (!listener->name)
+    return GG_ERR_NOMEM;
+  size_t count = listener->trusted.count;
+  if (count == 0)
+    return 0;
+  listener->trusted_networks = calloc(count, sizeof *listener->trusted_networks);
+  if (!listener->trusted_networks)
+    return GG_ERR_NOMEM;
+  for (size_t i = 0; i < count; i++) {
+    rc = gg_network_parse(&listener->trusted_networks[i], listener->trusted.items[i], NULL);
+    assert(rc == 0);
+  }
+  return rc;
+}
+
+static bool same_place(const struct gg_endpoint *a, const struct gg_endpoint *b)
+{
+  if (a->family != b->family || a->port != b->port)
+    return false;
+  if (a->family == GG_FAMILY_UNIX)
+    return strcmp(a->path, b->path) == 0;
+  if (a->port == 0)
+    return false; /* each gets a port of its own */
+  return a->family == GG_FAMILY_NONE ? strcmp(a->host, b->host) == 0 : gg_addr_equal(&a->addr, &b->addr);
+}
+
+static int judge_pair(const struct gg_config_listener *a, const struct gg_config_listener *b,
+                      struct gg_config_errors *errors)
+{
+  if (same_place(&a->listen_endpoint, &b->listen_endpoint)) {
+    gg_config_error_add(errors, "two listeners listen on %s", a->listen);
+    return GG_ERR_FORMAT;
+  }
+  if (strcmp(a->name, b->name) == 0) {
+    gg_config_error_add(errors, "two listeners are called '%s'", a->name);
+    return GG_ERR_FORMAT;
+  }
+  return 0;
+}
+
+/* What concerns options of several places, when all is known. */
+static int judge(const struct gg_config *config, struct gg_config_errors *errors)
+{
+  int rc = 0;
+  if (config->listener_count == 0 && config->action != GG_CONFIG_PRINT) {
+    gg_config_error_add(errors, "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file");
+    rc = GG_ERR_FORMAT;
+  }
+  if (config->log.ring_bytes > config->log.max_bytes) {
+    gg_config_error_add(errors, "log.ring is larger than log.max, which is the limit of all rings together");
+    rc = GG_ERR_FORMAT;
+  }
+  for (size_t i = 0; i < config->listener_count; i++)
+    for (size_t j = 0; j < i; j++)
+      keep_first(&rc, judge_pair(&config->listeners[j], &config->listeners[i], errors));
+  return rc;
+}
+
+static int finish(struct gg_config *config, struct gg_config_errors *errors)
+{
+  for (size_t i = 0; i < config->listener_count; i++) {
+    int rc = derive_listener(&config->listeners[i]);
+    if (rc != 0)
+      return rc;
+  }
+  return judge(config, errors);
+}
+
+static int load(struct gg_config *config, int argc, char *const *argv, struct gg_flag_use *uses,
+                struct gg_config_errors *errors)
+{
+  size_t count = 0;
+  int rc = gg_schema_defaults(&gg__config_schema, config);
+  if (rc != 0)
+    return rc;
+  rc = gg_schema_flags_split(&gg__config_schema, extras, EXTRA_COUNT, argc, argv, uses, &count, errors);
+  config->action = wanted_action(uses, count);
+  if (config->action == GG_CONFIG_HELP) {
+    errors->count = 0;
+    errors->left_out = 0;
+    return 0;
+  }
+  keep_first(&rc, read_environment(config, errors));
+  keep_first(&rc, read_files(config, uses, count, errors));
+  keep_first(&rc, gg_schema_flags_apply(&gg__config_schema, config, uses, count, errors));
+  return rc == 0 ? finish(config, errors) : rc;
+}
+
+int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg_config_errors *errors)
+{
+  assert(argc >= 0);
+  memset(out, 0, sizeof *out);
+  errors->count = 0;
+  errors->left_out = 0;
+  struct gg_flag_use *uses = calloc((size_t)argc + 1, sizeof *uses);
+  int rc = uses ? load(out, argc, argv, uses, errors) : GG_ERR_NOMEM;
+  free(uses);
+  if (rc == GG_ERR_NOMEM)
+    gg_config_error_add(errors, "out of memory");
+  if (rc != 0)
+    gg_config_fini(out);
+  return rc;
+}
+
+void gg_config_fini(struct gg_config *config)
+{
+  if (!config)
+    return;
+  for (size_t i = 0; i < config->listener_count; i++)
+    free(config->listeners[i].trusted_networks);
+  gg_schema_fini(&gg__config_schema, config);
+  memset(config, 0, sizeof *config);
+}
+
+unsigned gg_config_workers(const struct gg_config *config)
+{
+  cpu_set_t cpus;
+  if (config->workers > 0)
+    return (unsigned)config->workers;
+  int cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+  if (cores < 1)
+    cores = 1;
+  return cores > GG_CONFIG_WORKERS_MAX ? GG_CONFIG_WORKERS_MAX : (unsigned)cores;
+}
+
+/* --- texts ------------------------------------------------------------------------------------------------------ */
+
+char *gg_config_print(const struct gg_config *config)
+{
+  return gg_schema_print(&gg__config_schema, config);
+}
+
+/* head followed by tail, which is freed. */
+static char *join(const char *head, char *tail)
+{
+  char *text = NULL;
+  if (tail && asprintf(&text, "%s%s", head, tail) < 0)
+    text = NULL;
+  free(tail);
+  return text;
+}
+
+char *gg_config_help(void)
+{
+  static const char head[] = "Usage: gogetway run --listen ADDR --upstream ADDR [OPTION...]\n"
+                             "       gogetway run -c FILE [OPTION...]\n"
+                             "\n"
+                             "What is given here goes over what is in files. Defaults are in parentheses.\n"
+                             "\n";
+  return join(head, gg_schema_help(&gg__config_schema, extras, EXTRA_COUNT));
+}
+
+char *gg_config_document(void)
+{
+  static const char head[] =
+    "# Configuration\n"
+    "\n"
+    "<!-- Made from the table in src/engine/config_table.c by tools/document. Do not edit. -->\n"
+    "\n"
+    "Options come from, the later over the earlier: the defaults, `$GOGETWAY_DIR` (for `dir`), each `-c FILE` in its\n"
+    "order, the command line. `gogetway run --check-config` says all that is wrong at once, with file, line and "
+    "column;\n"
+    "`--print-config` prints what is in effect, as a file that can be read again.\n"
+    "\n"
+    "```yaml\n"
+    "dir: /var/lib/gogetway\n"
+    "listeners:\n"
+    "  - name: web\n"
+    "    listen: :9000\n"
+    "    upstream: 127.0.0.1:80\n"
+    "  - name: telnet-trap\n"
+    "    listen: :2323\n"
+    "    upstream: none\n"
+    "    greeting: 'login: '\n"
+    "    on_stall: gap\n"
+    "log:\n"
+    "  max: 512MiB\n"
+    "segment:\n"
+    "  max_age: 10m\n"
+    "```\n"
+    "\n"
+    "- A **size** is a number and a unit: `64KiB`, `10M`, `1.5GiB`. `K`, `M`, `G`, `T` with or without `iB` are powers "
+    "of\n"
+    "  1024; `kB`, `MB`, `GB`, `TB` are powers of 1000.\n"
+    "- A **duration** is a number and a unit, or several: `250ms`, `10s`, `1h30m`, `2d`. Units are `w`, `d`, `h`, `m`, "
+    "`s`,\n"
+    "  `ms`, `us`, `ns`.\n"
+    "- An **address** is `host:port`, `[v6]:port`, `:port` or `unix:PATH`.\n"
+    "- On the command line a list is separated by commas, or its flag is repeated.\n"
+    "- A file is one YAML document of at most 1 MiB. A key may be given once. Anchors, aliases and tags are refused.\n";
+  return join(head, gg_schema_document(&gg__config_schema));
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every option of the gateway, once. Reading YAML and flags, defaults, --print-config, --help and docs/config.md all
+ * come from here: to add an option, add a field to struct gg_config and a row here, then write the page anew by
+ * `build/tools/document > docs/config.md`.
+ */
+#include "engine/config_table.h"
+
+#include "engine/config.h"
+#include <string.h>
+
+/* The names of each enum, in its order. */
+static const char *const policy_names[] = {
+  [GG_CONFIG_BLOCK] = "block", [GG_CONFIG_GAP] = "gap", [GG_CONFIG_CLOSE] = "close", NULL};
+static const char *const proxy_in_names[] = {[GG_CONFIG_PROXY_OFF] = "off",
+                                             [GG_CONFIG_PROXY_V1] = "v1",
+                                             [GG_CONFIG_PROXY_V2] = "v2",
+                                             [GG_CONFIG_PROXY_ANY] = "any",
+                                             NULL};
+static const char *const proxy_out_names[] = {
+  [GG_CONFIG_PROXY_OFF] = "off", [GG_CONFIG_PROXY_V1] = "v1", [GG_CONFIG_PROXY_V2] = "v2", NULL};
+static const char *const failure_names[] = {
+  [GG_CONFIG_FAILURE_RESET] = "reset", [GG_CONFIG_FAILURE_CLOSE] = "close", NULL};
+static const char *const splice_names[] = {
+  [GG_CONFIG_SPLICE_AUTO] = "auto", [GG_CONFIG_SPLICE_ON] = "on", [GG_CONFIG_SPLICE_OFF] = "off", NULL};
+static const char *const sync_names[] = {
+  [GG_CONFIG_SYNC_INTERVAL] = "interval", [GG_CONFIG_SYNC_NEVER] = "never", [GG_CONFIG_SYNC_ALWAYS] = "always", NULL};
+static const char *const level_names[] = {
+  [GG_LEVEL_DEBUG] = "debug", [GG_LEVEL_INFO] = "info", [GG_LEVEL_WARNING] = "warning",
+  [GG_LEVEL_ERROR] = "error", [GG_LEVEL_OFF] = "off",   NULL};
+static const char *const format_names[] = {
+  [GG_LOGGER_AUTO] = "auto", [GG_LOGGER_TEXT] = "text", [GG_LOGGER_JSON] = "json", NULL};
+
+/* An enum's field is filled as an int. */
+_Static_assert(sizeof(enum gg_config_policy) == sizeof(int) && sizeof(enum gg_config_proxy) == sizeof(int) &&
+                 sizeof(enum gg_config_connect_failure) == sizeof(int) &&
+                 sizeof(enum gg_config_splice) == sizeof(int) && sizeof(enum gg_config_sync) == sizeof(int) &&
+                 sizeof(enum gg_level) == sizeof(int) && sizeof(enum gg_logger_format) == sizeof(int),
+               "enums are as large as int");
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define MS UINT64_C(1000000)
+#define SECOND (1000 * MS)
+#define MINUTE (60 * SECOND)
+#define DAY (1440 * MINUTE)
+
+static int check_listen(const char *text, struct gg_failure *failure)
+{
+  struct gg_endpoint endpoint;
+  return gg_endpoint_parse(&endpoint, text, true, failure);
+}
+
+static int check_upstream(const char *text, struct gg_failure *failure)
+{
+  struct gg_endpoint endpoint;
+  return strcmp(text, "none") == 0 ? 0 : gg_endpoint_parse(&endpoint, text, false, failure);
+}
+
+static int check_network(const char *text, struct gg_failure *failure)
+{
+  struct gg_network network;
+  return gg_network_parse(&network, text, failure);
+}
+
+/* A name is also a word in filters: no spaces, nothing that would need quotes. */
+static int check_name(const char *text, struct gg_failure *failure)
+{
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@/[]-";
+  if (text[0] != '\0' && text[strspn(text, allowed)] == '\0')
+    return 0;
+  return gg_fail(failure, GG_ERR_FORMAT, "'%.80s' is not a name: letters, digits and any of . _ : @ / [ ] - make one",
+                 text);
+}
+
+static int check_listener(const void *item, struct gg_failure *failure)
+{
+  const struct gg_config_listener *listener = item;
+  bool none = strcmp(listener->upstream, "none") == 0;
+  bool unix_listener = strncmp(listener->listen, "unix:", 5) == 0;
+  bool proxy = listener->proxy_protocol_in != GG_CONFIG_PROXY_OFF;
+  if (listener->greeting.length > 0 && !none)
+    return gg_fail(failure, GG_ERR_INVALID, "a greeting is sent only with 'upstream: none'");
+  if (listener->proxy_protocol_out != GG_CONFIG_PROXY_OFF && none)
+    return gg_fail(failure, GG_ERR_INVALID, "proxy_protocol_out needs an upstream");
+  if (proxy && !unix_listener && listener->trusted.count == 0)
+    return gg_fail(failure, GG_ERR_INVALID, "proxy_protocol_in needs 'trusted': the networks whose header is believed");
+  if (!proxy && listener->trusted.count > 0)
+    return gg_fail(failure, GG_ERR_INVALID, "trusted has no effect while proxy_protocol_in is off");
+  return 0;
+}
+
+#define LISTENER(field) .offset = offsetof(struct gg_config_listener, field)
+#define CONFIG(field) .offset = offsetof(struct gg_config, field)
+
+static const struct gg_option listener_options[] = {
+  {.key = "listen",
+   .flag = "listen",
+   .type = GG_OPTION_ENDPOINT,
+   LISTENER(listen),
+   .required = true,
+   .check = check_listen,
+   .help = "address to accept on: host:port, [v6]:port, :port or unix:PATH",
+   .more = "`:9000` is every address of both families. `unix:@name` is an abstract name. Port 0 takes a free port."},
+  {.key = "upstream",
+   .flag = "upstream",
+   .type = GG_OPTION_ENDPOINT,
+   LISTENER(upstream),
+   .required = true,
+   .check = check_upstream,
+   .help = "address to connect to, or none to accept and record only",
+   .more =
+     "A host name is resolved at start and again every `resolve.interval`. `none` makes a honeypot: what comes is "
+     "recorded and never answered, but for the `greeting`."},
+  {.key = "name",
+   .flag = "name",
+   .type = GG_OPTION_STRING,
+   LISTENER(name),
+   .most = 64,
+   .check = check_name,
+   .help = "what the listener is called in recordings and filters",
+   .more = "Without it the `listen` address is the name. Names are unique."},
+  {.key = "greeting",
+   .flag = "greeting",
+   .type = GG_OPTION_BLOB,
+   LISTENER(greeting),
+   .most = 4096,
+   .help = "bytes to send to a client at once, with upstream none",
+   .more = "C escapes are understood: `220 ready\\r\\n`, `\\x00`, `\\377`."},
+  {.key = "proxy_protocol_in",
+   .flag = "proxy-protocol-in",
+   .type = GG_OPTION_ENUM,
+   LISTENER(proxy_protocol_in),
+   .names = proxy_in_names,
+   .preset = "off",
+   .help = "PROXY header expected from the client's side",
+   .more = "A session without a sound header from a `trusted` network is closed. The address in the header is the one "
+           "that is recorded as the client's."},
+  {.key = "trusted",
+   .flag = "trusted",
+   .type = GG_OPTION_NETWORKS,
+   LISTENER(trusted),
+   .most = GG_CONFIG_TRUSTED_MAX,
+   .check = check_network,
+   .help = "networks from which a PROXY header is accepted",
+   .more = "Like `[10.0.0.0/8, fd00::/8, 192.0.2.7]`. Needed with `proxy_protocol_in`, but for a unix listener, whose "
+           "permissions say who may connect."},
+  {.key = "proxy_protocol_out",
+   .flag = "proxy-protocol-out",
+   .type = GG_OPTION_ENUM,
+   LISTENER(proxy_protocol_out),
+   .names = proxy_out_names,
+   .preset = "off",
+   .help = "PROXY header sent to the upstream"},
+  {.key = "on_stall",
+   .flag = "on-stall",
+   .type = GG_OPTION_ENUM,
+   LISTENER(on_stall),
+   .names = policy_names,
+   .preset = "block",
+   .help = "what to do while the disk cannot keep up",
+   .more = "`block` stops reading until it can: nothing is lost. `gap` lets traffic go on unrecorded and marks the "
+           "missing range. `close` closes the sessions."},
+  {.key = "on_full",
+   .flag = "on-full",
+   .type = GG_OPTION_ENUM,
+   LISTENER(on_full),
+   .names = policy_names,
+   .preset = "block",
+   .help = "what to do while the disk is full"},
+  {.key = "sessions_max",
+   .flag = "listener-sessions-max",
+   .type = GG_OPTION_COUNT,
+   LISTENER(sessions_max),
+   .most = 1000000,
+   .preset = "0",
+   .help = "most sessions of this listener at a time, 0 for no limit of its own"},
+  {.key = "on_connect_failure",
+   .flag = "on-connect-failure",
+   .type = GG_OPTION_ENUM,
+   LISTENER(on_connect_failure),
+   .names = failure_names,
+   .preset = "reset",
+   .help = "how the client is told that the upstream cannot be reached"},
+  {.key = "unix_mode",
+   .flag = "unix-mode",
+   .type = GG_OPTION_MODE,
+   LISTENER(unix_mode),
+   .most = 0777,
+   .preset = "0660",
+   .help = "permissions of a unix listener's path"},
+};
+
+static const struct gg_option options[] = {
+  {.key = "dir",
+   .flag = "dir",
+   .type = GG_OPTION_PATH,
+   CONFIG(dir),
+   .preset = "./gogetway-data",
+   .help = "directory of the recordings",
+   .more = "`$GOGETWAY_DIR`, if set, is the default instead."},
+  {.key = "workers",
+   .flag = "workers",
+   .type = GG_OPTION_COUNT,
+   CONFIG(workers),
+   .most = GG_CONFIG_WORKERS_MAX,
+   .preset = "0",
+   .help = "threads that relay, 0 for one per core"},
+  {.key = "sessions_max",
+   .flag = "sessions-max",
+   .type = GG_OPTION_COUNT,
+   CONFIG(sessions_max),
+   .least = 1,
+   .most = 1000000,
+   .preset = "100000",
+   .help = "most sessions at a time, all listeners together",
+   .more = "The limit on open files of the process may allow fewer: a session takes two descriptors."},
+
+  {.key = "relay.splice",
+   .flag = "relay-splice",
+   .type = GG_OPTION_ENUM,
+   CONFIG(relay.splice),
+   .names = splice_names,
+   .preset = "auto",
+   .help = "let the kernel move bulk data",
+   .more = "`auto` does not splice what comes from this host or a unix socket: pages that a local sender changes after "
+           "sendfile could be recorded other than sent. `on` splices these too."},
+  {.key = "relay.pending_max",
+   .flag = "relay-pending-max",
+   .type = GG_OPTION_BYTES,
+   CONFIG(relay.pending_max),
+   .least = 4 * KIB,
+   .most = 16 * MIB,
+   .preset = "256KiB",
+   .help = "most unsent bytes kept per direction of a session"},
+
+  {.key = "timeouts.connect",
+   .flag = "timeouts-connect",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.connect_ns),
+   .least = 1 * MS,
+   .most = 10 * MINUTE,
+   .preset = "10s",
+   .help = "to reach the upstream"},
+  {.key = "timeouts.idle",
+   .flag = "timeouts-idle",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.idle_ns),
+   .most = 365 * DAY,
+   .preset = "1d",
+   .help = "a session without a byte either way is closed after this, 0 for never"},
+  {.key = "timeouts.drain",
+   .flag = "timeouts-drain",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.drain_ns),
+   .most = DAY,
+   .preset = "30s",
+   .help = "sessions may go on this long after SIGTERM"},
+  {.key = "timeouts.proxy_header",
+   .flag = "timeouts-proxy-header",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.proxy_header_ns),
+   .least = 1 * MS,
+   .most = 10 * MINUTE,
+   .preset = "5s",
+   .help = "for a whole PROXY header to arrive"},
+
+  {.key = "resolve.interval",
+   .flag = "resolve-interval",
+   .type = GG_OPTION_DURATION,
+   CONFIG(resolve.interval_ns),
+   .least = 1 * SECOND,
+   .most = DAY,
+   .preset = "30s",
+   .help = "names of upstreams are resolved again this often"},
+
+  {.key = "log.ring",
+   .flag = "log-ring",
+   .type = GG_OPTION_BYTES,
+   CONFIG(log.ring_bytes),
+   .least = 256 * KIB,
+   .most = 1 * GIB,
+   .preset = "2MiB",
+   .help = "first size of a worker's ring",
+   .more = "A ring grows when it must, as long as all rings together stay within `log.max`."},
+  {.key = "log.max",
+   .flag = "log-max",
+   .type = GG_OPTION_BYTES,
+   CONFIG(log.max_bytes),
+   .least = 1 * MIB,
+   .most = 64 * GIB,
+   .preset = "256MiB",
+   .help = "most memory of all rings together",
+   .more = "It is what a pause of the disk may cost before `on_stall` acts: 50 ms at 800 MB/s fill 40 MB."},
+  {.key = "log.dir",
+   .flag = "log-dir",
+   .type = GG_OPTION_PATH,
+   CONFIG(log.dir),
+   .preset = "/dev/shm",
+   .help = "tmpfs directory of the rings",
+   .more = "Rings there outlive the process, so that a killed gateway loses nothing."},
+  {.key = "log.flush_interval",
+   .flag = "log-flush-interval",
+   .type = GG_OPTION_DURATION,
+   CONFIG(log.flush_interval_ns),
+   .least = 10 * MS,
+   .most = MINUTE,
+   .preset = "1s",
+   .help = "recorded bytes are written to the segment at least this often"},
+
+  {.key = "segment.max_bytes",
+   .flag = "segment-max-bytes",
+   .type = GG_OPTION_BYTES,
+   CONFIG(segment.max_bytes),
+   .least = 1 * MIB,
+   .most = 1024 * GIB,
+   .preset = "1GiB",
+   .help = "a segment file is ended at this size"},
+  {.key = "segment.max_age",
+   .flag = "segment-max-age",
+   .type = GG_OPTION_DURATION,
+   CONFIG(segment.max_age_ns),
+   .least = 1 * SECOND,
+   .most = 365 * DAY,
+   .preset = "1h",
+   .help = "a segment file is ended at this age"},
+
+  {.key = "sync.mode",
+   .flag = "sync-mode",
+   .type = GG_OPTION_ENUM,
+   CONFIG(sync.mode),
+   .names = sync_names,
+   .preset = "interval",
+   .help = "when recordings are made durable on the disk",
+   .more =
+     "`interval`: every `sync.interval`; a power cut may lose that much. `never`: when the kernel likes. `always`: "
+     "a direction is not read again until its last bytes are durable and sent."},
+  {.key = "sync.interval",
+   .flag = "sync-interval",
+   .type = GG_OPTION_DURATION,
+   CONFIG(sync.interval_ns),
+   .least = 10 * MS,
+   .most = 60 * MINUTE,
+   .preset = "1s",
+   .help = "time between two syncs, for sync.mode interval"},
+
+  {.key = "message.level",
+   .flag = "message-level",
+   .type = GG_OPTION_ENUM,
+   CONFIG(message.level),
+   .names = level_names,
+   .preset = "info",
+   .help = "least important messages that are shown"},
+  {.key = "message.format",
+   .flag = "message-format",
+   .type = GG_OPTION_ENUM,
+   CONFIG(message.format),
+   .names = format_names,
+   .preset = "auto",
+   .help = "form of messages; auto is text on a terminal, JSON lines otherwise"},
+
+  {.key = "stats.file",
+   .flag = "stats",
+   .type = GG_OPTION_PATH,
+   CONFIG(stats.file),
+   .help = "file that all counters are written to at exit, as JSON"},
+};
+
+static const struct gg_option_list lists[] = {
+  {.key = "listeners",
+   .item = "listener",
+   .options = listener_options,
+   .option_count = sizeof listener_options / sizeof listener_options[0],
+   .items_offset = offsetof(struct gg_config, listeners),
+   .count_offset = offsetof(struct gg_config, listener_count),
+   .item_bytes = sizeof(struct gg_config_listener),
+   .most = GG_CONFIG_LISTENERS_MAX,
+   .check = check_listener,
+   .help = "where clients come in, and where they go",
+   .more =
+     "A list of at most 64. On the command line each `--listen` begins a listener, and the listener options after "
+     "it belong to it; such listeners replace those of the files."},
+};
+
+static const struct gg_option_section sections[] = {
+  {"", "The gateway"},
+  {"relay", "Moving bytes"},
+  {"timeouts", "How long to wait"},
+  {"resolve", "Names"},
+  {"log", "The log in memory"},
+  {"segment", "Files of the recording"},
+  {"sync", "Durability"},
+  {"message", "Messages to the operator"},
+  {"stats", "Counters"},
+};
+
+const struct gg_schema gg__config_schema = {
+  .options = options,
+  .option_count = sizeof options / sizeof options[0],
+  .lists = lists,
+  .list_count = sizeof lists / sizeof lists[0],
+  .sections = sections,
+  .section_count = sizeof sections / sizeof sections[0],
+};

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** config_table.h - the one table of the gateway's options; what struct gg_config is filled from. Constant data. */
+#ifndef GG_ENGINE_CONFIG_TABLE_H
+#define GG_ENGINE_CONFIG_TABLE_H
+
+#include "base/schema.h"
+
+extern const struct gg_schema gg__config_schema;
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/config.h"
+#include <stdio.h>
+#include <unistd.h>
+
+static struct gg_config_errors errors;
+
+static int load(struct gg_config *config, int argc, const char *const *argv)
+{
+  return gg_config_load(config, argc, (char *const *)(uintptr_t)argv, &errors);
+}
+
+#define LOAD(config, ...)                                                                                              \
+  load(config, (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)), (const char *const[]){__VA_ARGS__})
+
+/* A file with this text; the caller unlinks it. */
+static char *make_file(const char *text)
+{
+  char *path = strdup("/tmp/gg-config-XXXXXX");
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+  close(fd);
+  return path;
+}
+
+static void drop_file(char *path)
+{
+  unlink(path);
+  free(path);
+}
+
+static void check_loaded(int rc)
+{
+  if (rc != 0)
+    fail_msg("%s", errors.count ? errors.items[0].text : "no error was told");
+  assert_int_equal(errors.count, 0);
+}
+
+static void the_command_line_is_enough(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_loaded(LOAD(&config, "--listen", "127.0.0.1:9000", "--upstream", "127.0.0.1:80", "--dir", "rec"));
+  assert_int_equal(config.action, GG_CONFIG_RUN);
+  assert_string_equal(config.dir, "rec");
+  assert_int_equal(config.listener_count, 1);
+  const struct gg_config_listener *listener = &config.listeners[0];
+  assert_string_equal(listener->name, "127.0.0.1:9000");
+  assert_true(listener->has_upstream);
+  assert_int_equal(listener->listen_endpoint.port, 9000);
+  assert_int_equal(listener->upstream_endpoint.family, GG_FAMILY_IPV4);
+  assert_int_equal(listener->on_stall, GG_CONFIG_BLOCK);
+  assert_int_equal(listener->unix_mode, 0660);
+  gg_config_fini(&config);
+  gg_config_fini(&config);
+  gg_config_fini(NULL);
+}
+
+static void defaults_are_the_documented_ones(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_loaded(LOAD(&config, "--listen=:1", "--upstream=none"));
+  assert_string_equal(config.dir, "./gogetway-data");
+  assert_int_equal(config.workers, 0);
+  assert_true(gg_config_workers(&config) >= 1 && gg_config_workers(&config) <= GG_CONFIG_WORKERS_MAX);
+  assert_int_equal(config.relay.splice, GG_CONFIG_SPLICE_AUTO);
+  assert_int_equal(config.log.ring_bytes, 2 << 20);
+  assert_int_equal(config.log.max_bytes, 256 << 20);
+  assert_string_equal(config.log.dir, "/dev/shm");
+  assert_int_equal(config.log.flush_interval_ns, 1000000000);
+  assert_int_equal(config.segment.max_bytes, 1 << 30);
+  assert_true(config.segment.max_age_ns == UINT64_C(3600000000000));
+  assert_int_equal(config.sync.mode, GG_CONFIG_SYNC_INTERVAL);
+  assert_int_equal(config.sync.interval_ns, 1000000000);
+  assert_int_equal(config.message.level, GG_LEVEL_INFO);
+  assert_int_equal(config.message.format, GG_LOGGER_AUTO);
+  assert_null(config.stats.file);
+  assert_false(config.listeners[0].has_upstream);
+  gg_config_fini(&config);
+}
+
+static void each_listen_begins_a_listener(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_loaded(LOAD(&config, "--listen", ":1", "--upstream", "db:5432", "--on-stall", "gap", "--listen", "unix:/tmp/s",
+                    "--upstream", "none", "--greeting", "hi\\r\\n", "--name", "trap", "--workers", "3", "--listen",
+                    "[::1]:2", "--upstream", "unix:/run/x", "--proxy-protocol-in", "any", "--trusted",
+                    "10.0.0.0/8,fd00::/8", "--proxy-protocol-out", "v2", "--unix-mode", "0600"));
+  assert_int_equal(config.listener_count, 3);
+  assert_int_equal(config.listeners[0].on_stall, GG_CONFIG_GAP);
+  assert_int_equal(config.listeners[1].on_stall, GG_CONFIG_BLOCK);
+  assert_string_equal(config.listeners[0].upstream_endpoint.host, "db");
+  assert_string_equal(config.listeners[1].name, "trap");
+  assert_int_equal(config.listeners[1].greeting.length, 4);
+  assert_memory_equal(config.listeners[1].greeting.bytes, "hi\r\n", 4);
+  const struct gg_config_listener *last = &config.listeners[2];
+  assert_int_equal(last->proxy_protocol_in, GG_CONFIG_PROXY_ANY);
+  assert_int_equal(last->proxy_protocol_out, GG_CONFIG_PROXY_V2);
+  assert_int_equal(last->trusted.count, 2);
+  assert_int_equal(last->trusted_networks[1].prefix, 8);
+  assert_int_equal(last->trusted_networks[1].base.family, GG_FAMILY_IPV6);
+  assert_int_equal(last->unix_mode, 0600);
+  assert_int_equal(config.workers, 3);
+  assert_int_equal(gg_config_workers(&config), 3);
+  gg_config_fini(&config);
+}
+
+static void later_goes_over_earlier(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  char *first = make_file("dir: one\nworkers: 1\nlog: {ring: 1MiB}\nlisteners: [{listen: ':1', upstream: none}]\n");
+  char *second = make_file("dir: two\nlog: {max: 8MiB}\nlisteners: [{listen: ':2', upstream: none}]\n");
+  assert_int_equal(setenv("GOGETWAY_DIR", "from-environment", 1), 0);
+  check_loaded(LOAD(&config, "--workers", "5", "-c", first, "-c", second));
+  assert_string_equal(config.dir, "two");
+  assert_int_equal(config.workers, 5);
+  assert_int_equal(config.log.ring_bytes, 1 << 20);
+  assert_int_equal(config.log.max_bytes, 8 << 20);
+  assert_int_equal(config.listener_count, 1);
+  assert_string_equal(config.listeners[0].listen, ":2");
+  gg_config_fini(&config);
+  check_loaded(LOAD(&config, "--listen", ":3", "--upstream", "none", "-c", first, "--dir=three"));
+  assert_string_equal(config.dir, "three");
+  assert_int_equal(config.listener_count, 1);
+  assert_string_equal(config.listeners[0].listen, ":3");
+  gg_config_fini(&config);
+  check_loaded(LOAD(&config, "--listen", ":3", "--upstream", "none"));
+  assert_string_equal(config.dir, "from-environment");
+  gg_config_fini(&config);
+  assert_int_equal(setenv("GOGETWAY_DIR", "\xFF", 1), 0);
+  assert_int_equal(LOAD(&config, "--listen", ":3", "--upstream", "none"), GG_ERR_FORMAT);
+  assert_string_equal(errors.items[0].text, "GOGETWAY_DIR: the value is not valid UTF-8");
+  unsetenv("GOGETWAY_DIR");
+  drop_file(first);
+  drop_file(second);
+}
+
+static void actions_are_recognised(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_loaded(LOAD(&config, "--check-config", "--listen=:1", "--upstream=none"));
+  assert_int_equal(config.action, GG_CONFIG_CHECK);
+  gg_config_fini(&config);
+  check_loaded(LOAD(&config, "--print-config"));
+  assert_int_equal(config.action, GG_CONFIG_PRINT);
+  gg_config_fini(&config);
+  check_loaded(LOAD(&config, "--help", "--nonsense"));
+  assert_int_equal(config.action, GG_CONFIG_HELP);
+  gg_config_fini(&config);
+}
+
+/* Loads a file with --check-config and wants exactly these errors, one a line, with the file's name cut off. */
+static void check_file_errors(const char *text, const char *wanted)
+{
+  struct gg_config config;
+  char got[64 * 520] = "";
+  size_t used = 0;
+  char *path = make_file(text);
+  int rc = LOAD(&config, "--check-config", "-c", path);
+  for (size_t i = 0; i < errors.count; i++) {
+    const char *at = errors.items[i].text;
+    if (strncmp(at, path, strlen(path)) == 0)
+      at += strlen(path) + 1;
+    used += (size_t)snprintf(got + used, sizeof got - used, "%s%.510s", i ? "\n" : "", at);
+  }
+  assert_string_equal(got, wanted);
+  assert_int_equal(rc, GG_ERR_FORMAT);
+  assert_null(config.dir);
+  assert_null(config.listeners);
+  drop_file(path);
+}
+
+static void wrong_files_are_told_whole(void **state)
+{
+  (void)state;
+  check_file_errors("dri: x\n"
+                    "workers: 65\n"
+                    "listeners:\n"
+                    "  - listen: 9000\n"
+                    "    upstream: host\n"
+                    "    on_stall: wait\n"
+                    "    trusted: [10.0.0.1/8]\n"
+                    "    name: two words\n"
+                    "    unix_mode: 0999\n"
+                    "  - listen: ':1'\n"
+                    "log:\n"
+                    "  max: 1\n"
+                    "timeouts:\n"
+                    "  conect: 1s\n",
+                    "1:1: unknown option 'dri'; did you mean 'dir'?\n"
+                    "2:10: workers: 65 is outside the range from 0 to 64\n"
+                    "4:13: listen: '9000' is not an address: write host:port, [v6]:port, :port or unix:PATH\n"
+                    "5:15: upstream: 'host' is not an address: write host:port, [v6]:port, :port or unix:PATH\n"
+                    "6:15: on_stall: 'wait' is not one of block, gap, close\n"
+                    "7:15: trusted: '10.0.0.1/8' has bits set after its prefix of 8\n"
+                    "8:11: name: 'two words' is not a name: letters, digits and any of . _ : @ / [ ] - make one\n"
+                    "9:16: unix_mode: '0999' is not a mode: write permission bits in octal, like 0660\n"
+                    "10:5: the listener has no 'upstream'\n"
+                    "12:8: log.max: 1 is outside the range from 1MiB to 64GiB\n"
+                    "14:3: unknown option 'timeouts.conect'; did you mean 'timeouts.connect'?");
+}
+
+static void combinations_are_judged(void **state)
+{
+  (void)state;
+  check_file_errors("listeners:\n"
+                    "  - {listen: ':1', upstream: 'h:1', greeting: hi}\n"
+                    "  - {listen: ':2', upstream: none, proxy_protocol_out: v1}\n"
+                    "  - {listen: ':3', upstream: none, proxy_protocol_in: v1}\n"
+                    "  - {listen: ':4', upstream: none, trusted: 10.0.0.0/8}\n"
+                    "  - {listen: 'unix:/x', upstream: none, proxy_protocol_in: v1}\n",
+                    "2:5: a greeting is sent only with 'upstream: none'\n"
+                    "3:5: proxy_protocol_out needs an upstream\n"
+                    "4:5: proxy_protocol_in needs 'trusted': the networks whose header is believed\n"
+                    "5:5: trusted has no effect while proxy_protocol_in is off");
+  check_file_errors("log: {ring: 4MiB, max: 2MiB}\n",
+                    "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file\n"
+                    "log.ring is larger than log.max, which is the limit of all rings together");
+  check_file_errors("listeners:\n"
+                    "  - {listen: ':1', upstream: none, name: a}\n"
+                    "  - {listen: '[::]:1', upstream: none, name: b}\n"
+                    "  - {listen: ':2', upstream: none, name: a}\n"
+                    "  - {listen: '127.0.0.1:0', upstream: none, name: c}\n"
+                    "  - {listen: '127.0.0.1:0', upstream: none, name: d}\n",
+                    "two listeners listen on :1\n"
+                    "two listeners are called 'a'");
+}
+
+static void command_line_and_file_errors_come_together(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  char *path = make_file("workers: x\n");
+  assert_int_equal(LOAD(&config, "--wrong", "-c", path, "-c", "/nonexistent/file", "--log-max", "5"), GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 4);
+  assert_string_equal(errors.items[0].text, "unknown option '--wrong'");
+  assert_non_null(strstr(errors.items[1].text, ":1:10: workers: 'x' is not a whole number"));
+  assert_string_equal(errors.items[2].text, "/nonexistent/file: No such file or directory");
+  assert_string_equal(errors.items[3].text, "--log-max: 5 is outside the range from 1MiB to 64GiB");
+  assert_int_equal(LOAD(&config, "-c", "/nonexistent/file"), GG_ERR_NOT_FOUND);
+  drop_file(path);
+}
+
+static void what_is_printed_loads_again(void **state)
+{
+  (void)state;
+  struct gg_config config, again;
+  check_loaded(LOAD(&config, "--listen", ":1", "--upstream", "none", "--greeting", "\\xff\\r\\n\\\"", "--listen", ":2",
+                    "--upstream", "db:1", "--proxy-protocol-in", "v2", "--trusted", "10.0.0.0/8", "--trusted", "::1",
+                    "--timeouts-idle", "0", "--stats", "/tmp/a b", "--log-max", "1.5GiB", "--timeouts-connect",
+                    "1500ms"));
+  char *text = gg_config_print(&config);
+  char *path = make_file(text);
+  check_loaded(LOAD(&again, "-c", path));
+  char *twice = gg_config_print(&again);
+  assert_string_equal(text, twice);
+  assert_int_equal(again.listeners[0].greeting.length, 4);
+  assert_int_equal(again.listeners[1].trusted.count, 2);
+  assert_string_equal(again.stats.file, "/tmp/a b");
+  assert_true(again.timeouts.connect_ns == UINT64_C(1500000000));
+  free(text);
+  free(twice);
+  drop_file(path);
+  gg_config_fini(&config);
+  gg_config_fini(&again);
+}
+
+static void the_committed_page_is_the_generated_one(void **state)
+{
+  (void)state;
+  char *text = gg_config_document();
+  assert_non_null(text);
+  FILE *file = fopen(GG_SOURCE_ROOT "/docs/config.md", "r");
+  if (!file)
+    fail_msg("docs/config.md is missing");
+  size_t size = strlen(text) + 2;
+  char *committed = calloc(1, size);
+  assert_non_null(committed);
+  size_t length = fread(committed, 1, size - 1, file);
+  fclose(file);
+  if (length != strlen(text) || strcmp(text, committed) != 0)
+    fail_msg("docs/config.md is stale: run build/tools/document > docs/config.md");
+  free(committed);
+  free(text);
+}
+
+/* What the page shows as an example is a configuration. */
+static void the_example_of_the_page_loads(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  char *text = gg_config_document();
+  char *begin = strstr(text, "```yaml\n") + 8;
+  *strstr(begin, "```") = '\0';
+  char *path = make_file(begin);
+  check_loaded(LOAD(&config, "-c", path));
+  assert_int_equal(config.listener_count, 2);
+  assert_string_equal(config.listeners[1].name, "telnet-trap");
+  gg_config_fini(&config);
+  drop_file(path);
+  free(text);
+}
+
+static void help_has_the_flags(void **state)
+{
+  (void)state;
+  static const char *const wanted[] = {"--listen ADDR", "--upstream ADDR", "--dir PATH",     "-c, --config FILE",
+                                       "--on-stall",    "--log-max SIZE",  "--check-config", "--timeouts-idle TIME"};
+  char *text = gg_config_help();
+  for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+    assert_non_null(strstr(text, wanted[i]));
+  for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+    if (strcspn(line, "\n") > 120)
+      fail_msg("a line of help is too long: %.40s", line);
+  free(text);
+}
+
+int main(void)
+{
+  unsetenv("GOGETWAY_DIR");
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(the_command_line_is_enough),    cmocka_unit_test(defaults_are_the_documented_ones),
+    cmocka_unit_test(each_listen_begins_a_listener), cmocka_unit_test(later_goes_over_earlier),
+    cmocka_unit_test(actions_are_recognised),        cmocka_unit_test(wrong_files_are_told_whole),
+    cmocka_unit_test(combinations_are_judged),       cmocka_unit_test(command_line_and_file_errors_come_together),
+    cmocka_unit_test(what_is_printed_loads_again),   cmocka_unit_test(the_committed_page_is_the_generated_one),
+    cmocka_unit_test(the_example_of_the_page_loads), cmocka_unit_test(help_has_the_flags),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
