@@ -5,5 +5,7 @@
 
 #include "common.h"
 
+extern const struct gg_command gg_command_run;
+extern const struct gg_command gg_command_stats;
 
 #endif

@@ -3,6 +3,7 @@
  * gogetway.h - everything of libgogetway by one include.
  *
  *   error.h     how functions say what went wrong
+ *   gateway.h   a recording gateway inside your own program
  *   control.h   speaking to a gateway that runs
  */
 #ifndef GOGETWAY_GOGETWAY_H
@@ -10,6 +11,7 @@
 
 #include <gogetway/control.h>
 #include <gogetway/error.h>
+#include <gogetway/gateway.h>
 
 #ifdef __cplusplus
 extern "C" {
