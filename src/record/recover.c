@@ -4,10 +4,10 @@
  *
  *   for each ring of this store, oldest generation first       (recover_ring.c)
  *     [written, committed) ──► its segment files, at the same offsets as the writer would have used
- *     a statistics block fills the last page, fdatasync, and only then the ring is removed
+ *     a statistics block fills the last page, fdatasync
  *   for each ring that `running` names and that is not there   (recover_segment.c)
  *     its log's open segment is cut after its last whole block, and a statistics block says what may be missing
- *   `running` is removed
+ *   `running` is removed, and only then the rings (a name in `running` without a ring means a loss)
  *
  * Every step gives the same result when it is done again, so a kill in the middle of a recovery only makes the next
  * start do the rest. A disk that refuses fails the start, with everything still in the rings.
@@ -29,6 +29,7 @@
 enum { RINGS_MAX = 4 * GG__LOGS_MAX, DIRS_MAX = 8 };
 
 struct candidate {
+  bool done; /* written out, to be removed */
   unsigned dir;
   uint64_t generation;
   char log[GG__LOG_NAME_MAX];
@@ -64,6 +65,7 @@ static bool parse_ring_name(struct candidate *candidate, const char *name, const
   at += log_length + 1;
   char *end;
   errno = 0;
+  candidate->done = false;
   candidate->generation = strtoull(at, &end, 10);
   if (*at < '0' || *at > '9' || *end || errno)
     return false;
@@ -143,11 +145,12 @@ static int write_out_rings(struct gg_recorder *recorder, struct search *search, 
 {
   qsort(search->found, search->count, sizeof search->found[0], by_log_and_generation);
   for (unsigned i = 0; i < search->count; i++) {
-    const struct candidate *candidate = &search->found[i];
+    struct candidate *candidate = &search->found[i];
     int result = gg__recover_ring(recorder, search->dirs[candidate->dir].fd, candidate->name, recovery, failure);
     if (result < 0)
       return result;
-    if (result == 0)
+    candidate->done = result == 0;
+    if (candidate->done)
       account(running, candidate->name);
     else
       recovery->rings_refused++;
@@ -185,6 +188,13 @@ static int mark_missing(struct gg_recorder *recorder, const struct gg__running *
   return 0;
 }
 
+static void remove_rings(const struct search *search)
+{
+  for (unsigned i = 0; i < search->count; i++)
+    if (search->found[i].done)
+      unlinkat(search->dirs[search->found[i].dir].fd, search->found[i].name, 0);
+}
+
 static void report(const struct gg_recorder *recorder, const struct gg__running *running,
                    const struct gg_recovery *recovery)
 {
@@ -211,8 +221,10 @@ int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, stru
     error = mark_missing(recorder, &running, recovery, failure);
   if (!error && running.found)
     gg__running_remove(recorder);
-  if (!error)
+  if (!error) {
+    remove_rings(&search);
     report(recorder, &running, recovery);
+  }
   for (unsigned i = 0; i < search.dir_count; i++)
     close(search.dirs[i].fd);
   free(search.found);

@@ -251,6 +251,5 @@ int gg__recover_ring(struct gg_recorder *recorder, int dir_fd, const char *name,
   if (error)
     return gg_fail_errno(failure, error, "recovering %s/%s into %s/segments", recorder->ring_dir, name,
                          recorder->dir);
-  unlinkat(dir_fd, name, 0);
   return 0;
 }

@@ -86,8 +86,11 @@ static void recover_and_kill(const struct gg_recorder_options *options, unsigned
   assert_true(child >= 0);
   if (child == 0) {
     struct gg_recorder *recorder;
-    if (gg_recorder_open(&recorder, options, NULL, NULL) != 0)
+    struct gg_failure failure = GG_FAILURE_INIT;
+    if (gg_recorder_open(&recorder, options, NULL, &failure) != 0) {
+      fprintf(stderr, "recovering: %s\n", failure.message);
       _exit(2);
+    }
     _exit(0);
   }
   pause_ns(record_mix(seed) % 2500000);
