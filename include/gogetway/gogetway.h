@@ -3,15 +3,15 @@
  * gogetway.h - everything of libgogetway by one include.
  *
  *   error.h     how functions say what went wrong
- *   gateway.h   a recording gateway inside your own program
  *   control.h   speaking to a gateway that runs
+ *   store.h     reading recordings: sessions, their bytes, export, verification
  */
 #ifndef GOGETWAY_GOGETWAY_H
 #define GOGETWAY_GOGETWAY_H
 
 #include <gogetway/control.h>
 #include <gogetway/error.h>
-#include <gogetway/gateway.h>
+#include <gogetway/store.h>
 
 #ifdef __cplusplus
 extern "C" {

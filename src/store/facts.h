@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * facts.h - what the JSON comments of a recording say (docs/format.md).
+ *
+ * A comment is trusted no further than its form: numbers are bounded by their type, texts by their arrays and made safe
+ * to print, members of another type than they should have are left out. Any thread.
+ */
+#ifndef GG_STORE_FACTS_H
+#define GG_STORE_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { GG__FACTS_TEXT_MAX = 256 };
+
+struct gg__facts {
+  char id[25]; /* empty: none, or not 24 hexadecimal digits */
+  char listener[GG__FACTS_TEXT_MAX];
+  char client[GG__FACTS_TEXT_MAX];
+  char server[GG__FACTS_TEXT_MAX];
+  char upstream[GG__FACTS_TEXT_MAX];
+  char close[GG__FACTS_TEXT_MAX]; /* empty: this is no closing comment */
+  char why[GG__FACTS_TEXT_MAX];
+  bool continued;
+  bool has_offset; /* offset[] is there */
+  bool has_counts; /* received[] is there */
+  bool has_forwarded;
+  uint64_t offset[2]; /* by direction: client, server */
+  uint64_t received[2];
+  uint64_t forwarded[2];
+  uint64_t gaps[2]; /* of the whole session, in the closing comment */
+  uint64_t gap;     /* bytes missing in front of this packet */
+};
+
+enum gg__facts_kind { GG__FACTS_NONE, GG__FACTS_OURS, GG__FACTS_BROKEN };
+
+/* NONE: somebody else's comment. BROKEN: it begins like ours and is not readable. `facts` is set for OURS only. */
+enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, size_t length);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/frames.h"
+
+#include "record/pcapng.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char own_comment[] = "{\"gogetway\"";
+
+struct gg__frames {
+  int fd;
+  struct gg_pcapng_reader *reader;
+  char *path;
+  bool packets_seen;
+  bool scattered;
+  uint64_t damaged;
+  struct gg_failure damage;
+};
+
+int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure *failure)
+{
+  *out = NULL;
+  struct gg__frames *frames = calloc(1, sizeof *frames);
+  if (!frames || !(frames->path = strdup(path))) {
+    free(frames);
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading %s", path);
+  }
+  struct stat status;
+  /* A FIFO with a capture's name must not stop the listing of a folder. */
+  frames->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  int error = 0;
+  if (frames->fd < 0)
+    error = gg_fail_errno(failure, errno, "cannot open %s", path);
+  else if (fstat(frames->fd, &status) != 0 || !S_ISREG(status.st_mode))
+    error = gg_fail(failure, GG_ERR_FORMAT, "%s is no regular file", path);
+  else
+    error = gg_pcapng_reader_open(&frames->reader, frames->fd, failure);
+  if (error) {
+    gg__frames_close(frames);
+    return error;
+  }
+  *out = frames;
+  return 0;
+}
+
+void gg__frames_close(struct gg__frames *frames)
+{
+  if (!frames)
+    return;
+  gg_pcapng_reader_destroy(frames->reader);
+  if (frames->fd >= 0)
+    close(frames->fd);
+  free(frames->path);
+  free(frames);
+}
+
+/* Our comment may stand behind somebody's note. */
+static void choose_comment(struct gg__frame *frame)
+{
+  const struct gg_pcapng_packet *packet = &frame->packet;
+  frame->comment = packet->comment;
+  frame->comment_bytes = packet->comment_bytes;
+  if (!packet->comment || (packet->comment_bytes >= sizeof own_comment - 1 &&
+                           memcmp(packet->comment, own_comment, sizeof own_comment - 1) == 0))
+    return;
+  const uint8_t *at = packet->options, *value;
+  size_t left = packet->options_bytes;
+  uint16_t code, bytes;
+  while (gg_pcapng_option_next(&at, &left, packet->block.swapped, &code, &bytes, &value) == 1)
+    if (code == GG_PCAPNG_OPT_COMMENT && bytes >= sizeof own_comment - 1 &&
+        memcmp(value, own_comment, sizeof own_comment - 1) == 0) {
+      frame->comment = (const char *)value;
+      frame->comment_bytes = bytes;
+      return;
+    }
+}
+
+/* One block; GG_ERR_NOT_FOUND if it has no TCP packet. */
+static int next_block(struct gg__frames *frames, struct gg__frame *frame, struct gg_failure *failure)
+{
+  struct gg_pcapng_block block;
+  int error = gg_pcapng_reader_next_block(frames->reader, &block, failure);
+  if (error)
+    return error;
+  if (block.type == GG_PCAPNG_SHB || block.type == GG_PCAPNG_IDB)
+    frames->scattered |= frames->packets_seen;
+  error = gg_pcapng_reader_packet(frames->reader, &block, &frame->packet, failure);
+  if (error)
+    return error;
+  frames->packets_seen = true;
+  if (gg_tcp_packet_parse(&frame->tcp, frame->packet.link_type, frame->packet.data, frame->packet.captured) != 0)
+    return GG_ERR_NOT_FOUND;
+  choose_comment(frame);
+  return 0;
+}
+
+static int tell(const struct gg__frames *frames, int error, const struct gg_failure *inner, struct gg_failure *failure)
+{
+  const char *hint = strstr(inner->message, "classic pcap") ? " (editcap -F pcapng converts it)" : "";
+  return gg_fail(failure, error, "%s: %s%s", frames->path, inner->message, hint);
+}
+
+int gg__frames_next(struct gg__frames *frames, struct gg__frame *frame, struct gg_failure *failure)
+{
+  for (;;) { /* bounded by the file: every turn takes a block of it */
+    struct gg_failure inner = GG_FAILURE_INIT;
+    uint64_t before = gg_pcapng_reader_offset(frames->reader);
+    int error = next_block(frames, frame, &inner);
+    if (error == 0 || error == GG_ERR_AGAIN)
+      return error;
+    if (error == GG_ERR_NOT_FOUND)
+      continue;
+    bool stepped = error == GG_ERR_CORRUPT && gg_pcapng_reader_offset(frames->reader) > before;
+    if (!stepped)
+      return tell(frames, error, &inner, failure);
+    frames->damaged++;
+    tell(frames, error, &inner, &frames->damage);
+  }
+}
+
+uint64_t gg__frames_offset(const struct gg__frames *frames)
+{
+  return gg_pcapng_reader_offset(frames->reader);
+}
+
+bool gg__frames_torn(const struct gg__frames *frames)
+{
+  return gg_pcapng_reader_torn(frames->reader);
+}
+
+const char *gg__frames_damage(const struct gg__frames *frames, uint64_t *blocks)
+{
+  if (blocks)
+    *blocks = frames->damaged;
+  return frames->damaged ? frames->damage.message : NULL;
+}
+
+bool gg__frames_scattered(const struct gg__frames *frames)
+{
+  return frames->scattered;
+}
+
+int gg__frames_jump(struct gg__frames *frames, uint64_t offset, bool scattered, struct gg_failure *failure)
+{
+  struct gg_pcapng_block block;
+  frames->scattered = scattered;
+  while (gg_pcapng_reader_offset(frames->reader) < offset) {
+    struct gg_failure inner = GG_FAILURE_INIT;
+    uint64_t before = gg_pcapng_reader_offset(frames->reader);
+    int error = gg_pcapng_reader_next_block(frames->reader, &block, &inner);
+    bool stepped = error == GG_ERR_CORRUPT && gg_pcapng_reader_offset(frames->reader) > before;
+    if (error == GG_ERR_AGAIN)
+      return gg_fail(failure, GG_ERR_CORRUPT, "%s has become shorter", frames->path);
+    if (error && !stepped)
+      return tell(frames, error, &inner, failure);
+    bool is_packet = !error && block.type != GG_PCAPNG_SHB && block.type != GG_PCAPNG_IDB;
+    if (is_packet && !scattered)
+      break;
+  }
+  frames->packets_seen = true;
+  int error = gg_pcapng_reader_seek(frames->reader, offset);
+  return error ? gg_fail(failure, error, "cannot go to offset %llu of %s", (unsigned long long)offset, frames->path)
+               : 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * frames.h - the TCP packets of one pcapng file, one after the other, whoever wrote it.
+ *
+ * A pcapng reader and a packet parser with a file around them: opens it, leaves out what is no TCP, steps over damaged
+ * blocks that have an end, names the file in errors, and goes on at a place that an earlier reading found.
+ *
+ * Thread: one at a time. The file may be growing: what is not complete yet is the end, and later calls go on there.
+ */
+#ifndef GG_STORE_FRAMES_H
+#define GG_STORE_FRAMES_H
+
+#include "record/packet_parse.h"
+#include "record/pcapng_reader.h"
+
+struct gg__frame {
+  struct gg_pcapng_packet packet;
+  struct gg_tcp_packet tcp;
+  const char *comment; /* the first that begins as ours do, else the first; NULL: none */
+  size_t comment_bytes;
+};
+
+struct gg__frames;
+
+/* GG_ERR_FORMAT says what the file is instead (classic pcap, compressed, no capture at all). An empty file has no
+ * frames. */
+int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure *failure);
+void gg__frames_close(struct gg__frames *frames);
+
+/* 0: a frame, borrowed until the next call; GG_ERR_AGAIN: the end of what is complete; GG_ERR_CORRUPT, GG_ERR_IO, ...:
+ * nothing behind can be read. */
+int gg__frames_next(struct gg__frames *frames, struct gg__frame *frame, struct gg_failure *failure);
+
+uint64_t gg__frames_offset(const struct gg__frames *frames); /* where the last whole block ended */
+bool gg__frames_torn(const struct gg__frames *frames);       /* after GG_ERR_AGAIN: part of a block follows */
+
+/* Damaged blocks that were stepped over, and a sentence about the first; NULL: none. */
+const char *gg__frames_damage(const struct gg__frames *frames, uint64_t *blocks);
+
+/* Sections or interfaces stand behind packets: then a jump has to read what it jumps over. */
+bool gg__frames_scattered(const struct gg__frames *frames);
+
+/* Goes on at a block's offset in a file just opened; `scattered` as an earlier reading found. GG_ERR_CORRUPT if the
+ * file is not what it was. */
+int gg__frames_jump(struct gg__frames *frames, uint64_t offset, bool scattered, struct gg_failure *failure);
+
+#endif

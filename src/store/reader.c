@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads one session back: its packets out of every segment that has a part of it, put in order, cut into chunks.
+ *
+ *   part ──► frames between its first and last offset ──► stream (order, gaps) ──► arena ──► chunk by chunk
+ *
+ * The arena holds what one packet gave out (usually one run; many when a hole before held packets is filled) and the
+ * chunk that is still growing:
+ *
+ *   | given | ready | ready | growing.....|          `growing` is the last entry, until a push, another time or side,
+ * or
+ *     taken ^                                        GG_READER_CHUNK_MAX ends it
+ *
+ * So memory is bounded by one block (GG_PCAPNG_BLOCK_MAX), what the streams may hold, and one chunk.
+ */
+#include "store/facts.h"
+#include "store/frames.h"
+#include "store/record.h"
+
+#include "record/packet.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+  uint64_t time_ns;
+  uint64_t offset;
+  uint64_t gap;
+  size_t at; /* in the arena */
+  size_t length;
+  int side;
+};
+
+struct gg_reader {
+  const struct gg__part *part; /* being read; NULL: all were */
+  bool begun;                  /* of this part */
+  struct gg__frames *frames;
+  struct gg__stream stream[2];
+  uint8_t *arena;
+  size_t arena_bytes, arena_room;
+  struct entry *entries;
+  size_t entry_count, entry_room, taken;
+  bool growing; /* the last entry */
+  bool ended;
+  uint64_t time_ns; /* of the packet that is being taken */
+  int side;
+};
+
+/* ── The arena ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static struct entry *last_entry(struct gg_reader *reader)
+{
+  return &reader->entries[reader->entry_count - 1];
+}
+
+static bool may_grow(struct gg_reader *reader, uint64_t offset)
+{
+  if (!reader->growing)
+    return false;
+  const struct entry *last = last_entry(reader);
+  return last->time_ns == reader->time_ns && last->side == reader->side && last->offset + last->length == offset &&
+         last->length < GG_READER_CHUNK_MAX;
+}
+
+static int reserve(struct gg_reader *reader, size_t bytes)
+{
+  if (reader->entry_count == reader->entry_room) {
+    size_t room = reader->entry_room ? reader->entry_room * 2 : 16;
+    struct entry *larger = realloc(reader->entries, room * sizeof *larger);
+    if (!larger)
+      return GG_ERR_NOMEM;
+    reader->entries = larger;
+    reader->entry_room = room;
+  }
+  if (reader->arena_bytes + bytes > reader->arena_room) {
+    size_t room = (reader->arena_bytes + bytes) * 2;
+    uint8_t *larger = realloc(reader->arena, room);
+    if (!larger)
+      return GG_ERR_NOMEM;
+    reader->arena = larger;
+    reader->arena_room = room;
+  }
+  return 0;
+}
+
+static int add_entry(struct gg_reader *reader, uint64_t offset, uint64_t gap)
+{
+  if (reserve(reader, 0) != 0)
+    return GG_ERR_NOMEM;
+  reader->entries[reader->entry_count++] = (struct entry){
+    .time_ns = reader->time_ns, .offset = offset, .gap = gap, .at = reader->arena_bytes, .side = reader->side};
+  reader->growing = gap == 0;
+  return 0;
+}
+
+static int take_run(void *context, const struct gg__run *run)
+{
+  struct gg_reader *reader = context;
+  if (run->gap)
+    return add_entry(reader, run->offset, run->gap);
+  for (size_t done = 0; done < run->length;) {
+    if (!may_grow(reader, run->offset + done) && add_entry(reader, run->offset + done, 0) != 0)
+      return GG_ERR_NOMEM;
+    size_t room = GG_READER_CHUNK_MAX - last_entry(reader)->length;
+    size_t bytes = run->length - done < room ? run->length - done : room;
+    if (reserve(reader, bytes) != 0)
+      return GG_ERR_NOMEM;
+    memcpy(reader->arena + reader->arena_bytes, run->data + done, bytes);
+    reader->arena_bytes += bytes;
+    last_entry(reader)->length += bytes;
+    done += bytes;
+  }
+  return 0;
+}
+
+/* Forgets what was given out. The arena keeps only the growing chunk. */
+static void drop_taken(struct gg_reader *reader)
+{
+  size_t left = reader->entry_count - reader->taken;
+  if (reader->taken == 0)
+    return;
+  if (left == 0) {
+    reader->arena_bytes = 0;
+  } else if (left == 1) {
+    struct entry *last = last_entry(reader);
+    memmove(reader->arena, reader->arena + last->at, last->length);
+    last->at = 0;
+    reader->arena_bytes = last->length;
+    reader->entries[0] = *last;
+  } else {
+    return;
+  }
+  reader->entry_count = left;
+  reader->taken = 0;
+}
+
+/* ── Packets ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int take_frame(struct gg_reader *reader, const struct gg__frame *frame, int side)
+{
+  struct gg__stream *stream = &reader->stream[side];
+  struct gg__facts facts;
+  uint32_t sequence = frame->tcp.sequence;
+  int error = 0;
+  reader->time_ns = frame->packet.time_ns;
+  reader->side = side;
+  if (frame->tcp.flags & GG_TCP_SYN)
+    gg__stream_begin(stream, ++sequence);
+  if (frame->comment && gg__facts_parse(&facts, frame->comment, frame->comment_bytes) == GG__FACTS_OURS && facts.gap)
+    error = gg__stream_gap(stream, sequence, facts.gap, take_run, reader);
+  uint32_t bytes = frame->tcp.payload_bytes;
+  if (!error)
+    error =
+      gg__stream_push(stream, sequence, frame->tcp.payload, bytes, bytes + frame->tcp.missing_bytes, take_run, reader);
+  if (bytes > 0 && (frame->tcp.flags & GG_TCP_PSH) && reader->growing && last_entry(reader)->side == side)
+    reader->growing = false;
+  return error;
+}
+
+/* What is between the parts that are here was lost with its segments. */
+static int begin_part(struct gg_reader *reader, bool first, struct gg_failure *failure)
+{
+  const struct gg__part *part = reader->part;
+  int error = gg__frames_open(&reader->frames, part->capture->path, failure);
+  if (error)
+    return error;
+  reader->begun = true;
+  for (int side = 0; side < 2 && part->continued; side++) {
+    struct gg__stream *stream = &reader->stream[side];
+    reader->side = side;
+    reader->time_ns = part->start_ns;
+    if (first)
+      stream->offset = part->offset[side];
+    else if (part->offset[side] > stream->offset && gg__stream_skip_to(stream, part->offset[side], take_run, reader))
+      return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
+  }
+  return gg__frames_jump(reader->frames, part->first_offset, part->capture->scattered, failure);
+}
+
+/* Takes one more packet of the session. GG_ERR_AGAIN: there is none. */
+static int read_more(struct gg_reader *reader, struct gg_failure *failure)
+{
+  struct gg__frame frame;
+  while (reader->part) {
+    const struct gg__part *part = reader->part;
+    int error = reader->begun ? 0 : begin_part(reader, part == part->record->parts, failure);
+    while (!error && gg__frames_offset(reader->frames) <= part->last_offset) {
+      error = gg__frames_next(reader->frames, &frame, failure);
+      int side = error ? -1 : gg__part_side(part, &frame);
+      if (!error && side >= 0 && frame.packet.block.offset <= part->last_offset) {
+        error = take_frame(reader, &frame, side);
+        return error ? gg_fail(failure, error, "no memory for reading a session") : 0;
+      }
+    }
+    if (error && error != GG_ERR_AGAIN)
+      return error;
+    gg__frames_close(reader->frames);
+    reader->frames = NULL;
+    reader->begun = false;
+    reader->part = part->next_of_session;
+  }
+  return GG_ERR_AGAIN;
+}
+
+/* Nothing more will come: what was held is given out. */
+static int finish(struct gg_reader *reader, struct gg_failure *failure)
+{
+  reader->ended = true;
+  for (reader->side = 0; reader->side < 2; reader->side++)
+    if (gg__stream_flush(&reader->stream[reader->side], take_run, reader) != 0)
+      return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
+  reader->growing = false;
+  return 0;
+}
+
+/* ── The public side ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg_reader_open(struct gg_reader **out, struct gg_store *store, const struct gg_session *session,
+                   struct gg_failure *failure)
+{
+  assert(store && session);
+  *out = calloc(1, sizeof **out);
+  if (!*out)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
+  (*out)->part = gg__record_of(session)->parts;
+  return 0;
+}
+
+int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure)
+{
+  drop_taken(reader);
+  while (reader->taken + reader->growing >= reader->entry_count && !reader->ended) {
+    int error = read_more(reader, failure);
+    if (error == GG_ERR_AGAIN)
+      error = finish(reader, failure);
+    if (error)
+      return error;
+  }
+  if (reader->taken == reader->entry_count)
+    return 0;
+  const struct entry *entry = &reader->entries[reader->taken++];
+  *chunk = (struct gg_chunk){.time_ns = entry->time_ns,
+                             .side = entry->side == 0 ? GG_SIDE_CLIENT : GG_SIDE_SERVER,
+                             .offset = entry->offset,
+                             .data = entry->length ? reader->arena + entry->at : NULL,
+                             .length = entry->length,
+                             .gap = entry->gap};
+  return 1;
+}
+
+void gg_reader_close(struct gg_reader *reader)
+{
+  if (!reader)
+    return;
+  gg__frames_close(reader->frames);
+  gg__stream_fini(&reader->stream[0]);
+  gg__stream_fini(&reader->stream[1]);
+  free(reader->arena);
+  free(reader->entries);
+  free(reader);
+}

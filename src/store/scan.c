@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds sessions by reading the headers of all segments, several at a time.
+ *
+ *   threads:   each takes the next segment that has changed ──► its parts (capture.c)
+ *   then, one thread:   parts that changed ──► records by session id ──► stale records are made anew from their parts
+ *
+ * Threads share nothing but the number of the next segment, so none of this needs a lock. Memory is one record a
+ * session and one part a session and segment, whatever the recording's size.
+ * Rejected: cutting large segments into ranges for several threads. Blocks have no marks to find them by, and a store
+ * that is large has many segments anyway.
+ */
+#include "store/source.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { THREADS_MAX = 64, RECORDS_MIN = 1024, CAPTURES_MAX = 1 << 20 };
+
+struct scan {
+  struct gg__source source;
+  char *directory, *file, *store;
+  unsigned threads;
+  struct gg__capture **captures; /* in order of their names */
+  size_t capture_count, capture_room;
+  struct gg__record **buckets;
+  size_t bucket_count; /* a power of two */
+  size_t record_count;
+  bool live;
+  uint64_t live_since_ns;
+};
+
+static struct scan *scan_of(struct gg__source *source)
+{
+  return (struct scan *)source;
+}
+
+/* ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int by_name(const void *a, const void *b)
+{
+  const struct gg__capture *const *left = a, *const *right = b;
+  return strcmp((*left)->name, (*right)->name);
+}
+
+static bool is_known(const struct scan *scan, size_t count, const char *name)
+{
+  const struct gg__capture key = {.name = name}, *key_pointer = &key;
+  return count > 0 && bsearch(&key_pointer, scan->captures, count, sizeof(struct gg__capture *), by_name) != NULL;
+}
+
+static int add_capture(struct scan *scan, const char *name)
+{
+  if (scan->capture_count == CAPTURES_MAX)
+    return GG_ERR_LIMIT;
+  if (scan->capture_count == scan->capture_room) {
+    size_t room = scan->capture_room ? scan->capture_room * 2 : 64;
+    struct gg__capture **larger = realloc(scan->captures, room * sizeof(struct gg__capture *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    scan->captures = larger;
+    scan->capture_room = room;
+  }
+  int error = gg__capture_create(&scan->captures[scan->capture_count], scan->directory, name, scan->store != NULL);
+  scan->capture_count += error == 0;
+  return error;
+}
+
+static int list_files(struct scan *scan, struct gg_failure *failure)
+{
+  if (!scan->directory)
+    return scan->capture_count ? 0 : add_capture(scan, scan->file);
+  DIR *directory = opendir(scan->directory);
+  if (!directory)
+    return gg_fail_errno(failure, errno, "cannot read %s", scan->directory);
+  size_t known = scan->capture_count;
+  int error = 0;
+  for (struct dirent *entry; !error && (entry = readdir(directory));) {
+    const char *dot = strrchr(entry->d_name, '.');
+    if (dot && strcmp(dot, ".pcapng") == 0 && entry->d_name[0] != '.' && !is_known(scan, known, entry->d_name))
+      error = add_capture(scan, entry->d_name);
+  }
+  closedir(directory);
+  if (scan->capture_count > known)
+    qsort(scan->captures, scan->capture_count, sizeof(struct gg__capture *), by_name);
+  return error ? gg_fail(failure, error, "cannot list the files of %s", scan->directory) : 0;
+}
+
+/* ── Threads ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct work {
+  struct scan *scan;
+  _Atomic size_t next;
+  _Atomic int error;
+};
+
+static void *scan_main(void *argument)
+{
+  struct work *work = argument;
+  size_t count = work->scan->capture_count;
+  for (size_t at; (at = atomic_fetch_add(&work->next, 1)) < count;) {
+    int error = gg__capture_scan(work->scan->captures[at]);
+    if (error)
+      atomic_store(&work->error, error);
+  }
+  return NULL;
+}
+
+static int scan_files(struct scan *scan)
+{
+  struct work work = {.scan = scan};
+  pthread_t threads[THREADS_MAX];
+  size_t wanted = scan->threads < scan->capture_count ? scan->threads : scan->capture_count, started = 0;
+  /* This thread works as well, and alone where no other can be had. */
+  while (started + 1 < wanted && pthread_create(&threads[started], NULL, scan_main, &work) == 0)
+    started++;
+  scan_main(&work);
+  for (size_t i = 0; i < started; i++)
+    pthread_join(threads[i], NULL);
+  return atomic_load(&work.error);
+}
+
+/* ── Records ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static struct gg__record **bucket_of(const struct scan *scan, const char *id)
+{
+  return &scan->buckets[XXH3_64bits(id, 24) & (scan->bucket_count - 1)];
+}
+
+static int grow_table(struct scan *scan)
+{
+  struct scan larger = {.bucket_count = scan->bucket_count ? scan->bucket_count * 2 : RECORDS_MIN};
+  larger.buckets = calloc(larger.bucket_count, sizeof(struct gg__record *));
+  if (!larger.buckets)
+    return GG_ERR_NOMEM;
+  for (size_t i = 0; i < scan->bucket_count; i++)
+    for (struct gg__record *record = scan->buckets[i], *next; record; record = next) {
+      struct gg__record **bucket = bucket_of(&larger, record->session.id);
+      next = record->next;
+      record->next = *bucket;
+      *bucket = record;
+    }
+  free(scan->buckets);
+  scan->buckets = larger.buckets;
+  scan->bucket_count = larger.bucket_count;
+  return 0;
+}
+
+static struct gg__record *find_or_add(struct scan *scan, const char *id)
+{
+  if (scan->record_count >= scan->bucket_count && grow_table(scan) != 0)
+    return NULL;
+  struct gg__record **bucket = bucket_of(scan, id);
+  for (struct gg__record *at = *bucket; at; at = at->next)
+    if (memcmp(at->session.id, id, 24) == 0)
+      return at;
+  struct gg__record *record = calloc(1, sizeof *record);
+  if (!record)
+    return NULL;
+  memcpy(record->session.id, id, 24);
+  record->next = *bucket;
+  *bucket = record;
+  scan->record_count++;
+  return record;
+}
+
+static bool part_before(const struct gg__part *a, const struct gg__part *b)
+{
+  if (a->capture == b->capture)
+    return a->first_offset < b->first_offset;
+  if (a->begins != b->begins && !(a->continued && b->continued))
+    return a->begins;
+  return a->start_ns != b->start_ns ? a->start_ns < b->start_ns : strcmp(a->capture->name, b->capture->name) < 0;
+}
+
+static int merge_part(struct scan *scan, struct gg__part *part)
+{
+  if (!part->record) {
+    part->record = find_or_add(scan, part->id);
+    if (!part->record)
+      return GG_ERR_NOMEM;
+    struct gg__part **at = &part->record->parts;
+    while (*at && part_before(*at, part))
+      at = &(*at)->next_of_session;
+    part->next_of_session = *at;
+    *at = part;
+  }
+  part->record->stale = true;
+  return 0;
+}
+
+/* ── A session from its parts ────────────────────────────────────────────────────────────────────────────────────── */
+
+static void put_address(char text[64], const char *told, const struct gg_addr *addr)
+{
+  if (told[0] && strlen(told) < 64)
+    memcpy(text, told, strlen(told) + 1);
+  else
+    gg_addr_format(addr, text, 64);
+}
+
+static void begin_session(struct gg_session *session, const struct gg__part *first)
+{
+  put_address(session->client, first->client, &first->end[0]);
+  put_address(session->server, first->server, &first->end[1]);
+  session->listener = session->upstream = session->close = session->why = "";
+  session->start_ns = first->start_ns;
+  session->foreign = first->foreign;
+  session->beginning_missing = !first->begins || first->continued;
+}
+
+/* `told` is how far each stream has come: a later part says where it begins, and what is between was lost. */
+static void add_part(struct gg_session *session, const struct gg__part *part, uint64_t told[2], bool first)
+{
+  for (int side = 0; side < 2; side++) {
+    if (part->continued && (first || part->offset[side] > told[side])) {
+      session->gaps[side] += first ? 0 : part->offset[side] - told[side];
+      told[side] = part->offset[side];
+    }
+    session->bytes[side] += part->bytes[side];
+    session->packets[side] += part->packets[side];
+    session->gaps[side] += part->gaps[side];
+    told[side] += part->bytes[side] + part->gaps[side];
+  }
+  session->listener = part->listener[0] ? part->listener : session->listener;
+  session->upstream = part->upstream[0] ? part->upstream : session->upstream;
+  session->end_ns = part->end_ns > session->end_ns ? part->end_ns : session->end_ns;
+  session->segments++;
+  if (part->foreign && part->close[0]) {
+    session->state = GG_SESSION_CLOSED;
+    session->close = part->close;
+  }
+  if (!part->closed)
+    return;
+  session->state = GG_SESSION_CLOSED;
+  session->close = part->close;
+  session->why = part->why;
+  session->counted = part->counted;
+  memcpy(session->received, part->received, sizeof session->received);
+  memcpy(session->forwarded, part->forwarded, sizeof session->forwarded);
+  for (int side = 0; side < 2; side++)
+    if (part->closing_gaps[side] > session->gaps[side] && !session->beginning_missing)
+      session->gaps[side] = part->closing_gaps[side];
+}
+
+static enum gg_session_state state_unclosed(const struct scan *scan, uint64_t start_ns)
+{
+  if (!scan->store)
+    return GG_SESSION_OPEN; /* somebody's file: whether more was to come is not known */
+  return scan->live && start_ns >= scan->live_since_ns ? GG_SESSION_OPEN : GG_SESSION_CUT;
+}
+
+static void renew(const struct scan *scan, struct gg__record *record, uint64_t generation)
+{
+  struct gg_session session = {.generation = generation};
+  uint64_t told[2] = {0, 0};
+  memcpy(session.id, record->session.id, sizeof session.id);
+  begin_session(&session, record->parts);
+  session.state = state_unclosed(scan, session.start_ns);
+  for (const struct gg__part *part = record->parts; part; part = part->next_of_session)
+    add_part(&session, part, told, part == record->parts);
+  record->session = session;
+  record->stale = false;
+}
+
+/* Sessions without an end change their state when the gateway starts or ends. */
+static void renew_stale(struct scan *scan, uint64_t generation)
+{
+  for (size_t i = 0; i < scan->bucket_count; i++)
+    for (struct gg__record *record = scan->buckets[i]; record; record = record->next) {
+      bool unclosed = record->session.state != GG_SESSION_CLOSED;
+      if (record->stale || (unclosed && record->session.state != state_unclosed(scan, record->session.start_ns)))
+        renew(scan, record, generation);
+    }
+}
+
+/* ── Operations ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool all_unreadable(const struct scan *scan)
+{
+  for (size_t i = 0; i < scan->capture_count; i++)
+    if (scan->captures[i]->health != GG__CAPTURE_UNREADABLE)
+      return false;
+  return scan->capture_count > 0;
+}
+
+static int scan_refresh(struct gg__source *source, uint64_t generation, struct gg_failure *failure)
+{
+  struct scan *scan = scan_of(source);
+  scan->live = scan->store && gg__store_is_live(scan->store, &scan->live_since_ns);
+  int error = list_files(scan, failure);
+  if (error)
+    return error;
+  error = scan_files(scan);
+  for (size_t i = 0; i < scan->capture_count; i++) {
+    struct gg__capture *capture = scan->captures[i];
+    for (struct gg__part *part = capture->changed, *next; part; part = next) {
+      next = part->next_changed;
+      part->changed = false;
+      part->next_changed = NULL;
+      if (!error)
+        error = merge_part(scan, part);
+    }
+    capture->changed = NULL;
+  }
+  if (error)
+    return gg_fail(failure, error, "no memory for the sessions of this store");
+  renew_stale(scan, generation);
+  return all_unreadable(scan) ? gg_fail(failure, GG_ERR_FORMAT, "%s", scan->captures[0]->problem) : 0;
+}
+
+static int scan_each(struct gg__source *source, int (*visit)(void *context, struct gg__record *record), void *context)
+{
+  struct scan *scan = scan_of(source);
+  int result = 0;
+  for (size_t i = 0; i < scan->bucket_count && result == 0; i++)
+    for (struct gg__record *record = scan->buckets[i]; record && result == 0; record = record->next)
+      result = visit(context, record);
+  return result;
+}
+
+static const char *scan_warning(const struct gg__source *source, size_t index)
+{
+  const struct scan *scan = (const struct scan *)source;
+  for (size_t i = 0; i < scan->capture_count; i++) {
+    const struct gg__capture *capture = scan->captures[i];
+    /* The last record of what is being written may be unfinished. */
+    bool growing = capture->health == GG__CAPTURE_TORN && scan->live;
+    if (capture->health != GG__CAPTURE_SOUND && !growing && index-- == 0)
+      return capture->problem;
+  }
+  return NULL;
+}
+
+static struct gg__capture *scan_capture(const struct gg__source *source, size_t index)
+{
+  const struct scan *scan = (const struct scan *)source;
+  return index < scan->capture_count ? scan->captures[index] : NULL;
+}
+
+static void scan_destroy(struct gg__source *source)
+{
+  struct scan *scan = scan_of(source);
+  for (size_t i = 0; i < scan->bucket_count; i++)
+    for (struct gg__record *record = scan->buckets[i], *next; record; record = next) {
+      next = record->next;
+      free(record);
+    }
+  for (size_t i = 0; i < scan->capture_count; i++)
+    gg__capture_destroy(scan->captures[i]);
+  free(scan->captures);
+  free(scan->buckets);
+  free(scan->directory);
+  free(scan->file);
+  free(scan->store);
+  free(scan);
+}
+
+static const struct gg__source_ops scan_ops = {
+  .refresh = scan_refresh,
+  .each = scan_each,
+  .warning = scan_warning,
+  .capture = scan_capture,
+  .destroy = scan_destroy,
+};
+
+static bool copy_text(char **out, const char *text)
+{
+  *out = text ? strdup(text) : NULL;
+  return !text || *out;
+}
+
+int gg__scan_source_create(struct gg__source **out, const struct gg__place *place, unsigned threads,
+                           struct gg_failure *failure)
+{
+  *out = NULL;
+  struct scan *scan = calloc(1, sizeof *scan);
+  if (!scan)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
+  scan->source.ops = &scan_ops;
+  scan->threads = threads > THREADS_MAX ? THREADS_MAX : threads;
+  if (!copy_text(&scan->directory, place->directory) || !copy_text(&scan->file, place->file) ||
+      !copy_text(&scan->store, place->store)) {
+    scan_destroy(&scan->source);
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
+  }
+  *out = &scan->source;
+  return 0;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ── Opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_directory(const char *path)
+{
+  struct stat status;
+  return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static bool has_captures(const char *path)
+{
+  DIR *directory = opendir(path);
+  bool found = false;
+  for (struct dirent *entry; directory && !found && (entry = readdir(directory));) {
+    const char *dot = strrchr(entry->d_name, '.');
+    found = dot && strcmp(dot, ".pcapng") == 0;
+  }
+  if (directory)
+    closedir(directory);
+  return found;
+}
+
+static int open_place(struct gg_store *store, const char *path, unsigned threads, struct gg_failure *failure)
+{
+  struct stat status;
+  if (stat(path, &status) != 0) {
+    if (errno == ENOENT)
+      return gg_fail(failure, GG_ERR_NOT_FOUND, "there is no recording at %s", path);
+    return gg_fail_errno(failure, errno, "cannot open %s", path);
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    struct gg__place place = {.file = path};
+    return gg__scan_source_create(&store->source, &place, threads, failure);
+  }
+  char segments[4096];
+  if ((size_t)snprintf(segments, sizeof segments, "%s/segments", path) >= sizeof segments)
+    return gg_fail(failure, GG_ERR_RANGE, "the path is too long");
+  store->own = is_directory(segments);
+  if (!store->own && !has_captures(path))
+    return gg_fail(failure, GG_ERR_FORMAT, "%s is no store: it has neither a segments folder nor .pcapng files", path);
+  struct gg__place place = {.directory = store->own ? segments : path, .store = store->own ? path : NULL};
+  return gg__scan_source_create(&store->source, &place, threads, failure);
+}
+
+int gg_store_open(struct gg_store **out, const char *path, const struct gg_store_options *options,
+                  struct gg_failure *failure)
+{
+  *out = NULL;
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  unsigned threads = options && options->threads ? options->threads : cores > 0 ? (unsigned)cores : 1;
+  struct gg_store *store = calloc(1, sizeof *store);
+  if (store)
+    store->path = strdup(path);
+  if (!store || !store->path) {
+    free(store);
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
+  }
+  int error = open_place(store, path, threads, failure);
+  if (error) {
+    gg_store_close(store);
+    return error;
+  }
+  *out = store;
+  return 0;
+}
+
+void gg_store_close(struct gg_store *store)
+{
+  if (!store)
+    return;
+  if (store->source)
+    store->source->ops->destroy(store->source);
+  free(store->path);
+  free(store);
+}
+
+int gg_store_refresh(struct gg_store *store, struct gg_failure *failure)
+{
+  store->generation++;
+  return store->source->ops->refresh(store->source, store->generation, failure);
+}
+
+uint64_t gg_store_generation(const struct gg_store *store)
+{
+  return store->generation;
+}
+
+int gg__store_ready(struct gg_store *store, struct gg_failure *failure)
+{
+  return store->generation ? 0 : gg_store_refresh(store, failure);
+}
+
+const char *gg_store_warning(const struct gg_store *store, size_t index)
+{
+  return store->source->ops->warning(store->source, index);
+}
+
+/* ── Querying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct choosing {
+  const struct gg_filter *filter;
+  struct gg_session_list *list;
+};
+
+static int choose(void *context, struct gg__record *record)
+{
+  struct choosing *choosing = context;
+  struct gg_session_list *list = choosing->list;
+  if (!gg_filter_match(choosing->filter, &record->session))
+    return 0;
+  if (list->count == list->room) {
+    size_t room = list->room ? list->room * 2 : 64;
+    const struct gg_session **larger = realloc(list->sessions, room * sizeof(const struct gg_session *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    list->sessions = larger;
+    list->room = room;
+  }
+  list->sessions[list->count++] = &record->session;
+  return 0;
+}
+
+static int by_start(const void *a, const void *b)
+{
+  const struct gg_session *const *left = a, *const *right = b;
+  if ((*left)->start_ns != (*right)->start_ns)
+    return (*left)->start_ns < (*right)->start_ns ? -1 : 1;
+  return strcmp((*left)->id, (*right)->id);
+}
+
+int gg_store_query(struct gg_store *store, const struct gg_filter *filter, struct gg_session_list **out,
+                   struct gg_failure *failure)
+{
+  *out = NULL;
+  int error = gg__store_ready(store, failure);
+  if (error)
+    return error;
+  struct choosing choosing = {filter, calloc(1, sizeof(struct gg_session_list))};
+  if (!choosing.list || store->source->ops->each(store->source, choose, &choosing) != 0) {
+    gg_session_list_destroy(choosing.list);
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a list of sessions");
+  }
+  if (choosing.list->count > 1)
+    qsort(choosing.list->sessions, choosing.list->count, sizeof(const struct gg_session *), by_start);
+  *out = choosing.list;
+  return 0;
+}
+
+size_t gg_session_list_count(const struct gg_session_list *list)
+{
+  return list->count;
+}
+
+const struct gg_session *gg_session_list_at(const struct gg_session_list *list, size_t index)
+{
+  assert(index < list->count);
+  return list->sessions[index];
+}
+
+void gg_session_list_destroy(struct gg_session_list *list)
+{
+  if (list)
+    free(list->sessions);
+  free(list);
+}
+
+/* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+const char *gg_session_state_text(enum gg_session_state state)
+{
+  static const char *const texts[] = {"open", "closed", "cut"};
+  return (unsigned)state < sizeof texts / sizeof texts[0] ? texts[state] : "unknown";
+}
+
+const char *gg_session_segment(const struct gg_session *session, unsigned index)
+{
+  const struct gg__part *part = gg__record_of(session)->parts;
+  while (part && index-- > 0)
+    part = part->next_of_session;
+  return part ? part->capture->name : NULL;
+}
+
+static void put_pair(struct gg_json *json, const char *key, const uint64_t pair[2])
+{
+  gg_json_key(json, key);
+  gg_json_object_begin(json);
+  gg_json_field_unsigned(json, "client", pair[GG_SIDE_CLIENT]);
+  gg_json_field_unsigned(json, "server", pair[GG_SIDE_SERVER]);
+  gg_json_object_end(json);
+}
+
+static void put_time(struct gg_json *json, const char *key, uint64_t time_ns)
+{
+  char text[GG_CLOCK_TEXT_MAX];
+  gg_clock_format(time_ns, 9, text, sizeof text);
+  gg_json_field_string(json, key, text);
+}
+
+static void put_session(struct gg_json *json, const struct gg_session *session)
+{
+  gg_json_object_begin(json);
+  gg_json_field_string(json, "id", session->id);
+  gg_json_field_string(json, "listener", session->listener);
+  gg_json_field_string(json, "client", session->client);
+  gg_json_field_string(json, "server", session->server);
+  gg_json_field_string(json, "upstream", session->upstream);
+  put_time(json, "start", session->start_ns);
+  put_time(json, "end", session->end_ns);
+  gg_json_field_unsigned(json, "duration_ns", session->end_ns - session->start_ns);
+  gg_json_field_string(json, "state", gg_session_state_text(session->state));
+  gg_json_field_string(json, "close", session->close[0] ? session->close : NULL);
+  gg_json_field_string(json, "why", session->why[0] ? session->why : NULL);
+  put_pair(json, "bytes", session->bytes);
+  put_pair(json, "packets", session->packets);
+  put_pair(json, "gaps", session->gaps);
+  if (session->counted) {
+    put_pair(json, "received", session->received);
+    put_pair(json, "forwarded", session->forwarded);
+  }
+  gg_json_field_bool(json, "foreign", session->foreign);
+  gg_json_field_bool(json, "beginning_missing", session->beginning_missing);
+  gg_json_key(json, "segments");
+  gg_json_array_begin(json);
+  for (const struct gg__part *part = gg__record_of(session)->parts; part; part = part->next_of_session)
+    gg_json_string(json, part->capture->name);
+  gg_json_array_end(json);
+  gg_json_object_end(json);
+}
+
+size_t gg_session_json(const struct gg_session *session, char *text, size_t size)
+{
+  struct gg_json json;
+  gg_json_init(&json, text, size);
+  put_session(&json, session);
+  size_t length = gg_json_finish(&json);
+  if (length > 0)
+    return length;
+  /* Too small: measure by growing. The bound is a session in every segment that a store may have. */
+  for (size_t larger = size < 4096 ? 8192 : size * 2; larger <= (size_t)1 << 30; larger *= 2) {
+    char *room = malloc(larger);
+    if (!room)
+      break;
+    gg_json_init(&json, room, larger);
+    put_session(&json, session);
+    length = gg_json_finish(&json);
+    free(room);
+    if (length > 0)
+      return length;
+  }
+  return 0;
+}
