@@ -21,8 +21,8 @@ static const struct gg_command command_help = {
 
 /* In the order in which the help lists them. */
 static const struct gg_command *const commands[] = {
-  &gg_command_run,
-  &gg_command_stats,
+  &gg_command_sessions,
+  &gg_command_show,
   &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -68,7 +68,8 @@ static int help(const char *name)
   const struct gg_command *command = find_command(name);
   if (!command)
     return unknown_command(name);
-  return gg_cli_print_help(command, stdout);
+  gg_cli_print_help(command, stdout);
+  return GG_EXIT_DONE;
 }
 
 static int run_help(const struct gg_cli *cli, int argc, char **argv)

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sessions.c - the command that lists what was recorded. */
+#include "commands.h"
+#include "store_common.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OPTION_JSON, OPTION_FOLLOW, FOLLOW_INTERVAL_NS = 500000000, COLUMNS = 9 };
+
+static const struct gg_cli_option options[] = {
+  [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a line, with exact numbers"},
+  [OPTION_FOLLOW] = {"follow", 'f', NULL, "go on: new sessions, and those that changed, as they come"},
+};
+
+/* ── The table ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct row {
+  const char *cells[COLUMNS];
+  char start[GG_CLI_TIME_MAX], duration[GG_CLI_NUMBER_MAX], from_client[GG_CLI_NUMBER_MAX],
+    from_server[GG_CLI_NUMBER_MAX], state[96];
+};
+
+static const struct {
+  const char *title;
+  bool right;
+} columns[COLUMNS] = {{"ID", false},         {"START (UTC)", false}, {"DURATION", true},
+                      {"CLIENT", false},     {"SERVER", false},      {"UPSTREAM", false},
+                      {"FROM CLIENT", true}, {"FROM SERVER", true},  {"STATE", false}};
+
+static void fill_row(struct row *row, const struct gg_session *session, bool human)
+{
+  bool gaps = session->gaps[GG_SIDE_CLIENT] || session->gaps[GG_SIDE_SERVER];
+  snprintf(row->state, sizeof row->state, "%s%s%.60s%s%s", gg_session_state_text(session->state),
+           session->close[0] ? " " : "", session->close, gaps ? " gaps" : "",
+           session->beginning_missing ? " partial" : "");
+  row->cells[0] = session->id;
+  row->cells[1] = gg_cli_time(session->start_ns, human, row->start);
+  row->cells[2] = gg_cli_duration(session->end_ns - session->start_ns, human, row->duration);
+  row->cells[3] = session->client;
+  row->cells[4] = session->server;
+  row->cells[5] = session->upstream[0] ? session->upstream : "-";
+  row->cells[6] = gg_cli_bytes(session->bytes[GG_SIDE_CLIENT], human, row->from_client);
+  row->cells[7] = gg_cli_bytes(session->bytes[GG_SIDE_SERVER], human, row->from_server);
+  row->cells[8] = row->state;
+}
+
+static void measure(const struct row *row, int widths[COLUMNS])
+{
+  for (size_t i = 0; i < COLUMNS; i++) {
+    int width = (int)strlen(row->cells[i]);
+    widths[i] = width > widths[i] ? width : widths[i];
+  }
+}
+
+static void put_row(const struct row *row, const int widths[COLUMNS])
+{
+  for (size_t i = 0; i < COLUMNS; i++) {
+    if (i + 1 == COLUMNS)
+      printf("%s\n", row->cells[i]);
+    else
+      printf("%*s  ", columns[i].right ? widths[i] : -widths[i], row->cells[i]);
+  }
+}
+
+struct listing {
+  bool json;
+  bool human;
+  bool titled;
+  uint64_t generation; /* sessions up to this one were shown */
+  int widths[COLUMNS];
+};
+
+static void put_list(struct listing *listing, const struct gg_session_list *list)
+{
+  size_t count = gg_session_list_count(list);
+  struct row row;
+  for (size_t i = 0; i < count && !listing->json; i++) {
+    fill_row(&row, gg_session_list_at(list, i), listing->human);
+    measure(&row, listing->widths);
+  }
+  if (!listing->titled && !listing->json) {
+    for (size_t i = 0; i < COLUMNS; i++)
+      row.cells[i] = columns[i].title;
+    measure(&row, listing->widths);
+    put_row(&row, listing->widths);
+    listing->titled = true;
+  }
+  for (size_t i = 0; i < count && !ferror(stdout); i++) {
+    const struct gg_session *session = gg_session_list_at(list, i);
+    if (session->generation <= listing->generation)
+      continue;
+    if (listing->json) {
+      gg_cli_put_session_json(session);
+    } else {
+      fill_row(&row, session, listing->human);
+      put_row(&row, listing->widths);
+    }
+  }
+}
+
+/* ── Following ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Ends when nobody reads any more, or by a signal. */
+static int follow(struct gg_cli_chosen *chosen, struct listing *listing)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  const struct timespec interval = {.tv_nsec = FOLLOW_INTERVAL_NS};
+  for (;;) {
+    put_list(listing, chosen->list);
+    fflush(stdout);
+    listing->generation = gg_store_generation(chosen->store);
+    nanosleep(&interval, NULL);
+    if (gg_cli_stdout_gone())
+      return GG_EXIT_DONE;
+    gg_session_list_destroy(chosen->list);
+    chosen->list = NULL;
+    if (gg_store_refresh(chosen->store, &failure) != 0 ||
+        gg_store_query(chosen->store, chosen->filter, &chosen->list, &failure) != 0)
+      return gg_cli_fail("%s", failure.message);
+  }
+}
+
+static int run_sessions(const struct gg_cli *cli, int argc, char **argv)
+{
+  struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
+  struct gg_cli_words words = {0};
+  struct listing listing = {.human = isatty(STDOUT_FILENO) == 1};
+  bool following = false;
+  for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
+    switch (what) {
+    case OPTION_JSON:
+      listing.json = true;
+      break;
+    case OPTION_FOLLOW:
+      following = true;
+      break;
+    case GG_CLI_WORD:
+      if (!gg_cli_add_word(&words, args.value))
+        return GG_EXIT_USAGE;
+      break;
+    default:
+      return GG_EXIT_USAGE;
+    }
+  }
+  struct gg_cli_chosen chosen;
+  int status = gg_cli_choose(cli, &words, &chosen);
+  if (status == GG_EXIT_DONE && following)
+    status = follow(&chosen, &listing);
+  else if (status == GG_EXIT_DONE)
+    put_list(&listing, chosen.list);
+  gg_cli_chosen_free(&chosen);
+  return status;
+}
+
+const struct gg_command gg_command_sessions = {
+  .name = "sessions",
+  .summary = "list recorded sessions",
+  .synopsis = "[FILTER...] [--json] [--follow]",
+  .options = options,
+  .option_count = sizeof options / sizeof options[0],
+  .details = "FILTER words, all of which must hold (!= negates):\n"
+             "  id=PREFIX             the beginning of an id; six or more digits also without id=\n"
+             "  client=ADDRESS        192.0.2.1, 192.0.2.1:4000, [::1]:4000 or 10.0.0.0/8; server= likewise\n"
+             "  port=N|N..M           the server's port\n"
+             "  since=TIME until=TIME 90s, 1h, 2d ago; 2024-05-01; 2024-05-01T12:00:00Z\n"
+             "  bytes=N|N..|..M       both directions together: bytes=0, bytes=1M.., bytes=..10k\n"
+             "  state=open|closed|cut, close=REASON, listener=NAME\n"
+             "\n"
+             "DIR may also be a pcapng file or a folder of them, whoever wrote them.\n"
+             "\n"
+             "examples:\n"
+             "  gogetway sessions since=1h bytes=1M..\n"
+             "  gogetway sessions client=10.0.0.0/8 port=22 state!=open --json\n"
+             "  gogetway sessions --dir capture.pcapng\n",
+  .run = run_sessions,
+};

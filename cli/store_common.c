@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_common.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WARNINGS_SHOWN_MAX = 20, JSON_FIRST_SIZE = 8192 };
+
+bool gg_cli_add_word(struct gg_cli_words *words, const char *word)
+{
+  if (words->count == GG_CLI_WORDS_MAX) {
+    gg_cli_wrong("more than %d filter words", GG_CLI_WORDS_MAX);
+    return false;
+  }
+  words->words[words->count++] = word;
+  return true;
+}
+
+int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  int error = gg_store_open(out, cli->dir, NULL, &failure);
+  if (!error)
+    return GG_EXIT_DONE;
+  const char *hint = error == GG_ERR_NOT_FOUND && !cli->dir_given ? " (--dir DIR says where the recording is)" : "";
+  return gg_cli_fail("%s%s", failure.message, hint);
+}
+
+int gg_cli_parse_filter(const struct gg_cli_words *words, struct gg_filter **out)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gg_filter_parse(out, words->words, words->count, gg_cli_now_ns(), &failure) == 0)
+    return GG_EXIT_DONE;
+  return gg_cli_wrong("%s", failure.message);
+}
+
+int gg_cli_choose(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_chosen *out)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  *out = (struct gg_cli_chosen){0};
+  int status = gg_cli_parse_filter(words, &out->filter); /* a wrong command is told before files are read */
+  if (status == GG_EXIT_DONE)
+    status = gg_cli_open_store(cli, &out->store);
+  if (status == GG_EXIT_DONE && gg_store_query(out->store, out->filter, &out->list, &failure) != 0)
+    status = gg_cli_fail("%s", failure.message);
+  if (status == GG_EXIT_DONE)
+    gg_cli_tell_warnings(out->store);
+  return status;
+}
+
+void gg_cli_chosen_free(struct gg_cli_chosen *chosen)
+{
+  gg_session_list_destroy(chosen->list);
+  gg_filter_destroy(chosen->filter);
+  gg_store_close(chosen->store);
+}
+
+void gg_cli_tell_warnings(const struct gg_store *store)
+{
+  size_t count = 0;
+  for (const char *text; (text = gg_store_warning(store, count)); count++)
+    if (count < WARNINGS_SHOWN_MAX)
+      fprintf(stderr, "gogetway: warning: %s\n", text);
+  if (count > WARNINGS_SHOWN_MAX)
+    fprintf(stderr, "gogetway: warning: and %zu more files\n", count - WARNINGS_SHOWN_MAX);
+}
+
+/* Calls `make` with a buffer, and again with a larger one if it says so. */
+static void put_json(size_t (*make)(const void *thing, char *text, size_t size), const void *thing)
+{
+  char first[JSON_FIRST_SIZE], *text = first, *larger = NULL;
+  size_t length = make(thing, first, sizeof first);
+  if (length >= sizeof first) {
+    larger = malloc(length + 1);
+    length = larger ? make(thing, larger, length + 1) : 0;
+    text = larger;
+  }
+  if (length > 0) {
+    fwrite(text, 1, length, stdout);
+    fputc('\n', stdout);
+  }
+  free(larger);
+}
+
+static size_t make_session(const void *thing, char *text, size_t size)
+{
+  return gg_session_json(thing, text, size);
+}
+
+void gg_cli_put_session_json(const struct gg_session *session)
+{
+  put_json(make_session, session);
+}
+
+const char *gg_cli_bytes(uint64_t bytes, bool human, char text[GG_CLI_NUMBER_MAX])
+{
+  static const char units[] = "KMGTPE";
+  if (!human || bytes < 1024) {
+    snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64, bytes);
+    return text;
+  }
+  size_t unit = 0;
+  double value = (double)bytes / 1024;
+  while (value >= 999.5 && unit + 1 < sizeof units - 1) {
+    value /= 1024;
+    unit++;
+  }
+  snprintf(text, GG_CLI_NUMBER_MAX, value < 9.95 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+  return text;
+}
+
+const char *gg_cli_duration(uint64_t ns, bool human, char text[GG_CLI_NUMBER_MAX])
+{
+  uint64_t seconds = ns / 1000000000u;
+  if (!human)
+    snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64 ".%09" PRIu64, seconds, ns % 1000000000u);
+  else if (ns < 1000000)
+    snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64 "us", ns / 1000);
+  else if (seconds < 1)
+    snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64 "ms", ns / 1000000);
+  else if (seconds < 60)
+    snprintf(text, GG_CLI_NUMBER_MAX, "%.1fs", (double)(ns / 100000000u) / 10);
+  else if (seconds < 3600)
+    snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+  else
+    snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
+  return text;
+}
+
+const char *gg_cli_time(uint64_t ns, bool human, char text[GG_CLI_TIME_MAX])
+{
+  time_t seconds = (time_t)(ns / 1000000000u);
+  struct tm utc;
+  char whole[GG_CLI_TIME_MAX - 12];
+  gmtime_r(&seconds, &utc);
+  strftime(whole, sizeof whole, human ? "%F %T" : "%FT%T", &utc);
+  snprintf(text, GG_CLI_TIME_MAX, human ? "%s.%03" PRIu64 : "%s.%09" PRIu64 "Z", whole,
+           human ? ns / 1000000u % 1000 : ns % 1000000000u);
+  return text;
+}
+
+uint64_t gg_cli_now_ns(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool gg_cli_stdout_gone(void)
+{
+  struct pollfd out = {.fd = STDOUT_FILENO};
+  return ferror(stdout) || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL)));
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * store_common.h - what the commands that read recordings share: opening, filter words, numbers for people.
+ */
+#ifndef GG_CLI_STORE_COMMON_H
+#define GG_CLI_STORE_COMMON_H
+
+#include "common.h"
+
+#include <gogetway/store.h>
+
+enum { GG_CLI_WORDS_MAX = 64, GG_CLI_NUMBER_MAX = 32, GG_CLI_TIME_MAX = 40 };
+
+struct gg_cli_words {
+  const char *words[GG_CLI_WORDS_MAX];
+  size_t count;
+};
+
+/* Keeps a bare word; false after telling that there are too many. */
+bool gg_cli_add_word(struct gg_cli_words *words, const char *word);
+
+/* All return GG_EXIT_DONE, or tell what was wrong and return another status. */
+int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out);
+int gg_cli_parse_filter(const struct gg_cli_words *words, struct gg_filter **out);
+/* Opens, parses and queries. What was made is the caller's also on failure (NULL where nothing was). */
+struct gg_cli_chosen {
+  struct gg_store *store;
+  struct gg_filter *filter;
+  struct gg_session_list *list;
+};
+int gg_cli_choose(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_chosen *out);
+void gg_cli_chosen_free(struct gg_cli_chosen *chosen);
+
+/* One line on stderr for each file that is not whole. */
+void gg_cli_tell_warnings(const struct gg_store *store);
+
+/* One JSON object and a newline on stdout. `make` is gg_session_json or its like. */
+void gg_cli_put_session_json(const struct gg_session *session);
+
+const char *gg_cli_bytes(uint64_t bytes, bool human, char text[GG_CLI_NUMBER_MAX]); /* "1.5M", or "1572864" */
+const char *gg_cli_duration(uint64_t ns, bool human, char text[GG_CLI_NUMBER_MAX]); /* "1m02s", or "62.000000000" */
+const char *gg_cli_time(uint64_t ns, bool human, char text[GG_CLI_TIME_MAX]);       /* UTC */
+
+uint64_t gg_cli_now_ns(void);
+
+/* Whether whoever reads stdout has gone. */
+bool gg_cli_stdout_gone(void);
+
+#endif
