@@ -270,7 +270,8 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
     session->splice_allowed[direction] = false;
     back_in_place(session, from);
   }
-  if (error == EAGAIN || error == EINVAL)
+  /* 0 need not be the end: with the peer's FIN received, splice returns it at an urgent byte too. Only recv knows. */
+  if (error == 0 || error == EAGAIN || error == EINVAL)
     return gg__relay_in_place(session, direction);
   return gg__relay_ended(session, direction, error);
 }

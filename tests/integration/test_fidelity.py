@@ -87,6 +87,16 @@ def test_random_sessions_by_splice_and_in_place(gateways, scratch, splice):
     check_everything(result, gateway, scratch)
 
 
+def test_urgent_bytes_near_the_end_of_spliced_streams(gateways, scratch):
+    """With the peer's FIN already there, splice(2) returns 0 at an urgent byte, long before the stream's end."""
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream, options=["--relay-splice", "on"])
+    result, status, log = drive(gateway, upstream, scratch, SEED + 7, 400, concurrency=100, unique_source=True,
+                                bytes_max=2 << 20, urgent_percent=100, reset_percent=0, slow_percent=0)
+    assert status == 0, log
+    check_everything(result, gateway, scratch)
+
+
 @pytest.mark.parametrize("client,server", [("::1", "::1"), ("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
 def test_random_sessions_over_ipv6(gateways, scratch, client, server):
     upstream = processes.address(server, processes.free_port(server))
