@@ -5,8 +5,8 @@
  * libyaml gives events with marks; a recursive descent over them follows the table: a map's key is an option, a list,
  * a section (a prefix of option keys), or unknown. Whatever is wrong is reported where it stands, its value is skipped,
  * and reading goes on, so that one run tells everything. Only what makes the rest meaningless stops it: a syntax error,
- * too deep nesting, a second document. The recursion is bounded by GG_SCHEMA_DEPTH_MAX, which is checked as events
- * arrive.
+ * too deep nesting, a second document, a directive. The recursion is bounded by GG_SCHEMA_DEPTH_MAX, which is checked
+ * as events arrive.
  *
  * Rejected: loading into a tree first. It would need a second walk, and marks kept for each node.
  */
@@ -257,6 +257,10 @@ static size_t list_sections(const struct scope *scope, char sections[][PATH_MAX_
 
 static void report_unknown(struct reader *reader, const struct scope *scope, const yaml_mark_t *mark, const char *path)
 {
+  if (reader->errors->count == GG_CONFIG_ERRORS_MAX) { /* nobody will read it, and guessing costs time */
+    report(reader, mark, "unknown option");
+    return;
+  }
   char sections[32][PATH_MAX_BYTES];
   size_t section_count = list_sections(scope, sections, 32);
   const char *near = suggestion(scope, path, (const char(*)[PATH_MAX_BYTES])sections, section_count);
@@ -497,6 +501,35 @@ static void read_stream(struct reader *reader, const struct gg_schema *schema, v
   }
 }
 
+/* Whether a line begins at `at`, by any of the breaks that YAML 1.1 knows, or after a byte order mark. */
+static bool begins_line(const char *text, size_t at)
+{
+  static const char *const before[] = {"\n", "\r", "\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9", "\xEF\xBB\xBF"};
+  for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+    size_t length = strlen(before[i]);
+    if (at >= length && memcmp(text + at - length, before[i], length) == 0)
+      return true;
+  }
+  return at == 0;
+}
+
+/* Directives (%YAML, %TAG) are refused before libyaml sees them: reading many costs it quadratic time. */
+static bool has_directive(struct reader *reader, size_t length)
+{
+  const char *end = reader->text + length;
+  const char *at = memchr(reader->text, '%', length);
+  while (at) {
+    size_t offset = (size_t)(at - reader->text);
+    if (begins_line(reader->text, offset)) {
+      yaml_mark_t mark = mark_at(reader, offset);
+      report(reader, &mark, "directives are not supported, no line can begin with '%%'");
+      return true;
+    }
+    at = memchr(at + 1, '%', (size_t)(end - at) - 1);
+  }
+  return false;
+}
+
 int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
                         struct gg_config_errors *errors)
 {
@@ -506,6 +539,8 @@ int gg_schema_read_text(const struct gg_schema *schema, void *values, const char
     gg_config_error_add(errors, "%s: larger than 1MiB", name);
     return GG_ERR_FORMAT;
   }
+  if (has_directive(&reader, length))
+    return reader.rc;
   if (!yaml_parser_initialize(&reader.parser))
     return GG_ERR_NOMEM;
   yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);

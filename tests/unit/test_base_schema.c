@@ -328,6 +328,11 @@ static void what_yaml_can_but_a_config_should_not(void **state)
                                               "f.yaml:2:6: aliases are not supported");
   check_errors("count: !!int 3\n", "f.yaml:1:8: tags are not supported");
   check_errors("count: 3\n---\ncount: 0\n", "f.yaml:2:1: only one document is allowed");
+  check_errors("%YAML 1.1\n---\ncount: 3\n", "f.yaml:1:1: directives are not supported, no line can begin with '%'");
+  check_errors("count: 3\n...\n%TAG !a! b\n", "f.yaml:3:1: directives are not supported, no line can begin with '%'");
+  check_errors("\xEF\xBB\xBF%TAG !a! b\n", "f.yaml:1:2: directives are not supported, no line can begin with '%'");
+  check_errors("#\r%TAG !a! b\n", "f.yaml:1:3: directives are not supported, no line can begin with '%'");
+  check_errors("b: {path: 'a%b'}\n# %\n", "");
   check_errors("x: [[[[[[[[[[1]]]]]]]]]]", "f.yaml:1:1: unknown option 'x'\n"
                                            "f.yaml:1:11: nested deeper than 8");
 }
