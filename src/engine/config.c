@@ -16,6 +16,8 @@ static const struct gg_schema_extra extras[EXTRA_COUNT] = {
   [EXTRA_HELP] = {"help", 'h', NULL, "show this"},
 };
 
+enum { SEGMENT_AGE_MIN_NS = 100000000 };
+
 static void keep_first(int *rc, int more)
 {
   if (*rc == 0 || more == GG_ERR_NOMEM)
@@ -122,6 +124,10 @@ static int judge(const struct gg_config *config, struct gg_config_errors *errors
   }
   if (config->log.ring_bytes > config->log.max_bytes) {
     gg_config_error_add(errors, "log.ring is larger than log.max, which is the limit of all rings together");
+    rc = GG_ERR_FORMAT;
+  }
+  if (config->segment.max_age_ns != 0 && config->segment.max_age_ns < SEGMENT_AGE_MIN_NS) {
+    gg_config_error_add(errors, "segment.max_age is below 100ms; 0 means by size only");
     rc = GG_ERR_FORMAT;
   }
   for (size_t i = 0; i < config->listener_count; i++)

@@ -62,11 +62,12 @@ struct gg_config {
 
   char *dir;
   uint64_t workers;      /* as written; 0: one per core. gg_config_workers gives the number */
-  uint64_t sessions_max; /* of all listeners together */
+  uint64_t sessions_max; /* of all listeners together; 0: bounded by descriptors only */
 
   struct {
     enum gg_config_splice splice;
-    uint64_t pending_max; /* bytes per direction */
+    uint64_t pending_max;   /* bytes per direction */
+    uint64_t pending_total; /* bytes, all sessions together */
   } relay;
   struct {
     uint64_t connect_ns;
@@ -85,7 +86,7 @@ struct gg_config {
   } log;
   struct {
     uint64_t max_bytes;
-    uint64_t max_age_ns;
+    uint64_t max_age_ns; /* 0: by size only */
   } segment;
   struct {
     enum gg_config_sync mode;

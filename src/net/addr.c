@@ -234,7 +234,7 @@ int gg_network_parse(struct gg_network *out, const char *text, struct gg_failure
   char ip[INET6_ADDRSTRLEN];
   const char *slash = strchr(text, '/');
   size_t length = slash ? (size_t)(slash - text) : strlen(text);
-  struct gg_addr base = {{0}};
+  struct gg_addr base = {.family = GG_FAMILY_NONE};
   if (length < sizeof ip) {
     memcpy(ip, text, length);
     ip[length] = '\0';

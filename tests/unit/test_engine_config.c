@@ -209,7 +209,7 @@ static void wrong_files_are_told_whole(void **state)
                     "8:11: name: 'two words' is not a name: letters, digits and any of . _ : @ / [ ] - make one\n"
                     "9:16: unix_mode: '0999' is not a mode: write permission bits in octal, like 0660\n"
                     "10:5: the listener has no 'upstream'\n"
-                    "12:8: log.max: 1 is outside the range from 1MiB to 64GiB\n"
+                    "12:8: log.max: 1 is outside the range from 256KiB to 64GiB\n"
                     "14:3: unknown option 'timeouts.conect'; did you mean 'timeouts.connect'?");
 }
 
@@ -226,9 +226,10 @@ static void combinations_are_judged(void **state)
                     "3:5: proxy_protocol_out needs an upstream\n"
                     "4:5: proxy_protocol_in needs 'trusted': the networks whose header is believed\n"
                     "5:5: trusted has no effect while proxy_protocol_in is off");
-  check_file_errors("log: {ring: 4MiB, max: 2MiB}\n",
+  check_file_errors("log: {ring: 4MiB, max: 2MiB}\nsegment: {max_age: 1ns}\n",
                     "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file\n"
-                    "log.ring is larger than log.max, which is the limit of all rings together");
+                    "log.ring is larger than log.max, which is the limit of all rings together\n"
+                    "segment.max_age is below 100ms; 0 means by size only");
   check_file_errors("listeners:\n"
                     "  - {listen: ':1', upstream: none, name: a}\n"
                     "  - {listen: '[::]:1', upstream: none, name: b}\n"
@@ -249,7 +250,7 @@ static void command_line_and_file_errors_come_together(void **state)
   assert_string_equal(errors.items[0].text, "unknown option '--wrong'");
   assert_non_null(strstr(errors.items[1].text, ":1:10: workers: 'x' is not a whole number"));
   assert_string_equal(errors.items[2].text, "/nonexistent/file: No such file or directory");
-  assert_string_equal(errors.items[3].text, "--log-max: 5 is outside the range from 1MiB to 64GiB");
+  assert_string_equal(errors.items[3].text, "--log-max: 5 is outside the range from 256KiB to 64GiB");
   assert_int_equal(LOAD(&config, "-c", "/nonexistent/file"), GG_ERR_NOT_FOUND);
   drop_file(path);
 }
