@@ -5,6 +5,8 @@
 
 #include "common.h"
 
+extern const struct gg_command gg_command_run;
+extern const struct gg_command gg_command_stats;
 extern const struct gg_command gg_command_sessions;
 extern const struct gg_command gg_command_show;
 

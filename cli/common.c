@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -246,17 +247,20 @@ void gg_cli_print_options(const struct gg_cli_option *options, size_t count, FIL
   }
 }
 
-void gg_cli_print_help(const struct gg_command *command, FILE *out)
+int gg_cli_print_help(const struct gg_command *command, FILE *out)
 {
   static const struct gg_cli_option common[] = {
     {"dir", 0, "DIR", "the store; default $GOGETWAY_DIR, then ./gogetway-data"},
     {"help", 'h', NULL, "this text"},
   };
-  fprintf(out, "usage: gogetway %s %s\n\n%s.\n\noptions:\n", command->name, command->synopsis, command->summary);
+  if (command->help)
+    return command->help(out);
+  fprintf(out, "usage: gogetway %s %s\n\n%c%s.\n\n", command->name, command->synopsis,
+          toupper((unsigned char)command->summary[0]), command->summary + 1);
+  fputs("options:\n", out);
   gg_cli_print_options(command->options, command->option_count, out);
   gg_cli_print_options(common, sizeof common / sizeof common[0], out);
   if (command->details)
     fprintf(out, "\n%s", command->details);
-  if (command->help_more)
-    command->help_more(out);
+  return GG_EXIT_DONE;
 }

@@ -52,8 +52,8 @@ struct gg_command {
   const char *synopsis; /* what follows the name: "[FILTER...] [--json]" */
   const struct gg_cli_option *options;
   size_t option_count;
-  const char *details;          /* more for --help, whole lines; may be NULL */
-  void (*help_more)(FILE *out); /* printed after `details`; may be NULL */
+  const char *details;        /* more for --help, whole lines; may be NULL */
+  int (*help)(FILE *out);     /* prints the whole help by itself; returns an enum gg_exit; may be NULL */
   /* argv[0] is the command's name. Returns an enum gg_exit. */
   int (*run)(const struct gg_cli *cli, int argc, char **argv);
 };
@@ -91,7 +91,7 @@ void gg_cli_put_safe(FILE *out, const char *text, size_t length);
  * or GG_EXIT_FAILED after telling why. */
 int gg_cli_finish(int status);
 
-void gg_cli_print_help(const struct gg_command *command, FILE *out);
+int gg_cli_print_help(const struct gg_command *command, FILE *out);
 void gg_cli_print_options(const struct gg_cli_option *options, size_t count, FILE *out);
 
 #endif

@@ -21,8 +21,10 @@ static const struct gg_command command_help = {
 
 /* In the order in which the help lists them. */
 static const struct gg_command *const commands[] = {
+  &gg_command_run,
   &gg_command_sessions,
   &gg_command_show,
+  &gg_command_stats,
   &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -68,8 +70,7 @@ static int help(const char *name)
   const struct gg_command *command = find_command(name);
   if (!command)
     return unknown_command(name);
-  gg_cli_print_help(command, stdout);
-  return GG_EXIT_DONE;
+  return gg_cli_print_help(command, stdout);
 }
 
 static int run_help(const struct gg_cli *cli, int argc, char **argv)

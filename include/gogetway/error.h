@@ -56,10 +56,12 @@ enum gg_error {
 
 /* The particulars of a failure. Lives with the caller; no ownership, nothing to free. */
 struct gg_failure {
-  int code;           /* the enum gg_error value that was returned, 0 while nothing failed */
-  char message[512];  /* one sentence in UTF-8 without a final dot or newline; ends in NUL */
+  int code;          /* the enum gg_error value that was returned, 0 while nothing failed */
+  char message[512]; /* one sentence in UTF-8 without a final dot or newline; ends in NUL */
 };
+/* clang-format off */
 #define GG_FAILURE_INIT {0, {0}}
+/* clang-format on */
 
 /* The short text of an error ("out of memory"); "unknown error" for other numbers. Borrowed, static. */
 GG_API const char *gg_error_text(int error);

@@ -3,6 +3,7 @@
  * gogetway.h - everything of libgogetway by one include.
  *
  *   error.h     how functions say what went wrong
+ *   gateway.h   a recording gateway inside your own program
  *   control.h   speaking to a gateway that runs
  *   store.h     reading recordings: sessions, their bytes, export, verification
  */
@@ -11,6 +12,7 @@
 
 #include <gogetway/control.h>
 #include <gogetway/error.h>
+#include <gogetway/gateway.h>
 #include <gogetway/store.h>
 
 #ifdef __cplusplus

@@ -205,8 +205,8 @@ static bool client_answer(struct gg_control *control, struct client *client, uin
 
 static bool client_read(struct gg_control *control, struct client *client, uint64_t now_ns)
 {
-  ssize_t got = recv(client->fd, client->line + client->line_length, GG_CONTROL_LINE_MAX - client->line_length,
-                     MSG_DONTWAIT);
+  ssize_t got =
+    recv(client->fd, client->line + client->line_length, GG_CONTROL_LINE_MAX - client->line_length, MSG_DONTWAIT);
   if (got < 0)
     return errno == EAGAIN || errno == EINTR;
   if (got == 0)
@@ -320,8 +320,8 @@ static void *serve(void *context)
     polled[0] = (struct pollfd){.fd = control->wake_fd, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = control->accept_after_ns > now_ns ? -1 : control->listen_fd, .events = POLLIN};
     for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
-      polled[i + 2] = (struct pollfd){.fd = control->clients[i].fd,
-                                      .events = control->clients[i].reply ? POLLOUT : POLLIN};
+      polled[i + 2] =
+        (struct pollfd){.fd = control->clients[i].fd, .events = control->clients[i].reply ? POLLOUT : POLLIN};
     if (poll(polled, GG_CONTROL_CLIENTS_MAX + 2, timeout_ms) < 0 && errno != EINTR)
       return NULL;
     if (polled[0].revents)

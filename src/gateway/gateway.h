@@ -28,33 +28,33 @@ enum { GG_LISTENERS_MAX = 64, GG_TRUSTED_MAX = 64, GG_WORKERS_MAX = 64 };
 struct gg_listener_options {
   const char *name;
   struct gg_endpoint listen;
-  bool upstream_none;               /* accept and record what comes (a honeypot) */
-  struct gg_endpoint upstream;      /* unless upstream_none */
-  struct gg_name *upstream_name;    /* of a name that has to be resolved; else NULL */
-  const uint8_t *greeting;          /* sent to the client first, with upstream_none */
+  bool upstream_none;            /* accept and record what comes (a honeypot) */
+  struct gg_endpoint upstream;   /* unless upstream_none */
+  struct gg_name *upstream_name; /* of a name that has to be resolved; else NULL */
+  const uint8_t *greeting;       /* sent to the client first, with upstream_none */
   size_t greeting_length;
-  enum gg_proxy_version proxy_in;   /* expected from trusted networks */
+  enum gg_proxy_version proxy_in; /* expected from trusted networks */
   const struct gg_network *trusted;
   size_t trusted_count;
-  enum gg_proxy_version proxy_out;  /* OFF, V1 or V2 */
+  enum gg_proxy_version proxy_out; /* OFF, V1 or V2 */
   enum gg_policy on_stall;
   enum gg_policy on_full;
   enum gg_refusal on_connect_failure; /* what the client gets when the upstream cannot be had */
-  uint64_t sessions_max;            /* of this listener; 0: only the gateway's */
-  unsigned unix_mode;               /* permissions of a unix listener's file */
+  uint64_t sessions_max;              /* of this listener; 0: only the gateway's */
+  unsigned unix_mode;                 /* permissions of a unix listener's file */
 };
 
 struct gg_gateway_options {
   size_t size;
-  unsigned workers;                 /* 1 to GG_WORKERS_MAX */
-  uint64_t sessions_max;            /* over all workers; 0: bounded by descriptors only */
+  unsigned workers;      /* 1 to GG_WORKERS_MAX */
+  uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
   enum gg_splice_mode splice;
-  size_t pending_max;               /* bytes of a direction that wait in memory for a slow receiver; 4 KiB to 128 KiB */
-  size_t pending_total;             /* all of them together; beyond it the longest-stalled sessions are closed */
+  size_t pending_max;   /* bytes of a direction that wait in memory for a slow receiver; 4 KiB to 128 KiB */
+  size_t pending_total; /* all of them together; beyond it the longest-stalled sessions are closed */
   uint64_t connect_timeout_ns;
-  uint64_t idle_timeout_ns;         /* 0: none */
+  uint64_t idle_timeout_ns; /* 0: none */
   uint64_t proxy_header_timeout_ns;
-  enum gg_sync_mode sync_mode;      /* GG_SYNC_ALWAYS: in place only, a byte is durable before the next is read */
+  enum gg_sync_mode sync_mode; /* GG_SYNC_ALWAYS: in place only, a byte is durable before the next is read */
   const struct gg_listener_options *listeners; /* all borrowed until destroy */
   size_t listener_count;
   struct gg_recorder *recorder;

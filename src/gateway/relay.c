@@ -56,7 +56,7 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
   case GG_STATE_HALF_CLOSED:
     if (end->write_blocked && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
       end->write_blocked = false;
-      gg__relay_pump(session, (enum gg_direction)!end->side);
+      gg__relay_pump(session, (enum gg_direction) !end->side);
     }
     if (end->readable && !gg__session_over(session))
       gg__relay_pump(session, (enum gg_direction)end->side);
@@ -84,7 +84,8 @@ void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction
 {
   session->end[direction].forwarded += bytes;
   session->active_ns = session->worker->loop.now_ns;
-  gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_FORWARDED_CLIENT : GG_COUNT_FORWARDED_SERVER, bytes);
+  gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_FORWARDED_CLIENT : GG_COUNT_FORWARDED_SERVER,
+            bytes);
 }
 
 void gg__relay_received(struct gg_session *session, enum gg_direction direction, size_t bytes)
@@ -357,8 +358,9 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
     at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, asked), GG_LOG_DATA);
   if (!at) {
     enum gg_no_room way = gg__relay_no_room(session, direction);
-    return way == GG_NO_ROOM_GAP ? receive_unrecorded(session, direction)
-           : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
+    return way == GG_NO_ROOM_GAP    ? receive_unrecorded(session, direction)
+           : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT
+                                    : GG_STEP_OVER;
   }
   struct gg_chunk_layout layout;
   gg_conversation_lay(&session->conversation, &layout, direction, asked, at, gg_log_segment(log));
@@ -368,7 +370,8 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
     gg_log_commit(log, 0);
     return gg__relay_ended(session, direction, error);
   }
-  size_t used = gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
+  size_t used =
+    gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
   gg_log_commit(log, used);
   gg__relay_received(session, direction, (size_t)got);
   learn(session, from, (size_t)got, asked);
@@ -412,7 +415,7 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
   }
   if (to->source.fd < 0) { /* upstream: none ends when its client does */
     to->ended = true;
-    gg__relay_pump(session, (enum gg_direction)!direction);
+    gg__relay_pump(session, (enum gg_direction) !direction);
     return gg__session_over(session) ? GG_STEP_OVER : GG_STEP_WAIT;
   }
   return GG_STEP_WAIT;

@@ -10,17 +10,17 @@
 #include "gateway/session.h"
 
 enum {
-  GG_READ_BYTES = 32 << 10,      /* a read, while reads are small */
+  GG_READ_BYTES = 32 << 10,       /* a read, while reads are small */
   GG_READ_BULK_BYTES = 128 << 10, /* a read after one that filled its buffer; also bounded by pending_max */
-  GG_TURN_STEPS = 8,             /* reads of a direction before others have their turn */
-  GG_BULK_READS = 2,             /* full reads in a row that make a flow a bulk flow */
+  GG_TURN_STEPS = 8,              /* reads of a direction before others have their turn */
+  GG_BULK_READS = 2,              /* full reads in a row that make a flow a bulk flow */
 };
 
 /* What one step of a direction came to. */
 enum gg_step {
-  GG_STEP_AGAIN,   /* did something, may do more */
-  GG_STEP_WAIT,    /* waits: for an event, for room, for durability */
-  GG_STEP_OVER,    /* the session has ended */
+  GG_STEP_AGAIN, /* did something, may do more */
+  GG_STEP_WAIT,  /* waits: for an event, for room, for durability */
+  GG_STEP_OVER,  /* the session has ended */
 };
 
 /* An event of one of the session's sockets (all states). */
@@ -36,7 +36,8 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
 /* Moves what the direction's pipe holds and is recorded. */
 enum gg_step gg__relay_flush_pipe(struct gg_session *session, enum gg_direction direction);
 
-/* The log refused a reservation: what the policy says. `waits` for block; for gap the caller goes on without recording. */
+/* The log refused a reservation: what the policy says. `waits` for block; for gap the caller goes on without
+ * recording. */
 enum gg_no_room { GG_NO_ROOM_WAIT, GG_NO_ROOM_GAP, GG_NO_ROOM_OVER };
 enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction direction);
 
@@ -54,7 +55,8 @@ void gg__relay_write_blocked(struct gg_end *end);
 /* Bookkeeping of received and of forwarded bytes. */
 void gg__relay_received(struct gg_session *session, enum gg_direction direction, size_t bytes);
 void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction, size_t bytes);
-/* Copies `bytes` from `skip` on of the iovec to the pending buffer of end[!direction]; false: no memory, session over. */
+/* Copies `bytes` from `skip` on of the iovec to the pending buffer of end[!direction]; false: no memory, session
+ * over. */
 bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t skip,
                     size_t bytes);
 /* Moves all ends of a list to the run queue. */

@@ -299,10 +299,10 @@ static void count_close(struct gg_session *session, enum gg_close reason)
 {
   struct gg_worker *worker = session->worker;
   static const enum gg_counter counters[] = {
-    [GG_CLOSE_CLIENT_RESET] = GG_COUNT_RESETS_CLIENT,      [GG_CLOSE_SERVER_RESET] = GG_COUNT_RESETS_SERVER,
+    [GG_CLOSE_CLIENT_RESET] = GG_COUNT_RESETS_CLIENT,       [GG_CLOSE_SERVER_RESET] = GG_COUNT_RESETS_SERVER,
     [GG_CLOSE_CONNECT_REFUSED] = GG_COUNT_CONNECTS_REFUSED, [GG_CLOSE_CONNECT_TIMEOUT] = GG_COUNT_CONNECTS_TIMED_OUT,
-    [GG_CLOSE_CONNECT_FAILED] = GG_COUNT_CONNECTS_FAILED,  [GG_CLOSE_UNRESOLVED] = GG_COUNT_UNRESOLVED,
-    [GG_CLOSE_PROXY_INVALID] = GG_COUNT_PROXY_INVALID,     [GG_CLOSE_DRAIN] = GG_COUNT_DRAIN_CUT,
+    [GG_CLOSE_CONNECT_FAILED] = GG_COUNT_CONNECTS_FAILED,   [GG_CLOSE_UNRESOLVED] = GG_COUNT_UNRESOLVED,
+    [GG_CLOSE_PROXY_INVALID] = GG_COUNT_PROXY_INVALID,      [GG_CLOSE_DRAIN] = GG_COUNT_DRAIN_CUT,
   };
   if (reason < sizeof counters / sizeof counters[0] && counters[reason])
     gg__count(worker, counters[reason], 1);
@@ -332,7 +332,7 @@ bool gg__session_close_record(struct gg_session *session)
     return false;
   enum gg_close reason = session->close;
   bool polite = connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE;
-  enum gg_closing closing = orderly(reason) || polite            ? GG_CLOSING_ORDERLY
+  enum gg_closing closing = orderly(reason) || polite         ? GG_CLOSING_ORDERLY
                             : reason == GG_CLOSE_CLIENT_RESET ? GG_CLOSING_CLIENT_RESET
                                                               : GG_CLOSING_SERVER_RESET;
   gg_log_commit(log, gg_conversation_close(&session->conversation, closing, gg__session_closing_facts, at,
@@ -361,8 +361,8 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
     session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded);
     session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded);
   }
-  bool polite = orderly(reason) ||
-                (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
+  bool polite =
+    orderly(reason) || (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
   end_close(session, client, !polite);
   end_close(session, server, !orderly(reason));
   gg_timer_stop(&session->timer);

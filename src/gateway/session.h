@@ -62,6 +62,7 @@ enum gg_state {
 };
 
 /* X(NAME, text): why a session ended; the text is the closing comment's "close". */
+/* clang-format off */
 #define GG_CLOSE_LIST(X)                                                                                               \
   X(CLIENT_FIN, "client-fin")           /* orderly, the client's FIN came first */                                     \
   X(SERVER_FIN, "server-fin")           /* orderly, the server's FIN came first */                                     \
@@ -77,6 +78,7 @@ enum gg_state {
   X(STALL, "stall")                     /* on_stall or on_full: close */                                               \
   X(PROXY_INVALID, "proxy-invalid")                                                                                    \
   X(INTERNAL, "internal")
+/* clang-format on */
 
 enum gg_close {
 #define GG_CLOSE_ENUM(NAME, text) GG_CLOSE_##NAME,
@@ -86,47 +88,47 @@ enum gg_close {
 
 /* One side of a session: its socket, and both what came from it and what waits to go to it. */
 struct gg_end {
-  struct gg_source source;   /* fd -1: none (upstream: none, or closed) */
-  struct gg_list run;        /* in the worker's run queue, its log's waiting list, or the durability list */
-  uint8_t *pending;          /* bytes of the other end that wait to go to this one */
+  struct gg_source source; /* fd -1: none (upstream: none, or closed) */
+  struct gg_list run;      /* in the worker's run queue, its log's waiting list, or the durability list */
+  uint8_t *pending;        /* bytes of the other end that wait to go to this one */
   uint32_t pending_at;
   uint32_t pending_left;
-  struct gg_pipe *pipe;      /* bytes of this end that are in the kernel, on their way to the other one */
-  uint64_t received;         /* from this end */
-  uint64_t forwarded;        /* of those, taken by the other end's socket */
-  uint64_t durable_at;       /* sync: always: `pending` may go when the log is durable up to here */
-  uint8_t side;              /* enum gg_direction: the direction that begins here */
-  bool readable;             /* edge-triggered: something came, and no read has said that it was all */
-  bool finishing;            /* FIN, RST or urgent data were announced: a short read proves nothing */
-  bool ended;                /* its FIN was read */
-  bool end_recorded;         /* ... and recorded */
-  bool shut;                 /* the other end's FIN was passed on to it */
-  bool write_blocked;        /* its socket was full; EPOLLOUT will tell */
-  bool write_watched;        /* it is in the base set */
-  bool dead;                 /* a send failed: nothing can go to it any more */
-  uint8_t bulk;              /* reads in a row that filled their buffer, or by splice: that did not */
+  struct gg_pipe *pipe; /* bytes of this end that are in the kernel, on their way to the other one */
+  uint64_t received;    /* from this end */
+  uint64_t forwarded;   /* of those, taken by the other end's socket */
+  uint64_t durable_at;  /* sync: always: `pending` may go when the log is durable up to here */
+  uint8_t side;         /* enum gg_direction: the direction that begins here */
+  bool readable;        /* edge-triggered: something came, and no read has said that it was all */
+  bool finishing;       /* FIN, RST or urgent data were announced: a short read proves nothing */
+  bool ended;           /* its FIN was read */
+  bool end_recorded;    /* ... and recorded */
+  bool shut;            /* the other end's FIN was passed on to it */
+  bool write_blocked;   /* its socket was full; EPOLLOUT will tell */
+  bool write_watched;   /* it is in the base set */
+  bool dead;            /* a send failed: nothing can go to it any more */
+  uint8_t bulk;         /* reads in a row that filled their buffer, or by splice: that did not */
   bool splicing;
 };
 
 struct gg_session {
   struct gg_end end[2]; /* by enum gg_direction: the client, the server */
   struct gg_conversation conversation;
-  struct gg_timer timer;    /* PROXY header, then connect, then idle */
-  struct gg_list node;      /* all sessions of the worker; in CLOSING: its log's closing list */
-  struct gg_list stalled;   /* has pending bytes: in order of since when; CONNECTING: in the worker's reconnect list */
+  struct gg_timer timer;  /* PROXY header, then connect, then idle */
+  struct gg_list node;    /* all sessions of the worker; in CLOSING: its log's closing list */
+  struct gg_list stalled; /* has pending bytes: in order of since when; CONNECTING: in the worker's reconnect list */
   struct gg_worker *worker;
   struct gg_worker_log *log;
   struct gg_listener *listener;
-  struct gg_addr peer;      /* who connected to us: not the conversation's client if a PROXY header said so */
+  struct gg_addr peer; /* who connected to us: not the conversation's client if a PROXY header said so */
   struct gg_addr upstream;
   struct gg_session_id id;
-  uint8_t state;            /* enum gg_state */
-  uint8_t close;            /* enum gg_close, from CLOSING on */
-  uint8_t proxied;          /* enum gg_proxy_version of the header that was read */
-  bool splice_allowed[2];   /* by relay.splice and where the end is */
-  uint64_t opened_ns;       /* CLOCK_MONOTONIC */
-  uint64_t active_ns;       /* last time something came or went */
-  uint64_t acked[2];        /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
+  uint8_t state;          /* enum gg_state */
+  uint8_t close;          /* enum gg_close, from CLOSING on */
+  uint8_t proxied;        /* enum gg_proxy_version of the header that was read */
+  bool splice_allowed[2]; /* by relay.splice and where the end is */
+  uint64_t opened_ns;     /* CLOCK_MONOTONIC */
+  uint64_t active_ns;     /* last time something came or went */
+  uint64_t acked[2];      /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
 };
 
 /* A connection was accepted. Takes the descriptor. */

@@ -198,7 +198,8 @@ static enum gg_step record_raw(struct gg_session *session, enum gg_direction dir
   }
   if ((size_t)teed < bytes)
     gg__count(session->worker, GG_COUNT_TEE_SHORT, 1);
-  size_t used = gg_conversation_seal(&session->conversation, &layout, (size_t)teed, gg_log_time(log, gg_clock_mono_ns()));
+  size_t used =
+    gg_conversation_seal(&session->conversation, &layout, (size_t)teed, gg_log_time(log, gg_clock_mono_ns()));
   gg_log_commit(log, used);
   pipe->raw -= (size_t)teed;
   pipe->recorded = (size_t)teed;
@@ -249,8 +250,9 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
   }
   if (!at) {
     enum gg_no_room way = gg__relay_no_room(session, direction);
-    return way == GG_NO_ROOM_GAP ? gg__relay_raw_unrecorded(session, direction)
-           : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
+    return way == GG_NO_ROOM_GAP    ? gg__relay_raw_unrecorded(session, direction)
+           : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT
+                                    : GG_STEP_OVER;
   }
   if (pipe->raw > 0)
     return record_raw(session, direction, at, size);

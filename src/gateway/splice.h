@@ -26,10 +26,10 @@ struct gg_session;
 struct gg_worker;
 
 enum {
-  GG_PIPE_BYTES = 1 << 20,       /* asked for */
-  GG_PIPE_BYTES_MIN = 64 << 10,  /* less is not worth it */
-  GG_PIPES_MAX = 32,             /* of one worker, besides the tap */
-  GG_SPLICE_BYTES = 512 << 10,   /* one splice at the most; bounded also by what the log can reserve */
+  GG_PIPE_BYTES = 1 << 20,          /* asked for */
+  GG_PIPE_BYTES_MIN = 64 << 10,     /* less is not worth it */
+  GG_PIPES_MAX = 32,                /* of one worker, besides the tap */
+  GG_SPLICE_BYTES = 512 << 10,      /* one splice at the most; bounded also by what the log can reserve */
   GG_SPLICE_BYTES_WORTH = 16 << 10, /* less, several times in a row, and the direction goes back in place */
 };
 
@@ -45,8 +45,8 @@ struct gg_pipe {
 struct gg_pipe_pool {
   struct gg_pipe *idle;
   struct gg_pipe *tap;
-  unsigned count;   /* made and not destroyed, without the tap */
-  bool refused;     /* the last one was too small or refused: not tried again before `retry_ns` */
+  unsigned count; /* made and not destroyed, without the tap */
+  bool refused;   /* the last one was too small or refused: not tried again before `retry_ns` */
   uint64_t retry_ns;
 };
 

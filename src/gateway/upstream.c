@@ -49,8 +49,7 @@ static void connected(struct gg_session *session)
   struct gg_worker *worker = session->worker;
   const struct gg_listener_options *options = session->listener->options;
   struct gg_end *server = &session->end[GG_FROM_SERVER];
-  gg_shard_observe(worker->shard, worker->counters + GG_COUNT_CONNECT_LATENCY,
-                   gg_clock_mono_ns() - session->active_ns);
+  gg_shard_observe(worker->shard, worker->counters + GG_COUNT_CONNECT_LATENCY, gg_clock_mono_ns() - session->active_ns);
   if (options->proxy_out != GG_PROXY_OFF) {
     uint8_t header[GG_PROXY_BUILD_MAX];
     const struct gg_addr *ends = session->conversation.end;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 enum {
-  RUN_MAX = 1024,      /* directions that have their turn in one iteration's phase 2 */
-  SPARE_MAX = 1024,    /* freed sessions that are kept for the next accept */
+  RUN_MAX = 1024,   /* directions that have their turn in one iteration's phase 2 */
+  SPARE_MAX = 1024, /* freed sessions that are kept for the next accept */
 };
 static const uint64_t CLOSING_GRACE_NS = 2000000000u; /* after the drain's end, for last packets without room */
 

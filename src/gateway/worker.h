@@ -28,10 +28,10 @@
 #include <stdatomic.h>
 
 enum {
-  GG_POLICY_PAIRS = 9,                      /* on_stall times on_full */
-  GG_RETRY_INTERVAL_NS = 20 * 1000 * 1000,  /* paused accepts, full unix backlogs */
-  GG_CLOSING_MAX = 1024,                    /* sessions of a log that does not block whose last packet waits */
-  GG_ACCEPT_BATCH = 32,                     /* accepts in one turn of a listener */
+  GG_POLICY_PAIRS = 9,                     /* on_stall times on_full */
+  GG_RETRY_INTERVAL_NS = 20 * 1000 * 1000, /* paused accepts, full unix backlogs */
+  GG_CLOSING_MAX = 1024,                   /* sessions of a log that does not block whose last packet waits */
+  GG_ACCEPT_BATCH = 32,                    /* accepts in one turn of a listener */
 };
 
 static_assert((int)GG_POLICY_PAIRS <= (int)GG_READ_SETS_MAX, "a read set for each pair of policies");
@@ -43,9 +43,9 @@ struct gg_worker_log {
   enum gg_policy on_stall;
   enum gg_policy on_full;
   unsigned set;
-  bool blocked;             /* its read set is disabled until there is room */
-  struct gg_list waiting;   /* ends that could not reserve (block) */
-  struct gg_list closing;   /* sessions whose last packet waits for room */
+  bool blocked;           /* its read set is disabled until there is room */
+  struct gg_list waiting; /* ends that could not reserve (block) */
+  struct gg_list closing; /* sessions whose last packet waits for room */
   unsigned closing_count;
   struct gg_list undurable; /* sync: always: ends with bytes that are not on stable storage yet */
   bool want_commit;         /* sync: always: something was committed in this iteration */
@@ -57,8 +57,8 @@ struct gg_listener {
   struct gg_worker *worker;
   struct gg_worker_log *log;
   const struct gg_listener_options *options;
-  _Atomic uint64_t *sessions;  /* of the listener, over all workers */
-  struct gg_addr address;      /* where it listens; recorded as the server unless it is a wildcard */
+  _Atomic uint64_t *sessions; /* of the listener, over all workers */
+  struct gg_addr address;     /* where it listens; recorded as the server unless it is a wildcard */
   bool wildcard;
   bool paused;
 };
@@ -79,28 +79,28 @@ struct gg_worker {
   struct gg_timer_list connect_timers;
   struct gg_timer_list idle_timers;
 
-  struct gg_list run;            /* ends with more to do */
-  struct gg_list sessions;       /* all that have sockets */
-  struct gg_list stalled;        /* sessions with pending bytes, longest first */
-  struct gg_list reconnect;      /* sessions whose unix upstream's backlog was full (their timer.node stays) */
-  struct gg_list over;           /* CLOSED: to be freed at the end of the iteration */
-  uint64_t session_count;        /* all that are not CLOSED */
-  uint64_t next_ns;              /* when the next iteration is due without an event */
-  uint64_t retry_ns;             /* next time for phase 4; UINT64_MAX: nothing to retry */
+  struct gg_list run;       /* ends with more to do */
+  struct gg_list sessions;  /* all that have sockets */
+  struct gg_list stalled;   /* sessions with pending bytes, longest first */
+  struct gg_list reconnect; /* sessions whose unix upstream's backlog was full (their timer.node stays) */
+  struct gg_list over;      /* CLOSED: to be freed at the end of the iteration */
+  uint64_t session_count;   /* all that are not CLOSED */
+  uint64_t next_ns;         /* when the next iteration is due without an event */
+  uint64_t retry_ns;        /* next time for phase 4; UINT64_MAX: nothing to retry */
   bool listening;
   bool draining;
 
-  struct gg_list spare;          /* freed sessions, for the next accept */
+  struct gg_list spare; /* freed sessions, for the next accept */
   unsigned spare_count;
   struct gg_pending_slab pending;
   struct gg_pipe_pool pipes;
-  uint8_t *scratch;              /* receives what the gap policy does not record */
+  uint8_t *scratch; /* receives what the gap policy does not record */
   struct gg_session_id_source ids;
   uint64_t random_state;
-  uint32_t synthetic_port;       /* counter for unix peers */
+  uint32_t synthetic_port; /* counter for unix peers */
 
   struct gg_shard *shard;
-  size_t counters;               /* first slot */
+  size_t counters; /* first slot */
 };
 
 struct gg_gateway {
@@ -111,11 +111,11 @@ struct gg_gateway {
   int unix_fds[GG_LISTENERS_MAX];             /* of unix listeners, shared by the workers; 0: none */
   _Atomic uint64_t listener_sessions[GG_LISTENERS_MAX];
   _Atomic uint64_t sessions;
-  uint64_t sessions_max;         /* by configuration and by descriptors */
+  uint64_t sessions_max;              /* by configuration and by descriptors */
   _Atomic uint64_t drain_deadline_ns; /* 0: not draining */
   _Atomic unsigned workers_running;
   size_t counters;
-  struct gg_addr local[64];      /* this host's addresses, for splice: auto */
+  struct gg_addr local[64]; /* this host's addresses, for splice: auto */
   unsigned local_count;
 };
 

@@ -55,7 +55,7 @@ int gg_loop_init(struct gg_loop *loop, unsigned read_sets)
   for (; loop->set_count < read_sets; loop->set_count++) {
     struct gg_read_set *set = &loop->sets[loop->set_count];
     *set = (struct gg_read_set){{nested_ready, epoll_create1(EPOLL_CLOEXEC)}, true};
-    int error = set->source.fd < 0         ? gg_error_from_errno(errno)
+    int error = set->source.fd < 0     ? gg_error_from_errno(errno)
                 : loop->set_count == 0 ? add(set->source.fd, &loop->base, EPOLLIN)
                                        : add(loop->base.fd, &set->source, EPOLLIN);
     if (error) {

@@ -17,7 +17,7 @@ enum {
 
 struct gg_proxy_header {
   enum gg_proxy_version version;
-  bool known;             /* false: LOCAL or UNKNOWN, use the connection's own addresses */
+  bool known; /* false: LOCAL or UNKNOWN, use the connection's own addresses */
   struct gg_addr client;
   struct gg_addr server;
 };

@@ -45,11 +45,11 @@ void gg_conversation_init(struct gg_conversation *conversation, const struct gg_
   assert(client->family == GG_FAMILY_IPV4 || client->family == GG_FAMILY_IPV6);
   assert(server->family == GG_FAMILY_IPV4 || server->family == GG_FAMILY_IPV6);
   *conversation = (struct gg_conversation){
-      .end = {*client, *server},
-      .sequence = {initial_sequence[0], initial_sequence[1]},
-      .facts = facts,
-      .session = session,
-      .ipv6 = client->family == GG_FAMILY_IPV6 || server->family == GG_FAMILY_IPV6,
+    .end = {*client, *server},
+    .sequence = {initial_sequence[0], initial_sequence[1]},
+    .facts = facts,
+    .session = session,
+    .ipv6 = client->family == GG_FAMILY_IPV6 || server->family == GG_FAMILY_IPV6,
   };
 }
 
@@ -84,8 +84,7 @@ static void add_gap(const struct gg_conversation *conversation, enum gg_directio
   gg_json_key(json, "gap");
   gg_json_object_begin(json);
   gg_json_field_unsigned(json, "bytes", conversation->gap_pending[direction]);
-  gg_json_field_string(json, "reason",
-                       conversation->gap_reason[direction] == GG_GAP_DISK_FULL ? "disk-full" : "stall");
+  gg_json_field_string(json, "reason", conversation->gap_reason[direction] == GG_GAP_DISK_FULL ? "disk-full" : "stall");
   gg_json_object_end(json);
 }
 
@@ -140,17 +139,17 @@ static size_t put(struct gg_conversation *conversation, uint8_t *at, enum gg_dir
 {
   enum gg_direction back = other(direction);
   struct gg__packet packet = {
-      .from = &conversation->end[direction],
-      .to = &conversation->end[back],
-      .time_ns = time_ns,
-      .sequence = conversation->sequence[direction],
-      .acknowledged = (flags & GG_TCP_ACK) != 0 ? conversation->sequence[back] : 0,
-      .payload_bytes = (uint32_t)payload_bytes,
-      .comment_bytes = (uint32_t)comment_bytes,
-      .comment = comment,
-      .flags = flags,
-      .outbound = direction == GG_FROM_SERVER,
-      .ipv6 = conversation->ipv6 != 0,
+    .from = &conversation->end[direction],
+    .to = &conversation->end[back],
+    .time_ns = time_ns,
+    .sequence = conversation->sequence[direction],
+    .acknowledged = (flags & GG_TCP_ACK) != 0 ? conversation->sequence[back] : 0,
+    .payload_bytes = (uint32_t)payload_bytes,
+    .comment_bytes = (uint32_t)comment_bytes,
+    .comment = comment,
+    .flags = flags,
+    .outbound = direction == GG_FROM_SERVER,
+    .ipv6 = conversation->ipv6 != 0,
   };
   if ((flags & GG_TCP_ACK) != 0) {
     conversation->acked[back] = conversation->sequence[back];
@@ -224,7 +223,7 @@ static enum gg_direction last_packet(const struct gg_conversation *conversation,
   /* The direction whose FIN came first acknowledges the other one's. */
   *flags = GG_TCP_ACK;
   return conversation->acked[GG_FROM_CLIENT] == conversation->sequence[GG_FROM_CLIENT] ? GG_FROM_CLIENT
-                                                                                      : GG_FROM_SERVER;
+                                                                                       : GG_FROM_SERVER;
 }
 
 size_t gg_conversation_close(struct gg_conversation *conversation, enum gg_closing closing, gg_facts_fn closing_facts,

@@ -39,11 +39,11 @@ enum gg_direction { GG_FROM_CLIENT = 0, GG_FROM_SERVER = 1 };
 enum {
   GG_PACKET_PAYLOAD_MAX = 32 << 10,
   GG_UNACKED_MAX = 64 << 10,
-  GG_COMMENT_MAX = 2048,        /* bytes of one JSON comment */
-  GG_CHUNK_MAX = 1 << 20,       /* bytes of one read */
+  GG_COMMENT_MAX = 2048,  /* bytes of one JSON comment */
+  GG_CHUNK_MAX = 1 << 20, /* bytes of one read */
   GG_CHUNK_IOV_MAX = GG_CHUNK_MAX / GG_PACKET_PAYLOAD_MAX,
-  GG_CONVERSATION_OPEN_MAX = 3 * 160 + GG_COMMENT_MAX,  /* reservation for open */
-  GG_CONVERSATION_FIN_MAX = 2 * 160 + GG_COMMENT_MAX,   /* reservation for fin */
+  GG_CONVERSATION_OPEN_MAX = 3 * 160 + GG_COMMENT_MAX,      /* reservation for open */
+  GG_CONVERSATION_FIN_MAX = 2 * 160 + GG_COMMENT_MAX,       /* reservation for fin */
   GG_CONVERSATION_CLOSE_MAX = 6 * 160 + 4 * GG_COMMENT_MAX, /* reservation for close */
 };
 
@@ -58,20 +58,20 @@ enum gg_gap_reason { GG_GAP_STALL, GG_GAP_DISK_FULL };
 typedef void (*gg_facts_fn)(const void *session, struct gg_json *json);
 
 struct gg_conversation {
-  struct gg_addr end[2];        /* by direction: the client, and the server address that the client dialled */
-  uint32_t sequence[2];         /* next sequence number of each direction */
-  uint32_t acked[2];            /* highest acknowledgement number recorded for each direction */
-  uint32_t unacked[2];          /* payload bytes of the direction since the other side's last packet */
-  uint64_t offset[2];           /* stream offset: all bytes so far, recorded and missing */
-  uint64_t gap_pending[2];      /* missing bytes that no packet has told of yet */
+  struct gg_addr end[2];   /* by direction: the client, and the server address that the client dialled */
+  uint32_t sequence[2];    /* next sequence number of each direction */
+  uint32_t acked[2];       /* highest acknowledgement number recorded for each direction */
+  uint32_t unacked[2];     /* payload bytes of the direction since the other side's last packet */
+  uint64_t offset[2];      /* stream offset: all bytes so far, recorded and missing */
+  uint64_t gap_pending[2]; /* missing bytes that no packet has told of yet */
   uint64_t gap_total[2];
-  uint64_t segment;             /* where its last packet is; 0: nothing recorded yet */
+  uint64_t segment; /* where its last packet is; 0: nothing recorded yet */
   gg_facts_fn facts;
-  const void *session;          /* the callback's argument */
+  const void *session; /* the callback's argument */
   uint8_t finned[2];
-  uint8_t gap_reason[2];        /* enum gg_gap_reason of what is pending */
-  uint8_t opened;               /* the handshake is recorded */
-  uint8_t ipv6;                 /* how packets are written: IPv6 if either end is */
+  uint8_t gap_reason[2]; /* enum gg_gap_reason of what is pending */
+  uint8_t opened;        /* the handshake is recorded */
+  uint8_t ipv6;          /* how packets are written: IPv6 if either end is */
 };
 
 /* `client` and `server` are as recorded (real client of a PROXY header; synthetic ports for unix peers). The initial

@@ -128,7 +128,8 @@ static void request_ring(struct gg_log *log, uint64_t bytes)
 static void request_growth(struct gg_log *log)
 {
   uint64_t bytes = (log->mask + 1) * 2;
-  if (bytes > GG__RING_BYTES_MAX || atomic_load_explicit(&log->rings_alive, memory_order_relaxed) >= GG__RINGS_ALIVE_MAX ||
+  if (bytes > GG__RING_BYTES_MAX ||
+      atomic_load_explicit(&log->rings_alive, memory_order_relaxed) >= GG__RINGS_ALIVE_MAX ||
       atomic_load_explicit(&log->disk_full, memory_order_relaxed))
     return;
   request_ring(log, bytes);
@@ -149,8 +150,7 @@ static size_t write_note(const struct gg_log *log, char *note)
     n = snprintf(note, NOTE_MAX, "{\"missing\":{\"bytes\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"sessions\":%" PRIu64 "}",
                  log->gap_bytes, log->gap_count, log->lost_sessions);
   if (log->clock_step_ns)
-    n += snprintf(note + n, (size_t)(NOTE_MAX - n), "%s\"clock_step_ns\":%" PRId64, n ? "," : "{",
-                  log->clock_step_ns);
+    n += snprintf(note + n, (size_t)(NOTE_MAX - n), "%s\"clock_step_ns\":%" PRId64, n ? "," : "{", log->clock_step_ns);
   if (n)
     n += snprintf(note + n, (size_t)(NOTE_MAX - n), "}");
   assert(n < NOTE_MAX);
@@ -161,10 +161,10 @@ static void pad(struct gg_log *log)
 {
   char note[NOTE_MAX];
   struct gg_section_statistics statistics = {
-      .has_dropped = log->counts_untold,
-      .dropped = log->gap_count + log->lost_sessions,
-      .comment = note,
-      .comment_length = write_note(log, note),
+    .has_dropped = log->counts_untold,
+    .dropped = log->gap_count + log->lost_sessions,
+    .comment = note,
+    .comment_length = write_note(log, note),
   };
   size_t least = statistics.comment_length ? gg_section_statistics_least(&statistics) : 0;
   size_t bytes = gg_section_padding(log->tail, GG__PAGE_BYTES, least);

@@ -45,7 +45,8 @@ enum gg_policy { GG_POLICY_BLOCK, GG_POLICY_GAP, GG_POLICY_CLOSE };
 
 /* What a higher room may do for the log. All members may be NULL. */
 struct gg_recorder_ops {
-  /* The disk is full: try to free `bytes`. On the writer thread, every 100 ms while it lasts. Returns 0 if it may be worth trying again, a negative gg_error if not. */
+  /* The disk is full: try to free `bytes`. On the writer thread, every 100 ms while it lasts. Returns 0 if it may be
+   * worth trying again, a negative gg_error if not. */
   int (*make_room)(void *context, uint64_t bytes);
   /* A segment was sealed: no byte will be added to it any more, and it was synced (but for GG_SYNC_NEVER). On the sync
    * thread. `name` is relative to the store's segments/. */
@@ -64,23 +65,25 @@ struct gg_recorder_options {
   uint64_t flush_interval_ns;  /* a committed record waits at most this long before it is handed to the disk */
   enum gg_sync_mode sync_mode;
   uint64_t sync_interval_ns;
-  struct gg_logger *logger;    /* borrowed; may be NULL */
-  struct gg_metrics *metrics;  /* borrowed; registered into at open; may be NULL */
+  struct gg_logger *logger;          /* borrowed; may be NULL */
+  struct gg_metrics *metrics;        /* borrowed; registered into at open; may be NULL */
   const struct gg_recorder_ops *ops; /* borrowed; may be NULL */
   void *ops_context;
 };
 #define GG_RECORDER_OPTIONS_INIT                                                                                       \
-  {.size = sizeof(struct gg_recorder_options), .ring_bytes = 2u << 20, .log_max_bytes = 256u << 20, .logs_max = 1,      \
-   .segment_max_bytes = 1u << 30, .segment_max_age_ns = 3600000000000u, .flush_interval_ns = 1000000000u,              \
-   .sync_interval_ns = 1000000000u}
+  {                                                                                                                    \
+    .size = sizeof(struct gg_recorder_options), .ring_bytes = 2u << 20, .log_max_bytes = 256u << 20, .logs_max = 1,    \
+    .segment_max_bytes = 1u << 30, .segment_max_age_ns = 3600000000000u, .flush_interval_ns = 1000000000u,             \
+    .sync_interval_ns = 1000000000u                                                                                    \
+  }
 
 /* What the recovery of an earlier process' rings found; all zero after a clean stop. */
 struct gg_recovery {
-  unsigned rings;          /* rings that were written out */
-  unsigned rings_refused;  /* files that looked like ours and were not (foreign, half-written): left alone */
-  unsigned rings_missing;  /* named by the `running` file but gone (reboot): up to the sync interval may be missing */
-  uint64_t bytes;          /* bytes that were written to segments now */
-  uint64_t segments;       /* segments that were completed */
+  unsigned rings;         /* rings that were written out */
+  unsigned rings_refused; /* files that looked like ours and were not (foreign, half-written): left alone */
+  unsigned rings_missing; /* named by the `running` file but gone (reboot): up to the sync interval may be missing */
+  uint64_t bytes;         /* bytes that were written to segments now */
+  uint64_t segments;      /* segments that were completed */
 };
 
 /* Opens the store: takes its lock (GG_ERR_BUSY names the process that holds it), recovers what an earlier process left
@@ -90,7 +93,8 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
 const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's, as text; borrowed */
 
 /* Adds a log before gg_recorder_start. `wake` must only signal the producer (write an eventfd); it may also come
- * without need: ask again (gg_log_reserve, gg_log_durable). `name` goes into segment names: "w0-block". Owned by the recorder. */
+ * without need: ask again (gg_log_reserve, gg_log_durable). `name` goes into segment names: "w0-block". Owned by the
+ * recorder. */
 typedef void (*gg_log_wake_fn)(void *context);
 int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
                     struct gg_log **out, struct gg_failure *failure);
@@ -166,12 +170,12 @@ void gg_log_want_durable(struct gg_log *log, uint64_t position);
 
 /* What `tail` and `stats` want to know of a log. */
 struct gg_log_status {
-  char name[32];            /* "w0-block" */
-  char segment[96];         /* the file being written, relative to segments/; empty: none */
-  uint64_t segment_bytes;   /* of it, what is in the file */
-  uint64_t watermark_ns;    /* UTC: no record with an earlier time will be added to what is in the files */
+  char name[32];          /* "w0-block" */
+  char segment[96];       /* the file being written, relative to segments/; empty: none */
+  uint64_t segment_bytes; /* of it, what is in the file */
+  uint64_t watermark_ns;  /* UTC: no record with an earlier time will be added to what is in the files */
   uint64_t ring_bytes;
-  uint64_t fill_bytes;      /* committed and not written */
+  uint64_t fill_bytes; /* committed and not written */
   enum gg_log_pressure pressure;
 };
 unsigned gg_recorder_logs(const struct gg_recorder *recorder);

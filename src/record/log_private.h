@@ -156,7 +156,7 @@ struct gg_log {
 
   /* Under recorder->running_lock. */
   char ring_names[GG__RINGS_ALIVE_MAX][GG__RING_NAME_MAX];
-  char running_segment[GG__SEGMENT_NAME_MAX];
+  char running_segments[GG__RING_SEGMENTS_MAX][GG__SEGMENT_NAME_MAX];
 };
 
 /* A file that is complete and waits for fdatasync, close and ops->sealed. */
@@ -257,9 +257,13 @@ int gg__running_write(struct gg_recorder *recorder);
 void gg__running_remove(struct gg_recorder *recorder);
 void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name);
-void gg__running_segment(struct gg_recorder *recorder, struct gg_log *log, const char *name);
+void gg__running_segment_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
+void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 
 /* store_lock.c: the directory, its lock and its name. */
 int gg__store_open(struct gg_recorder *recorder, struct gg_failure *failure);
+
+/* recover.c */
+int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, struct gg_failure *failure);
 
 #endif

@@ -14,8 +14,8 @@
 
 enum {
   WINDOW = 65535,
-  WINDOW_SCALE = 7,   /* 8 MiB: never full, as at most 96 KiB are unacknowledged */
-  MSS_IPV4 = 65495,   /* the loopback's */
+  WINDOW_SCALE = 7, /* 8 MiB: never full, as at most 96 KiB are unacknowledged */
+  MSS_IPV4 = 65495, /* the loopback's */
   MSS_IPV6 = 65475,
   TTL = 64,
   TCP_HEAD = 20,
@@ -25,8 +25,8 @@ enum {
 
 /* Locally administered: the client's is ...:01, the server's ...:02. */
 static const uint8_t ethernet_head[2][2][14] = {
-    {{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x08, 0x00}, {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd}},
-    {{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00}, {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd}},
+  {{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x08, 0x00}, {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd}},
+  {{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00}, {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd}},
 };
 
 /* Stores a word as it is and returns it for the sum. */

@@ -39,8 +39,8 @@ struct gg_pcapng_reader {
   bool seekable;
   bool in_section;
   bool swapped;
-  bool torn;  /* the last GG_ERR_AGAIN left an unfinished block */
-  bool stuck; /* framing is lost at `offset`; `stuck_failure` says why */
+  bool torn;             /* the last GG_ERR_AGAIN left an unfinished block */
+  bool stuck;            /* framing is lost at `offset`; `stuck_failure` says why */
   uint8_t *owned;        /* the buffer; NULL for memory */
   const uint8_t *buffer; /* the same, or the memory */
   size_t buffer_bytes, begin, end;

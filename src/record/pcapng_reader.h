@@ -47,16 +47,16 @@ struct gg_pcapng_block {
 
 struct gg_pcapng_packet {
   struct gg_pcapng_block block;
-  uint64_t time_ns;      /* since 1970, UTC; 0 for a Simple Packet Block, which has none */
-  const uint8_t *data;   /* the packet, from its link layer on */
-  uint32_t captured;     /* its bytes here */
-  uint32_t original;     /* its bytes on the wire */
-  uint32_t interface;    /* its number in the section */
+  uint64_t time_ns;    /* since 1970, UTC; 0 for a Simple Packet Block, which has none */
+  const uint8_t *data; /* the packet, from its link layer on */
+  uint32_t captured;   /* its bytes here */
+  uint32_t original;   /* its bytes on the wire */
+  uint32_t interface;  /* its number in the section */
   uint16_t link_type;
-  uint8_t direction;     /* GG_PCAPNG_INBOUND, GG_PCAPNG_OUTBOUND, 0 if it is not said */
+  uint8_t direction; /* GG_PCAPNG_INBOUND, GG_PCAPNG_OUTBOUND, 0 if it is not said */
   bool has_time;
   uint32_t comment_bytes;
-  const char *comment;   /* the first one; no NUL at its end, any bytes; NULL: none */
+  const char *comment;    /* the first one; no NUL at its end, any bytes; NULL: none */
   const uint8_t *options; /* all of them, for gg_pcapng_option_next */
   uint32_t options_bytes;
 };

@@ -82,7 +82,7 @@ static void set_defaults(struct gg_recorder_options *options)
 }
 
 static int prepare(struct gg_recorder *recorder, const struct gg_recorder_options *options,
-                   struct gg_failure *failure)
+                   struct gg_recovery *recovery, struct gg_failure *failure)
 {
   recorder->dir = strdup(options->dir);
   recorder->ring_dir = strdup(options->ring_dir ? options->ring_dir : "/dev/shm");
@@ -94,6 +94,9 @@ static int prepare(struct gg_recorder *recorder, const struct gg_recorder_option
   recorder->ring_dir_fd = open(recorder->ring_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (recorder->ring_dir_fd < 0)
     return gg_fail_errno(failure, errno, "opening the ring directory %s", recorder->ring_dir);
+  error = gg__recover(recorder, recovery, failure);
+  if (error)
+    return error;
   if (options->metrics)
     error = gg_metrics_register(options->metrics, METRICS, sizeof METRICS / sizeof METRICS[0],
                                 &recorder->metrics_first);
@@ -119,7 +122,7 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
     set_defaults(&recorder->options);
     recorder->logger = options->logger;
     atomic_store(&recorder->ring_budget_used, recorder->initial_bytes * options->logs_max);
-    error = prepare(recorder, options, failure);
+    error = prepare(recorder, options, recovery, failure);
   }
   if (error) {
     gg_recorder_destroy(recorder);

@@ -23,7 +23,7 @@ enum {
   GG__PAGE_BYTES = 4096, /* every flush ends on a multiple of it */
   GG__RING_BYTES_MIN = 256 << 10,
   GG__RING_BYTES_MAX = 1 << 30,
-  GG__RING_SEGMENTS_MAX = 8,   /* segments that may be begun and not completely written */
+  GG__RING_SEGMENTS_MAX = 8, /* segments that may be begun and not completely written */
   GG__SEGMENT_NAME_MAX = 96,
   GG__LOG_NAME_MAX = 32,
   GG__UUID_TEXT = 37,
@@ -31,7 +31,7 @@ enum {
   GG__RING_VERSION = 1,
 };
 
-#define GG__RING_MAGIC "GGWRING" /* 8 bytes with its NUL */
+#define GG__RING_MAGIC "GGWRING"   /* 8 bytes with its NUL */
 #define GG__RING_UNUSED UINT64_MAX /* `base` of a ring that the producer has not switched to */
 
 struct gg__ring_segment {
@@ -61,8 +61,8 @@ struct gg__ring {
   uint8_t *data;
   uint64_t bytes;
   size_t header_bytes;
-  _Atomic uint64_t end;  /* first position that is not in this ring any more; UINT64_MAX: in use */
-  int dir_fd;            /* borrowed: the recorder's ring directory */
+  _Atomic uint64_t end; /* first position that is not in this ring any more; UINT64_MAX: in use */
+  int dir_fd;           /* borrowed: the recorder's ring directory */
   char name[GG__RING_NAME_MAX];
 };
 

@@ -10,14 +10,16 @@
  * It is there while the store is open, and replaced as a whole (write, sync, rename). Rings are found by their names,
  * without it; what it tells is that a ring was there when none is now (the machine was restarted): then the next start
  * says in those segments that their ends may be missing. So a ring is named here before it is used, and taken out
- * before its file is removed.
+ * before its file is removed; a segment is named from when its file is made until it is complete and synced.
  */
-#include "record/log_private.h"
+#include "record/recover.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void print_log(FILE *file, const struct gg_recorder *recorder, const struct gg_log *log)
@@ -25,8 +27,9 @@ static void print_log(FILE *file, const struct gg_recorder *recorder, const stru
   for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++)
     if (log->ring_names[i][0])
       fprintf(file, "ring %s %s/%s\n", log->name, recorder->ring_dir, log->ring_names[i]);
-  if (log->running_segment[0])
-    fprintf(file, "segment %s %s\n", log->name, log->running_segment);
+  for (unsigned i = 0; i < GG__RING_SEGMENTS_MAX; i++)
+    if (log->running_segments[i][0])
+      fprintf(file, "segment %s %s\n", log->name, log->running_segments[i]);
 }
 
 static int write_file(const struct gg_recorder *recorder, int fd)
@@ -109,10 +112,95 @@ void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, c
   pthread_mutex_unlock(&recorder->running_lock);
 }
 
-void gg__running_segment(struct gg_recorder *recorder, struct gg_log *log, const char *name)
+/* More than the table holds are complete and wait for a disk that hangs; then the newest are named. */
+void gg__running_segment_add(struct gg_recorder *recorder, struct gg_log *log, const char *name)
 {
+  const size_t one = sizeof log->running_segments[0];
   pthread_mutex_lock(&recorder->running_lock);
-  snprintf(log->running_segment, sizeof log->running_segment, "%s", name);
+  memmove(log->running_segments[1], log->running_segments[0], (GG__RING_SEGMENTS_MAX - 1) * one);
+  snprintf(log->running_segments[0], one, "%s", name);
   (void)replace_and_tell(recorder);
   pthread_mutex_unlock(&recorder->running_lock);
+}
+
+void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name)
+{
+  bool named = false;
+  pthread_mutex_lock(&recorder->running_lock);
+  for (unsigned i = 0; i < GG__RING_SEGMENTS_MAX; i++) {
+    if (strcmp(log->running_segments[i], name) != 0)
+      continue;
+    log->running_segments[i][0] = '\0';
+    named = true;
+  }
+  if (named)
+    (void)replace_and_tell(recorder);
+  pthread_mutex_unlock(&recorder->running_lock);
+}
+
+/* ── Reading what the last process left ──────────────────────────────────────────────────────────────────────────── */
+
+/* Ends a line's first two words and takes them; what is left is the value. */
+static void parse_line(struct gg__running *running, const struct gg_recorder *recorder, char *line)
+{
+  if (strncmp(line, "boot ", 5) == 0) {
+    running->other_boot = strcmp(line + 5, recorder->boot_id) != 0;
+    return;
+  }
+  bool is_ring = strncmp(line, "ring ", 5) == 0;
+  if ((!is_ring && strncmp(line, "segment ", 8) != 0) || running->count >= GG__RUNNING_ENTRIES_MAX)
+    return;
+  char *log = line + (is_ring ? 5 : 8);
+  char *space = strchr(log, ' ');
+  if (!space || !space[1])
+    return;
+  *space = '\0';
+  running->entries[running->count++] = (struct gg__running_entry){.is_ring = is_ring, .log = log, .value = space + 1};
+}
+
+static ssize_t read_text(int fd, char *text, size_t room)
+{
+  size_t used = 0;
+  while (used < room) {
+    ssize_t n = read(fd, text + used, room - used);
+    if (n < 0)
+      return -1;
+    if (n == 0)
+      break;
+    used += (size_t)n;
+  }
+  return (ssize_t)used;
+}
+
+int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder)
+{
+  int fd = openat(recorder->dir_fd, "running", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT ? 0 : gg_error_from_errno(errno);
+  struct stat status;
+  size_t room = fstat(fd, &status) == 0 && status.st_size < GG__RUNNING_BYTES_MAX ? (size_t)status.st_size : 0;
+  running->found = true;
+  running->text = malloc(room + 1);
+  running->entries = calloc(GG__RUNNING_ENTRIES_MAX, sizeof running->entries[0]);
+  ssize_t used = running->text && running->entries ? read_text(fd, running->text, room) : -1;
+  close(fd);
+  if (!running->text || !running->entries)
+    return GG_ERR_NOMEM; /* the caller's fini frees */
+  if (used < 0)
+    return GG_ERR_IO;
+  running->text[used] = '\0';
+  for (char *line = running->text, *end; line; line = end) {
+    end = strchr(line, '\n');
+    if (!end)
+      break; /* an unfinished line says nothing */
+    *end++ = '\0';
+    parse_line(running, recorder, line);
+  }
+  return 0;
+}
+
+void gg__running_fini(struct gg__running *running)
+{
+  free(running->text);
+  free(running->entries);
 }

@@ -16,10 +16,10 @@
 #include <stdint.h>
 
 enum {
-  GG_SECTION_TEXT_MAX = 512,         /* bytes of one text option; longer ones are cut at a character boundary */
-  GG_SECTION_HEADER_MAX = 2048,      /* bytes that gg_section_header writes at the most */
-  GG_SECTION_INTERFACE_MAX = 640,    /* bytes that gg_section_interface writes at the most */
-  GG_SECTION_STATISTICS_MIN = 24,    /* the smallest statistics block */
+  GG_SECTION_TEXT_MAX = 512,            /* bytes of one text option; longer ones are cut at a character boundary */
+  GG_SECTION_HEADER_MAX = 2048,         /* bytes that gg_section_header writes at the most */
+  GG_SECTION_INTERFACE_MAX = 640,       /* bytes that gg_section_interface writes at the most */
+  GG_SECTION_STATISTICS_MIN = 24,       /* the smallest statistics block */
   GG_SECTION_STATISTICS_MAX = 60 << 10, /* the largest that was tried with every reader */
   GG_SECTION_SNAPLEN = 262144,
 };
@@ -31,8 +31,8 @@ size_t gg_section_header(uint8_t *at, const char *application, const char *os, c
 size_t gg_section_interface(uint8_t *at, const char *name);
 
 struct gg_section_statistics {
-  uint64_t time_ns;      /* UTC */
-  bool has_dropped;      /* write isb_ifdrop */
+  uint64_t time_ns; /* UTC */
+  bool has_dropped; /* write isb_ifdrop */
   uint64_t dropped;
   const char *comment;   /* may be NULL; borrowed; spaces are added to fill the block */
   size_t comment_length; /* up to GG_SECTION_TEXT_MAX */

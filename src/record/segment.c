@@ -34,8 +34,8 @@ bool gg__segment_name_valid(const char *name)
     return false;
   for (size_t i = 0; i < length; i++) {
     char c = name[i];
-    bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-                c == '.';
+    bool good =
+      (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
     if (!good)
       return false;
   }

@@ -23,18 +23,19 @@ struct round {
   bool failed;
 };
 
-static void sync_file(struct gg_recorder *recorder, struct round *round, int fd, const char *name)
+static bool sync_file(struct gg_recorder *recorder, struct round *round, int fd, const char *name)
 {
   if (recorder->options.sync_mode == GG_SYNC_NEVER)
-    return;
+    return true;
   uint64_t begun_ns = gg_clock_mono_ns();
   if (fdatasync(fd) < 0) {
     round->failed = true;
     gg_error_log(recorder->logger, "recording cannot be synced", GG_S("file", name),
                  GG_S("reason", strerrordesc_np(errno)));
-    return;
+    return false;
   }
   gg__observe(recorder, recorder->sync_shard, GG__METRIC_SYNC_LATENCY, gg_clock_mono_ns() - begun_ns);
+  return true;
 }
 
 static void sync_directory(struct gg_recorder *recorder, struct round *round)
@@ -53,7 +54,8 @@ static void close_files(struct gg_recorder *recorder, struct round *round)
   const struct gg_recorder_ops *ops = recorder->options.ops;
   for (unsigned i = 0; i < round->closing_count; i++) {
     const struct gg__closing *closing = &round->closing[i];
-    sync_file(recorder, round, closing->fd, closing->name);
+    if (sync_file(recorder, round, closing->fd, closing->name))
+      gg__running_segment_remove(recorder, closing->log, closing->name);
     close(closing->fd);
     if (ops && ops->sealed)
       ops->sealed(recorder->options.ops_context, closing->name, closing->bytes);
@@ -108,7 +110,7 @@ static void run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
   for (unsigned i = 0; i < recorder->log_count; i++) {
     if (files[i].fd < 0)
       continue;
-    sync_file(recorder, &round, files[i].fd, recorder->logs[i]->name);
+    (void)sync_file(recorder, &round, files[i].fd, recorder->logs[i]->name);
     close(files[i].fd);
   }
   if (round.failed || recorder->options.sync_mode == GG_SYNC_NEVER)

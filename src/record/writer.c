@@ -119,7 +119,7 @@ static int open_segment(struct gg_log *log, const struct gg__segment *segment)
   memcpy(log->file_name, segment->name, sizeof log->file_name);
   recorder->segments_dir_changed = true;
   pthread_mutex_unlock(&recorder->files_lock);
-  gg__running_segment(recorder, log, segment->name);
+  gg__running_segment_add(recorder, log, segment->name);
   gg__count(recorder, recorder->writer_shard, GG__METRIC_SEGMENTS, 1);
   return 0;
 }

@@ -18,7 +18,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIELDS = ("frame.number", "tcp.stream", "frame.p2p_dir", "tcp.flags", "tcp.seq_raw", "tcp.ack_raw", "tcp.len",
           "tcp.window_size_value", "tcp.analysis.flags", "ip.checksum.status", "tcp.checksum.status",
-          "frame.time_epoch", "frame.comment", "frame.interface_id", "ip.src", "tcp.options.mss_val", "tcp.options.wscale.shift", "_ws.malformed",
+          "frame.time_epoch", "frame.comment", "frame.interface_id", "ip.src", "tcp.options.mss_val",
+          "tcp.options.wscale.shift", "_ws.malformed",
           "tcp.payload")
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 

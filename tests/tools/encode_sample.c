@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SESSIONS_MAX = 100, ROOM = 3 << 20 };
+enum { SESSIONS_MAX = 100, WORDS_MAX = 6, ROOM = 3 << 20 };
 
 struct sample {
   FILE *file;
@@ -75,7 +75,8 @@ static void closing_facts(const void *session, struct gg_json *json)
   gg_json_field_string(json, "close", "sample");
 }
 
-static void begin_session(struct sample *sample, unsigned k, int family, unsigned port, uint32_t isn0, uint32_t isn1)
+static void begin_session(struct sample *sample, unsigned k, uint32_t family, uint32_t port, uint32_t isn0,
+                          uint32_t isn1)
 {
   struct gg_addr client = {.ip = {10, 0, 0, (uint8_t)k}, .port = (uint16_t)port, .family = GG_FAMILY_IPV4};
   struct gg_addr server = {.ip = {192, 0, 2, 9}, .port = 9999, .family = GG_FAMILY_IPV4};
@@ -107,8 +108,9 @@ static void send_chunk(struct sample *sample, unsigned k, enum gg_direction dire
   emit(sample, sample->room, gg_conversation_seal(conversation, &layout, bytes, sample->time_ns));
 }
 
-static void act(struct sample *sample, const char *verb, unsigned k, const char *a, const char *b, const char *c)
+static void act(struct sample *sample, unsigned k, char *const words[WORDS_MAX])
 {
+  const char *verb = words[0], *a = words[2], *b = words[3], *c = words[4];
   struct gg_conversation *conversation = &sample->session[k];
   enum gg_direction direction = *a == 'c' ? GG_FROM_CLIENT : GG_FROM_SERVER;
   uint8_t *room = sample->room;
@@ -133,26 +135,45 @@ static void act(struct sample *sample, const char *verb, unsigned k, const char 
     die("an unknown verb");
 }
 
+static uint32_t number(const char *text)
+{
+  char *end;
+  unsigned long value = strtoul(text, &end, 10);
+  if (*text == '\0' || *end != '\0' || value > UINT32_MAX)
+    die("a number that is none");
+  return (uint32_t)value;
+}
+
+static void line_of_script(struct sample *sample, char *line)
+{
+  char *words[WORDS_MAX], *rest = line;
+  for (int i = 0; i < WORDS_MAX; i++) {
+    char *word = strtok_r(rest, " \n", &rest);
+    words[i] = word != NULL ? word : line + strlen(line);
+  }
+  if (strcmp(words[0], "file") == 0) {
+    begin_file(sample, words[1]);
+    return;
+  }
+  uint32_t k = number(words[1]);
+  if (k >= SESSIONS_MAX)
+    die("a session's number is below 100");
+  if (strcmp(words[0], "session") == 0)
+    begin_session(sample, k, number(words[2]), number(words[3]), number(words[4]), number(words[5]));
+  else
+    act(sample, k, words);
+}
+
 int main(void)
 {
   struct sample *sample = calloc(1, sizeof *sample);
-  char line[512], verb[16], a[512], b[32], c[32];
+  char line[512];
   if (sample == NULL || (sample->room = malloc(ROOM)) == NULL)
     die("out of memory");
   sample->time_ns = UINT64_C(1700000000123456789);
   while (fgets(line, sizeof line, stdin) != NULL) {
-    unsigned k = 0, family, port, isn0, isn1;
-    *a = *b = *c = '\0';
     sample->time_ns += 1000000;
-    if (sscanf(line, "file %511s", a) == 1) {
-      begin_file(sample, a);
-    } else if (sscanf(line, "session %u %u %u %u %u", &k, &family, &port, &isn0, &isn1) == 5 && k < SESSIONS_MAX) {
-      begin_session(sample, k, (int)family, port, isn0, isn1);
-    } else if (sscanf(line, "%15s %u %31s %31s %31s", verb, &k, a, b, c) >= 2 && k < SESSIONS_MAX) {
-      act(sample, verb, k, a, b, c);
-    } else {
-      die("a line that is not understood");
-    }
+    line_of_script(sample, line);
   }
   if (sample->file != NULL && fclose(sample->file) != 0)
     die("cannot write");

@@ -202,15 +202,19 @@ static bool read_once(struct half_context *context, struct half *half, int *erro
   return true;
 }
 
-static bool may_write(const struct half *half)
+/* Whether the order lets this side go on, be it with bytes or with its half-close. */
+static bool has_turn(const struct half *half)
 {
-  if (!half->scripted || half->write_over || sent_all(half))
-    return false;
   if (half->side == SIDE_SERVER && half->script.order == ORDER_CLIENT_FIRST)
     return half->read_over;
   if (half->side == SIDE_CLIENT && half->script.order == ORDER_SERVER_FIRST && half->result.sent >= HEADER_BYTES)
     return half->read_over;
   return true;
+}
+
+static bool may_write(const struct half *half)
+{
+  return half->scripted && !half->write_over && !sent_all(half) && has_turn(half);
 }
 
 /* How much the next send takes: up to an urgent byte, which goes last in its own call, or to the script's end. */
@@ -296,7 +300,7 @@ static bool settle(struct half *half, int read_error)
     return finish_after_eof(half, read_error);
   if (closes_whole(half))
     return finish(half, half->result.first_difference == UINT64_MAX ? HALF_END_ORDERLY : HALF_END_EOF_EARLY, 0);
-  if (half->scripted && half_closes(half) && sent_all(half) && !half->write_over) {
+  if (half->scripted && half_closes(half) && has_turn(half) && sent_all(half) && !half->write_over) {
     shutdown(half->fd, SHUT_WR);
     half->write_over = true;
   }

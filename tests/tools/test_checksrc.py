@@ -33,6 +33,8 @@ class ChecksrcTest(unittest.TestCase):
     def test_banned_functions(self):
         self.assert_found(HEAD + "int x = atoi(text);\n", 2, "atoi is banned")
         self.assert_found(HEAD + "  strcpy (a, b);\n", 2, "strcpy is banned")
+        self.assert_found(HEAD + "system(text);\n", 2, "system is banned")
+        self.assert_clean(HEAD + "system(text);\n", "tests/unit/x.c")
         self.assert_clean(HEAD + '/* atoi(x) */ char *s = "sprintf(";\nint r = brand(1), q = o->random(2);\n')
         self.assert_clean(HEAD + "snprintf(a, 1, b); strtok_r(a, b, c);\n")
 

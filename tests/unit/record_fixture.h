@@ -39,7 +39,7 @@ struct fixture {
   int event;      /* the wake callback's eventfd */
   struct gg_recorder *recorder;
   struct gg_log *log;
-  uint64_t next;  /* number of the next record */
+  uint64_t next; /* number of the next record */
 };
 
 static inline void fixture_wake(void *context)
@@ -168,7 +168,7 @@ static inline unsigned fixture_record(struct fixture *f)
 /* ── Reading back ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 struct walk {
-  uint64_t next;      /* number of the next record that is expected */
+  uint64_t next; /* number of the next record that is expected */
   unsigned segments;
   unsigned statistics; /* blocks */
   uint64_t bytes;

@@ -161,8 +161,15 @@ static void commands_are_answered(void **state)
 static void what_is_no_request_is_answered_by_an_error(void **state)
 {
   const struct fixture *fixture = *state;
-  static const char *const wrong[] = {"", "x", "[]", "7", "{}", "{\"command\":7}", "{\"command\":\"\"}",
-                                      "{\"command\":\"a\",\"command\":\"b\"}", "{\"command\":\"a\"} x",
+  static const char *const wrong[] = {"",
+                                      "x",
+                                      "[]",
+                                      "7",
+                                      "{}",
+                                      "{\"command\":7}",
+                                      "{\"command\":\"\"}",
+                                      "{\"command\":\"a\",\"command\":\"b\"}",
+                                      "{\"command\":\"a\"} x",
                                       "{\"command\":\"\\u0000\"}",
                                       "{\"command\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

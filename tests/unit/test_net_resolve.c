@@ -22,9 +22,9 @@ static struct {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   bool active;
-  bool hang;                         /* the question waits until it is cleared */
-  int error;                         /* what it returns, else: */
-  const char *answers[ANSWERS_MAX];  /* ends in NULL */
+  bool hang;                        /* the question waits until it is cleared */
+  int error;                        /* what it returns, else: */
+  const char *answers[ANSWERS_MAX]; /* ends in NULL */
   unsigned asked, left;
 } scripted = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 

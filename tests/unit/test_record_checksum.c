@@ -79,9 +79,9 @@ static void zero_is_zero_and_pieces_add_up(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_length_and_alignment),
-      cmocka_unit_test(carries_are_not_lost),
-      cmocka_unit_test(zero_is_zero_and_pieces_add_up),
+    cmocka_unit_test(every_length_and_alignment),
+    cmocka_unit_test(carries_are_not_lost),
+    cmocka_unit_test(zero_is_zero_and_pieces_add_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

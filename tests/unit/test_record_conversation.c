@@ -152,8 +152,7 @@ static void slow_packet(struct slow *out, const struct gg_addr end[2], int direc
 
 static const struct gg_addr v4_client = {.ip = {192, 0, 2, 1}, .port = 40000, .family = GG_FAMILY_IPV4};
 static const struct gg_addr v4_server = {.ip = {198, 51, 100, 7}, .port = 443, .family = GG_FAMILY_IPV4};
-static const struct gg_addr v6_server = {
-    .ip = {0x20, 1, 0x0d, 0xb8, [15] = 5}, .port = 443, .family = GG_FAMILY_IPV6};
+static const struct gg_addr v6_server = {.ip = {0x20, 1, 0x0d, 0xb8, [15] = 5}, .port = 443, .family = GG_FAMILY_IPV6};
 static const uint64_t when = UINT64_C(1700000000123456789);
 
 static void some_facts(const void *session, struct gg_json *json)
@@ -390,8 +389,13 @@ static void opened_late_and_closed_at_once(void **state)
   size_t used = gg_conversation_close(&conversation, GG_CLOSING_ORDERLY, closing_facts, at, 3, when);
   static const uint8_t flags[] = {2, 18, 16, 17, 16, 17, 16};
   static const char *const comments[] = {
-      "{\"gogetway\":1,\"id\":\"x\"}", "", "", "{\"gogetway\":1,\"gap\":{\"bytes\":50,\"reason\":\"stall\"}}", "", "",
-      "{\"gogetway\":1,\"id\":\"x\",\"close\":\"drain\",\"gaps\":{\"client\":50,\"server\":0}}"};
+    "{\"gogetway\":1,\"id\":\"x\"}",
+    "",
+    "",
+    "{\"gogetway\":1,\"gap\":{\"bytes\":50,\"reason\":\"stall\"}}",
+    "",
+    "",
+    "{\"gogetway\":1,\"id\":\"x\",\"close\":\"drain\",\"gaps\":{\"client\":50,\"server\":0}}"};
   for (size_t i = 0; i < sizeof flags; i++) {
     assert_int_equal(flags_of(next), flags[i]);
     assert_string_equal(comment_of(&next), comments[i]);
@@ -477,16 +481,16 @@ static void last_packets(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(golden_packets),
-      cmocka_unit_test(layout_property),
-      cmocka_unit_test(room_and_fit_agree),
-      cmocka_unit_test(gap_is_marked_by_the_next_packet),
-      cmocka_unit_test(long_and_repeated_gaps),
-      cmocka_unit_test(gap_before_fin_and_gap_never_followed),
-      cmocka_unit_test(opened_late_and_closed_at_once),
-      cmocka_unit_test(later_segments_repeat_the_facts),
-      cmocka_unit_test(facts_that_do_not_fit_are_left_out),
-      cmocka_unit_test(last_packets),
+    cmocka_unit_test(golden_packets),
+    cmocka_unit_test(layout_property),
+    cmocka_unit_test(room_and_fit_agree),
+    cmocka_unit_test(gap_is_marked_by_the_next_packet),
+    cmocka_unit_test(long_and_repeated_gaps),
+    cmocka_unit_test(gap_before_fin_and_gap_never_followed),
+    cmocka_unit_test(opened_late_and_closed_at_once),
+    cmocka_unit_test(later_segments_repeat_the_facts),
+    cmocka_unit_test(facts_that_do_not_fit_are_left_out),
+    cmocka_unit_test(last_packets),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

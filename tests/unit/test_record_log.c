@@ -281,17 +281,17 @@ static void test_sealed_is_told(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_wraps_many_times),
-      cmocka_unit_test(test_nothing_recorded_leaves_nothing),
-      cmocka_unit_test(test_rotates_by_size),
-      cmocka_unit_test(test_flushes_by_time),
-      cmocka_unit_test(test_rotates_by_age_and_wish),
-      cmocka_unit_test(test_abandoned_reservation_is_no_record),
-      cmocka_unit_test(test_largest_reservation_always_comes),
-      cmocka_unit_test(test_counts_travel_in_statistics),
-      cmocka_unit_test(test_counts_without_a_record_are_told_too),
-      cmocka_unit_test(test_durable_wakes),
-      cmocka_unit_test(test_sealed_is_told),
+    cmocka_unit_test(test_wraps_many_times),
+    cmocka_unit_test(test_nothing_recorded_leaves_nothing),
+    cmocka_unit_test(test_rotates_by_size),
+    cmocka_unit_test(test_flushes_by_time),
+    cmocka_unit_test(test_rotates_by_age_and_wish),
+    cmocka_unit_test(test_abandoned_reservation_is_no_record),
+    cmocka_unit_test(test_largest_reservation_always_comes),
+    cmocka_unit_test(test_counts_travel_in_statistics),
+    cmocka_unit_test(test_counts_without_a_record_are_told_too),
+    cmocka_unit_test(test_durable_wakes),
+    cmocka_unit_test(test_sealed_is_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

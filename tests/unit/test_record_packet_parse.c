@@ -21,8 +21,13 @@ static size_t make_frame(uint8_t *frame, bool ipv6)
 {
   uint8_t block[256];
   memcpy(block + gg__packet_payload_offset(ipv6), "hello", 5);
-  struct gg__packet packet = {.from = &v4_client, .to = ipv6 ? &v6_server : &v4_server, .sequence = 0xfffffff0,
-                              .acknowledged = 77, .payload_bytes = 5, .flags = GG_TCP_ACK | GG_TCP_PSH, .ipv6 = ipv6};
+  struct gg__packet packet = {.from = &v4_client,
+                              .to = ipv6 ? &v6_server : &v4_server,
+                              .sequence = 0xfffffff0,
+                              .acknowledged = 77,
+                              .payload_bytes = 5,
+                              .flags = GG_TCP_ACK | GG_TCP_PSH,
+                              .ipv6 = ipv6};
   gg__packet_write(block, &packet);
   size_t bytes = gg__packet_payload_offset(ipv6) - 28 + 5;
   memcpy(frame, block + 28, bytes);
@@ -54,17 +59,17 @@ static void link_layers(void **state)
     const char *start;
     size_t start_bytes;
   } layers[] = {
-      {GG_LINK_ETHERNET, 14, 12, "", 0},
-      {GG_LINK_ETHERNET, 18, 16, "\1\2\3\4\5\6\1\2\3\4\5\6\x81\0\0\5", 16},
-      {GG_LINK_ETHERNET, 22, 20, "\1\2\3\4\5\6\1\2\3\4\5\6\x88\xa8\0\5\x81\0\0\6", 20},
-      {GG_LINK_LINUX_SLL, 16, 14, "", 0},
-      {GG_LINK_LINUX_SLL2, 20, 0, "", 0},
-      {GG_LINK_RAW, 0, SIZE_MAX, "", 0},
-      {GG_LINK_RAW_BSD, 0, SIZE_MAX, "", 0},
-      {GG_LINK_IPV4, 0, SIZE_MAX, "", 0},
-      {GG_LINK_IPV6, 0, SIZE_MAX, "", 0},
-      {GG_LINK_NULL, 4, SIZE_MAX, "\2\0\0\0", 4},
-      {GG_LINK_LOOP, 4, SIZE_MAX, "\0\0\0\2", 4},
+    {GG_LINK_ETHERNET, 14, 12, "", 0},
+    {GG_LINK_ETHERNET, 18, 16, "\1\2\3\4\5\6\1\2\3\4\5\6\x81\0\0\5", 16},
+    {GG_LINK_ETHERNET, 22, 20, "\1\2\3\4\5\6\1\2\3\4\5\6\x88\xa8\0\5\x81\0\0\6", 20},
+    {GG_LINK_LINUX_SLL, 16, 14, "", 0},
+    {GG_LINK_LINUX_SLL2, 20, 0, "", 0},
+    {GG_LINK_RAW, 0, SIZE_MAX, "", 0},
+    {GG_LINK_RAW_BSD, 0, SIZE_MAX, "", 0},
+    {GG_LINK_IPV4, 0, SIZE_MAX, "", 0},
+    {GG_LINK_IPV6, 0, SIZE_MAX, "", 0},
+    {GG_LINK_NULL, 4, SIZE_MAX, "\2\0\0\0", 4},
+    {GG_LINK_LOOP, 4, SIZE_MAX, "\0\0\0\2", 4},
   };
   for (int ipv6 = 0; ipv6 < 2; ipv6++) {
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
@@ -76,8 +81,8 @@ static void link_layers(void **state)
         memcpy(packet + layers[i].type_at, ipv6 != 0 ? "\x86\xdd" : "\x08\x00", 2);
       memcpy(packet + layers[i].head, frame + 14, bytes);
       for (size_t padding = 0; padding < 10; padding += 3) {
-        assert_int_equal(
-            gg_tcp_packet_parse(&parsed, layers[i].link_type, packet, layers[i].head + bytes + padding), 0);
+        assert_int_equal(gg_tcp_packet_parse(&parsed, layers[i].link_type, packet, layers[i].head + bytes + padding),
+                         0);
         check(&parsed, ipv6 != 0);
       }
       for (size_t cut = 0; cut < layers[i].head + bytes - 5; cut++) {
@@ -124,11 +129,11 @@ static void wrong_checksums(void **state)
 static void ipv6_extensions(void **state)
 {
   (void)state;
-  static const uint8_t chain[] = {43, 0, 1, 4, 0, 0, 0, 0, /* hop-by-hop */
-                                  60, 0, 0, 0, 0, 0, 0, 0, /* routing */
+  static const uint8_t chain[] = {43, 0, 1, 4,  0, 0, 0, 0,                         /* hop-by-hop */
+                                  60, 0, 0, 0,  0, 0, 0, 0,                         /* routing */
                                   44, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* destination */
-                                  51, 0, 0, 1, 0, 0, 0, 9, /* fragment */
-                                  6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 /* authentication */};
+                                  51, 0, 0, 1,  0, 0, 0, 9,                         /* fragment */
+                                  6,  1, 0, 0,  0, 0, 0, 0, 0, 0, 0, 0 /* authentication */};
   uint8_t frame[256], longer[512];
   struct gg_tcp_packet parsed;
   size_t bytes = make_frame(frame, true);
@@ -181,8 +186,8 @@ static void what_is_not_tcp(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(link_layers),   cmocka_unit_test(cut_by_the_capture), cmocka_unit_test(wrong_checksums),
-      cmocka_unit_test(ipv6_extensions), cmocka_unit_test(what_is_not_tcp),
+    cmocka_unit_test(link_layers),     cmocka_unit_test(cut_by_the_capture), cmocka_unit_test(wrong_checksums),
+    cmocka_unit_test(ipv6_extensions), cmocka_unit_test(what_is_not_tcp),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

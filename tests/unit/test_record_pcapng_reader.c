@@ -499,17 +499,17 @@ static void long_blocks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(everything_in_both_byte_orders),
-      cmocka_unit_test(byte_order_changes_with_the_section),
-      cmocka_unit_test(a_pipe_in_small_pieces),
-      cmocka_unit_test(truncated_at_every_byte_and_grown_again),
-      cmocka_unit_test(an_unfinished_block_may_be_replaced),
-      cmocka_unit_test(damage_is_told_with_its_place),
-      cmocka_unit_test(broken_framing_stays_broken),
-      cmocka_unit_test(damaged_contents_are_stepped_over),
-      cmocka_unit_test(foreign_files_are_named),
-      cmocka_unit_test(seeking),
-      cmocka_unit_test(long_blocks),
+    cmocka_unit_test(everything_in_both_byte_orders),
+    cmocka_unit_test(byte_order_changes_with_the_section),
+    cmocka_unit_test(a_pipe_in_small_pieces),
+    cmocka_unit_test(truncated_at_every_byte_and_grown_again),
+    cmocka_unit_test(an_unfinished_block_may_be_replaced),
+    cmocka_unit_test(damage_is_told_with_its_place),
+    cmocka_unit_test(broken_framing_stays_broken),
+    cmocka_unit_test(damaged_contents_are_stepped_over),
+    cmocka_unit_test(foreign_files_are_named),
+    cmocka_unit_test(seeking),
+    cmocka_unit_test(long_blocks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,8 +38,12 @@ static void parse_refuses(void **state)
 {
   (void)state;
   struct gg_session_id id;
-  static const char *const wrong[] = {"", "0", "000102030405abcdfffffff", "000102030405abcdfffffffff",
-                                      "000102030405ABCDffffffff", "000102030405abcdffff ff0",
+  static const char *const wrong[] = {"",
+                                      "0",
+                                      "000102030405abcdfffffff",
+                                      "000102030405abcdfffffffff",
+                                      "000102030405ABCDffffffff",
+                                      "000102030405abcdffff ff0",
                                       "g00102030405abcdffffffff"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     assert_false(gg_session_id_parse(&id, wrong[i], strlen(wrong[i])));
@@ -57,10 +61,10 @@ static void sources_differ(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(golden_text),
-      cmocka_unit_test(parse_is_the_inverse),
-      cmocka_unit_test(parse_refuses),
-      cmocka_unit_test(sources_differ),
+    cmocka_unit_test(golden_text),
+    cmocka_unit_test(parse_is_the_inverse),
+    cmocka_unit_test(parse_refuses),
+    cmocka_unit_test(sources_differ),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

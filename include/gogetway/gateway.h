@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * gateway.h - a recording gateway inside your own program.
+ *
+ *   const char *arguments[] = {"--listen", "127.0.0.1:9000", "--upstream", "127.0.0.1:80", "--dir", "rec"};
+ *   struct gg_engine_options options = GG_ENGINE_OPTIONS_INIT;
+ *   struct gg_failure failure = GG_FAILURE_INIT;
+ *   struct gg_engine *engine = NULL;
+ *
+ *   options.arguments = arguments;
+ *   options.argument_count = 6;
+ *   if (gg_engine_create(&engine, &options, &failure) || gg_engine_start(engine, &failure))
+ *     fprintf(stderr, "%s\n", failure.message);
+ *   else
+ *     gg_engine_wait(engine, &failure);            // until another thread, or a signal, ends it
+ *   gg_engine_destroy(engine);
+ *
+ * (examples/embed.c is a whole program.) What the gateway does is said in the words of the command line: everything
+ * after `gogetway run`, `-c FILE` for a configuration file included; docs/config.md has them all. The program itself
+ * is no more than this API, a signal handler and its output.
+ *
+ *      create ──► start ──► (runs on its own threads) ──► drain ──► ended ──► destroy
+ *                                    │                      │         ▲
+ *                                    └──────── stop ────────┴─────────┘         wait returns when it has ended
+ *
+ * The library installs no signal handler and writes to no descriptor that it was not given. A program that embeds it
+ * should ignore SIGPIPE, and raise RLIMIT_NOFILE to what its sessions need (two descriptors each, four more for those
+ * that are spliced).
+ *
+ * Several engines may live in one process, each with a store of its own.
+ *
+ * Thread: create, start, wait and destroy: one thread at a time. drain, stop, signal: any thread and signal handlers,
+ * between create and destroy. The rest: any thread between start and destroy.
+ */
+#ifndef GOGETWAY_GATEWAY_H
+#define GOGETWAY_GATEWAY_H
+
+#include <gogetway/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gg_engine;
+
+/* A line of text without its newline; it lives for the call. */
+typedef void (*gg_line_fn)(void *context, const char *line, size_t length);
+
+struct gg_engine_options {
+  size_t size;
+  const char *const *arguments; /* as after `gogetway run`; needed during gg_engine_create only */
+  size_t argument_count;
+  /* Called by gg_engine_create for everything that is wrong with the arguments and the files they name, each as
+   * "file:line:column: message" or "--option: message". May be NULL. */
+  gg_line_fn on_config_error;
+  /* The gateway's own messages go to `log` if it is not NULL (JSON, one object a line; called on any thread, several
+   * at once), else to the descriptor `log_fd` if it is not negative, else nowhere. */
+  gg_line_fn log;
+  int log_fd;
+  void *context; /* of the functions above */
+};
+#define GG_ENGINE_OPTIONS_INIT {.size = sizeof(struct gg_engine_options), .log_fd = -1}
+
+/* Reads the arguments and the files they name; nothing is opened, made or started yet.
+ * GG_ERR_FORMAT: something in them is wrong (all of it was told to on_config_error; the failure has the first);
+ * GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read; GG_ERR_INVALID: a size that this library does not know. */
+GG_API int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *options,
+                            struct gg_failure *failure);
+
+/* What the arguments ask for. All but RUN have a text instead of a gateway, and cannot be started. */
+enum gg_engine_action {
+  GG_ENGINE_RUN,
+  GG_ENGINE_CHECK, /* --check-config: it was checked */
+  GG_ENGINE_PRINT, /* --print-config: the text is YAML that reads back as the same configuration */
+  GG_ENGINE_HELP,  /* --help: the text is the list of options */
+};
+GG_API enum gg_engine_action gg_engine_action(const struct gg_engine *engine);
+/* The text of the action, to be freed with free(3); an empty one where there is none; NULL without memory. */
+GG_API char *gg_engine_text(const struct gg_engine *engine);
+/* The options as --help lists them, to be freed with free(3); NULL without memory. Needs no engine. */
+GG_API char *gg_engine_help(void);
+
+/* Opens the store, recovers what a killed process left, binds the listeners and begins to accept. Names of upstreams
+ * that do not resolve are warned of. On failure everything is undone and the engine can be destroyed.
+ * GG_ERR_BUSY: another gateway has the store (the failure names its process), or a port is in use. */
+GG_API int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure);
+
+/* No new sessions; those that are open go on until they end, or timeouts.drain has passed. */
+GG_API void gg_engine_drain(struct gg_engine *engine);
+/* The same without the patience: open sessions are closed now, and recorded so. */
+GG_API void gg_engine_stop(struct gg_engine *engine);
+/* Does what the program does on a signal: SIGTERM and SIGINT drain, the second one stops, SIGHUP is noted. */
+GG_API void gg_engine_signal(struct gg_engine *engine, int signal_number);
+
+/* Returns when the gateway has ended and everything is on disk; also writes `stats.file`, if one is configured.
+ * GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: the disk took no more; what was left is kept in the log's rings, and the next start
+ * on this store writes it. GG_ERR_IO and others: the failure says what. The gateway has ended in any case. */
+GG_API int gg_engine_wait(struct gg_engine *engine, struct gg_failure *failure);
+
+/* Stops and waits first if that was not done. NULL is fine. */
+GG_API void gg_engine_destroy(struct gg_engine *engine);
+
+/* The address at which listener `index` (from 0) listens, with the port that the system chose if 0 was asked for. The
+ * length of the text, which always ends in NUL; 0: there is no such listener. */
+GG_API size_t gg_engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

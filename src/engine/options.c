@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c - the configuration's words become the options of the gateway. */
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* What may wait in memory for all slow receivers together: 2,000 sessions of 128 KiB. */
+enum { PENDING_TOTAL_BYTES = 256 << 20 };
+
+/* The configuration has enumerations of its own, since it is read before any of this exists; they agree by value. */
+#define SAME(a, b) static_assert((int)(a) == (int)(b), "config and gateway agree")
+SAME(GG_CONFIG_BLOCK, GG_POLICY_BLOCK);
+SAME(GG_CONFIG_GAP, GG_POLICY_GAP);
+SAME(GG_CONFIG_CLOSE, GG_POLICY_CLOSE);
+SAME(GG_CONFIG_PROXY_OFF, GG_PROXY_OFF);
+SAME(GG_CONFIG_PROXY_V1, GG_PROXY_V1);
+SAME(GG_CONFIG_PROXY_V2, GG_PROXY_V2);
+SAME(GG_CONFIG_PROXY_ANY, GG_PROXY_ANY);
+SAME(GG_CONFIG_FAILURE_RESET, GG_REFUSAL_RESET);
+SAME(GG_CONFIG_FAILURE_CLOSE, GG_REFUSAL_CLOSE);
+SAME(GG_CONFIG_SPLICE_AUTO, GG_SPLICE_AUTO);
+SAME(GG_CONFIG_SPLICE_ON, GG_SPLICE_ON);
+SAME(GG_CONFIG_SPLICE_OFF, GG_SPLICE_OFF);
+SAME(GG_CONFIG_SYNC_INTERVAL, GG_SYNC_INTERVAL);
+SAME(GG_CONFIG_SYNC_NEVER, GG_SYNC_NEVER);
+SAME(GG_CONFIG_SYNC_ALWAYS, GG_SYNC_ALWAYS);
+static_assert((int)GG_CONFIG_LISTENERS_MAX <= (int)GG_LISTENERS_MAX, "the gateway takes what the config permits");
+static_assert((int)GG_CONFIG_TRUSTED_MAX <= (int)GG_TRUSTED_MAX, "the gateway takes what the config permits");
+static_assert((int)GG_CONFIG_WORKERS_MAX <= (int)GG_WORKERS_MAX, "the gateway takes what the config permits");
+
+static void fill_listener(struct gg_listener_options *out, const struct gg_config_listener *in)
+{
+  *out = (struct gg_listener_options){
+    .name = in->name,
+    .listen = in->listen_endpoint,
+    .upstream_none = !in->has_upstream,
+    .upstream = in->upstream_endpoint,
+    .greeting = (const uint8_t *)in->greeting.bytes,
+    .greeting_length = in->greeting.length,
+    .proxy_in = (enum gg_proxy_version)in->proxy_protocol_in,
+    .trusted = in->trusted_networks,
+    .trusted_count = in->trusted.count,
+    .proxy_out = (enum gg_proxy_version)in->proxy_protocol_out,
+    .on_stall = (enum gg_policy)in->on_stall,
+    .on_full = (enum gg_policy)in->on_full,
+    .on_connect_failure = (enum gg_refusal)in->on_connect_failure,
+    .sessions_max = in->sessions_max,
+    .unix_mode = (unsigned)in->unix_mode,
+  };
+}
+
+static int fill_listeners(struct gg_engine *engine, struct gg_failure *failure)
+{
+  for (size_t i = 0; i < engine->config.listener_count; i++) {
+    const struct gg_config_listener *in = &engine->config.listeners[i];
+    struct gg_listener_options *out = &engine->listeners[i];
+    fill_listener(out, in);
+    if (out->upstream_none || out->upstream.family != GG_FAMILY_NONE)
+      continue;
+    int error = gg_resolver_add(engine->resolver, out->upstream.host, out->upstream.port, &out->upstream_name);
+    if (error)
+      return gg_fail(failure, error, "cannot resolve %s: %s", in->upstream, gg_error_text(error));
+  }
+  return 0;
+}
+
+int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure)
+{
+  const struct gg_config *config = &engine->config;
+  assert(config->listener_count > 0);
+  engine->listeners = calloc(config->listener_count, sizeof *engine->listeners);
+  if (!engine->listeners)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %zu listeners", config->listener_count);
+  int error = fill_listeners(engine, failure);
+  engine->gateway_options = (struct gg_gateway_options){
+    .size = sizeof engine->gateway_options,
+    .workers = gg_config_workers(config),
+    .sessions_max = config->sessions_max,
+    .splice = (enum gg_splice_mode)config->relay.splice,
+    .pending_max = (size_t)config->relay.pending_max,
+    .pending_total = PENDING_TOTAL_BYTES,
+    .connect_timeout_ns = config->timeouts.connect_ns,
+    .idle_timeout_ns = config->timeouts.idle_ns,
+    .proxy_header_timeout_ns = config->timeouts.proxy_header_ns,
+    .sync_mode = (enum gg_sync_mode)config->sync.mode,
+    .listeners = engine->listeners,
+    .listener_count = config->listener_count,
+    .logger = engine->logger,
+    .metrics = engine->metrics,
+  };
+  return error;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats.c - what the engine tells of itself: over the control socket, and in a file when it ends. */
+#include "base/clock.h"
+#include "engine/engine.h"
+#include <gogetway/gogetway.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_MAX_BYTES = 4096 + 32 };
+
+static const char *const state_names[] = {"created", "running", "draining", "stopping", "ended"};
+static const char *const pressure_names[] = {"flowing", "stalled", "disk_full"};
+
+static void write_listeners(const struct gg_engine *engine, struct gg_json *json)
+{
+  char text[512];
+  gg_json_key(json, "listeners");
+  gg_json_array_begin(json);
+  for (size_t i = 0; i < engine->config.listener_count; i++) {
+    gg_json_object_begin(json);
+    gg_json_field_string(json, "name", engine->config.listeners[i].name);
+    gg_json_field_string(json, "listen", gg_engine_listener(engine, i, text, sizeof text) ? text : NULL);
+    gg_json_field_string(json, "upstream", engine->config.listeners[i].upstream);
+    gg_json_object_end(json);
+  }
+  gg_json_array_end(json);
+}
+
+int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json)
+{
+  char time[GG_CLOCK_TEXT_MAX];
+  char *metrics = gg_metrics_json(engine->metrics);
+  if (!metrics)
+    return GG_ERR_NOMEM;
+  gg_clock_format(engine->started_real_ns, 3, time, sizeof time);
+  gg_json_field_string(json, "version", gg_version());
+  gg_json_field_unsigned(json, "pid", (uint64_t)getpid());
+  gg_json_field_string(json, "state", state_names[atomic_load(&engine->state)]);
+  gg_json_field_string(json, "started", time);
+  gg_json_field_unsigned(json, "uptime_ns", gg_clock_mono_ns() - engine->started_mono_ns);
+  gg_json_field_string(json, "dir", engine->config.dir);
+  gg_json_field_string(json, "store", gg_recorder_uuid(engine->recorder));
+  gg_json_field_unsigned(json, "workers", engine->gateway_options.workers);
+  write_listeners(engine, json);
+  gg_json_key(json, "metrics");
+  gg_json_raw(json, metrics, strlen(metrics));
+  free(metrics);
+  return 0;
+}
+
+static int write_all(int fd, const char *bytes, size_t length)
+{
+  while (length > 0) {
+    ssize_t written = write(fd, bytes, length);
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written < 0)
+      return -1;
+    bytes += written;
+    length -= (size_t)written;
+  }
+  return 0;
+}
+
+/* By way of a temporary file beside it and rename(2): whoever reads `path` sees the old text or the new one. */
+static int replace_file(const char *path, const char *text, size_t length, struct gg_failure *failure)
+{
+  char temporary[PATH_MAX_BYTES];
+  int size = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+  if (size < 0 || (size_t)size >= sizeof temporary)
+    return gg_fail(failure, GG_ERR_RANGE, "cannot write %.200s...: the path is too long", path);
+  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return gg_fail_errno(failure, errno, "cannot write %s", temporary);
+  int result = write_all(fd, text, length);
+  int saved_errno = errno;
+  if (close(fd) != 0 && result == 0) {
+    saved_errno = errno;
+    result = -1;
+  }
+  if (result == 0 && rename(temporary, path) == 0)
+    return 0;
+  int error = gg_fail_errno(failure, result == 0 ? errno : saved_errno, "cannot write %s", path);
+  unlink(temporary);
+  return error;
+}
+
+int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure)
+{
+  struct gg_json json;
+  char *text = malloc(GG_CONTROL_REPLY_MAX);
+  if (!text)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %s", path);
+  gg_json_init(&json, text, GG_CONTROL_REPLY_MAX - 1);
+  gg_json_object_begin(&json);
+  int error = gg__engine_stats(engine, &json);
+  gg_json_object_end(&json);
+  size_t length = gg_json_finish(&json);
+  if (error || length == 0) {
+    error = gg_fail(failure, error ? error : GG_ERR_LIMIT, "cannot write %s: %s", path,
+                    gg_error_text(error ? error : GG_ERR_LIMIT));
+  } else {
+    text[length] = '\n';
+    error = replace_file(path, text, length + 1, failure);
+  }
+  free(text);
+  return error;
+}
+
+/* ── Commands of the control socket ──────────────────────────────────────────────────────────────────────────────── */
+
+static int command_stats(void *context, struct gg_json *reply, struct gg_failure *failure)
+{
+  int error = gg__engine_stats(context, reply);
+  return error ? gg_fail(failure, error, "%s", gg_error_text(error)) : 0;
+}
+
+static int command_logs(void *context, struct gg_json *reply, struct gg_failure *failure)
+{
+  const struct gg_engine *engine = context;
+  struct gg_log_status status;
+  (void)failure;
+  gg_json_key(reply, "logs");
+  gg_json_array_begin(reply);
+  for (unsigned i = 0; i < gg_recorder_logs(engine->recorder); i++) {
+    if (gg_recorder_log_status(engine->recorder, i, &status) != 0)
+      continue;
+    gg_json_object_begin(reply);
+    gg_json_field_string(reply, "name", status.name);
+    gg_json_field_string(reply, "segment", status.segment);
+    gg_json_field_unsigned(reply, "segment_bytes", status.segment_bytes);
+    gg_json_field_unsigned(reply, "watermark_ns", status.watermark_ns);
+    gg_json_field_unsigned(reply, "ring_bytes", status.ring_bytes);
+    gg_json_field_unsigned(reply, "fill_bytes", status.fill_bytes);
+    gg_json_field_string(reply, "pressure", pressure_names[status.pressure]);
+    gg_json_object_end(reply);
+  }
+  gg_json_array_end(reply);
+  return 0;
+}
+
+static int command_stop(void *context, struct gg_json *reply, struct gg_failure *failure)
+{
+  (void)reply;
+  (void)failure;
+  gg_engine_drain(context);
+  return 0;
+}
+
+const struct gg_control_command gg__engine_commands[] = {
+  {"stats", "version, process, listeners and all metrics", command_stats},
+  {"logs", "each log: its open segment, how far it is written, and its fill", command_logs},
+  {"stop", "drain and end, as by SIGTERM", command_stop},
+};
+const size_t gg__engine_command_count = sizeof gg__engine_commands / sizeof gg__engine_commands[0];

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recovery: killed while recording, killed while recovering, files that only look like rings, rings that are gone. */
+#include "record_fixture.h"
+
+#include "record/ring.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+enum { KILLS = 50, RECOVERY_KILLS = 3 };
+
+struct shared {
+  _Atomic uint64_t committed; /* records */
+};
+
+static struct shared *shared_page(void)
+{
+  struct shared *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(shared != MAP_FAILED);
+  return shared;
+}
+
+static void pause_ns(uint64_t ns)
+{
+  struct timespec moment = {.tv_sec = (time_t)(ns / GG_NS_PER_S), .tv_nsec = (long)(ns % GG_NS_PER_S)};
+  nanosleep(&moment, NULL);
+}
+
+/* Records until it is killed. No cmocka in here: a failure is an exit that the parent sees. */
+static void produce(struct fixture *f, const struct gg_recorder_options *options, struct shared *shared)
+{
+  if (gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
+      gg_recorder_log(f->recorder, "w0-block", fixture_wake, f, &f->log, NULL) != 0 ||
+      gg_recorder_start(f->recorder, NULL) != 0)
+    _exit(2);
+  uint64_t next = atomic_load(&shared->committed);
+  for (;;) {
+    size_t length = record_length(next);
+    uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
+    if (!at) {
+      struct pollfd wait = {.fd = f->event, .events = POLLIN};
+      uint64_t count;
+      if (poll(&wait, 1, 10000) != 1 || read(f->event, &count, sizeof count) != sizeof count)
+        _exit(3);
+      continue;
+    }
+    record_write(at, next);
+    gg_log_commit(f->log, length);
+    atomic_store(&shared->committed, ++next);
+    if (record_mix(next) % 37 == 0)
+      gg_log_flush(f->log);
+    if (record_mix(next) % 601 == 0)
+      gg_log_rotate(f->log);
+    (void)gg_log_tick(f->log, gg_clock_mono_ns());
+  }
+}
+
+static void kill_child(pid_t child)
+{
+  kill(child, SIGKILL);
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  if (WIFEXITED(status))
+    fail_msg("the producer ended by itself: %d", WEXITSTATUS(status));
+}
+
+static void record_and_kill(struct fixture *f, const struct gg_recorder_options *options, struct shared *shared,
+                            unsigned seed)
+{
+  uint64_t before = atomic_load(&shared->committed);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0)
+    produce(f, options, shared);
+  uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  while (atomic_load(&shared->committed) == before && gg_clock_mono_ns() < deadline)
+    pause_ns(50000);
+  pause_ns(record_mix(seed) % 12000000);
+  kill_child(child);
+}
+
+static void recover_and_kill(const struct gg_recorder_options *options, unsigned seed)
+{
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    struct gg_recorder *recorder;
+    struct gg_failure failure = GG_FAILURE_INIT;
+    if (gg_recorder_open(&recorder, options, NULL, &failure) != 0) {
+      fprintf(stderr, "recovering: %s\n", failure.message);
+      _exit(2);
+    }
+    _exit(0);
+  }
+  pause_ns(record_mix(seed) % 2500000);
+  kill(child, SIGKILL);
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_false(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+}
+
+static void open_only(struct fixture *f, const struct gg_recorder_options *options, struct gg_recovery *recovery)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gg_recorder_open(&f->recorder, options, recovery, &failure) != 0)
+    fail_msg("open: %s", failure.message);
+  gg_recorder_destroy(f->recorder);
+}
+
+static void test_killed_while_recording(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  options.log_max_bytes = 2 * MIB; /* so that kills meet growth, too */
+  unsigned recovered = 0;
+  for (unsigned i = 0; i < KILLS; i++) {
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s/segments", f.dir);
+    assert_int_equal(system(command), 0);
+    options.segment_max_bytes = i % 3 == 0 ? 100 * KIB : 1u << 30;
+    atomic_store(&shared->committed, 0);
+    record_and_kill(&f, &options, shared, i);
+    for (unsigned k = 0; k < (i % 5 == 0 ? RECOVERY_KILLS : 0); k++)
+      recover_and_kill(&options, i * 16 + k);
+    struct gg_recovery recovery;
+    open_only(&f, &options, &recovery);
+    recovered += recovery.rings > 0;
+    assert_int_equal(recovery.rings_refused, 0);
+    assert_int_equal(recovery.rings_missing, 0);
+    assert_int_equal(count_files(f.rings), 0);
+    assert_false(exists_in(f.dir, "running"));
+    struct walk walk = {0};
+    walk_store(&walk, &f);
+    uint64_t committed = atomic_load(&shared->committed);
+    if (walk.next != committed && walk.next != committed + 1) /* killed between commit and count */
+      fail_msg("kill %u: %llu records committed, %llu found", i, (unsigned long long)committed,
+               (unsigned long long)walk.next);
+  }
+  assert_true(recovered > KILLS / 4); /* the test would prove nothing otherwise */
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+/* A ring with records in it: the producer was killed, and its ring holds at least one record that is in no file. */
+static void leave_ring(struct fixture *f, const struct gg_recorder_options *options, char name[400],
+                       struct shared *shared)
+{
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    if (gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
+        gg_recorder_log(f->recorder, "w0-block", fixture_wake, f, &f->log, NULL) != 0 ||
+        gg_recorder_start(f->recorder, NULL) != 0)
+      _exit(2);
+    for (f->next = 0; f->next < 3; f->next++) {
+      record_write(gg_log_reserve(f->log, record_length(f->next), GG_LOG_DATA), f->next);
+      gg_log_commit(f->log, record_length(f->next));
+      struct gg_log_status status = {0};
+      if (f->next == 1)
+        gg_log_flush(f->log);
+      while (f->next == 1 && (gg_recorder_log_status(f->recorder, 0, &status), status.fill_bytes))
+        pause_ns(100000);
+    }
+    atomic_store(&shared->committed, 3);
+    for (;;)
+      pause();
+  }
+  while (atomic_load(&shared->committed) != 3)
+    pause_ns(50000);
+  kill_child(child);
+  struct dirent **names;
+  assert_int_equal(scandir(f->rings, &names, walk_filter, alphasort), 1);
+  snprintf(name, 400, "%s/%s", f->rings, names[0]->d_name);
+  free(names[0]);
+  free(names);
+  atomic_store(&shared->committed, 0);
+}
+
+/* What is wrong with a ring file, and whether it can be put right again. */
+static void patch(const char *path, off_t offset, const void *bytes, size_t length)
+{
+  int fd = open(path, O_RDWR);
+  assert_true(fd >= 0);
+  assert_int_equal(pwrite(fd, bytes, length, offset), (ssize_t)length);
+  close(fd);
+}
+
+static void assert_refused(struct fixture *f, const struct gg_recorder_options *options, const char *path)
+{
+  struct stat before, after;
+  assert_int_equal(lstat(path, &before), 0);
+  struct gg_recovery recovery;
+  open_only(f, options, &recovery);
+  assert_int_equal(recovery.rings_refused, 1);
+  assert_int_equal(recovery.rings, 0);
+  assert_int_equal(lstat(path, &after), 0);
+  assert_int_equal(before.st_ino, after.st_ino);
+  assert_int_equal(before.st_size, after.st_size);
+}
+
+static void test_strange_rings_are_refused(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  char ring[400], other[300];
+  leave_ring(&f, &options, ring, shared);
+  snprintf(other, sizeof other, "%s/aside", f.base);
+
+  assert_int_equal(chmod(ring, 0640), 0);
+  assert_refused(&f, &options, ring);
+  assert_int_equal(chmod(ring, 0600), 0);
+
+  assert_int_equal(link(ring, other), 0);
+  assert_refused(&f, &options, ring);
+  assert_int_equal(unlink(other), 0);
+
+  if (geteuid() == 0) {
+    assert_int_equal(chown(ring, 65534, 65534), 0);
+    assert_refused(&f, &options, ring);
+    assert_int_equal(chown(ring, 0, 0), 0);
+  }
+
+  assert_int_equal(rename(ring, other), 0);
+  assert_int_equal(symlink(other, ring), 0);
+  assert_refused(&f, &options, ring);
+  assert_int_equal(unlink(ring), 0);
+  assert_int_equal(mkfifo(ring, 0600), 0);
+  assert_refused(&f, &options, ring);
+  assert_int_equal(unlink(ring), 0);
+  assert_int_equal(rename(other, ring), 0);
+
+  struct gg__ring_header header;
+  int fd = open(ring, O_RDONLY);
+  assert_int_equal(pread(fd, &header, sizeof header, 0), sizeof header);
+  close(fd);
+#define PATCHED(member, change)                                                                                        \
+  do {                                                                                                                 \
+    struct gg__ring_header bad = header;                                                                               \
+    bad.member change;                                                                                                 \
+    patch(ring, 0, &bad, sizeof bad);                                                                                  \
+    assert_refused(&f, &options, ring);                                                                                \
+    patch(ring, 0, &header, sizeof header);                                                                            \
+  } while (0)
+  PATCHED(magic[0], = 0);
+  PATCHED(version, += 1);
+  PATCHED(header_bytes, *= 2);
+  PATCHED(uuid[3], ^= 1);
+  PATCHED(log_name[0], = 'x');
+  PATCHED(generation, += 1);
+  PATCHED(ring_bytes, *= 2);
+  PATCHED(committed, += 1u << 30);
+  PATCHED(committed, += 2);
+  PATCHED(written, += 1u << 30);
+  PATCHED(written, += 4);
+  PATCHED(segments[1].start, += 1);
+  PATCHED(segments[1].start, += 8192);
+  PATCHED(segments[1].number, = 0);
+  PATCHED(segments[1].name[0], = '/');
+  PATCHED(segments[1].name[2], = '/');
+
+  off_t size = (off_t)(header.header_bytes + header.ring_bytes);
+  assert_int_equal(truncate(ring, size - 4096), 0); /* the last page holds nothing yet */
+  assert_refused(&f, &options, ring);
+  assert_int_equal(truncate(ring, size), 0);
+
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery); /* put right, it is recovered */
+  assert_int_equal(recovery.rings, 1);
+  assert_int_equal(recovery.rings_refused, 0);
+  assert_int_equal(count_files(f.rings), 0);
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+static void test_rings_of_other_stores_are_none_of_ours(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  char path[400];
+  snprintf(path, sizeof path, "%s/gogetway-00000000-0000-4000-8000-000000000000.w0-block.1", f.rings);
+  int fd = open(path, O_CREAT | O_WRONLY, 0600);
+  assert_true(fd >= 0);
+  close(fd);
+  struct gg_recorder_options options = fixture_options(&f);
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings_refused, 0);
+  assert_int_equal(access(path, F_OK), 0);
+  fixture_fini(&f);
+}
+
+/* The machine was restarted: the ring is gone, the segment's end is torn. */
+static void test_missing_ring_marks_its_segment(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  char ring[400], segment[512];
+  leave_ring(&f, &options, ring, shared);
+  assert_int_equal(unlink(ring), 0);
+  struct dirent **names;
+  char segments[128];
+  snprintf(segments, sizeof segments, "%s/segments", f.dir);
+  assert_int_equal(scandir(segments, &names, walk_filter, alphasort), 1);
+  snprintf(segment, sizeof segment, "%s/%s", segments, names[0]->d_name);
+  free(names[0]);
+  free(names);
+  int fd = open(segment, O_WRONLY | O_APPEND);
+  const uint8_t torn[64] = {6, 0, 0, 0, 200}; /* a block of 200 bytes that is not all there */
+  assert_int_equal(write(fd, torn, sizeof torn), sizeof torn);
+  close(fd);
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings, 0);
+  assert_int_equal(recovery.rings_missing, 1);
+  assert_int_equal(recovery.segments, 1);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, 2); /* the two that were flushed */
+  assert_int_equal(walk.comment_count, 1);
+  assert_non_null(strstr(walk.comments[0], "may be missing"));
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings_missing, 0);
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+static void test_missing_ring_without_anything_recorded(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  open_only(&f, &options, NULL);
+  char path[128];
+  snprintf(path, sizeof path, "%s/running", f.dir);
+  FILE *file = fopen(path, "w");
+  fprintf(file, "gogetway running 1\nboot other\nring w0-block %s/nothing\nring x\nsegment w0-block ../../etc/x.pcapng\n"
+                "segment w0-block no-such.pcapng\nnonsense\n\nsegment w0-block unfinished", f.rings);
+  fclose(file);
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings_missing, 1);
+  assert_int_equal(recovery.segments, 0);
+  assert_false(exists_in(f.dir, "running"));
+  fixture_fini(&f);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_killed_while_recording),
+      cmocka_unit_test(test_strange_rings_are_refused),
+      cmocka_unit_test(test_rings_of_other_stores_are_none_of_ours),
+      cmocka_unit_test(test_missing_ring_marks_its_segment),
+      cmocka_unit_test(test_missing_ring_without_anything_recorded),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
