@@ -6,8 +6,11 @@
 #include "common.h"
 
 extern const struct gg_command gg_command_run;
-extern const struct gg_command gg_command_stats;
 extern const struct gg_command gg_command_sessions;
 extern const struct gg_command gg_command_show;
+extern const struct gg_command gg_command_export;
+extern const struct gg_command gg_command_tail;
+extern const struct gg_command gg_command_verify;
+extern const struct gg_command gg_command_stats;
 
 #endif

@@ -24,6 +24,9 @@ static const struct gg_command *const commands[] = {
   &gg_command_run,
   &gg_command_sessions,
   &gg_command_show,
+  &gg_command_export,
+  &gg_command_tail,
+  &gg_command_verify,
   &gg_command_stats,
   &command_help,
 };

@@ -34,7 +34,7 @@ void gg_cli_chosen_free(struct gg_cli_chosen *chosen);
 /* One line on stderr for each file that is not whole. */
 void gg_cli_tell_warnings(const struct gg_store *store);
 
-/* One JSON object and a newline on stdout. `make` is gg_session_json or its like. */
+/* One JSON object and a newline on stdout. */
 void gg_cli_put_session_json(const struct gg_session *session);
 
 const char *gg_cli_bytes(uint64_t bytes, bool human, char text[GG_CLI_NUMBER_MAX]); /* "1.5M", or "1572864" */

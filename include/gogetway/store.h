@@ -200,22 +200,13 @@ GG_API int gg_store_export(struct gg_store *store, const struct gg_session_list 
 
 struct gg_tail;
 
-/* What a running gateway says of one of its logs (control command `logs`). Texts borrowed for the call. */
-struct gg_tail_log {
-  const char *name;
-  const char *segment;    /* relative to segments/; empty: none yet */
-  uint64_t segment_bytes;
-  uint64_t watermark_ns;  /* no record with an earlier time will be added */
-};
-
 /* Writes one pcapng stream to `fd` (stays yours). `from_start`: what is in the store already comes first; otherwise
  * only what is added after the first update. */
 GG_API int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, bool from_start,
                           struct gg_failure *failure);
-/* Call some times a second: writes everything new that no log can precede any more. GG_ERR_CLOSED: `fd`'s reader has
- * gone. */
-GG_API int gg_tail_update(struct gg_tail *tail, const struct gg_tail_log *logs, size_t count,
-                          struct gg_failure *failure);
+/* Call some times a second with what the gateway answers to {"command":"logs"} (gg_control_call): writes everything new
+ * that no log can precede any more. GG_ERR_CLOSED: `fd`'s reader has gone. GG_ERR_FORMAT: that is no such answer. */
+GG_API int gg_tail_update(struct gg_tail *tail, const char *logs_reply, struct gg_failure *failure);
 /* The gateway has ended: writes all that is left. */
 GG_API int gg_tail_finish(struct gg_tail *tail, struct gg_failure *failure);
 GG_API void gg_tail_destroy(struct gg_tail *tail);
@@ -256,11 +247,11 @@ struct gg_verify_result {
 };
 
 /* Reads every block of the store. `report` is called for each problem; texts are borrowed for the call. `filter`
- * restricts which sessions' problems are told (structure is always checked). Returns 0 also when there were problems. */
+ * restricts which sessions' problems are told (structure is always checked). Returns 0 also if there were problems. */
 GG_API int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
                            void (*report)(void *context, const struct gg_problem *problem), void *context,
                            struct gg_verify_result *result, struct gg_failure *failure);
-/* One JSON object without newline; as gg_session_json. */
+/* One JSON object without newline. Returns its length; 0 if it does not fit (4096 bytes are enough). */
 GG_API size_t gg_problem_json(const struct gg_problem *problem, char *text, size_t size);
 
 /* ── Showing bytes to people ─────────────────────────────────────────────────────────────────────────────────────── */

@@ -60,7 +60,7 @@ void gg__frames_close(struct gg__frames *frames)
 }
 
 /* Our comment may stand behind somebody's note. */
-static void choose_comment(struct gg__frame *frame)
+void gg__frame_comment(struct gg__frame *frame)
 {
   const struct gg_pcapng_packet *packet = &frame->packet;
   frame->comment = packet->comment;
@@ -95,7 +95,7 @@ static int next_block(struct gg__frames *frames, struct gg__frame *frame, struct
   frames->packets_seen = true;
   if (gg_tcp_packet_parse(&frame->tcp, frame->packet.link_type, frame->packet.data, frame->packet.captured) != 0)
     return GG_ERR_NOT_FOUND;
-  choose_comment(frame);
+  gg__frame_comment(frame);
   return 0;
 }
 

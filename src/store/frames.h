@@ -20,6 +20,9 @@ struct gg__frame {
   size_t comment_bytes;
 };
 
+/* Sets `comment` from `packet`. */
+void gg__frame_comment(struct gg__frame *frame);
+
 struct gg__frames;
 
 /* GG_ERR_FORMAT says what the file is instead (classic pcap, compressed, no capture at all). An empty file has no

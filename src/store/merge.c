@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/merge.h"
 
+#include "store/lookup.h"
 #include "store/store.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-/* One file: its chosen parts, in a table by 4-tuple; parts of one 4-tuple follow each other in the file. */
+/* One file and its chosen parts. */
 struct cursor {
   struct gg__capture *capture;
   const struct gg__part **parts; /* into the merge's array: those of this file by first offset */
   size_t part_count;
-  const struct gg__part **slots; /* open addressing by 4-tuple and part; made when the file is opened */
-  size_t slot_count;             /* a power of two */
+  struct gg__lookup *lookup; /* of them; made when the file is opened */
   uint64_t first_ns, first_offset, last_offset;
   struct gg__frames *frames;
   struct gg__frame frame; /* the next one, once open */
@@ -33,47 +32,6 @@ struct gg__merge {
   uint64_t done, total;
 };
 
-/* ── Which part a frame belongs to ───────────────────────────────────────────────────────────────────────────────── */
-
-static size_t hash_of(const struct gg_addr *a, const struct gg_addr *b)
-{
-  return (size_t)(XXH3_64bits(a, sizeof *a) + XXH3_64bits(b, sizeof *b));
-}
-
-static int make_table(struct cursor *cursor)
-{
-  cursor->slot_count = 16;
-  while (cursor->slot_count < cursor->part_count * 2)
-    cursor->slot_count *= 2;
-  cursor->slots = calloc(cursor->slot_count, sizeof(const struct gg__part *));
-  if (!cursor->slots)
-    return GG_ERR_NOMEM;
-  for (size_t i = 0; i < cursor->part_count; i++) {
-    const struct gg__part *part = cursor->parts[i];
-    size_t at = hash_of(&part->end[0], &part->end[1]) & (cursor->slot_count - 1);
-    while (cursor->slots[at])
-      at = (at + 1) & (cursor->slot_count - 1);
-    cursor->slots[at] = part;
-  }
-  return 0;
-}
-
-static bool belongs(struct cursor *cursor)
-{
-  uint64_t offset = cursor->frame.packet.block.offset;
-  size_t at = hash_of(&cursor->frame.tcp.from, &cursor->frame.tcp.to) & (cursor->slot_count - 1);
-  for (; cursor->slots[at]; at = (at + 1) & (cursor->slot_count - 1)) {
-    const struct gg__part *part = cursor->slots[at];
-    if (offset < part->first_offset || offset > part->last_offset)
-      continue;
-    cursor->side = gg__part_side(part, &cursor->frame);
-    cursor->part = part;
-    if (cursor->side >= 0)
-      return true;
-  }
-  return false;
-}
-
 /* ── Cursors ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Moves to the next chosen frame; GG_ERR_AGAIN: there is none. */
@@ -87,7 +45,8 @@ static int advance(struct gg__merge *merge, struct cursor *cursor, struct gg_fai
     merge->done += gg__frames_offset(cursor->frames) - before;
     if (error)
       return error;
-    if (belongs(cursor))
+    cursor->part = gg__lookup_find(cursor->lookup, &cursor->frame, &cursor->side);
+    if (cursor->part)
       return 0;
   }
 }
@@ -95,16 +54,16 @@ static int advance(struct gg__merge *merge, struct cursor *cursor, struct gg_fai
 static void close_cursor(struct cursor *cursor)
 {
   gg__frames_close(cursor->frames);
-  free(cursor->slots);
+  gg__lookup_destroy(cursor->lookup);
   cursor->frames = NULL;
-  cursor->slots = NULL;
+  cursor->lookup = NULL;
 }
 
 static int open_cursor(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
 {
   if (merge->open_count == GG__MERGE_OPEN_MAX)
     return gg_fail(failure, GG_ERR_LIMIT, "more than %d files overlap in time", GG__MERGE_OPEN_MAX);
-  if (make_table(cursor) != 0)
+  if (gg__lookup_create(&cursor->lookup, cursor->parts, cursor->part_count) != 0)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for %s", cursor->capture->name);
   int error = gg__frames_open(&cursor->frames, cursor->capture->path, failure);
   if (!error)

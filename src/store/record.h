@@ -11,10 +11,13 @@
 
 #include <gogetway/store.h>
 
+struct gg__check;
+
 struct gg__record {
   struct gg_session session; /* first: a public pointer is a pointer to this */
   struct gg__record *next;   /* of the table's bucket */
   struct gg__part *parts;    /* in order of time */
+  struct gg__check *check;   /* a verification's, while one runs */
   bool stale;                /* parts have changed since `session` was made from them */
 };
 

@@ -270,7 +270,7 @@ static void growing_store(void **state)
   files_end(&files);
 }
 
-/* Every beginning of a segment: never a crash, never a byte that was not said, and the whole prefix of those that were. */
+/* Every beginning of a segment: never a crash, never a byte that was not said, nor one missing before the cut. */
 static void every_truncation(void **state)
 {
   (void)state;

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads every block of a store and holds it against what it says of itself.
+ *
+ *   file by file, in order of time:   block ──► packet ──► checksums ──► part of a session ──► check of that session
+ *
+ * A check goes on from file to file: the sequence number and the offset that each direction must have next, the gaps
+ * that were marked, and at the end the closing record's counts. What others captured is held to the structure
+ * only: lost packets and the checksums of offloading interfaces are no faults of such a file.
+ */
+#include "record/packet.h"
+#include "record/pcapng.h"
+#include "store/facts.h"
+#include "store/frames.h"
+#include "store/lookup.h"
+#include "store/store.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { GAP_STEP_MAX = 1 << 30, TEXT_MAX = 400, CAPTURES_ROOM = 64 };
+
+struct gg__check {
+  uint64_t offset[2]; /* of the next byte */
+  uint64_t gaps[2];   /* marked ones */
+  uint32_t next[2];   /* sequence number */
+  bool begun[2];
+  bool late; /* the session's beginning is not here */
+};
+
+struct verifying {
+  struct gg_store *store;
+  const struct gg_filter *filter;
+  void (*report)(void *context, const struct gg_problem *problem);
+  void *context;
+  struct gg_verify_result *result;
+  const struct gg__capture *capture;
+  const struct gg__record *record; /* of the packet at hand; NULL: of none */
+  uint64_t offset;                 /* of the block at hand */
+  bool live;
+};
+
+/* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+GG_PRINTF(4, 5)
+static void tell(struct verifying *verifying, enum gg_problem_kind kind, bool information, const char *format, ...)
+{
+  char text[TEXT_MAX];
+  const struct gg__record *record = verifying->record;
+  if (record && !gg_filter_match(verifying->filter, &record->session))
+    return;
+  va_list list;
+  va_start(list, format);
+  vsnprintf(text, sizeof text, format, list);
+  va_end(list);
+  struct gg_problem problem = {.kind = kind,
+                               .information = information,
+                               .segment = verifying->capture->name,
+                               .offset = verifying->offset,
+                               .session = record ? record->session.id : "",
+                               .text = text};
+  verifying->result->problems += !information;
+  if (verifying->report)
+    verifying->report(verifying->context, &problem);
+}
+
+/* A failure's message was made of a stranger's file: safe to print, and the file's path is told already. */
+static void tell_failure(struct verifying *verifying, enum gg_problem_kind kind, const struct gg_failure *failure)
+{
+  char text[TEXT_MAX / 2];
+  size_t used;
+  gg_text_printable((const uint8_t *)failure->message, strlen(failure->message), false, text, sizeof text, &used);
+  tell(verifying, kind, false, "%s", text);
+}
+
+/* ── A session's packets ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static const char *const side_names[2] = {"client", "server"};
+
+static void check_continued(struct verifying *verifying, struct gg__check *check, const struct gg__facts *facts)
+{
+  for (int side = 0; side < 2; side++) {
+    if (!check->begun[0] && !check->begun[1] && check->offset[side] == 0) {
+      check->offset[side] = facts->offset[side];
+      check->late |= facts->offset[side] > 0;
+    } else if (facts->offset[side] != check->offset[side]) {
+      tell(verifying, GG_PROBLEM_OFFSET, false,
+           "from the %s: continues at offset %" PRIu64 ", but what is recorded ends at %" PRIu64, side_names[side],
+           facts->offset[side], check->offset[side]);
+      check->offset[side] = facts->offset[side];
+      check->begun[side] = false;
+      check->late = true; /* its counts cannot be held against what is here any more */
+    }
+  }
+}
+
+static void check_sequence(struct verifying *verifying, struct gg__check *check, const struct gg__frame *frame,
+                           int side, uint64_t gap)
+{
+  uint32_t sequence = frame->tcp.sequence, step = (uint32_t)(gap < GAP_STEP_MAX ? gap : GAP_STEP_MAX);
+  uint32_t expected = check->next[side] + step;
+  int32_t ahead = (int32_t)(sequence - expected);
+  if (check->begun[side] && ahead != 0) {
+    bool skips = gap == 0 && ahead > 0;
+    tell(verifying, skips || gap ? GG_PROBLEM_GAP : GG_PROBLEM_SEQUENCE, false,
+         skips ? "from the %s: %" PRId32 " bytes are missing without a mark at offset %" PRIu64
+               : "from the %s: the sequence number is %" PRId32 " from where it should be at offset %" PRIu64,
+         side_names[side], ahead, check->offset[side]);
+    if (skips)
+      check->offset[side] += (uint32_t)ahead;
+    check->late = true;
+  }
+  check->begun[side] = true;
+  check->offset[side] += gap + frame->tcp.payload_bytes + frame->tcp.missing_bytes;
+  check->gaps[side] += gap;
+  check->next[side] = sequence + frame->tcp.payload_bytes + frame->tcp.missing_bytes +
+                      ((frame->tcp.flags & (GG_TCP_SYN | GG_TCP_FIN)) != 0);
+}
+
+/* Received is what is here and what the closing record says is missing. */
+static void check_counts(struct verifying *verifying, const struct gg__check *check, const struct gg__facts *facts)
+{
+  if (!facts->has_counts) {
+    tell(verifying, GG_PROBLEM_FACTS, false, "the closing record has no counts");
+    return;
+  }
+  for (int side = 0; side < 2; side++) {
+    uint64_t here = check->offset[side] - check->gaps[side];
+    if (check->late ? facts->received[side] < check->offset[side] : facts->received[side] != here + facts->gaps[side])
+      tell(verifying, GG_PROBLEM_COUNT, false,
+           "from the %s: received %" PRIu64 " by the closing record, but %" PRIu64 " are here and %" PRIu64
+           " are said to be missing",
+           side_names[side], facts->received[side], here, facts->gaps[side]);
+    if (!check->late && facts->gaps[side] < check->gaps[side])
+      tell(verifying, GG_PROBLEM_GAP, false,
+           "from the %s: gaps of %" PRIu64 " bytes are marked, the closing record says %" PRIu64, side_names[side],
+           check->gaps[side], facts->gaps[side]);
+  }
+}
+
+static int check_session(struct verifying *verifying, const struct gg__part *part, const struct gg__frame *frame,
+                         int side)
+{
+  struct gg__record *record = part->record;
+  struct gg__facts facts = {0};
+  if (!record->check)
+    record->check = calloc(1, sizeof *record->check);
+  if (!record->check)
+    return GG_ERR_NOMEM;
+  enum gg__facts_kind kind =
+    frame->comment ? gg__facts_parse(&facts, frame->comment, frame->comment_bytes) : GG__FACTS_NONE;
+  if (kind == GG__FACTS_BROKEN)
+    tell(verifying, GG_PROBLEM_FACTS, false, "a comment that begins like the gateway's cannot be read");
+  if (kind == GG__FACTS_OURS && facts.continued && facts.has_offset)
+    check_continued(verifying, record->check, &facts);
+  check_sequence(verifying, record->check, frame, side, facts.gap);
+  if (kind == GG__FACTS_OURS && facts.close[0])
+    check_counts(verifying, record->check, &facts);
+  return 0;
+}
+
+/* ── Packets and blocks ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void check_checksums(struct verifying *verifying, const struct gg__frame *frame, bool own)
+{
+  unsigned wrong = gg_tcp_packet_checksums(&frame->tcp);
+  if (own && (wrong & GG_CHECKSUM_IP_WRONG))
+    tell(verifying, GG_PROBLEM_CHECKSUM, false, "the IP checksum is wrong");
+  if (own && (wrong & GG_CHECKSUM_TCP_WRONG))
+    tell(verifying, GG_PROBLEM_CHECKSUM, false, "the TCP checksum is wrong");
+}
+
+static int check_packet(struct verifying *verifying, struct gg__frame *frame, const struct gg__lookup *lookup)
+{
+  const struct gg_pcapng_packet *packet = &frame->packet;
+  int side = 0, error = gg_tcp_packet_parse(&frame->tcp, packet->link_type, packet->data, packet->captured);
+  bool own = verifying->capture->own;
+  verifying->result->packets++;
+  if (error) {
+    if (own || error != GG_ERR_UNSUPPORTED)
+      tell(verifying, GG_PROBLEM_PACKET, !own, "a packet that is no whole TCP segment: %s", gg_error_text(error));
+    return 0;
+  }
+  gg__frame_comment(frame);
+  verifying->result->bytes += frame->tcp.payload_bytes;
+  const struct gg__part *part = gg__lookup_find(lookup, frame, &side);
+  verifying->record = part ? part->record : NULL;
+  check_checksums(verifying, frame, own || (part && !part->foreign));
+  error = part && !part->foreign ? check_session(verifying, part, frame, side) : 0;
+  verifying->record = NULL;
+  return error;
+}
+
+/* The name stands in the `running` file: it is being written, and may end anywhere. */
+static bool is_written_now(const struct verifying *verifying)
+{
+  char path[4096], text[1 << 16];
+  if (!verifying->live || (size_t)snprintf(path, sizeof path, "%s/running", verifying->store->path) >= sizeof path)
+    return false;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+  if (fd >= 0)
+    close(fd);
+  text[length > 0 ? length : 0] = '\0';
+  return strstr(text, verifying->capture->name) != NULL;
+}
+
+static int check_blocks(struct verifying *verifying, struct gg_pcapng_reader *reader, const struct gg__lookup *lookup)
+{
+  for (;;) { /* bounded by the file */
+    struct gg_failure failure = GG_FAILURE_INIT;
+    struct gg_pcapng_block block;
+    struct gg__frame frame;
+    verifying->offset = gg_pcapng_reader_offset(reader);
+    int error = gg_pcapng_reader_next_block(reader, &block, &failure);
+    if (!error) {
+      verifying->result->blocks++;
+      error = gg_pcapng_reader_packet(reader, &block, &frame.packet, &failure);
+      error = error ? error : check_packet(verifying, &frame, lookup);
+    }
+    if (error == GG_ERR_NOMEM)
+      return error;
+    if (error == 0 || error == GG_ERR_NOT_FOUND)
+      continue;
+    if (error == GG_ERR_AGAIN) {
+      if (gg_pcapng_reader_torn(reader) && !is_written_now(verifying))
+        tell(verifying, GG_PROBLEM_TORN, true, "the file ends in the middle of a block");
+      return 0;
+    }
+    bool unreadable = error != GG_ERR_CORRUPT && verifying->offset == 0;
+    verifying->result->unreadable += unreadable;
+    tell_failure(verifying, unreadable ? GG_PROBLEM_UNREADABLE : GG_PROBLEM_BLOCK, &failure);
+    if (gg_pcapng_reader_offset(reader) == verifying->offset)
+      return 0;
+  }
+}
+
+static int make_lookup(const struct gg__capture *capture, struct gg__lookup **out)
+{
+  size_t count = 0;
+  for (const struct gg__part *part = capture->parts; part; part = part->next_of_capture)
+    count++;
+  const struct gg__part **parts = calloc(count + 1, sizeof(const struct gg__part *));
+  if (!parts)
+    return GG_ERR_NOMEM;
+  count = 0;
+  for (const struct gg__part *part = capture->parts; part; part = part->next_of_capture)
+    parts[count++] = part;
+  int error = gg__lookup_create(out, parts, count);
+  free(parts);
+  return error;
+}
+
+static int check_capture(struct verifying *verifying, const struct gg__capture *capture)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_pcapng_reader *reader = NULL;
+  struct gg__lookup *lookup = NULL;
+  verifying->capture = capture;
+  verifying->offset = 0;
+  verifying->result->segments++;
+  int fd = open(capture->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    gg_fail_errno(&failure, errno, "cannot open the file");
+    verifying->result->unreadable++;
+    tell_failure(verifying, GG_PROBLEM_UNREADABLE, &failure);
+    return 0;
+  }
+  int error = make_lookup(capture, &lookup);
+  if (!error)
+    error = gg_pcapng_reader_open(&reader, fd, &failure);
+  if (!error)
+    error = check_blocks(verifying, reader, lookup);
+  gg_pcapng_reader_destroy(reader);
+  gg__lookup_destroy(lookup);
+  close(fd);
+  return error;
+}
+
+/* ── The whole store ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int by_time(const void *a, const void *b)
+{
+  const struct gg__capture *const *left = a, *const *right = b;
+  if ((*left)->first_ns != (*right)->first_ns)
+    return (*left)->first_ns < (*right)->first_ns ? -1 : 1;
+  return strcmp((*left)->name, (*right)->name);
+}
+
+static int sorted_captures(const struct gg_store *store, const struct gg__capture ***out, size_t *count)
+{
+  size_t room = CAPTURES_ROOM;
+  const struct gg__capture **captures = calloc(room, sizeof(const struct gg__capture *)), *capture;
+  *count = 0;
+  while (captures && (capture = store->source->ops->capture(store->source, *count))) {
+    if (*count == room) {
+      const struct gg__capture **larger = realloc(captures, 2 * room * sizeof(const struct gg__capture *));
+      if (!larger) {
+        free(captures);
+        return GG_ERR_NOMEM;
+      }
+      captures = larger;
+      room *= 2;
+    }
+    captures[(*count)++] = capture;
+  }
+  *out = captures;
+  if (captures)
+    qsort(captures, *count, sizeof(const struct gg__capture *), by_time);
+  return captures ? 0 : GG_ERR_NOMEM;
+}
+
+static int forget_check(void *context, struct gg__record *record)
+{
+  uint64_t *sessions = context;
+  free(record->check);
+  record->check = NULL;
+  ++*sessions;
+  return 0;
+}
+
+int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
+                    void (*report)(void *context, const struct gg_problem *problem), void *context,
+                    struct gg_verify_result *result, struct gg_failure *failure)
+{
+  struct gg_failure ignored = GG_FAILURE_INIT;
+  struct verifying verifying = {
+    .store = store, .filter = filter, .report = report, .context = context, .result = result};
+  const struct gg__capture **captures = NULL;
+  size_t count = 0;
+  uint64_t since_ns;
+  *result = (struct gg_verify_result){0};
+  /* Files that cannot be read are told one by one below. */
+  int error = gg__store_ready(store, &ignored);
+  if (error && error != GG_ERR_FORMAT)
+    return gg_fail(failure, error, "%s", ignored.message);
+  verifying.live = store->own && gg__store_is_live(store->path, &since_ns);
+  error = sorted_captures(store, &captures, &count);
+  for (size_t i = 0; i < count && !error; i++)
+    error = check_capture(&verifying, captures[i]);
+  free(captures);
+  store->source->ops->each(store->source, forget_check, &result->sessions);
+  return error ? gg_fail(failure, error, "no memory for verifying") : 0;
+}
+
+const char *gg_problem_kind_text(enum gg_problem_kind kind)
+{
+  static const char *const texts[] = {[GG_PROBLEM_UNREADABLE] = "unreadable",
+                                      [GG_PROBLEM_BLOCK] = "block",
+                                      [GG_PROBLEM_TORN] = "torn",
+                                      [GG_PROBLEM_PACKET] = "packet",
+                                      [GG_PROBLEM_CHECKSUM] = "checksum",
+                                      [GG_PROBLEM_SEQUENCE] = "sequence",
+                                      [GG_PROBLEM_OFFSET] = "offset",
+                                      [GG_PROBLEM_COUNT] = "count",
+                                      [GG_PROBLEM_GAP] = "gap",
+                                      [GG_PROBLEM_FACTS] = "facts"};
+  return (unsigned)kind < sizeof texts / sizeof texts[0] ? texts[kind] : "unknown";
+}
+
+size_t gg_problem_json(const struct gg_problem *problem, char *text, size_t size)
+{
+  struct gg_json json;
+  gg_json_init(&json, text, size);
+  gg_json_object_begin(&json);
+  gg_json_field_string(&json, "problem", gg_problem_kind_text(problem->kind));
+  gg_json_field_bool(&json, "information", problem->information);
+  gg_json_field_string(&json, "segment", problem->segment);
+  gg_json_field_unsigned(&json, "offset", problem->offset);
+  gg_json_field_string(&json, "session", problem->session[0] ? problem->session : NULL);
+  gg_json_field_string(&json, "text", problem->text);
+  gg_json_object_end(&json);
+  return gg_json_finish(&json);
+}
