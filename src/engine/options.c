@@ -5,9 +5,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What may wait in memory for all slow receivers together: 2,000 sessions of 128 KiB. */
-enum { PENDING_TOTAL_BYTES = 256 << 20 };
-
 /* The configuration has enumerations of its own, since it is read before any of this exists; they agree by value. */
 #define SAME(a, b) static_assert((int)(a) == (int)(b), "config and gateway agree")
 SAME(GG_CONFIG_BLOCK, GG_POLICY_BLOCK);
@@ -79,7 +76,7 @@ int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure)
     .sessions_max = config->sessions_max,
     .splice = (enum gg_splice_mode)config->relay.splice,
     .pending_max = (size_t)config->relay.pending_max,
-    .pending_total = PENDING_TOTAL_BYTES,
+    .pending_total = (size_t)config->relay.pending_total,
     .connect_timeout_ns = config->timeouts.connect_ns,
     .idle_timeout_ns = config->timeouts.idle_ns,
     .proxy_header_timeout_ns = config->timeouts.proxy_header_ns,

@@ -49,7 +49,7 @@ struct gg_gateway_options {
   unsigned workers;      /* 1 to GG_WORKERS_MAX */
   uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
   enum gg_splice_mode splice;
-  size_t pending_max;   /* bytes of a direction that wait in memory for a slow receiver; 4 KiB to 128 KiB */
+  size_t pending_max;   /* bytes of a direction that wait in memory for a slow receiver; 4 KiB to 64 KiB */
   size_t pending_total; /* all of them together; beyond it the longest-stalled sessions are closed */
   uint64_t connect_timeout_ns;
   uint64_t idle_timeout_ns; /* 0: none */
