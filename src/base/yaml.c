@@ -225,7 +225,7 @@ static const char *leaf(const char *path)
 static const char *suggestion(const struct scope *scope, const char *path, const char sections[][PATH_MAX_BYTES],
                               size_t section_count)
 {
-  const char *candidates[CANDIDATES_MAX];
+  const char *candidates[CANDIDATES_MAX] = {NULL}; /* gcc cannot see that only filled ones are read */
   size_t count = 0;
   for (size_t i = 0; i < scope->option_count; i++) {
     if (strcmp(leaf(scope->options[i].key), leaf(path)) == 0)
