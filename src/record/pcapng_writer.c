@@ -98,13 +98,9 @@ int gg_pcapng_writer_packet(struct gg_pcapng_writer *writer, const struct gg_pca
   int error = find_interface(writer, packet->link_type, &number);
   if (error != 0)
     return error;
-  const uint32_t head[7] = {GG_PCAPNG_EPB,
-                            (uint32_t)total,
-                            number,
-                            (uint32_t)(packet->time_ns >> 32),
-                            (uint32_t)packet->time_ns,
-                            packet->captured,
-                            packet->original};
+  const uint32_t head[7] = {
+    GG_PCAPNG_EPB,    (uint32_t)total, number, (uint32_t)(packet->time_ns >> 32), (uint32_t)packet->time_ns,
+    packet->captured, packet->original};
   const uint32_t end = (uint32_t)total;
   error = writer->write(writer->context, head, sizeof head);
   if (error == 0 && packet->captured != 0)

@@ -80,8 +80,7 @@ static void begin_session(struct sample *sample, unsigned k, uint32_t family, ui
 {
   struct gg_addr client = {.ip = {10, 0, 0, (uint8_t)k}, .port = (uint16_t)port, .family = GG_FAMILY_IPV4};
   struct gg_addr server = {.ip = {192, 0, 2, 9}, .port = 9999, .family = GG_FAMILY_IPV4};
-  const struct gg_addr client6 = {
-      .ip = {0xfd, 1, [15] = (uint8_t)k}, .port = (uint16_t)port, .family = GG_FAMILY_IPV6};
+  const struct gg_addr client6 = {.ip = {0xfd, 1, [15] = (uint8_t)k}, .port = (uint16_t)port, .family = GG_FAMILY_IPV6};
   const struct gg_addr server6 = {.ip = {0xfd, 2, [15] = 9}, .port = 9999, .family = GG_FAMILY_IPV6};
   const uint32_t initial[2] = {isn0, isn1};
   if (family == 6)

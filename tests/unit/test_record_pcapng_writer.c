@@ -55,9 +55,9 @@ static void expect(struct gg_pcapng_reader *reader, const struct gg_pcapng_packe
 }
 
 /* Two comments, a flag, an option that only one byte order can carry over. */
-static const uint8_t options[] = {1, 0, 5, 0, 'h', 'e', 'l', 'l', 'o', 0, 0, 0, 4, 0, 4, 0, 1, 2, 3, 4,
+static const uint8_t options[] = {1, 0, 5, 0, 'h', 'e', 'l', 'l', 'o', 0, 0, 0, 4,   0, 4, 0, 1, 2, 3, 4,
                                   2, 0, 4, 0, 2,   0,   0,   0,   1,   0, 1, 0, 'x', 0, 0, 0, 0, 0, 0, 0};
-static const uint8_t swapped_options[] = {0, 1, 0, 5, 'h', 'e', 'l', 'l', 'o', 0, 0, 0, 0, 4, 0, 4, 1, 2, 3, 4,
+static const uint8_t swapped_options[] = {0, 1, 0, 5, 'h', 'e', 'l', 'l', 'o', 0, 0, 0, 0,   4, 0, 4, 1, 2, 3, 4,
                                           0, 2, 0, 4, 0,   0,   0,   2,   0,   1, 0, 1, 'x', 0, 0, 0, 0, 0, 0, 0};
 
 static void packets_come_back(void **state)
@@ -67,8 +67,8 @@ static void packets_come_back(void **state)
   struct gg_pcapng_writer writer;
   struct gg_pcapng_reader *reader;
   struct gg_pcapng_packet packets[4] = {
-      make_packet(GG_LINK_ETHERNET, "one", 1), make_packet(GG_LINK_RAW, "three", UINT64_C(1700000000123456789)),
-      make_packet(GG_LINK_ETHERNET, "four", UINT64_MAX), make_packet(GG_LINK_RAW, "", 7)};
+    make_packet(GG_LINK_ETHERNET, "one", 1), make_packet(GG_LINK_RAW, "three", UINT64_C(1700000000123456789)),
+    make_packet(GG_LINK_ETHERNET, "four", UINT64_MAX), make_packet(GG_LINK_RAW, "", 7)};
   packets[0].options = options;
   packets[0].options_bytes = sizeof options;
   packets[1].options = swapped_options;
@@ -168,8 +168,8 @@ static void classic_pcap(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(packets_come_back), cmocka_unit_test(a_copy_is_the_same), cmocka_unit_test(limits),
-      cmocka_unit_test(a_failing_write),   cmocka_unit_test(classic_pcap),
+    cmocka_unit_test(packets_come_back), cmocka_unit_test(a_copy_is_the_same), cmocka_unit_test(limits),
+    cmocka_unit_test(a_failing_write),   cmocka_unit_test(classic_pcap),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
