@@ -5,9 +5,9 @@
  * A request and its reply are one JSON object each:
  *
  *     {"command":"stats"}   ->  {"ok":true,"version":"0.1.0","pid":4711, ... ,"metrics":{...}}
- *     {"command":"logs"}    ->  {"ok":true,"logs":[{"name":"w0-block","segment":"...","segment_bytes":4096,
- *                                "watermark_ns":1700000000000000000,"ring_bytes":..,"fill_bytes":..,
- *                                "pressure":"flowing"}]}
+ *     {"command":"logs"}    ->  {"ok":true,"logs":[{"name":"w0-block","segment":"x.pcapng","segment_bytes":4096,
+ *                                "watermark_ns":1700000000000000000,"ring_bytes":2097152,"fill_bytes":0,
+ *                                "pressure":"flowing"}, ...]}
  *     {"command":"stop"}    ->  {"ok":true}    the gateway drains and ends, as by SIGTERM
  *     {"command":"help"}    ->  {"ok":true,"commands":[{"name":"stats","help":"..."}, ...]}
  *     anything else         ->  {"ok":false,"error":"unknown command \"x\""}

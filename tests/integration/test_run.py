@@ -98,7 +98,8 @@ def test_output_that_cannot_be_written_is_a_failure():
 
 def test_all_errors_of_a_configuration_are_told_at_once(scratch):
     file = scratch / "bad.yaml"
-    file.write_text("listeners:\n  - listen: 127.0.0.1:9000\n    upstrem: 127.0.0.1:80\nworkers: 9999\nlgo:\n  max: 1\n")
+    file.write_text("listeners:\n  - listen: 127.0.0.1:9000\n    upstrem: 127.0.0.1:80\n"
+                    "workers: 9999\nlgo:\n  max: 1\n")
     done = run("run", "--check-config", "-c", str(file))
     assert done.returncode == 2 and done.stdout == ""
     assert f"{file}:3:5:" in done.stderr and "upstream" in done.stderr
@@ -133,7 +134,7 @@ def test_dir_may_stand_anywhere(scratch):
 # ── Start and stop ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_ready_says_where_it_listens(gateways, upstream):
-    gateway = gateways(upstream.address, listen="127.0.0.1:0".replace(":0", f":{processes.free_port()}"))
+    gateway = gateways(upstream.address)
     ready = event(gateway.process.errors(), "ready")
     assert ready["pid"] == gateway.process.pid
     assert ready["listeners"] == gateway.listen
@@ -347,7 +348,8 @@ def test_the_control_socket_is_private_and_lives_as_long_as_the_gateway(gateways
         peer.settimeout(10)
         peer.connect(str(path))
         peer.sendall(b'nonsense\n{"command":"logs"}\n{"command":"stop"}\n')
-        replies = [json.loads(line) for line in (peer.makefile().readline() for _ in range(3))]
+        lines = peer.makefile()
+        replies = [json.loads(lines.readline()) for _ in range(3)]
     assert [reply["ok"] for reply in replies] == [False, True, True]
     assert replies[1]["logs"][0]["name"].startswith("w0-")
     assert gateway.process.wait(10) == 0
