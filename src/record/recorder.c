@@ -306,6 +306,10 @@ int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct 
   bool ended = join_thread(recorder, recorder->writer_thread, &recorder->writer_ended,
                            deadline_ns + GG_NS_PER_S / 4);
   bool written = ended && everything_is_written(recorder);
+  for (unsigned i = 0; ended && i < recorder->log_count; i++) {
+    const struct gg_log *log = recorder->logs[i];
+    gg__gauge(recorder, log->shard, GG__METRIC_FILL, atomic_load(&log->committed) - atomic_load(&log->written));
+  }
   stop_thread(&recorder->sync_phase, &recorder->sync_bell);
   uint64_t sync_deadline_ns = gg_clock_mono_ns() + GG_NS_PER_S;
   sync_deadline_ns = sync_deadline_ns > deadline_ns ? sync_deadline_ns : deadline_ns;

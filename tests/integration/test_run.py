@@ -309,7 +309,7 @@ def test_a_name_that_does_not_resolve_is_a_warning(scratch, upstream):
     with gateway:
         warning = event(gateway.process.errors(), "name does not resolve")
         assert warning["level"] == "warning" and warning["name"] == "server.test"
-        with connect(gateway.listen) as client, contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError), connect(gateway.listen) as client:
             client.sendall(b"refused")
             assert client.recv(1) == b""
         assert gateway.stats()["metrics"]["sessions_unresolved"] == 1
