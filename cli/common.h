@@ -52,8 +52,8 @@ struct gg_command {
   const char *synopsis; /* what follows the name: "[FILTER...] [--json]" */
   const struct gg_cli_option *options;
   size_t option_count;
-  const char *details;        /* more for --help, whole lines; may be NULL */
-  int (*help)(FILE *out);     /* prints the whole help by itself; returns an enum gg_exit; may be NULL */
+  const char *details;    /* more for --help, whole lines; may be NULL */
+  int (*help)(FILE *out); /* prints the whole help by itself; returns an enum gg_exit; may be NULL */
   /* argv[0] is the command's name. Returns an enum gg_exit. */
   int (*run)(const struct gg_cli *cli, int argc, char **argv);
 };
@@ -71,8 +71,10 @@ struct gg_cli_args {
   const char *value;   /* of the option or word that gg_cli_next returned; borrowed from argv */
 };
 #define GG_CLI_ARGS(argument_count, arguments, table)                                                                  \
-  {.argc = (argument_count), .argv = (arguments), .options = (table),                                                  \
-   .option_count = sizeof(table) / sizeof((table)[0]), .at = 1}
+  {                                                                                                                    \
+    .argc = (argument_count), .argv = (arguments), .options = (table),                                                 \
+    .option_count = sizeof(table) / sizeof((table)[0]), .at = 1                                                        \
+  }
 
 /* The row of the next option, GG_CLI_WORD, GG_CLI_END, or GG_CLI_WRONG after it has said on stderr what was wrong. */
 int gg_cli_next(struct gg_cli_args *args);

@@ -37,7 +37,8 @@ static void put_listeners(json_t *listeners)
 {
   size_t index;
   json_t *listener;
-  json_array_foreach(listeners, index, listener) {
+  json_array_foreach(listeners, index, listener)
+  {
     char name[32];
     snprintf(name, sizeof name, "listener %zu", index + 1);
     printf("%-*s", NAME_COLUMN, name);
@@ -57,14 +58,16 @@ static void put_metrics(json_t *metrics)
 {
   const char *name, *part;
   json_t *value, *member;
-  json_object_foreach(metrics, name, value) {
+  json_object_foreach(metrics, name, value)
+  {
     if (!json_is_object(value)) {
       put_line(name, value);
       continue;
     }
     printf("%-*s", NAME_COLUMN, name);
     const char *between = "";
-    json_object_foreach(value, part, member) {
+    json_object_foreach(value, part, member)
+    {
       printf("%s%s ", between, part);
       put_value(member);
       between = ", ";

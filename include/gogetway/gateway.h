@@ -59,7 +59,10 @@ struct gg_engine_options {
   int log_fd;
   void *context; /* of the functions above */
 };
-#define GG_ENGINE_OPTIONS_INIT {.size = sizeof(struct gg_engine_options), .log_fd = -1}
+#define GG_ENGINE_OPTIONS_INIT                                                                                         \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_engine_options), .log_fd = -1                                                             \
+  }
 
 /* Reads the arguments and the files they name; nothing is opened, made or started yet.
  * GG_ERR_FORMAT: something in them is wrong (all of it was told to on_config_error; the failure has the first);

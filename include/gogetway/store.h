@@ -48,7 +48,10 @@ struct gg_store_options {
   size_t size;
   unsigned threads; /* that scan segments; 0: one per core */
 };
-#define GG_STORE_OPTIONS_INIT {.size = sizeof(struct gg_store_options)}
+#define GG_STORE_OPTIONS_INIT                                                                                          \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_store_options)                                                                            \
+  }
 
 /* Opens a store, a pcapng file or a folder of them. `options` may be NULL. GG_ERR_NOT_FOUND if there is nothing,
  * GG_ERR_FORMAT if it is neither. No file is read yet. */
@@ -69,26 +72,26 @@ GG_API const char *gg_session_state_text(enum gg_session_state state); /* "open"
 /* One session as the recording tells of it. Made by the library only, and only ever grows at its end. Lives as long as
  * its store; a refresh may change it. No text is NULL; unknown ones are empty. */
 struct gg_session {
-  char id[25];           /* 24 hexadecimal digits; for captures of others made from file name and offset */
+  char id[25]; /* 24 hexadecimal digits; for captures of others made from file name and offset */
   enum gg_session_state state;
-  bool foreign;          /* not recorded by gogetway */
+  bool foreign;           /* not recorded by gogetway */
   bool beginning_missing; /* what came first is in no segment that is here */
-  char client[64];       /* "192.0.2.1:40000", "[::1]:40000" */
-  char server[64];       /* what the client dialled */
+  char client[64];        /* "192.0.2.1:40000", "[::1]:40000" */
+  char server[64];        /* what the client dialled */
   const char *listener;
   const char *upstream;
-  const char *close;     /* the reason, when closed: "client-fin", "server-reset", ... */
-  const char *why;       /* why received and forwarded differ, if they do */
+  const char *close; /* the reason, when closed: "client-fin", "server-reset", ... */
+  const char *why;   /* why received and forwarded differ, if they do */
   uint64_t start_ns;
-  uint64_t end_ns;       /* time of its last record so far */
-  uint64_t bytes[2];     /* that are in the recording, by enum gg_side */
+  uint64_t end_ns;   /* time of its last record so far */
+  uint64_t bytes[2]; /* that are in the recording, by enum gg_side */
   uint64_t packets[2];
-  uint64_t gaps[2];      /* bytes that are missing in the recording */
-  bool counted;          /* the closing record's own counts follow */
+  uint64_t gaps[2]; /* bytes that are missing in the recording */
+  bool counted;     /* the closing record's own counts follow */
   uint64_t received[2];
   uint64_t forwarded[2];
-  unsigned segments;     /* how many files it is in */
-  uint64_t generation;   /* of the refresh that last changed it */
+  unsigned segments;   /* how many files it is in */
+  uint64_t generation; /* of the refresh that last changed it */
 };
 
 /* Looks for new segments and for what was added to known ones. Called by the first query by itself; call it before a
@@ -182,7 +185,10 @@ struct gg_export_options {
   void (*gap)(void *context, const struct gg_session *session, enum gg_side side, uint64_t offset, uint64_t bytes);
   void *gap_context;
 };
-#define GG_EXPORT_OPTIONS_INIT {.size = sizeof(struct gg_export_options)}
+#define GG_EXPORT_OPTIONS_INIT                                                                                         \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_export_options)                                                                           \
+  }
 
 struct gg_export_result {
   uint64_t sessions;
@@ -231,7 +237,7 @@ struct gg_problem {
   enum gg_problem_kind kind;
   bool information; /* worth a line, but no fault of the recording */
   const char *segment;
-  uint64_t offset;  /* in the segment's file */
+  uint64_t offset;     /* in the segment's file */
   const char *session; /* id; empty if it belongs to none */
   const char *text;
 };
@@ -240,7 +246,7 @@ struct gg_verify_result {
   uint64_t segments;
   uint64_t blocks;
   uint64_t packets;
-  uint64_t bytes;      /* of payload */
+  uint64_t bytes; /* of payload */
   uint64_t sessions;
   uint64_t problems;   /* without information */
   uint64_t unreadable; /* files that could not be read at all */

@@ -351,8 +351,8 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
   if (error)
     gg_error_log(engine->logger, "ended with a failure", GG_S("error", failure ? failure->message : told.message));
   else
-    gg_info(engine->logger, "ended", GG_D("uptime_seconds",
-                                          (double)(gg_clock_mono_ns() - engine->started_mono_ns) / 1e9));
+    gg_info(engine->logger, "ended",
+            GG_D("uptime_seconds", (double)(gg_clock_mono_ns() - engine->started_mono_ns) / 1e9));
   return error;
 }
 

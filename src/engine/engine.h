@@ -39,9 +39,9 @@ struct gg_engine {
 
   uint64_t started_real_ns;
   uint64_t started_mono_ns;
-  int wake_fd;              /* eventfd: rung after a request below was set */
-  _Atomic int state;        /* enum gg_engine_state; written by the engine's thread only */
-  _Atomic unsigned drains;  /* requests, from any thread or a signal handler */
+  int wake_fd;             /* eventfd: rung after a request below was set */
+  _Atomic int state;       /* enum gg_engine_state; written by the engine's thread only */
+  _Atomic unsigned drains; /* requests, from any thread or a signal handler */
   _Atomic unsigned stops;
   _Atomic unsigned hangups;
 };

@@ -173,8 +173,8 @@ static int mark_log(struct gg_recorder *recorder, const struct gg__running *runn
   return 0;
 }
 
-static int mark_missing(struct gg_recorder *recorder, const struct gg__running *running,
-                        struct gg_recovery *recovery, struct gg_failure *failure)
+static int mark_missing(struct gg_recorder *recorder, const struct gg__running *running, struct gg_recovery *recovery,
+                        struct gg_failure *failure)
 {
   for (unsigned i = 0; i < running->count; i++) {
     const struct gg__running_entry *entry = &running->entries[i];

@@ -15,10 +15,10 @@ enum {
 
 /* A line of the `running` file. Texts point into the file's copy. */
 struct gg__running_entry {
-  bool is_ring;       /* else a segment */
-  bool accounted;     /* a ring that was found and written out */
+  bool is_ring;   /* else a segment */
+  bool accounted; /* a ring that was found and written out */
   const char *log;
-  const char *value;  /* the ring's path, or the segment's name */
+  const char *value; /* the ring's path, or the segment's name */
 };
 
 struct gg__running {
@@ -33,8 +33,8 @@ struct gg__running {
 int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder);
 void gg__running_fini(struct gg__running *running);
 
-/* recover_ring.c: writes what is left in one ring file to its segments. 0: done, the file may be removed; 1: refused, to
- * be left alone; a negative gg_error: a disk's refusal, the ring is still whole. */
+/* recover_ring.c: writes what is left in one ring file to its segments. 0: done, the file may be removed; 1: refused,
+ * to be left alone; a negative gg_error: a disk's refusal, the ring is still whole. */
 int gg__recover_ring(struct gg_recorder *recorder, int dir_fd, const char *name, struct gg_recovery *recovery,
                      struct gg_failure *failure);
 

@@ -134,7 +134,7 @@ static int write_padding(int fd, uint64_t *offset, uint64_t recovered)
   char note[96];
   int length = snprintf(note, sizeof note, "{\"recovered\":{\"bytes\":%" PRIu64 "}}", recovered);
   struct gg_section_statistics statistics = {
-      .time_ns = gg_clock_real_ns(), .comment = note, .comment_length = (size_t)length};
+    .time_ns = gg_clock_real_ns(), .comment = note, .comment_length = (size_t)length};
   uint8_t block[2 * GG__PAGE_BYTES];
   size_t bytes = gg_section_padding(*offset, GG__PAGE_BYTES, 0);
   if (bytes < gg_section_statistics_least(&statistics))
@@ -221,8 +221,8 @@ static const char *read_ring(struct found *found, const struct gg_recorder *reco
 
 static int refuse(const struct gg_recorder *recorder, const char *name, const char *reason)
 {
-  gg_warn(recorder->logger, "a file that looks like a ring of this store is refused and left alone",
-          GG_S("ring", name), GG_S("reason", reason));
+  gg_warn(recorder->logger, "a file that looks like a ring of this store is refused and left alone", GG_S("ring", name),
+          GG_S("reason", reason));
   return 1;
 }
 
@@ -249,7 +249,6 @@ int gg__recover_ring(struct gg_recorder *recorder, int dir_fd, const char *name,
   if (error == EBADMSG)
     return refuse(recorder, name, "it and the segments do not fit together");
   if (error)
-    return gg_fail_errno(failure, error, "recovering %s/%s into %s/segments", recorder->ring_dir, name,
-                         recorder->dir);
+    return gg_fail_errno(failure, error, "recovering %s/%s into %s/segments", recorder->ring_dir, name, recorder->dir);
   return 0;
 }

@@ -37,8 +37,8 @@ int gg__recover_open(struct gg_recorder *recorder, const char *name, int flags, 
 }
 
 struct tail {
-  uint64_t end;  /* of the last whole block */
-  bool marked;   /* that block is our note already */
+  uint64_t end; /* of the last whole block */
+  bool marked;  /* that block is our note already */
 };
 
 static bool is_note(const uint8_t *block, size_t length)
@@ -71,7 +71,7 @@ static int find_tail(int fd, struct tail *tail)
 static int write_note(int fd, uint64_t at)
 {
   struct gg_section_statistics statistics = {
-      .time_ns = gg_clock_real_ns(), .comment = NOTE, .comment_length = sizeof NOTE - 1};
+    .time_ns = gg_clock_real_ns(), .comment = NOTE, .comment_length = sizeof NOTE - 1};
   uint8_t block[3 * GG__PAGE_BYTES];
   size_t bytes = gg_section_padding(at, GG__PAGE_BYTES, gg_section_statistics_least(&statistics));
   gg_section_statistics(block, bytes, &statistics);

@@ -3,9 +3,9 @@
  * preload_hosts.c - for LD_PRELOAD: getaddrinfo(3) that knows only what a file says, so that a test decides when a name
  * begins to resolve. $PRELOAD_HOSTS names the file; its lines are "NAME IPV4". Read anew at every question.
  */
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
