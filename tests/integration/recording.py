@@ -22,8 +22,8 @@ from gogetway import SIDES, Stream
 _KEPT_PROTOCOLS = {"frame", "eth", "ethertype", "ip", "ipv6", "tcp", "data", "pkt_comment", "_ws.malformed",
                    "_ws.expert", "_ws.unreassembled", "_ws.short", "_ws.type_length"}
 _FIELDS = ("frame.number", "tcp.stream", "frame.p2p_dir", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst",
-           "tcp.dstport", "tcp.flags", "tcp.analysis.flags", "tcp.checksum.status", "ip.checksum.status",
-           "_ws.malformed", "tcp.payload")
+           "tcp.dstport", "tcp.flags", "tcp.analysis.flags", "tcp.analysis.reused_ports", "tcp.checksum.status",
+           "ip.checksum.status", "_ws.malformed", "tcp.payload")
 _PREFERENCES = ("tcp.check_checksum:TRUE", "ip.check_checksum:TRUE", "tcp.desegment_tcp_streams:FALSE",
                 "tcp.try_heuristic_first:FALSE", "tcp.relative_sequence_numbers:FALSE")
 _CHECKSUM_GOOD = "1"
@@ -88,14 +88,15 @@ class _Accumulator:
             self.anomalies.append(text)
 
     def line(self, line):
-        (number, stream, direction, ip4_src, ip6_src, src_port, ip4_dst, ip6_dst, dst_port, flags, analysis, tcp_sum,
-         ip_sum, malformed, payload) = line.rstrip(b"\n").split(b"\t")
+        (number, stream, direction, ip4_src, ip6_src, src_port, ip4_dst, ip6_dst, dst_port, flags, analysis, reused,
+         tcp_sum, ip_sum, malformed, payload) = line.rstrip(b"\n").split(b"\t")
         self.packets += 1
         where = f"frame {number.decode()}"
         if not stream:
             self.anomaly(f"{where}: not TCP")
             return
-        if analysis:
+        # A client that takes a port again is the truth, and tshark starts a new stream: nothing is amiss.
+        if analysis and not reused:
             self.anomaly(f"{where}, stream {stream.decode()}: tcp.analysis.flags {analysis.decode()}")
         if tcp_sum != _CHECKSUM_GOOD.encode():
             self.anomaly(f"{where}: TCP checksum status {tcp_sum.decode()!r}")

@@ -123,10 +123,10 @@ def test_random_sessions_over_unix_sockets(gateways, scratch, client, server):
 def test_random_sessions_over_many_segments(gateways, scratch):
     """Small segments: sessions go on from one to the next, and tshark still sees one conversation each."""
     upstream = processes.address("127.0.0.1", processes.free_port())
-    gateway = gateways(upstream, options=["--segment-max-bytes", "4MiB"])
-    result, status, log = drive(gateway, upstream, scratch, SEED + 4, 200, concurrency=32, unique_source=True)
+    gateway = gateways(upstream, options=["--segment-max-bytes", "1MiB"])
+    result, status, log = drive(gateway, upstream, scratch, SEED + 4, 400, concurrency=32, unique_source=True)
     assert status == 0, log
-    assert len(gateway.segments()) > 3
+    assert len(gateway.segments()) > 10
     check_everything(result, gateway, scratch)
 
 
@@ -137,7 +137,8 @@ def test_one_session_at_a_time_is_recorded_in_order(gateways, scratch):
                                 bytes_max=65536)
     assert status == 0, log
     pairs, _, _ = check_everything(result, gateway, scratch)
-    starts = [pairs[session["index"]].id for session in result.sessions]
+    # An id begins with the milliseconds of its accept; within one, workers do not agree on an order.
+    starts = [pairs[session["index"]].id[:12] for session in result.sessions]
     assert starts == sorted(starts), "ids are not in order of time"
 
 

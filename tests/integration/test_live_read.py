@@ -27,8 +27,8 @@ class Load:
 
     def begin(self):
         # Small sessions with pauses: the segment grows all the time, but not to a size that takes long to read.
-        return endpoints.Endpoints(self.scratch, next(self.seeds), 400, self.gateway.listen, self.listen, deadline=120,
-                                   concurrency=8, bytes_max=8192, slow_percent=80).start()
+        return endpoints.Endpoints(self.scratch, next(self.seeds), 200, self.gateway.listen, self.listen, deadline=120,
+                                   concurrency=3, bytes_max=8192, slow_percent=100, unique_source=True).start()
 
     def go_on(self):
         if not self.current.running():

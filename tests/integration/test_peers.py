@@ -81,7 +81,7 @@ def forwarded_all(sessions):
 def site(scratch):
     root = scratch / "site"
     root.mkdir(mode=0o755)
-    for name, size in (("small", 1000), ("middle", 300_000), ("empty", 0)):
+    for name, size in (("small", 1000), ("page", 20_000), ("middle", 300_000), ("empty", 0)):
         peers.random_file(root / name, size, seed=size)
     return root
 
@@ -192,7 +192,7 @@ def test_h2load_against_nghttpd(start, gateways, scratch, site):
     requests, clients = 2000, 20
     server = start(peers.nghttpd, site)
     gateway = gateways(server.address)
-    output = processes.run(["h2load", "-n", requests, "-c", clients, "-m", 10, f"http://{gateway.listen}/middle"], 60)
+    output = processes.run(["h2load", "-n", requests, "-c", clients, "-m", 10, f"http://{gateway.listen}/page"], 60)
     text = output.stdout.decode()
     assert f"{requests} succeeded, 0 failed" in text, text
     traffic = int(re.search(r"traffic: \S+ \((\d+)\) total", text).group(1))
@@ -213,7 +213,7 @@ def test_h2load_against_nghttpd(start, gateways, scratch, site):
                 body[number] += payload
         bodies += body.values()
     assert headers == requests
-    wanted = (site / "middle").read_bytes()
+    wanted = (site / "page").read_bytes()
     assert len(bodies) == requests and all(body == wanted for body in bodies)
 
 
@@ -420,7 +420,7 @@ def test_iperf3(start, gateways, scratch, direction):
     cookie_bytes = 37
     server = start(peers.iperf3)
     gateway = gateways(server.address)
-    done = processes.run(["iperf3", "-c", "127.0.0.1", "-p", gateway.listen.rsplit(":", 1)[1], "-n", "100M", "-P", 2,
+    done = processes.run(["iperf3", "-c", "127.0.0.1", "-p", gateway.listen.rsplit(":", 1)[1], "-n", "50M", "-P", 2,
                           "-J", *(["-R"] if direction == "down" else [])], 60)
     end = json.loads(done.stdout)["end"]
     sessions, raw = finish(gateway, scratch)
@@ -431,4 +431,4 @@ def test_iperf3(start, gateways, scratch, direction):
     recorded = sum(session.received(data_side) for session in data) - (2 * cookie_bytes if direction == "up" else 0)
     # What the receiver had not read when it was told to stop was sent and is recorded.
     assert end["sum_received"]["bytes"] <= recorded
-    assert end["sum_sent"]["bytes"] >= recorded >= 100_000_000
+    assert end["sum_sent"]["bytes"] >= recorded >= 50_000_000

@@ -36,6 +36,18 @@ def test_a_good_recording_passes(scratch, version):
     assert conversation.client.rsplit(":", 1)[1] in ("40000", "40001")
 
 
+def test_a_port_used_again_is_no_fault(scratch):
+    first, second = good_talk(), Talk(port=40000)
+    second.packets.clear()
+    second.next = {"client": 5, "server": 6}
+    for side, flags in (("client", "S"), ("server", "SA"), ("client", "A")):
+        second.packet(side, flags)
+    second.close()
+    first.packets += second.packets
+    reading = read(scratch, first)
+    assert reading.anomalies == [] and len(reading.conversations) == 2
+
+
 def spoil_checksum(talk, offset):
     direction, frame = talk.packets[3]
     talk.packets[3] = direction, frame[:offset] + bytes([frame[offset] ^ 1]) + frame[offset + 1:]
