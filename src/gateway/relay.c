@@ -115,7 +115,7 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
     gg__pipe_release(session->worker, from->pipe);
     from->pipe = NULL;
   }
-  if (to->ended) {
+  if (to->ended || from->dead) { /* nothing can come from it any more, or nobody is left to take it */
     gg__session_close(session, direction == GG_FROM_CLIENT ? GG_CLOSE_SERVER_RESET : GG_CLOSE_CLIENT_RESET);
     return GG_STEP_OVER;
   }
