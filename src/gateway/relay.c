@@ -54,6 +54,10 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
     break;
   case GG_STATE_RELAYING:
   case GG_STATE_HALF_CLOSED:
+    if (end->ended && (events & EPOLLERR)) { /* a reset behind its FIN, which no read would tell */
+      gg__session_close(session, end->side == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_SERVER_RESET);
+      break;
+    }
     if (end->write_blocked && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
       end->write_blocked = false;
       gg__relay_pump(session, (enum gg_direction) !end->side);
