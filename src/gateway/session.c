@@ -123,14 +123,24 @@ static bool header_expected(const struct gg_session *session)
   return false;
 }
 
+/* recv(2), again if it was interrupted: the event that announced the bytes does not come again. */
+static ssize_t recv_again(int fd, void *data, size_t bytes, int flags)
+{
+  ssize_t got;
+  do
+    got = recv(fd, data, bytes, flags);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
 /* Takes the header out of the socket, which nothing behind it may leave. 0: more has to come. */
 static long header_take(struct gg_session *session, struct gg_proxy_header *header)
 {
   struct gg_end *client = &session->end[GG_FROM_CLIENT];
   uint8_t data[GG_PROXY_HEADER_MAX];
-  ssize_t got = recv(client->source.fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t got = recv_again(client->source.fd, data, sizeof data, MSG_PEEK | MSG_DONTWAIT);
   if (got < 0)
-    return errno == EAGAIN || errno == EINTR ? 0 : GG_ERR_CLOSED;
+    return errno == EAGAIN ? 0 : GG_ERR_CLOSED;
   if (got == 0)
     return GG_ERR_TRUNCATED;
   long length = gg_proxy_parse(header, session->listener->options->proxy_in, data, (size_t)got);
@@ -138,7 +148,7 @@ static long header_take(struct gg_session *session, struct gg_proxy_header *head
     return GG_ERR_FORMAT;
   if (length <= 0)
     return length;
-  return recv(client->source.fd, data, (size_t)length, MSG_DONTWAIT) == length ? length : GG_ERR_FORMAT;
+  return recv_again(client->source.fd, data, (size_t)length, MSG_DONTWAIT) == length ? length : GG_ERR_FORMAT;
 }
 
 void gg__session_sniff(struct gg_session *session)
@@ -286,7 +296,7 @@ static void record_unheard(struct gg_session *session)
     return;
   struct gg_chunk_layout layout;
   gg_conversation_lay(&session->conversation, &layout, GG_FROM_CLIENT, GG_READ_BYTES, at, gg_log_segment(log));
-  ssize_t got = recv(client->source.fd, layout.iov[0].iov_base, layout.iov[0].iov_len, MSG_DONTWAIT);
+  ssize_t got = recv_again(client->source.fd, layout.iov[0].iov_base, layout.iov[0].iov_len, MSG_DONTWAIT);
   size_t used = 0;
   if (got > 0) {
     used = gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
