@@ -450,6 +450,7 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
 void gg__relay_pump(struct gg_session *session, enum gg_direction direction)
 {
   struct gg_end *from = &session->end[direction];
+  gg_list_remove(&from->run); /* whatever it waited for; what it waits for now is found out below */
   for (unsigned steps = 0; steps < GG_TURN_STEPS; steps++) {
     if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
       return;
@@ -462,7 +463,6 @@ void gg__relay_pump(struct gg_session *session, enum gg_direction direction)
 
 void gg__relay_run(struct gg_end *end)
 {
-  gg_list_remove(&end->run);
   gg__relay_pump(session_of(end), (enum gg_direction)end->side);
 }
 
