@@ -7,7 +7,7 @@
  * Accepted sockets inherit TCP_NODELAY, SO_OOBINLINE and SO_KEEPALIVE from the listener: no system call per session.
  *
  * Listeners are watched in the read set of their policy, so a log without room stops accepts too. When descriptors,
- * memory or sessions are used up, the listener leaves the set and comes back from phase 4: no spinning.
+ * memory or sessions are used up, the listener leaves the set and comes back from phase 3: no spinning.
  */
 #include "gateway/worker.h"
 

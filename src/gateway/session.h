@@ -167,7 +167,7 @@ void gg__upstream_connect(struct gg_session *session);
 /* The server's socket had an event while connecting. */
 void gg__upstream_ready(struct gg_session *session, uint32_t events);
 
-/* Phase 4: tries the unix upstreams again whose backlog was full. */
+/* Phase 3: tries the unix upstreams again whose backlog was full. */
 void gg__upstream_reconnect(struct gg_worker *worker);
 
 /* Timers' callbacks. */

@@ -63,7 +63,7 @@ static void connected(struct gg_session *session)
   gg__session_relay(session);
 }
 
-/* One attempt. A unix upstream whose backlog is full says EAGAIN: tried again from phase 4 until the time is up. */
+/* One attempt. A unix upstream whose backlog is full says EAGAIN: tried again from phase 3 until the time is up. */
 static void attempt(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;

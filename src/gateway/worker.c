@@ -255,10 +255,10 @@ static void record_closings(struct gg_worker *worker)
   }
 }
 
-static uint64_t phase_retry(struct gg_worker *worker)
+static void phase_retry(struct gg_worker *worker)
 {
   if (worker->loop.now_ns < worker->retry_ns)
-    return worker->retry_ns;
+    return;
   worker->retry_ns = UINT64_MAX;
   record_closings(worker);
   gg__upstream_reconnect(worker);
@@ -273,7 +273,6 @@ static uint64_t phase_retry(struct gg_worker *worker)
         gg_list_append(&worker->run, &from->run);
     }
   }
-  return worker->retry_ns;
 }
 
 static uint64_t phase_logs(struct gg_worker *worker)
@@ -340,10 +339,11 @@ bool gg__worker_turn(struct gg_worker *worker)
   gg_loop_poll(&worker->loop, wait_ns);
   gg__count(worker, GG_COUNT_LOOPS, 1);
   phase_run(worker);
+  phase_retry(worker);
   uint64_t next_ns = phase_timers(worker);
-  next_ns = earlier(next_ns, phase_retry(worker));
   next_ns = earlier(next_ns, phase_logs(worker));
   next_ns = earlier(next_ns, phase_drain(worker));
+  next_ns = earlier(next_ns, worker->retry_ns); /* any phase may have asked for it */
   phase_free(worker);
   gg_shard_set(worker->shard, worker->counters + GG_COUNT_PENDING, worker->pending.mapped_bytes);
   worker->next_ns = next_ns;

@@ -6,8 +6,8 @@
  * The phases of an iteration, in the order in which they run (worker.c):
  *   1. poll       wait for events and call the sources: accept, receive, record, send
  *   2. run        directions that had more to do than one turn allows
- *   3. timers     PROXY header, connect, idle
- *   4. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
+ *   3. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
+ *   4. timers     PROXY header, connect, idle (behind 3, which may start some)
  *   5. logs       group commit (sync: always), watermark, timed flush, rotation
  *   6. drain      begins, or ends with its deadline
  *   7. free       sessions that ended in this iteration
@@ -86,7 +86,7 @@ struct gg_worker {
   struct gg_list over;      /* CLOSED: to be freed at the end of the iteration */
   uint64_t session_count;   /* all that are not CLOSED */
   uint64_t next_ns;         /* when the next iteration is due without an event */
-  uint64_t retry_ns;        /* next time for phase 4; UINT64_MAX: nothing to retry */
+  uint64_t retry_ns;        /* next time for phase 3; UINT64_MAX: nothing to retry */
   bool listening;
   bool draining;
 
@@ -126,7 +126,7 @@ void gg__worker_loop(struct gg_worker *worker); /* until drained: the body of th
 bool gg__worker_turn(struct gg_worker *worker); /* one iteration; false when there is nothing left to do */
 
 struct gg_session *gg__worker_session_alloc(struct gg_worker *worker);
-void gg__worker_retry_soon(struct gg_worker *worker); /* phase 4 within GG_RETRY_INTERVAL_NS */
+void gg__worker_retry_soon(struct gg_worker *worker); /* phase 3 within GG_RETRY_INTERVAL_NS */
 uint64_t gg__worker_random(struct gg_worker *worker);
 /* Closes the session that has been waiting longest for its receiver, but not `spared`. False: there is none. */
 bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_session *spared);
