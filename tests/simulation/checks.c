@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static const char *const close_texts[] = {
+#define TEXT(NAME, text) text,
+  GG_CLOSE_LIST(TEXT)
+#undef TEXT
+};
+
+/* ── Every send ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A byte is in the log before it goes on; with sync: always it is also on the disk. */
+void sim_check_forward(struct sim_conn *conn, unsigned direction, size_t bytes)
+{
+  const struct sim_way *way = &conn->way[direction];
+  const struct gg_session *session = conn->session;
+  if (!session || conn->over)
+    sim_fail("conn %u: sends without a session", conn->index);
+  uint64_t most = session->conversation.gap_total[direction] ? session->conversation.offset[direction] : way->told;
+  if (way->taken + bytes > most)
+    sim_fail("conn %u.%u: forwards up to %llu, recorded is %llu", conn->index, direction,
+             (unsigned long long)(way->taken + bytes), (unsigned long long)most);
+  if (sim.config.options.sync_mode == GG_SYNC_ALWAYS && way->taken < way->told &&
+      way->taken + bytes > way->told_before && !sim_log_is_durable(session->log->log, way->position))
+    sim_fail("conn %u.%u: forwards what is not durable", conn->index, direction);
+}
+
+/* ── Every sleep ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void check_direction(const struct gg_worker *worker, const struct gg_session *session, unsigned direction)
+{
+  const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
+  struct sim_conn *conn = sim_socket_of(session->end[GG_FROM_CLIENT].source.fd)->conn;
+  if (from->ended && to->shut && conn->socket[from->side].used && conn->socket[from->side].error)
+    sim_fail("conn %u.%u: sleeps and has not seen the reset behind the FIN", conn->index, direction);
+  if (to->dead || (from->ended && to->shut))
+    return;
+  if (to->pending || (from->pipe && from->pipe->recorded > 0)) {
+    if (to->pending && to->durable_at > 0 && sim_log_wakes(session->log->log))
+      return;
+    const struct sim_socket *out = &conn->socket[to->side];
+    bool told_later = out->nospace; /* the wake is still to come: the buffer is full, or a fault promised it */
+    if (!told_later && worker->retry_ns == UINT64_MAX)
+      sim_fail("conn %u.%u: sleeps with bytes to send and a socket that takes them", conn->index, direction);
+    return;
+  }
+  if (session->log->blocked)
+    return;
+  const struct sim_socket *in = &conn->socket[from->side];
+  if (in->used && in->reset)
+    sim_fail("conn %u.%u: sleeps and has not seen the reset", conn->index, direction);
+  if (from->source.fd < 0 ? from->readable : from->readable || from->ended || (from->pipe && from->pipe->raw > 0))
+    sim_fail("conn %u.%u: sleeps with something to do", conn->index, direction);
+}
+
+/* The worker is about to wait, and no event is there: nothing may be left that it could do. */
+void sim_check_sleep(uint64_t until_ns)
+{
+  (void)until_ns;
+  const struct gg_worker *worker = sim.gateway ? sim.gateway->workers[0] : NULL;
+  if (!worker || !gg_list_empty(&worker->run))
+    return;
+  for (const struct gg_list *node = worker->sessions.next; node != &worker->sessions; node = node->next) {
+    const struct gg_session *session = GG_CONTAINER(node, struct gg_session, node);
+    if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
+      continue;
+    if (session->end[0].dead && session->end[1].dead)
+      sim_fail("a session with two dead ends");
+    check_direction(worker, session, GG_FROM_CLIENT);
+    check_direction(worker, session, GG_FROM_SERVER);
+  }
+}
+
+/* ── Every end of a connection ───────────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t number(json_t *facts, const char *name, unsigned direction)
+{
+  const char *side = direction == GG_FROM_CLIENT ? "client" : "server";
+  return (uint64_t)json_integer_value(json_object_get(json_object_get(facts, name), side));
+}
+
+static void check_numbers(struct sim_conn *conn, json_t *facts, unsigned direction)
+{
+  const struct sim_way *way = &conn->way[direction];
+  uint64_t received = number(facts, "received", direction), gaps = number(facts, "gaps", direction);
+  bool greeting = direction == GG_FROM_SERVER && sim.config.listener[conn->listener].upstream_none;
+  if (received != way->received && !(greeting && received == 0))
+    sim_fail("conn %u.%u: the closing comment says %llu received, it was %llu", conn->index, direction,
+             (unsigned long long)received, (unsigned long long)way->received);
+  if (number(facts, "forwarded", direction) != way->taken)
+    sim_fail("conn %u.%u: the closing comment says %llu forwarded, it was %llu", conn->index, direction,
+             (unsigned long long)number(facts, "forwarded", direction), (unsigned long long)way->taken);
+  if (way->told - way->gaps + gaps != received)
+    sim_fail("conn %u.%u: %llu recorded and %llu missing, but %llu were received", conn->index, direction,
+             (unsigned long long)(way->told - way->gaps), (unsigned long long)gaps, (unsigned long long)received);
+  sim.gaps_told += gaps;
+  if (number(facts, "acked", direction) > way->taken)
+    sim_fail("conn %u.%u: more acknowledged than sent", conn->index, direction);
+}
+
+static void check_orderly(struct sim_conn *conn)
+{
+  const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  for (unsigned direction = 0; direction < 2; direction++) {
+    const struct sim_way *way = &conn->way[direction];
+    bool to_nobody = options->upstream_none && direction == GG_FROM_CLIENT;
+    if (!way->fin_read || !way->fin_told)
+      sim_fail("conn %u.%u: an orderly close without its FIN", conn->index, direction);
+    if (way->received != way->written - way->header || (!to_nobody && way->taken != way->received))
+      sim_fail("conn %u.%u: an orderly close with %llu of %llu bytes forwarded", conn->index, direction,
+               (unsigned long long)way->taken, (unsigned long long)(way->written - way->header));
+  }
+  bool gap = options->on_stall == GG_POLICY_GAP || options->on_full == GG_POLICY_GAP;
+  if (!gap && !options->upstream_none && conn->first_fin != conn->first_fin_told)
+    sim_fail("conn %u: the FINs were recorded in the other order", conn->index);
+  const char *expected = close_texts[conn->first_fin == GG_FROM_SERVER ? GG_CLOSE_SERVER_FIN : GG_CLOSE_CLIENT_FIN];
+  if (!options->upstream_none && strcmp(conn->close, expected) != 0)
+    sim_fail("conn %u: closed by %s, not %s", conn->index, conn->close, expected);
+}
+
+/* Whether the world gave a reason for such an end of a connection whose peers were polite. */
+static bool excused(const struct sim_conn *conn, enum gg_close reason)
+{
+  const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  switch (reason) {
+  case GG_CLOSE_CLIENT_FIN:
+  case GG_CLOSE_SERVER_FIN:
+    return true;
+  case GG_CLOSE_IDLE_TIMEOUT:
+    return sim.config.options.idle_timeout_ns > 0;
+  case GG_CLOSE_PROXY_INVALID: /* its header came in too small pieces */
+    return conn->way[GG_FROM_CLIENT].header > 0 && sim.now_ns - conn->session->opened_ns >= 1000000000;
+  case GG_CLOSE_CONNECT_TIMEOUT:
+    return sim.config.disk_trouble > 0 || conn->backlog_full > 0;
+  case GG_CLOSE_DRAIN:
+    return sim.draining && sim.config.drain_early;
+  case GG_CLOSE_LIMIT:
+    return sim.faults_made > 0 || sim.config.options.pending_total < (16u << 20);
+  case GG_CLOSE_STALL:
+    return options->on_stall == GG_POLICY_CLOSE || options->on_full == GG_POLICY_CLOSE;
+  default:
+    return false;
+  }
+}
+
+void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes)
+{
+  json_error_t error;
+  json_t *facts = json_loadb(comment, bytes, 0, &error);
+  if (!facts)
+    sim_fail("conn %u: a closing comment that is no JSON", conn->index);
+  const char *close = json_string_value(json_object_get(facts, "close"));
+  if (!close || !json_object_get(facts, "id"))
+    sim_fail("conn %u: a closing comment without close or id", conn->index);
+  strncpy(conn->close, close, sizeof conn->close - 1);
+  sim_trace("%u closed: %.*s", conn->index, (int)bytes, comment);
+  check_numbers(conn, facts, GG_FROM_CLIENT);
+  check_numbers(conn, facts, GG_FROM_SERVER);
+  unsigned reason = 0;
+  while (strcmp(close_texts[reason], close) != 0)
+    if (++reason == sizeof close_texts / sizeof close_texts[0])
+      sim_fail("conn %u: closed by \"%s\"", conn->index, close);
+  sim.closes[reason]++;
+  if (reason == GG_CLOSE_CLIENT_FIN || reason == GG_CLOSE_SERVER_FIN)
+    check_orderly(conn);
+  if (conn->polite && !excused(conn, (enum gg_close)reason))
+    sim_fail("conn %u: both peers were polite, but it ended by %s", conn->index, close);
+  if (reason == GG_CLOSE_INTERNAL)
+    sim_fail("conn %u: ended by %s", conn->index, close);
+  conn->over = true;
+  conn->session = NULL;
+  json_decref(facts);
+}
+
+/* ── The end of the world ────────────────────────────────────────────────────────────────────────────────────────── */
+
+void sim_check_end(void)
+{
+  uint64_t unrecorded = 0, unmade = 0;
+  for (unsigned i = 0; i < sim.spawned; i++) {
+    const struct sim_conn *conn = &sim.conns[i];
+    if (conn->accepted && !conn->socket[GG_FROM_CLIENT].closed)
+      sim_fail("conn %u: the client's socket was left open", i);
+    if (conn->socket[GG_FROM_SERVER].used && !conn->socket[GG_FROM_SERVER].closed &&
+        conn->socket[GG_FROM_SERVER].fd >= SIM_FD_BASE)
+      sim_fail("conn %u: the server's socket was left open", i);
+    if (conn->accepted && !conn->over)
+      ++*(conn->session ? &unrecorded : &unmade);
+  }
+  if (unrecorded != sim.lost_sessions)
+    sim_fail("%llu sessions have no last packet, %llu were counted as lost", (unsigned long long)unrecorded,
+             (unsigned long long)sim.lost_sessions);
+  if (unmade > sim.faults_made)
+    sim_fail("%llu connections were accepted and never became sessions", (unsigned long long)unmade);
+  if (sim.lost_sessions == 0 && sim.gaps_counted != sim.gaps_told)
+    sim_fail("%llu bytes counted as missing, %llu told by the closing comments", (unsigned long long)sim.gaps_counted,
+             (unsigned long long)sim.gaps_told);
+  if (sim_fds_open() > 0)
+    sim_fail("%u descriptors were left open", sim_fds_open());
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Usage: simulation [seeds]
+ *   GOGETWAY_SIM_SEEDS=N   how many seeds to run (the fixed ones, then random ones)
+ *   GOGETWAY_SIM_SEED=S    this one only
+ *   GOGETWAY_SIM_CONNS=N   connections of each seed
+ *   GOGETWAY_SIM_TRACE=1   what happens, on standard error
+ */
+#include "sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { TURNS_MAX = 20000000, IDLE_TURNS_MAX = 300, FIXED_SEEDS = 40 };
+
+static const uint8_t greeting[] = "220 honey.example ready\r\n";
+static const struct gg_network everybody = {.base = {.family = GG_FAMILY_IPV4}};
+
+/* ── A seed's configuration ──────────────────────────────────────────────────────────────────────────────────────── */
+
+static void listener_choose(struct gg_listener_options *options, unsigned index)
+{
+  static char names[SIM_LISTENERS][8];
+  snprintf(names[index], sizeof names[index], "l%u", index);
+  *options = (struct gg_listener_options){
+    .name = names[index],
+    .listen = {.family = GG_FAMILY_IPV4,
+               .addr = {.ip = {10, 9, 9, 9}, .port = (uint16_t)(7000 + index), .family = GG_FAMILY_IPV4},
+               .port = (uint16_t)(7000 + index)},
+    .upstream = {.family = GG_FAMILY_IPV4, .addr = {.ip = {10, 8, 8, 8}, .port = 80, .family = GG_FAMILY_IPV4}},
+    .on_stall = (enum gg_policy)sim_below(3),
+    .on_full = (enum gg_policy)sim_below(3),
+    .on_connect_failure = (enum gg_refusal)sim_below(2),
+    .sessions_max = sim_chance(8) ? 1 + sim_below(8) : 0,
+  };
+  if (sim_chance(6)) {
+    options->listen = (struct gg_endpoint){.family = GG_FAMILY_UNIX};
+    snprintf(options->listen.path, sizeof options->listen.path, "@simulated-%u", index);
+  } else if (sim_chance(6)) {
+    memset(options->listen.addr.ip, 0, 4);
+  }
+  if (sim_chance(8)) {
+    options->upstream_none = true;
+    options->greeting = greeting;
+    options->greeting_length = sim_chance(2) ? sizeof greeting - 1 : 0;
+    return;
+  }
+  if (sim_chance(6)) {
+    options->upstream = (struct gg_endpoint){.family = GG_FAMILY_UNIX};
+    strcpy(options->upstream.path, "@simulated-upstream");
+  }
+  if (options->listen.family == GG_FAMILY_IPV4 && sim_chance(6)) {
+    options->proxy_in = GG_PROXY_ANY;
+    options->trusted = &everybody;
+    options->trusted_count = 1;
+  }
+  if (sim_chance(6))
+    options->proxy_out = sim_chance(2) ? GG_PROXY_V1 : GG_PROXY_V2;
+}
+
+static void faults_choose(struct sim_faults *faults)
+{
+  *faults = (struct sim_faults){.meddle = 2 + (unsigned)sim_below(30)};
+  if (sim_chance(3)) /* a peaceful world, where everything has to go well */
+    return;
+  unsigned *each[] = {&faults->interrupt, &faults->again, &faults->shorter, &faults->tee, &faults->spurious};
+  for (size_t i = 0; i < sizeof each / sizeof each[0]; i++)
+    if (sim_chance(2))
+      *each[i] = 3 + (unsigned)sim_below(100);
+  if (sim_chance(4))
+    faults->pipe = 2;
+  if (sim_chance(4))
+    faults->descriptors = 10 + (unsigned)sim_below(200);
+  if (sim_chance(4))
+    faults->watch = 5 + (unsigned)sim_below(100);
+  if (sim_chance(4))
+    faults->memory = 5 + (unsigned)sim_below(100);
+  else if (sim_chance(4))
+    faults->nth_memory = 1 + (unsigned)sim_below(60);
+}
+
+static void options_choose(struct gg_gateway_options *options)
+{
+  static const uint64_t second = 1000000000;
+  *options = (struct gg_gateway_options){
+    .size = sizeof *options,
+    .workers = 1,
+    .sessions_max = sim_chance(6) ? 1 + sim_below(20) : 0,
+    .splice = (enum gg_splice_mode)sim_below(3),
+    .pending_max = (size_t)4096 << sim_below(6),
+    .pending_total = sim_chance(4) ? (size_t)(1 + sim_below(7)) << 20 : (size_t)64 << 20,
+    .connect_timeout_ns = second + sim_below(5 * second),
+    .idle_timeout_ns = sim_chance(3) ? second + sim_below(60 * second) : 0,
+    .proxy_header_timeout_ns = second,
+    .sync_mode = sim_chance(4) ? GG_SYNC_ALWAYS : GG_SYNC_INTERVAL,
+    .listeners = sim.config.listener,
+    .listener_count = sim.config.listeners,
+  };
+}
+
+static void configure(unsigned conns)
+{
+  struct sim_config *config = &sim.config;
+  config->conns = conns ? conns : 1 + (unsigned)sim_size(64);
+  config->spread_ns = sim_size(2000000000) + 1;
+  config->bytes_max = sim_size(sim_chance(4) ? 4000000 : 200000);
+  config->rude = sim_chance(2) ? 2 + (unsigned)sim_below(20) : 0;
+  config->deaf = sim_chance(2) ? 2 + (unsigned)sim_below(20) : 0;
+  config->urgent = sim_chance(3) ? 2 : 0;
+  config->connect_fails = sim_chance(2) ? 2 + (unsigned)sim_below(20) : 0;
+  config->pipe_bytes = sim_chance(4) ? (size_t)4096 << sim_below(8) : (size_t)1 << 20;
+  config->drain_early = sim_chance(5);
+  config->ring_bytes = (uint64_t)1 << (18 + sim_below(4));
+  config->disk_rate = 100000 + sim_size(2000000000);
+  config->disk_trouble = sim_chance(2) ? 2 + (unsigned)sim_below(10) : 0;
+  config->listeners = 1 + sim_below(SIM_LISTENERS);
+  for (unsigned i = 0; i < config->listeners; i++)
+    listener_choose(&config->listener[i], i);
+  faults_choose(&config->faults);
+  options_choose(&config->options);
+}
+
+/* ── One seed ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool all_over(void)
+{
+  return sim.spawned == sim.config.conns && sim.gateway->workers[0]->session_count == 0;
+}
+
+static void drain(uint64_t patience_ns)
+{
+  sim_trace("drain");
+  sim.draining = true;
+  gg_gateway_drain(sim.gateway, sim.now_ns + patience_ns);
+}
+
+static void drain_event(void *argument, unsigned number)
+{
+  (void)argument;
+  (void)number;
+  if (!sim.draining && sim.gateway)
+    drain(sim_below(2000000000));
+}
+
+/* Looks in now and then, so that an end is noticed; a worker must not need it. */
+static void look_in(void *argument, unsigned number)
+{
+  (void)argument;
+  if (!sim.gateway || sim.draining)
+    return;
+  if (all_over())
+    drain(60u * (uint64_t)1000000000);
+  else
+    sim_at(sim.now_ns + 500000000, look_in, NULL, number);
+}
+
+static void drive(void)
+{
+  struct gg_worker *worker = sim.gateway->workers[0];
+  sim_at(sim.now_ns, sim_conn_spawn, NULL, 0);
+  sim_at(sim.now_ns + 1, look_in, NULL, 0);
+  if (sim.config.drain_early)
+    sim_at(sim.now_ns + sim_size(4000000000), drain_event, NULL, 0);
+  uint64_t progress = 0;
+  unsigned idle = 0, turns = 0;
+  bool going = true;
+  while (going) {
+    sim.slept = false;
+    sim.in_gateway = true;
+    going = gg__worker_turn(worker);
+    sim.in_gateway = false;
+    if (sim.slept || sim.progress != progress)
+      idle = 0;
+    else if (++idle > IDLE_TURNS_MAX)
+      sim_fail("the worker spins: %u turns without progress", idle);
+    progress = sim.progress;
+    if (++turns > TURNS_MAX)
+      sim_fail("no end after %u turns", turns);
+  }
+  for (unsigned i = 0; i < worker->log_count; i++)
+    gg_log_finish(worker->logs[i].log);
+}
+
+static void run(uint64_t seed, unsigned conns)
+{
+  uint64_t sessions = sim.sessions, bytes = sim.bytes, closes[32];
+  bool trace = sim.trace;
+  memcpy(closes, sim.closes, sizeof closes);
+  sim = (struct sim_world){.seed = seed,
+                           .random = seed * 0x9E3779B97F4A7C15u,
+                           .now_ns = 1000000000000,
+                           .sessions = sessions,
+                           .bytes = bytes,
+                           .trace = trace};
+  memcpy(sim.closes, closes, sizeof closes);
+  sim_world_reset();
+  configure(conns);
+  sim.conns = calloc(sim.config.conns, sizeof *sim.conns);
+  struct gg_metrics *metrics;
+  if (!sim.conns || gg_metrics_create(&metrics) != 0)
+    abort();
+  sim.config.options.metrics = metrics;
+  sim_logs_begin();
+  struct gg_failure failure = {0};
+  struct gg_gateway *gateway = NULL;
+  sim.in_gateway = true;
+  int error = gg_gateway_create(&gateway, &sim.config.options, &failure);
+  sim.in_gateway = false;
+  if (error && sim.faults_made == 0)
+    sim_fail("gg_gateway_create: %s", gg_error_text(error));
+  sim.gateway = gateway;
+  if (!error)
+    drive();
+  sim.gateway = NULL;
+  gg_gateway_destroy(gateway);
+  sim_check_end();
+  sim_logs_end();
+  gg_metrics_destroy(metrics);
+  free(sim.conns);
+}
+
+/* ── The command line ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+  const char *text = getenv(name);
+  return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static uint64_t real_random(void)
+{
+  uint64_t seed = 0;
+  FILE *file = fopen("/dev/urandom", "rb");
+  if (file) {
+    if (fread(&seed, sizeof seed, 1, file) != 1)
+      seed = 1;
+    fclose(file);
+  }
+  return seed % 1000000000;
+}
+
+static void report(uint64_t seeds)
+{
+  static const char *const texts[] = {
+#define TEXT(NAME, text) text,
+    GG_CLOSE_LIST(TEXT)
+#undef TEXT
+  };
+  printf("%llu seeds, %llu sessions, %llu bytes:", (unsigned long long)seeds, (unsigned long long)sim.sessions,
+         (unsigned long long)sim.bytes);
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    if (sim.closes[i])
+      printf(" %s %llu", texts[i], (unsigned long long)sim.closes[i]);
+  putchar('\n');
+}
+
+int main(void)
+{
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  sim.trace = number("GOGETWAY_SIM_TRACE", 0) != 0;
+  unsigned conns = (unsigned)number("GOGETWAY_SIM_CONNS", 0);
+  uint64_t one = number("GOGETWAY_SIM_SEED", 0);
+  uint64_t seeds = one ? 1 : number("GOGETWAY_SIM_SEEDS", FIXED_SEEDS + 1);
+  uint64_t first = real_random();
+  if (!one && seeds > FIXED_SEEDS)
+    printf("random seeds begin at %llu\n", (unsigned long long)first);
+  for (uint64_t i = 0; i < seeds; i++)
+    run(one ? one : i < FIXED_SEEDS ? i + 1 : first + i, conns);
+  sim_world_fini();
+  report(seeds);
+  return 0;
+}
