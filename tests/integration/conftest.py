@@ -29,6 +29,14 @@ def scratch():
 
 
 @pytest.fixture
+def rings():
+    """A tmpfs directory of this test's own for the rings (--log-dir): what a killed gateway leaves goes with it."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="gogetway-test-", dir="/dev/shm"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
 def require_program():
     if not os.access(gogetway.program(), os.X_OK):
         pytest.fail(f"{gogetway.program()} is not there: build it, or set GOGETWAY")

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of faults share: plain peers, small mounts, and the checks for sessions that were cut short."""
+import contextlib
+import hashlib
+import os
+import select
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+import endpoints
+import processes
+from gogetway import EMPTY, SIDES, Stream
+
+OTHER = endpoints.OTHER
+
+
+def host_port(address):
+    host, port = address.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def connect(address, receive_bytes=None, source=None, seconds=20):
+    """A client's socket at `address` (host:port or unix:PATH). `receive_bytes`: SO_RCVBUF, set before the handshake."""
+    if address.startswith("unix:"):
+        sock = socket.socket(socket.AF_UNIX)
+        target = address[5:]
+    else:
+        target = host_port(address)
+        sock = socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET)
+        if source:
+            sock.bind((source, 0))
+    if receive_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    sock.settimeout(seconds)
+    try:
+        sock.connect(target)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def read_exactly(sock, count):
+    parts = []
+    while count > 0:
+        part = sock.recv(min(count, 1 << 20))
+        if not part:
+            raise AssertionError(f"the stream ended {count} bytes early")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def read_to_end(sock):
+    """Everything up to the end of the stream; a reset ends it too. Returns (bytes, whether it was a reset)."""
+    parts = []
+    try:
+        while part := sock.recv(1 << 20):
+            parts.append(part)
+    except ConnectionError:
+        return b"".join(parts), True
+    return b"".join(parts), False
+
+
+def reset(sock):
+    """Closes with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+class Upstream:
+    """Accepts on a free port of 127.0.0.1, or where it is told; what comes is the test's."""
+
+    def __init__(self, address=None, backlog=4096):
+        if address is None:
+            address = processes.address("127.0.0.1", processes.free_port())
+        self.address = address
+        if address.startswith("unix:"):
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(address[5:])
+        else:
+            self.listener = socket.socket(socket.AF_INET)
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(host_port(address))
+        self.listener.listen(backlog)
+        self.listener.settimeout(20)
+
+    def accept(self, seconds=20):
+        connection, _ = self.listener.accept()
+        connection.settimeout(seconds)
+        return connection
+
+    def close(self):
+        self.listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Echo(Upstream):
+    """An upstream that sends back what it gets, each connection on one thread of poll; for many small sessions."""
+
+    def __init__(self, address=None):
+        super().__init__(address)
+        self.listener.setblocking(False)
+        self.stopping = False
+        self.served = 0
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        poller = select.epoll()
+        poller.register(self.listener.fileno(), select.EPOLLIN)
+        open_sockets = {}
+        while not self.stopping:
+            for descriptor, _ in poller.poll(0.1):
+                if descriptor == self.listener.fileno():
+                    with contextlib.suppress(BlockingIOError):
+                        while True:
+                            sock, _ = self.listener.accept()
+                            open_sockets[sock.fileno()] = sock
+                            poller.register(sock.fileno(), select.EPOLLIN)
+                    continue
+                sock = open_sockets[descriptor]
+                try:
+                    data = sock.recv(65536)
+                    if data:
+                        sock.sendall(data)
+                except OSError:
+                    data = b""
+                if not data:
+                    self.served += 1
+                    poller.unregister(descriptor)
+                    del open_sockets[descriptor]
+                    sock.close()
+        for sock in open_sockets.values():
+            sock.close()
+        poller.close()
+
+    def close(self):
+        self.stopping = True
+        self.thread.join(10)
+        super().close()
+
+
+class Hasher:
+    """Reads a socket to its end on a thread of its own: how many bytes, and their SHA-256."""
+
+    def __init__(self, sock):
+        self.sock, self.count, self.sha = sock, 0, hashlib.sha256()
+        self.was_reset = False
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        try:
+            while part := self.sock.recv(1 << 20):
+                self.sha.update(part)
+                self.count += len(part)
+        except OSError:
+            self.was_reset = True
+
+    def finish(self, seconds=60):
+        self.thread.join(seconds)
+        assert not self.thread.is_alive(), f"no end of the stream after {self.count} bytes"
+        return Stream(self.count, self.sha.hexdigest())
+
+
+def events(gateway, name):
+    return [line for line in gateway.log() if line["event"] == name]
+
+
+def wait_event(gateway, name, seconds=20):
+    return processes.wait_until(lambda: events(gateway, name), seconds, f"the log's line {name!r}")[-1]
+
+
+def metric(gateway, name):
+    return gateway.stats()["metrics"][name]
+
+
+def wait_metric(gateway, name, least, seconds=20):
+    return processes.wait_until(lambda: metric(gateway, name) >= least, seconds, f"{name} >= {least}", interval=0.02)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def mounted(directory, kind="tmpfs", **options):
+    """A small file system, for as long as the test wants it; the test is skipped where mounts are not permitted."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount")
+    directory.mkdir(exist_ok=True)
+    words = ",".join(f"{key}={value}" for key, value in options.items())
+    done = subprocess.run(["mount", "-t", kind, "-o", words, "none", directory], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"mounts are not permitted here: {done.stderr.strip()}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "-l", directory], check=True)
+
+
+def remount(directory, size):
+    subprocess.run(["mount", "-o", f"remount,size={size}", directory], check=True)
+
+
+def check_cut_short(result, store, raw):
+    """For a gateway that was killed: what each end received is a prefix of the recording, and the recording is one of
+    what was sent. Returns (problems, recorded sessions, recorded bytes)."""
+    recorded = {session.client: session for session in store.sessions()}
+    payloads = store.payloads(keep=raw)
+    problems, entries, total = [], [], 0
+    for session in result.sessions:
+        where = processes.address(session["client_address"], session["client_port"])
+        found = recorded.get(where)
+        streams = payloads.get(found.id, dict.fromkeys(SIDES, EMPTY)) if found else dict.fromkeys(SIDES, EMPTY)
+        name = f"session {session['index']} from {where}{'' if found else ' (not recorded)'}"
+        for side in SIDES:
+            sender, receiver = session[side], session[OTHER[side]]
+            count = streams[side].count
+            total += count
+            if receiver and receiver["received"] > count:
+                problems.append(f"{name}: the {OTHER[side]} received {receiver['received']} bytes, {count} are recorded")
+            if receiver and receiver["first_difference"] is not None:
+                problems.append(f"{name}: the {OTHER[side]} received a wrong byte at {receiver['first_difference']}")
+            if count > (sender["sent"] if sender else 0):
+                problems.append(f"{name}: {count} bytes of the {side} are recorded, it sent "
+                                f"{sender['sent'] if sender else 'nothing'}")
+            if count > 0:
+                entries.append((session["index"], side, raw / f"{found.id}.{side}"))
+    for line in endpoints.verify_prefixes(result.seed, entries):
+        if line["first_difference"] is not None:
+            problems.append(f"session {line['index']}: the recording of what the {line['side']} sent is wrong at byte "
+                            f"{line['first_difference']}")
+    return problems, len(recorded), total
+
+
+def sleep_to_a_random_moment(random, most):
+    """The moment is the test's input, drawn from its seed; nothing is waited for."""
+    time.sleep(random.uniform(0, most))
