@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import pytest
 
 import processes
-from gogetway import Gateway, program, tool
+from gogetway import ROOT, Gateway, program, tool
 
 pytestmark = pytest.mark.usefixtures("require_program")
 NOBODY = 65534
@@ -88,6 +89,16 @@ def test_version_help_and_unknown_commands():
     assert done.returncode == 2 and "did you mean --json?" in done.stderr
     done = run("\x1b[31mred")
     assert done.returncode == 2 and "\x1b" not in done.stderr
+
+
+def test_the_manual_has_every_command_and_option():
+    page = (ROOT / "docs/man/gogetway.1").read_text()
+    commands = re.findall(r"^  ([a-z]+)  ", run("help").stdout, re.MULTILINE)
+    assert "run" in commands and "stats" in commands
+    for command in commands:
+        assert f".It Cm {command}\n" in page, command
+        for option in re.findall(r"^  +(?:-\w, )?--([a-z-]+)", run("help", command).stdout, re.MULTILINE):
+            assert f"Fl -{option}" in page, f"{command} --{option}"
 
 
 def test_output_that_cannot_be_written_is_a_failure():
