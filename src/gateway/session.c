@@ -49,13 +49,17 @@ bool gg__session_open_record(struct gg_session *session)
   return true;
 }
 
-/* The endpoints are known: the conversation begins, and the upstream is looked for. */
-static void begin(struct gg_session *session, const struct gg_addr *client, const struct gg_addr *server)
+/* The conversation can be written from here on. */
+static void converse(struct gg_session *session, const struct gg_addr *client, const struct gg_addr *server)
 {
-  struct gg_worker *worker = session->worker;
-  uint64_t random = gg__worker_random(worker);
+  uint64_t random = gg__worker_random(session->worker);
   const uint32_t sequence[2] = {(uint32_t)random, (uint32_t)(random >> 32)};
   gg_conversation_init(&session->conversation, client, server, sequence, gg__session_facts, session);
+}
+
+/* The endpoints are known for good: records the handshake, and looks for the upstream. */
+static void begin(struct gg_session *session)
+{
   gg__session_open_record(session); /* without room now, it is done before the first chunk */
   if (!session->listener->options->upstream_none) {
     gg__upstream_connect(session);
@@ -96,12 +100,11 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   gg_addr_from_sockaddr(&session->peer, (const struct sockaddr *)peer, length);
   if (session->peer.family != GG_FAMILY_IPV4 && session->peer.family != GG_FAMILY_IPV6)
     session->peer = (struct gg_addr){.family = GG_FAMILY_UNIX};
+  struct gg_addr server_address = dialled(listener, fd);
+  struct gg_addr client_address = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
+  converse(session, &client_address, &server_address); /* a PROXY header may know better */
   if (gg_loop_watch_reads(&worker->loop, session->log->set, &client->source,
                           EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET) != GG_OK) {
-    struct gg_addr server = dialled(listener, fd);
-    struct gg_addr from = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
-    const uint32_t sequence[2] = {0, 0};
-    gg_conversation_init(&session->conversation, &from, &server, sequence, gg__session_facts, session);
     gg__session_close(session, GG_CLOSE_LIMIT);
     return;
   }
@@ -153,43 +156,28 @@ static long header_take(struct gg_session *session, struct gg_proxy_header *head
 
 void gg__session_sniff(struct gg_session *session)
 {
-  struct gg_worker *worker = session->worker;
-  struct gg_end *end = &session->end[GG_FROM_CLIENT];
   struct gg_proxy_header header = {0};
   long length = GG_OK;
-  bool expected = header_expected(session);
-  if (expected && (length = header_take(session, &header)) == 0) {
+  if (header_expected(session) && (length = header_take(session, &header)) == 0) {
     if (session->state == GG_STATE_ACCEPTED)
-      gg_timer_start(&session->timer, &worker->header_timers, session->opened_ns);
+      gg_timer_start(&session->timer, &session->worker->header_timers, session->opened_ns);
     session->state = GG_STATE_SNIFFING;
     return;
   }
   gg_timer_stop(&session->timer);
-  struct gg_addr server = dialled(session->listener, end->source.fd);
-  struct gg_addr client = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
-  if (header.known) {
-    client = header.client;
-    server = header.server;
-  }
   session->proxied = (uint8_t)header.version;
-  if (length >= 0) {
-    begin(session, &client, &server);
-    return;
-  }
-  const uint32_t sequence[2] = {(uint32_t)gg__worker_random(worker), (uint32_t)gg__worker_random(worker)};
-  gg_conversation_init(&session->conversation, &client, &server, sequence, gg__session_facts, session);
-  gg__session_close(session, length == GG_ERR_CLOSED ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_PROXY_INVALID);
+  if (header.known)
+    converse(session, &header.client, &header.server);
+  if (length >= 0)
+    begin(session);
+  else
+    gg__session_close(session, length == GG_ERR_CLOSED ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_PROXY_INVALID);
 }
 
 uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 {
   (void)now_ns;
-  struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
-  struct gg_addr server = dialled(session->listener, session->end[GG_FROM_CLIENT].source.fd);
-  struct gg_addr client = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(session->worker) : session->peer;
-  const uint32_t sequence[2] = {(uint32_t)gg__worker_random(session->worker), 0};
-  gg_conversation_init(&session->conversation, &client, &server, sequence, gg__session_facts, session);
-  gg__session_close(session, GG_CLOSE_PROXY_INVALID);
+  gg__session_close(GG_CONTAINER(timer, struct gg_session, timer), GG_CLOSE_PROXY_INVALID);
   return 0;
 }
 
