@@ -22,6 +22,12 @@ FIELDS = ("frame.number", "tcp.stream", "frame.p2p_dir", "tcp.flags", "tcp.seq_r
           "tcp.options.wscale.shift", "_ws.malformed",
           "tcp.payload")
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+S1 = f"{1:024}"  # session 1's id
+
+
+def closing(client, server):
+    counts = {"client": client, "server": server}
+    return {"close": "sample", "received": counts, "forwarded": counts}
 
 
 def encoder():
@@ -270,8 +276,8 @@ def test_rule_04_direction_in_the_flags(place):
 def test_rule_05_comments_of_a_session(place):
     found = check(encode(place / "a.pcapng", *EXCHANGE))
     assert [index for index, packet in enumerate(found) if packet["comment"]] == [0, len(found) - 1]
-    assert comments(found) == [{"gogetway": 1, "id": "s1", "listener": "sample"},
-                               {"gogetway": 1, "id": "s1", "listener": "sample", "close": "sample"}]
+    assert comments(found) == [{"gogetway": 1, "id": S1, "listener": "sample"},
+                               {"gogetway": 1, "id": S1, "listener": "sample", **closing(100, 70005)}]
 
 
 def test_rule_05_continued_segments_alone_and_merged(place):
@@ -281,7 +287,7 @@ def test_rule_05_continued_segments_alone_and_merged(place):
            "close 1 orderly")
     second = check(two)
     assert payload(second, 1) == stream(1, 1, 70000, 140001) and payload(second, 0) == stream(1, 0, 1000, 301000)
-    assert comments(second) == [{"gogetway": 1, "id": "s1", "listener": "sample", "continued": True,
+    assert comments(second) == [{"gogetway": 1, "id": S1, "listener": "sample", "continued": True,
                                  "client_offset": 1000, "server_offset": 70000}]
     assert second[0]["comment"]
     assert comments(check(three))[0]["server_offset"] == 140001
@@ -294,8 +300,8 @@ def test_rule_05_continued_segments_alone_and_merged(place):
 def test_rule_05_a_close_alone_in_its_segment(place):
     one, two = place / "a.pcapng", place / "b.pcapng"
     encode(None, f"file {one}", "session 1 4 40001 1 2", "open 1", "send 1 c 7", f"file {two}", "close 1 server")
-    assert comments(check(two)) == [{"gogetway": 1, "id": "s1", "listener": "sample", "continued": True,
-                                     "client_offset": 7, "server_offset": 0, "close": "sample"}]
+    assert comments(check(two)) == [{"gogetway": 1, "id": S1, "listener": "sample", "continued": True,
+                                     "client_offset": 7, "server_offset": 0, **closing(7, 0)}]
 
 
 def test_rule_05_no_custom_blocks_and_no_custom_options(place):

@@ -30,7 +30,10 @@ struct sample {
   uint64_t segment, time_ns;
   uint8_t *room;
   struct gg_conversation session[SESSIONS_MAX];
-  char id[SESSIONS_MAX][8];
+  struct named {
+    char id[25];
+    const struct gg_conversation *conversation;
+  } named[SESSIONS_MAX];
 };
 
 static void die(const char *what)
@@ -65,14 +68,23 @@ static void begin_file(struct sample *sample, const char *path)
 
 static void facts(const void *session, struct gg_json *json)
 {
-  gg_json_field_string(json, "id", session);
+  const struct named *named = session;
+  gg_json_field_string(json, "id", named->id);
   gg_json_field_string(json, "listener", "sample");
 }
 
 static void closing_facts(const void *session, struct gg_json *json)
 {
-  (void)session;
+  const struct named *named = session;
+  static const char *const members[] = {"received", "forwarded"};
   gg_json_field_string(json, "close", "sample");
+  for (int i = 0; i < 2; i++) {
+    gg_json_key(json, members[i]);
+    gg_json_object_begin(json);
+    gg_json_field_unsigned(json, "client", named->conversation->offset[GG_FROM_CLIENT]);
+    gg_json_field_unsigned(json, "server", named->conversation->offset[GG_FROM_SERVER]);
+    gg_json_object_end(json);
+  }
 }
 
 static void begin_session(struct sample *sample, unsigned k, uint32_t family, uint32_t port, uint32_t isn0,
@@ -87,8 +99,10 @@ static void begin_session(struct sample *sample, unsigned k, uint32_t family, ui
     client = client6;
   if (family == 6 || family == 46)
     server = server6;
-  snprintf(sample->id[k], sizeof sample->id[k], "s%u", k);
-  gg_conversation_init(&sample->session[k], &client, &server, initial, facts, sample->id[k]);
+  struct named *named = &sample->named[k];
+  snprintf(named->id, sizeof named->id, "%024u", k);
+  named->conversation = &sample->session[k];
+  gg_conversation_init(&sample->session[k], &client, &server, initial, facts, named);
 }
 
 static void send_chunk(struct sample *sample, unsigned k, enum gg_direction direction, size_t bytes)
