@@ -6,11 +6,12 @@
  *
  *   producers   (one a log)  log.c        reserve, commit, seal; never a lock, never a system call but a futex wake
  *   writer      (one)        writer.c     the only one that writes records to segment files; closes no descriptor
- *   sync        (one)        sync.c       fdatasync, close, ops->sealed; may hang in the disk and delays nobody
- *   provisioner (one)        provision.c  makes larger and smaller rings, removes drained ones
+ *   sync        (one)        sync.c       fdatasync, close, ops->sealed, the `running` file, removal of drained rings;
+ *                                         may hang in the disk and delays nobody
+ *   provisioner (one)        provision.c  makes larger and smaller rings; never touches the disk
  *
- * They meet in atomics only, but for `files_lock` (which descriptor is open; held for a few instructions) and
- * `running_lock` (the `running` file). A thread that has nothing to do sleeps on its bell.
+ * They meet in atomics only, but for `files_lock` (which descriptor is open) and `running_lock` (what the `running`
+ * file shall say), both held for a few instructions. A thread that has nothing to do sleeps on its bell.
  *
  * Rejected: a lock and condition variable between producer and writer (a futex call for each flush even when both
  * run), and a writer that polls (a wake-up every few milliseconds on an idle machine).
@@ -33,7 +34,7 @@ enum {
   GG__BOUNDARIES_MAX = 64,         /* seals that the writer has not taken */
   GG__CLOSING_MAX = 64,            /* files that wait for their last fdatasync */
   GG__LOGS_MAX = 1024,
-  GG__RINGS_ALIVE_MAX = 3,         /* generations of one log */
+  GG__RINGS_ALIVE_MAX = 8,         /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
 };
 #define GG__RETRY_NS 100000000u            /* after the disk refused */
 #define GG__SHRINK_AFTER_NS 10000000000u   /* of low fill */
@@ -129,7 +130,7 @@ struct gg_log {
   _Atomic uint64_t boundaries_tail;
   _Atomic uint64_t segments_done; /* number of the last segment that is completely in its file */
   _Atomic bool disk_full;
-  struct gg__ring *oldest;        /* the writer's: where it reads; removed rings go to `drained` */
+  struct gg__ring *oldest;        /* the writer's: where it reads */
   uint64_t retry_at_ns;
   uint64_t refusals;              /* of the disk, in a row */
   int last_errno;
@@ -141,7 +142,7 @@ struct gg_log {
   _Atomic uint64_t durable;       /* the sync thread's */
   _Atomic uint64_t want_durable;  /* UINT64_MAX: no */
   struct gg__ring *_Atomic offered; /* a new ring, from the provisioner to the producer */
-  struct gg__ring *_Atomic drained; /* an old ring, from the writer to the provisioner */
+  struct gg__ring *_Atomic drained; /* an old ring, from the writer to the sync thread */
   _Atomic uint32_t rings_alive;
 
   /* The provisioner's alone. */
@@ -199,7 +200,7 @@ struct gg_recorder {
   bool segments_dir_changed; /* needs fsync before what is in new files counts as durable */
 
   pthread_mutex_t running_lock;
-  _Atomic bool running_stale; /* the last try to write the file failed */
+  _Atomic bool running_stale; /* the file does not say what it should yet */
 
   struct gg__bell writer_bell, sync_bell, provision_bell, stop_bell;
   pthread_t writer_thread, sync_thread, provision_thread;
@@ -252,8 +253,9 @@ int gg__segment_create(int dir_fd, const char *name, bool *direct); /* a descrip
 /* All of it, or an errno value; then *done bytes may have been written. Clears *direct where the file refuses it. */
 int gg__segment_write(int fd, bool *direct, const uint8_t *from, size_t bytes, uint64_t offset, size_t *done);
 
-/* running.c: the `running` file, rewritten from what the logs say now. */
-int gg__running_write(struct gg_recorder *recorder);
+/* running.c: the `running` file, and what it shall say. Writing: the engine's thread at start, then the sync thread.
+ * Changing what it shall say: any thread; the sync thread is told. */
+void gg__running_write(struct gg_recorder *recorder);
 void gg__running_remove(struct gg_recorder *recorder);
 void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name);

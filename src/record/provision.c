@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * provision.c - the thread that makes rings for logs that want to grow or shrink, and removes the drained ones.
+ * provision.c - the thread that makes rings for logs that want to grow or shrink.
  *
- *   producer: ring_wanted = bytes ──► here: make, name in `running`, offered ──► producer: switches, old ring `end`s
- *   writer: oldest ring is written out: drained ──► here: out of `running`, unlink, unmap
+ *   producer: ring_wanted = bytes ──► here: make, offered ──► producer: switches, old ring `end`s
+ *   writer: oldest ring is written out: drained ──► sync thread: unlink, unmap
  *
- * It is a thread of its own because making a large ring takes long (every page is touched), and because the `running`
- * file is written to the disk, which may hang; writer and sync thread may hang there, too.
+ * It is a thread of its own because making a large ring takes long (every page is touched), and because writer and sync
+ * thread may hang in the disk just when a larger ring is needed. So nothing here touches the disk.
  *
  * A refusal (log_max_bytes, a full tmpfs) is kept for GG_NS_PER_S: until then `ring_wanted` stays set, so the
  * producer does not ask again.
@@ -66,24 +66,9 @@ static void provide(struct gg_log *log, uint64_t bytes)
   atomic_store(&log->ring_wanted, 0);
 }
 
-static void retire(struct gg_log *log, struct gg__ring *ring)
-{
-  struct gg_recorder *recorder = log->recorder;
-  gg__running_ring_remove(recorder, log, ring->name); /* before the file: a name without a file means a loss */
-  gg__ring_unlink(ring);
-  atomic_fetch_sub(&recorder->ring_budget_used, ring->bytes);
-  gg__ring_destroy(ring);
-  atomic_fetch_sub(&log->rings_alive, 1);
-}
-
 /* Returns when this log has to be looked at again. */
 static uint64_t serve(struct gg_log *log, uint64_t now_ns)
 {
-  struct gg__ring *drained = atomic_exchange(&log->drained, NULL);
-  if (drained) {
-    gg__bell_ring(&log->recorder->writer_bell);
-    retire(log, drained);
-  }
   uint64_t wanted = atomic_load(&log->ring_wanted);
   if (log->ring_again_ns) {
     if (now_ns < log->ring_again_ns)

@@ -228,7 +228,7 @@ int gg_recorder_start(struct gg_recorder *recorder, struct gg_failure *failure)
   assert(!recorder->started);
   if (make_shards(recorder) != 0)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the log's metrics");
-  (void)gg__running_write(recorder); /* a failure is logged, and tried again by the writer */
+  gg__running_write(recorder); /* a failure is logged, and tried again by the sync thread */
   int error = make_thread(&recorder->provision_thread, gg__provision_main, recorder, "gg-provision");
   if (error)
     return gg_fail_errno(failure, error, "starting the log's threads");

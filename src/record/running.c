@@ -9,8 +9,10 @@
  *
  * It is there while the store is open, and replaced as a whole (write, sync, rename). Rings are found by their names,
  * without it; what it tells is that a ring was there when none is now (the machine was restarted): then the next start
- * says in those segments that their ends may be missing. So a ring is named here before it is used, and taken out
- * before its file is removed; a segment is named from when its file is made until it is complete and synced.
+ * says in those segments that their ends may be missing. For that it is enough that one ring of each log is named at
+ * any time: the first one is named before it is used; a newer one is used at once (growth must not wait for a disk that
+ * hangs: that is what it is for) and named before an older one's file is removed. A segment is named before its entry
+ * in segments/ is synced, and until it is complete and synced.
  */
 #include "record/recover.h"
 
@@ -32,24 +34,45 @@ static void print_log(FILE *file, const struct gg_recorder *recorder, const stru
       fprintf(file, "segment %s %s\n", log->name, log->running_segments[i]);
 }
 
-static int write_file(const struct gg_recorder *recorder, int fd)
+/* The whole text, so that the disk is not waited for under the lock. */
+static char *print_all(struct gg_recorder *recorder, size_t *length)
 {
-  FILE *file = fdopen(fd, "w");
-  if (!file) {
-    close(fd);
-    return ENOMEM;
-  }
+  char *text = NULL;
+  FILE *file = open_memstream(&text, length);
+  if (!file)
+    return NULL;
   fprintf(file, "gogetway running 1\nboot %s\n", recorder->boot_id);
+  pthread_mutex_lock(&recorder->running_lock);
   for (unsigned i = 0; i < recorder->log_count; i++)
     print_log(file, recorder, recorder->logs[i]);
-  errno = 0;
-  int error = fflush(file) != 0 || ferror(file) || fsync(fd) < 0 ? (errno ? errno : EIO) : 0;
-  fclose(file);
+  pthread_mutex_unlock(&recorder->running_lock);
+  if (fclose(file) == 0)
+    return text;
+  free(text);
+  return NULL;
+}
+
+/* Closes `fd`. An errno value. */
+static int write_file(struct gg_recorder *recorder, int fd)
+{
+  size_t length = 0;
+  char *text = print_all(recorder, &length);
+  int error = text ? 0 : ENOMEM;
+  for (size_t done = 0; !error && done < length;) {
+    ssize_t n = write(fd, text + done, length - done);
+    if (n > 0)
+      done += (size_t)n;
+    else if (n == 0 || errno != EINTR)
+      error = n == 0 ? ENOSPC : errno;
+  }
+  if (!error && fsync(fd) < 0)
+    error = errno;
+  close(fd);
+  free(text);
   return error;
 }
 
-/* Under running_lock. Returns an errno value. */
-static int replace(const struct gg_recorder *recorder)
+static int replace(struct gg_recorder *recorder)
 {
   int fd = openat(recorder->dir_fd, "running.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0)
@@ -62,24 +85,21 @@ static int replace(const struct gg_recorder *recorder)
   return error;
 }
 
-static int replace_and_tell(struct gg_recorder *recorder)
+void gg__running_write(struct gg_recorder *recorder)
 {
+  atomic_store(&recorder->running_stale, false);
   int error = replace(recorder);
-  bool was_stale = atomic_exchange(&recorder->running_stale, error != 0);
-  if (error && !was_stale) {
+  if (error) {
+    atomic_store(&recorder->running_stale, true);
     gg_warn(recorder->logger, "cannot write the store's `running` file, trying again",
             GG_S("reason", strerrordesc_np(error)), GG_S("dir", recorder->dir));
-    gg__bell_ring(&recorder->writer_bell); /* it tries again */
   }
-  return error ? gg_error_from_errno(error) : 0;
 }
 
-int gg__running_write(struct gg_recorder *recorder)
+static void tell_sync_thread(struct gg_recorder *recorder)
 {
-  pthread_mutex_lock(&recorder->running_lock);
-  int error = replace_and_tell(recorder);
-  pthread_mutex_unlock(&recorder->running_lock);
-  return error;
+  atomic_store(&recorder->running_stale, true);
+  gg__bell_ring(&recorder->sync_bell);
 }
 
 void gg__running_remove(struct gg_recorder *recorder)
@@ -98,8 +118,8 @@ void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, cons
     snprintf(log->ring_names[i], sizeof log->ring_names[i], "%s", name);
     break;
   }
-  (void)replace_and_tell(recorder);
   pthread_mutex_unlock(&recorder->running_lock);
+  tell_sync_thread(recorder);
 }
 
 void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name)
@@ -108,8 +128,8 @@ void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, c
   for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++)
     if (strcmp(log->ring_names[i], name) == 0)
       log->ring_names[i][0] = '\0';
-  (void)replace_and_tell(recorder);
   pthread_mutex_unlock(&recorder->running_lock);
+  tell_sync_thread(recorder);
 }
 
 /* More than the table holds are complete and wait for a disk that hangs; then the newest are named. */
@@ -119,8 +139,8 @@ void gg__running_segment_add(struct gg_recorder *recorder, struct gg_log *log, c
   pthread_mutex_lock(&recorder->running_lock);
   memmove(log->running_segments[1], log->running_segments[0], (GG__RING_SEGMENTS_MAX - 1) * one);
   snprintf(log->running_segments[0], one, "%s", name);
-  (void)replace_and_tell(recorder);
   pthread_mutex_unlock(&recorder->running_lock);
+  tell_sync_thread(recorder);
 }
 
 void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name)
@@ -133,9 +153,9 @@ void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log
     log->running_segments[i][0] = '\0';
     named = true;
   }
-  if (named)
-    (void)replace_and_tell(recorder);
   pthread_mutex_unlock(&recorder->running_lock);
+  if (named)
+    tell_sync_thread(recorder);
 }
 
 /* ── Reading what the last process left ──────────────────────────────────────────────────────────────────────────── */

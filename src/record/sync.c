@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync.c - the thread that makes what was written durable, and closes complete files.
+ * sync.c - the thread that makes what was written durable, closes complete files, removes drained rings and keeps the
+ * `running` file.
  *
  * A round takes a snapshot under files_lock (duplicates of the descriptors of open files, all complete files, and how
  * far each log was written), and then, without the lock, syncs: so a disk that hangs here stops neither the writer nor
@@ -119,6 +120,24 @@ static void run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
     publish_durable(recorder->logs[i], files[i].written);
 }
 
+/* Removes rings that are written out. The list is written first: a name in it without a file means a loss. */
+static void retire_rings(struct gg_recorder *recorder)
+{
+  for (unsigned i = 0; i < recorder->log_count; i++) {
+    struct gg_log *log = recorder->logs[i];
+    struct gg__ring *ring = atomic_exchange(&log->drained, NULL);
+    if (!ring)
+      continue;
+    gg__bell_ring(&recorder->writer_bell); /* it may wait for the place */
+    gg__running_ring_remove(recorder, log, ring->name);
+    gg__running_write(recorder);
+    gg__ring_unlink(ring);
+    atomic_fetch_sub(&recorder->ring_budget_used, ring->bytes);
+    gg__ring_destroy(ring);
+    atomic_fetch_sub(&log->rings_alive, 1);
+  }
+}
+
 static bool nothing_to_close(struct gg_recorder *recorder)
 {
   pthread_mutex_lock(&recorder->files_lock);
@@ -134,6 +153,9 @@ void *gg__sync_main(void *argument)
   uint64_t due_ns = gg_clock_mono_ns() + recorder->options.sync_interval_ns;
   for (;;) {
     bool stopping = atomic_load(&recorder->sync_phase) == GG__STOPPING;
+    retire_rings(recorder);
+    if (atomic_load(&recorder->running_stale) && !stopping)
+      gg__running_write(recorder); /* before the round syncs the new entries that it names */
     uint64_t now_ns = gg_clock_mono_ns();
     if (always || stopping || now_ns >= due_ns || !nothing_to_close(recorder)) {
       run_round(recorder, recorder->sync_files);
@@ -141,7 +163,7 @@ void *gg__sync_main(void *argument)
     }
     if (stopping && nothing_to_close(recorder))
       break;
-    gg__bell_wait(&recorder->sync_bell, always ? UINT64_MAX : due_ns);
+    gg__bell_wait(&recorder->sync_bell, always && !atomic_load(&recorder->running_stale) ? UINT64_MAX : due_ns);
   }
   atomic_store(&recorder->sync_ended, true);
   gg__bell_ring(&recorder->stop_bell);

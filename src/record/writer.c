@@ -7,7 +7,7 @@
  *
  * For each log, in this order of what has to be done at position `written`:
  *
- *    the oldest ring ends here     -> `drained` (the provisioner removes it), go on in the next one
+ *    the oldest ring ends here     -> `drained` (the sync thread removes it), go on in the next one
  *    the open segment ends here    -> the file goes to the sync thread (fdatasync, close, ops->sealed)
  *    something is sealed           -> make the segment's file if none is open, write to the next boundary
  *
@@ -65,16 +65,16 @@ static void taken_by_disk(struct gg_log *log)
   log->refusals = 0;
 }
 
-/* Leaves rings that are completely written. False if the provisioner has not yet taken the last one. */
+/* Leaves rings that are completely written. False if the sync thread has not yet taken the last one. */
 static bool leave_drained_rings(struct gg_log *log, uint64_t written)
 {
   while (written >= atomic_load_explicit(&log->oldest->end, memory_order_acquire)) {
     struct gg__ring *expected = NULL;
     struct gg__ring *next = log->oldest->next;
     if (!atomic_compare_exchange_strong(&log->drained, &expected, log->oldest))
-      return false; /* the provisioner has one already: its bell was rung, and rings ours when it has taken it */
+      return false; /* the sync thread has one already; it rings our bell when it has taken it */
     log->oldest = next;
-    gg__bell_ring(&log->recorder->provision_bell);
+    gg__bell_ring(&log->recorder->sync_bell);
   }
   return true;
 }
@@ -241,8 +241,8 @@ static uint64_t sleep_until(const struct gg_recorder *recorder, uint64_t now_ns)
     if (log->retry_at_ns)
       until = least_of(until, log->retry_at_ns);
   }
-  bool retry = atomic_load(&recorder->writer_phase) == GG__STOPPING || atomic_load(&recorder->running_stale);
-  return retry ? least_of(until, now_ns + GG__RETRY_NS) : until;
+  bool stopping = atomic_load(&recorder->writer_phase) == GG__STOPPING;
+  return stopping ? least_of(until, now_ns + GG__RETRY_NS) : until;
 }
 
 void *gg__writer_main(void *argument)
@@ -258,8 +258,6 @@ void *gg__writer_main(void *argument)
     if (atomic_load(&recorder->writer_phase) == GG__STOPPING &&
         (all_done(recorder) || now_ns >= atomic_load(&recorder->stop_deadline_ns)))
       break;
-    if (atomic_load(&recorder->running_stale))
-      (void)gg__running_write(recorder);
     gg__bell_wait(&recorder->writer_bell, sleep_until(recorder, now_ns));
   }
   atomic_store(&recorder->writer_ended, true);

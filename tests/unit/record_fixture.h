@@ -9,6 +9,7 @@
 #define TEST_RECORD_FIXTURE_H
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "record/log.h"
 
 #include <dirent.h>
@@ -29,6 +30,9 @@
 
 #include <cmocka.h>
 
+#ifndef FIXTURE_BASE
+#define FIXTURE_BASE "/dev/shm" /* whatever else the disk of this machine has to do */
+#endif
 #define MIB (1u << 20)
 #define KIB (1u << 10)
 
@@ -39,6 +43,7 @@ struct fixture {
   int event;      /* the wake callback's eventfd */
   struct gg_recorder *recorder;
   struct gg_log *log;
+  struct gg_metrics *metrics;
   uint64_t next; /* number of the next record */
 };
 
@@ -53,18 +58,20 @@ static inline void fixture_wake(void *context)
 static inline void fixture_init(struct fixture *f)
 {
   memset(f, 0, sizeof *f);
-  snprintf(f->base, sizeof f->base, "/tmp/gogetway-test-XXXXXX");
+  snprintf(f->base, sizeof f->base, FIXTURE_BASE "/gogetway-test-XXXXXX");
   assert_non_null(mkdtemp(f->base));
   snprintf(f->dir, sizeof f->dir, "%s/store", f->base);
   snprintf(f->rings, sizeof f->rings, "%s/rings", f->base);
   assert_int_equal(mkdir(f->rings, 0700), 0);
   f->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   assert_true(f->event >= 0);
+  assert_int_equal(gg_metrics_create(&f->metrics), 0);
 }
 
 static inline void fixture_fini(struct fixture *f)
 {
   close(f->event);
+  gg_metrics_destroy(f->metrics);
   char command[128];
   snprintf(command, sizeof command, "rm -rf %s", f->base);
   assert_int_equal(system(command), 0);
@@ -78,6 +85,14 @@ static inline struct gg_recorder_options fixture_options(const struct fixture *f
   options.ring_bytes = 256 * KIB;
   options.log_max_bytes = 256 * KIB;
   return options;
+}
+
+/* A metric's value so far. */
+static inline uint64_t fixture_metric(const struct fixture *f, const char *name)
+{
+  struct gg_reading reading;
+  assert_int_equal(gg_metrics_find(f->metrics, name, &reading), 0);
+  return reading.value;
 }
 
 static inline void fixture_open(struct fixture *f, const struct gg_recorder_options *options,

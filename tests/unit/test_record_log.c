@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log in good times: wrap, flush, rotation, stall and wake, durability, a clean stop. */
+#define FIXTURE_BASE "/tmp" /* a real file system, as a rule */
 #include "record_fixture.h"
 
 static void assert_clean(const struct fixture *f)

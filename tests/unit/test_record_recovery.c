@@ -145,6 +145,20 @@ static void test_killed_while_recording(void **state)
   fixture_fini(&f);
 }
 
+/* The segment's name gets into `running` a moment after the file was made. */
+static bool named_in_running(const struct fixture *f)
+{
+  char path[128], line[512];
+  bool named = false;
+  snprintf(path, sizeof path, "%s/running", f->dir);
+  FILE *file = fopen(path, "r");
+  while (file && fgets(line, sizeof line, file))
+    named |= strncmp(line, "segment ", 8) == 0;
+  if (file)
+    fclose(file);
+  return named;
+}
+
 /* A ring with records in it: the producer was killed, and its ring holds at least one record that is in no file. */
 static void leave_ring(struct fixture *f, const struct gg_recorder_options *options, char name[400],
                        struct shared *shared)
@@ -165,6 +179,8 @@ static void leave_ring(struct fixture *f, const struct gg_recorder_options *opti
       while (f->next == 1 && (gg_recorder_log_status(f->recorder, 0, &status), status.fill_bytes))
         pause_ns(100000);
     }
+    while (!named_in_running(f))
+      pause_ns(100000);
     atomic_store(&shared->committed, 3);
     for (;;)
       pause();

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rings that grow while the disk hangs, shrink when it is quiet, and keep their bounds. pwrite(2) can be held back. */
+#include "record_fixture.h"
+
+#include <pthread.h>
+#include <sys/mount.h>
+
+ssize_t __real_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
+
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
+static bool gate_shut;
+
+ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset)
+{
+  pthread_mutex_lock(&gate_lock);
+  while (gate_shut)
+    pthread_cond_wait(&gate_changed, &gate_lock);
+  pthread_mutex_unlock(&gate_lock);
+  return __real_pwrite64(fd, from, bytes, offset);
+}
+
+static void set_gate(bool shut)
+{
+  pthread_mutex_lock(&gate_lock);
+  gate_shut = shut;
+  pthread_cond_broadcast(&gate_changed);
+  pthread_mutex_unlock(&gate_lock);
+}
+
+static uint64_t ring_bytes_in(const char *dir)
+{
+  uint64_t sum = 0;
+  struct dirent **names;
+  int count = scandir(dir, &names, walk_filter, alphasort);
+  for (int i = 0; i < count; i++) {
+    char path[512];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name);
+    if (stat(path, &status) == 0)
+      sum += (uint64_t)status.st_size - 4096; /* without the header page */
+    free(names[i]);
+  }
+  free(names);
+  return sum;
+}
+
+/* Records until nothing goes, and no larger ring can be had. */
+static void record_until_stuck(struct fixture *f)
+{
+  uint64_t refusals = fixture_metric(f, "log_grow_refusals");
+  for (;;) {
+    size_t length = record_length(f->next);
+    uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
+    if (at) {
+      record_write(at, f->next++);
+      gg_log_commit(f->log, length);
+      continue;
+    }
+    bool refused = fixture_metric(f, "log_grow_refusals") > refusals;
+    if (refused && !gg_log_reserve(f->log, length, GG_LOG_DATA))
+      return;
+    struct pollfd wait = {.fd = f->event, .events = POLLIN};
+    uint64_t count;
+    if (poll(&wait, 1, 20) == 1)
+      assert_int_equal(read(f->event, &count, sizeof count), sizeof count);
+  }
+}
+
+static uint64_t ring_bytes_now(const struct fixture *f)
+{
+  struct gg_log_status status;
+  assert_int_equal(gg_recorder_log_status(f->recorder, 0, &status), 0);
+  return status.ring_bytes;
+}
+
+/* Ticks of a clock of our own, until the ring is that large and the others are gone. */
+static void tick_until_ring_is(struct fixture *f, uint64_t bytes)
+{
+  uint64_t now = gg_clock_mono_ns();
+  for (unsigned i = 0; i < 4000 && (ring_bytes_now(f) != bytes || ring_bytes_in(f->rings) != bytes); i++) {
+    (void)gg_log_tick(f->log, now += GG_NS_PER_S);
+    struct timespec moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
+  }
+  assert_int_equal(ring_bytes_now(f), bytes);
+  assert_int_equal(ring_bytes_in(f->rings), bytes);
+}
+
+static void test_grows_and_shrinks(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.metrics = f.metrics;
+  options.log_max_bytes = 8 * MIB;
+  options.segment_max_bytes = 1 * MIB;
+  fixture_open(&f, &options, NULL);
+  for (unsigned round = 0; round < 3; round++) {
+    set_gate(true);
+    uint64_t before = gg_log_committed(f.log);
+    record_until_stuck(&f);
+    assert_int_equal(ring_bytes_now(&f), 4 * MIB); /* 256 KiB + 512 KiB + 1 + 2 + 4 MiB are below 8 MiB */
+    assert_true(ring_bytes_in(f.rings) <= options.log_max_bytes);
+    assert_true(gg_log_committed(f.log) - before > 3 * (uint64_t)MIB);
+    assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
+    set_gate(false);
+    tick_until_ring_is(&f, 256 * KIB);
+  }
+  fixture_record(&f);
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, f.next);
+  assert_int_equal(count_files(f.rings), 0);
+  fixture_fini(&f);
+}
+
+static void test_growth_within_a_flow(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.metrics = f.metrics;
+  options.log_max_bytes = 4 * MIB;
+  fixture_open(&f, &options, NULL);
+  uint64_t now = gg_clock_mono_ns();
+  for (unsigned i = 0; i < 6000; i++) {
+    if (i % 100 == 0)
+      set_gate(i % 300 == 0);
+    if (!gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
+      set_gate(false);
+    fixture_record(&f);
+    (void)gg_log_tick(f.log, now += GG_NS_PER_S / 40);
+  }
+  set_gate(false);
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, f.next);
+  fixture_fini(&f);
+}
+
+static void test_two_logs_share_the_bound(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.metrics = f.metrics;
+  options.logs_max = 2;
+  options.log_max_bytes = 3 * MIB;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &failure), 0);
+  struct gg_log *other;
+  assert_int_equal(gg_recorder_log(f.recorder, "w0-block", fixture_wake, &f, &f.log, &failure), 0);
+  assert_int_equal(gg_recorder_log(f.recorder, "w1-block", fixture_wake, &f, &other, &failure), 0);
+  assert_int_equal(gg_recorder_log(f.recorder, "w2-block", fixture_wake, &f, &other, &failure), GG_ERR_LIMIT);
+  assert_int_equal(gg_recorder_start(f.recorder, &failure), 0);
+  set_gate(true);
+  record_until_stuck(&f);
+  assert_true(ring_bytes_in(f.rings) <= options.log_max_bytes);
+  assert_non_null(gg_log_reserve(other, 100 * KIB, GG_LOG_DATA)); /* the other one's share is there */
+  gg_log_commit(other, 0);
+  set_gate(false);
+  gg_log_finish(other);
+  fixture_stop(&f);
+  fixture_fini(&f);
+}
+
+/* Adds blocks of one page until one is refused; how many bytes that were. */
+static size_t fill_with_pages(struct fixture *f, enum gg_log_priority priority)
+{
+  size_t sum = 0;
+  for (uint8_t *at; (at = gg_log_reserve(f->log, 4096, priority)); sum += 4096) {
+    uint32_t head[2] = {6, 4096}, tail = 4096;
+    memset(at, 0, 4096);
+    memcpy(at, head, sizeof head);
+    memcpy(at + 4092, &tail, sizeof tail);
+    gg_log_commit(f->log, 4096);
+  }
+  return sum;
+}
+
+static void test_control_reserve_is_kept(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.metrics = f.metrics;
+  fixture_open(&f, &options, NULL);
+  set_gate(true);
+  assert_true(fill_with_pages(&f, GG_LOG_DATA) > 128 * KIB);
+  size_t kept = fill_with_pages(&f, GG_LOG_CONTROL);
+  assert_in_range(kept, GG_LOG_CONTROL_RESERVE_BYTES - 4096, GG_LOG_CONTROL_RESERVE_BYTES + 4096);
+  gg_log_count_gap(f.log, 77); /* and what is told at the end still finds a place */
+  set_gate(false);
+  fixture_stop(&f);
+  assert_int_equal(count_files(f.rings), 0);
+  assert_int_equal(fixture_metric(&f, "log_gap_bytes"), 77);
+  fixture_fini(&f);
+}
+
+/* A tmpfs of its own, or a skipped test. */
+static void mount_small(const char *dir, const char *size)
+{
+  char options[32];
+  snprintf(options, sizeof options, "size=%s", size);
+  if (mount("none", dir, "tmpfs", 0, options) < 0) {
+    print_message("needs the right to mount: %s\n", strerror(errno));
+    skip();
+  }
+}
+
+static void test_full_ring_directory(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  mount_small(f.rings, "1m");
+  struct gg_recorder_options options = fixture_options(&f);
+  options.metrics = f.metrics;
+  options.metrics = NULL;
+  options.ring_bytes = 1 * MIB;
+  options.log_max_bytes = 64 * MIB;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &failure), 0);
+  assert_int_equal(gg_recorder_log(f.recorder, "w0-block", fixture_wake, &f, &f.log, &failure), GG_ERR_NO_SPACE);
+  gg_recorder_destroy(f.recorder);
+  assert_int_equal(count_files(f.rings), 0);
+
+  options.metrics = f.metrics;
+  options.ring_bytes = 256 * KIB; /* 256 + 512 KiB fit, no more */
+  fixture_open(&f, &options, NULL);
+  set_gate(true);
+  record_until_stuck(&f);
+  assert_int_equal(ring_bytes_now(&f), 512 * KIB);
+  set_gate(false);
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, f.next);
+  assert_int_equal(umount(f.rings), 0);
+  fixture_fini(&f);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_grows_and_shrinks),
+      cmocka_unit_test(test_growth_within_a_flow),
+      cmocka_unit_test(test_two_logs_share_the_bound),
+      cmocka_unit_test(test_control_reserve_is_kept),
+      cmocka_unit_test(test_full_ring_directory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
