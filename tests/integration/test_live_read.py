@@ -19,8 +19,8 @@ FOREIGN_READS = 1000 if TEST_ALL else 60
 class Load:
     """Generators one after the other with growing seeds, so that there is traffic for as long as it is wanted."""
 
-    def __init__(self, gateway, listen, scratch):
-        self.gateway, self.listen, self.scratch = gateway, listen, scratch
+    def __init__(self, gateway, listen, scratch, concurrency=3):
+        self.gateway, self.listen, self.scratch, self.concurrency = gateway, listen, scratch, concurrency
         self.seeds = itertools.count(900)
         self.finished = []
         self.current = self.begin()
@@ -28,7 +28,8 @@ class Load:
     def begin(self):
         # Small sessions with pauses: the segment grows all the time, but not to a size that takes long to read.
         return endpoints.Endpoints(self.scratch, next(self.seeds), 200, self.gateway.listen, self.listen, deadline=120,
-                                   concurrency=3, bytes_max=8192, slow_percent=100, unique_source=True).start()
+                                   concurrency=self.concurrency, bytes_max=8192, slow_percent=100,
+                                   unique_source=True).start()
 
     def go_on(self):
         if not self.current.running():
@@ -97,7 +98,7 @@ def test_our_reader_while_it_is_written(gateways, scratch):
     """`sessions`, `verify` and `export` of an open store, over and over."""
     upstream = processes.address("127.0.0.1", processes.free_port())
     gateway = gateways(upstream)
-    load = Load(gateway, upstream, scratch)
+    load = Load(gateway, upstream, scratch, concurrency=1)
     processes.wait_until(gateway.segments, 10, "a segment")
     seen = 0
     for number in range(READS):
@@ -105,7 +106,7 @@ def test_our_reader_while_it_is_written(gateways, scratch):
         sessions = gateway.sessions()
         assert len(sessions) >= seen, f"{seen} sessions were there, now {len(sessions)}"
         seen = len(sessions)
-        if number % 50 == 0:
+        if number % 100 == 50:
             gateway.verify()
             gateway.payloads()
         if number % 100 == 0:
