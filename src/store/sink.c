@@ -137,7 +137,7 @@ static int put_record(struct gg__sink *sink, const struct record *record, struct
 static int put_built(struct gg__sink *sink, const struct gg__packet *packet, const uint8_t *payload,
                      struct gg_failure *failure)
 {
-  if (packet->payload_bytes > 0)
+  if (payload && packet->payload_bytes > 0)
     memcpy(sink->built + gg__packet_payload_offset(packet->ipv6), payload, packet->payload_bytes);
   size_t length = gg__packet_write(sink->built, packet);
   assert(length <= sizeof sink->built);
