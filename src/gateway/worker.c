@@ -122,10 +122,10 @@ int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsign
   init_plain(worker);
   worker->scratch = malloc(GG_READ_BULK_BYTES);
   worker->listeners = calloc(options->listener_count, sizeof *worker->listeners);
+  for (size_t i = 0; worker->listeners && i < options->listener_count; i++)
+    worker->listeners[i].source.fd = -1;
   if (!worker->scratch || !worker->listeners)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
-  for (size_t i = 0; i < options->listener_count; i++)
-    worker->listeners[i].source.fd = -1;
   int error = gg_metrics_shard(options->metrics, &worker->shard);
   if (!error)
     error = gg_loop_init(&worker->loop, policy_pairs(options));
