@@ -55,12 +55,14 @@ static int tcp_socket(const struct gg_endpoint *endpoint, bool share, int *out)
   return 0;
 }
 
-static void own_address(int fd, struct gg_addr *out)
+static int own_address(int fd, struct gg_addr *out)
 {
   struct sockaddr_storage address;
   socklen_t length = sizeof address;
-  if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
-    gg_addr_from_sockaddr(out, (struct sockaddr *)&address, length);
+  if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+    return errno;
+  gg_addr_from_sockaddr(out, (struct sockaddr *)&address, length);
+  return 0;
 }
 
 static bool is_wildcard(const struct gg_addr *addr)
@@ -81,17 +83,17 @@ static int tcp_bind(struct gg_gateway *gateway, size_t index, struct gg_failure 
     bound->family = GG_FAMILY_IPV4;
     error = tcp_socket(bound, false, &probe);
   }
-  if (error == 0 && listen(probe, 1) != 0) { /* bind alone lets two sockets that do not listen share a port */
-    error = errno;
-    close(probe);
-  }
+  if (error)
+    return bind_failed(failure, bound, error);
+  struct gg_addr address;
+  error = listen(probe, 1) != 0 ? errno : 0; /* bind alone lets two sockets that do not listen share a port */
+  if (!error)
+    error = own_address(probe, &address);
+  close(probe);
   if (error)
     return bind_failed(failure, bound, error);
   bool wildcard = is_wildcard(&bound->addr);
-  struct gg_addr address;
-  own_address(probe, &address);
   bound->addr.port = bound->port = address.port;
-  close(probe);
   for (unsigned i = 0; i < gateway->worker_count; i++) {
     struct gg_listener *listener = &gateway->workers[i]->listeners[index];
     int fd;
