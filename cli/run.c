@@ -4,6 +4,7 @@
 
 #include <gogetway/gogetway.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -38,7 +39,7 @@ static void raise_descriptor_limit(void)
 
 static void tell_config_error(void *context, const char *line, size_t length)
 {
-  (void)context;
+  *(bool *)context = true;
   fputs("gogetway: ", stderr);
   gg_cli_put_safe(stderr, line, length);
   fputc('\n', stderr);
@@ -104,18 +105,20 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
   struct gg_engine_options options = GG_ENGINE_OPTIONS_INIT;
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_engine *engine = NULL;
+  bool told = false;
   const char **arguments = collect_arguments(cli, argc, argv, &options.argument_count);
   if (!arguments)
     return gg_cli_fail("out of memory");
   options.arguments = arguments;
   options.on_config_error = tell_config_error;
+  options.context = &told;
   options.log_fd = STDERR_FILENO;
   int error = gg_engine_create(&engine, &options, &failure);
   free(arguments);
-  if (error == GG_ERR_NOMEM)
+  if (error && !told)
     return gg_cli_fail("%s", failure.message);
   if (error)
-    return GG_EXIT_USAGE; /* told already, each by its line */
+    return error == GG_ERR_NOMEM ? GG_EXIT_FAILED : GG_EXIT_USAGE;
   int status = gg_engine_action(engine) == GG_ENGINE_RUN ? run_gateway(engine) : print_text(engine);
   gg_engine_destroy(engine);
   return status;
