@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Torture: the Nth allocation and the Nth system call fail, for each N in turn (tests/tools/failnth.c).
+
+Whatever fails, the program says so and ends (status 2 or 3), or refuses the one session that it struck, or works on. It
+does not crash or hang, its recording is never wrong, and the next start finds nothing in its way.
+
+A finding is printed with its number. It is repeated by GOGETWAY_TEST_TORTURE_AT=17 and the test's name; FAILNTH_TRACE=FILE
+in the environment keeps the stacks of the calls that failed. Normally numbers are drawn by GOGETWAY_TEST_SEED; all are
+tried with GOGETWAY_TEST_ALL=1.
+"""
+import contextlib
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+import processes
+from gogetway import Gateway, program
+from torture import KINDS, SEED, Faults, Talk, Upstream, in_parallel, preload_works, recording_faults, sample
+
+pytestmark = pytest.mark.usefixtures("require_program", "preload")
+START_MAX, STOP_MAX, READ_MAX = 24, 12, 16  # numbers that are tried of each kind in a normal run
+ROUNDS_MAX = 400                            # faults that one gateway takes, at the most
+SMALL, BULK = 3000, 400_000
+LEAST_SEGMENT = ["--segment-max-bytes", "64KiB", "--log-flush-interval", "20ms", "--sync-interval", "50ms"]
+
+
+@pytest.fixture
+def preload():
+    if not preload_works():
+        pytest.skip("a build with a sanitizer has a malloc of its own")
+
+
+@pytest.fixture
+def upstream():
+    up = Upstream(SMALL)
+    with contextlib.closing(up):
+        yield up
+
+
+@pytest.fixture
+def ring_dir():
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="gogetway-test-", dir="/dev/shm"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+class Place:
+    """A store of its own with its gateway, whose fault is moved by `faults`."""
+
+    def __init__(self, scratch, ring_dir, upstream, name, kind, options=()):
+        self.directory = scratch / name
+        self.rings = ring_dir / name
+        self.directory.mkdir()
+        self.rings.mkdir(mode=0o700)
+        self.upstream = upstream
+        self.name = name
+        self.faults = Faults(self.directory / "control", kind)
+        self.options = ["--workers", 1, "--log-dir", self.rings, "--log-ring", "256KiB", "--log-max", "8MiB", *options]
+        self.listen = processes.address("127.0.0.1", processes.free_port())
+
+    def gateway(self, env=None):
+        return Gateway(self.directory / "rec", self.upstream.address, self.listen, self.options, self.directory, env)
+
+    def text(self, at, what):
+        return f"{self.name}, call {at} of '{self.faults.calls}' ({self.faults.hit}), seed {SEED}: {what}"
+
+
+def is_ready(gateway):
+    return any(line.get("event") == "ready" for line in gateway.log())
+
+
+def ended_well(status, errors):
+    """None, or what is wrong with an end of a program in which a call failed: 0, or 2 or 3 and one message."""
+    if status == 0:
+        return None
+    if status not in (2, 3):
+        return f"exit status {status}:\n{errors[-1500:]}"
+    messages = [line for line in errors.splitlines() if line.startswith("gogetway: ")]
+    return None if len(messages) == 1 else f"exit status {status} and not one message:\n{errors[-1500:]}"
+
+
+def next_start(place, talks):
+    """After a fault: an ordinary start works, with a session, and the store is as it should be."""
+    texts = []
+    with place.gateway() as gateway:
+        talk = Talk(place.upstream, len(place.upstream.received) + 10_000 * len(talks) + 5000, SMALL).run(place.listen)
+        place.upstream.settle()
+        status, errors = gateway.stop()
+    if not talk.right():
+        texts.append(f"the next start's session is wrong: {talk.error}, {len(talk.received)} bytes came back")
+    if status != 0:
+        texts.append(f"the next start ended with {status}: {errors[-1000:]}")
+    left = [file.name for file in place.rings.iterdir()]
+    if left:
+        texts.append(f"left in the rings' directory: {left}")
+    return texts + recording_faults(gateway, [*talks, talk])
+
+
+# ── Start ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def count_of_start(place):
+    """How many calls of the kind there are until it is ready."""
+    gateway = place.gateway(place.faults.environment())
+    with gateway:
+        count = place.faults.count
+    return count
+
+
+def start_with_fault(place, at):
+    gateway = place.gateway(place.faults.environment(at))
+    gateway.start(wait=False)
+    talks = []
+    texts = []
+    try:
+        processes.wait_until(lambda: is_ready(gateway) or not gateway.process.running(), 15, "ready or ended")
+        struck = place.faults.hits > 0
+        if is_ready(gateway):
+            place.faults.disarm()
+            talk = Talk(place.upstream, at, SMALL).run(place.listen)
+            place.upstream.settle()
+            talks.append(talk)
+            if struck and not talk.right():
+                texts.append(f"it started, and its session is wrong: {talk.error}:\n{gateway.process.errors()[-800:]}")
+        status, errors = gateway.stop(20)
+    except processes.DeadlineExceeded as error:
+        gateway.kill()
+        return [f"hangs: {error}"]
+    wrong = ended_well(status, errors)
+    if wrong:
+        texts.append(wrong)
+    return texts + next_start(place, talks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_start_with_a_failing_call(scratch, ring_dir, kind):
+    upstreams = []
+
+    def one(at):
+        upstreams.append(up := Upstream(SMALL))
+        place = Place(scratch, ring_dir, up, f"start-{kind}-{at}", kind)
+        with contextlib.closing(up):
+            return [place.text(at, text) for text in start_with_fault(place, at)]
+
+    with contextlib.closing(Upstream(SMALL)) as up:
+        total = count_of_start(Place(scratch, ring_dir, up, "count", kind))
+    assert total > 20, "the faults are not in the program"
+    texts = in_parallel(one, sample(total, START_MAX))
+    assert not texts, "\n".join(texts)
