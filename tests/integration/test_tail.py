@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tail` and `sessions --follow` beside a gateway that records: everything, in order of time, to a clean end."""
+import json
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import gogetway
+import processes
+import recording
+
+
+@pytest.fixture
+def echo():
+    """An upstream that gives back what comes, on threads of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection):
+        with connection:
+            while data := connection.recv(65536):
+                connection.sendall(data)
+
+    def accept():
+        try:
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+        except OSError:
+            pass
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield "127.0.0.1:%d" % listener.getsockname()[1]
+    listener.close()
+
+
+def exchange(gateway, data):
+    host, port = gateway.listen.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    assert received == data
+
+
+def start(gateway, *words, out):
+    return subprocess.Popen([gogetway.program(), *words, "--dir", str(gateway.directory)], stdout=out,
+                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def test_tail_has_everything_in_order(gateways, echo, scratch):
+    gateway = gateways(echo, options=["--log-flush-interval", "100ms"])
+    exchange(gateway, b"before")
+    gateway.wait_sessions_closed(1)
+    outputs = {"whole": scratch / "whole.pcapng", "new": scratch / "new.pcapng"}
+    with open(outputs["whole"], "wb") as whole, open(outputs["new"], "wb") as new:
+        tails = [start(gateway, "tail", "--from-start", out=whole), start(gateway, "tail", out=new)]
+        processes.wait_until(lambda: outputs["whole"].stat().st_size > 500, 10, "what was there already")
+        processes.wait_until(lambda: outputs["new"].stat().st_size > 0, 10, "the head of the live capture")
+        for number in range(20):
+            exchange(gateway, b"%d" % number * 3000)
+        gateway.stop()
+        for tail in tails:
+            assert tail.wait(20) == 0, tail.stderr.read()
+            tail.stderr.close()
+    recorded = {s["id"]: s["bytes"] for s in gateway.sessions()}
+    assert len(recorded) == 21
+    assert {s["id"]: s["bytes"] for s in gogetway.Store(outputs["whole"]).sessions()} == recorded
+    assert len(gogetway.Store(outputs["new"]).sessions()) == 20
+    for path in outputs.values():
+        gogetway.Store(path).verify()
+        times = processes.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.time_epoch"]).stdout.split()
+        assert times == sorted(times) and len(times) > 100
+        assert recording.tshark_read([path]).packets == len(times)
+
+
+def test_tail_ends_when_nobody_reads(gateways, echo):
+    gateway = gateways(echo)
+    tail = start(gateway, "tail", out=subprocess.PIPE)
+    assert tail.stdout.read(4) == b"\n\r\r\n"
+    tail.stdout.close()
+    assert tail.wait(10) == 0
+    assert tail.stderr.read() == b""
+    tail.stderr.close()
+
+
+def test_follow_tells_new_sessions(gateways, echo):
+    gateway = gateways(echo, options=["--log-flush-interval", "100ms"])
+    follower = start(gateway, "sessions", "--json", "--follow", out=subprocess.PIPE)
+    exchange(gateway, b"hello")
+    line = json.loads(follower.stdout.readline())
+    while line["state"] != "closed":
+        line = json.loads(follower.stdout.readline())
+    assert line["bytes"] == {"client": 5, "server": 5}
+    follower.stdout.close()
+    assert follower.wait(10) == 0
+    follower.stderr.close()
