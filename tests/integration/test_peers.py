@@ -429,6 +429,5 @@ def test_iperf3(start, gateways, scratch, direction):
     data = [session for session in sessions if session.received(data_side) > MIB]
     assert len(data) == 2
     recorded = sum(session.received(data_side) for session in data) - (2 * cookie_bytes if direction == "up" else 0)
-    # What the receiver had not read when it was told to stop was sent and is recorded.
-    assert end["sum_received"]["bytes"] <= recorded
-    assert end["sum_sent"]["bytes"] >= recorded >= 50_000_000
+    # At the end iperf3 closes with bytes on their way: what came to the gateway is recorded, all that was read is.
+    assert end["sum_sent"]["bytes"] >= recorded >= end["sum_received"]["bytes"] > 10 * MIB
