@@ -50,8 +50,9 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
   if (session->log->blocked)
     return;
   const struct sim_socket *in = &conn->socket[from->side];
-  if (in->used && in->reset)
-    sim_fail("conn %u.%u: sleeps and has not seen the reset", conn->index, direction);
+  if (in->used && in->reset && conn->way[from->side].written == conn->way[from->side].read)
+    sim_fail("conn %u.%u: sleeps and has not seen the reset (error %d, readable %d, ended %d, dead %d)", conn->index, direction,
+             in->error, from->readable, from->ended, from->dead);
   if (from->source.fd < 0 ? from->readable : from->readable || from->ended || (from->pipe && from->pipe->raw > 0))
     sim_fail("conn %u.%u: sleeps with something to do", conn->index, direction);
 }

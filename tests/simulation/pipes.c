@@ -97,8 +97,10 @@ static ssize_t splice_in(struct sim_socket *s, struct pipe *pipe, size_t bytes)
   struct sim_way *in = &s->conn->way[s->side];
   if (bytes > pipe->room - pipe->bytes)
     bytes = pipe->room - pipe->bytes;
-  if (bytes == 0 || (in->urgent && in->urgent_at == in->read))
+  if (bytes == 0)
     return failing(EAGAIN);
+  if (in->urgent && in->urgent_at == in->read) /* as Linux has it: with a FIN behind, this looks like the end */
+    return in->fin_written && !s->reset && !s->error ? 0 : failing(EAGAIN);
   ssize_t got = sim_socket_take(s, bytes);
   if (got <= 0)
     return got;

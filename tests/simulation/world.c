@@ -445,6 +445,7 @@ static int collect(struct set *set, struct epoll_event *out, int most)
     struct item *item = &set->items[swap];
     out[i] = item->event;
     out[i].events = item_ready(item);
+    sim_trace("event %d in set %d: %#x", item->fd, set->fd, out[i].events);
     if (item->event.events & EPOLLET)
       item->ready = false;
   }
