@@ -176,8 +176,10 @@ void gg__session_sniff(struct gg_session *session)
 
 uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 {
-  (void)now_ns;
-  gg__session_close(GG_CONTAINER(timer, struct gg_session, timer), GG_CLOSE_PROXY_INVALID);
+  struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
+  if (session->log->blocked) /* it may well have come: we do not listen just now */
+    return now_ns;
+  gg__session_close(session, GG_CLOSE_PROXY_INVALID);
   return 0;
 }
 
