@@ -17,6 +17,14 @@ static const uint64_t CLOSING_GRACE_NS = 2000000000u; /* after the drain's end, 
 
 /* ── Making and ending ───────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Whether those who wait for room in it still have to: a stall may have become a full disk, with another policy. */
+static bool still_blocked(const struct gg_worker_log *log)
+{
+  enum gg_log_pressure pressure = gg_log_pressure(log->log);
+  enum gg_policy policy = pressure == GG_LOG_DISK_FULL ? log->on_full : log->on_stall;
+  return pressure != GG_LOG_FLOWING && policy == GG_POLICY_BLOCK;
+}
+
 /* The writer has made room, or made bytes durable, or somebody drains: the loop's next phases see which. */
 static void woken(void *context)
 {
@@ -24,7 +32,7 @@ static void woken(void *context)
   for (unsigned i = 0; i < worker->log_count; i++) {
     struct gg_worker_log *log = &worker->logs[i];
     gg__relay_run_all(worker, &log->undurable);
-    if (log->blocked && gg_log_pressure(log->log) == GG_LOG_FLOWING) {
+    if (log->blocked && !still_blocked(log)) {
       log->blocked = false;
       gg_loop_reads_enable(&worker->loop, log->set, true);
       gg__relay_run_all(worker, &log->waiting);
