@@ -80,8 +80,12 @@ void gg__relay_write_blocked(struct gg_end *end)
   /* In the base set, so that sends go on while reads are stopped. EPOLL_CTL_ADD reports what is ready already. */
   struct gg_session *session = session_of(end);
   end->write_watched = gg_loop_watch(&session->worker->loop, &end->source, EPOLLOUT | EPOLLET) == GG_OK;
-  if (!end->write_watched)
-    gg__worker_retry_soon(session->worker);
+  if (end->write_watched)
+    return;
+  struct gg_end *from = &session->end[!end->side];
+  gg_list_remove(&from->run);
+  gg_list_append(&session->worker->unwatched, &from->run);
+  gg__worker_retry_soon(session->worker);
 }
 
 void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction, size_t bytes)

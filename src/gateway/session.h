@@ -89,8 +89,8 @@ enum gg_close {
 /* One side of a session: its socket, and both what came from it and what waits to go to it. */
 struct gg_end {
   struct gg_source source; /* fd -1: none (upstream: none, or closed) */
-  struct gg_list run;      /* in the worker's run queue, its log's waiting list, or the durability list */
-  uint8_t *pending;        /* bytes of the other end that wait to go to this one */
+  struct gg_list run; /* in the worker's run queue or `unwatched`, its log's waiting list, or the durability list */
+  uint8_t *pending;   /* bytes of the other end that wait to go to this one */
   uint32_t pending_at;
   uint32_t pending_left;
   struct gg_pipe *pipe; /* bytes of this end that are in the kernel, on their way to the other one */

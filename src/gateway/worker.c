@@ -103,6 +103,7 @@ static void init_plain(struct gg_worker *worker)
   gg_timer_list_init(&worker->connect_timers, options->connect_timeout_ns, gg__session_connect_expired);
   gg_timer_list_init(&worker->idle_timers, options->idle_timeout_ns, gg__session_idle_expired);
   gg_list_init(&worker->run);
+  gg_list_init(&worker->unwatched);
   gg_list_init(&worker->sessions);
   gg_list_init(&worker->stalled);
   gg_list_init(&worker->reconnect);
@@ -271,16 +272,7 @@ static void phase_retry(struct gg_worker *worker)
   record_closings(worker);
   gg__upstream_reconnect(worker);
   gg__listeners_resume(worker);
-  /* Ends that could not be watched for writing: try the send itself. */
-  for (struct gg_list *node = worker->stalled.next, *next; node != &worker->stalled; node = next) {
-    next = node->next;
-    struct gg_session *session = GG_CONTAINER(node, struct gg_session, stalled);
-    for (unsigned side = 0; side < 2; side++) {
-      struct gg_end *to = &session->end[side], *from = &session->end[!side];
-      if (to->write_blocked && !to->write_watched && gg_list_empty(&from->run))
-        gg_list_append(&worker->run, &from->run);
-    }
-  }
+  gg__relay_run_all(worker, &worker->unwatched);
 }
 
 static uint64_t phase_logs(struct gg_worker *worker)

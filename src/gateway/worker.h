@@ -80,6 +80,7 @@ struct gg_worker {
   struct gg_timer_list idle_timers;
 
   struct gg_list run;       /* ends with more to do */
+  struct gg_list unwatched; /* ends whose receiver's socket is full and could not be watched: tried from phase 3 */
   struct gg_list sessions;  /* all that have sockets */
   struct gg_list stalled;   /* sessions with pending bytes, longest first */
   struct gg_list reconnect; /* sessions whose unix upstream's backlog was full (their timer.node stays) */
