@@ -100,6 +100,7 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   gg_addr_from_sockaddr(&session->peer, (const struct sockaddr *)peer, length);
   if (session->peer.family != GG_FAMILY_IPV4 && session->peer.family != GG_FAMILY_IPV6)
     session->peer = (struct gg_addr){.family = GG_FAMILY_UNIX};
+  client->finishing = session->peer.family == GG_FAMILY_UNIX; /* reads stop short behind a message with descriptors */
   struct gg_addr server_address = dialled(listener, fd);
   struct gg_addr client_address = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
   converse(session, &client_address, &server_address); /* a PROXY header may know better */

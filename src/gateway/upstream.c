@@ -127,6 +127,7 @@ void gg__upstream_connect(struct gg_session *session)
     setsockopt(server->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(server->source.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
   }
+  server->finishing = domain == AF_UNIX; /* as for a client: a short read proves nothing */
   session->active_ns = gg_clock_mono_ns();
   gg_timer_start(&session->timer, &worker->connect_timers, worker->loop.now_ns);
   attempt(session);
