@@ -119,6 +119,8 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
   struct gg_end *to = &session->end[!direction];
   (void)error; /* EPIPE or ECONNRESET, or what the network said: the receiver is gone either way */
   pending_drop(session, to);
+  if (!from->pending)
+    gg_list_remove(&session->stalled);
   if (from->pipe) {
     gg__pipe_release(session->worker, from->pipe);
     from->pipe = NULL;

@@ -193,6 +193,8 @@ static enum gg_step record_raw(struct gg_session *session, enum gg_direction dir
     gg_conversation_lay(&session->conversation, &layout, direction, (size_t)teed, at, gg_log_segment(log));
   if (teed <= 0 || !tap_read(tap, &layout, (size_t)teed)) {
     gg_log_commit(log, 0);
+    pipe_destroy(tap); /* whatever is left in it must not become another session's */
+    session->worker->pipes.tap = NULL;
     gg__session_close(session, GG_CLOSE_INTERNAL);
     return GG_STEP_OVER;
   }
