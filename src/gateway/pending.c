@@ -44,10 +44,25 @@ void gg_pending_fini(struct gg_pending_slab *slab)
       arena_unmap(slab, GG_CONTAINER(slab->arenas[i].next, struct arena, node));
 }
 
+/* At the bound: gives back an arena that another class has kept empty. A class's only arena may be one. */
+static bool arena_reclaim(struct gg_pending_slab *slab)
+{
+  for (unsigned i = 0; i < GG_PENDING_CLASSES; i++) {
+    if (gg_list_empty(&slab->arenas[i]))
+      continue;
+    struct arena *arena = GG_CONTAINER(slab->arenas[i].next, struct arena, node);
+    if (arena->used > 0)
+      continue;
+    arena_unmap(slab, arena);
+    return true;
+  }
+  return false;
+}
+
 /* Maps twice the size and gives back what is not aligned. */
 static struct arena *arena_map(struct gg_pending_slab *slab, unsigned class_index)
 {
-  if (slab->mapped_bytes + GG_PENDING_ARENA_BYTES > slab->bytes_max)
+  if (slab->mapped_bytes + GG_PENDING_ARENA_BYTES > slab->bytes_max && !arena_reclaim(slab))
     return NULL;
   size_t twice = 2 * (size_t)GG_PENDING_ARENA_BYTES;
   uint8_t *start = mmap(NULL, twice, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
