@@ -34,7 +34,8 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
 {
   const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
   struct sim_conn *conn = sim_socket_of(session->end[GG_FROM_CLIENT].source.fd)->conn;
-  if (from->ended && to->shut && conn->socket[from->side].used && conn->socket[from->side].error)
+  if (from->ended && to->shut && !session->log->blocked && conn->socket[from->side].used &&
+      conn->socket[from->side].error)
     sim_fail("conn %u.%u: sleeps and has not seen the reset behind the FIN", conn->index, direction);
   if (to->dead || (from->ended && to->shut))
     return;
@@ -51,8 +52,8 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
     return;
   const struct sim_socket *in = &conn->socket[from->side];
   if (in->used && in->reset && conn->way[from->side].written == conn->way[from->side].read)
-    sim_fail("conn %u.%u: sleeps and has not seen the reset (error %d, readable %d, ended %d, dead %d)", conn->index, direction,
-             in->error, from->readable, from->ended, from->dead);
+    sim_fail("conn %u.%u: sleeps and has not seen the reset (error %d, readable %d, ended %d, dead %d)", conn->index,
+             direction, in->error, from->readable, from->ended, from->dead);
   if (from->source.fd < 0 ? from->readable : from->readable || from->ended || (from->pipe && from->pipe->raw > 0))
     sim_fail("conn %u.%u: sleeps with something to do", conn->index, direction);
 }
