@@ -67,6 +67,17 @@ def read_to_end(sock):
     return b"".join(parts), False
 
 
+def attempt(address, data=b""):
+    """A client that may be refused at any moment: connects, sends, reads to the end. (bytes, whether it was reset)."""
+    try:
+        with connect(address) as sock:
+            if data:
+                sock.sendall(data)
+            return read_to_end(sock)
+    except ConnectionError:
+        return b"", True
+
+
 def reset(sock):
     """Closes with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
