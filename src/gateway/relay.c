@@ -42,6 +42,8 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
     end->readable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
     end->finishing = true;
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    end->hung_up = true;
   switch (session->state) {
   case GG_STATE_SNIFFING:
     gg__session_sniff(session);

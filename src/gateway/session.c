@@ -150,6 +150,8 @@ static long header_take(struct gg_session *session, struct gg_proxy_header *head
   long length = gg_proxy_parse(header, session->listener->options->proxy_in, data, (size_t)got);
   if (length == 0 && (size_t)got == sizeof data)
     return GG_ERR_FORMAT;
+  if (length == 0 && client->hung_up) /* what is in the socket is all that will ever come */
+    return GG_ERR_TRUNCATED;
   if (length <= 0)
     return length;
   return recv_again(client->source.fd, data, (size_t)length, MSG_DONTWAIT) == length ? length : GG_ERR_FORMAT;

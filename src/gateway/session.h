@@ -100,6 +100,7 @@ struct gg_end {
   uint8_t side;         /* enum gg_direction: the direction that begins here */
   bool readable;        /* edge-triggered: something came, and no read has said that it was all */
   bool finishing;       /* FIN, RST or urgent data were announced: a short read proves nothing */
+  bool hung_up;         /* FIN or RST were announced: nothing comes behind what its socket holds */
   bool ended;           /* its FIN was read */
   bool end_recorded;    /* ... and recorded */
   bool shut;            /* the other end's FIN was passed on to it */
