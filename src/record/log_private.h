@@ -145,6 +145,8 @@ struct gg_log {
   struct gg__ring *_Atomic drained; /* an old ring, from the writer to the sync thread */
   _Atomic uint32_t rings_alive;
 
+  uint64_t synced;                /* the sync thread's alone: position up to which fdatasync succeeded */
+
   /* The provisioner's alone. */
   uint64_t ring_again_ns;         /* after a refusal; 0: none */
   bool growth_refused;            /* and said so */
@@ -152,7 +154,6 @@ struct gg_log {
   /* Under recorder->files_lock. */
   int file;                       /* being written; -1: none */
   uint64_t file_start;            /* position of its first byte */
-  uint64_t synced;                /* position up to which fdatasync was called */
   char file_name[GG__SEGMENT_NAME_MAX];
 
   /* Under recorder->running_lock. */

@@ -50,12 +50,29 @@ static void sync_directory(struct gg_recorder *recorder, struct round *round)
   }
 }
 
+/* A file that could not be synced stays open, so that nothing counts as durable before it could. At the end, or when
+ * the writer needs the places, it is closed all the same; its name stays in `running`. */
+static bool keep_for_next_round(struct gg_recorder *recorder, const struct gg__closing *closing)
+{
+  if (atomic_load(&recorder->sync_phase) == GG__STOPPING)
+    return false;
+  pthread_mutex_lock(&recorder->files_lock);
+  bool room = recorder->closing_count < GG__CLOSING_MAX / 2;
+  if (room)
+    recorder->closing[recorder->closing_count++] = *closing;
+  pthread_mutex_unlock(&recorder->files_lock);
+  return room;
+}
+
 static void close_files(struct gg_recorder *recorder, struct round *round)
 {
   const struct gg_recorder_ops *ops = recorder->options.ops;
   for (unsigned i = 0; i < round->closing_count; i++) {
     const struct gg__closing *closing = &round->closing[i];
-    if (sync_file(recorder, round, closing->fd, closing->name))
+    bool synced = sync_file(recorder, round, closing->fd, closing->name);
+    if (!synced && keep_for_next_round(recorder, closing))
+      continue;
+    if (synced)
       gg__running_segment_remove(recorder, closing->log, closing->name);
     close(closing->fd);
     if (ops && ops->sealed)
@@ -72,7 +89,6 @@ static struct gg__sync_file snapshot_log(struct gg_log *log)
     if (file.fd < 0)
       file.written = log->synced; /* out of descriptors: the next round */
   }
-  log->synced = file.written;
   return file;
 }
 
@@ -96,7 +112,8 @@ static void take_closing(struct gg_recorder *recorder, struct round *round)
   recorder->segments_dir_changed = false;
 }
 
-static void run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
+/* False if something could not be synced. */
+static bool run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
 {
   struct round round = {0};
   pthread_mutex_lock(&recorder->files_lock);
@@ -114,10 +131,18 @@ static void run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
     (void)sync_file(recorder, &round, files[i].fd, recorder->logs[i]->name);
     close(files[i].fd);
   }
+  if (round.failed && round.sync_dir) {
+    pthread_mutex_lock(&recorder->files_lock);
+    recorder->segments_dir_changed = true;
+    pthread_mutex_unlock(&recorder->files_lock);
+  }
   if (round.failed || recorder->options.sync_mode == GG_SYNC_NEVER)
-    return;
-  for (unsigned i = 0; i < recorder->log_count; i++)
+    return !round.failed;
+  for (unsigned i = 0; i < recorder->log_count; i++) {
+    recorder->logs[i]->synced = files[i].written; /* only now: what failed is tried again */
     publish_durable(recorder->logs[i], files[i].written);
+  }
+  return true;
 }
 
 /* Removes rings that are written out. The list is written first: a name in it without a file means a loss. */
@@ -150,6 +175,7 @@ void *gg__sync_main(void *argument)
 {
   struct gg_recorder *recorder = argument;
   bool always = recorder->options.sync_mode == GG_SYNC_ALWAYS;
+  bool failing = false;
   uint64_t due_ns = gg_clock_mono_ns() + recorder->options.sync_interval_ns;
   for (;;) {
     bool stopping = atomic_load(&recorder->sync_phase) == GG__STOPPING;
@@ -157,13 +183,13 @@ void *gg__sync_main(void *argument)
     if (atomic_load(&recorder->running_stale) && !stopping)
       gg__running_write(recorder); /* before the round syncs the new entries that it names */
     uint64_t now_ns = gg_clock_mono_ns();
-    if (always || stopping || now_ns >= due_ns || !nothing_to_close(recorder)) {
-      run_round(recorder, recorder->sync_files);
+    if (always || stopping || now_ns >= due_ns || (!failing && !nothing_to_close(recorder))) {
+      failing = !run_round(recorder, recorder->sync_files);
       due_ns = gg_clock_mono_ns() + recorder->options.sync_interval_ns;
     }
     if (stopping && nothing_to_close(recorder))
       break;
-    gg__bell_wait(&recorder->sync_bell, always && !atomic_load(&recorder->running_stale) ? UINT64_MAX : due_ns);
+    gg__bell_wait(&recorder->sync_bell, always && !failing && !atomic_load(&recorder->running_stale) ? UINT64_MAX : due_ns);
   }
   atomic_store(&recorder->sync_ended, true);
   gg__bell_ring(&recorder->stop_bell);
