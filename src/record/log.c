@@ -286,14 +286,19 @@ static size_t margin(enum gg_log_priority priority)
   return 2 * GG__PAD_RESERVE + (priority == GG_LOG_DATA ? (size_t)GG_LOG_CONTROL_RESERVE_BYTES : 0);
 }
 
+/* A segment has to begin, and the table is full of those that wait for the disk. */
+static bool segments_are_too_many(const struct gg_log *log)
+{
+  return !log->segment_open && log->segment_number - atomic_load(&log->segments_done) >= GG__RING_SEGMENTS_MAX;
+}
+
 /* True if the reservation fits, after a segment was begun where one had to be. */
 static bool fits(struct gg_log *log, size_t bytes, enum gg_log_priority priority)
 {
   set_limits(log);
   if (log->segment_open)
     return log->tail + bytes <= log->limit[priority];
-  uint64_t done = atomic_load_explicit(&log->segments_done, memory_order_acquire);
-  if (log->segment_number - done >= GG__RING_SEGMENTS_MAX ||
+  if (segments_are_too_many(log) ||
       log->tail + GG__SEGMENT_HEAD_MAX + bytes + margin(priority) > log->ring_limit)
     return false;
   begin_segment(log);
@@ -393,7 +398,8 @@ enum gg_log_pressure gg_log_pressure(const struct gg_log *log)
   if (!log->refused)
     return GG_LOG_FLOWING;
   uint64_t need = log->tail + GG__SEGMENT_HEAD_MAX + log->refused_bytes + margin(log->refused_priority);
-  if (need <= ring_limit_now(log) || atomic_load_explicit(&log->offered, memory_order_relaxed))
+  if ((need <= ring_limit_now(log) && !segments_are_too_many(log)) ||
+      atomic_load_explicit(&log->offered, memory_order_relaxed))
     return GG_LOG_FLOWING;
   return atomic_load_explicit(&log->disk_full, memory_order_relaxed) ? GG_LOG_DISK_FULL : GG_LOG_STALLED;
 }

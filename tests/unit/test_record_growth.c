@@ -11,14 +11,23 @@ ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
 static bool gate_shut;
+static unsigned in_flight; /* writes that have passed the gate */
 
 ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset)
 {
   pthread_mutex_lock(&gate_lock);
   while (gate_shut)
     pthread_cond_wait(&gate_changed, &gate_lock);
+  in_flight++;
   pthread_mutex_unlock(&gate_lock);
-  return __real_pwrite64(fd, from, bytes, offset);
+  ssize_t n = __real_pwrite64(fd, from, bytes, offset);
+  int error = errno;
+  pthread_mutex_lock(&gate_lock);
+  in_flight--;
+  pthread_cond_broadcast(&gate_changed);
+  pthread_mutex_unlock(&gate_lock);
+  errno = error;
+  return n;
 }
 
 static void set_gate(bool shut)
@@ -26,7 +35,17 @@ static void set_gate(bool shut)
   pthread_mutex_lock(&gate_lock);
   gate_shut = shut;
   pthread_cond_broadcast(&gate_changed);
+  while (shut && in_flight)
+    pthread_cond_wait(&gate_changed, &gate_lock);
   pthread_mutex_unlock(&gate_lock);
+}
+
+/* A test that failed with the gate shut must not hold up the next one. */
+static int open_gate(void **state)
+{
+  (void)state;
+  set_gate(false);
+  return 0;
 }
 
 static uint64_t ring_bytes_in(const char *dir)
@@ -46,11 +65,19 @@ static uint64_t ring_bytes_in(const char *dir)
   return sum;
 }
 
-/* Records until nothing goes, and no larger ring can be had. */
-static void record_until_stuck(struct fixture *f)
+static uint64_t ring_bytes_now(const struct fixture *f)
 {
-  uint64_t refusals = fixture_metric(f, "log_grow_refusals");
-  for (;;) {
+  struct gg_log_status status;
+  assert_int_equal(gg_recorder_log_status(f->recorder, 0, &status), 0);
+  return status.ring_bytes;
+}
+
+/* Records until nothing goes, the ring has reached that size, and a larger one was refused. */
+static void record_until_stuck(struct fixture *f, uint64_t ring_bytes)
+{
+  uint64_t deadline = gg_clock_mono_ns() + 30 * GG_NS_PER_S;
+  uint64_t refusals = 0;
+  while (gg_clock_mono_ns() < deadline) {
     size_t length = record_length(f->next);
     uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
     if (at) {
@@ -58,21 +85,17 @@ static void record_until_stuck(struct fixture *f)
       gg_log_commit(f->log, length);
       continue;
     }
-    bool refused = fixture_metric(f, "log_grow_refusals") > refusals;
-    if (refused && !gg_log_reserve(f->log, length, GG_LOG_DATA))
+    if (ring_bytes_now(f) < ring_bytes)
+      refusals = fixture_metric(f, "log_grow_refusals");
+    else if (fixture_metric(f, "log_grow_refusals") > refusals)
       return;
     struct pollfd wait = {.fd = f->event, .events = POLLIN};
     uint64_t count;
     if (poll(&wait, 1, 20) == 1)
       assert_int_equal(read(f->event, &count, sizeof count), sizeof count);
   }
-}
-
-static uint64_t ring_bytes_now(const struct fixture *f)
-{
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f->recorder, 0, &status), 0);
-  return status.ring_bytes;
+  fail_msg("the ring did not get stuck at %llu bytes, it has %llu", (unsigned long long)ring_bytes,
+           (unsigned long long)ring_bytes_now(f));
 }
 
 /* Ticks of a clock of our own, until the ring is that large and the others are gone. */
@@ -95,14 +118,14 @@ static void test_grows_and_shrinks(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = fixture_options(&f);
   options.metrics = f.metrics;
-  options.log_max_bytes = 8 * MIB;
-  options.segment_max_bytes = 1 * MIB;
+  options.log_max_bytes = 12 * MIB;
+  options.segment_max_bytes = 2 * MIB;
   fixture_open(&f, &options, NULL);
   for (unsigned round = 0; round < 3; round++) {
     set_gate(true);
     uint64_t before = gg_log_committed(f.log);
-    record_until_stuck(&f);
-    assert_int_equal(ring_bytes_now(&f), 4 * MIB); /* 256 KiB + 512 KiB + 1 + 2 + 4 MiB are below 8 MiB */
+    record_until_stuck(&f, 4 * MIB); /* 256 KiB + 512 KiB + 1 + 2 + 4 MiB are below 12 MiB */
+    assert_int_equal(ring_bytes_now(&f), 4 * MIB);
     assert_true(ring_bytes_in(f.rings) <= options.log_max_bytes);
     assert_true(gg_log_committed(f.log) - before > 3 * (uint64_t)MIB);
     assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
@@ -115,6 +138,35 @@ static void test_grows_and_shrinks(void **state)
   walk_store(&walk, &f);
   assert_int_equal(walk.next, f.next);
   assert_int_equal(count_files(f.rings), 0);
+  fixture_fini(&f);
+}
+
+static void test_too_many_segments_stall(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.log_max_bytes = 12 * MIB;
+  options.segment_max_bytes = 64 * KIB;
+  fixture_open(&f, &options, NULL);
+  set_gate(true);
+  uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  while (gg_log_segment(f.log) < 8 && gg_clock_mono_ns() < deadline) { /* as many as a ring's header can name */
+    if (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
+      fixture_record(&f);
+  }
+  assert_int_equal(gg_log_segment(f.log), 8);
+  gg_log_rotate(f.log);
+  assert_null(gg_log_reserve(f.log, 100, GG_LOG_DATA));
+  assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
+  set_gate(false);
+  fixture_record(&f);
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, f.next);
+  assert_int_equal(walk.segments, 9);
   fixture_fini(&f);
 }
 
@@ -161,7 +213,7 @@ static void test_two_logs_share_the_bound(void **state)
   assert_int_equal(gg_recorder_log(f.recorder, "w2-block", fixture_wake, &f, &other, &failure), GG_ERR_LIMIT);
   assert_int_equal(gg_recorder_start(f.recorder, &failure), 0);
   set_gate(true);
-  record_until_stuck(&f);
+  record_until_stuck(&f, 1 * MIB); /* 256 KiB + 512 KiB + 1 MiB, and 256 KiB are the other's */
   assert_true(ring_bytes_in(f.rings) <= options.log_max_bytes);
   assert_non_null(gg_log_reserve(other, 100 * KIB, GG_LOG_DATA)); /* the other one's share is there */
   gg_log_commit(other, 0);
@@ -237,7 +289,7 @@ static void test_full_ring_directory(void **state)
   options.ring_bytes = 256 * KIB; /* 256 + 512 KiB fit, no more */
   fixture_open(&f, &options, NULL);
   set_gate(true);
-  record_until_stuck(&f);
+  record_until_stuck(&f, 512 * KIB);
   assert_int_equal(ring_bytes_now(&f), 512 * KIB);
   set_gate(false);
   fixture_stop(&f);
@@ -251,11 +303,12 @@ static void test_full_ring_directory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_grows_and_shrinks),
-      cmocka_unit_test(test_growth_within_a_flow),
-      cmocka_unit_test(test_two_logs_share_the_bound),
-      cmocka_unit_test(test_control_reserve_is_kept),
-      cmocka_unit_test(test_full_ring_directory),
+      cmocka_unit_test_setup(test_grows_and_shrinks, open_gate),
+      cmocka_unit_test_setup(test_too_many_segments_stall, open_gate),
+      cmocka_unit_test_setup(test_growth_within_a_flow, open_gate),
+      cmocka_unit_test_setup(test_two_logs_share_the_bound, open_gate),
+      cmocka_unit_test_setup(test_control_reserve_is_kept, open_gate),
+      cmocka_unit_test_setup(test_full_ring_directory, open_gate),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
