@@ -90,7 +90,7 @@ static void options_choose(struct gg_gateway_options *options)
     .workers = 1,
     .sessions_max = sim_chance(6) ? 1 + sim_below(20) : 0,
     .splice = (enum gg_splice_mode)sim_below(3),
-    .pending_max = (size_t)4096 << sim_below(6),
+    .pending_max = sim_chance(2) ? (size_t)65536 : (size_t)4096 << sim_below(6),
     .pending_total = sim_chance(4) ? (size_t)(1 + sim_below(7)) << 20 : (size_t)64 << 20,
     .connect_timeout_ns = second + sim_below(5 * second),
     .idle_timeout_ns = sim_chance(3) ? second + sim_below(60 * second) : 0,

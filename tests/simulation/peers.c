@@ -180,6 +180,12 @@ static void peer_choose(struct sim_conn *conn, unsigned side)
     .urgents = sim_chance(config->urgent) ? 1 + (unsigned)sim_below(4) : 0,
     .fin_when = SIM_FIN_AT_ONCE,
   };
+  bool bulk = sim_chance(6); /* fills every read, so that it is spliced where that is allowed */
+  if (bulk) {
+    peer->left = 300000 + sim_below(2000000);
+    peer->write_max = peer->window = 700000;
+    peer->pace_ns = 100000;
+  }
   if (peer->left / peer->write_max > 200)
     peer->write_max = (size_t)(peer->left / 200);
   if (peer->read_max < config->bytes_max / 200)
@@ -190,8 +196,11 @@ static void peer_choose(struct sim_conn *conn, unsigned side)
     peer->reset_ns = sim_size(sim_chance(2) ? 5000000000u : 20000000u);
     conn->polite = false;
   }
-  conn->socket[side] = (struct sim_socket){
-    .conn = conn, .side = (uint8_t)side, .fd = -1, .used = side == 0, .room = 2000 + sim_size(600000)};
+  conn->socket[side] = (struct sim_socket){.conn = conn,
+                                           .side = (uint8_t)side,
+                                           .fd = -1,
+                                           .used = side == 0,
+                                           .room = 2000 + (sim_chance(2) ? 600000 : sim_size(600000))};
 }
 
 static void answer_choose(struct sim_conn *conn)

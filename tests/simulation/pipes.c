@@ -62,8 +62,8 @@ void sim_pipe_close(int fd)
     free(pipe);
 }
 
-int __wrap_fcntl(int fd, int command, ...);
-int __wrap_fcntl(int fd, int command, ...)
+int __wrap_fcntl64(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, ...)
 {
   struct pipe *pipe = sim_fd_object(fd, SIM_PIPE_WRITE);
   if (command == F_GETPIPE_SZ)

@@ -18,7 +18,7 @@ struct sim_world sim;
 
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
-void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+void *__real_mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 
 _Noreturn void sim_fail(const char *format, ...)
 {
@@ -109,11 +109,11 @@ void *__wrap_calloc(size_t count, size_t bytes)
   return memory_refused() ? NULL : __real_calloc(count, bytes);
 }
 
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
   if (!memory_refused())
-    return __real_mmap(address, length, protection, flags, fd, offset);
+    return __real_mmap64(address, length, protection, flags, fd, offset);
   errno = ENOMEM;
   return (void *)-1;
 }
