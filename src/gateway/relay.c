@@ -119,7 +119,6 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
 {
   struct gg_end *from = &session->end[direction];
   struct gg_end *to = &session->end[!direction];
-  (void)error; /* EPIPE or ECONNRESET, or what the network said: the receiver is gone either way */
   pending_drop(session, to);
   if (!from->pending)
     gg_list_remove(&session->stalled);
@@ -127,6 +126,11 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
     gg__pipe_release(session->worker, from->pipe);
     from->pipe = NULL;
   }
+  if (error == ENOBUFS || error == ENOMEM) { /* we are short of memory; the receiver is there, and will say nothing */
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return GG_STEP_OVER;
+  }
+  /* EPIPE or ECONNRESET, or what the network said: the receiver is gone. */
   if (to->ended || from->dead) { /* nothing can come from it any more, or nobody is left to take it */
     gg__session_close(session, direction == GG_FROM_CLIENT ? GG_CLOSE_SERVER_RESET : GG_CLOSE_CLIENT_RESET);
     return GG_STEP_OVER;
@@ -272,7 +276,7 @@ enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction 
 enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direction, int error)
 {
   struct gg_end *from = &session->end[direction];
-  if (error == EAGAIN) {
+  if (error == EAGAIN && !from->dead) { /* one that is gone has an end to tell, or never will */
     from->readable = false;
     return GG_STEP_WAIT;
   }
@@ -415,8 +419,8 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
     }
   }
   to->shut = true;
-  if (to->source.fd >= 0)
-    shutdown(to->source.fd, SHUT_WR);
+  if (to->source.fd >= 0 && shutdown(to->source.fd, SHUT_WR) != 0) /* it was reset: the FIN reaches nobody */
+    return gg__relay_send_failed(session, direction, errno);
   if (session->state == GG_STATE_RELAYING) {
     session->state = GG_STATE_HALF_CLOSED;
     session->close = direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_FIN : GG_CLOSE_SERVER_FIN;
