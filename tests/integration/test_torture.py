@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Torture: the Nth allocation and the Nth system call fail, for each N in turn (tests/tools/failnth.c).
 
-Whatever fails, the program says so and ends (status 2 or 3), or refuses the one session that it struck, or works on. It
-does not crash or hang, its recording is never wrong, and the next start finds nothing in its way.
+Whatever fails, the program says so and ends (status 2 or 3), or refuses the one session that it struck, or works on.
+It does not crash or hang, its recording is never wrong, and the next start finds nothing in its way.
 
 A finding is printed with its number. It is repeated by GOGETWAY_TEST_TORTURE_AT=17 and the test's name; FAILNTH_TRACE=FILE
 in the environment keeps the stacks of the calls that failed. Normally numbers are drawn by GOGETWAY_TEST_SEED; all are
@@ -11,18 +11,21 @@ tried with GOGETWAY_TEST_ALL=1.
 import contextlib
 import pathlib
 import shutil
+import socket
 import tempfile
 
 import pytest
 
 import processes
-from gogetway import Gateway, program
-from torture import KINDS, SEED, Faults, Talk, Upstream, in_parallel, preload_works, recording_faults, sample
+from gogetway import TEST_ALL, Gateway
+from recording import tshark_read
+from torture import KINDS, ONLY_AT, SEED, Faults, Talk, Upstream, in_parallel, preload_works, recording_faults, sample
 
 pytestmark = pytest.mark.usefixtures("require_program", "preload")
-START_MAX, STOP_MAX, READ_MAX = 24, 12, 16  # numbers that are tried of each kind in a normal run
+START_MAX, STOP_MAX = 24, 12  # numbers that are tried of each kind in a normal run
 ROUNDS_MAX = 400                            # faults that one gateway takes, at the most
-SMALL, BULK = 3000, 400_000
+FLUSH_MAX = 120 if TEST_ALL else 40        # faults of flush and rotation
+SMALL, SEGMENTS, BULK = 3000, 100_000, 400_000
 LEAST_SEGMENT = ["--segment-max-bytes", "64KiB", "--log-flush-interval", "20ms", "--sync-interval", "50ms"]
 
 
@@ -30,13 +33,6 @@ LEAST_SEGMENT = ["--segment-max-bytes", "64KiB", "--log-flush-interval", "20ms",
 def preload():
     if not preload_works():
         pytest.skip("a build with a sanitizer has a malloc of its own")
-
-
-@pytest.fixture
-def upstream():
-    up = Upstream(SMALL)
-    with contextlib.closing(up):
-        yield up
 
 
 @pytest.fixture
@@ -147,4 +143,141 @@ def test_start_with_a_failing_call(scratch, ring_dir, kind):
         total = count_of_start(Place(scratch, ring_dir, up, "count", kind))
     assert total > 20, "the faults are not in the program"
     texts = in_parallel(one, sample(total, START_MAX))
+    assert not texts, "\n".join(texts)
+
+
+# ── Sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@contextlib.contextmanager
+def held(place, gateway, connections):
+    """One more idle session: the gateway's spare memory is taken, and the next accept has to allocate."""
+    host, port = gateway.listen.rsplit(":", 1)
+    before = place.upstream.accepted
+    connections.enter_context(socket.create_connection((host, int(port)), 10))
+    processes.wait_until(lambda: place.upstream.accepted > before, 10, "a session that is held")
+    yield
+
+
+def rounds(place, gateway, size, slow=False):
+    """Sessions with the fault at call 1, 2, 3, ... of theirs, each followed by one without, until it is not reached.
+
+    Returns the talks and what was wrong."""
+    talks, texts = [], []
+    with contextlib.ExitStack() as connections:
+        for at in range(1, ROUNDS_MAX + 1):
+            with held(place, gateway, connections):
+                place.faults.arm(ONLY_AT or at)
+                struck = Talk(place.upstream, 2 * at, size, slow).run(gateway.listen)
+                place.faults.disarm()
+            hit = place.faults.hit
+            clean = Talk(place.upstream, 2 * at + 1, SMALL).run(gateway.listen)
+            talks += [struck, clean]
+            if not gateway.process.running():
+                errors = gateway.process.errors()[-1500:]
+                texts.append(place.text(at, f"the gateway ended: {gateway.process.popen.returncode}\n{errors}"))
+                break
+            for talk, wrong in ((struck, struck.hangs()), (clean, not clean.right())):
+                if wrong:
+                    texts.append(place.text(at, f"session {talk.index} hangs or is wrong after the fault: "
+                                                f"{talk.error}, {len(talk.received)} bytes came back"))
+            if hit is None and at > 1 or ONLY_AT or len(texts) > 5:
+                break
+        else:
+            texts.append(place.text(at, "there was no end of it"))
+    assert ONLY_AT or at > 1, "the faults are not in the program"
+    return talks, texts
+
+
+SESSION_OPTIONS = {
+    "in-place": ["--relay-splice", "off"],
+    "splice": ["--relay-splice", "on"],
+    "always": ["--sync-mode", "always"],
+    "slow": ["--relay-splice", "off"],
+    "proxy": ["--proxy-protocol-out", "v2"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", SESSION_OPTIONS)
+def test_sessions_with_a_failing_call(scratch, ring_dir, kind, way):
+    size = BULK if way == "splice" else SMALL
+    with contextlib.closing(Upstream(BULK if way == "slow" else SMALL)) as upstream:
+        place = Place(scratch, ring_dir, upstream, f"session-{way}-{kind}", kind, SESSION_OPTIONS[way])
+        with place.gateway(place.faults.environment(armed=False)) as gateway:
+            assert Talk(upstream, 0, size).run(gateway.listen).right()  # pipes stay in their pool
+            descriptors = gateway.descriptors()
+            talks, texts = rounds(place, gateway, size, way == "slow")
+            upstream.settle()
+            if gateway.process.running():
+                processes.wait_until(lambda: gateway.descriptors() <= descriptors + 2, 10, "no descriptor leaks")
+            status, errors = gateway.stop()
+        assert not texts, "\n".join(texts)
+        assert status == 0, errors
+        texts = recording_faults(gateway, talks)
+        assert not texts, "\n".join(texts)
+
+
+# ── Flush and rotation ───────────────────────────────────────────────────────────────────────────────────────────────
+
+FLUSH_CALLS = ("openat,open,close,fstat,mkdirat,fchmod,linkat,rename,renameat,unlink,unlinkat,ftruncate,"
+               "posix_fallocate,posix_fadvise,fdatasync,fsync,fcntl")
+
+
+@pytest.mark.parametrize("sync", ("interval", "always"))
+@pytest.mark.parametrize("calls", (FLUSH_CALLS, "pwrite"), ids=("all", "pwrite"))
+def test_flush_and_rotation_with_a_failing_call(scratch, ring_dir, calls, sync):
+    """Nothing is lost under block: every session is whole, at both ends and in the recording."""
+    if sync == "interval":  # with always every session has pending bytes, and ends where there is no memory for them
+        calls += ",mmap,munmap"
+    with contextlib.closing(Upstream(SMALL)) as upstream:
+        place = Place(scratch, ring_dir, upstream, f"flush-{sync}", calls, [*LEAST_SEGMENT, "--sync-mode", sync])
+        talks, texts = [], []
+        with place.gateway(place.faults.environment(armed=False)) as gateway:
+            for at in [ONLY_AT] if ONLY_AT else range(1, FLUSH_MAX + 1):
+                place.faults.arm(at)
+                talks.append(Talk(upstream, at, SEGMENTS).run(gateway.listen))
+                # What the session set off goes on behind it: the next one's calls are counted in this one's round.
+                talks.append(Talk(upstream, FLUSH_MAX + at, SMALL).run(gateway.listen))
+                place.faults.disarm()
+                texts += [place.text(at, f"session {talk.index}: {talk.error}, {len(talk.received)} bytes came back")
+                          for talk in talks[-2:] if not talk.right()]
+                if not gateway.process.running() or len(texts) > 5:
+                    break
+            upstream.settle()
+            status, errors = gateway.stop()
+        assert not texts, "\n".join([*texts, errors[-1500:]])
+        assert status == 0, errors
+        texts = recording_faults(gateway, talks) + tshark_read(gateway.segments()).anomalies
+        assert not texts, "\n".join(texts)
+        assert not list(place.rings.iterdir())
+
+
+# ── The end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def stop_with_fault(place, at):
+    gateway = place.gateway(place.faults.environment(armed=False)).start()
+    talk = Talk(place.upstream, at, SMALL).run(place.listen)
+    place.upstream.settle()
+    place.faults.arm(at)
+    try:
+        status, errors = gateway.stop(20)
+    except processes.DeadlineExceeded as error:
+        return [f"hangs: {error}"]
+    texts = [] if talk.right() else [f"the session is wrong: {talk.error}"]
+    wrong = ended_well(status, errors)
+    return texts + ([wrong] if wrong else []) + next_start(place, [talk])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stop_with_a_failing_call(scratch, ring_dir, kind):
+    """Whatever fails while it ends, the recording is whole after the next start."""
+    def one(at):
+        with contextlib.closing(Upstream(SMALL)) as up:
+            place = Place(scratch, ring_dir, up, f"stop-{kind}-{at}", kind)
+            return [place.text(at, text) for text in stop_with_fault(place, at)]
+
+    with contextlib.closing(Upstream(SMALL)) as up:
+        place = Place(scratch, ring_dir, up, "count", kind)
+        assert stop_with_fault(place, 0) == []
+    texts = in_parallel(one, sample(place.faults.count, STOP_MAX))
     assert not texts, "\n".join(texts)

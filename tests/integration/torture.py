@@ -102,6 +102,7 @@ class Upstream:
     def __init__(self, answer_bytes):
         self.answer_bytes = answer_bytes
         self.received = {}
+        self.accepted = 0
         self.open = 0
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -114,6 +115,7 @@ class Upstream:
                 connection, _ = self.listener.accept()
                 with self.lock:
                     self.open += 1
+                    self.accepted += 1
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
@@ -143,7 +145,8 @@ class Upstream:
 class Talk:
     """One session through the gateway: what was sent, and what came back before it ended, however it ended."""
 
-    def __init__(self, upstream, index, size):
+    def __init__(self, upstream, index, size, slow=False):
+        self.slow = slow
         self.upstream = upstream
         self.index = index
         self.sent = payload(index, "client", size)
@@ -156,7 +159,12 @@ class Talk:
         host, port = listen.rsplit(":", 1)
         source = f"127.{20 + self.index // 62500}.{self.index // 250 % 250}.{self.index % 250 + 1}"
         try:
-            with socket.create_connection((host, int(port)), SESSION_SECONDS, (source, 0)) as client:
+            with socket.socket() as client:
+                if self.slow:  # with so little room, the gateway has to keep what it cannot send
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.settimeout(SESSION_SECONDS)
+                client.bind((source, 0))
+                client.connect((host, int(port)))
                 self.client = processes.address(*client.getsockname())
                 sender = threading.Thread(target=self._send, args=(client,), daemon=True)
                 sender.start()

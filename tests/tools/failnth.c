@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * failnth.c - for LD_PRELOAD: the Nth call of a chosen set fails, as if memory, descriptors or the disk had run out just
- * then. Whatever can fail can so be made to fail, one call after the other, in the program as it is shipped.
+ * failnth.c - for LD_PRELOAD: the Nth call of a chosen set fails, as if memory, descriptors or the disk had run out
+ * just then. Whatever can fail can so be made to fail, one call after the other, in the program as it is shipped.
  *
  *   FAILNTH_CALLS    names of the set, "malloc,calloc", or kinds, "memory", "system" (default: none). write(2)
  *                    is of neither: it rings eventfds here, which cannot fail, and writes messages, which are lost
@@ -9,8 +9,8 @@
  *   FAILNTH_TIMES    how many calls in a row fail, beginning there (default 1)
  *   FAILNTH_ERRNO    the number of the error; default: one that this very call is known for
  *   FAILNTH_ARM      0: nothing is counted until the control block says so (default 1)
- *   FAILNTH_CONTROL  a file of 4096 bytes or more, mapped shared: the control block below. A test reads the count there,
- *                    and moves the fault from call to call while the program runs.
+ *   FAILNTH_CONTROL  a file of 4096 bytes or more, mapped shared: the control block below. A test reads the count
+ *                    there, and moves the fault from call to call while the program runs.
  *   FAILNTH_TRACE    a file that the stack of a failing call is appended to (addresses: addr2line -fie PROGRAM)
  *
  *    offset  control block, little-endian 64-bit words
