@@ -81,13 +81,13 @@ static void close_files(struct gg_recorder *recorder, struct round *round)
 }
 
 /* What of one log was written and not yet synced; a duplicate, as the writer may hand the file over meanwhile. */
-static struct gg__sync_file snapshot_log(struct gg_log *log)
+static struct gg__sync_file snapshot_log(struct gg_log *log, struct round *round)
 {
   struct gg__sync_file file = {.fd = -1, .written = atomic_load(&log->written)};
   if (log->file >= 0 && file.written > log->synced && log->recorder->options.sync_mode != GG_SYNC_NEVER) {
     file.fd = fcntl(log->file, F_DUPFD_CLOEXEC, 0);
     if (file.fd < 0)
-      file.written = log->synced; /* out of descriptors: the next round */
+      round->failed = true; /* out of descriptors: the next round */
   }
   return file;
 }
@@ -119,7 +119,7 @@ static bool run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
   pthread_mutex_lock(&recorder->files_lock);
   take_closing(recorder, &round);
   for (unsigned i = 0; i < recorder->log_count; i++)
-    files[i] = snapshot_log(recorder->logs[i]);
+    files[i] = snapshot_log(recorder->logs[i], &round);
   pthread_mutex_unlock(&recorder->files_lock);
   if (round.closing_count)
     gg__bell_ring(&recorder->writer_bell); /* it may wait for a place */
