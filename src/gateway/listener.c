@@ -9,6 +9,7 @@
  * Listeners are watched in the read set of their policy, so a log without room stops accepts too. When descriptors,
  * memory or sessions are used up, the listener leaves the set and comes back from phase 3: no spinning.
  */
+#include "base/logger.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
@@ -198,23 +199,30 @@ int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure)
 
 /* ── Accepting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void pause_listener(struct gg_listener *listener)
+static void pause_listener(struct gg_listener *listener, const char *reason)
 {
   if (listener->paused)
     return;
   listener->paused = true;
   gg_loop_ignore_reads(&listener->worker->loop, listener->log->set, &listener->source);
   gg__count(listener->worker, GG_COUNT_ACCEPT_PAUSES, 1);
+  gg_warn(listener->worker->gateway->options.logger, "accepting pauses", GG_S("listener", listener->options->name),
+          GG_S("reason", reason), GG_S("effect", "new clients wait until sessions end"));
   gg__worker_retry_soon(listener->worker);
 }
 
-static bool at_limit(const struct gg_listener *listener)
+/* Which limit is reached; NULL: none. */
+static const char *limit_reached(const struct gg_listener *listener)
 {
   const struct gg_gateway *gateway = listener->worker->gateway;
   if (atomic_load_explicit(&gateway->sessions, memory_order_relaxed) >= gateway->sessions_max)
-    return true;
+    return gateway->sessions_max == gateway->options.sessions_max
+             ? "sessions_max is reached"
+             : "the limit on open files allows no more sessions";
   uint64_t most = listener->options->sessions_max;
-  return most > 0 && atomic_load_explicit(listener->sessions, memory_order_relaxed) >= most;
+  return most > 0 && atomic_load_explicit(listener->sessions, memory_order_relaxed) >= most
+           ? "the listener's sessions_max is reached"
+           : NULL;
 }
 
 static void listener_ready(struct gg_source *source, uint32_t events)
@@ -222,8 +230,9 @@ static void listener_ready(struct gg_source *source, uint32_t events)
   (void)events;
   struct gg_listener *listener = GG_CONTAINER(source, struct gg_listener, source);
   for (unsigned i = 0; i < GG_ACCEPT_BATCH; i++) {
-    if (at_limit(listener)) {
-      pause_listener(listener);
+    const char *reached = limit_reached(listener);
+    if (reached) {
+      pause_listener(listener, reached);
       return;
     }
     struct sockaddr_storage peer;
@@ -236,7 +245,7 @@ static void listener_ready(struct gg_source *source, uint32_t events)
     if (errno == EAGAIN)
       return;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      pause_listener(listener);
+      pause_listener(listener, strerrordesc_np(errno));
       return;
     }
     if (errno != ECONNABORTED && errno != EINTR) /* gone again before we came, or the network's own trouble */
@@ -250,10 +259,12 @@ void gg__listeners_resume(struct gg_worker *worker)
     struct gg_listener *listener = &worker->listeners[i];
     if (!listener->paused || listener->source.fd < 0)
       continue;
-    if (!at_limit(listener) && listener_watch(listener) == GG_OK)
-      listener->paused = false;
-    else
+    if (limit_reached(listener) || listener_watch(listener) != GG_OK) {
       gg__worker_retry_soon(worker);
+      continue;
+    }
+    listener->paused = false;
+    gg_info(worker->gateway->options.logger, "accepting again", GG_S("listener", listener->options->name));
   }
 }
 

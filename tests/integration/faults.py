@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import resource
 import select
 import socket
 import struct
@@ -256,6 +257,19 @@ def check_cut_short(result, store, raw):
             problems.append(f"session {line['index']}: the recording of what the {line['side']} sent is wrong at byte "
                             f"{line['first_difference']}")
     return problems, len(recorded), total
+
+
+@contextlib.contextmanager
+def descriptors(least):
+    """This process's own limit on descriptors raised as far as it may be; skipped if that is too little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < least:
+        pytest.skip(f"the limit on descriptors is {hard}, {least} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, least), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def sleep_to_a_random_moment(random, most):
