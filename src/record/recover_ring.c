@@ -147,57 +147,102 @@ static int write_padding(int fd, uint64_t *offset, uint64_t recovered)
   return error;
 }
 
-/* Puts [from, end) of the ring into its file. An errno value; EBADMSG if the ring and the file do not fit together. */
-static int write_piece(struct gg_recorder *recorder, const struct found *found, unsigned index, uint64_t from,
-                       uint64_t end, struct gg_recovery *recovery)
+/* What of the ring goes to one file. */
+struct piece {
+  const char *name;
+  const uint8_t *data;
+  uint64_t from, start; /* positions: of `data`, and of the file's first byte */
+  size_t bytes;         /* whole blocks */
+  size_t damaged_bytes; /* what follows them and is none */
+};
+
+/* False if nothing of the ring is for that segment. */
+static bool find_piece(struct piece *piece, const struct found *found, unsigned index)
 {
   uint64_t start = found->segments[index].start;
-  const char *name = found->segments[index].name;
-  const uint8_t *data = found->data + (from & (found->ring_bytes - 1));
-  size_t whole = whole_blocks(data, (size_t)(end - from), from == start);
-  if (whole != end - from)
-    gg_warn(recorder->logger, "a ring holds damaged blocks, they are left out", GG_S("segment", name),
-            GG_U("bytes", end - from - whole));
-  if (whole == 0)
-    return EBADMSG;
+  uint64_t end = index + 1 < found->segment_count ? found->segments[index + 1].start : found->committed;
+  uint64_t from = start > found->written ? start : found->written;
+  if (end > found->committed)
+    end = found->committed;
+  if (from >= end)
+    return false;
+  piece->name = found->segments[index].name;
+  piece->data = found->data + (from & (found->ring_bytes - 1));
+  piece->from = from;
+  piece->start = start;
+  piece->bytes = whole_blocks(piece->data, (size_t)(end - from), from == start);
+  piece->damaged_bytes = (size_t)(end - from) - piece->bytes;
+  return true;
+}
+
+/* A descriptor; -1 and errno, EBADMSG if the ring and the file do not fit together. */
+static int open_piece(struct gg_recorder *recorder, const struct piece *piece, int flags)
+{
   uint64_t file_bytes;
-  int fd = gg__recover_open(recorder, name, from == start ? O_CREAT : 0, &file_bytes);
-  if (fd < 0)
-    return errno == ENOENT || errno == ELOOP || errno == EISDIR ? EBADMSG : errno;
-  uint64_t offset = from - start;
-  if (file_bytes < offset) { /* would leave a hole, which readers take for corruption */
-    close(fd);
-    return EBADMSG;
+  int fd = gg__recover_open(recorder, piece->name, flags, &file_bytes);
+  bool begins = piece->from == piece->start;
+  if (fd < 0) {
+    bool unfit = errno == ELOOP || errno == EISDIR || errno == ENXIO || (errno == ENOENT && !begins);
+    errno = unfit ? EBADMSG : errno;
+    return -1;
   }
-  int error = write_all(fd, data, whole, offset);
-  offset += whole;
+  if (file_bytes >= piece->from - piece->start)
+    return fd;
+  close(fd); /* would leave a hole, which readers take for corruption */
+  errno = EBADMSG;
+  return -1;
+}
+
+/* 0 if the piece can be written; an errno value. */
+static int check_piece(struct gg_recorder *recorder, const struct piece *piece)
+{
+  if (piece->bytes == 0)
+    return EBADMSG;
+  int fd = open_piece(recorder, piece, 0);
+  if (fd < 0)
+    return errno == ENOENT ? 0 : errno; /* it is made when it is written */
+  close(fd);
+  return 0;
+}
+
+static int write_piece(struct gg_recorder *recorder, const struct piece *piece, struct gg_recovery *recovery)
+{
+  if (piece->damaged_bytes)
+    gg_warn(recorder->logger, "a ring holds damaged blocks, they are left out", GG_S("segment", piece->name),
+            GG_U("bytes", piece->damaged_bytes));
+  int fd = open_piece(recorder, piece, piece->from == piece->start ? O_CREAT : 0);
+  if (fd < 0)
+    return errno;
+  uint64_t offset = piece->from - piece->start;
+  int error = write_all(fd, piece->data, piece->bytes, offset);
+  offset += piece->bytes;
   if (!error)
-    error = write_padding(fd, &offset, whole);
+    error = write_padding(fd, &offset, piece->bytes);
   if (!error && (ftruncate(fd, (off_t)offset) < 0 || fdatasync(fd) < 0))
     error = errno;
   close(fd);
   if (!error) {
-    recovery->bytes += whole;
+    recovery->bytes += piece->bytes;
     recovery->segments++;
   }
   return error;
 }
 
-/* 0, an errno value, or EBADMSG. */
+/* All pieces are checked before the first is written: a ring that is refused changes nothing, however often it is met.
+ * 0, an errno value, or EBADMSG. */
 static int write_pieces(struct gg_recorder *recorder, const struct found *found, struct gg_recovery *recovery)
 {
-  for (unsigned i = 0; i < found->segment_count; i++) {
-    uint64_t end = i + 1 < found->segment_count ? found->segments[i + 1].start : found->committed;
-    uint64_t from = found->segments[i].start > found->written ? found->segments[i].start : found->written;
-    if (end > found->committed)
-      end = found->committed;
-    if (from >= end)
-      continue;
-    int error = write_piece(recorder, found, i, from, end, recovery);
-    if (error)
-      return error;
-  }
-  return fsync(recorder->segments_fd) < 0 ? errno : 0;
+  struct piece piece;
+  int error = 0;
+  for (unsigned i = 0; !error && i < found->segment_count; i++)
+    if (find_piece(&piece, found, i))
+      error = check_piece(recorder, &piece);
+  for (unsigned i = 0; !error && i < found->segment_count; i++)
+    if (find_piece(&piece, found, i))
+      error = write_piece(recorder, &piece, recovery);
+  if (!error && fsync(recorder->segments_fd) < 0)
+    error = errno;
+  return error;
 }
 
 static const char *read_ring(struct found *found, const struct gg_recorder *recorder, int fd, const char *name)
