@@ -108,23 +108,30 @@ struct gg__texts {
   struct text *buckets[TEXTS_BUCKETS];
 };
 
-static const char *keep(struct gg__texts *texts, const char *text)
+/* Makes *out a copy that lives as long as the capture. False if there is no memory for it. */
+static bool keep(struct gg__texts *texts, const char **out, const char *text)
 {
   size_t length = strlen(text);
+  *out = "";
+  if (length == 0)
+    return true;
   struct text **bucket = &texts->buckets[XXH3_64bits(text, length) % TEXTS_BUCKETS];
   for (struct text *at = *bucket; at; at = at->next)
-    if (strcmp(at->bytes, text) == 0)
-      return at->bytes;
-  struct text *kept = texts->count < TEXTS_PER_SEGMENT_MAX ? malloc(sizeof *kept + length + 1) : NULL;
-  if (length == 0 || !kept) {
-    free(kept);
-    return "";
-  }
+    if (strcmp(at->bytes, text) == 0) {
+      *out = at->bytes;
+      return true;
+    }
+  if (texts->count >= TEXTS_PER_SEGMENT_MAX)
+    return true;
+  struct text *kept = malloc(sizeof *kept + length + 1);
+  if (!kept)
+    return false;
   memcpy(kept->bytes, text, length + 1);
   kept->next = *bucket;
   *bucket = kept;
   texts->count++;
-  return kept->bytes;
+  *out = kept->bytes;
+  return true;
 }
 
 static void texts_free(struct gg__texts *texts)
@@ -187,24 +194,22 @@ static struct gg__part *part_create(struct gg__capture *capture, const struct gg
   return part;
 }
 
-static void take_facts(struct gg__part *part, const struct gg__facts *facts)
+static int take_facts(struct gg__part *part, const struct gg__facts *facts)
 {
   struct gg__texts *texts = part->capture->texts;
-  if (facts->id[0]) {
-    part->client = keep(texts, facts->client);
-    part->server = keep(texts, facts->server);
-    part->listener = keep(texts, facts->listener);
-    part->upstream = keep(texts, facts->upstream);
-  }
+  if (facts->id[0] && !(keep(texts, &part->client, facts->client) && keep(texts, &part->server, facts->server) &&
+                        keep(texts, &part->listener, facts->listener) && keep(texts, &part->upstream, facts->upstream)))
+    return GG_ERR_NOMEM;
   if (!facts->close[0])
-    return;
+    return 0;
+  if (!keep(texts, &part->close, facts->close) || !keep(texts, &part->why, facts->why))
+    return GG_ERR_NOMEM;
   part->closed = true;
-  part->close = keep(texts, facts->close);
-  part->why = keep(texts, facts->why);
   part->counted = facts->has_counts && facts->has_forwarded;
   memcpy(part->received, facts->received, sizeof part->received);
   memcpy(part->forwarded, facts->forwarded, sizeof part->forwarded);
   memcpy(part->closing_gaps, facts->gaps, sizeof part->closing_gaps);
+  return 0;
 }
 
 /* Whether a packet begins another session than the one that its 4-tuple had. */
@@ -289,17 +294,20 @@ int gg__part_side(const struct gg__part *part, const struct gg__frame *frame)
 static int take_frame(struct gg__capture *capture, const struct gg__frame *frame)
 {
   struct gg__facts parsed;
-  const struct gg__facts *facts = NULL;
-  if (frame->comment && gg__facts_parse(&parsed, frame->comment, frame->comment_bytes) == GG__FACTS_OURS)
-    facts = &parsed;
+  enum gg__facts_kind kind = GG__FACTS_NONE;
+  if (frame->comment)
+    kind = gg__facts_parse(&parsed, frame->comment, frame->comment_bytes);
+  if (kind == GG__FACTS_NOMEM)
+    return GG_ERR_NOMEM;
+  const struct gg__facts *facts = kind == GG__FACTS_OURS ? &parsed : NULL;
   struct gg__part *part = flow_find(capture->flows, frame);
   if (!part || begins_another(part, frame, facts)) {
     part = part_create(capture, frame, facts);
     if (!part || flow_bind(capture->flows, part) != 0)
       return GG_ERR_NOMEM;
   }
-  if (facts)
-    take_facts(part, facts);
+  if (facts && take_facts(part, facts) != 0)
+    return GG_ERR_NOMEM;
   int side = gg__part_side(part, frame);
   assert(side >= 0);
   part->packets[side]++;

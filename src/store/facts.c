@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/facts.h"
 
+#include <errno.h>
 #include <gogetway/store.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -47,7 +48,12 @@ enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, s
 {
   if (length < sizeof opening - 1 || memcmp(text, opening, sizeof opening - 1) != 0)
     return GG__FACTS_NONE;
+  errno = 0; /* jansson tells only some of the failures of malloc; malloc tells its own */
   json_t *object = length <= COMMENT_MAX ? json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL) : NULL;
+  if (errno == ENOMEM) {
+    json_decref(object);
+    return GG__FACTS_NOMEM;
+  }
   if (!json_is_object(object)) {
     json_decref(object);
     return GG__FACTS_BROKEN;

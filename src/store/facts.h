@@ -33,9 +33,10 @@ struct gg__facts {
   uint64_t gap;     /* bytes missing in front of this packet */
 };
 
-enum gg__facts_kind { GG__FACTS_NONE, GG__FACTS_OURS, GG__FACTS_BROKEN };
+enum gg__facts_kind { GG__FACTS_NONE, GG__FACTS_OURS, GG__FACTS_BROKEN, GG__FACTS_NOMEM };
 
-/* NONE: somebody else's comment. BROKEN: it begins like ours and is not readable. `facts` is set for OURS only. */
+/* NONE: somebody else's comment. BROKEN: it begins like ours and is not readable. NOMEM: it was not read for want of
+ * memory. `facts` is set for OURS only. */
 enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, size_t length);
 
 #endif

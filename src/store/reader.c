@@ -141,13 +141,18 @@ static int take_frame(struct gg_reader *reader, const struct gg__frame *frame, i
 {
   struct gg__stream *stream = &reader->stream[side];
   struct gg__facts facts;
+  enum gg__facts_kind kind = GG__FACTS_NONE;
   uint32_t sequence = frame->tcp.sequence;
   int error = 0;
   reader->time_ns = frame->packet.time_ns;
   reader->side = side;
   if (frame->tcp.flags & GG_TCP_SYN)
     gg__stream_begin(stream, ++sequence);
-  if (frame->comment && gg__facts_parse(&facts, frame->comment, frame->comment_bytes) == GG__FACTS_OURS && facts.gap)
+  if (frame->comment)
+    kind = gg__facts_parse(&facts, frame->comment, frame->comment_bytes);
+  if (kind == GG__FACTS_NOMEM)
+    return GG_ERR_NOMEM;
+  if (kind == GG__FACTS_OURS && facts.gap)
     error = gg__stream_gap(stream, sequence, facts.gap, take_run, reader);
   uint32_t bytes = frame->tcp.payload_bytes;
   if (!error)

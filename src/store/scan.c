@@ -81,15 +81,18 @@ static int list_files(struct scan *scan, struct gg_failure *failure)
   if (!directory)
     return gg_fail_errno(failure, errno, "cannot read %s", scan->directory);
   size_t known = scan->capture_count;
-  int error = 0;
-  for (struct dirent *entry; !error && (entry = readdir(directory));) {
+  int error = 0, read_errno;
+  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));) {
     const char *dot = strrchr(entry->d_name, '.');
     if (dot && strcmp(dot, ".pcapng") == 0 && entry->d_name[0] != '.' && !is_known(scan, known, entry->d_name))
       error = add_capture(scan, entry->d_name);
   }
+  read_errno = error ? 0 : errno; /* a list that is cut short would hide sessions */
   closedir(directory);
   if (scan->capture_count > known)
     qsort(scan->captures, scan->capture_count, sizeof(struct gg__capture *), by_name);
+  if (read_errno)
+    return gg_fail_errno(failure, read_errno, "cannot read %s", scan->directory);
   return error ? gg_fail(failure, error, "cannot list the files of %s", scan->directory) : 0;
 }
 

@@ -157,6 +157,8 @@ static int check_session(struct verifying *verifying, const struct gg__part *par
     return GG_ERR_NOMEM;
   enum gg__facts_kind kind =
     frame->comment ? gg__facts_parse(&facts, frame->comment, frame->comment_bytes) : GG__FACTS_NONE;
+  if (kind == GG__FACTS_NOMEM)
+    return GG_ERR_NOMEM;
   if (kind == GG__FACTS_BROKEN)
     tell(verifying, GG_PROBLEM_FACTS, false, "a comment that begins like the gateway's cannot be read");
   if (kind == GG__FACTS_OURS && facts.continued && facts.has_offset)
