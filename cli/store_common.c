@@ -34,9 +34,10 @@ int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out)
 int gg_cli_parse_filter(const struct gg_cli_words *words, struct gg_filter **out)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg_filter_parse(out, words->words, words->count, gg_cli_now_ns(), &failure) == 0)
+  int error = gg_filter_parse(out, words->words, words->count, gg_cli_now_ns(), &failure);
+  if (!error)
     return GG_EXIT_DONE;
-  return gg_cli_wrong("%s", failure.message);
+  return error == GG_ERR_NOMEM ? gg_cli_fail("%s", failure.message) : gg_cli_wrong("%s", failure.message);
 }
 
 int gg_cli_choose(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_chosen *out)
