@@ -8,6 +8,7 @@
  *   FAILNTH_AT       which call fails, counted from 1 (default 0: none, only count)
  *   FAILNTH_TIMES    how many calls in a row fail, beginning there (default 1)
  *   FAILNTH_ERRNO    the number of the error; default: one that this very call is known for
+ *   FAILNTH_NOT      a part of the name of a library whose own calls of malloc are left out
  *   FAILNTH_ARM      0: nothing is counted until the control block says so (default 1)
  *   FAILNTH_CONTROL  a file of 4096 bytes or more, mapped shared: the control block below. A test reads the count
  *                    there, and moves the fault from call to call while the program runs.
@@ -34,6 +35,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <link.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -144,6 +146,7 @@ static union {
 } own;
 static struct control *control = &own.control;
 static const char *trace_path;
+static uintptr_t left_out_from, left_out_to; /* code of FAILNTH_NOT */
 
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
@@ -210,11 +213,26 @@ static void select_calls(const char *set)
     }
 }
 
+static int find_left_out(struct dl_phdr_info *info, size_t size, void *part)
+{
+  (void)size;
+  if (!strstr(info->dlpi_name, part))
+    return 0;
+  for (unsigned i = 0; i < info->dlpi_phnum; i++)
+    if (info->dlpi_phdr[i].p_type == PT_LOAD && (info->dlpi_phdr[i].p_flags & PF_X)) {
+      left_out_from = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+      left_out_to = left_out_from + info->dlpi_phdr[i].p_memsz;
+    }
+  return 1;
+}
+
 __attribute__((constructor)) static void begin(void)
 {
   const char *path = getenv("FAILNTH_CONTROL");
   void *stack[1];
   trace_path = getenv("FAILNTH_TRACE");
+  if (getenv("FAILNTH_NOT"))
+    dl_iterate_phdr(find_left_out, getenv("FAILNTH_NOT"));
   if (trace_path)
     (void)backtrace(stack, 1); /* loads its library now, which allocates */
   char *at = own.bytes;
@@ -243,7 +261,9 @@ __attribute__((constructor)) static void begin(void)
 
 void *malloc(size_t bytes)
 {
-  return fails(CALL_malloc) ? NULL : __libc_malloc(bytes);
+  uintptr_t caller = (uintptr_t)__builtin_return_address(0);
+  bool left_out = caller >= left_out_from && caller < left_out_to;
+  return !left_out && fails(CALL_malloc) ? NULL : __libc_malloc(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
