@@ -216,9 +216,8 @@ static const char *limit_reached(const struct gg_listener *listener)
 {
   const struct gg_gateway *gateway = listener->worker->gateway;
   if (atomic_load_explicit(&gateway->sessions, memory_order_relaxed) >= gateway->sessions_max)
-    return gateway->sessions_max == gateway->options.sessions_max
-             ? "sessions_max is reached"
-             : "the limit on open files allows no more sessions";
+    return gateway->sessions_max == gateway->options.sessions_max ? "sessions_max is reached"
+                                                                  : "the limit on open files allows no more sessions";
   uint64_t most = listener->options->sessions_max;
   return most > 0 && atomic_load_explicit(listener->sessions, memory_order_relaxed) >= most
            ? "the listener's sessions_max is reached"

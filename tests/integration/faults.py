@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -163,6 +164,15 @@ class Echo(Upstream):
         super().close()
 
 
+@contextlib.contextmanager
+def echo_process(scratch):
+    """An Echo in a process of its own, with all descriptors that it may have. Gives its address."""
+    address = processes.address("127.0.0.1", processes.free_port())
+    with processes.Process([sys.executable, __file__, address], scratch, name="echo") as echo:
+        echo.wait_listening(address)
+        yield address
+
+
 class Hasher:
     """Reads a socket to its end on a thread of its own: how many bytes, and their SHA-256."""
 
@@ -275,3 +285,9 @@ def descriptors(least):
 def sleep_to_a_random_moment(random, most):
     """The moment is the test's input, drawn from its seed; nothing is waited for."""
     time.sleep(random.uniform(0, most))
+
+
+if __name__ == "__main__":
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    Echo(sys.argv[1]).thread.join()

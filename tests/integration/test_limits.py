@@ -55,8 +55,8 @@ def serve_all(clients, wanted, seconds=60):
 def test_the_limit_on_descriptors(scratch, require_program, workers):
     """More clients than descriptors: accepting pauses without spinning, goes on when sessions end, all are served."""
     nofile, count = (20000, 11000) if TEST_ALL else (400, 400)
-    with faults.descriptors(2 * count + 1000), faults.Echo() as upstream:
-        with started(scratch, upstream.address, nofile, ["--workers", workers]) as gateway:
+    with faults.descriptors(count + 1000), faults.echo_process(scratch) as upstream:
+        with started(scratch, upstream, nofile, ["--workers", workers]) as gateway:
             clients, wanted = [], {}
             for number in range(count):
                 client = faults.connect(gateway.listen, source=f"127.8.{number // 250}.{number % 250 + 1}", seconds=60)

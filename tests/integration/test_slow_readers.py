@@ -12,8 +12,6 @@ import struct
 import threading
 import time
 
-import pytest
-
 import faults
 import processes
 from gogetway import TEST_ALL
