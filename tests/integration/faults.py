@@ -218,6 +218,15 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def private_bytes(pid):
+    """Resident memory without shared mappings: rings are shared memory, grow with a slow disk, and have a bound."""
+    with open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    raise AssertionError("no RssAnon in /proc/PID/status")
+
+
 @contextlib.contextmanager
 def mounted(directory, kind="tmpfs", **options):
     """A small file system, for as long as the test wants it; the test is skipped where mounts are not permitted."""

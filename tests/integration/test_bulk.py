@@ -62,7 +62,7 @@ def test_urgent_data_during_a_bulk_transfer(gateways, splice):
                 byte = bytes([offset // MIB & 255])
                 client.send(byte, socket.MSG_OOB)
                 return byte
-            sent, received = transfer(client, server, 24 * MIB, urgent)
+            sent, received = transfer(client, server, 16 * MIB, urgent)
             assert received == sent
         faults.wait_metric(gateway, "sessions_closed", 1)
         metrics = gateway.stats()["metrics"]
@@ -175,7 +175,7 @@ def test_a_file_that_changes_while_it_is_sent(gateways, scratch):
 
 def test_changes_between_in_place_and_splice(gateways, scratch):
     """Bursts and single bytes in turn, both ways at once, urgent bytes among them: directions change to and fro."""
-    total = (256 if TEST_ALL else 24) * MIB
+    total = (256 if TEST_ALL else 16) * MIB
     with faults.Upstream() as upstream:
         gateway = gateways(upstream.address, options=["--relay-splice", "on", "--workers", 1])
         with faults.connect(gateway.listen, seconds=60) as client, upstream.accept(60) as server:

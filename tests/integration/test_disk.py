@@ -25,7 +25,7 @@ SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20241101"))
 KIB, MIB = 1 << 10, 1 << 20
 LOG_MAX = 1 * MIB
 SMALL_LOG = ["--log-ring", "256KiB", "--log-max", "1MiB", "--workers", 1]
-SIZE = (200 if TEST_ALL else 12) * MIB
+SIZE = (200 if TEST_ALL else 8) * MIB
 
 
 # ── Disks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
