@@ -34,7 +34,8 @@ struct term {
 
 struct key {
   const char *name;
-  const char *form; /* what a value looks like, for errors */
+  const char *form;         /* what a value looks like, for errors */
+  const char *const *names; /* all that there are, up to a NULL; NULL: any */
   bool (*parse)(struct term *term, const char *value, uint64_t now_ns);
   bool (*match)(const struct term *term, const struct gg_session *session);
 };
@@ -73,7 +74,17 @@ static bool parse_address(struct term *term, const char *value, uint64_t now_ns)
     return true;
   }
   term->with_port = gg_addr_parse(&term->addr, value) == 0;
-  return term->with_port || gg_network_parse(&term->network, value, NULL) == 0;
+  if (term->with_port)
+    return true;
+  /* "[::1]": as with a port, for who leaves the port out. */
+  char bare[TEXT_MAX];
+  size_t length = strlen(value);
+  if (length > 2 && length < sizeof bare && value[0] == '[' && value[length - 1] == ']' && strchr(value, ':')) {
+    memcpy(bare, value + 1, length - 2);
+    bare[length - 2] = '\0';
+    value = bare;
+  }
+  return gg_network_parse(&term->network, value, NULL) == 0;
 }
 
 static bool match_address(const struct term *term, const char *text)
@@ -183,10 +194,24 @@ static bool parse_text(struct term *term, const char *value, uint64_t now_ns)
 {
   (void)now_ns;
   size_t length = strlen(value);
-  if (length >= sizeof term->text)
+  if (length == 0 || length >= sizeof term->text)
     return false;
   memcpy(term->text, value, length + 1);
   return true;
+}
+
+/* The reasons of docs/format.md; what others captured has some of them too. */
+static const char *const close_names[] = {
+  "client-fin",      "server-fin",     "client-reset",  "server-reset", "connect-refused",
+  "connect-timeout", "connect-failed", "unresolved",    "idle-timeout", "drain",
+  "limit",           "stall",          "proxy-invalid", "internal",     NULL};
+
+static bool parse_close(struct term *term, const char *value, uint64_t now_ns)
+{
+  for (size_t i = 0; close_names[i]; i++)
+    if (strcmp(value, close_names[i]) == 0)
+      return parse_text(term, value, now_ns);
+  return false;
 }
 
 static bool match_listener(const struct term *term, const struct gg_session *session)
@@ -200,16 +225,17 @@ static bool match_close(const struct term *term, const struct gg_session *sessio
 }
 
 static const struct key keys[] = {
-  {"id", "the beginning of an id: hexadecimal digits", parse_id, match_id},
-  {"client", "192.0.2.1, 192.0.2.1:4000, [::1]:4000 or 10.0.0.0/8", parse_address, match_client},
-  {"server", "192.0.2.1, 192.0.2.1:80, [::1]:80 or 10.0.0.0/8", parse_address, match_server},
-  {"port", "80, 8000..8999, 1024.. or ..1023", parse_port, match_port},
-  {"since", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", parse_time, match_since},
-  {"until", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", parse_time, match_until},
-  {"bytes", "0, 1M.., ..10k or 1k..2k", parse_bytes, match_bytes},
-  {"state", "open, closed or cut", parse_state, match_state},
-  {"listener", "a listener's name", parse_text, match_listener},
-  {"close", "a close reason", parse_text, match_close},
+  {"id", "the beginning of an id: hexadecimal digits", NULL, parse_id, match_id},
+  {"client", "192.0.2.1, 192.0.2.1:4000, [::1]:4000 or 10.0.0.0/8", NULL, parse_address, match_client},
+  {"server", "192.0.2.1, 192.0.2.1:80, [::1]:80 or 10.0.0.0/8", NULL, parse_address, match_server},
+  {"port", "80, 8000..8999, 1024.. or ..1023", NULL, parse_port, match_port},
+  {"since", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", NULL, parse_time, match_since},
+  {"until", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", NULL, parse_time, match_until},
+  {"bytes", "0, 1M.., ..10k or 1k..2k", NULL, parse_bytes, match_bytes},
+  {"state", "open, closed or cut", NULL, parse_state, match_state},
+  {"listener", "a listener's name", NULL, parse_text, match_listener},
+  {"close", "client-fin, server-fin, client-reset, server-reset, connect-refused or another reason of a close",
+   close_names, parse_close, match_close},
 };
 enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
 
@@ -228,6 +254,15 @@ static int unknown_key(const char *word, size_t length, struct gg_failure *failu
                  "unknown filter key '%s'; known are id, client, server, port, since, until, bytes, state, listener, "
                  "close",
                  shown);
+}
+
+static const char *nearest_name(const struct key *key, const char *value)
+{
+  size_t count = 0;
+  while (key->names && key->names[count])
+    count++;
+  size_t nearest = count > 0 ? gg_text_nearest(value, key->names, count) : 0;
+  return nearest < count ? key->names[nearest] : NULL;
 }
 
 /* The beginning of what was written, safe in a message. */
@@ -261,10 +296,14 @@ static int parse_word(struct term *term, const char *word, uint64_t now_ns, stru
       term->key = &keys[i];
   if (!term->key)
     return unknown_key(word, length, failure);
-  if (!term->key->parse(term, equals + 1, now_ns))
-    return gg_fail(failure, GG_ERR_INVALID, "%s='%s' is not understood; right would be %s", term->key->name,
-                   show(equals + 1, shown), term->key->form);
-  return 0;
+  if (term->key->parse(term, equals + 1, now_ns))
+    return 0;
+  const char *nearest = nearest_name(term->key, equals + 1);
+  if (nearest)
+    return gg_fail(failure, GG_ERR_INVALID, "%s='%s' is not known; did you mean '%s'?", term->key->name,
+                   show(equals + 1, shown), nearest);
+  return gg_fail(failure, GG_ERR_INVALID, "%s='%s' is not understood; right would be %s", term->key->name,
+                 show(equals + 1, shown), term->key->form);
 }
 
 int gg_filter_parse(struct gg_filter **out, const char *const *words, size_t count, uint64_t now_ns,

@@ -80,7 +80,9 @@ static void each_key_matches(void **state)
                                      "state!=open",
                                      "listener=web",
                                      "close=client-fin",
-                                     "close!=server-reset"};
+                                     "close!=server-reset",
+                                     "server=[2001:db8::1]",
+                                     "client!=[::1]"};
   for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
     if (!matches(good[i]))
       fail_msg("'%s' should match", good[i]);
@@ -132,6 +134,12 @@ static void refusals_say_what_is_right(void **state)
   assert_non_null(strstr(refusal("abcde"), "beginning of an id"));
   assert_non_null(strstr(refusal("id=xyz"), "hexadecimal"));
   assert_non_null(strstr(refusal("=x"), "unknown filter key"));
+  assert_non_null(strstr(refusal("close=foo"), "client-fin"));
+  assert_non_null(strstr(refusal("close=client-fni"), "did you mean 'client-fin'"));
+  assert_non_null(strstr(refusal("close="), "client-fin"));
+  assert_non_null(strstr(refusal("listener="), "listener's name"));
+  assert_non_null(strstr(refusal("client=[192.0.2.1]"), "192.0.2.1"));
+  assert_non_null(strstr(refusal("client=[]"), "192.0.2.1"));
   assert_null(strchr(refusal("\x1b[31m=x"), '\x1b'));
 }
 
