@@ -4,7 +4,6 @@
 #include "store_common.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { OPTION_JSON, OPTION_FOLLOW, FOLLOW_INTERVAL_NS = 500000000, COLUMNS = 9 };
@@ -106,13 +105,12 @@ static void put_list(struct listing *listing, const struct gg_session_list *list
 static int follow(struct gg_cli_chosen *chosen, struct listing *listing)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  const struct timespec interval = {.tv_nsec = FOLLOW_INTERVAL_NS};
+  gg_cli_catch_signals();
   for (;;) {
     put_list(listing, chosen->list);
     fflush(stdout);
     listing->generation = gg_store_generation(chosen->store);
-    nanosleep(&interval, NULL);
-    if (gg_cli_stdout_gone())
+    if (!gg_cli_pause(FOLLOW_INTERVAL_NS))
       return GG_EXIT_DONE;
     gg_session_list_destroy(chosen->list);
     chosen->list = NULL;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -156,4 +157,31 @@ bool gg_cli_stdout_gone(void)
 {
   struct pollfd out = {.fd = STDOUT_FILENO};
   return ferror(stdout) || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL)));
+}
+
+static volatile sig_atomic_t signalled;
+
+static void note_signal(int number)
+{
+  (void)number;
+  signalled = 1;
+}
+
+void gg_cli_catch_signals(void)
+{
+  const struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+}
+
+bool gg_cli_signalled(void)
+{
+  return signalled != 0;
+}
+
+bool gg_cli_pause(uint64_t ns)
+{
+  const struct timespec interval = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+  nanosleep(&interval, NULL);
+  return !signalled && !gg_cli_stdout_gone();
 }

@@ -4,9 +4,7 @@
 #include "store_common.h"
 
 #include <gogetway/control.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { OPTION_FROM_START, POLL_INTERVAL_NS = 200000000 };
@@ -15,19 +13,10 @@ static const struct gg_cli_option options[] = {
   [OPTION_FROM_START] = {"from-start", 0, NULL, "what is in the store already comes first"},
 };
 
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal_number)
-{
-  (void)signal_number;
-  stopped = 1;
-}
-
 /* Until the gateway ends, nobody reads any more, or a signal comes. */
 static int follow(const struct gg_cli *cli, struct gg_tail *tail, struct gg_failure *failure)
 {
-  const struct timespec interval = {.tv_nsec = POLL_INTERVAL_NS};
-  for (bool asked = false; !stopped; asked = true) {
+  for (bool asked = false; !gg_cli_signalled(); asked = true) {
     char *reply = NULL;
     struct gg_failure refused = GG_FAILURE_INIT;
     int error = gg_control_call(cli->dir, "{\"command\":\"logs\"}", &reply, &refused);
@@ -46,8 +35,7 @@ static int follow(const struct gg_cli *cli, struct gg_tail *tail, struct gg_fail
     free(reply);
     if (error)
       return error;
-    nanosleep(&interval, NULL);
-    if (gg_cli_stdout_gone())
+    if (!gg_cli_pause(POLL_INTERVAL_NS))
       return 0;
   }
   return 0;
@@ -72,9 +60,7 @@ static int run_tail(const struct gg_cli *cli, int argc, char **argv)
   int status = gg_cli_open_store(cli, &store);
   if (status != GG_EXIT_DONE)
     return status;
-  struct sigaction action = {.sa_handler = stop};
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  gg_cli_catch_signals();
   int error = gg_tail_create(&tail, store, STDOUT_FILENO, from_start, &failure);
   if (!error)
     error = follow(cli, tail, &failure);

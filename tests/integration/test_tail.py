@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`tail` and `sessions --follow` beside a gateway that records: everything, in order of time, to a clean end."""
 import json
+import signal
 import socket
 import subprocess
 import threading
@@ -84,6 +85,20 @@ def test_tail_ends_when_nobody_reads(gateways, echo):
     assert tail.wait(10) == 0
     assert tail.stderr.read() == b""
     tail.stderr.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", [("tail",), ("sessions", "--follow")])
+def test_a_signal_is_a_way_to_end(gateways, echo, words, number):
+    gateway = gateways(echo)
+    follower = start(gateway, *words, out=subprocess.PIPE)
+    assert follower.stdout.read(1)  # it is at work
+    follower.send_signal(number)
+    follower.stdout.read()
+    assert follower.wait(10) == 0
+    assert follower.stderr.read() == b""
+    for stream in (follower.stdout, follower.stderr):
+        stream.close()
 
 
 def test_follow_tells_new_sessions(gateways, echo):
