@@ -26,7 +26,8 @@ static size_t show_one(const uint8_t *data, size_t length, bool lines, char text
   size_t bytes = gg_utf8_next((const char *)data, length, &point);
   *taken = bytes ? bytes : 1;
   bool stays = bytes > 0 && !gg_utf8_is_unsafe(point) && !hides(point);
-  if (stays || (lines && (point == '\n' || point == '\t') && bytes == 1)) {
+  bool ends_line = bytes == 1 && (point == '\n' || (point == '\r' && length > 1 && data[1] == '\n'));
+  if (stays || (lines && (ends_line || point == '\t'))) {
     memcpy(text, data, bytes);
     return bytes;
   }

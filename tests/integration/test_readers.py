@@ -511,7 +511,7 @@ def test_every_kind_of_damage(scratch):
 HOSTILE_TEXTS = [b"\x1b[31mred\x1b]0;title\x07", "\u009b31mC1\u0085".encode(), b"\x9b31m",
                  "\u202egnp.exe\u2066".encode(),
                  b"\x00\x08\x7f\r", "\u2028\u2029\u200b\ufeff".encode(), b"\xf0\x9f\x98", "ok \u00e4\u4e2d".encode()]
-FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+FORBIDDEN = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 @pytest.mark.parametrize("form", ["text", "hex", "json"])
@@ -528,6 +528,14 @@ def test_no_escape_reaches_the_terminal(scratch, form):
         if form == "text" and side == "client":
             assert "ok \u00e4\u4e2d" in output
     assert stream(path, session, "client") == data
+
+
+def test_text_leaves_line_ends_alone(scratch):
+    """HTTP ends its lines with CR LF; a CR anywhere else moves the cursor."""
+    path = scratch / "a.pcapng"
+    wrpcapng(str(path), timed([Ether() / p for p in conversation(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nover\rwritten\r")]))
+    output = run("show", one_session(path)["id"], "--from", "client", "--dir", path).stdout
+    assert b"GET / HTTP/1.1\r\nHost: x\r\n\r\nover\\x0dwritten\\x0d\n" in output
 
 
 def test_names_in_facts_are_made_safe(store):
