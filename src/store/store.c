@@ -15,23 +15,27 @@
 
 /* ── Opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool is_directory(const char *path)
+/* What may not be looked at is not absent: that is an error of its own. */
+static int find_segments(const char *path, bool *found, struct gg_failure *failure)
 {
   struct stat status;
-  return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+  int error = stat(path, &status) == 0 ? 0 : errno;
+  *found = error == 0 && S_ISDIR(status.st_mode);
+  return error == 0 || error == ENOENT || error == ENOTDIR ? 0 : gg_fail_errno(failure, error, "cannot open %s", path);
 }
 
-static bool has_captures(const char *path)
+static int find_captures(const char *path, bool *found, struct gg_failure *failure)
 {
   DIR *directory = opendir(path);
-  bool found = false;
-  for (struct dirent *entry; directory && !found && (entry = readdir(directory));) {
+  *found = false;
+  if (!directory)
+    return gg_fail_errno(failure, errno, "cannot read %s", path);
+  for (struct dirent *entry; !*found && (entry = readdir(directory));) {
     const char *dot = strrchr(entry->d_name, '.');
-    found = dot && strcmp(dot, ".pcapng") == 0;
+    *found = dot && strcmp(dot, ".pcapng") == 0;
   }
-  if (directory)
-    closedir(directory);
-  return found;
+  closedir(directory);
+  return 0;
 }
 
 static int open_place(struct gg_store *store, const char *path, unsigned threads, struct gg_failure *failure)
@@ -49,8 +53,13 @@ static int open_place(struct gg_store *store, const char *path, unsigned threads
   char segments[4096];
   if ((size_t)snprintf(segments, sizeof segments, "%s/segments", path) >= sizeof segments)
     return gg_fail(failure, GG_ERR_RANGE, "the path is too long");
-  store->own = is_directory(segments);
-  if (!store->own && !has_captures(path))
+  bool found = false;
+  int error = find_segments(segments, &store->own, failure);
+  if (!error && !store->own)
+    error = find_captures(path, &found, failure);
+  if (error)
+    return error;
+  if (!store->own && !found)
     return gg_fail(failure, GG_ERR_FORMAT, "%s is no store: it has neither a segments folder nor .pcapng files", path);
   struct gg__place place = {.directory = store->own ? segments : path, .store = store->own ? path : NULL};
   return gg__scan_source_create(&store->source, &place, threads, failure);

@@ -583,6 +583,18 @@ def test_not_a_store(scratch):
         assert result.returncode == 3 and b"no recording" in result.stderr
 
 
+def test_a_store_of_another_user(store):
+    """What may not be read is not absent."""
+    other = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    for closed in (store, store / "segments"):
+        closed.chmod(0o700 if other else 0)
+        for words in (("sessions",), ("verify",)):
+            result = run(*words, "--dir", store, check=False, **other)
+            assert result.returncode == 3 and b"Permission denied" in result.stderr, result
+            assert b"no store" not in result.stderr
+        closed.chmod(0o755)
+
+
 def test_help_has_examples():
     for command in ("sessions", "show", "export", "verify", "tail"):
         text = run(command, "--help").stdout.decode()
