@@ -54,7 +54,8 @@ struct gg_store_options {
   }
 
 /* Opens a store, a pcapng file or a folder of them. `options` may be NULL. GG_ERR_NOT_FOUND if there is nothing,
- * GG_ERR_FORMAT if it is neither. No file is read yet. */
+ * GG_ERR_FORMAT if it is neither, GG_ERR_DENIED if it may not be read, GG_ERR_RANGE if the path is too long,
+ * GG_ERR_NOMEM, GG_ERR_IO. No file is read yet. */
 GG_API int gg_store_open(struct gg_store **out, const char *path, const struct gg_store_options *options,
                          struct gg_failure *failure);
 GG_API void gg_store_close(struct gg_store *store);
@@ -95,8 +96,9 @@ struct gg_session {
 };
 
 /* Looks for new segments and for what was added to known ones. Called by the first query by itself; call it before a
- * later query to see what has happened since. Returns GG_ERR_IO or the like only if nothing could be read at all:
- * single bad files are told by gg_store_warning. */
+ * later query to see what has happened since. GG_ERR_FORMAT: not one of the files could be read (the failure has the
+ * first one's reason; single bad files are told by gg_store_warning); GG_ERR_DENIED, NOT_FOUND, IO: the folder of
+ * segments could not be; GG_ERR_LIMIT: more than a million files; GG_ERR_NOMEM. */
 GG_API int gg_store_refresh(struct gg_store *store, struct gg_failure *failure);
 GG_API uint64_t gg_store_generation(const struct gg_store *store); /* counts refreshes from 1; 0: none yet */
 
@@ -118,7 +120,8 @@ struct gg_filter;
 /* Parses bare words, all of which must hold: id=PREFIX client=ADDR|NETWORK server=ADDR|NETWORK port=N|N..M
  * since=TIME until=TIME bytes=N|N..|..M|N..M state=open|closed|cut listener=NAME close=REASON; `!=` negates; a word of
  * six or more hexadecimal digits is an id's beginning. TIME is a span before `now_ns` ("90s", "1h"), a date
- * ("2024-05-01", UTC) or RFC 3339. Errors name the word and what would be right. */
+ * ("2024-05-01", UTC) or RFC 3339. GG_ERR_INVALID: the failure names the word and what would be right; GG_ERR_LIMIT:
+ * more than 64 words; GG_ERR_NOMEM. */
 GG_API int gg_filter_parse(struct gg_filter **out, const char *const *words, size_t count, uint64_t now_ns,
                            struct gg_failure *failure);
 GG_API void gg_filter_destroy(struct gg_filter *filter);
@@ -126,7 +129,8 @@ GG_API bool gg_filter_match(const struct gg_filter *filter, const struct gg_sess
 
 struct gg_session_list;
 
-/* All sessions that match (`filter` NULL: all), in order of their start. */
+/* All sessions that match (`filter` NULL: all), in order of their start; none is no error. GG_ERR_NOMEM, and the
+ * first query, which looks for segments, has the errors of gg_store_refresh. */
 GG_API int gg_store_query(struct gg_store *store, const struct gg_filter *filter, struct gg_session_list **out,
                           struct gg_failure *failure);
 GG_API size_t gg_session_list_count(const struct gg_session_list *list);
@@ -151,10 +155,13 @@ struct gg_chunk {
   uint64_t gap;
 };
 
-/* Memory of a reader is bounded, whatever the session's size. */
+/* Memory of a reader is bounded, whatever the session's size. No file is opened yet; GG_ERR_NOMEM is all that can go
+ * wrong. */
 GG_API int gg_reader_open(struct gg_reader **out, struct gg_store *store, const struct gg_session *session,
                           struct gg_failure *failure);
-/* 1: `chunk` is filled; 0: the session's end (as far as it is recorded); negative: an error. */
+/* 1: `chunk` is filled; 0: the session's end (as far as it is recorded); negative: an error, and chunks that were
+ * returned before stay true. GG_ERR_NOT_FOUND: a segment has gone since the store was read; GG_ERR_CORRUPT: it is
+ * damaged, or shorter than it was; GG_ERR_FORMAT: it is another file now; GG_ERR_DENIED, IO, NOMEM. */
 GG_API int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure);
 GG_API void gg_reader_close(struct gg_reader *reader);
 
@@ -262,8 +269,8 @@ GG_API size_t gg_problem_json(const struct gg_problem *problem, char *text, size
 
 /* ── Showing bytes to people ─────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Writes `length` bytes of anybody's so that no terminal can be steered by them: tab and newline stay if `lines`; other
- * controls (C0, DEL, C1), invalid UTF-8 and characters that reorder or hide text come as \x1b or \u{202e}; a backslash
+/* Writes `length` bytes of anybody's so that no terminal can be steered by them: tab, newline and a carriage return
+ * right before a newline stay if `lines`; other controls (C0, DEL, C1), invalid UTF-8 and characters that reorder or hide text come as \x1b or \u{202e}; a backslash
  * stays itself. Incomplete UTF-8 at the end is escaped as well. Always ends in NUL. Returns what was written; `*used`
  * says how many of the bytes found room (4 * length + 1 is not always enough, 10 * length + 1 is). */
 GG_API size_t gg_text_printable(const uint8_t *data, size_t length, bool lines, char *text, size_t size, size_t *used);
