@@ -138,7 +138,7 @@ static size_t put(struct gg_conversation *conversation, uint8_t *at, enum gg_dir
                   size_t payload_bytes, const char *comment, size_t comment_bytes, uint64_t time_ns)
 {
   enum gg_direction back = other(direction);
-  struct gg__packet packet = {
+  struct gg_packet packet = {
     .from = &conversation->end[direction],
     .to = &conversation->end[back],
     .time_ns = time_ns,
@@ -157,7 +157,7 @@ static size_t put(struct gg_conversation *conversation, uint8_t *at, enum gg_dir
   }
   conversation->sequence[direction] += (uint32_t)payload_bytes + ((flags & (GG_TCP_SYN | GG_TCP_FIN)) != 0 ? 1 : 0);
   conversation->unacked[direction] += (uint32_t)payload_bytes;
-  return gg__packet_write(at, &packet);
+  return gg_packet_write(at, &packet);
 }
 
 /* The packet that comes next tells of the missing bytes: its sequence number skips them. */
@@ -278,7 +278,7 @@ void gg_conversation_lay(const struct gg_conversation *conversation, struct gg_c
   assert(conversation->opened && !conversation->finned[direction]);
   assert(bytes_max >= 1 && bytes_max <= GG_CHUNK_MAX);
   bool ipv6 = conversation->ipv6 != 0;
-  size_t payload_offset = gg__packet_payload_offset(ipv6);
+  size_t payload_offset = gg_packet_payload_offset(ipv6);
   uint32_t unacked = conversation->unacked[direction];
   layout->at = at;
   layout->direction = direction;
@@ -292,11 +292,11 @@ void gg_conversation_lay(const struct gg_conversation *conversation, struct gg_c
     size_t take = left < GG_PACKET_PAYLOAD_MAX ? left : GG_PACKET_PAYLOAD_MAX;
     layout->iov[layout->iov_count++] = (struct iovec){.iov_base = at + payload_offset, .iov_len = take};
     left -= take;
-    at += gg__packet_block_bytes(ipv6, take, comment_bytes);
+    at += gg_packet_block_bytes(ipv6, take, comment_bytes);
     comment_bytes = 0;
     unacked += (uint32_t)take;
     if (unacked >= GG_UNACKED_MAX) {
-      at += gg__packet_block_bytes(ipv6, 0, 0);
+      at += gg_packet_block_bytes(ipv6, 0, 0);
       unacked = 0;
     }
   }

@@ -48,15 +48,15 @@ static inline uint32_t get32(const uint8_t *at)
   return word;
 }
 
-size_t gg__packet_block_bytes(bool ipv6, size_t payload_bytes, size_t comment_bytes)
+size_t gg_packet_block_bytes(bool ipv6, size_t payload_bytes, size_t comment_bytes)
 {
-  size_t packet = gg__packet_payload_offset(ipv6) - GG_PCAPNG_EPB_HEAD + payload_bytes;
+  size_t packet = gg_packet_payload_offset(ipv6) - GG_PCAPNG_EPB_HEAD + payload_bytes;
   size_t comment = comment_bytes == 0 ? 0 : 4 + gg_pcapng_pad(comment_bytes);
   return GG_PCAPNG_EPB_HEAD + gg_pcapng_pad(packet) + comment + TRAILER;
 }
 
 /* Writes an IPv4 header and returns the sum of the two addresses. */
-static uint64_t put_ipv4(uint8_t *at, const struct gg__packet *packet, uint32_t tcp_bytes)
+static uint64_t put_ipv4(uint8_t *at, const struct gg_packet *packet, uint32_t tcp_bytes)
 {
   uint64_t sum = put32(at, htobe32(0x45000000u | (20 + tcp_bytes)));
   sum += put32(at + 4, htobe32(0x00004000u)); /* identification 0, do not fragment */
@@ -81,7 +81,7 @@ static uint64_t put_ipv6_address(uint8_t *at, const struct gg_addr *addr)
   return put32(at + 8, htobe32(0xffffu)) + put32(at + 12, get32(addr->ip));
 }
 
-static uint64_t put_ipv6(uint8_t *at, const struct gg__packet *packet, uint32_t tcp_bytes)
+static uint64_t put_ipv6(uint8_t *at, const struct gg_packet *packet, uint32_t tcp_bytes)
 {
   put32(at, htobe32(6u << 28));
   put32(at + 4, htobe32(tcp_bytes << 16 | 6u << 8 | TTL));
@@ -89,7 +89,7 @@ static uint64_t put_ipv6(uint8_t *at, const struct gg__packet *packet, uint32_t 
 }
 
 /* Writes the TCP header (and a SYN's options) around the payload that stands behind it. `sum` is of the addresses. */
-static void put_tcp(uint8_t *at, const struct gg__packet *packet, uint32_t head_bytes, uint64_t sum)
+static void put_tcp(uint8_t *at, const struct gg_packet *packet, uint32_t head_bytes, uint64_t sum)
 {
   sum += htobe32(6u << 16 | (head_bytes + packet->payload_bytes)); /* the rest of the pseudo header */
   sum += put32(at, htobe32((uint32_t)packet->from->port << 16 | packet->to->port));
@@ -117,7 +117,7 @@ static uint8_t *put_option(uint8_t *at, uint16_t code, const void *value, uint32
   return at + 4 + padded;
 }
 
-size_t gg__packet_write(uint8_t *at, const struct gg__packet *packet)
+size_t gg_packet_write(uint8_t *at, const struct gg_packet *packet)
 {
   uint32_t tcp_head = TCP_HEAD + ((packet->flags & GG_TCP_SYN) != 0 ? TCP_SYN_OPTIONS : 0);
   uint32_t tcp_bytes = tcp_head + packet->payload_bytes;

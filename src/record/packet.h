@@ -5,7 +5,7 @@
  *   at                                                   payload
  *   | EPB head 28 | Ethernet 14 | IP 20 or 40 | TCP 20 (28) | ... | pad | comment | epb_flags | end | length |
  *
- * Private to src/record. Pure functions of memory; the producer's thread.
+ * Pure functions of memory; the producer's thread.
  */
 #ifndef GG_RECORD_PACKET_H
 #define GG_RECORD_PACKET_H
@@ -22,12 +22,12 @@ enum { GG_TCP_FIN = 1, GG_TCP_SYN = 2, GG_TCP_RST = 4, GG_TCP_PSH = 8, GG_TCP_AC
  * most, a comment itself and 7. */
 enum { GG_PACKET_EMPTY_MAX = 28 + 14 + 40 + 28 + 2 + 16 };
 
-struct gg__packet {
+struct gg_packet {
   const struct gg_addr *from, *to;
   uint64_t time_ns; /* UTC */
   uint32_t sequence;
   uint32_t acknowledged;
-  uint32_t payload_bytes; /* they stand at gg__packet_payload_offset already */
+  uint32_t payload_bytes; /* they stand at gg_packet_payload_offset already */
   uint32_t comment_bytes; /* 0: none */
   const char *comment;
   uint8_t flags;    /* GG_TCP_...; with SYN the packet has options */
@@ -36,15 +36,15 @@ struct gg__packet {
 };
 
 /* Where a packet's payload begins, counted from the block's begin (no SYN). */
-static inline size_t gg__packet_payload_offset(bool ipv6)
+static inline size_t gg_packet_payload_offset(bool ipv6)
 {
   return 28 + 14 + (ipv6 ? 40 : 20) + 20;
 }
 
 /* The length of the whole block (no SYN). */
-size_t gg__packet_block_bytes(bool ipv6, size_t payload_bytes, size_t comment_bytes);
+size_t gg_packet_block_bytes(bool ipv6, size_t payload_bytes, size_t comment_bytes);
 
 /* Writes everything but the payload. Returns the block's length. */
-size_t gg__packet_write(uint8_t *at, const struct gg__packet *packet);
+size_t gg_packet_write(uint8_t *at, const struct gg_packet *packet);
 
 #endif

@@ -134,12 +134,12 @@ static int put_record(struct gg__sink *sink, const struct record *record, struct
 }
 
 /* A packet built by the encoder of recordings: its frame is taken out of the block. `payload` is copied. */
-static int put_built(struct gg__sink *sink, const struct gg__packet *packet, const uint8_t *payload,
+static int put_built(struct gg__sink *sink, const struct gg_packet *packet, const uint8_t *payload,
                      struct gg_failure *failure)
 {
   if (payload && packet->payload_bytes > 0)
-    memcpy(sink->built + gg__packet_payload_offset(packet->ipv6), payload, packet->payload_bytes);
-  size_t length = gg__packet_write(sink->built, packet);
+    memcpy(sink->built + gg_packet_payload_offset(packet->ipv6), payload, packet->payload_bytes);
+  size_t length = gg_packet_write(sink->built, packet);
   assert(length <= sizeof sink->built);
   struct record record = {.time_ns = packet->time_ns,
                           .data = sink->built + GG_PCAPNG_EPB_HEAD,
@@ -159,10 +159,10 @@ static size_t ip_bytes(const struct gg__frame *frame)
   return (size_t)(frame->tcp.payload - frame->tcp.ip) + frame->tcp.payload_bytes;
 }
 
-static struct gg__packet packet_of(const struct gg__frame *frame, bool outbound)
+static struct gg_packet packet_of(const struct gg__frame *frame, bool outbound)
 {
   bool has_comment = frame->comment && frame->comment_bytes <= COMMENT_MAX;
-  return (struct gg__packet){
+  return (struct gg_packet){
     .from = &frame->tcp.from,
     .to = &frame->tcp.to,
     .time_ns = frame->packet.time_ns,
@@ -179,7 +179,7 @@ static struct gg__packet packet_of(const struct gg__frame *frame, bool outbound)
 /* What ends a packet stands on the last of its pieces, what is said in front of it on the first. */
 static int put_pieces(struct gg__sink *sink, const struct gg__frame *frame, bool outbound, struct gg_failure *failure)
 {
-  struct gg__packet packet = packet_of(frame, outbound);
+  struct gg_packet packet = packet_of(frame, outbound);
   size_t headers = packet.ipv6 ? 60 : 40, left = frame->tcp.payload_bytes;
   size_t piece = sink->mtu && sink->mtu - headers < PIECE_MAX ? sink->mtu - headers : PIECE_MAX;
   uint8_t last_flags = packet.flags;
@@ -220,7 +220,7 @@ int gg__sink_frame(struct gg__sink *sink, const struct gg__frame *frame, bool ou
 
 int gg__sink_handshake(struct gg__sink *sink, const struct gg__frame *frame, bool outbound, struct gg_failure *failure)
 {
-  struct gg__packet packet = packet_of(frame, false);
+  struct gg_packet packet = packet_of(frame, false);
   uint32_t own = frame->tcp.sequence, others = frame->tcp.flags & GG_TCP_ACK ? frame->tcp.acknowledged : 1;
   uint32_t client = outbound ? others : own, server = outbound ? own : others;
   const struct gg_addr *ends[2] = {outbound ? &frame->tcp.to : &frame->tcp.from,

@@ -11,7 +11,7 @@
 #include <gogetway/store.h>
 
 struct gg__frame;
-struct gg__packet;
+struct gg_packet;
 struct gg__sink;
 
 /* Borrows `fd`; `name` is for errors. `mtu`: no IP packet is longer, 0: only what readers cannot take is cut. The
