@@ -29,6 +29,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { EVICTIONS_MAX = 16 }; /* sessions closed to make room for one tail: sizes differ */
+
 static struct gg_session *session_of(struct gg_end *end)
 {
   return GG_CONTAINER(end - end->side, struct gg_session, end);
@@ -122,10 +124,7 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
   pending_drop(session, to);
   if (!from->pending)
     gg_list_remove(&session->stalled);
-  if (from->pipe) {
-    gg__pipe_release(session->worker, from->pipe);
-    from->pipe = NULL;
-  }
+  gg__relay_drop_pipe(session, direction);
   if (error == ENOBUFS || error == ENOMEM) { /* we are short of memory; the receiver is there, and will say nothing */
     gg__session_close(session, GG_CLOSE_LIMIT);
     return GG_STEP_OVER;
@@ -182,7 +181,7 @@ bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, con
   struct gg_end *to = &session->end[!direction];
   assert(!to->pending && bytes > 0);
   to->pending = gg_pending_alloc(&worker->pending, bytes);
-  if (!to->pending && gg__worker_close_longest_stalled(worker, session))
+  for (unsigned i = 0; !to->pending && i < EVICTIONS_MAX && gg__worker_close_longest_stalled(worker, session); i++)
     to->pending = gg_pending_alloc(&worker->pending, bytes);
   if (!to->pending) {
     gg__count(worker, GG_COUNT_PENDING_EXHAUSTED, 1);
@@ -294,9 +293,10 @@ static ssize_t receive(struct gg_session *session, struct gg_end *from, struct i
 {
   if (from->source.fd < 0) {
     const struct gg_listener_options *options = session->listener->options;
-    assert(from->received == 0 && options->greeting_length <= iov[0].iov_len);
-    memcpy(iov[0].iov_base, options->greeting, options->greeting_length);
-    return (ssize_t)options->greeting_length;
+    size_t left = options->greeting_length - from->received;
+    size_t part = left < iov[0].iov_len ? left : iov[0].iov_len;
+    memcpy(iov[0].iov_base, options->greeting + from->received, part);
+    return (ssize_t)part;
   }
   ssize_t got;
   do
@@ -306,13 +306,19 @@ static ssize_t receive(struct gg_session *session, struct gg_end *from, struct i
   return got;
 }
 
+/* A read that fills less than it was given says that there is no more, unless an end or urgent data was announced. */
+static void note_readable(const struct gg_session *session, struct gg_end *from, size_t got, size_t asked)
+{
+  if (from->source.fd < 0)
+    from->readable = from->received < session->listener->options->greeting_length;
+  else if (got < asked && !from->finishing)
+    from->readable = false;
+}
+
 /* Learns from a read how the next one should be. */
 static void learn(struct gg_session *session, struct gg_end *from, size_t got, size_t asked)
 {
-  if (got < asked && !from->finishing)
-    from->readable = false;
-  if (from->source.fd < 0)
-    from->readable = false;
+  note_readable(session, from, got, asked);
   if (from->splicing) /* in place for once; splice.c judges this flow */
     return;
   if (got < asked) {
@@ -357,10 +363,7 @@ static enum gg_step receive_unrecorded(struct gg_session *session, enum gg_direc
     return gg__relay_ended(session, direction, got < 0 ? errno : 0);
   gg__relay_unrecorded(session, direction, (size_t)got);
   gg__relay_received(session, direction, (size_t)got);
-  if ((size_t)got < asked && !from->finishing)
-    from->readable = false;
-  if (from->source.fd < 0)
-    from->readable = false;
+  note_readable(session, from, (size_t)got, asked);
   return send_on(session, direction, &iov, 1, (size_t)got);
 }
 

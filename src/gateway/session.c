@@ -265,9 +265,7 @@ static void end_close(struct gg_session *session, struct gg_end *end, bool reset
     gg_pending_free(&worker->pending, end->pending);
   end->pending = NULL;
   end->pending_left = 0;
-  if (end->pipe)
-    gg__pipe_release(worker, end->pipe);
-  end->pipe = NULL;
+  gg__relay_drop_pipe(session, (enum gg_direction)end->side);
   gg_source_forget(&end->source);
   if (end->source.fd < 0)
     return;

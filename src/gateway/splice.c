@@ -280,6 +280,60 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
   return gg__relay_ended(session, direction, error);
 }
 
+/* Reads up to `bytes` of a pipe that is to be given up; 0 when nothing is left. */
+static size_t pipe_read(struct gg_pipe *pipe, void *to, size_t bytes)
+{
+  ssize_t got;
+  do
+    got = read(pipe->read_fd, to, bytes);
+  while (got < 0 && errno == EINTR);
+  return got > 0 ? (size_t)got : 0;
+}
+
+/* One packet's worth of what left the socket and is not in the log. The control reserve is for ends like this. */
+static size_t record_rest(struct gg_session *session, enum gg_direction direction, struct gg_pipe *pipe)
+{
+  struct gg_log *log = session->log->log;
+  size_t bytes = pipe->raw < GG_PACKET_PAYLOAD_MAX ? pipe->raw : GG_PACKET_PAYLOAD_MAX;
+  uint8_t *at = NULL;
+  if (session->conversation.opened)
+    at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, bytes), GG_LOG_CONTROL);
+  if (!at) {
+    bytes = pipe_read(pipe, session->worker->scratch, bytes);
+    if (bytes > 0)
+      gg__relay_unrecorded(session, direction, bytes);
+    return bytes;
+  }
+  struct gg_chunk_layout layout;
+  gg_conversation_lay(&session->conversation, &layout, direction, bytes, at, gg_log_segment(log));
+  bytes = pipe_read(pipe, layout.iov[0].iov_base, bytes);
+  size_t used = 0;
+  if (bytes > 0)
+    used = gg_conversation_seal(&session->conversation, &layout, bytes, gg_log_time(log, gg_clock_mono_ns()));
+  gg_log_commit(log, used);
+  return bytes;
+}
+
+void gg__relay_drop_pipe(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_pipe *pipe = from->pipe;
+  if (!pipe)
+    return;
+  if (pipe->raw > 0) { /* behind what is recorded already */
+    size_t got = 1;
+    for (; pipe->recorded > 0 && got > 0; pipe->recorded -= got)
+      got = pipe_read(pipe, session->worker->scratch,
+                      pipe->recorded < GG_READ_BULK_BYTES ? pipe->recorded : GG_READ_BULK_BYTES);
+    for (; pipe->raw > 0 && got > 0; pipe->raw -= got) {
+      got = record_rest(session, direction, pipe);
+      if (got > 0)
+        gg__relay_received(session, direction, got);
+    }
+  }
+  release(session, from);
+}
+
 /* The gap policy with bytes already in the pipe: they go on without being recorded. */
 enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction)
 {

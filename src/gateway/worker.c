@@ -280,11 +280,14 @@ static uint64_t phase_logs(struct gg_worker *worker)
   uint64_t next_ns = UINT64_MAX;
   for (unsigned i = 0; i < worker->log_count; i++) {
     struct gg_worker_log *log = &worker->logs[i];
-    if (log->want_commit && worker->gateway->options.sync_mode == GG_SYNC_ALWAYS) {
+    /* One group at a time: what is committed while one is on its way to the disk makes the next. */
+    if (log->want_commit && worker->gateway->options.sync_mode == GG_SYNC_ALWAYS &&
+        gg_log_durable(log->log) >= log->durable_asked) {
       gg_log_flush(log->log);
-      gg_log_want_durable(log->log, gg_log_committed(log->log));
+      log->durable_asked = gg_log_committed(log->log);
+      log->want_commit = false;
+      gg_log_want_durable(log->log, log->durable_asked);
     }
-    log->want_commit = false;
     next_ns = earlier(next_ns, gg_log_tick(log->log, worker->loop.now_ns));
   }
   return next_ns;

@@ -48,7 +48,8 @@ struct gg_worker_log {
   struct gg_list closing; /* sessions whose last packet waits for room */
   unsigned closing_count;
   struct gg_list undurable; /* sync: always: ends with bytes that are not on stable storage yet */
-  bool want_commit;         /* sync: always: something was committed in this iteration */
+  bool want_commit;         /* sync: always: something was committed that no group has taken yet */
+  uint64_t durable_asked;   /* ... the position up to which the last group goes */
 };
 
 /* A listener as one worker sees it. */

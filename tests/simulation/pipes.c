@@ -204,6 +204,8 @@ ssize_t __wrap_read(int fd, void *data, size_t bytes)
 {
   if (fd < SIM_FD_BASE)
     return __real_read(fd, data, bytes);
+  if (sim_fd_kind(fd) == SIM_PIPE_READ)
+    return sim_pipe_readv(fd, &(struct iovec){data, bytes}, 1);
   uint64_t *count = sim_fd_object(fd, SIM_EVENTFD);
   if (*count == 0)
     return failing(EAGAIN);

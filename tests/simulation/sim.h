@@ -54,6 +54,7 @@ struct sim_socket {
   bool linger;
   bool nospace;  /* a send met a full buffer: the kernel will tell */
   int error;     /* the socket's pending error */
+  bool peeking;  /* MSG_PEEK: shows all there is once the FIN has come, as Linux does */
   size_t peeked; /* bytes that MSG_PEEK has shown: a read gets these whole */
   size_t room;   /* of what was sent and not read by the peer */
 };

@@ -111,6 +111,8 @@ ssize_t sim_socket_take(struct sim_socket *s, size_t want)
   }
   if (want <= s->peeked && want <= there)
     return (ssize_t)want;
+  if (s->peeking && in->fin_written)
+    return (ssize_t)(there < want ? there : want);
   if (sim_chance(sim.config.faults.again)) {
     sim_wake_later(s->fd, EPOLLIN);
     return failing(EAGAIN);
@@ -167,6 +169,7 @@ static ssize_t receive(int fd, const struct iovec *iov, int count, int flags)
   size_t want = 0;
   for (int i = 0; i < count; i++)
     want += iov[i].iov_len;
+  s->peeking = flags & MSG_PEEK;
   ssize_t got = sim_socket_take(s, want);
   if (got <= 0)
     return got;
