@@ -10,6 +10,11 @@ static const char *const close_texts[] = {
 #undef TEXT
 };
 
+const char *gg__close_text(enum gg_close reason)
+{
+  return close_texts[reason];
+}
+
 static void address(struct gg_json *json, const char *key, const struct gg_addr *addr)
 {
   char text[GG_ADDR_TEXT_MAX];
@@ -79,7 +84,7 @@ void gg__session_closing_facts(const void *argument, struct gg_json *json)
 {
   const struct gg_session *session = argument;
   const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
-  gg_json_field_string(json, "close", close_texts[session->close]);
+  gg_json_field_string(json, "close", gg__close_text(session->close));
   pair(json, "received", client->received, server->received);
   pair(json, "forwarded", client->forwarded, server->forwarded);
   if (session->close != GG_CLOSE_CLIENT_FIN && session->close != GG_CLOSE_SERVER_FIN)

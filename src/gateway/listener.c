@@ -112,17 +112,6 @@ static int tcp_bind(struct gg_gateway *gateway, size_t index, struct gg_failure 
 
 /* ── Unix ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static socklen_t unix_address(const char *path, struct sockaddr_un *out)
-{
-  *out = (struct sockaddr_un){.sun_family = AF_UNIX};
-  size_t length = strnlen(path, sizeof out->sun_path - 1);
-  memcpy(out->sun_path, path, length);
-  if (path[0] != '@')
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-  out->sun_path[0] = '\0';
-  return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-}
-
 /* A socket file that nobody answers on is left from an earlier process. */
 static bool unix_is_stale(const struct sockaddr_un *address, socklen_t length)
 {
@@ -142,7 +131,7 @@ static int unix_bind(struct gg_gateway *gateway, size_t index, struct gg_failure
   const struct gg_listener_options *options = &gateway->options.listeners[index];
   gateway->bound[index] = options->listen;
   struct sockaddr_un address;
-  socklen_t length = unix_address(options->listen.path, &address);
+  socklen_t length = gg_endpoint_to_sockaddr_un(&options->listen, &address);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return bind_failed(failure, &options->listen, errno);
@@ -224,31 +213,48 @@ static const char *limit_reached(const struct gg_listener *listener)
            : NULL;
 }
 
-static void listener_ready(struct gg_source *source, uint32_t events)
+/* Accepts a batch; false when nobody is waiting or nobody can be taken. */
+static bool accept_batch(struct gg_listener *listener)
 {
-  (void)events;
-  struct gg_listener *listener = GG_CONTAINER(source, struct gg_listener, source);
   for (unsigned i = 0; i < GG_ACCEPT_BATCH; i++) {
     const char *reached = limit_reached(listener);
     if (reached) {
       pause_listener(listener, reached);
-      return;
+      return false;
     }
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    int fd = accept4(source->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(listener->source.fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       gg__session_accept(listener, fd, &peer, length);
       continue;
     }
     if (errno == EAGAIN)
-      return;
+      return false;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       pause_listener(listener, strerrordesc_np(errno));
-      return;
+      return false;
     }
     if (errno != ECONNABORTED && errno != EINTR) /* gone again before we came, or the network's own trouble */
       gg__count(listener->worker, GG_COUNT_ACCEPT_FAILURES, 1);
+  }
+  return true;
+}
+
+static void listener_ready(struct gg_source *source, uint32_t events)
+{
+  (void)events;
+  accept_batch(GG_CONTAINER(source, struct gg_listener, source));
+}
+
+void gg__listeners_accept_rest(struct gg_worker *worker)
+{
+  for (size_t i = 0; i < worker->gateway->options.listener_count; i++) {
+    struct gg_listener *listener = &worker->listeners[i];
+    for (unsigned batch = 0; batch < BACKLOG / GG_ACCEPT_BATCH && !listener->paused && listener->source.fd >= 0;
+         batch++)
+      if (!accept_batch(listener))
+        break;
   }
 }
 

@@ -90,15 +90,25 @@ static unsigned class_of(size_t bytes)
   return class_index;
 }
 
+/* The arena of a class that has a free buffer, if there is one: full ones are at the end of the list. */
+static struct arena *arena_with_room(const struct gg_pending_slab *slab, unsigned class_index)
+{
+  const struct gg_list *list = &slab->arenas[class_index];
+  struct arena *arena = gg_list_empty(list) ? NULL : GG_CONTAINER(list->next, struct arena, node);
+  return arena && arena->used < arena->count ? arena : NULL;
+}
+
 uint8_t *gg_pending_alloc(struct gg_pending_slab *slab, size_t bytes)
 {
   unsigned class_index = class_of(bytes);
-  struct gg_list *list = &slab->arenas[class_index];
-  struct arena *arena = gg_list_empty(list) ? NULL : GG_CONTAINER(list->next, struct arena, node);
-  if (!arena || arena->used == arena->count) /* full ones are at the end of the list */
+  struct arena *arena = arena_with_room(slab, class_index);
+  if (!arena)
     arena = arena_map(slab, class_index);
+  while (!arena && ++class_index < GG_PENDING_CLASSES) /* at the bound a larger buffer does as well */
+    arena = arena_with_room(slab, class_index);
   if (!arena)
     return NULL;
+  struct gg_list *list = &slab->arenas[class_index];
   uint8_t *buffer = arena->free;
   if (buffer)
     arena->free = *(void **)arena->free;

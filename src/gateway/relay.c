@@ -21,6 +21,7 @@
 #include "gateway/relay.h"
 
 #include "base/clock.h"
+#include "base/logger.h"
 #include "gateway/worker.h"
 
 #include <assert.h>
@@ -348,6 +349,11 @@ void gg__relay_unrecorded(struct gg_session *session, enum gg_direction directio
   bool full = gg_log_pressure(log) == GG_LOG_DISK_FULL;
   gg_conversation_gap(&session->conversation, direction, bytes, full ? GG_GAP_DISK_FULL : GG_GAP_STALL);
   gg_log_count_gap(log, bytes);
+  if (session->log->gap_bytes == 0)
+    gg_warn(session->worker->gateway->options.logger, "bytes pass without being recorded",
+            GG_S("reason", full ? "the disk is full" : "the disk is slower than the traffic"),
+            GG_S("listener", session->listener->options->name), GG_U("worker", session->worker->index));
+  session->log->gap_bytes += bytes;
   gg__count(session->worker, GG_COUNT_UNRECORDED, bytes);
 }
 

@@ -2,6 +2,7 @@
 #include "gateway/session.h"
 
 #include "base/clock.h"
+#include "base/logger.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
 
@@ -169,6 +170,7 @@ void gg__session_sniff(struct gg_session *session)
   }
   gg_timer_stop(&session->timer);
   session->proxied = (uint8_t)header.version;
+  session->addressed = header.known;
   if (header.known)
     converse(session, &header.client, &header.server);
   if (length >= 0)
@@ -247,14 +249,22 @@ static bool connect_failure(enum gg_close reason)
          reason == GG_CLOSE_CONNECT_FAILED || reason == GG_CLOSE_UNRESOLVED;
 }
 
-/* How many of the bytes sent to this end its TCP has acknowledged; SYN and FIN count there, so never more than sent. */
-static uint64_t acknowledged(const struct gg_end *end, uint64_t sent)
+/* Whether the client's connection ends with a FIN. */
+static bool ends_politely(const struct gg_session *session, enum gg_close reason)
+{
+  return orderly(reason) ||
+         (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
+}
+
+/* How many of the `sent` bytes the end's TCP has acknowledged. `before` were sent ahead of them; a FIN counts behind. */
+static uint64_t acknowledged(const struct gg_end *end, uint64_t sent, uint64_t before)
 {
   struct tcp_info info = {0};
   socklen_t length = sizeof info;
   if (end->source.fd < 0 || getsockopt(end->source.fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
     return 0;
-  return info.tcpi_bytes_acked < sent ? info.tcpi_bytes_acked : sent;
+  uint64_t acked = info.tcpi_bytes_acked > before ? info.tcpi_bytes_acked - before : 0;
+  return acked < sent ? acked : sent;
 }
 
 static void end_close(struct gg_session *session, struct gg_end *end, bool reset)
@@ -311,6 +321,29 @@ static void count_close(struct gg_session *session, enum gg_close reason)
   gg__count(worker, GG_COUNT_SESSIONS_OPEN, (uint64_t)-1);
 }
 
+/* A line for what an operator may have to do something about; peers that come and go are the recording's matter. */
+static void tell_close(const struct gg_session *session, enum gg_close reason)
+{
+  struct gg_logger *logger = session->worker->gateway->options.logger;
+  bool refused = connect_failure(reason), ours = reason == GG_CLOSE_LIMIT || reason == GG_CLOSE_STALL;
+  if ((!refused && !ours && reason != GG_CLOSE_PROXY_INVALID && reason != GG_CLOSE_INTERNAL) ||
+      !gg_logger_wants(logger, GG_LEVEL_WARNING))
+    return;
+  const struct gg_listener_options *options = session->listener->options;
+  char id[GG_SESSION_ID_TEXT], peer[GG_ADDR_TEXT_MAX], upstream[sizeof options->upstream.host + 16] = "none";
+  gg_session_id_format(&session->id, id);
+  gg_addr_format(&session->peer, peer, sizeof peer);
+  if (!options->upstream_none)
+    gg_endpoint_format(&options->upstream, upstream, sizeof upstream);
+  const char *text = gg__close_text(reason);
+  if (refused)
+    gg_warn(logger, "upstream cannot be had", GG_S("reason", text), GG_S("upstream", upstream),
+            GG_S("listener", options->name), GG_S("session", id));
+  else
+    gg_warn(logger, "session closed by the gateway", GG_S("reason", text), GG_S("client", peer),
+            GG_S("listener", options->name), GG_S("session", id));
+}
+
 /* The last packet is recorded or given up: the session is free. */
 static void finish(struct gg_session *session)
 {
@@ -332,8 +365,7 @@ bool gg__session_close_record(struct gg_session *session)
   if (!at)
     return false;
   enum gg_close reason = session->close;
-  bool polite = connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE;
-  enum gg_closing closing = orderly(reason) || polite         ? GG_CLOSING_ORDERLY
+  enum gg_closing closing = ends_politely(session, reason)    ? GG_CLOSING_ORDERLY
                             : reason == GG_CLOSE_CLIENT_RESET ? GG_CLOSING_CLIENT_RESET
                                                               : GG_CLOSING_SERVER_RESET;
   gg_log_commit(log, gg_conversation_close(&session->conversation, closing, gg__session_closing_facts, at,
@@ -359,12 +391,11 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   if (refused)
     record_unheard(session);
   if (!orderly(reason)) {
-    session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded);
-    session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded);
+    /* The kernel counts our SYN to the upstream and the PROXY header too. */
+    session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded, 1u + session->announced);
+    session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded, 0);
   }
-  bool polite =
-    orderly(reason) || (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
-  end_close(session, client, !polite);
+  end_close(session, client, !ends_politely(session, reason));
   end_close(session, server, !orderly(reason));
   gg_timer_stop(&session->timer);
   gg_list_remove(&session->stalled);
@@ -372,6 +403,7 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   session->close = (uint8_t)reason;
   session->state = GG_STATE_CLOSING;
   count_close(session, reason);
+  tell_close(session, reason);
   if (gg__session_close_record(session))
     return;
   struct gg_worker_log *log = session->log;

@@ -125,6 +125,8 @@ struct gg_session {
   struct gg_session_id id;
   uint8_t state;          /* enum gg_state */
   uint8_t close;          /* enum gg_close, from CLOSING on */
+  bool addressed;         /* ... and it had the client's address */
+  uint8_t announced;      /* bytes of the PROXY header that the upstream was sent */
   uint8_t proxied;        /* enum gg_proxy_version of the header that was read */
   bool splice_allowed[2]; /* by relay.splice and where the end is */
   uint64_t opened_ns;     /* CLOCK_MONOTONIC */
@@ -158,6 +160,9 @@ static inline bool gg__session_over(const struct gg_session *session)
 {
   return session->state >= GG_STATE_CLOSING;
 }
+
+/* facts.c: what the closing comment and the messages call it; static. */
+const char *gg__close_text(enum gg_close reason);
 
 /* facts.c: the members of the first and the last comment. */
 void gg__session_facts(const void *session, struct gg_json *json);

@@ -33,15 +33,7 @@ static socklen_t upstream_sockaddr(const struct gg_session *session, struct sock
   const struct gg_endpoint *endpoint = &session->listener->options->upstream;
   if (session->upstream.family != GG_FAMILY_UNIX)
     return gg_addr_to_sockaddr(&session->upstream, out);
-  struct sockaddr_un *un = (struct sockaddr_un *)out;
-  memset(un, 0, sizeof *un);
-  un->sun_family = AF_UNIX;
-  size_t length = strnlen(endpoint->path, sizeof un->sun_path - 1);
-  memcpy(un->sun_path, endpoint->path, length);
-  bool abstract = endpoint->path[0] == '@';
-  if (abstract)
-    un->sun_path[0] = '\0';
-  return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
+  return gg_endpoint_to_sockaddr_un(endpoint, (struct sockaddr_un *)out);
 }
 
 static void connected(struct gg_session *session)
@@ -53,7 +45,11 @@ static void connected(struct gg_session *session)
   if (options->proxy_out != GG_PROXY_OFF) {
     uint8_t header[GG_PROXY_BUILD_MAX];
     const struct gg_addr *ends = session->conversation.end;
-    size_t length = gg_proxy_build(header, options->proxy_out, &ends[GG_FROM_CLIENT], &ends[GG_FROM_SERVER]);
+    /* A unix peer's recorded address is made up: the upstream is told that it is unknown. */
+    bool made_up = session->peer.family == GG_FAMILY_UNIX && !session->addressed;
+    const struct gg_addr *client = made_up ? &session->peer : &ends[GG_FROM_CLIENT];
+    size_t length = gg_proxy_build(header, options->proxy_out, client, &ends[GG_FROM_SERVER]);
+    session->announced = (uint8_t)length;
     /* An empty socket takes it whole; one that does not is broken. */
     if (send(server->source.fd, header, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) {
       gg__session_close(session, GG_CLOSE_CONNECT_FAILED);

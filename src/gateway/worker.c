@@ -2,6 +2,7 @@
 #include "gateway/worker.h"
 
 #include "base/clock.h"
+#include "base/logger.h"
 #include "gateway/relay.h"
 
 #include <stdio.h>
@@ -241,6 +242,7 @@ static void phase_run(struct gg_worker *worker)
   gg_list_splice(&turn, &worker->run);
   for (unsigned i = 0; i < RUN_MAX && !gg_list_empty(&turn); i++)
     gg__relay_run(GG_CONTAINER(turn.next, struct gg_end, run));
+  gg_list_splice(&turn, &worker->run); /* those that had no turn come first in the next */
   gg_list_splice(&worker->run, &turn);
 }
 
@@ -288,6 +290,11 @@ static uint64_t phase_logs(struct gg_worker *worker)
       log->want_commit = false;
       gg_log_want_durable(log->log, log->durable_asked);
     }
+    if (log->gap_bytes > 0 && gg_log_pressure(log->log) == GG_LOG_FLOWING) {
+      gg_warn(worker->gateway->options.logger, "recording again", GG_U("missing_bytes", log->gap_bytes),
+              GG_U("worker", worker->index));
+      log->gap_bytes = 0;
+    }
     next_ns = earlier(next_ns, gg_log_tick(log->log, worker->loop.now_ns));
   }
   return next_ns;
@@ -310,6 +317,8 @@ static uint64_t phase_drain(struct gg_worker *worker)
     return UINT64_MAX;
   if (worker->listening) {
     worker->listening = false;
+    if (worker->loop.now_ns < deadline_ns)
+      gg__listeners_accept_rest(worker);
     gg__listeners_close(worker);
   }
   if (worker->loop.now_ns < deadline_ns)

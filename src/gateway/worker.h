@@ -44,6 +44,7 @@ struct gg_worker_log {
   enum gg_policy on_full;
   unsigned set;
   bool blocked;           /* its read set is disabled until there is room */
+  uint64_t gap_bytes;     /* that passed unrecorded since there was last room (gap) */
   struct gg_list waiting; /* ends that could not reserve (block) */
   struct gg_list closing; /* sessions whose last packet waits for room */
   unsigned closing_count;
@@ -90,7 +91,6 @@ struct gg_worker {
   uint64_t next_ns;         /* when the next iteration is due without an event */
   uint64_t retry_ns;        /* next time for phase 3; UINT64_MAX: nothing to retry */
   bool listening;
-  bool draining;
 
   struct gg_list spare; /* freed sessions, for the next accept */
   unsigned spare_count;
@@ -135,6 +135,8 @@ bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_
 
 /* listener.c */
 int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure);
+/* Before they close: takes the clients whose handshake the kernel has completed, up to the backlog. */
+void gg__listeners_accept_rest(struct gg_worker *worker);
 void gg__listeners_close(struct gg_worker *worker);
 void gg__listeners_resume(struct gg_worker *worker);
 

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/loop.h"
 
+#include "base/clock.h"
+#include "base/list.h"
+
 #include <gogetway/error.h>
 
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <stddef.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
-
-static uint64_t monotonic_ns(void)
-{
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int add(int set, struct gg_source *source, uint32_t events)
 {
@@ -49,7 +43,7 @@ static void nested_ready(struct gg_source *source, uint32_t events)
 int gg_loop_init(struct gg_loop *loop, unsigned read_sets)
 {
   assert(read_sets >= 1 && read_sets <= GG_READ_SETS_MAX);
-  *loop = (struct gg_loop){.base = {nested_ready, epoll_create1(EPOLL_CLOEXEC)}, .now_ns = monotonic_ns()};
+  *loop = (struct gg_loop){.base = {nested_ready, epoll_create1(EPOLL_CLOEXEC)}, .now_ns = gg_clock_mono_ns()};
   if (loop->base.fd < 0)
     return gg_error_from_errno(errno);
   for (; loop->set_count < read_sets; loop->set_count++) {
@@ -122,16 +116,16 @@ static int timeout_ms(uint64_t now_ns, uint64_t deadline_ns)
 unsigned gg_loop_poll(struct gg_loop *loop, uint64_t deadline_ns)
 {
   int set = loop->sets[0].enabled ? loop->sets[0].source.fd : loop->base.fd;
-  int timeout = deadline_ns == 0 ? 0 : timeout_ms(monotonic_ns(), deadline_ns);
+  int timeout = deadline_ns == 0 ? 0 : timeout_ms(gg_clock_mono_ns(), deadline_ns);
   unsigned calls = dispatch(set, timeout);
-  loop->now_ns = monotonic_ns();
+  loop->now_ns = gg_clock_mono_ns();
   return calls;
 }
 
 static void wake_ready(struct gg_source *source, uint32_t events)
 {
   (void)events;
-  struct gg_wake *wake = (struct gg_wake *)((char *)source - offsetof(struct gg_wake, source));
+  struct gg_wake *wake = GG_CONTAINER(source, struct gg_wake, source);
   uint64_t count;
   ssize_t got = read(source->fd, &count, sizeof count);
   (void)got; /* EAGAIN: another wake was read with the last one */
