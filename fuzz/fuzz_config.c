@@ -24,7 +24,7 @@ static int read_yaml(struct gg_config *config, const char *text, size_t length)
   memset(config, 0, sizeof *config);
   memset(&errors, 0, sizeof errors);
   check(gg_schema_defaults(&gg__config_schema, config) == 0);
-  int rc = gg_schema_read_text(&gg__config_schema, config, "fuzz", text, length, &errors);
+  int rc = gg_schema_read_text(&gg__config_schema, config, "fuzz", text, length, NULL, &errors);
   check((rc == 0) == (errors.count == 0));
   for (size_t i = 0; i < errors.count; i++)
     check(errors.items[i].text[0] != '\0' && strlen(errors.items[i].text) < sizeof errors.items[i].text);

@@ -182,6 +182,7 @@ struct item {
 struct applier {
   const struct gg_schema *schema;
   void *values;
+  struct gg_schema_places *places; /* NULL: nobody asks */
   struct gg_config_errors *errors;
   struct item item;                 /* item.list is NULL while none was begun */
   bool seen[GG_SCHEMA_OPTIONS_MAX]; /* of the schema's own options */
@@ -227,8 +228,10 @@ static bool begin_item(struct applier *applier, const struct gg_flag_use *use)
 {
   size_t index = (size_t)(use->list - applier->schema->lists);
   finish_item(applier);
-  if (!applier->list_replaced[index])
+  if (!applier->list_replaced[index]) {
     gg__list_clear(use->list, applier->values);
+    gg__places_clear_list(applier->places, use->list);
+  }
   applier->list_replaced[index] = true;
   if (gg__list_count(use->list, applier->values) >= use->list->most) {
     gg_config_error_add(applier->errors, "--%s %.200s: more than %zu %s", use->option->flag, use->value,
@@ -266,6 +269,29 @@ static int set_parts(const struct gg_option *option, void *values, const char *t
   return rc;
 }
 
+/* Sets the option, unless it is one value and was given before; an error has one sentence in `failure`. */
+static int set_once(const struct gg_option *option, void *target, const char *value, bool *seen,
+                    struct gg_failure *failure)
+{
+  bool again = *seen;
+  *seen = true;
+  if (again && !gg__option_is_list(option))
+    return gg_fail(failure, GG_ERR_FORMAT, "was already given");
+  if (!again && gg__option_is_list(option))
+    gg__option_clear(option, target);
+  return set_parts(option, target, value, failure);
+}
+
+static struct gg_place *place_of(const struct applier *applier, const struct gg_flag_use *use)
+{
+  if (!applier->places)
+    return NULL;
+  if (!use->list)
+    return &applier->places->rows[use->option - applier->schema->options];
+  size_t last = gg__list_count(use->list, applier->values) - 1;
+  return gg__places_of_item(applier->places, use->list, last) + (use->option - use->list->options);
+}
+
 static void apply(struct applier *applier, const struct gg_flag_use *use)
 {
   const struct gg_option *option = use->option;
@@ -276,16 +302,19 @@ static void apply(struct applier *applier, const struct gg_flag_use *use)
     gg_config_error_add(applier->errors, "--%s: belongs to a %s: write it after its --%s", option->flag,
                         use->list->item, use->list->options[0].flag);
     fail(applier, GG_ERR_FORMAT);
+    if (applier->places)
+      applier->places->unclear = true;
     return;
   }
   void *target = use->list ? last_item(applier, use->list) : applier->values;
   const struct gg_option *table = use->list ? use->list->options : applier->schema->options;
   bool *seen = (use->list ? applier->item.seen : applier->seen) + (option - table);
-  if (gg__option_is_list(option) && !*seen)
-    gg__option_clear(option, target);
-  *seen = true;
   struct gg_failure failure = GG_FAILURE_INIT;
-  int rc = set_parts(option, target, use->value, &failure);
+  struct gg_place *place = place_of(applier, use);
+  bool wrong_before = *seen && place && place->wrong;
+  int rc = set_once(option, target, use->value, seen, &failure);
+  if (place)
+    *place = (struct gg_place){.flag = option->flag, .wrong = rc != 0 || wrong_before};
   if (rc == 0)
     return;
   if (rc != GG_ERR_NOMEM)
@@ -296,9 +325,9 @@ static void apply(struct applier *applier, const struct gg_flag_use *use)
 }
 
 int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const struct gg_flag_use *uses,
-                          size_t use_count, struct gg_config_errors *errors)
+                          size_t use_count, struct gg_schema_places *places, struct gg_config_errors *errors)
 {
-  struct applier applier = {.schema = schema, .values = values, .errors = errors};
+  struct applier applier = {.schema = schema, .values = values, .places = places, .errors = errors};
   assert(schema->option_count <= GG_SCHEMA_OPTIONS_MAX);
   for (size_t i = 0; i < use_count && applier.rc != GG_ERR_NOMEM; i++)
     if (uses[i].option)

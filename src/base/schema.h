@@ -117,6 +117,32 @@ struct gg_config_errors {
 };
 void gg_config_error_add(struct gg_config_errors *errors, const char *format, ...) GG_PRINTF(2, 3);
 
+/* Where an option was given last, and whether that was right. All zero: nowhere, it has its default. */
+struct gg_place {
+  const char *file; /* NULL: not in a file; borrowed from the caller of gg_schema_read_* */
+  size_t line;      /* of the value, from 1 */
+  size_t column;
+  const char *flag; /* NULL: not on the command line; the table's */
+  bool wrong;       /* what was given there was refused (and told): the field does not have what the user meant */
+};
+
+/* The places of all options, for who judges several options together after reading. Filled by the reading functions. */
+struct gg_schema_places {
+  const struct gg_schema *schema;
+  bool unread;  /* a file could not be read to its end: what else it says is not known */
+  bool unclear; /* something was given that is no option's value: an unknown option, a misshapen item of a list */
+  struct gg_place rows[];
+};
+int gg_schema_places_create(struct gg_schema_places **out, const struct gg_schema *schema); /* GG_ERR_NOMEM */
+void gg_schema_places_destroy(struct gg_schema_places *places);                             /* NULL is fine */
+/* The place of an option, by its key (an assertion that there is one); borrowed. */
+const struct gg_place *gg_schema_place(const struct gg_schema_places *places, const char *key);
+const struct gg_place *gg_schema_item_place(struct gg_schema_places *places, const struct gg_option_list *list,
+                                            size_t index, const char *key);
+bool gg_place_is_given(const struct gg_place *place);
+/* "file:line:column" or "--flag"; empty if it was given nowhere. */
+void gg_place_text(const struct gg_place *place, char *text, size_t size);
+
 /* Fills every option with its default. GG_ERR_NOMEM; a default that is wrong is an assertion. */
 int gg_schema_defaults(const struct gg_schema *schema, void *values);
 /* Frees what the options own and zeroes their fields; fine on zeroed or half-filled values. */
@@ -124,10 +150,11 @@ void gg_schema_fini(const struct gg_schema *schema, void *values);
 
 /* Reads a YAML document into `values`, over what is there; a list in it replaces the list that is there. Everything
  * wrong goes to `errors`; returns 0 if nothing was, GG_ERR_FORMAT if something was (values are then partly set),
- * GG_ERR_NOMEM. gg_schema_read_file adds GG_ERR_IO, NOT_FOUND, DENIED for the file, also told in `errors`. */
+ * GG_ERR_NOMEM. gg_schema_read_file adds GG_ERR_IO, NOT_FOUND, DENIED for the file, also told in `errors`.
+ * `places` may be NULL; otherwise `name` or `path` must live as long. */
 int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
-                        struct gg_config_errors *errors);
-int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path,
+                        struct gg_schema_places *places, struct gg_config_errors *errors);
+int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_schema_places *places,
                         struct gg_config_errors *errors);
 
 /* Flags beyond the options: "--config FILE", "--help". */
@@ -154,9 +181,10 @@ int gg_schema_flags_split(const struct gg_schema *schema, const struct gg_schema
                           struct gg_config_errors *errors);
 /* Applies the uses in order, skipping extras. The first use of a list's first option replaces what the list had, each
  * one begins an item, and the list's other flags belong to the item begun last. A list value is split at commas and
- * appends to what earlier uses of the same flag gave. GG_ERR_FORMAT, GG_ERR_NOMEM. */
+ * appends to what earlier uses of the same flag gave; any other flag may be used once (once an item).
+ * `places` may be NULL. GG_ERR_FORMAT, GG_ERR_NOMEM. */
 int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const struct gg_flag_use *uses,
-                          size_t use_count, struct gg_config_errors *errors);
+                          size_t use_count, struct gg_schema_places *places, struct gg_config_errors *errors);
 
 /* Texts made from the table, malloc'ed for the caller to free; NULL without memory. */
 char *gg_schema_print(const struct gg_schema *schema, const void *values); /* YAML of all options that are set */
@@ -179,5 +207,8 @@ void *gg__list_append(const struct gg_option_list *list, void *values);
 void gg__list_clear(const struct gg_option_list *list, void *values);
 size_t gg__list_count(const struct gg_option_list *list, const void *values);
 void *gg__list_item(const struct gg_option_list *list, const void *values, size_t index);
+/* The places of an item's options, in the table's order; NULL for NULL. */
+struct gg_place *gg__places_of_item(struct gg_schema_places *places, const struct gg_option_list *list, size_t index);
+void gg__places_clear_list(struct gg_schema_places *places, const struct gg_option_list *list); /* NULL is fine */
 
 #endif

@@ -29,6 +29,7 @@ struct reader {
   yaml_parser_t parser;
   const char *name; /* of the file */
   const char *text;
+  struct gg_schema_places *places; /* NULL: nobody asks */
   struct gg_config_errors *errors;
   unsigned depth;
   int rc;
@@ -43,6 +44,7 @@ struct scope {
   size_t list_count;
   const char *item; /* "listener" within a list's item, else NULL */
   void *values;
+  struct gg_place *places; /* of `options`; NULL: nobody asks */
   size_t option_line[GG_SCHEMA_OPTIONS_MAX];
   size_t section_line[GG_SCHEMA_OPTIONS_MAX]; /* at the index of the section's first option */
   size_t list_line[LISTS_MAX];
@@ -59,6 +61,8 @@ static void report(struct reader *reader, const yaml_mark_t *mark, const char *f
   gg_config_error_add(reader->errors, "%s:%zu:%zu: %s", reader->name, mark->line + 1, mark->column + 1, message);
   if (reader->rc == 0)
     reader->rc = GG_ERR_FORMAT;
+  if (reader->places)
+    reader->places->unclear = true;
 }
 
 static void stop_without_memory(struct reader *reader)
@@ -306,9 +310,25 @@ static void read_elements(struct reader *reader, const struct gg_option *option,
   }
 }
 
-static void read_option(struct reader *reader, const struct gg_option *option, void *values)
+/* Notes where an option's value was, and whether it was refused; what it was refused for is clear then. */
+static void note_place(struct reader *reader, struct gg_place *place, const yaml_mark_t *mark, bool wrong, bool unclear)
+{
+  if (!place)
+    return;
+  *place = (struct gg_place){.file = reader->name, .line = mark->line + 1, .column = mark->column + 1, .wrong = wrong};
+  reader->places->unclear = unclear;
+}
+
+static size_t errors_told(const struct reader *reader)
+{
+  return reader->errors->count + reader->errors->left_out;
+}
+
+static void read_option(struct reader *reader, const struct gg_option *option, void *values, struct gg_place *place)
 {
   yaml_event_t event;
+  size_t errors_before = errors_told(reader);
+  bool unclear_before = reader->places && reader->places->unclear;
   if (!next(reader, &event))
     return;
   if (gg__option_is_list(option) && event.type != YAML_ALIAS_EVENT)
@@ -323,6 +343,7 @@ static void read_option(struct reader *reader, const struct gg_option *option, v
     report(reader, &event.start_mark, "%s: takes %s, not %s", option->key, wanted, found);
     skip_rest(reader, &event);
   }
+  note_place(reader, place, &event.start_mark, errors_told(reader) != errors_before, unclear_before);
   yaml_event_delete(&event);
 }
 
@@ -357,14 +378,15 @@ static void read_item(struct reader *reader, const struct gg_option_list *list, 
     return;
   }
   struct scope scope = {.options = list->options, .option_count = list->option_count, .item = list->item};
+  scope.places = gg__places_of_item(reader->places, list, gg__list_count(list, values));
   scope.values = gg__list_append(list, values);
   if (!scope.values) {
     stop_without_memory(reader);
     return;
   }
-  size_t errors_before = reader->errors->count + reader->errors->left_out;
+  size_t errors_before = errors_told(reader);
   read_map(reader, &scope, "");
-  bool sound = reader->errors->count + reader->errors->left_out == errors_before;
+  bool sound = errors_told(reader) == errors_before;
   if (!reader->stopped)
     check_item(reader, list, &scope, &first->start_mark, sound);
 }
@@ -383,6 +405,7 @@ static void read_list(struct reader *reader, const struct gg_option_list *list, 
   if (!sequence)
     return;
   gg__list_clear(list, values);
+  gg__places_clear_list(reader->places, list);
   while (next(reader, &event)) {
     bool end = event.type == YAML_SEQUENCE_END_EVENT;
     if (!end)
@@ -426,7 +449,7 @@ static void read_entry(struct reader *reader, struct scope *scope, const yaml_ma
   size_t section = find_section(scope, path);
   if (option < scope->option_count) {
     if (first_time(reader, &scope->option_line[option], mark, path))
-      read_option(reader, &scope->options[option], scope->values);
+      read_option(reader, &scope->options[option], scope->values, scope->places ? &scope->places[option] : NULL);
   } else if (list < scope->list_count) {
     if (first_time(reader, &scope->list_line[list], mark, path))
       read_list(reader, &scope->lists[list], scope->values);
@@ -469,7 +492,8 @@ static void read_root(struct reader *reader, const struct gg_schema *schema, voi
                         .option_count = schema->option_count,
                         .lists = schema->lists,
                         .list_count = schema->list_count,
-                        .values = values};
+                        .values = values,
+                        .places = reader->places ? reader->places->rows : NULL};
   if (!next(reader, &event))
     return;
   if (event.type == YAML_MAPPING_START_EVENT) {
@@ -530,24 +554,35 @@ static bool has_directive(struct reader *reader, size_t length)
   return false;
 }
 
-int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
-                        struct gg_config_errors *errors)
+static int read_document(struct reader *reader, const struct gg_schema *schema, void *values, size_t length)
 {
-  assert(schema->list_count <= LISTS_MAX && schema->option_count <= GG_SCHEMA_OPTIONS_MAX);
-  struct reader reader = {.name = name, .text = text, .errors = errors};
   if (length > GG_SCHEMA_DOCUMENT_BYTES_MAX) {
-    gg_config_error_add(errors, "%s: larger than 1MiB", name);
+    gg_config_error_add(reader->errors, "%s: larger than 1MiB", reader->name);
+    reader->stopped = true;
     return GG_ERR_FORMAT;
   }
-  if (has_directive(&reader, length))
-    return reader.rc;
-  if (!yaml_parser_initialize(&reader.parser))
+  if (has_directive(reader, length)) {
+    reader->stopped = true;
+    return reader->rc;
+  }
+  if (!yaml_parser_initialize(&reader->parser))
     return GG_ERR_NOMEM;
-  yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-  yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, length);
-  read_stream(&reader, schema, values);
-  yaml_parser_delete(&reader.parser);
-  return reader.rc;
+  yaml_parser_set_encoding(&reader->parser, YAML_UTF8_ENCODING);
+  yaml_parser_set_input_string(&reader->parser, (const unsigned char *)reader->text, length);
+  read_stream(reader, schema, values);
+  yaml_parser_delete(&reader->parser);
+  return reader->rc;
+}
+
+int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
+                        struct gg_schema_places *places, struct gg_config_errors *errors)
+{
+  assert(schema->list_count <= LISTS_MAX && schema->option_count <= GG_SCHEMA_OPTIONS_MAX);
+  struct reader reader = {.name = name, .text = text, .places = places, .errors = errors};
+  int rc = read_document(&reader, schema, values, length);
+  if (places && reader.stopped)
+    places->unread = true;
+  return rc;
 }
 
 /* Reads to the end of the file or one byte over the limit, whichever is first. */
@@ -566,7 +601,8 @@ static int read_all(int fd, char *text, size_t *length)
   return 0;
 }
 
-int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_config_errors *errors)
+int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_schema_places *places,
+                        struct gg_config_errors *errors)
 {
   size_t length = 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -580,11 +616,13 @@ int gg_schema_read_file(const struct gg_schema *schema, void *values, const char
     close(fd);
   int rc;
   if (problem == 0) {
-    rc = gg_schema_read_text(schema, values, path, text, length, errors);
+    rc = gg_schema_read_text(schema, values, path, text, length, places, errors);
   } else {
     struct gg_failure failure = GG_FAILURE_INIT;
     rc = gg_fail_errno(&failure, problem, "%s", path);
     gg_config_error_add(errors, "%s", failure.message);
+    if (places)
+      places->unread = true;
   }
   free(text);
   return rc;

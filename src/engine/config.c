@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/config.h"
 
+#include "engine/config_judge.h"
 #include "engine/config_table.h"
 #include <assert.h>
 #include <sched.h>
@@ -16,7 +17,7 @@ static const struct gg_schema_extra extras[EXTRA_COUNT] = {
   [EXTRA_HELP] = {"help", 'h', NULL, "show this"},
 };
 
-enum { SEGMENT_AGE_MIN_NS = 100000000 };
+enum { NAME_NUMBER_ROOM = 24 };
 
 static void keep_first(int *rc, int more)
 {
@@ -54,100 +55,74 @@ static enum gg_config_action wanted_action(const struct gg_flag_use *uses, size_
 }
 
 static int read_files(struct gg_config *config, const struct gg_flag_use *uses, size_t count,
-                      struct gg_config_errors *errors)
+                      struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   int rc = 0;
   for (size_t i = 0; i < count; i++)
     if (uses[i].extra == &extras[EXTRA_CONFIG])
-      keep_first(&rc, gg_schema_read_file(&gg__config_schema, config, uses[i].value, errors));
+      keep_first(&rc, gg_schema_read_file(&gg__config_schema, config, uses[i].value, places, errors));
   return rc;
 }
 
 /* --- what is made from the values that were read ---------------------------------------------------------------- */
 
-static int derive_listener(struct gg_config_listener *listener)
+static bool name_is_taken(const struct gg_config *config, const char *name)
 {
-  listener->has_upstream = strcmp(listener->upstream, "none") != 0;
-  int rc = gg_endpoint_parse(&listener->listen_endpoint, listener->listen, true, NULL);
-  if (rc == 0 && listener->has_upstream)
-    rc = gg_endpoint_parse(&listener->upstream_endpoint, listener->upstream, false, NULL);
-  assert(rc == 0); /* the table's checks let them through */
-  if (!listener->name)
-    listener->name = strdup(listener->listen);
-  if (!listener->name)
-    return GG_ERR_NOMEM;
+  for (size_t i = 0; i < config->listener_count; i++)
+    if (config->listeners[i].name && strcmp(config->listeners[i].name, name) == 0)
+      return true;
+  return false;
+}
+
+/* The `listen` address, with a number behind it if that is taken (several may ask for port 0); NULL without memory. */
+static char *default_name(const struct gg_config *config, const char *listen)
+{
+  size_t size = strlen(listen) + NAME_NUMBER_ROOM;
+  char *name = malloc(size);
+  if (!name)
+    return NULL;
+  snprintf(name, size, "%s", listen);
+  for (size_t number = 2; number <= config->listener_count && name_is_taken(config, name); number++)
+    snprintf(name, size, "%s-%zu", listen, number);
+  return name;
+}
+
+/* Fills what a listener's words mean. Those that were refused are missing, or do not parse. */
+static int derive_listener(const struct gg_config *config, struct gg_config_listener *listener)
+{
+  listener->has_upstream = listener->upstream && strcmp(listener->upstream, "none") != 0;
+  if (listener->listen)
+    gg_endpoint_parse(&listener->listen_endpoint, listener->listen, true, NULL);
+  if (listener->has_upstream)
+    gg_endpoint_parse(&listener->upstream_endpoint, listener->upstream, false, NULL);
+  if (!listener->name && listener->listen) {
+    listener->name = default_name(config, listener->listen);
+    if (!listener->name)
+      return GG_ERR_NOMEM;
+  }
   size_t count = listener->trusted.count;
   if (count == 0)
     return 0;
   listener->trusted_networks = calloc(count, sizeof *listener->trusted_networks);
   if (!listener->trusted_networks)
     return GG_ERR_NOMEM;
-  for (size_t i = 0; i < count; i++) {
-    rc = gg_network_parse(&listener->trusted_networks[i], listener->trusted.items[i], NULL);
-    assert(rc == 0);
-  }
-  return rc;
-}
-
-static bool same_place(const struct gg_endpoint *a, const struct gg_endpoint *b)
-{
-  if (a->family != b->family || a->port != b->port)
-    return false;
-  if (a->family == GG_FAMILY_UNIX)
-    return strcmp(a->path, b->path) == 0;
-  if (a->port == 0)
-    return false; /* each gets a port of its own */
-  return a->family == GG_FAMILY_NONE ? strcmp(a->host, b->host) == 0 : gg_addr_equal(&a->addr, &b->addr);
-}
-
-static int judge_pair(const struct gg_config_listener *a, const struct gg_config_listener *b,
-                      struct gg_config_errors *errors)
-{
-  if (same_place(&a->listen_endpoint, &b->listen_endpoint)) {
-    gg_config_error_add(errors, "two listeners listen on %s", a->listen);
-    return GG_ERR_FORMAT;
-  }
-  if (strcmp(a->name, b->name) == 0) {
-    gg_config_error_add(errors, "two listeners are called '%s'", a->name);
-    return GG_ERR_FORMAT;
-  }
+  for (size_t i = 0; i < count; i++)
+    gg_network_parse(&listener->trusted_networks[i], listener->trusted.items[i], NULL);
   return 0;
 }
 
-/* What concerns options of several places, when all is known. */
-static int judge(const struct gg_config *config, struct gg_config_errors *errors)
-{
-  int rc = 0;
-  if (config->listener_count == 0 && config->action != GG_CONFIG_PRINT) {
-    gg_config_error_add(errors, "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file");
-    rc = GG_ERR_FORMAT;
-  }
-  if (config->log.ring_bytes > config->log.max_bytes) {
-    gg_config_error_add(errors, "log.ring is larger than log.max, which is the limit of all rings together");
-    rc = GG_ERR_FORMAT;
-  }
-  if (config->segment.max_age_ns != 0 && config->segment.max_age_ns < SEGMENT_AGE_MIN_NS) {
-    gg_config_error_add(errors, "segment.max_age is below 100ms; 0 means by size only");
-    rc = GG_ERR_FORMAT;
-  }
-  for (size_t i = 0; i < config->listener_count; i++)
-    for (size_t j = 0; j < i; j++)
-      keep_first(&rc, judge_pair(&config->listeners[j], &config->listeners[i], errors));
-  return rc;
-}
-
-static int finish(struct gg_config *config, struct gg_config_errors *errors)
+static int finish(struct gg_config *config, struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   for (size_t i = 0; i < config->listener_count; i++) {
-    int rc = derive_listener(&config->listeners[i]);
+    int rc = derive_listener(config, &config->listeners[i]);
     if (rc != 0)
       return rc;
   }
-  return judge(config, errors);
+  return gg__config_judge(config, places, errors);
 }
 
 static int load(struct gg_config *config, int argc, char *const *argv, struct gg_flag_use *uses,
-                struct gg_config_errors *errors)
+                struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   size_t count = 0;
   int rc = gg_schema_defaults(&gg__config_schema, config);
@@ -160,10 +135,13 @@ static int load(struct gg_config *config, int argc, char *const *argv, struct gg
     errors->left_out = 0;
     return 0;
   }
+  places->unclear = rc != 0;
   keep_first(&rc, read_environment(config, errors));
-  keep_first(&rc, read_files(config, uses, count, errors));
-  keep_first(&rc, gg_schema_flags_apply(&gg__config_schema, config, uses, count, errors));
-  return rc == 0 ? finish(config, errors) : rc;
+  keep_first(&rc, read_files(config, uses, count, places, errors));
+  keep_first(&rc, gg_schema_flags_apply(&gg__config_schema, config, uses, count, places, errors));
+  if (rc != GG_ERR_NOMEM)
+    keep_first(&rc, finish(config, places, errors));
+  return rc;
 }
 
 int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg_config_errors *errors)
@@ -173,7 +151,11 @@ int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg
   errors->count = 0;
   errors->left_out = 0;
   struct gg_flag_use *uses = calloc((size_t)argc + 1, sizeof *uses);
-  int rc = uses ? load(out, argc, argv, uses, errors) : GG_ERR_NOMEM;
+  struct gg_schema_places *places = NULL;
+  int rc = uses ? gg_schema_places_create(&places, &gg__config_schema) : GG_ERR_NOMEM;
+  if (rc == 0)
+    rc = load(out, argc, argv, uses, places, errors);
+  gg_schema_places_destroy(places);
   free(uses);
   if (rc == GG_ERR_NOMEM)
     gg_config_error_add(errors, "out of memory");

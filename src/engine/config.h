@@ -38,7 +38,7 @@ enum gg_config_action { GG_CONFIG_RUN, GG_CONFIG_CHECK, GG_CONFIG_PRINT, GG_CONF
 struct gg_config_listener {
   char *listen;                            /* as written */
   char *upstream;                          /* as written; "none" */
-  char *name;                              /* never NULL: `listen` if none was given; unique */
+  char *name;                              /* never NULL: made from `listen` if none was given; unique */
   struct gg_blob greeting;                 /* sent to the client at once; only without upstream */
   enum gg_config_proxy proxy_protocol_in;  /* OFF, V1, V2 or ANY */
   struct gg_strings trusted;               /* as written; not empty if proxy_protocol_in is not OFF */

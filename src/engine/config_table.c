@@ -120,7 +120,9 @@ static const struct gg_option listener_options[] = {
    .most = 64,
    .check = check_name,
    .help = "what the listener is called in recordings and filters",
-   .more = "Without it the `listen` address is the name. Names are unique."},
+   .more =
+     "Without it the `listen` address is the name; where several listen on port 0, `-2` and so on follows. Names are "
+     "unique."},
   {.key = "greeting",
    .flag = "greeting",
    .type = GG_OPTION_BLOB,
@@ -223,8 +225,11 @@ static const struct gg_option options[] = {
    .names = splice_names,
    .preset = "auto",
    .help = "let the kernel move bulk data",
-   .more = "`auto` does not splice what comes from this host or a unix socket: pages that a local sender changes after "
-           "sendfile could be recorded other than sent. `on` splices these too."},
+   .more =
+     "`auto` does not splice what comes from this host or a unix socket: pages that a local sender changes after "
+     "sendfile could be recorded other than sent. Containers and other network namespaces on this host share pages "
+     "with it in the same way, and cannot be told from other hosts by their addresses: set `off` where they are not "
+     "trusted. `on` splices all of these."},
   {.key = "relay.pending_max",
    .flag = "relay-pending-max",
    .type = GG_OPTION_BYTES,
@@ -238,11 +243,13 @@ static const struct gg_option options[] = {
    .flag = "relay-pending-total",
    .type = GG_OPTION_BYTES,
    CONFIG(relay.pending_total),
-   .least = 1 * MIB,
+   .least = 5 * MIB,
    .most = 64 * GIB,
    .preset = "512MiB",
    .help = "most unsent bytes kept of all sessions together",
-   .more = "Beyond it the sessions that have stalled longest are closed, and counted."},
+   .more =
+     "Beyond it the sessions that have stalled longest are closed, and counted. At least 5 MiB for each worker: it "
+     "takes whole arenas of 1 MiB, one for each of five sizes of buffer."},
 
   {.key = "timeouts.connect",
    .flag = "timeouts-connect",
@@ -344,7 +351,7 @@ static const struct gg_option options[] = {
    .help = "when recordings are made durable on the disk",
    .more =
      "`interval`: every `sync.interval`; a power cut may lose that much. `never`: when the kernel likes. `always`: "
-     "a direction is not read again until its last bytes are durable and sent."},
+     "bytes are sent only when they are durable."},
   {.key = "sync.interval",
    .flag = "sync-interval",
    .type = GG_OPTION_DURATION,

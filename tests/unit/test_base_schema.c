@@ -128,7 +128,7 @@ static int read_text(struct sample *sample, const char *text)
   memset(sample, 0, sizeof *sample);
   memset(&errors, 0, sizeof errors);
   assert_int_equal(gg_schema_defaults(&schema, sample), 0);
-  return gg_schema_read_text(&schema, sample, "f.yaml", text, strlen(text), &errors);
+  return gg_schema_read_text(&schema, sample, "f.yaml", text, strlen(text), NULL, &errors);
 }
 
 /* Reads and wants exactly these errors, one a line. */
@@ -402,12 +402,12 @@ static void files_are_read(void **state)
   close(fd);
   memset(&errors, 0, sizeof errors);
   assert_int_equal(gg_schema_defaults(&schema, &sample), 0);
-  assert_int_equal(gg_schema_read_file(&schema, &sample, path, &errors), 0);
+  assert_int_equal(gg_schema_read_file(&schema, &sample, path, NULL, &errors), 0);
   assert_int_equal(sample.count, 7);
   unlink(path);
-  assert_int_equal(gg_schema_read_file(&schema, &sample, path, &errors), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_schema_read_file(&schema, &sample, path, NULL, &errors), GG_ERR_NOT_FOUND);
   assert_non_null(strstr(errors.items[0].text, "No such file"));
-  assert_int_equal(gg_schema_read_file(&schema, &sample, "/tmp", &errors), GG_ERR_IO);
+  assert_int_equal(gg_schema_read_file(&schema, &sample, "/tmp", NULL, &errors), GG_ERR_IO);
   gg_schema_fini(&schema, &sample);
 }
 
@@ -423,7 +423,7 @@ static int read_flags(struct sample *sample, int argc, const char *const *argv)
   memset(&errors, 0, sizeof errors);
   assert_int_equal(gg_schema_defaults(&schema, sample), 0);
   int rc = gg_schema_flags_split(&schema, extras, 2, argc, (char *const *)(uintptr_t)argv, uses, &count, &errors);
-  int applied = gg_schema_flags_apply(&schema, sample, uses, count, &errors);
+  int applied = gg_schema_flags_apply(&schema, sample, uses, count, NULL, &errors);
   return rc ? rc : applied;
 }
 
@@ -435,9 +435,8 @@ static void flags_set_options(void **state)
 {
   (void)state;
   struct sample sample;
-  assert_int_equal(FLAGS(&sample, "--count", "3", "--a-size=2k", "--no-lit", "--count=4", "-c", "file", "--b-words",
-                         "a,b", "--b-words=c", "--door", "x1", "--width", "5", "--door=x2", "--width=6", "-h",
-                         "--b-string="),
+  assert_int_equal(FLAGS(&sample, "--count", "4", "--a-size=2k", "--no-lit", "-c", "file", "--b-words", "a,b",
+                         "--b-words=c", "--door", "x1", "--width", "5", "--door=x2", "--width=6", "-h", "--b-string="),
                    0);
   assert_int_equal(sample.count, 4);
   assert_int_equal(sample.size, 2048);
@@ -449,8 +448,68 @@ static void flags_set_options(void **state)
   assert_int_equal(sample.doors[0].width, 5);
   assert_string_equal(sample.string, "");
   gg_schema_fini(&schema, &sample);
-  assert_int_equal(FLAGS(&sample, "--lit=off", "--lit"), 0);
+  assert_int_equal(FLAGS(&sample, "--lit"), 0);
   assert_true(sample.lit);
+  gg_schema_fini(&schema, &sample);
+}
+
+static void a_flag_of_one_value_is_given_once(void **state)
+{
+  (void)state;
+  struct sample sample;
+  assert_int_equal(
+    FLAGS(&sample, "--count", "3", "--count=4", "--door", "x1", "--width", "5", "--width=6", "--no-lit", "--lit"),
+    GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 3);
+  assert_string_equal(errors.items[0].text, "--count: was already given");
+  assert_string_equal(errors.items[1].text, "--width: was already given");
+  assert_string_equal(errors.items[2].text, "--lit: was already given");
+  gg_schema_fini(&schema, &sample);
+}
+
+static void check_place(const struct gg_place *place, const char *wanted, bool wrong)
+{
+  char text[100];
+  gg_place_text(place, text, sizeof text);
+  assert_string_equal(text, wanted);
+  assert_int_equal(gg_place_is_given(place), wanted[0] != '\0');
+  assert_int_equal(place->wrong, wrong);
+}
+
+static void places_say_where_and_whether_right(void **state)
+{
+  (void)state;
+  struct sample sample = {0};
+  struct gg_schema_places *places;
+  struct gg_flag_use uses[8];
+  static const char text[] = "count: 5\na:\n  size: x\ndoors:\n  - at: x1\n    width: 2\n  - {at: x2, width: y}\n";
+  static char *const arguments[] = {(char *)(uintptr_t) "--door", (char *)(uintptr_t) "x3",
+                                    (char *)(uintptr_t) "--width", (char *)(uintptr_t) "3"};
+  size_t count = 0;
+  memset(&errors, 0, sizeof errors);
+  assert_int_equal(gg_schema_places_create(&places, &schema), 0);
+  assert_int_equal(gg_schema_defaults(&schema, &sample), 0);
+  assert_int_equal(gg_schema_read_text(&schema, &sample, "f", text, strlen(text), places, &errors), GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 2);
+  check_place(gg_schema_place(places, "count"), "f:1:8", false);
+  check_place(gg_schema_place(places, "a.size"), "f:3:9", true);
+  check_place(gg_schema_place(places, "lit"), "", false);
+  check_place(gg_schema_item_place(places, schema.lists, 0, "width"), "f:6:12", false);
+  check_place(gg_schema_item_place(places, schema.lists, 1, "at"), "f:7:10", false);
+  check_place(gg_schema_item_place(places, schema.lists, 1, "width"), "f:7:21", true);
+  assert_false(places->unclear);
+  assert_false(places->unread);
+  assert_int_equal(gg_schema_flags_split(&schema, extras, 2, 4, arguments, uses, &count, &errors), 0);
+  assert_int_equal(gg_schema_flags_apply(&schema, &sample, uses, count, places, &errors), 0);
+  check_place(gg_schema_item_place(places, schema.lists, 0, "width"), "--width", false);
+  check_place(gg_schema_item_place(places, schema.lists, 1, "width"), "", false); /* the list was replaced */
+  assert_int_equal(gg_schema_read_text(&schema, &sample, "f", "cuont: 1", 8, places, &errors), GG_ERR_FORMAT);
+  assert_true(places->unclear);
+  assert_false(places->unread);
+  assert_int_equal(gg_schema_read_text(&schema, &sample, "f", "count: [", 8, places, &errors), GG_ERR_FORMAT);
+  assert_true(places->unread);
+  gg_schema_places_destroy(places);
+  gg_schema_places_destroy(NULL);
   gg_schema_fini(&schema, &sample);
 }
 
@@ -580,6 +639,8 @@ int main(void)
     cmocka_unit_test(sizes_are_bounded),
     cmocka_unit_test(files_are_read),
     cmocka_unit_test(flags_set_options),
+    cmocka_unit_test(a_flag_of_one_value_is_given_once),
+    cmocka_unit_test(places_say_where_and_whether_right),
     cmocka_unit_test(wrong_flags_are_all_told),
     cmocka_unit_test(too_many_items_are_told),
     cmocka_unit_test(what_is_printed_reads_back),

@@ -228,16 +228,102 @@ static void combinations_are_judged(void **state)
                     "5:5: trusted has no effect while proxy_protocol_in is off");
   check_file_errors("log: {ring: 4MiB, max: 2MiB}\nsegment: {max_age: 1ns}\n",
                     "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file\n"
-                    "log.ring is larger than log.max, which is the limit of all rings together\n"
-                    "segment.max_age is below 100ms; 0 means by size only");
+                    "1:13: log.ring is larger than log.max, which is the limit of all rings together\n"
+                    "2:20: segment.max_age is below 100ms; 0 means by size only");
   check_file_errors("listeners:\n"
                     "  - {listen: ':1', upstream: none, name: a}\n"
                     "  - {listen: '[::]:1', upstream: none, name: b}\n"
                     "  - {listen: ':2', upstream: none, name: a}\n"
                     "  - {listen: '127.0.0.1:0', upstream: none, name: c}\n"
                     "  - {listen: '127.0.0.1:0', upstream: none, name: d}\n",
-                    "two listeners listen on :1\n"
-                    "two listeners are called 'a'");
+                    "3:14: two listeners listen on [::]:1\n"
+                    "4:42: two listeners are called 'a'");
+}
+
+/* One run tells what is wrong by itself and what is wrong together, each at its place. */
+static void combinations_are_judged_beside_other_errors(void **state)
+{
+  (void)state;
+  check_file_errors("workers: 100\n"
+                    "log: {ring: 1GiB, max: 1MiB}\n"
+                    "listeners:\n"
+                    "  - {listen: ':1', upstream: none, name: x}\n"
+                    "  - {listen: ':1', upstream: none, name: x}\n",
+                    "1:10: workers: 100 is outside the range from 0 to 64\n"
+                    "2:13: log.ring is larger than log.max, which is the limit of all rings together\n"
+                    "5:14: two listeners listen on :1\n"
+                    "5:42: two listeners are called 'x'");
+  /* What was refused is not judged: its field has not what the user meant. */
+  check_file_errors("log: {ring: 1GiB, max: 1}\n"
+                    "listeners:\n"
+                    "  - {listen: x, upstream: none, name: 'a b'}\n"
+                    "  - {listen: x, upstream: none, name: 'a b'}\n"
+                    "  - {upstream: none}\n",
+                    "1:24: log.max: 1 is outside the range from 256KiB to 64GiB\n"
+                    "3:14: listen: 'x' is not an address: write host:port, [v6]:port, :port or unix:PATH\n"
+                    "3:39: name: 'a b' is not a name: letters, digits and any of . _ : @ / [ ] - make one\n"
+                    "4:14: listen: 'x' is not an address: write host:port, [v6]:port, :port or unix:PATH\n"
+                    "4:39: name: 'a b' is not a name: letters, digits and any of . _ : @ / [ ] - make one\n"
+                    "5:5: the listener has no 'listen'");
+  /* Nor is anything after a file that ends in the middle, or the lack of what may have been misspelt. */
+  check_file_errors("log: {ring: 1GiB, max: 1MiB}\nlisteners: [\n",
+                    "3:1: did not find expected node content while parsing a flow node");
+  check_file_errors("listners: []\n", "1:1: unknown option 'listners'; did you mean 'listeners'?");
+  check_file_errors("workers: 65\n",
+                    "1:10: workers: 65 is outside the range from 0 to 64\n"
+                    "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file");
+}
+
+static void limits_are_judged_against_the_workers(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_file_errors("workers: 8\n"
+                    "log: {ring: 256KiB, max: 3MiB}\n"
+                    "relay: {pending_total: 39MiB}\n"
+                    "listeners:\n"
+                    "  - {listen: ':1', upstream: none}\n"
+                    "  - {listen: ':2', upstream: none, on_full: close}\n",
+                    "2:26: log.max is too small for 16 rings of 256KiB, one for each of 8 workers and each way to "
+                    "stall: at least 4MiB is needed\n"
+                    "3:24: relay.pending_total is too small for 8 workers, each of which takes 5MiB at the least: at "
+                    "least 40MiB is needed");
+  check_loaded(LOAD(&config, "--workers=8", "--log-max=2MiB", "--relay-pending-total=40MiB", "--listen=:1",
+                    "--upstream=none", "--listen=:2", "--upstream=none"));
+  gg_config_fini(&config);
+  assert_int_equal(LOAD(&config, "--workers=8", "--log-max=1MiB", "--log-ring=1MiB", "--listen=:1", "--upstream=none"),
+                   GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 1);
+  assert_non_null(strstr(errors.items[0].text, "--log-max: log.max is too small for 8 rings"));
+  assert_int_equal(LOAD(&config, "--workers=64", "--listen=:1", "--upstream=none", "--log-max=2MiB"), GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 1);
+}
+
+static void a_doubled_flag_is_refused(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  assert_int_equal(LOAD(&config, "--listen=:1", "--upstream", "none", "--upstream", "127.0.0.1:80", "--dir=a",
+                        "--dir=b", "--listen=:1", "--upstream=none", "--trusted=::1", "--trusted=::2",
+                        "--proxy-protocol-in=v1"),
+                   GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 3);
+  assert_string_equal(errors.items[0].text, "--upstream: was already given");
+  assert_string_equal(errors.items[1].text, "--dir: was already given");
+  assert_string_equal(errors.items[2].text, "--listen: two listeners listen on :1");
+}
+
+static void free_ports_get_names_of_their_own(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_loaded(LOAD(&config, "--listen=127.0.0.1:0", "--upstream=none", "--listen=127.0.0.1:0", "--upstream=none",
+                    "--listen=127.0.0.1:0", "--upstream=none", "--listen=:9", "--upstream=none",
+                    "--name=127.0.0.1:0-2"));
+  assert_string_equal(config.listeners[0].name, "127.0.0.1:0");
+  assert_string_equal(config.listeners[1].name, "127.0.0.1:0-3");
+  assert_string_equal(config.listeners[2].name, "127.0.0.1:0-4");
+  gg_config_fini(&config);
 }
 
 static void command_line_and_file_errors_come_together(void **state)
@@ -333,12 +419,22 @@ int main(void)
 {
   unsetenv("GOGETWAY_DIR");
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(the_command_line_is_enough),    cmocka_unit_test(defaults_are_the_documented_ones),
-    cmocka_unit_test(each_listen_begins_a_listener), cmocka_unit_test(later_goes_over_earlier),
-    cmocka_unit_test(actions_are_recognised),        cmocka_unit_test(wrong_files_are_told_whole),
-    cmocka_unit_test(combinations_are_judged),       cmocka_unit_test(command_line_and_file_errors_come_together),
-    cmocka_unit_test(what_is_printed_loads_again),   cmocka_unit_test(the_committed_page_is_the_generated_one),
-    cmocka_unit_test(the_example_of_the_page_loads), cmocka_unit_test(help_has_the_flags),
+    cmocka_unit_test(the_command_line_is_enough),
+    cmocka_unit_test(defaults_are_the_documented_ones),
+    cmocka_unit_test(each_listen_begins_a_listener),
+    cmocka_unit_test(later_goes_over_earlier),
+    cmocka_unit_test(actions_are_recognised),
+    cmocka_unit_test(wrong_files_are_told_whole),
+    cmocka_unit_test(combinations_are_judged_beside_other_errors),
+    cmocka_unit_test(limits_are_judged_against_the_workers),
+    cmocka_unit_test(a_doubled_flag_is_refused),
+    cmocka_unit_test(free_ports_get_names_of_their_own),
+    cmocka_unit_test(combinations_are_judged),
+    cmocka_unit_test(command_line_and_file_errors_come_together),
+    cmocka_unit_test(what_is_printed_loads_again),
+    cmocka_unit_test(the_committed_page_is_the_generated_one),
+    cmocka_unit_test(the_example_of_the_page_loads),
+    cmocka_unit_test(help_has_the_flags),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
