@@ -187,7 +187,7 @@ struct gg_recorder {
   int dir_fd, segments_fd, ring_dir_fd, lock_fd;
   uint64_t initial_bytes;             /* of each log's first ring */
   _Atomic uint64_t ring_budget_used;  /* bytes of all rings, with the first ones of logs that are to come */
-  uint64_t generation;                /* of ring names; the provisioner's after start */
+  uint64_t generation;                /* of the newest ring; the provisioner's after start */
   struct gg_log *logs[GG__LOGS_MAX];
   unsigned log_count;
 

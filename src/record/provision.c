@@ -56,7 +56,6 @@ static void provide(struct gg_log *log, uint64_t bytes)
     refuse(log, failure.message, bytes);
     return;
   }
-  recorder->generation++;
   log->growth_refused = false;
   atomic_fetch_add(&log->rings_alive, 1);
   gg__running_ring_add(recorder, log, ring->name);

@@ -113,7 +113,6 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
   if (!recorder)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the recorder");
   recorder->dir_fd = recorder->segments_fd = recorder->ring_dir_fd = recorder->lock_fd = -1;
-  recorder->generation = 1;
   pthread_mutex_init(&recorder->files_lock, NULL);
   pthread_mutex_init(&recorder->running_lock, NULL);
   int error = check_options(recorder, options, failure);
@@ -167,7 +166,6 @@ int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_
     free(log);
     return error;
   }
-  recorder->generation++;
   gg__log_init(log, recorder, ring);
   memcpy(log->ring_names[0], ring->name, sizeof ring->name);
   recorder->logs[recorder->log_count++] = log;

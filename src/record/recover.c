@@ -2,7 +2,8 @@
 /*
  * recover.c - what a new start does about the rings that a killed process left.
  *
- *   for each ring of this store, oldest generation first       (recover_ring.c)
+ *   rings of this store: those that `running` names, and what else a scan of their directories finds
+ *   for each, oldest generation first                          (recover_ring.c)
  *     [written, committed) ──► its segment files, at the same offsets as the writer would have used
  *     a statistics block fills the last page, fdatasync
  *   for each ring that `running` names and that is not there   (recover_segment.c)
@@ -12,9 +13,11 @@
  * Every step gives the same result when it is done again, so a kill in the middle of a recovery only makes the next
  * start do the rest. A disk that refuses fails the start, with everything still in the rings.
  *
- * /dev/shm can be written by everybody, so a ring is believed only if it is a regular file of ours, mode 0600, with
- * one name, and its header agrees with its size, its name and the store. Others are left alone and counted. What they
- * name is checked, too: a segment is a plain name, and bytes that are not whole pcapng blocks are not written.
+ * /dev/shm can be written by everybody, so a ring is believed only if it is a regular file of ours, mode 0600, and its
+ * header agrees with its size, its name and the store. Others are left alone and counted; they take nobody's place:
+ * only what passed these checks counts towards RINGS_MAX, and beyond that a start fails rather than leave a ring
+ * unread. What they name is checked, too: a segment is a plain name, and bytes that are not whole pcapng blocks are not
+ * written.
  */
 #include "record/recover.h"
 
@@ -26,7 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RINGS_MAX = 4 * GG__LOGS_MAX, DIRS_MAX = 8 };
+enum { RINGS_MAX = GG__RINGS_ALIVE_MAX * GG__LOGS_MAX, DIRS_MAX = 8 };
 
 struct candidate {
   bool done; /* written out, to be removed */
@@ -41,8 +44,8 @@ struct search {
   unsigned count;
   struct {
     int fd;
-    char path[256];
-  } dirs[DIRS_MAX];
+    char *path;
+  } dirs[DIRS_MAX]; /* one process has had one, so there are two at the most if nobody wrote in `running` */
   unsigned dir_count;
 };
 
@@ -73,52 +76,124 @@ static bool parse_ring_name(struct candidate *candidate, const char *name, const
   return true;
 }
 
-static void search_dir(struct search *search, const char *path, const char *uuid)
+static struct gg__ring_place place_of(const struct search *search, const struct candidate *candidate)
 {
-  if (search->dir_count >= DIRS_MAX || strlen(path) >= sizeof search->dirs[0].path)
-    return;
-  for (unsigned i = 0; i < search->dir_count; i++)
-    if (strcmp(search->dirs[i].path, path) == 0)
-      return;
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0)
-    return; /* a directory of an earlier configuration that is no more */
-  unsigned number = search->dir_count++;
-  search->dirs[number].fd = fd;
-  snprintf(search->dirs[number].path, sizeof search->dirs[number].path, "%s", path);
-  int list_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *dir = list_fd >= 0 ? fdopendir(list_fd) : NULL;
-  if (!dir) {
-    if (list_fd >= 0)
-      close(list_fd);
-    return;
-  }
-  for (struct dirent *entry; search->count < RINGS_MAX && (entry = readdir(dir));) {
-    struct candidate *candidate = &search->found[search->count];
-    if (parse_ring_name(candidate, entry->d_name, uuid)) {
-      candidate->dir = number;
-      search->count++;
-    }
-  }
-  closedir(dir);
+  return (struct gg__ring_place){
+    .dir_fd = search->dirs[candidate->dir].fd, .dir = search->dirs[candidate->dir].path, .name = candidate->name};
 }
 
-/* The ring directory of now, and those of the rings that the last process had. */
-static void search_rings(struct search *search, const struct gg_recorder *recorder, const struct gg__running *running)
+static bool is_known(const struct search *search, const struct candidate *candidate)
 {
-  search_dir(search, recorder->ring_dir, recorder->uuid);
-  for (unsigned i = 0; i < running->count; i++) {
-    if (!running->entries[i].is_ring)
-      continue;
-    char path[256];
-    const char *slash = strrchr(running->entries[i].value, '/');
-    size_t length = slash ? (size_t)(slash - running->entries[i].value) : 0;
-    if (length == 0 || length >= sizeof path)
-      continue;
-    memcpy(path, running->entries[i].value, length);
-    path[length] = '\0';
-    search_dir(search, path, recorder->uuid);
+  for (unsigned i = 0; i < search->count; i++)
+    if (search->found[i].dir == candidate->dir && strcmp(search->found[i].name, candidate->name) == 0)
+      return true;
+  return false;
+}
+
+static int add(struct search *search, const struct candidate *candidate, struct gg_failure *failure)
+{
+  if (search->count >= RINGS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "more than %d rings of this store are left in %s; what is in them would be lost",
+                   RINGS_MAX, search->dirs[candidate->dir].path);
+  search->found[search->count++] = *candidate;
+  return 0;
+}
+
+/* Sets *number; DIRS_MAX for a directory of an earlier configuration that is no more. */
+static int open_dir(struct search *search, const char *path, size_t length, unsigned *number,
+                    struct gg_failure *failure)
+{
+  for (*number = 0; *number < search->dir_count; ++*number)
+    if (strlen(search->dirs[*number].path) == length && memcmp(search->dirs[*number].path, path, length) == 0)
+      return 0;
+  if (*number == DIRS_MAX)
+    return 0;
+  char *copy = strndup(path, length);
+  int fd = copy ? open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd >= 0) {
+    search->dirs[*number].fd = fd;
+    search->dirs[*number].path = copy;
+    search->dir_count++;
+    return 0;
   }
+  int error = copy ? errno : ENOMEM;
+  free(copy);
+  *number = DIRS_MAX;
+  if (error != EMFILE && error != ENFILE && error != ENOMEM)
+    return 0;
+  return gg_fail_errno(failure, error, "opening the ring directory %.*s", (int)length, path);
+}
+
+/* The rings that the last process named. */
+static int find_named(struct search *search, const struct gg_recorder *recorder, const struct gg__running *running,
+                      struct gg_failure *failure)
+{
+  for (unsigned i = 0; i < running->count; i++) {
+    const char *path = running->entries[i].value;
+    const char *slash = running->entries[i].is_ring ? strrchr(path, '/') : NULL;
+    if (!slash || slash == path)
+      continue;
+    struct candidate candidate;
+    int error = open_dir(search, path, (size_t)(slash - path), &candidate.dir, failure);
+    if (error)
+      return error;
+    if (candidate.dir == DIRS_MAX || !parse_ring_name(&candidate, slash + 1, recorder->uuid) ||
+        is_known(search, &candidate) || faccessat(search->dirs[candidate.dir].fd, slash + 1, F_OK, AT_SYMLINK_NOFOLLOW))
+      continue;
+    error = add(search, &candidate, failure);
+    if (error)
+      return error;
+  }
+  return 0;
+}
+
+static int scan(struct search *search, DIR *list, unsigned dir, const struct gg_recorder *recorder,
+                struct gg_recovery *recovery, struct gg_failure *failure)
+{
+  errno = 0;
+  for (struct dirent *entry; (entry = readdir(list)); errno = 0) { /* bounded by the names that are there */
+    struct candidate candidate;
+    if (!parse_ring_name(&candidate, entry->d_name, recorder->uuid))
+      continue;
+    candidate.dir = dir;
+    if (is_known(search, &candidate))
+      continue;
+    bool ours = gg__recover_ring_check(recorder, place_of(search, &candidate));
+    recovery->rings_refused += !ours;
+    int error = ours ? add(search, &candidate, failure) : 0;
+    if (error)
+      return error;
+  }
+  return errno ? gg_fail_errno(failure, errno, "looking for rings in %s", search->dirs[dir].path) : 0;
+}
+
+static int scan_dir(struct search *search, unsigned dir, const struct gg_recorder *recorder,
+                    struct gg_recovery *recovery, struct gg_failure *failure)
+{
+  int fd = openat(search->dirs[dir].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+  if (!list) {
+    int error = errno;
+    if (fd >= 0)
+      close(fd);
+    return gg_fail_errno(failure, error, "looking for rings in %s", search->dirs[dir].path);
+  }
+  int error = scan(search, list, dir, recorder, recovery, failure);
+  closedir(list);
+  return error;
+}
+
+/* In the ring directory of now, and in those of the rings that the last process had. */
+static int search_rings(struct search *search, const struct gg_recorder *recorder, const struct gg__running *running,
+                        struct gg_recovery *recovery, struct gg_failure *failure)
+{
+  unsigned number;
+  int error = open_dir(search, recorder->ring_dir, strlen(recorder->ring_dir), &number, failure);
+  if (!error)
+    error = find_named(search, recorder, running, failure);
+  for (unsigned i = 0; i < search->dir_count && !error; i++)
+    error = scan_dir(search, i, recorder, recovery, failure);
+  return error;
 }
 
 static int by_log_and_generation(const void *a, const void *b)
@@ -146,7 +221,7 @@ static int write_out_rings(struct gg_recorder *recorder, struct search *search, 
   qsort(search->found, search->count, sizeof search->found[0], by_log_and_generation);
   for (unsigned i = 0; i < search->count; i++) {
     struct candidate *candidate = &search->found[i];
-    int result = gg__recover_ring(recorder, search->dirs[candidate->dir].fd, candidate->name, recovery, failure);
+    int result = gg__recover_ring(recorder, place_of(search, candidate), recovery, failure);
     if (result < 0)
       return result;
     candidate->done = result == 0;
@@ -192,7 +267,7 @@ static void remove_rings(const struct search *search)
 {
   for (unsigned i = 0; i < search->count; i++)
     if (search->found[i].done)
-      unlinkat(search->dirs[search->found[i].dir].fd, search->found[i].name, 0);
+      gg__recover_ring_remove(place_of(search, &search->found[i]));
 }
 
 static void report(const struct gg_recorder *recorder, const struct gg__running *running,
@@ -215,8 +290,9 @@ int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, stru
     gg__running_fini(&running);
     return gg_fail(failure, error, "reading what the last process left in %s", recorder->dir);
   }
-  search_rings(&search, recorder, &running);
-  error = write_out_rings(recorder, &search, &running, recovery, failure);
+  error = search_rings(&search, recorder, &running, recovery, failure);
+  if (!error)
+    error = write_out_rings(recorder, &search, &running, recovery, failure);
   if (!error)
     error = mark_missing(recorder, &running, recovery, failure);
   if (!error && running.found)
@@ -225,8 +301,10 @@ int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, stru
     remove_rings(&search);
     report(recorder, &running, recovery);
   }
-  for (unsigned i = 0; i < search.dir_count; i++)
+  for (unsigned i = 0; i < search.dir_count; i++) {
     close(search.dirs[i].fd);
+    free(search.dirs[i].path);
+  }
   free(search.found);
   gg__running_fini(&running);
   return error;

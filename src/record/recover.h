@@ -10,7 +10,7 @@
 
 enum {
   GG__RUNNING_BYTES_MAX = 4 << 20,
-  GG__RUNNING_ENTRIES_MAX = 4 * GG__LOGS_MAX,
+  GG__RUNNING_ENTRIES_MAX = (GG__RINGS_ALIVE_MAX + GG__RING_SEGMENTS_MAX) * GG__LOGS_MAX,
 };
 
 /* A line of the `running` file. Texts point into the file's copy. */
@@ -33,10 +33,23 @@ struct gg__running {
 int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder);
 void gg__running_fini(struct gg__running *running);
 
-/* recover_ring.c: writes what is left in one ring file to its segments. 0: done, the file may be removed; 1: refused,
- * to be left alone; a negative gg_error: a disk's refusal, the ring is still whole. */
-int gg__recover_ring(struct gg_recorder *recorder, int dir_fd, const char *name, struct gg_recovery *recovery,
+/* Where a ring file is. */
+struct gg__ring_place {
+  int dir_fd;
+  const char *dir; /* for messages */
+  const char *name;
+};
+
+/* recover_ring.c. Is it a ring of ours, by its file and its header? False: it is refused, and the log says why. */
+bool gg__recover_ring_check(const struct gg_recorder *recorder, struct gg__ring_place place);
+
+/* Writes what is left in one ring file to its segments. 0: done, the file may be removed; 1: refused, to be left alone;
+ * a negative gg_error: a disk's refusal, the ring is still whole. */
+int gg__recover_ring(struct gg_recorder *recorder, struct gg__ring_place place, struct gg_recovery *recovery,
                      struct gg_failure *failure);
+
+/* Removes one that was written out. */
+void gg__recover_ring_remove(struct gg__ring_place place);
 
 /* recover_segment.c: cuts a segment after its last whole block and says in a statistics block that its end may be
  * missing; once only, however often it is called. 1 if it did, 0 if there was nothing to do. */

@@ -24,17 +24,18 @@ struct found {
   uint8_t *data;
 };
 
-/* Why the file is not a ring of ours; NULL if it is. */
+/* Why the file is not a ring of ours; NULL if it is. Other names of it say nothing: where the kernel lets everybody link
+ * (fs.protected_hardlinks 0), they may be somebody else's doing, and the header knows the one name that counts. */
 static const char *check_file(const struct stat *status)
 {
+  if (S_ISLNK(status->st_mode))
+    return strerrordesc_np(ELOOP);
   if (!S_ISREG(status->st_mode))
     return "not a regular file";
   if (status->st_uid != geteuid())
     return "owned by somebody else";
   if ((status->st_mode & 07777) != 0600)
     return "its mode is not 0600";
-  if (status->st_nlink != 1)
-    return "it has more than one name";
   return NULL;
 }
 
@@ -264,25 +265,52 @@ static const char *read_ring(struct found *found, const struct gg_recorder *reco
   return check_segments(found, &header);
 }
 
-static int refuse(const struct gg_recorder *recorder, const char *name, const char *reason)
+/* Looked at before it is opened: opening other people's files may wait, or do something. NULL and *fd, or why not. */
+static const char *open_ring(struct found *found, const struct gg_recorder *recorder, struct gg__ring_place place,
+                             int *fd)
 {
-  gg_warn(recorder->logger, "a file that looks like a ring of this store is refused and left alone", GG_S("ring", name),
-          GG_S("reason", reason));
+  struct stat status;
+  if (fstatat(place.dir_fd, place.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    return strerrordesc_np(errno);
+  const char *wrong = check_file(&status);
+  if (wrong)
+    return wrong;
+  *fd = openat(place.dir_fd, place.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (*fd < 0)
+    return strerrordesc_np(errno);
+  wrong = read_ring(found, recorder, *fd, place.name);
+  if (wrong)
+    close(*fd);
+  return wrong;
+}
+
+static int refuse(const struct gg_recorder *recorder, struct gg__ring_place place, const char *reason)
+{
+  gg_warn(recorder->logger, "a file that looks like a ring of this store is refused and left alone",
+          GG_S("ring", place.name), GG_S("reason", reason));
   return 1;
 }
 
-int gg__recover_ring(struct gg_recorder *recorder, int dir_fd, const char *name, struct gg_recovery *recovery,
+bool gg__recover_ring_check(const struct gg_recorder *recorder, struct gg__ring_place place)
+{
+  int fd;
+  struct found found = {0};
+  const char *wrong = open_ring(&found, recorder, place, &fd);
+  if (wrong)
+    refuse(recorder, place, wrong);
+  else
+    close(fd);
+  return !wrong;
+}
+
+int gg__recover_ring(struct gg_recorder *recorder, struct gg__ring_place place, struct gg_recovery *recovery,
                      struct gg_failure *failure)
 {
-  int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0)
-    return refuse(recorder, name, strerrordesc_np(errno));
+  int fd;
   struct found found = {0};
-  const char *wrong = read_ring(&found, recorder, fd, name);
-  if (wrong) {
-    close(fd);
-    return refuse(recorder, name, wrong);
-  }
+  const char *wrong = open_ring(&found, recorder, place, &fd);
+  if (wrong)
+    return refuse(recorder, place, wrong);
   int error = 0;
   if (found.base != GG__RING_UNUSED && found.committed > found.written) {
     found.data = gg__ring_map(fd, found.header_bytes, (size_t)found.ring_bytes, 0);
@@ -292,8 +320,19 @@ int gg__recover_ring(struct gg_recorder *recorder, int dir_fd, const char *name,
   }
   close(fd);
   if (error == EBADMSG)
-    return refuse(recorder, name, "it and the segments do not fit together");
+    return refuse(recorder, place, "it and the segments do not fit together");
   if (error)
-    return gg_fail_errno(failure, error, "recovering %s/%s into %s/segments", recorder->ring_dir, name, recorder->dir);
+    return gg_fail_errno(failure, error, "recovering %s/%s into %s/segments", place.dir, place.name, recorder->dir);
   return 0;
+}
+
+void gg__recover_ring_remove(struct gg__ring_place place)
+{
+  const uint64_t unused = GG__RING_UNUSED; /* for other names of it, as gg__ring_unlink does */
+  int fd = openat(place.dir_fd, place.name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : pwrite(fd, &unused, sizeof unused, offsetof(struct gg__ring_header, base));
+  (void)n; /* whether it went or not, this name goes */
+  if (fd >= 0)
+    close(fd);
+  unlinkat(place.dir_fd, place.name, 0);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "record/ring.h"
 
 #include <assert.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,19 +61,28 @@ static void fill_header(struct gg__ring *ring, const char *uuid, const char *log
   memcpy(header->magic, GG__RING_MAGIC, sizeof header->magic);
 }
 
+/* A step of 1 to 2^32: 64 bits are enough for a ring a second for as long as anybody lives. */
+static void step(uint64_t *generation)
+{
+  uint32_t random;
+  if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+    random = (uint32_t)gg_clock_mono_ns(); /* only on a kernel without the call */
+  *generation += UINT64_C(1) + random;
+}
+
 /* Gives the finished, still nameless file its name, so that nobody ever sees a half-made ring under it. */
 static int give_name(struct gg__ring *ring, int fd, const char *uuid, const char *log_name, uint64_t *generation)
 {
   char self[64];
   snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
   for (int attempt = 0; attempt < NAME_ATTEMPTS_MAX; attempt++) {
+    step(generation);
     snprintf(ring->name, sizeof ring->name, "gogetway-%s.%s.%" PRIu64, uuid, log_name, *generation);
     ring->header->generation = *generation;
     if (linkat(AT_FDCWD, self, ring->dir_fd, ring->name, AT_SYMLINK_FOLLOW) == 0)
       return 0;
     if (errno != EEXIST)
       return errno;
-    ++*generation;
   }
   return EEXIST;
 }
@@ -80,11 +91,11 @@ static int give_name(struct gg__ring *ring, int fd, const char *uuid, const char
 static int open_named(struct gg__ring *ring, const char *uuid, const char *log_name, uint64_t *generation)
 {
   for (int attempt = 0; attempt < NAME_ATTEMPTS_MAX; attempt++) {
+    step(generation);
     snprintf(ring->name, sizeof ring->name, "gogetway-%s.%s.%" PRIu64, uuid, log_name, *generation);
     int fd = openat(ring->dir_fd, ring->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd >= 0 || errno != EEXIST)
       return fd;
-    ++*generation;
   }
   return -1;
 }
@@ -142,6 +153,7 @@ int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const c
 
 void gg__ring_unlink(struct gg__ring *ring)
 {
+  atomic_store(&ring->header->base, GG__RING_UNUSED);
   unlinkat(ring->dir_fd, ring->name, 0);
 }
 

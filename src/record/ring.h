@@ -66,10 +66,12 @@ struct gg__ring {
   char name[GG__RING_NAME_MAX];
 };
 
-/* Makes, maps and fills in a ring file named "gogetway-<uuid>.<log name>.<generation>"; *generation moves on past
- * names that are taken. GG_ERR_NO_SPACE where the tmpfs is full. */
+/* Makes, maps and fills in a ring file named "gogetway-<uuid>.<log name>.<generation>". *generation is the last ring's
+ * and becomes this one's: larger by a random step, so that nobody who sees the names can take the next ones first.
+ * GG_ERR_NO_SPACE where the tmpfs is full. */
 int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const char *log_name, uint64_t *generation,
                     uint64_t bytes, struct gg_failure *failure);
+/* Removes a ring that holds nothing any more: also where it has another name, it will be found empty. */
 void gg__ring_unlink(struct gg__ring *ring);
 void gg__ring_destroy(struct gg__ring *ring); /* unmaps; the file stays */
 

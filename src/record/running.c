@@ -4,7 +4,7 @@
  *
  *     gogetway running 1
  *     boot 101c1174-f4ab-4b63-9d5d-beb7a6effdd4
- *     ring w0-block /dev/shm/gogetway-<uuid>.w0-block.1
+ *     ring w0-block /dev/shm/gogetway-<uuid>.w0-block.2891336453
  *     segment w0-block 20261122T123759.123Z-w0-block-000001.pcapng
  *
  * It is there while the store is open, and replaced as a whole (write, sync, rename). Rings are found by their names,

@@ -317,8 +317,9 @@ def plant(crash, ring):
     write(902, os.urandom(1 << 20), "header is not complete")
     write(904, whole[:len(whole) // 2], "size is wrong")
     write(905, whole, "its name is not the one in its header")
-    os.link(write(906, whole, "more than one name"), place(907))
-    planted[place(907)] = "more than one name"
+    os.link(write(906, whole, "its name is not the one in its header"), place(907))
+    os.link(ring, place(909))
+    planted[place(907)] = planted[place(909)] = "its name is not the one in its header"
     os.mkfifo(place(908), 0o600)
     planted[place(908)] = "not a regular file"
     if os.geteuid() == 0:
@@ -340,10 +341,30 @@ def test_planted_rings_are_refused_and_left_alone(crash):
             assert reason in warnings.get(path.name, "nothing said"), f"{path.name}: {warnings.get(path.name)}"
     for path, status in before.items():
         now = path.lstat()
-        assert (now.st_ino, now.st_size, now.st_mtime_ns, now.st_mode) == (
-            status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode), f"{path.name} was touched"
+        assert (now.st_ino, now.st_size, now.st_mode) == (status.st_ino, status.st_size, status.st_mode), path.name
+        if path.name != f"{ring.name.rsplit('.', 1)[0]}.909":  # the other name of a ring that was recovered
+            assert now.st_mtime_ns == status.st_mtime_ns, f"{path.name} was touched"
     crash.check("beside planted rings")
     check_readable(crash.gateway)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_many_planted_rings_hide_none(crash, named):
+    """Anybody may make files in /dev/shm, under names that a listing of it shows: as many as they like."""
+    crash.lay_out()
+    ring, = crash.rings.iterdir()
+    if not named:
+        (crash.gateway.directory / "running").unlink()
+    head = ring.name.rsplit(".", 1)[0]
+    for number in range(5000):
+        path = crash.rings / f"{head}.{1000 + number}"
+        path.touch(0o644)
+        if os.geteuid() == 0:
+            os.chown(path, NOBODY, NOBODY)
+    with crash.gateway.start():
+        line = faults.wait_event(crash.gateway, "recovered")
+        assert line["rings"] == 1 and line["rings_refused"] == 5000 and line["rings_missing"] == 0, line
+    crash.check("among 5000 planted rings")
 
 
 @pytest.mark.parametrize("name", [b"../../precious.pcapng", b"/etc/precious.pcapng", b".hidden.pcapng", b"no-suffix"])

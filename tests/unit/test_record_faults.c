@@ -250,7 +250,12 @@ static void test_stop_with_a_full_disk(void **state)
   assert_int_equal(gg_recorder_stop(f.recorder, gg_clock_mono_ns() + GG_NS_PER_S / 5, &failure), GG_ERR_NO_SPACE);
   assert_non_null(strstr(failure.message, "next start"));
   gg_recorder_destroy(f.recorder);
-  assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &failure), GG_ERR_NO_SPACE); /* nothing is given up */
+  options.ring_dir = f.base; /* configured anew: what is left stays where it is, and is found there */
+  struct gg_failure again = GG_FAILURE_INIT;
+  assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &again), GG_ERR_NO_SPACE); /* nothing is given up */
+  char place[128];
+  snprintf(place, sizeof place, "%s/gogetway-", f.rings);
+  assert_non_null(strstr(again.message, place));
   assert_int_equal(count_files(f.rings), 1);
   atomic_store(&write_errno, 0);
   recover_and_check(&f, &options);

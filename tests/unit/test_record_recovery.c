@@ -233,10 +233,6 @@ static void test_strange_rings_are_refused(void **state)
   assert_refused(&f, &options, ring);
   assert_int_equal(chmod(ring, 0600), 0);
 
-  assert_int_equal(link(ring, other), 0);
-  assert_refused(&f, &options, ring);
-  assert_int_equal(unlink(other), 0);
-
   if (geteuid() == 0) {
     assert_int_equal(chown(ring, 65534, 65534), 0);
     assert_refused(&f, &options, ring);
@@ -292,6 +288,189 @@ static void test_strange_rings_are_refused(void **state)
   assert_int_equal(recovery.rings_refused, 0);
   assert_int_equal(count_files(f.rings), 0);
   munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+enum { PLANTED = 5000, RINGS_MOST = 8 * 1024 }; /* what a start takes at the most */
+
+/* Files of others, as far as this process can make them, that have names of this store's rings. */
+static void plant(const char *ring, unsigned count)
+{
+  char path[450];
+  size_t head = (size_t)(strrchr(ring, '.') + 1 - ring);
+  for (unsigned i = 0; i < count; i++) {
+    snprintf(path, sizeof path, "%.*s%u", (int)head, ring, i + 1);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
+    assert_true(fd >= 0);
+    bool foreign = i % 2 && geteuid() == 0;
+    assert_int_equal(fchmod(fd, foreign ? 0600 : 0644), 0);
+    assert_int_equal(foreign ? fchown(fd, 65534, 65534) : 0, 0);
+    close(fd);
+  }
+}
+
+static void recover_among_planted(bool named)
+{
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  char ring[400], running[128];
+  leave_ring(&f, &options, ring, shared);
+  plant(ring, PLANTED);
+  snprintf(running, sizeof running, "%s/running", f.dir);
+  assert_int_equal(named ? 0 : unlink(running), 0);
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings, 1);
+  assert_int_equal(recovery.rings_refused, PLANTED);
+  assert_int_equal(recovery.rings_missing, 0);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, 3);
+  assert_int_equal(count_files(f.rings), PLANTED);
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+static void test_planted_names_take_no_rings_place(void **state)
+{
+  (void)state;
+  recover_among_planted(true);
+  recover_among_planted(false);
+}
+
+/* More rings of ours than a start takes: it fails, and nothing is lost. */
+static void test_too_many_rings_fail_the_start(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  char ring[400], path[450];
+  leave_ring(&f, &options, ring, shared);
+  struct gg__ring_header header;
+  int fd = open(ring, O_RDONLY);
+  assert_int_equal(pread(fd, &header, sizeof header, 0), sizeof header);
+  close(fd);
+  atomic_store(&header.base, GG__RING_UNUSED);
+  for (unsigned i = 0; i < RINGS_MOST; i++) {
+    header.generation = i + 1;
+    snprintf(path, sizeof path, "%.*s%u", (int)(strrchr(ring, '.') + 1 - ring), ring, i + 1);
+    fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, &header, sizeof header, 0), sizeof header);
+    assert_int_equal(ftruncate(fd, (off_t)(header.header_bytes + header.ring_bytes)), 0);
+    close(fd);
+  }
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &failure), GG_ERR_LIMIT);
+  assert_non_null(strstr(failure.message, f.rings));
+  assert_int_equal(count_files(f.rings), RINGS_MOST + 1);
+  assert_true(exists_in(f.dir, "running"));
+  assert_int_equal(unlink(path), 0);
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings, 1);
+  assert_int_equal(count_files(f.rings), 0);
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+/* Where everybody may link everybody's files: a second name of a ring does not keep it from being recovered, and
+ * brings nothing back when it gets the ring's name later. */
+static void test_linked_ring_is_recovered_once(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  char ring[400], other[300], command[256];
+  leave_ring(&f, &options, ring, shared);
+  snprintf(other, sizeof other, "%s/aside", f.base);
+  assert_int_equal(link(ring, other), 0);
+  struct gg_recovery recovery;
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings, 1);
+  assert_int_equal(recovery.rings_refused, 0);
+  snprintf(command, sizeof command, "rm %s/segments/*", f.dir);
+  assert_int_equal(system(command), 0);
+  assert_int_equal(rename(other, ring), 0);
+  open_only(&f, &options, &recovery);
+  assert_int_equal(recovery.rings, 0);
+  assert_int_equal(recovery.bytes, 0);
+  assert_int_equal(count_files(f.rings), 0);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.segments, 0);
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+/* The same for a ring that was removed in the ordinary way. */
+static void test_linked_ring_of_a_clean_stop_is_empty(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  fixture_open(&f, &options, NULL);
+  struct dirent **names;
+  assert_int_equal(scandir(f.rings, &names, walk_filter, alphasort), 1);
+  char ring[400], other[300];
+  snprintf(ring, sizeof ring, "%s/%s", f.rings, names[0]->d_name);
+  snprintf(other, sizeof other, "%s/aside", f.base);
+  assert_int_equal(link(ring, other), 0);
+  fixture_record(&f);
+  fixture_stop(&f);
+  struct gg__ring_header header;
+  int fd = open(other, O_RDONLY);
+  assert_int_equal(pread(fd, &header, sizeof header, 0), sizeof header);
+  close(fd);
+  assert_true(atomic_load(&header.base) == GG__RING_UNUSED);
+  free(names[0]);
+  free(names);
+  fixture_fini(&f);
+}
+
+/* Names are there for everybody to see, and to take first: the next ones must not follow from them. */
+static void test_planted_names_do_not_stop_new_rings(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.logs_max = 2;
+  options.log_max_bytes = 512 * KIB;
+  open_only(&f, &options, NULL); /* so that the store has its name */
+  assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, NULL), 0);
+  char path[400];
+  snprintf(path, sizeof path, "%s/gogetway-%s.w0-block.1", f.rings, gg_recorder_uuid(f.recorder));
+  plant(path, 2000);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gg_recorder_log(f.recorder, "w0-block", fixture_wake, &f, &f.log, &failure) != 0)
+    fail_msg("%s", failure.message);
+  uint64_t generation = 0;
+  struct dirent **names;
+  int count = scandir(f.rings, &names, walk_filter, alphasort);
+  for (int i = 0; i < count; i++) {
+    uint64_t n = strtoull(strrchr(names[i]->d_name, '.') + 1, NULL, 10);
+    generation = n > generation ? n : generation;
+    free(names[i]);
+  }
+  free(names);
+  for (uint64_t n = generation + 1; n < generation + 2000; n++) {
+    snprintf(path, sizeof path, "%s/gogetway-%s.w1-block.%llu", f.rings, gg_recorder_uuid(f.recorder),
+             (unsigned long long)n);
+    int fd = open(path, O_CREAT | O_WRONLY, 0644);
+    assert_true(fd >= 0);
+    close(fd);
+  }
+  if (gg_recorder_log(f.recorder, "w1-block", fixture_wake, &f, &f.log, &failure) != 0)
+    fail_msg("%s", failure.message);
+  gg_recorder_destroy(f.recorder);
   fixture_fini(&f);
 }
 
@@ -377,6 +556,11 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_killed_while_recording),
       cmocka_unit_test(test_strange_rings_are_refused),
+      cmocka_unit_test(test_planted_names_take_no_rings_place),
+      cmocka_unit_test(test_too_many_rings_fail_the_start),
+      cmocka_unit_test(test_linked_ring_is_recovered_once),
+      cmocka_unit_test(test_linked_ring_of_a_clean_stop_is_empty),
+      cmocka_unit_test(test_planted_names_do_not_stop_new_rings),
       cmocka_unit_test(test_rings_of_other_stores_are_none_of_ours),
       cmocka_unit_test(test_missing_ring_marks_its_segment),
       cmocka_unit_test(test_missing_ring_without_anything_recorded),
