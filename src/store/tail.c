@@ -8,6 +8,13 @@
  *
  * The gateway's word comes first and is read files after: so what a watermark promises is in the files when they are
  * read, and a segment that is no longer named as the one being written is complete.
+ *
+ * Which segment comes next in a log is not left to the order of names: their stamps go back when the wall clock does,
+ * and a name that sorts before the last one would never be read. So a chain takes, of what it has not read,
+ *
+ *   1. what was there when the tail began, in order of names;
+ *   2. what the gateway named first as being written;
+ *   3. what has come since: the next number of the run, else whatever there is.
  */
 #include "store/frames.h"
 #include "store/sink.h"
@@ -17,6 +24,7 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -24,13 +32,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { CHAINS_MAX = 1024, NAME_MAX_BYTES = 128 };
+enum { CHAINS_MAX = 1024, NAME_MAX_BYTES = 128, NAMES_MAX = 1 << 20 };
+
+static const uint64_t behind_max_ns = UINT64_C(10000000000);
+
+/* A segment that was there at the beginning, or that was read. What has no entry is new. */
+struct name {
+  bool done;
+  char file[];
+};
 
 struct chain {
   char log[NAME_MAX_BYTES];
-  char file[NAME_MAX_BYTES]; /* being read; empty: none yet */
-  char live[NAME_MAX_BYTES]; /* being written, by the last word of the gateway; empty: none */
+  char file[NAME_MAX_BYTES];       /* being read; empty: none yet */
+  char live[NAME_MAX_BYTES];       /* being written, by the last word of the gateway; empty: none */
+  char first_live[NAME_MAX_BYTES]; /* and by its first word */
   struct gg__frames *frames;
+  uint64_t watermark_ns;  /* of this log, by the last word */
+  uint64_t due_ns;        /* the frame's time, or when it is held to have been (hold_due) */
   struct gg__frame frame; /* waits to be written, if `waiting` */
   bool waiting;
 };
@@ -41,6 +60,8 @@ struct gg_tail {
   bool from_start;
   bool updated;
   uint64_t watermark_ns;
+  struct name **names; /* sorted */
+  size_t name_count, name_room;
   size_t chain_count;
   struct chain *chains[CHAINS_MAX];
 };
@@ -59,35 +80,132 @@ static bool log_of(const char *file, char log[NAME_MAX_BYTES])
   return length > 0;
 }
 
-static int open_segments(const struct gg_tail *tail, DIR **out, struct gg_failure *failure)
+static uint64_t number_of(const char *file)
 {
-  char path[4096];
-  snprintf(path, sizeof path, "%s/segments", tail->store->path);
-  *out = opendir(path);
-  return *out ? 0 : gg_fail(failure, GG_ERR_IO, "cannot read %s", path);
+  const char *last = strrchr(file, '-');
+  return last ? strtoull(last + 1, NULL, 10) : 0;
 }
 
-/* The log's first segment behind the one that is being read; empty if there is none. */
-static int next_segment(const struct gg_tail *tail, const struct chain *chain, char next[NAME_MAX_BYTES],
-                        struct gg_failure *failure)
+/* Where `file` stands among the names, or would have to. */
+static size_t find_name(const struct gg_tail *tail, const char *file, bool *found)
 {
-  DIR *directory;
-  char log[NAME_MAX_BYTES];
-  int error = open_segments(tail, &directory, failure);
-  next[0] = '\0';
-  if (error)
-    return error;
-  for (struct dirent *entry; (entry = readdir(directory));) {
-    if (strlen(entry->d_name) >= NAME_MAX_BYTES || !log_of(entry->d_name, log) || strcmp(log, chain->log) != 0)
-      continue;
-    if (strcmp(entry->d_name, chain->file) > 0 && (!next[0] || strcmp(entry->d_name, next) < 0))
-      memcpy(next, entry->d_name, strlen(entry->d_name) + 1);
+  size_t from = 0, to = tail->name_count;
+  *found = false;
+  while (from < to && !*found) {
+    size_t middle = from + (to - from) / 2;
+    int order = strcmp(tail->names[middle]->file, file);
+    *found = order == 0;
+    if (*found)
+      return middle;
+    if (order < 0)
+      from = middle + 1;
+    else
+      to = middle;
   }
-  closedir(directory);
+  return from;
+}
+
+static int note_name(struct gg_tail *tail, const char *file, bool done, struct gg_failure *failure)
+{
+  bool found;
+  size_t at = find_name(tail, file, &found);
+  if (found) {
+    tail->names[at]->done |= done;
+    return 0;
+  }
+  if (tail->name_count == NAMES_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "more than %d segments", NAMES_MAX);
+  if (tail->name_count == tail->name_room) {
+    size_t room = tail->name_room ? tail->name_room * 2 : 64;
+    struct name **larger = realloc(tail->names, room * sizeof(struct name *));
+    if (!larger)
+      return gg_fail(failure, GG_ERR_NOMEM, "no memory for the names of segments");
+    tail->names = larger;
+    tail->name_room = room;
+  }
+  size_t length = strlen(file) + 1;
+  struct name *name = malloc(sizeof *name + length);
+  if (!name)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the names of segments");
+  name->done = done;
+  memcpy(name->file, file, length);
+  memmove(tail->names + at + 1, tail->names + at, (tail->name_count - at) * sizeof(struct name *));
+  tail->names[at] = name;
+  tail->name_count++;
   return 0;
 }
 
-static int open_segment(const struct gg_tail *tail, struct chain *chain, const char *file, uint64_t offset,
+/* Calls for every segment that is there until a call returns an error. */
+static int each_segment(struct gg_tail *tail,
+                        int (*visit)(struct gg_tail *tail, const char *file, const char *log, void *context,
+                                     struct gg_failure *failure),
+                        void *context, struct gg_failure *failure)
+{
+  char path[4096], log[NAME_MAX_BYTES];
+  snprintf(path, sizeof path, "%s/segments", tail->store->path);
+  DIR *directory = opendir(path);
+  if (!directory)
+    return gg_fail_errno(failure, errno, "cannot read %s", path);
+  int error = 0;
+  for (struct dirent *entry; !error && (entry = readdir(directory));)
+    if (strlen(entry->d_name) < NAME_MAX_BYTES && log_of(entry->d_name, log))
+      error = visit(tail, entry->d_name, log, context, failure);
+  closedir(directory);
+  return error;
+}
+
+/* Was there before the gateway was asked for the first time. */
+static int note_old(struct gg_tail *tail, const char *file, const char *log, void *context, struct gg_failure *failure)
+{
+  (void)log;
+  (void)context;
+  return note_name(tail, file, !tail->from_start, failure);
+}
+
+/* Completed between the look at the store and the gateway's first word. */
+static int note_passed(struct gg_tail *tail, const char *file, const char *log, void *context,
+                       struct gg_failure *failure)
+{
+  const struct chain *chain = context;
+  bool passed = strcmp(log, chain->log) == 0 && number_of(file) < number_of(chain->live);
+  return passed ? note_name(tail, file, true, failure) : 0;
+}
+
+/* What the choice of a chain's next segment goes by: the lowest wins. */
+enum rank { RANK_OLD, RANK_FIRST_LIVE, RANK_NEXT_NUMBER, RANK_OTHER, RANK_NONE };
+
+struct choice {
+  const struct chain *chain;
+  enum rank rank;
+  char file[NAME_MAX_BYTES];
+};
+
+static int consider(struct gg_tail *tail, const char *file, const char *log, void *context, struct gg_failure *failure)
+{
+  struct choice *choice = context;
+  const struct chain *chain = choice->chain;
+  bool found;
+  (void)failure;
+  if (strcmp(log, chain->log) != 0)
+    return 0;
+  size_t at = find_name(tail, file, &found);
+  if (found && tail->names[at]->done)
+    return 0;
+  enum rank rank = RANK_OTHER;
+  if (strcmp(file, chain->first_live) == 0)
+    rank = RANK_FIRST_LIVE;
+  else if (found)
+    rank = RANK_OLD;
+  else if (number_of(file) == number_of(chain->file) + 1)
+    rank = RANK_NEXT_NUMBER;
+  if (rank < choice->rank || (rank == choice->rank && strcmp(file, choice->file) < 0)) {
+    choice->rank = rank;
+    snprintf(choice->file, sizeof choice->file, "%s", file);
+  }
+  return 0;
+}
+
+static int open_segment(struct gg_tail *tail, struct chain *chain, const char *file, uint64_t offset,
                         struct gg_failure *failure)
 {
   char path[4096];
@@ -104,7 +222,7 @@ static int open_segment(const struct gg_tail *tail, struct chain *chain, const c
     return error;
   }
   snprintf(chain->file, sizeof chain->file, "%s", file);
-  return 0;
+  return note_name(tail, file, true, failure);
 }
 
 /* ── Chains ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -123,42 +241,46 @@ static struct chain *find_chain(struct gg_tail *tail, const char *log)
 }
 
 /* Every log that has left segments. */
-static int find_old_chains(struct gg_tail *tail, struct gg_failure *failure)
+static int find_old_chain(struct gg_tail *tail, const char *file, const char *log, void *context,
+                          struct gg_failure *failure)
 {
-  DIR *directory;
-  char log[NAME_MAX_BYTES];
-  int error = open_segments(tail, &directory, failure);
-  if (error)
-    return error;
-  for (struct dirent *entry; !error && (entry = readdir(directory));)
-    if (strlen(entry->d_name) < NAME_MAX_BYTES && log_of(entry->d_name, log) && !find_chain(tail, log))
-      error = gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", CHAINS_MAX);
-  closedir(directory);
-  return error;
+  (void)file;
+  (void)context;
+  return find_chain(tail, log) ? 0 : gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", CHAINS_MAX);
 }
 
 /* A frame waits in the chain afterwards, unless all that is there was given. */
 static int fetch(struct gg_tail *tail, struct chain *chain, struct gg_failure *failure)
 {
-  char next[NAME_MAX_BYTES];
   while (!chain->waiting) { /* bounded by the segments that there are */
     int error = chain->frames ? gg__frames_next(chain->frames, &chain->frame, failure) : GG_ERR_AGAIN;
-    if (error == 0)
-      chain->waiting = true;
-    else if (error != GG_ERR_AGAIN && error != GG_ERR_CORRUPT)
+    chain->waiting = error == 0;
+    chain->due_ns = chain->frame.packet.time_ns;
+    if (error && error != GG_ERR_AGAIN && error != GG_ERR_CORRUPT)
       return error;
     if (chain->waiting || (chain->frames && strcmp(chain->file, chain->live) == 0))
       return 0;
-    error = next_segment(tail, chain, next, failure);
-    if (error || !next[0])
+    struct choice choice = {.chain = chain, .rank = RANK_NONE};
+    error = each_segment(tail, consider, &choice, failure);
+    if (error || choice.rank == RANK_NONE)
       return error;
     gg__frames_close(chain->frames);
     chain->frames = NULL;
-    error = open_segment(tail, chain, next, 0, failure);
+    error = open_segment(tail, chain, choice.file, 0, failure);
     if (error || !chain->frames)
       return error;
   }
   return 0;
+}
+
+/* A complete segment's records are older than those of the one being written, and the watermark is at most a flush
+ * behind them. If a time says otherwise by more than that, the clock was set back since, and waiting until it comes
+ * there again would be silence. */
+static void hold_due(struct chain *chain)
+{
+  bool complete = chain->live[0] && strcmp(chain->file, chain->live) != 0;
+  if (complete && chain->due_ns > chain->watermark_ns && chain->due_ns - chain->watermark_ns > behind_max_ns)
+    chain->due_ns = chain->watermark_ns;
 }
 
 static int write_until(struct gg_tail *tail, uint64_t watermark_ns, struct gg_failure *failure)
@@ -170,10 +292,11 @@ static int write_until(struct gg_tail *tail, uint64_t watermark_ns, struct gg_fa
       int error = fetch(tail, chain, failure);
       if (error)
         return error;
-      if (chain->waiting && (!first || chain->frame.packet.time_ns < first->frame.packet.time_ns))
+      hold_due(chain);
+      if (chain->waiting && (!first || chain->due_ns < first->due_ns))
         first = chain;
     }
-    if (!first || first->frame.packet.time_ns > watermark_ns)
+    if (!first || first->due_ns > watermark_ns)
       return gg__sink_flush(tail->sink, failure);
     bool outbound = first->frame.packet.direction == GG_PCAPNG_OUTBOUND;
     int error = gg__sink_frame(tail->sink, &first->frame, outbound, failure);
@@ -191,15 +314,6 @@ static const char *text_of(const json_t *object, const char *key)
   return text && strlen(text) < NAME_MAX_BYTES && !strchr(text, '/') ? text : NULL;
 }
 
-static int skip_old(const struct gg_tail *tail, struct chain *chain, struct gg_failure *failure)
-{
-  char next[NAME_MAX_BYTES];
-  int error;
-  while ((error = next_segment(tail, chain, next, failure)) == 0 && next[0])
-    memcpy(chain->file, next, sizeof next);
-  return error;
-}
-
 static int take_log(struct gg_tail *tail, const json_t *object, struct gg_failure *failure)
 {
   const char *log = text_of(object, "name"), *segment = text_of(object, "segment");
@@ -209,12 +323,17 @@ static int take_log(struct gg_tail *tail, const json_t *object, struct gg_failur
   if (!chain)
     return gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names a log that cannot be followed");
   memcpy(chain->live, segment, strlen(segment) + 1);
+  chain->watermark_ns = watermark_ns;
   if (watermark_ns < tail->watermark_ns)
     tail->watermark_ns = watermark_ns;
-  if (tail->updated || tail->from_start)
+  if (tail->updated)
     return 0;
-  /* From now on: behind what is in the file, or, if it has none yet, behind the segments of earlier runs. */
-  return segment[0] ? open_segment(tail, chain, segment, bytes, failure) : skip_old(tail, chain, failure);
+  memcpy(chain->first_live, segment, strlen(segment) + 1);
+  if (tail->from_start || !segment[0])
+    return 0;
+  /* From now on: behind what is in the file. */
+  int error = each_segment(tail, note_passed, chain, failure);
+  return error ? error : open_segment(tail, chain, segment, bytes, failure);
 }
 
 int gg_tail_update(struct gg_tail *tail, const char *logs_reply, struct gg_failure *failure)
@@ -223,7 +342,7 @@ int gg_tail_update(struct gg_tail *tail, const char *logs_reply, struct gg_failu
   const json_t *logs = json_object_get(reply, "logs");
   int error = json_is_array(logs) ? 0 : gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names no logs");
   if (!error && !tail->updated && tail->from_start)
-    error = find_old_chains(tail, failure);
+    error = each_segment(tail, find_old_chain, NULL, failure);
   tail->watermark_ns = UINT64_MAX;
   for (size_t i = 0; !error && i < json_array_size(logs); i++)
     error = take_log(tail, json_array_get(logs, i), failure);
@@ -254,6 +373,8 @@ int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, bool fr
   tail->store = store;
   tail->from_start = from_start;
   int error = gg__sink_create(&tail->sink, fd, "the output", GG_EXPORT_PCAPNG, 0, failure);
+  if (!error)
+    error = each_segment(tail, note_old, NULL, failure);
   if (error)
     gg_tail_destroy(tail);
   else
@@ -269,6 +390,9 @@ void gg_tail_destroy(struct gg_tail *tail)
     gg__frames_close(tail->chains[i]->frames);
     free(tail->chains[i]);
   }
+  for (size_t i = 0; i < tail->name_count; i++)
+    free(tail->names[i]);
+  free(tail->names);
   gg__sink_destroy(tail->sink);
   free(tail);
 }

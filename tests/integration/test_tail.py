@@ -77,6 +77,28 @@ def test_tail_has_everything_in_order(gateways, echo, scratch):
         assert recording.tshark_read([path]).packets == len(times)
 
 
+def test_tail_goes_on_behind_a_name_of_the_future(gateways, echo, scratch):
+    """The clock was ahead when an earlier run recorded: its segments sort behind all that is written now."""
+    first = gateways(echo)
+    exchange(first, b"then")
+    first.stop()
+    segment, = first.segments()
+    number = segment.name.split("-", 1)[1]
+    segment.rename(segment.with_name("20991122T000000.000Z-" + number))
+    gateway = gateways(echo, directory=first.directory, options=["--log-flush-interval", "100ms"])
+    path = scratch / "new.pcapng"
+    with open(path, "wb") as out:
+        tail = start(gateway, "tail", out=out)
+        processes.wait_until(lambda: path.stat().st_size > 0, 10, "the head of the live capture")
+        for _ in range(5):
+            exchange(gateway, b"now")
+        processes.wait_until(lambda: len(gogetway.Store(path).sessions()) == 5, 10, "five sessions while it runs")
+        gateway.stop()
+        assert tail.wait(20) == 0
+        tail.stderr.close()
+    assert [s["bytes"]["client"] for s in gogetway.Store(path).sessions()] == [3] * 5
+
+
 def test_tail_ends_when_nobody_reads(gateways, echo):
     gateway = gateways(echo)
     tail = start(gateway, "tail", out=subprocess.PIPE)

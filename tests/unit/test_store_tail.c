@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Following logs whose segments do not sort as they were written: nothing is left out, and each once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "store_files.h"
+
+#include <gogetway/store.h>
+#include <inttypes.h>
+
+enum { SESSIONS_MAX = 8 };
+
+/* A segment with one whole session, whose id and port have `number` in them. */
+static void add_segment(struct files *files, const char *name, unsigned number)
+{
+  struct talk talk;
+  files_segment(files, name);
+  talk_open(files, &talk, number, (uint16_t)(4000 + number));
+  talk_say(files, &talk, GG_FROM_CLIENT, "hello", 5);
+  talk_close(files, &talk);
+  files_write(files);
+}
+
+struct following {
+  struct gg_store *store;
+  struct gg_tail *tail;
+  char path[128];
+  int fd;
+};
+
+static void follow(struct following *following, const struct files *files, bool from_start)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  snprintf(following->path, sizeof following->path, "%s/out.pcapng", files->dir);
+  following->fd = open(following->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  assert_true(following->fd >= 0);
+  if (gg_store_open(&following->store, files->dir, NULL, &failure) != 0 ||
+      gg_tail_create(&following->tail, following->store, following->fd, from_start, &failure) != 0)
+    fail_msg("%s", failure.message);
+}
+
+/* The gateway's word: `segment` is being written and has `bytes`. */
+static void tell(struct following *following, const char *segment, size_t bytes, uint64_t watermark_ns)
+{
+  char reply[512];
+  struct gg_failure failure = GG_FAILURE_INIT;
+  snprintf(reply, sizeof reply,
+           "{\"ok\":true,\"logs\":[{\"name\":\"w0-block\",\"segment\":\"%s\",\"segment_bytes\":%zu,"
+           "\"watermark_ns\":%" PRIu64 "}]}",
+           segment, bytes, watermark_ns);
+  if (gg_tail_update(following->tail, reply, &failure) != 0)
+    fail_msg("%s", failure.message);
+}
+
+/* The sessions that came out so far, as the last digits of their ids in order: "123". */
+static const char *told(const struct following *following)
+{
+  static char text[SESSIONS_MAX + 1];
+  struct gg_store *store = NULL;
+  struct gg_session_list *list = NULL;
+  assert_int_equal(gg_store_open(&store, following->path, NULL, NULL), 0);
+  assert_int_equal(gg_store_query(store, NULL, &list, NULL), 0);
+  size_t count = gg_session_list_count(list);
+  assert_true(count <= SESSIONS_MAX);
+  for (size_t i = 0; i < count; i++) {
+    const struct gg_session *session = gg_session_list_at(list, i);
+    assert_int_equal(session->bytes[0], 5);
+    assert_int_equal(session->packets[0] + session->packets[1], 8);
+    text[i] = session->id[23];
+  }
+  text[count] = '\0';
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+  return text;
+}
+
+static void stop(struct following *following)
+{
+  assert_int_equal(gg_tail_finish(following->tail, NULL), 0);
+  gg_tail_destroy(following->tail);
+  gg_store_close(following->store);
+  close(following->fd);
+}
+
+/* What an earlier run left has a later stamp than what is written now. */
+static void a_name_of_the_future(void **state)
+{
+  (void)state;
+  for (int from_start = 0; from_start < 2; from_start++) {
+    struct files files;
+    struct following following;
+    files_begin(&files);
+    add_segment(&files, "20991122T000000.000Z-w0-block-000001.pcapng", 1);
+    follow(&following, &files, from_start);
+    tell(&following, "", 0, files.time_ns);
+    assert_string_equal(told(&following), from_start ? "1" : "");
+    add_segment(&files, "20240101T000000.000Z-w0-block-000001.pcapng", 2);
+    tell(&following, "20240101T000000.000Z-w0-block-000001.pcapng", files.length, files.time_ns);
+    assert_string_equal(told(&following), from_start ? "12" : "2");
+    stop(&following);
+    assert_string_equal(told(&following), from_start ? "12" : "2");
+    files_end(&files);
+  }
+}
+
+/* The clock goes back twice, and two segments come between two words of the gateway. */
+static void a_clock_that_goes_back(void **state)
+{
+  (void)state;
+  for (int from_start = 0; from_start < 2; from_start++) {
+    struct files files;
+    struct following following;
+    files_begin(&files);
+    add_segment(&files, "20240101T120000.000Z-w0-block-000001.pcapng", 1);
+    size_t first_bytes = files.length;
+    follow(&following, &files, from_start);
+    tell(&following, "20240101T120000.000Z-w0-block-000001.pcapng", first_bytes, files.time_ns);
+    add_segment(&files, "20240101T110000.000Z-w0-block-000002.pcapng", 2);
+    uint64_t second_ns = files.time_ns - 1;
+    add_segment(&files, "20240101T100000.000Z-w0-block-000003.pcapng", 3);
+    tell(&following, "20240101T100000.000Z-w0-block-000003.pcapng", files.length, second_ns);
+    assert_string_equal(told(&following), from_start ? "12" : "2"); /* the third is beyond the watermark */
+    tell(&following, "20240101T100000.000Z-w0-block-000003.pcapng", files.length, files.time_ns);
+    assert_string_equal(told(&following), from_start ? "123" : "23");
+    stop(&following);
+    assert_string_equal(told(&following), from_start ? "123" : "23");
+    files_end(&files);
+  }
+}
+
+/* A complete segment is not held back until the clock has come again to where it was. */
+static void a_watermark_that_goes_back(void **state)
+{
+  (void)state;
+  const uint64_t hour_ns = UINT64_C(3600) * 1000000000;
+  struct files files;
+  struct following following;
+  files_begin(&files);
+  files_segment(&files, "20240101T120000.000Z-w0-block-000001.pcapng");
+  files_write(&files);
+  follow(&following, &files, false);
+  tell(&following, "20240101T120000.000Z-w0-block-000001.pcapng", files.length, files.time_ns);
+  files.number--;
+  add_segment(&files, "20240101T120000.000Z-w0-block-000001.pcapng", 1);
+  files.time_ns -= hour_ns;
+  add_segment(&files, "20240101T110000.000Z-w0-block-000002.pcapng", 2);
+  tell(&following, "20240101T110000.000Z-w0-block-000002.pcapng", files.length, files.time_ns);
+  assert_string_equal(told(&following), "21"); /* in order of their times */
+  stop(&following);
+  files_end(&files);
+}
+
+/* Two runs in one store: the numbers of both begin with 1, and each segment is read in its run. */
+static void runs_of_different_lengths(void **state)
+{
+  (void)state;
+  struct files files;
+  struct following following;
+  files_begin(&files);
+  add_segment(&files, "20240101T000000.000Z-w0-block-000001.pcapng", 1);
+  add_segment(&files, "20240101T000001.000Z-w0-block-000002.pcapng", 2);
+  add_segment(&files, "20240102T000000.000Z-w0-block-000001.pcapng", 3);
+  add_segment(&files, "20240102T000001.000Z-w0-block-000002.pcapng", 4);
+  add_segment(&files, "20240102T000002.000Z-w0-block-000003.pcapng", 5);
+  follow(&following, &files, true);
+  tell(&following, "20240102T000002.000Z-w0-block-000003.pcapng", files.length, files.time_ns);
+  assert_string_equal(told(&following), "12345");
+  stop(&following);
+  assert_string_equal(told(&following), "12345");
+  files_end(&files);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_name_of_the_future),
+    cmocka_unit_test(a_clock_that_goes_back),
+    cmocka_unit_test(a_watermark_that_goes_back),
+    cmocka_unit_test(runs_of_different_lengths),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
