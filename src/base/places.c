@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where each option was given: one row for each of the schema's own options, then for each item that a list may have. */
+/* Where each option was given: a row for each of the schema's own options, then for each item that a list may have. */
 #include "base/schema.h"
 
 #include <assert.h>

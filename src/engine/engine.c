@@ -23,12 +23,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { DRAIN_POLL_MS = 10, RUN_POLL_MS = 1000, LISTENERS_TEXT_MAX = 1024 };
@@ -147,6 +149,16 @@ static int make_logger(struct gg_engine *engine, struct gg_failure *failure)
   return error ? gg_fail(failure, error, "cannot make the logger") : 0;
 }
 
+/* Rings on a disk are written back by the kernel: each byte is then written twice, and a commit may wait for it. */
+static void warn_of_slow_rings(const struct gg_engine *engine)
+{
+  const char *dir = engine->config.log.dir;
+  struct statfs status;
+  if (statfs(dir, &status) == 0 && status.f_type != TMPFS_MAGIC && status.f_type != RAMFS_MAGIC)
+    gg_warn(engine->logger, "log.dir is not a tmpfs", GG_S("dir", dir),
+            GG_S("effect", "the log's rings go to a disk as well: traffic may wait for it, and is written twice"));
+}
+
 static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
 {
   const struct gg_config *config = &engine->config;
@@ -164,6 +176,7 @@ static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
   options.sync_interval_ns = config->sync.interval_ns;
   options.logger = engine->logger;
   options.metrics = engine->metrics;
+  warn_of_slow_rings(engine);
   int error = gg_recorder_open(&engine->recorder, &options, &recovery, failure);
   engine->gateway_options.recorder = engine->recorder;
   return error;
@@ -181,6 +194,8 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
     error = gg__engine_options(engine, failure);
   if (!error)
     error = open_recorder(engine, failure);
+  if (!error && engine->config.stats.file) /* after the recorder, who makes the store that the file may be in */
+    error = gg__engine_stats_file_check(engine->config.stats.file, failure);
   if (!error)
     error = gg_gateway_create(&engine->gateway, &engine->gateway_options, failure);
   return error;
@@ -342,8 +357,8 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
   int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + recorder_stop_ns, &told);
   atomic_store(&engine->state, GG_ENGINE_ENDED);
   if (error)
-    gg_fail(failure, error, "%s; the rest of the recording is left in %s, and the next start on %s writes it",
-            told.message[0] ? told.message : gg_error_text(error), engine->config.log.dir, engine->config.dir);
+    gg_fail(failure, error, "the recording in %s is not whole yet: %s", engine->config.dir,
+            told.message[0] ? told.message : gg_error_text(error));
   if (engine->config.stats.file) {
     int stats_error = gg__engine_stats_file(engine, engine->config.stats.file, failure);
     error = error ? error : stats_error;

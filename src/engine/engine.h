@@ -51,6 +51,9 @@ int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json);
 /* Writes the same as one object to the file `path`, whole or not at all. */
 int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure);
 
+/* Whether that file could be made now, so that a path that is wrong is told at start and not after the whole run. */
+int gg__engine_stats_file_check(const char *path, struct gg_failure *failure);
+
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];
 extern const size_t gg__engine_command_count;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_MAX_BYTES = 4096 + 32 };
@@ -67,16 +68,37 @@ static int write_all(int fd, const char *bytes, size_t length)
   return 0;
 }
 
+/* Makes the temporary file beside `path` that becomes it, and gives its name; a negative enum gg_error on failure. */
+static int open_temporary(const char *path, char *temporary, size_t size, struct gg_failure *failure)
+{
+  int length = snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
+  if (length < 0 || (size_t)length >= size)
+    return gg_fail(failure, GG_ERR_RANGE, "cannot write %.200s...: the path is too long", path);
+  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  return fd >= 0 ? fd : gg_fail_errno(failure, errno, "cannot write %s", path);
+}
+
+int gg__engine_stats_file_check(const char *path, struct gg_failure *failure)
+{
+  char temporary[PATH_MAX_BYTES];
+  struct stat status;
+  if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+    return gg_fail_errno(failure, EISDIR, "cannot write %s", path);
+  int fd = open_temporary(path, temporary, sizeof temporary, failure);
+  if (fd < 0)
+    return fd;
+  close(fd);
+  unlink(temporary);
+  return 0;
+}
+
 /* By way of a temporary file beside it and rename(2): whoever reads `path` sees the old text or the new one. */
 static int replace_file(const char *path, const char *text, size_t length, struct gg_failure *failure)
 {
   char temporary[PATH_MAX_BYTES];
-  int size = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-  if (size < 0 || (size_t)size >= sizeof temporary)
-    return gg_fail(failure, GG_ERR_RANGE, "cannot write %.200s...: the path is too long", path);
-  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = open_temporary(path, temporary, sizeof temporary, failure);
   if (fd < 0)
-    return gg_fail_errno(failure, errno, "cannot write %s", temporary);
+    return fd;
   int result = write_all(fd, text, length);
   int saved_errno = errno;
   if (close(fd) != 0 && result == 0) {

@@ -261,6 +261,32 @@ def test_a_start_that_failed_leaves_the_store_fit(scratch, upstream):
             pass
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+def test_an_engine_that_cannot_be_made(scratch):
+    done = processes.run(["strace", "-f", "-o", scratch / "trace", "-e", "trace=eventfd2",
+                          "-e", "inject=eventfd2:error=EMFILE", program(), "run", "--listen", "127.0.0.1:0",
+                          "--upstream", "none", "--dir", scratch / "rec"], 20, check=False, text=True)
+    assert done.returncode == 3
+    assert "cannot make an eventfd: Too many open files" in done.stderr
+
+
+def test_rings_that_are_not_on_a_tmpfs_are_warned_of(gateways, rings, upstream):
+    slow = pathlib.Path(program()).parent / f"rings-{os.getpid()}"
+    if subprocess.run(["stat", "-f", "-c", "%T", slow.parent], stdout=subprocess.PIPE).stdout.strip() == b"tmpfs":
+        pytest.skip("the build directory is on a tmpfs")
+    slow.mkdir()
+    try:
+        gateway = gateways(upstream.address, options=["--log-dir", slow])
+        warning, = [line for line in gateway.log() if line["event"] == "log.dir is not a tmpfs"]
+        assert warning["level"] == "warning" and warning["dir"] == str(slow)
+        gateway.stop()
+    finally:
+        shutil.rmtree(slow)
+    gateway = Gateway(gateway.directory, upstream.address, options=["--log-dir", rings])
+    with gateway:
+        assert not [line for line in gateway.log() if line["event"] == "log.dir is not a tmpfs"]
+
+
 def test_a_store_in_use_names_its_process(gateways, upstream):
     gateway = gateways(upstream.address)
     errors = refused("--listen", f"127.0.0.1:{processes.free_port()}", "--upstream", upstream.address, "--dir",
@@ -299,7 +325,7 @@ def test_a_disk_that_stays_full_leaves_the_rest_for_the_next_start(scratch, upst
                 while chunk := server.recv(1 << 20):
                     received += chunk
         assert status == 3
-        assert "the next start" in errors.splitlines()[-1] and str(directory) in errors.splitlines()[-1]
+        assert errors.splitlines()[-1].count("the next start") == 1 and str(directory) in errors.splitlines()[-1]
         assert 0 < len(received) < len(payload) and payload.startswith(received)
         subprocess.run(["mount", "-o", "remount,size=64m", directory], check=True)
         with gateway.start():
@@ -380,10 +406,24 @@ def test_stats_are_written_at_the_end(gateways, scratch, upstream):
     assert [entry.name for entry in scratch.iterdir() if "stats" in entry.name] == ["stats.json"]
 
 
-def test_stats_that_cannot_be_written_are_told(gateways, scratch, upstream):
-    gateway = gateways(upstream.address, options=["--stats", scratch / "none" / "stats.json"])
+def test_stats_that_cannot_be_written_are_told_at_start(scratch, upstream):
+    directory = scratch / "rec"
+    words = ["--listen", f"127.0.0.1:{processes.free_port()}", "--upstream", upstream.address, "--dir", str(directory)]
+    for file, text in ((scratch / "none" / "stats.json", "No such file"), (scratch, "Is a directory")):
+        errors = refused(*words, "--stats", str(file))
+        assert f"cannot write {file}: {text}" in errors
+    with Gateway(directory, upstream.address, scratch=scratch, options=["--stats", directory / "stats.json"]):
+        assert not list(directory.glob("stats.json*"))
+    assert json.loads((directory / "stats.json").read_text())["state"] == "ended"
+
+
+def test_stats_that_cannot_be_written_any_more_are_told(gateways, scratch, upstream):
+    place = scratch / "place"
+    place.mkdir()
+    gateway = gateways(upstream.address, options=["--stats", place / "stats.json"])
+    place.rmdir()
     status, errors = gateway.stop()
-    assert status == 3 and str(scratch / "none" / "stats.json") in errors.splitlines()[-1]
+    assert status == 3 and str(place / "stats.json") in errors.splitlines()[-1]
 
 
 # ── Embedding ────────────────────────────────────────────────────────────────────────────────────────────────────────
