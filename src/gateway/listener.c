@@ -192,7 +192,7 @@ static void pause_listener(struct gg_listener *listener, const char *reason)
 {
   if (listener->paused)
     return;
-  listener->paused = true;
+  listener->paused = listener->worker->paused = true;
   gg_loop_ignore_reads(&listener->worker->loop, listener->log->set, &listener->source);
   gg__count(listener->worker, GG_COUNT_ACCEPT_PAUSES, 1);
   gg_warn(listener->worker->gateway->options.logger, "accepting pauses", GG_S("listener", listener->options->name),
@@ -260,11 +260,13 @@ void gg__listeners_accept_rest(struct gg_worker *worker)
 
 void gg__listeners_resume(struct gg_worker *worker)
 {
+  worker->paused = false;
   for (size_t i = 0; i < worker->gateway->options.listener_count; i++) {
     struct gg_listener *listener = &worker->listeners[i];
     if (!listener->paused || listener->source.fd < 0)
       continue;
     if (limit_reached(listener) || listener_watch(listener) != GG_OK) {
+      worker->paused = true;
       gg__worker_retry_soon(worker);
       continue;
     }

@@ -351,6 +351,8 @@ static void finish(struct gg_session *session)
   if (!gg_list_empty(&session->node) && session->log->closing_count > 0 && session->state == GG_STATE_CLOSING)
     session->log->closing_count--;
   session->state = GG_STATE_CLOSED;
+  if (worker->paused) /* its descriptors and its place are free */
+    worker->retry_ns = 0;
   gg_list_remove(&session->node);
   gg_list_append(&worker->over, &session->node);
   worker->session_count--;

@@ -91,6 +91,7 @@ struct gg_worker {
   uint64_t next_ns;         /* when the next iteration is due without an event */
   uint64_t retry_ns;        /* next time for phase 3; UINT64_MAX: nothing to retry */
   bool listening;
+  bool paused; /* some listener is: the end of a session may let it go on */
 
   struct gg_list spare; /* freed sessions, for the next accept */
   unsigned spare_count;

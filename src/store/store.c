@@ -226,7 +226,7 @@ static void put_session(struct gg_json *json, const struct gg_session *session)
   gg_json_field_string(json, "listener", session->listener);
   gg_json_field_string(json, "client", session->client);
   gg_json_field_string(json, "server", session->server);
-  gg_json_field_string(json, "upstream", session->upstream);
+  gg_json_field_string(json, "upstream", session->upstream[0] ? session->upstream : NULL);
   put_time(json, "start", session->start_ns);
   put_time(json, "end", session->end_ns);
   gg_json_field_unsigned(json, "duration_ns", session->end_ns - session->start_ns);
