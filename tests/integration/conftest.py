@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -18,12 +19,21 @@ def pytest_report_header():
     return f"gogetway: {gogetway.program()}, {'everything' if gogetway.TEST_ALL else 'normal size'}"
 
 
+def remove_rings(directory):
+    """A killed gateway leaves its rings for the next start; after a test there is none."""
+    for file in directory.rglob("store"):
+        found = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", file.read_text()) if file.is_file() else None
+        for ring in pathlib.Path("/dev/shm").glob(f"gogetway-{found.group()}.*") if found else ():
+            ring.unlink(missing_ok=True)
+
+
 @pytest.fixture
 def scratch():
     """A directory of this test's own with a short path (unix sockets), kept if GOGETWAY_TEST_KEEP is set."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="gogetway-test-"))
     os.chmod(directory, 0o755)
     yield directory
+    remove_rings(directory)
     if not os.environ.get("GOGETWAY_TEST_KEEP"):
         shutil.rmtree(directory, ignore_errors=True)
 
