@@ -236,7 +236,7 @@ static void begin_segment(struct gg_log *log)
   segment->number = number;
   segment->start = log->tail;
   atomic_store_explicit(&segment->end, 0, memory_order_relaxed);
-  gg__segment_name(segment->name, real_ns, log->name, number);
+  gg__segment_name(segment->name, log, real_ns, number);
 
   struct gg__ring_segment *entry = &log->header->segments[number % GG__RING_SEGMENTS_MAX];
   atomic_store_explicit(&entry->number, 0, memory_order_relaxed);

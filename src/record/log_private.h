@@ -190,6 +190,7 @@ struct gg_recorder {
   uint64_t generation;                /* of the newest ring; the provisioner's after start */
   struct gg_log *logs[GG__LOGS_MAX];
   unsigned log_count;
+  _Atomic uint64_t newest_name_ms;    /* time in the newest segment's name */
 
   size_t metrics_first;
   struct gg_shard *writer_shard, *sync_shard, *provision_shard;
@@ -247,7 +248,9 @@ void *gg__sync_main(void *recorder);
 void *gg__provision_main(void *recorder);
 
 /* segment.c */
-void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], uint64_t real_ns, const char *log_name, uint64_t number);
+/* At open, once the recovery is done: where names go on. An errno value. */
+int gg__segment_newest(struct gg_recorder *recorder);
+void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], const struct gg_log *log, uint64_t real_ns, uint64_t number);
 bool gg__segment_name_valid(const char *name);
 size_t gg__segment_head(const struct gg_log *log, uint8_t *at);
 int gg__segment_create(int dir_fd, const char *name, bool *direct); /* a descriptor, or -1 and errno */

@@ -97,6 +97,9 @@ static int prepare(struct gg_recorder *recorder, const struct gg_recorder_option
   error = gg__recover(recorder, recovery, failure);
   if (error)
     return error;
+  error = gg__segment_newest(recorder);
+  if (error)
+    return gg_fail_errno(failure, error, "reading %s/segments", recorder->dir);
   if (options->metrics)
     error = gg_metrics_register(options->metrics, METRICS, sizeof METRICS / sizeof METRICS[0],
                                 &recorder->metrics_first);

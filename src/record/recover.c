@@ -93,8 +93,8 @@ static bool is_known(const struct search *search, const struct candidate *candid
 static int add(struct search *search, const struct candidate *candidate, struct gg_failure *failure)
 {
   if (search->count >= RINGS_MAX)
-    return gg_fail(failure, GG_ERR_LIMIT, "more than %d rings of this store are left in %s; what is in them would be lost",
-                   RINGS_MAX, search->dirs[candidate->dir].path);
+    return gg_fail(failure, GG_ERR_LIMIT, "%s holds more than the %d rings of this store that a start can recover",
+                   search->dirs[candidate->dir].path, RINGS_MAX);
   search->found[search->count++] = *candidate;
   return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/clock.h"
 #include "record/ring.h"
+
+#include "base/clock.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,28 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment.c - segment files: their names, their first blocks, making and appending to them. */
+/*
+ * segment.c - segment files: their names, their first blocks, making and appending to them.
+ *
+ * Names sort in the order in which segments begin, over all logs and runs of a store: everybody who lists the directory
+ * goes by it. So a name has the time of the wall clock, but always one later than the newest name's: where
+ * the clock was set back, names go on from there by a millisecond each until it has caught up. What the packets in the
+ * segment say is the clock's time.
+ */
 #include "record/log_private.h"
 #include "record/section.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
-void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], uint64_t real_ns, const char *log_name, uint64_t number)
+enum { STAMP_YEAR_MAX = 9998 }; /* a later one may have no successor */
+
+/* Milliseconds since 1970 of a name that begins with a stamp; 0 if it does not. */
+static uint64_t stamp_of(const char *name)
 {
-  time_t seconds = (time_t)(real_ns / GG_NS_PER_S);
+  static const char shape[] = "00000000T000000.000Z-";
+  for (unsigned i = 0; shape[i]; i++) {
+    bool digit = name[i] >= '0' && name[i] <= '9';
+    if (shape[i] == '0' ? !digit : name[i] != shape[i])
+      return 0;
+  }
+  struct tm utc = {0};
+  const char *end = strptime(name, "%Y%m%dT%H%M%S", &utc);
+  if (!end || *end != '.' || utc.tm_year + 1900 > STAMP_YEAR_MAX)
+    return 0;
+  time_t seconds = timegm(&utc);
+  return seconds < 0 ? 0 : (uint64_t)seconds * 1000u + strtoull(end + 1, NULL, 10);
+}
+
+int gg__segment_newest(struct gg_recorder *recorder)
+{
+  int fd = openat(recorder->segments_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+  if (!dir) {
+    int error = errno;
+    if (fd >= 0)
+      close(fd);
+    return error;
+  }
+  uint64_t newest = 0;
+  errno = 0;
+  for (struct dirent *entry; (entry = readdir(dir));) { /* bounded by the segments that there are */
+    uint64_t stamp = stamp_of(entry->d_name);
+    newest = stamp > newest ? stamp : newest;
+  }
+  int error = errno;
+  closedir(dir);
+  atomic_store(&recorder->newest_name_ms, newest);
+  return error;
+}
+
+/* The next name's time. */
+static uint64_t next_stamp(struct gg_recorder *recorder, uint64_t now_ms)
+{
+  uint64_t newest = atomic_load(&recorder->newest_name_ms), next;
+  do
+    next = now_ms > newest ? now_ms : newest + 1;
+  while (!atomic_compare_exchange_weak(&recorder->newest_name_ms, &newest, next));
+  return next;
+}
+
+void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], const struct gg_log *log, uint64_t real_ns, uint64_t number)
+{
+  uint64_t ms = next_stamp(log->recorder, real_ns / GG_NS_PER_MS);
+  time_t seconds = (time_t)(ms / 1000u);
   struct tm utc;
   gmtime_r(&seconds, &utc);
   char stamp[32];
   strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
-  int n = snprintf(name, GG__SEGMENT_NAME_MAX, "%s.%03uZ-%s-%06" PRIu64 ".pcapng", stamp,
-                   (unsigned)(real_ns / 1000000u % 1000u), log_name, number);
+  int n = snprintf(name, GG__SEGMENT_NAME_MAX, "%s.%03uZ-%s-%06" PRIu64 ".pcapng", stamp, (unsigned)(ms % 1000u),
+                   log->name, number);
   assert(n > 0 && n < GG__SEGMENT_NAME_MAX);
 }
 
