@@ -54,7 +54,9 @@ struct gg_engine_options {
    * "file:line:column: message" or "--option: message". May be NULL. */
   gg_line_fn on_config_error;
   /* The gateway's own messages go to `log` if it is not NULL (JSON, one object a line; called on any thread, several
-   * at once), else to the descriptor `log_fd` if it is not negative, else nowhere. */
+   * at once; those threads relay and write, so it must not wait), else to the descriptor `log_fd` if it is not
+   * negative, else nowhere. A line that `log_fd` has no room for, as a full pipe, is dropped, and the next one says how
+   * many were: "lost": N. */
   gg_line_fn log;
   int log_fd;
   void *context; /* of the functions above */
@@ -92,7 +94,8 @@ GG_API int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
 GG_API void gg_engine_drain(struct gg_engine *engine);
 /* The same without the patience: open sessions are closed now, and recorded so. */
 GG_API void gg_engine_stop(struct gg_engine *engine);
-/* Does what the program does on a signal: SIGTERM and SIGINT drain, the second one stops, SIGHUP is noted. */
+/* Does what the program does on a signal: SIGHUP is noted in the messages, and changes nothing; SIGTERM, SIGINT and any
+ * other number drain at first, and stop if the gateway was told to drain before, by a signal or otherwise. */
 GG_API void gg_engine_signal(struct gg_engine *engine, int signal_number);
 
 /* Returns when the gateway has ended and everything is on disk; also writes `stats.file`, if one is configured.

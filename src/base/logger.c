@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line is formatted on the caller's stack and leaves by one write(2): no lock is held while formatting or writing,
- * so a slow terminal delays only who speaks. The rate limit is the one thing that threads share; call sites are static,
- * and outlive any logger, so one process-wide lock of a few instructions guards them all.
+ * A line is formatted on the caller's stack and leaves by one write(2). poll(2) says first whether there is room: a pipe
+ * that is writable takes PIPE_BUF bytes, a line has no more, and the lock keeps our other threads from taking the room in
+ * between. (Rejected: O_NONBLOCK on the descriptor. It belongs to the open file, which the parent's shell may share. And
+ * a thread that writes from a queue: what is said last, before a crash, would be lost.)
+ *
+ * The rate limit is shared by all loggers; call sites are static, and outlive any logger, so one process-wide lock of a
+ * few instructions guards them all.
  *
  * A field that does not fit is left out and the line says so ("truncated"); the line stays well formed.
  */
@@ -15,6 +19,8 @@
 #include <errno.h>
 #include <gogetway/error.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,9 +34,12 @@ struct gg_logger {
   int fd; /* -1 with a sink */
   gg_logger_sink_fn sink;
   void *context;
-  _Atomic int least;
+  enum gg_level least;
   bool json;
+  pthread_mutex_t write_lock; /* held from finding room to having written */
+  _Atomic uint64_t lost;      /* lines that found no room since the last one that told how many */
 };
+_Static_assert(GG_LOGGER_LINE_MAX <= PIPE_BUF, "a line fits where poll says that a pipe is writable");
 
 static pthread_mutex_t sites_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -43,7 +52,9 @@ static int create(struct gg_logger **out, struct gg_logger model, enum gg_level 
   if (!logger)
     return GG_ERR_NOMEM;
   *logger = model;
-  atomic_init(&logger->least, (int)least);
+  logger->least = least;
+  atomic_init(&logger->lost, 0);
+  pthread_mutex_init(&logger->write_lock, NULL);
   *out = logger;
   return 0;
 }
@@ -64,17 +75,15 @@ int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *
 
 void gg_logger_destroy(struct gg_logger *logger)
 {
+  if (!logger)
+    return;
+  pthread_mutex_destroy(&logger->write_lock);
   free(logger);
-}
-
-void gg_logger_level_set(struct gg_logger *logger, enum gg_level least)
-{
-  atomic_store_explicit(&logger->least, (int)least, memory_order_relaxed);
 }
 
 bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level)
 {
-  return logger && level < GG_LEVEL_OFF && (int)level >= atomic_load_explicit(&logger->least, memory_order_relaxed);
+  return logger && level < GG_LEVEL_OFF && level >= logger->least;
 }
 
 /* Whether the site may speak now; *held_back is what it kept to itself since it last did. */
@@ -259,13 +268,19 @@ static size_t format_text(char *line, enum gg_level level, const char *time, con
   return text.length;
 }
 
-static void write_line(int fd, const char *line, size_t length)
+/* False if there was no room, or the write failed: nobody is left to be told then but the reader of the next line. */
+static bool write_line(struct gg_logger *logger, const char *line, size_t length)
 {
-  ssize_t rc;
-  do
-    rc = write(fd, line, length);
-  while (rc < 0 && errno == EINTR);
-  /* Nobody is left to be told when even the message about it cannot be written. */
+  struct pollfd polled = {.fd = logger->fd, .events = POLLOUT};
+  ssize_t rc = -1;
+  pthread_mutex_lock(&logger->write_lock);
+  if (poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT)) {
+    do
+      rc = write(logger->fd, line, length);
+    while (rc < 0 && errno == EINTR);
+  }
+  pthread_mutex_unlock(&logger->write_lock);
+  return rc >= 0;
 }
 
 void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
@@ -277,10 +292,13 @@ void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_
   uint32_t held_back = 0;
   if (site && !site_permits(site, &held_back))
     return;
-  struct gg_field all[GG_LOGGER_FIELDS_MAX + 1];
+  struct gg_field all[GG_LOGGER_FIELDS_MAX + 2];
   memcpy(all, fields, field_count * sizeof *fields);
   if (held_back > 0)
     all[field_count++] = GG_U("repeated", held_back);
+  uint64_t lost = atomic_exchange_explicit(&logger->lost, 0, memory_order_relaxed);
+  if (lost > 0)
+    all[field_count++] = GG_U("lost", lost);
   char time[GG_CLOCK_TEXT_MAX];
   gg_clock_format(gg_clock_real_ns(), 3, time, sizeof time);
   char line[GG_LOGGER_LINE_MAX + 1];
@@ -293,5 +311,6 @@ void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_
     return;
   }
   line[length++] = '\n';
-  write_line(logger->fd, line, length);
+  if (!write_line(logger, line, length))
+    atomic_fetch_add_explicit(&logger->lost, lost + 1, memory_order_relaxed);
 }
