@@ -25,7 +25,8 @@ extern "C" {
 
 /* Sends one request to the gateway that records into the store `dir` and waits for its reply, five seconds at the
  * most. *reply_json is the reply without its newline, to be freed with free(3); it may be one that says "ok":false.
- * GG_ERR_NOT_FOUND: no gateway runs on this store. GG_ERR_DENIED, GG_ERR_TIMEOUT, GG_ERR_CLOSED (ended before it
+ * GG_ERR_NOT_FOUND: no gateway runs on this store, or `dir` is no directory; one that is no store is not told apart
+ * from a store on which none runs. GG_ERR_DENIED, GG_ERR_TIMEOUT, GG_ERR_CLOSED (ended before it
  * answered), GG_ERR_RANGE (a request over 64 KiB, or one with a newline in it), GG_ERR_NOMEM, GG_ERR_IO.
  * Any thread; blocks. */
 GG_API int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure);

@@ -123,11 +123,6 @@ void gg_shard_observe(struct gg_shard *shard, size_t slot, uint64_t value_ns)
   gg_shard_add(shard, slot + GG_METRIC_BUCKETS, value_ns);
 }
 
-size_t gg_metrics_count(const struct gg_metrics *metrics)
-{
-  return metrics->count;
-}
-
 static uint64_t peek(const struct gg_shard *shard, size_t slot)
 {
   return atomic_load_explicit(&shard->values[slot], memory_order_relaxed);
@@ -157,23 +152,12 @@ int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_re
     case GG_METRIC_GAUGE:
       out->value += peek(shard, slot);
       break;
-    case GG_METRIC_MAXIMUM:
-      out->value = peek(shard, slot) > out->value ? peek(shard, slot) : out->value;
-      break;
     case GG_METRIC_HISTOGRAM:
       add_histogram(shard, slot, out);
       break;
     }
   }
   return 0;
-}
-
-int gg_metrics_find(const struct gg_metrics *metrics, const char *name, struct gg_reading *out)
-{
-  for (size_t i = 0; i < metrics->count; i++)
-    if (strcmp(metrics->defs[i]->name, name) == 0)
-      return gg_metrics_read(metrics, i, out);
-  return GG_ERR_NOT_FOUND;
 }
 
 static uint64_t bucket_edge(size_t bucket)

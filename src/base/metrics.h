@@ -5,7 +5,7 @@
  * A module describes its metrics in one const table (name, kind, unit, help) and registers it at start; the number it
  * gets back is where its metrics begin. Each thread that counts owns a shard: an array of 64-bit values that only it
  * writes (relaxed atomic load and store, no locked instruction), and that anybody may read. A reading adds the shards:
- * counters and gauges are sums, maxima are maxima, histograms (powers of two of nanoseconds) add per bucket.
+ * counters and gauges are sums, histograms (powers of two of nanoseconds) add per bucket.
  *
  *     registration (start) --> shards (one a thread) --> gg_metrics_read (any thread, any time)
  *
@@ -22,7 +22,6 @@
 enum gg_metric_kind {
   GG_METRIC_COUNTER,   /* only grows */
   GG_METRIC_GAUGE,     /* goes up and down; a shard's value may be "negative" (wraps), the sum is right */
-  GG_METRIC_MAXIMUM,   /* the largest value that any shard saw */
   GG_METRIC_HISTOGRAM, /* of nanoseconds: GG_METRIC_BUCKETS slots, bucket i counts values below 2^(i+10) ns */
 };
 
@@ -68,23 +67,17 @@ static inline void gg_shard_set(struct gg_shard *shard, size_t slot, uint64_t n)
 {
   atomic_store_explicit(&shard->values[slot], n, memory_order_relaxed);
 }
-static inline void gg_shard_max(struct gg_shard *shard, size_t slot, uint64_t n)
-{
-  if (n > atomic_load_explicit(&shard->values[slot], memory_order_relaxed))
-    atomic_store_explicit(&shard->values[slot], n, memory_order_relaxed);
-}
 void gg_shard_observe(struct gg_shard *shard, size_t slot, uint64_t value_ns); /* a histogram's slot */
 
 /* One metric's reading. */
 struct gg_reading {
   const struct gg_metric_def *def;
-  uint64_t value;                      /* counter, gauge, maximum; a histogram's count */
+  uint64_t value;                      /* counter, gauge; a histogram's count */
   uint64_t sum;                        /* histogram: sum of values */
   uint64_t buckets[GG_METRIC_BUCKETS]; /* histogram */
 };
-size_t gg_metrics_count(const struct gg_metrics *metrics);
+/* The metric that was registered as the index-th, from 0. GG_ERR_NOT_FOUND: there are no more. */
 int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out);
-int gg_metrics_find(const struct gg_metrics *metrics, const char *name, struct gg_reading *out);
 /* An upper bound of the percentile in nanoseconds (the edge of its bucket), 0 without values. `percent` is 0 to 100. */
 uint64_t gg_reading_percentile(const struct gg_reading *reading, unsigned percent);
 /* All of it as one JSON object:

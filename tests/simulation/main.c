@@ -8,6 +8,8 @@
  */
 #include "sim.h"
 
+#include "../unit/metric_named.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,7 +198,7 @@ static void count(const struct gg_metrics *metrics)
 {
   for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++) {
     struct gg_reading reading;
-    if (gg_metrics_find(metrics, counted[i], &reading) == 0)
+    if (metric_named(metrics, counted[i], &reading))
       sums[i] += reading.value;
   }
 }

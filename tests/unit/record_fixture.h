@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "metric_named.h"
 #include "record/log.h"
 
 #include <dirent.h>
@@ -91,7 +92,7 @@ static inline struct gg_recorder_options fixture_options(const struct fixture *f
 static inline uint64_t fixture_metric(const struct fixture *f, const char *name)
 {
   struct gg_reading reading;
-  assert_int_equal(gg_metrics_find(f->metrics, name, &reading), 0);
+  assert_true(metric_named(f->metrics, name, &reading));
   return reading.value;
 }
 

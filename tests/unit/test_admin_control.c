@@ -355,6 +355,8 @@ static void a_store_that_is_not_there_is_told(void **state)
   char *reply;
   assert_int_equal(gg_control_call("/nonexistent/store", "{}", &reply, &failure), GG_ERR_NOT_FOUND);
   assert_non_null(strstr(failure.message, "/nonexistent/store"));
+  assert_int_equal(gg_control_call("/proc/self/status", "{}", &reply, NULL), GG_ERR_NOT_FOUND); /* no directory */
+  assert_int_equal(gg_control_call("/proc/self", "{}", &reply, NULL), GG_ERR_NOT_FOUND);        /* no store */
   struct gg_control *control;
   struct gg_control_options options = {.dir = "/nonexistent/store"};
   assert_int_equal(gg_control_start(&control, &options, NULL), GG_ERR_NOT_FOUND);

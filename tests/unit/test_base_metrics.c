@@ -8,15 +8,15 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "metric_named.h"
 #include <gogetway/error.h>
 #include <jansson.h>
 #include <pthread.h>
 
-enum { OPENED, NOW, LARGEST, LATENCY };
+enum { OPENED, NOW, LATENCY };
 static const struct gg_metric_def table[] = {
   [OPENED] = {"sessions_opened", GG_METRIC_COUNTER, "Sessions that were opened."},
   [NOW] = {"sessions_now", GG_METRIC_GAUGE, "Sessions that are open."},
-  [LARGEST] = {"read_largest_bytes", GG_METRIC_MAXIMUM, "The largest read."},
   [LATENCY] = {"write_latency_ns", GG_METRIC_HISTOGRAM, "How long writes took."},
 };
 static const struct gg_metric_def other[] = {{"stalls", GG_METRIC_COUNTER, "Stalls."}};
@@ -32,7 +32,7 @@ struct fixture {
 static void make(struct fixture *fixture)
 {
   assert_int_equal(gg_metrics_create(&fixture->metrics), 0);
-  assert_int_equal(gg_metrics_register(fixture->metrics, table, 4, &fixture->first), 0);
+  assert_int_equal(gg_metrics_register(fixture->metrics, table, 3, &fixture->first), 0);
   assert_int_equal(gg_metrics_register(fixture->metrics, other, 1, &fixture->second), 0);
   assert_int_equal(gg_metrics_shard(fixture->metrics, &fixture->a), 0);
   assert_int_equal(gg_metrics_shard(fixture->metrics, &fixture->b), 0);
@@ -44,26 +44,20 @@ static void readings_add_the_shards(void **state)
   struct fixture f;
   struct gg_reading reading;
   make(&f);
-  assert_int_equal(gg_metrics_count(f.metrics), 5);
   gg_shard_add(f.a, f.first + OPENED, 3);
   gg_shard_add(f.b, f.first + OPENED, 4);
   gg_shard_add(f.a, f.first + NOW, 2);
   gg_shard_sub(f.b, f.first + NOW, 1);
-  gg_shard_max(f.a, f.first + LARGEST, 10);
-  gg_shard_max(f.b, f.first + LARGEST, 9);
-  gg_shard_max(f.b, f.first + LARGEST, 5);
   gg_shard_set(f.b, f.second, 8);
-  assert_int_equal(gg_metrics_find(f.metrics, "sessions_opened", &reading), 0);
+  assert_true(metric_named(f.metrics, "sessions_opened", &reading));
   assert_int_equal(reading.value, 7);
   assert_ptr_equal(reading.def, &table[OPENED]);
-  gg_metrics_find(f.metrics, "sessions_now", &reading);
+  assert_true(metric_named(f.metrics, "sessions_now", &reading));
   assert_int_equal(reading.value, 1);
-  gg_metrics_find(f.metrics, "read_largest_bytes", &reading);
-  assert_int_equal(reading.value, 10);
-  gg_metrics_find(f.metrics, "stalls", &reading);
+  assert_true(metric_named(f.metrics, "stalls", &reading));
   assert_int_equal(reading.value, 8);
-  assert_int_equal(gg_metrics_find(f.metrics, "nothing", &reading), GG_ERR_NOT_FOUND);
-  assert_int_equal(gg_metrics_read(f.metrics, 5, &reading), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_metrics_read(f.metrics, 3, &reading), 0);
+  assert_int_equal(gg_metrics_read(f.metrics, 4, &reading), GG_ERR_NOT_FOUND);
   gg_metrics_destroy(f.metrics);
 }
 
@@ -79,7 +73,7 @@ static void histograms_have_edges(void **state)
   gg_shard_observe(f.b, f.first + LATENCY, 2047);
   gg_shard_observe(f.b, f.first + LATENCY, 2048);
   gg_shard_observe(f.b, f.first + LATENCY, UINT64_C(1) << 60);
-  assert_int_equal(gg_metrics_find(f.metrics, "write_latency_ns", &reading), 0);
+  assert_true(metric_named(f.metrics, "write_latency_ns", &reading));
   assert_int_equal(reading.value, 6);
   assert_int_equal(reading.buckets[0], 2);
   assert_int_equal(reading.buckets[1], 2);
@@ -104,8 +98,8 @@ static void wrong_registrations_are_refused(void **state)
   assert_int_equal(gg_metrics_create(&metrics), 0);
   assert_int_equal(gg_metrics_register(metrics, disordered, 2, &first), GG_ERR_INVALID);
   assert_int_equal(gg_metrics_register(metrics, twice, 2, &first), GG_ERR_INVALID);
-  assert_int_equal(gg_metrics_register(metrics, table, 4, &first), 0);
-  assert_int_equal(gg_metrics_register(metrics, table, 4, &first), GG_ERR_INVALID);
+  assert_int_equal(gg_metrics_register(metrics, table, 3, &first), 0);
+  assert_int_equal(gg_metrics_register(metrics, table, 3, &first), GG_ERR_INVALID);
   for (size_t i = 0; i < GG_SHARDS_MAX; i++)
     assert_int_equal(gg_metrics_shard(metrics, &shard), 0);
   assert_int_equal(gg_metrics_shard(metrics, &shard), GG_ERR_LIMIT);
@@ -123,7 +117,7 @@ static void json_is_read_by_another(void **state)
   gg_shard_sub(f.a, f.first + NOW, 5);
   gg_shard_observe(f.a, f.first + LATENCY, 5000);
   char *text = gg_metrics_json(f.metrics);
-  assert_string_equal(text, "{\"sessions_opened\":9007199254740993,\"sessions_now\":-5,\"read_largest_bytes\":0,"
+  assert_string_equal(text, "{\"sessions_opened\":9007199254740993,\"sessions_now\":-5,"
                             "\"write_latency_ns\":{\"count\":1,\"sum\":5000,\"p50\":8192,\"p99\":8192,"
                             "\"max_bucket\":8192},\"stalls\":0}");
   json_t *read = json_loads(text, 0, NULL);
