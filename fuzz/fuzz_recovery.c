@@ -342,6 +342,8 @@ static bool grown_by_blocks(const uint8_t *was, size_t was_bytes, const uint8_t 
     return true;
   if (size == 0 || size % GG__PAGE_BYTES != 0)
     return false;
+  if (was_bytes && whole_from(was, 0, was_bytes))
+    return whole_from(bytes, 0, size);
   for (size_t at = 0; at < size && at <= was_bytes; at += 4) {
     if (whole_from(bytes, at, size))
       return true;

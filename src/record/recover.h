@@ -55,6 +55,9 @@ void gg__recover_ring_remove(struct gg__ring_place place);
  * missing; once only, however often it is called. 1 if it did, 0 if there was nothing to do. */
 int gg__recover_segment(struct gg_recorder *recorder, const char *name, struct gg_failure *failure);
 
+/* True if a whole block of the file ends at `offset`, and it is not the note that something is missing there. */
+bool gg__recover_can_follow(int fd, uint64_t offset);
+
 /* Opens a segment for writing: a regular file of ours with one name. A descriptor; -1 and errno. */
 int gg__recover_open(struct gg_recorder *recorder, const char *name, int flags, uint64_t *bytes);
 

@@ -187,9 +187,10 @@ static int open_piece(struct gg_recorder *recorder, const struct piece *piece, i
     errno = unfit ? EBADMSG : errno;
     return -1;
   }
-  if (file_bytes >= piece->from - piece->start)
+  uint64_t offset = piece->from - piece->start;
+  if (begins || (file_bytes >= offset && gg__recover_can_follow(fd, offset)))
     return fd;
-  close(fd); /* would leave a hole, which readers take for corruption */
+  close(fd); /* would leave a hole or half a block, which readers take for corruption */
   errno = EBADMSG;
   return -1;
 }

@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WINDOW_BYTES = 1 << 20 }; /* no block of ours is longer */
+enum {
+  WINDOW_BYTES = 1 << 20, /* no block of ours is longer */
+  NOTE_BLOCK_MAX = 3 * GG__PAGE_BYTES,
+};
 
 static const char NOTE[] = "{\"recovered\":{\"note\":\"the machine or its tmpfs went away: up to the sync interval "
                            "before this may be missing\"}}";
@@ -41,9 +44,24 @@ struct tail {
   bool marked;  /* that block is our note already */
 };
 
+/* Only in a statistics block: a packet holds whatever somebody sent. */
 static bool is_note(const uint8_t *block, size_t length)
 {
-  return memmem(block, length, NOTE, sizeof NOTE - 1) != NULL;
+  const uint8_t statistics[4] = {5};
+  return memcmp(block, statistics, sizeof statistics) == 0 && memmem(block, length, NOTE, sizeof NOTE - 1) != NULL;
+}
+
+bool gg__recover_can_follow(int fd, uint64_t offset)
+{
+  uint32_t length;
+  uint8_t block[NOTE_BLOCK_MAX];
+  if (offset < sizeof length || pread(fd, &length, sizeof length, (off_t)(offset - sizeof length)) != sizeof length ||
+      length < 12 || length % 4 != 0 || length > offset)
+    return false;
+  size_t head = length < sizeof block ? length : sizeof block;
+  if (pread(fd, block, head, (off_t)(offset - length)) != (ssize_t)head)
+    return false;
+  return memcmp(block + 4, &length, sizeof length) == 0 && !is_note(block, head);
 }
 
 /* Walks the blocks of the file. An errno value. */
@@ -72,7 +90,7 @@ static int write_note(int fd, uint64_t at)
 {
   struct gg_section_statistics statistics = {
     .time_ns = gg_clock_real_ns(), .comment = NOTE, .comment_length = sizeof NOTE - 1};
-  uint8_t block[3 * GG__PAGE_BYTES];
+  uint8_t block[NOTE_BLOCK_MAX];
   size_t bytes = gg_section_padding(at, GG__PAGE_BYTES, gg_section_statistics_least(&statistics));
   gg_section_statistics(block, bytes, &statistics);
   bool direct = false;
