@@ -19,6 +19,7 @@ static _Atomic unsigned refuse_direct; /* 1: EINVAL for O_DIRECT */
 static _Atomic unsigned hang;
 static _Atomic int sync_errno;
 static _Atomic int create_errno;
+static _Atomic unsigned syncs;
 static _Atomic uint64_t calls;
 
 static bool is_segment(int fd)
@@ -53,6 +54,7 @@ ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset)
 
 int __wrap_fdatasync(int fd)
 {
+  atomic_fetch_add(&syncs, 1);
   int error = atomic_load(&sync_errno);
   if (!error)
     return __real_fdatasync(fd);
@@ -234,6 +236,32 @@ static void recover_and_check(struct fixture *f, const struct gg_recorder_option
   fixture_fini(f);
 }
 
+/* Files that are complete are closed, and nobody waits for the disk. */
+static void test_never_syncs(void **state)
+{
+  (void)state;
+  for (unsigned never = 0; never < 2; never++) {
+    struct fixture f;
+    fixture_init(&f);
+    struct gg_recorder_options options = fixture_options(&f);
+    options.sync_mode = never ? GG_SYNC_NEVER : GG_SYNC_INTERVAL;
+    options.sync_interval_ns = GG_NS_PER_S / 1000;
+    options.segment_max_bytes = 64 * KIB;
+    atomic_store(&sync_errno, 0);
+    fixture_open(&f, &options, NULL);
+    atomic_store(&syncs, 0);
+    while (gg_log_segment(f.log) < 20)
+      fixture_record(&f);
+    if (never)
+      assert_int_equal(gg_log_durable(f.log), 0); /* nothing is promised */
+    finish_and_check(&f);
+    if (never)
+      assert_int_equal(atomic_load(&syncs), 0);
+    else
+      assert_true(atomic_load(&syncs) >= 20);
+  }
+}
+
 static void test_stop_with_a_full_disk(void **state)
 {
   (void)state;
@@ -330,16 +358,17 @@ static void test_small_file_system(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_full),
-      cmocka_unit_test(test_quota),
-      cmocka_unit_test(test_failing),
-      cmocka_unit_test(test_segment_cannot_be_made),
-      cmocka_unit_test(test_short_writes),
-      cmocka_unit_test(test_without_direct_writes),
-      cmocka_unit_test(test_failing_sync_is_not_durable),
-      cmocka_unit_test(test_stop_with_a_full_disk),
-      cmocka_unit_test(test_stop_with_a_hanging_disk),
-      cmocka_unit_test(test_small_file_system),
+    cmocka_unit_test(test_full),
+    cmocka_unit_test(test_quota),
+    cmocka_unit_test(test_failing),
+    cmocka_unit_test(test_segment_cannot_be_made),
+    cmocka_unit_test(test_short_writes),
+    cmocka_unit_test(test_without_direct_writes),
+    cmocka_unit_test(test_failing_sync_is_not_durable),
+    cmocka_unit_test(test_never_syncs),
+    cmocka_unit_test(test_stop_with_a_full_disk),
+    cmocka_unit_test(test_stop_with_a_hanging_disk),
+    cmocka_unit_test(test_small_file_system),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

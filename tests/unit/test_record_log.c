@@ -3,6 +3,18 @@
 #define FIXTURE_BASE "/tmp" /* a real file system, as a rule */
 #include "record_fixture.h"
 
+#include "base/logger.h"
+
+uint64_t __real_gg_clock_real_ns(void);
+uint64_t __wrap_gg_clock_real_ns(void);
+
+static _Atomic int64_t wall_clock_step_ns; /* what somebody set the wall clock by */
+
+uint64_t __wrap_gg_clock_real_ns(void)
+{
+  return __real_gg_clock_real_ns() + (uint64_t)atomic_load(&wall_clock_step_ns);
+}
+
 static void assert_clean(const struct fixture *f)
 {
   assert_int_equal(count_files(f->rings), 0);
@@ -279,6 +291,62 @@ static void test_sealed_is_told(void **state)
   fixture_fini(&f);
 }
 
+static void keep_warning(void *context, enum gg_level level, const char *line, size_t length)
+{
+  (void)length;
+  if (level == GG_LEVEL_WARNING)
+    snprintf(context, 512, "%s", line);
+}
+
+/* Sets the wall clock, lets a second pass for the log, and returns the step that its next block tells. */
+static long long step_told(struct fixture *f, uint64_t *now, int64_t step_ns)
+{
+  atomic_fetch_add(&wall_clock_step_ns, step_ns);
+  (void)gg_log_tick(f->log, *now += GG_NS_PER_S);
+  gg_log_flush(f->log);
+  wait_written(f);
+  struct walk walk = {0};
+  walk_store(&walk, f);
+  long long told = 0;
+  if (walk.comment_count)
+    assert_int_equal(sscanf(walk.comments[walk.comment_count - 1], "{\"clock_step_ns\":%lld}", &told), 1);
+  return told;
+}
+
+static void test_wall_clock_step_is_noted(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  char warning[512] = "";
+  struct gg_logger *logger;
+  assert_int_equal(gg_logger_create_sink(&logger, keep_warning, warning, GG_LEVEL_INFO, GG_LOGGER_JSON), 0);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.logger = logger;
+  atomic_store(&wall_clock_step_ns, 0);
+  fixture_open(&f, &options, NULL);
+  uint64_t now = gg_clock_mono_ns();
+  fixture_record(&f);
+  uint64_t time_ns = gg_log_time(f.log, now);
+  const int64_t small = 40000000, hour = 3600 * (int64_t)GG_NS_PER_S;
+  assert_int_equal(step_told(&f, &now, small), 0); /* as NTP does it */
+  assert_string_equal(warning, "");
+  long long told = step_told(&f, &now, hour);
+  assert_in_range(told, hour, hour + 2 * small);
+  assert_non_null(strstr(warning, "\"log\":\"w0-block\",\"step_ns\":36000"));
+  assert_int_equal(step_told(&f, &now, 0), told); /* once only: it is still the last one that was told */
+  assert_int_equal(gg_log_time(f.log, now), time_ns + 3 * GG_NS_PER_S); /* time goes on evenly in this segment */
+  told = step_told(&f, &now, -2 * hour);
+  assert_in_range(-told, hour - 2 * small, hour + 2 * small); /* off the segment's time, not off the last step */
+  gg_log_rotate(f.log);
+  fixture_record(&f);
+  assert_true(gg_log_time(f.log, now) < time_ns); /* the next segment goes by the new clock */
+  atomic_store(&wall_clock_step_ns, 0);
+  fixture_stop(&f);
+  gg_logger_destroy(logger);
+  fixture_fini(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -293,6 +361,7 @@ int main(void)
     cmocka_unit_test(test_counts_without_a_record_are_told_too),
     cmocka_unit_test(test_durable_wakes),
     cmocka_unit_test(test_sealed_is_told),
+    cmocka_unit_test(test_wall_clock_step_is_noted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /* Recovery: killed while recording, killed while recovering, files that only look like rings, rings that are gone. */
 #include "record_fixture.h"
 
+#include "base/logger.h"
 #include "record/ring.h"
 
 #include <signal.h>
@@ -540,8 +541,10 @@ static void test_missing_ring_without_anything_recorded(void **state)
   char path[128];
   snprintf(path, sizeof path, "%s/running", f.dir);
   FILE *file = fopen(path, "w");
-  fprintf(file, "gogetway running 1\nboot other\nring w0-block %s/nothing\nring x\nsegment w0-block ../../etc/x.pcapng\n"
-                "segment w0-block no-such.pcapng\nnonsense\n\nsegment w0-block unfinished", f.rings);
+  fprintf(file,
+          "gogetway running 1\nboot other\nring w0-block %s/nothing\nring x\nsegment w0-block ../../etc/x.pcapng\n"
+          "segment w0-block no-such.pcapng\nnonsense\n\nsegment w0-block unfinished",
+          f.rings);
   fclose(file);
   struct gg_recovery recovery;
   open_only(&f, &options, &recovery);
@@ -551,19 +554,121 @@ static void test_missing_ring_without_anything_recorded(void **state)
   fixture_fini(&f);
 }
 
+static void keep_lines(void *context, enum gg_level level, const char *line, size_t length)
+{
+  (void)level;
+  (void)length;
+  char *lines = context;
+  size_t used = strlen(lines);
+  snprintf(lines + used, 2048 - used, "%s\n", line);
+}
+
+/* Opens the store, and returns what was logged, without its times. */
+static void open_and_keep_lines(struct fixture *f, struct gg_recorder_options options, char lines[2048],
+                                struct gg_recovery *recovery)
+{
+  struct gg_logger *logger;
+  lines[0] = '\0';
+  assert_int_equal(gg_logger_create_sink(&logger, keep_lines, lines, GG_LEVEL_INFO, GG_LOGGER_JSON), 0);
+  options.logger = logger;
+  open_only(f, &options, recovery);
+  gg_logger_destroy(logger);
+}
+
+static void test_one_line_says_what_was_recovered(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f);
+  char ring[400], lines[2048], expected[256];
+  struct gg_recovery recovery;
+  leave_ring(&f, &options, ring, shared);
+  assert_int_equal(chmod(ring, 0640), 0);
+  open_and_keep_lines(&f, options, lines, &recovery);
+  const char *name = strrchr(ring, '/') + 1;
+  snprintf(expected, sizeof expected, "\"ring\":\"%s\",\"reason\":\"its mode is not 0600\"}\n", name);
+  assert_non_null(strstr(lines, expected));
+  assert_non_null(strstr(lines, "\"event\":\"recovered\",\"rings\":0,\"bytes\":0,\"segments\":1,\"rings_missing\":1,"
+                                "\"rings_refused\":1,\"restarted_machine\":false}\n"));
+
+  assert_int_equal(chmod(ring, 0600), 0);
+  open_and_keep_lines(&f, options, lines, &recovery);
+  snprintf(expected, sizeof expected,
+           "\"level\":\"info\",\"event\":\"recovered\",\"rings\":1,\"bytes\":%zu,\"segments\":1,\"rings_missing\":0,"
+           "\"rings_refused\":0,\"restarted_machine\":false}\n",
+           record_length(2));
+  assert_non_null(strstr(lines, expected));
+  assert_ptr_equal(strchr(lines, '\n'), strrchr(lines, '\n')); /* one line */
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, 3); /* in the place of the note that something is missing */
+  assert_int_equal(walk.comment_count, 1);
+  assert_non_null(strstr(walk.comments[0], "{\"recovered\":{\"bytes\":"));
+
+  open_and_keep_lines(&f, options, lines, &recovery);
+  assert_string_equal(lines, ""); /* after a clean stop there is nothing to say */
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
+static void write_text(const struct fixture *f, const char *name, const char *text)
+{
+  char path[160];
+  snprintf(path, sizeof path, "%s/%s", f->dir, name);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_true(fputs(text, file) >= 0);
+  assert_int_equal(fclose(file), 0);
+}
+
+/* What is no recording must not stop those who read the store; an empty file says nothing and goes. */
+static void test_damaged_segments_are_set_aside(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  char lines[2048];
+  struct gg_recovery recovery;
+  open_only(&f, &options, NULL);
+  write_text(&f, "running",
+             "gogetway running 1\nboot another\nring w0-block /no/such/ring\n"
+             "segment w0-block garbage.pcapng\nsegment w0-block empty.pcapng\n");
+  write_text(&f, "segments/garbage.pcapng", "this was never a recording");
+  write_text(&f, "segments/empty.pcapng", "");
+  write_text(&f, "segments/other.pcapng", "not named in `running`, so it is not looked at");
+  open_and_keep_lines(&f, options, lines, &recovery);
+  assert_non_null(strstr(lines, "\"rings_missing\":1,\"rings_refused\":0,\"restarted_machine\":true}\n"));
+  assert_int_equal(recovery.rings_missing, 1);
+  assert_true(exists_in(f.dir, "segments/garbage.pcapng.damaged"));
+  assert_true(exists_in(f.dir, "segments/other.pcapng"));
+  assert_int_equal(count_files((snprintf(lines, sizeof lines, "%s/segments", f.dir), lines)), 2);
+  size_t size;
+  snprintf(lines, sizeof lines, "%s/segments/garbage.pcapng.damaged", f.dir);
+  uint8_t *bytes = walk_read(lines, &size);
+  assert_int_equal(size, strlen("this was never a recording"));
+  assert_memory_equal(bytes, "this was never a recording", size);
+  free(bytes);
+  fixture_fini(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_killed_while_recording),
-      cmocka_unit_test(test_strange_rings_are_refused),
-      cmocka_unit_test(test_planted_names_take_no_rings_place),
-      cmocka_unit_test(test_too_many_rings_fail_the_start),
-      cmocka_unit_test(test_linked_ring_is_recovered_once),
-      cmocka_unit_test(test_linked_ring_of_a_clean_stop_is_empty),
-      cmocka_unit_test(test_planted_names_do_not_stop_new_rings),
-      cmocka_unit_test(test_rings_of_other_stores_are_none_of_ours),
-      cmocka_unit_test(test_missing_ring_marks_its_segment),
-      cmocka_unit_test(test_missing_ring_without_anything_recorded),
+    cmocka_unit_test(test_killed_while_recording),
+    cmocka_unit_test(test_strange_rings_are_refused),
+    cmocka_unit_test(test_planted_names_take_no_rings_place),
+    cmocka_unit_test(test_too_many_rings_fail_the_start),
+    cmocka_unit_test(test_linked_ring_is_recovered_once),
+    cmocka_unit_test(test_linked_ring_of_a_clean_stop_is_empty),
+    cmocka_unit_test(test_planted_names_do_not_stop_new_rings),
+    cmocka_unit_test(test_rings_of_other_stores_are_none_of_ours),
+    cmocka_unit_test(test_missing_ring_marks_its_segment),
+    cmocka_unit_test(test_missing_ring_without_anything_recorded),
+    cmocka_unit_test(test_one_line_says_what_was_recovered),
+    cmocka_unit_test(test_damaged_segments_are_set_aside),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
