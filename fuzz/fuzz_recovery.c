@@ -167,6 +167,20 @@ static void prepare(void)
   make_fixed();
 }
 
+/* A '%' stands for the directory that holds store and rings, which no input can know. */
+static size_t take_running(struct input *input, char *text, size_t room)
+{
+  size_t used = 0;
+  for (unsigned count = take(input); count > 0 && used + sizeof base < room; count--) {
+    char c = (char)take(input);
+    if (c == '%')
+      used += (size_t)snprintf(text + used, room - used, "%s", base);
+    else
+      text[used++] = c;
+  }
+  return used;
+}
+
 static void write_running(unsigned choices, struct input *input)
 {
   char path[PATH_MAX_], text[1024];
@@ -174,7 +188,7 @@ static void write_running(unsigned choices, struct input *input)
   size_t length = (size_t)snprintf(
     text, sizeof text, "gogetway running 1\nboot b\nring w0 %s\nsegment w0 a.pcapng\nsegment w0 b.pcapng\n", ring);
   if (choices & OWN_RUNNING)
-    length = take_bytes(input, text, take(input));
+    length = take_running(input, text, sizeof text);
   if (!(choices & NO_RUNNING))
     write_file(path, text, length);
 }

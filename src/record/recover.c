@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { RINGS_MAX = GG__RINGS_ALIVE_MAX * GG__LOGS_MAX, DIRS_MAX = 8 };
@@ -45,6 +46,8 @@ struct search {
   struct {
     int fd;
     char *path;
+    dev_t device;
+    ino_t inode;
   } dirs[DIRS_MAX]; /* one process has had one, so there are two at the most if nobody wrote in `running` */
   unsigned dir_count;
 };
@@ -99,24 +102,40 @@ static int add(struct search *search, const struct candidate *candidate, struct 
   return 0;
 }
 
+/* The number of a directory that may be there under another name; dir_count if it is new. */
+static unsigned find_dir(const struct search *search, const struct stat *status)
+{
+  unsigned number = 0;
+  while (number < search->dir_count &&
+         (search->dirs[number].device != status->st_dev || search->dirs[number].inode != status->st_ino))
+    number++;
+  return number;
+}
+
 /* Sets *number; DIRS_MAX for a directory of an earlier configuration that is no more. */
 static int open_dir(struct search *search, const char *path, size_t length, unsigned *number,
                     struct gg_failure *failure)
 {
-  for (*number = 0; *number < search->dir_count; ++*number)
-    if (strlen(search->dirs[*number].path) == length && memcmp(search->dirs[*number].path, path, length) == 0)
-      return 0;
-  if (*number == DIRS_MAX)
-    return 0;
+  struct stat status;
   char *copy = strndup(path, length);
   int fd = copy ? open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-  if (fd >= 0) {
+  if (fd >= 0 && fstat(fd, &status) == 0) {
+    *number = find_dir(search, &status);
+    if (*number < search->dir_count || *number == DIRS_MAX) {
+      close(fd);
+      free(copy);
+      return 0;
+    }
     search->dirs[*number].fd = fd;
     search->dirs[*number].path = copy;
+    search->dirs[*number].device = status.st_dev;
+    search->dirs[*number].inode = status.st_ino;
     search->dir_count++;
     return 0;
   }
   int error = copy ? errno : ENOMEM;
+  if (fd >= 0)
+    close(fd);
   free(copy);
   *number = DIRS_MAX;
   if (error != EMFILE && error != ENFILE && error != ENOMEM)
