@@ -6,6 +6,10 @@
  *
  * Listens on a free port of 127.0.0.1, prints its address on standard output, and records into DIR what passes to
  * UPSTREAM. Build it with `cc embed.c $(pkg-config --cflags --libs gogetway) -lpthread`.
+ *
+ * Fully static it is `cc -static embed.c $(pkg-config --static --cflags --libs gogetway) -lpthread`. The linker then
+ * warns of getaddrinfo: glibc loads what resolves names when it runs, so an upstream given by name needs the same glibc
+ * on the machine where the program runs; one given by its address does not.
  */
 #include <gogetway/gogetway.h>
 

@@ -61,10 +61,21 @@ struct gg_engine_options {
   int log_fd;
   void *context; /* of the functions above */
 };
+#ifdef __cplusplus
+inline struct gg_engine_options gg_engine_options_init() /* what the macro is in C++, which may not name the members */
+{
+  struct gg_engine_options options = gg_engine_options();
+  options.size = sizeof options;
+  options.log_fd = -1;
+  return options;
+}
+#define GG_ENGINE_OPTIONS_INIT gg_engine_options_init()
+#else
 #define GG_ENGINE_OPTIONS_INIT                                                                                         \
   {                                                                                                                    \
     .size = sizeof(struct gg_engine_options), .log_fd = -1                                                             \
   }
+#endif
 
 /* Reads the arguments and the files they name; nothing is opened, made or started yet.
  * GG_ERR_FORMAT: something in them is wrong (all of it was told to on_config_error; the failure has the first);

@@ -48,10 +48,20 @@ struct gg_store_options {
   size_t size;
   unsigned threads; /* that scan segments; 0: one per core */
 };
+#ifdef __cplusplus
+inline struct gg_store_options gg_store_options_init() /* what the macro is in C++, which may not name the members */
+{
+  struct gg_store_options options = gg_store_options();
+  options.size = sizeof options;
+  return options;
+}
+#define GG_STORE_OPTIONS_INIT gg_store_options_init()
+#else
 #define GG_STORE_OPTIONS_INIT                                                                                          \
   {                                                                                                                    \
     .size = sizeof(struct gg_store_options)                                                                            \
   }
+#endif
 
 /* Opens a store, a pcapng file or a folder of them. `options` may be NULL. GG_ERR_NOT_FOUND if there is nothing,
  * GG_ERR_FORMAT if it is neither, GG_ERR_DENIED if it may not be read, GG_ERR_RANGE if the path is too long,
@@ -192,10 +202,20 @@ struct gg_export_options {
   void (*gap)(void *context, const struct gg_session *session, enum gg_side side, uint64_t offset, uint64_t bytes);
   void *gap_context;
 };
+#ifdef __cplusplus
+inline struct gg_export_options gg_export_options_init() /* what the macro is in C++, which may not name the members */
+{
+  struct gg_export_options options = gg_export_options();
+  options.size = sizeof options;
+  return options;
+}
+#define GG_EXPORT_OPTIONS_INIT gg_export_options_init()
+#else
 #define GG_EXPORT_OPTIONS_INIT                                                                                         \
   {                                                                                                                    \
     .size = sizeof(struct gg_export_options)                                                                           \
   }
+#endif
 
 struct gg_export_result {
   uint64_t sessions;
