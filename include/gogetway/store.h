@@ -112,8 +112,9 @@ struct gg_session {
 GG_API int gg_store_refresh(struct gg_store *store, struct gg_failure *failure);
 GG_API uint64_t gg_store_generation(const struct gg_store *store); /* counts refreshes from 1; 0: none yet */
 
-/* The files that could be read only in part or not at all, one sentence each: "x.pcapng: damaged at byte 4096". The
- * text is borrowed until the next refresh; NULL when `index` is past the last. */
+/* The files that could be read only in part or not at all, or in which nothing was understood, one sentence each:
+ * "x.pcapng: damaged at byte 4096"; and at last, if the gateway was killed, that what it had not written yet comes with
+ * its next start. The text is borrowed until the next refresh; NULL when `index` is past the last. */
 GG_API const char *gg_store_warning(const struct gg_store *store, size_t index);
 
 /* The name of a session's segment `index` (from 0) relative to the store; NULL past the last. Borrowed. */
@@ -249,7 +250,7 @@ GG_API void gg_tail_destroy(struct gg_tail *tail);
 enum gg_problem_kind {
   GG_PROBLEM_UNREADABLE, /* a file could not be read */
   GG_PROBLEM_BLOCK,      /* a block is damaged */
-  GG_PROBLEM_TORN,       /* a file ends in the middle of a block: information, unless nothing else explains it */
+  GG_PROBLEM_TORN,       /* a file ends in the middle of a block, or is empty: information if a gateway explains it */
   GG_PROBLEM_PACKET,     /* a packet is no valid Ethernet, IP or TCP */
   GG_PROBLEM_CHECKSUM,   /* IP or TCP checksum */
   GG_PROBLEM_SEQUENCE,   /* sequence numbers do not go on where they were */
@@ -257,6 +258,8 @@ enum gg_problem_kind {
   GG_PROBLEM_COUNT,      /* the closing facts' counts are not what is there */
   GG_PROBLEM_GAP,        /* bytes are missing without or against a mark */
   GG_PROBLEM_FACTS,      /* a comment of ours that cannot be read */
+  GG_PROBLEM_CUT,        /* information: a session has no end, and nothing says that its gateway died */
+  GG_PROBLEM_UNCLOSED,   /* information: the gateway ended without closing the store; `segment` is "running" */
 };
 GG_API const char *gg_problem_kind_text(enum gg_problem_kind kind); /* "checksum", ...; static */
 
@@ -290,9 +293,10 @@ GG_API size_t gg_problem_json(const struct gg_problem *problem, char *text, size
 /* ── Showing bytes to people ─────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Writes `length` bytes of anybody's so that no terminal can be steered by them: tab, newline and a carriage return
- * right before a newline stay if `lines`; other controls (C0, DEL, C1), invalid UTF-8 and characters that reorder or hide text come as \x1b or \u{202e}; a backslash
- * stays itself. Incomplete UTF-8 at the end is escaped as well. Always ends in NUL. Returns what was written; `*used`
- * says how many of the bytes found room (4 * length + 1 is not always enough, 10 * length + 1 is). */
+ * right before a newline stay if `lines`; other controls (C0, DEL, C1), invalid UTF-8 and characters that reorder or
+ * hide text come as \x1b or \u{202e}; a backslash stays itself. Incomplete UTF-8 at the end is escaped as well. Always
+ * ends in NUL. Returns what was written; `*used` says how many of the bytes found room (4 * length + 1 is not always
+ * enough, 10 * length + 1 is). */
 GG_API size_t gg_text_printable(const uint8_t *data, size_t length, bool lines, char *text, size_t size, size_t *used);
 
 #ifdef __cplusplus

@@ -397,6 +397,10 @@ static void conclude(struct gg__capture *capture, struct gg__frames *frames, int
     gg_fail(failure, GG_ERR_TRUNCATED, "%s ends in the middle of a block at offset %llu", capture->path,
             (unsigned long long)gg__frames_offset(frames));
     tell(capture, GG__CAPTURE_TORN, failure->message);
+  } else if (capture->packets == 0 && capture->strangers > 0) {
+    gg_fail(failure, GG_ERR_UNSUPPORTED, "%s: %llu packet%s not TCP over a known link type", capture->path,
+            (unsigned long long)capture->strangers, capture->strangers == 1 ? " is" : "s are");
+    tell(capture, GG__CAPTURE_SOUND, failure->message);
   }
 }
 
@@ -417,6 +421,7 @@ static int scan_frames(struct gg__capture *capture, struct gg__frames *frames)
   }
   capture->scanned = gg__frames_offset(frames);
   capture->scattered = gg__frames_scattered(frames);
+  capture->strangers += gg__frames_strangers(frames);
   conclude(capture, frames, result, &failure);
   settle(capture);
   return result == GG_ERR_NOMEM ? result : 0;

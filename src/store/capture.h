@@ -71,10 +71,12 @@ struct gg__capture {
   uint64_t scanned;           /* up to this offset */
   uint64_t bytes;             /* the file's size when it was scanned */
   uint64_t first_ns, last_ns; /* of its packets */
-  uint64_t packets;
-  bool scattered; /* sections or interfaces stand behind packets */
+  uint64_t packets;           /* of TCP */
+  bool scattered;             /* sections or interfaces stand behind packets */
   enum gg__capture_health health;
-  char problem[320]; /* one sentence, unless SOUND */
+  char problem[320];  /* one sentence, unless there is nothing to say */
+  uint64_t strangers; /* packets that are not TCP over a known link type */
+  bool explained;     /* a verification's: why sessions may have no end here */
   struct gg__part *parts, **parts_tail;
   struct gg__part *changed;
   struct gg__flows *flows;

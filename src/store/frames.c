@@ -18,6 +18,7 @@ struct gg__frames {
   char *path;
   bool packets_seen;
   bool scattered;
+  uint64_t strangers;
   uint64_t damaged;
   struct gg_failure damage;
 };
@@ -93,7 +94,10 @@ static int next_block(struct gg__frames *frames, struct gg__frame *frame, struct
   if (error)
     return error;
   frames->packets_seen = true;
-  if (gg_tcp_packet_parse(&frame->tcp, frame->packet.link_type, frame->packet.data, frame->packet.captured) != 0)
+  const struct gg_pcapng_packet *packet = &frame->packet;
+  error = gg_tcp_packet_parse(&frame->tcp, packet->link_type, packet->data, packet->captured);
+  frames->strangers += error == GG_ERR_UNSUPPORTED;
+  if (error)
     return GG_ERR_NOT_FOUND;
   gg__frame_comment(frame);
   return 0;
@@ -138,6 +142,11 @@ const char *gg__frames_damage(const struct gg__frames *frames, uint64_t *blocks)
   if (blocks)
     *blocks = frames->damaged;
   return frames->damaged ? frames->damage.message : NULL;
+}
+
+uint64_t gg__frames_strangers(const struct gg__frames *frames)
+{
+  return frames->strangers;
 }
 
 bool gg__frames_scattered(const struct gg__frames *frames)

@@ -40,6 +40,8 @@ bool gg__frames_torn(const struct gg__frames *frames);       /* after GG_ERR_AGA
 /* Damaged blocks that were stepped over, and a sentence about the first; NULL: none. */
 const char *gg__frames_damage(const struct gg__frames *frames, uint64_t *blocks);
 
+uint64_t gg__frames_strangers(const struct gg__frames *frames); /* packets that were left out: no TCP that is known */
+
 /* Sections or interfaces stand behind packets: then a jump has to read what it jumps over. */
 bool gg__frames_scattered(const struct gg__frames *frames);
 

@@ -1,31 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Whether a gateway is at work on a store, and whether the last one closed it.
+ *
  * A gateway holds an open-file-description lock on its store's `lock` file, and writes its process id into it when it
  * starts. So whether one runs is asked of the kernel (asking takes no lock and disturbs nobody), and since when is the
- * file's time.
+ * file's time. The `running` file is there from its start to its orderly end, and names its rings and open segments.
  */
 #include "store/source.h"
 
 #include "base/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <gogetway/store.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool gg__store_is_live(const char *store, uint64_t *since_ns)
+enum { RUNNING_BYTES_MAX = 1 << 20 };
+
+enum lock { LOCK_UNKNOWN, LOCK_FREE, LOCK_HELD };
+
+static enum lock ask_lock(const char *store, uint64_t *since_ns)
 {
   char path[4096];
   if ((size_t)snprintf(path, sizeof path, "%s/lock", store) >= sizeof path)
-    return false;
+    return LOCK_UNKNOWN;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0)
-    return false;
+    return errno == ENOENT ? LOCK_FREE : LOCK_UNKNOWN;
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   struct stat status;
-  bool live = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && fstat(fd, &status) == 0;
+  bool known = fcntl(fd, F_OFD_GETLK, &lock) == 0 && fstat(fd, &status) == 0;
   close(fd);
-  if (live)
-    *since_ns = (uint64_t)status.st_mtim.tv_sec * GG_NS_PER_S + (uint64_t)status.st_mtim.tv_nsec;
-  return live;
+  if (!known)
+    return LOCK_UNKNOWN;
+  *since_ns = (uint64_t)status.st_mtim.tv_sec * GG_NS_PER_S + (uint64_t)status.st_mtim.tv_nsec;
+  return lock.l_type == F_UNLCK ? LOCK_FREE : LOCK_HELD;
+}
+
+bool gg__store_is_live(const char *store, uint64_t *since_ns)
+{
+  return ask_lock(store, since_ns) == LOCK_HELD;
+}
+
+char *gg__store_running(const char *store)
+{
+  char path[4096];
+  if ((size_t)snprintf(path, sizeof path, "%s/running", store) >= sizeof path)
+    return NULL;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  char *text = fd >= 0 ? malloc(RUNNING_BYTES_MAX + 1) : NULL;
+  size_t used = 0;
+  for (ssize_t n = 1; text && n > 0 && used<RUNNING_BYTES_MAX; used += n> 0 ? (size_t)n : 0)
+    n = read(fd, text + used, RUNNING_BYTES_MAX - used);
+  if (fd >= 0)
+    close(fd);
+  if (text)
+    text[used] = '\0';
+  return text;
+}
+
+/* The directory of the first ring that is named. */
+static void put_rings_place(const char *running, char *place, size_t size)
+{
+  const char *ring = strstr(running, "\nring "), *name = ring ? strchr(ring + 6, ' ') : NULL;
+  const char *end = name ? strchr(name, '\n') : NULL;
+  const char *slash = end ? memrchr(name, '/', (size_t)(end - name)) : NULL;
+  size_t used;
+  if (slash && slash > name + 1)
+    gg_text_printable((const uint8_t *)name + 1, (size_t)(slash - name - 1), false, place, size, &used);
+  else
+    snprintf(place, size, "its rings");
+}
+
+bool gg__store_is_unclosed(const char *store, char *text, size_t size)
+{
+  char place[256];
+  uint64_t ignored_ns;
+  if (ask_lock(store, &ignored_ns) != LOCK_FREE)
+    return false;
+  char *running = gg__store_running(store);
+  /* Asked again: a gateway may have begun in between. */
+  bool unclosed = running && ask_lock(store, &ignored_ns) == LOCK_FREE;
+  if (unclosed) {
+    put_rings_place(running, place, sizeof place);
+    snprintf(text, size,
+             "the gateway ended without closing this store; what it had not written yet is in %s and is written at its "
+             "next start",
+             place);
+  }
+  free(running);
+  return unclosed;
 }

@@ -35,6 +35,7 @@ struct scan {
   size_t record_count;
   bool live;
   uint64_t live_since_ns;
+  char unclosed[512]; /* the sentence; empty: it was closed, or is live */
 };
 
 static struct scan *scan_of(struct gg__source *source)
@@ -298,6 +299,8 @@ static int scan_refresh(struct gg__source *source, uint64_t generation, struct g
 {
   struct scan *scan = scan_of(source);
   scan->live = scan->store && gg__store_is_live(scan->store, &scan->live_since_ns);
+  if (!scan->store || !gg__store_is_unclosed(scan->store, scan->unclosed, sizeof scan->unclosed))
+    scan->unclosed[0] = '\0';
   int error = list_files(scan, failure);
   if (error)
     return error;
@@ -336,10 +339,10 @@ static const char *scan_warning(const struct gg__source *source, size_t index)
     const struct gg__capture *capture = scan->captures[i];
     /* The last record of what is being written may be unfinished. */
     bool growing = capture->health == GG__CAPTURE_TORN && scan->live;
-    if (capture->health != GG__CAPTURE_SOUND && !growing && index-- == 0)
+    if (capture->problem[0] && !growing && index-- == 0)
       return capture->problem;
   }
-  return NULL;
+  return scan->unclosed[0] && index == 0 ? scan->unclosed : NULL;
 }
 
 static struct gg__capture *scan_capture(const struct gg__source *source, size_t index)

@@ -46,4 +46,12 @@ int gg__scan_source_create(struct gg__source **out, const struct gg__place *plac
 /* Whether a gateway writes this store now, and since when (UTC); false also when that cannot be told. */
 bool gg__store_is_live(const char *store, uint64_t *since_ns);
 
+/* The `running` file as it is, which names rings and open segments; NULL: there is none that can be read. Yours to
+ * free. */
+char *gg__store_running(const char *store);
+
+/* Whether the gateway that wrote it last has ended without closing it (killed, or the disk was full), and has not been
+ * started again; `text` then says so in one sentence. */
+bool gg__store_is_unclosed(const char *store, char *text, size_t size);
+
 #endif

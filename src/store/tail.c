@@ -17,6 +17,7 @@
  *   3. what has come since: the next number of the run, else whatever there is.
  */
 #include "store/frames.h"
+#include "store/segment_name.h"
 #include "store/sink.h"
 #include "store/store.h"
 
@@ -32,7 +33,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { CHAINS_MAX = 1024, NAME_MAX_BYTES = 128, NAMES_MAX = 1 << 20 };
+enum { CHAINS_MAX = 1024, NAME_MAX_BYTES = GG__SEGMENT_LOG_MAX, NAMES_MAX = 1 << 20 };
 
 static const uint64_t behind_max_ns = UINT64_C(10000000000);
 
@@ -67,24 +68,6 @@ struct gg_tail {
 };
 
 /* ── Segments of a log ───────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* "STAMP-LOG-NUMBER.pcapng". */
-static bool log_of(const char *file, char log[NAME_MAX_BYTES])
-{
-  const char *first = strchr(file, '-'), *last = strrchr(file, '-'), *dot = strrchr(file, '.');
-  if (!first || first == last || !dot || strcmp(dot, ".pcapng") != 0 || last - first > NAME_MAX_BYTES - 1)
-    return false;
-  size_t length = (size_t)(last - first - 1);
-  memcpy(log, first + 1, length);
-  log[length] = '\0';
-  return length > 0;
-}
-
-static uint64_t number_of(const char *file)
-{
-  const char *last = strrchr(file, '-');
-  return last ? strtoull(last + 1, NULL, 10) : 0;
-}
 
 /* Where `file` stands among the names, or would have to. */
 static size_t find_name(const struct gg_tail *tail, const char *file, bool *found)
@@ -148,7 +131,7 @@ static int each_segment(struct gg_tail *tail,
     return gg_fail_errno(failure, errno, "cannot read %s", path);
   int error = 0;
   for (struct dirent *entry; !error && (entry = readdir(directory));)
-    if (strlen(entry->d_name) < NAME_MAX_BYTES && log_of(entry->d_name, log))
+    if (strlen(entry->d_name) < NAME_MAX_BYTES && gg__segment_log(entry->d_name, log))
       error = visit(tail, entry->d_name, log, context, failure);
   closedir(directory);
   return error;
@@ -167,7 +150,7 @@ static int note_passed(struct gg_tail *tail, const char *file, const char *log, 
                        struct gg_failure *failure)
 {
   const struct chain *chain = context;
-  bool passed = strcmp(log, chain->log) == 0 && number_of(file) < number_of(chain->live);
+  bool passed = strcmp(log, chain->log) == 0 && gg__segment_number(file) < gg__segment_number(chain->live);
   return passed ? note_name(tail, file, true, failure) : 0;
 }
 
@@ -196,7 +179,7 @@ static int consider(struct gg_tail *tail, const char *file, const char *log, voi
     rank = RANK_FIRST_LIVE;
   else if (found)
     rank = RANK_OLD;
-  else if (number_of(file) == number_of(chain->file) + 1)
+  else if (gg__segment_number(file) == gg__segment_number(chain->file) + 1)
     rank = RANK_NEXT_NUMBER;
   if (rank < choice->rank || (rank == choice->rank && strcmp(file, choice->file) < 0)) {
     choice->rank = rank;

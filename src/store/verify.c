@@ -13,8 +13,10 @@
 #include "store/facts.h"
 #include "store/frames.h"
 #include "store/lookup.h"
+#include "store/segment_name.h"
 #include "store/store.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -24,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { GAP_STEP_MAX = 1 << 30, TEXT_MAX = 400, CAPTURES_ROOM = 64 };
@@ -42,10 +45,12 @@ struct verifying {
   void (*report)(void *context, const struct gg_problem *problem);
   void *context;
   struct gg_verify_result *result;
-  const struct gg__capture *capture;
+  struct gg__capture *capture;     /* NULL: the store as a whole */
   const struct gg__record *record; /* of the packet at hand; NULL: of none */
   uint64_t offset;                 /* of the block at hand */
+  uint64_t strangers;              /* packets of this file that are no TCP that is known */
   bool live;
+  uint64_t live_since_ns;
 };
 
 /* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -63,7 +68,7 @@ static void tell(struct verifying *verifying, enum gg_problem_kind kind, bool in
   va_end(list);
   struct gg_problem problem = {.kind = kind,
                                .information = information,
-                               .segment = verifying->capture->name,
+                               .segment = verifying->capture ? verifying->capture->name : "running",
                                .offset = verifying->offset,
                                .session = record ? record->session.id : "",
                                .text = text};
@@ -187,6 +192,7 @@ static int check_packet(struct verifying *verifying, struct gg__frame *frame, co
   bool own = verifying->capture->own;
   verifying->result->packets++;
   if (error) {
+    verifying->strangers += error == GG_ERR_UNSUPPORTED;
     if (own || error != GG_ERR_UNSUPPORTED)
       tell(verifying, GG_PROBLEM_PACKET, !own, "a packet that is no whole TCP segment: %s", gg_error_text(error));
     return 0;
@@ -201,21 +207,44 @@ static int check_packet(struct verifying *verifying, struct gg__frame *frame, co
   return error;
 }
 
-/* The name stands in the `running` file: it is being written, and may end anywhere. */
-static bool is_written_now(const struct verifying *verifying)
+/* ── Ends ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The name stands in the `running` file: it is being written, or was when the gateway died, and may end anywhere. */
+static bool is_named_running(const struct verifying *verifying)
 {
-  char path[4096], text[1 << 16];
-  if (!verifying->live || (size_t)snprintf(path, sizeof path, "%s/running", verifying->store->path) >= sizeof path)
-    return false;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-  if (fd >= 0)
-    close(fd);
-  text[length > 0 ? length : 0] = '\0';
-  return strstr(text, verifying->capture->name) != NULL;
+  char *running = verifying->capture->own ? gg__store_running(verifying->store->path) : NULL;
+  bool named = running && strstr(running, verifying->capture->name) != NULL;
+  free(running);
+  return named;
 }
 
-static int check_blocks(struct verifying *verifying, struct gg_pcapng_reader *reader, const struct gg__lookup *lookup)
+/* What a gateway that is at work, or one that died, may leave so is information. Nothing else may. */
+static void check_end(struct verifying *verifying, bool torn, bool named, uint64_t modified_ns)
+{
+  bool empty = verifying->offset == 0;
+  named = named || is_named_running(verifying); /* before it was read, or behind */
+  bool written = verifying->live && (named || modified_ns >= verifying->live_since_ns);
+  if ((!torn && !empty) || (written && named))
+    return;
+  const char *what = torn ? "the file ends in the middle of a block" : "the file is empty";
+  if (written)
+    tell(verifying, GG_PROBLEM_TORN, true, "%s", what);
+  else if (named)
+    tell(verifying, GG_PROBLEM_TORN, true, "%s; the gateway's next start completes it", what);
+  else
+    tell(verifying, GG_PROBLEM_TORN, false, "%s, and no gateway is writing it: it was cut off", what);
+}
+
+/* The recovery's mark: the gateway died while it wrote this segment, and sessions may have no end. */
+static bool is_recovery_mark(const struct gg_pcapng_block *block)
+{
+  static const char mark[] = "\"recovered\":";
+  return block->type == GG_PCAPNG_ISB && memmem(block->data, block->bytes, mark, sizeof mark - 1) != NULL;
+}
+
+/* `at_end`: what was read is the whole file, but for a torn block. */
+static int check_blocks(struct verifying *verifying, struct gg_pcapng_reader *reader, const struct gg__lookup *lookup,
+                        bool *at_end)
 {
   for (;;) { /* bounded by the file */
     struct gg_failure failure = GG_FAILURE_INIT;
@@ -225,6 +254,7 @@ static int check_blocks(struct verifying *verifying, struct gg_pcapng_reader *re
     int error = gg_pcapng_reader_next_block(reader, &block, &failure);
     if (!error) {
       verifying->result->blocks++;
+      verifying->capture->explained |= is_recovery_mark(&block);
       error = gg_pcapng_reader_packet(reader, &block, &frame.packet, &failure);
       error = error ? error : check_packet(verifying, &frame, lookup);
     }
@@ -233,8 +263,7 @@ static int check_blocks(struct verifying *verifying, struct gg_pcapng_reader *re
     if (error == 0 || error == GG_ERR_NOT_FOUND)
       continue;
     if (error == GG_ERR_AGAIN) {
-      if (gg_pcapng_reader_torn(reader) && !is_written_now(verifying))
-        tell(verifying, GG_PROBLEM_TORN, true, "the file ends in the middle of a block");
+      *at_end = true;
       return 0;
     }
     bool unreadable = error != GG_ERR_CORRUPT && verifying->offset == 0;
@@ -261,13 +290,32 @@ static int make_lookup(const struct gg__capture *capture, struct gg__lookup **ou
   return error;
 }
 
-static int check_capture(struct verifying *verifying, const struct gg__capture *capture)
+static int read_capture(struct verifying *verifying, int fd, struct gg_failure *failure)
 {
-  struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_pcapng_reader *reader = NULL;
   struct gg__lookup *lookup = NULL;
+  struct stat status = {0};
+  bool at_end = false, named = is_named_running(verifying);
+  verifying->capture->explained = named;
+  int error = make_lookup(verifying->capture, &lookup);
+  if (!error)
+    error = gg_pcapng_reader_open(&reader, fd, failure);
+  if (!error)
+    error = check_blocks(verifying, reader, lookup, &at_end);
+  if (!error && at_end && fstat(fd, &status) == 0)
+    check_end(verifying, gg_pcapng_reader_torn(reader), named,
+              (uint64_t)status.st_mtim.tv_sec * GG_NS_PER_S + (uint64_t)status.st_mtim.tv_nsec);
+  gg_pcapng_reader_destroy(reader);
+  gg__lookup_destroy(lookup);
+  return error;
+}
+
+static int check_capture(struct verifying *verifying, struct gg__capture *capture)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
   verifying->capture = capture;
   verifying->offset = 0;
+  verifying->strangers = 0;
   verifying->result->segments++;
   int fd = open(capture->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
@@ -276,14 +324,12 @@ static int check_capture(struct verifying *verifying, const struct gg__capture *
     tell_failure(verifying, GG_PROBLEM_UNREADABLE, &failure);
     return 0;
   }
-  int error = make_lookup(capture, &lookup);
-  if (!error)
-    error = gg_pcapng_reader_open(&reader, fd, &failure);
-  if (!error)
-    error = check_blocks(verifying, reader, lookup);
-  gg_pcapng_reader_destroy(reader);
-  gg__lookup_destroy(lookup);
+  int error = read_capture(verifying, fd, &failure);
   close(fd);
+  verifying->offset = 0;
+  if (verifying->strangers > 0 && !capture->own)
+    tell(verifying, GG_PROBLEM_PACKET, true, "%" PRIu64 " packet%s not TCP over a known link type",
+         verifying->strangers, verifying->strangers == 1 ? " is" : "s are");
   return error;
 }
 
@@ -297,14 +343,14 @@ static int by_time(const void *a, const void *b)
   return strcmp((*left)->name, (*right)->name);
 }
 
-static int sorted_captures(const struct gg_store *store, const struct gg__capture ***out, size_t *count)
+static int sorted_captures(const struct gg_store *store, struct gg__capture ***out, size_t *count)
 {
   size_t room = CAPTURES_ROOM;
-  const struct gg__capture **captures = calloc(room, sizeof(const struct gg__capture *)), *capture;
+  struct gg__capture **captures = calloc(room, sizeof(struct gg__capture *)), *capture;
   *count = 0;
   while (captures && (capture = store->source->ops->capture(store->source, *count))) {
     if (*count == room) {
-      const struct gg__capture **larger = realloc(captures, 2 * room * sizeof(const struct gg__capture *));
+      struct gg__capture **larger = realloc(captures, 2 * room * sizeof(struct gg__capture *));
       if (!larger) {
         free(captures);
         return GG_ERR_NOMEM;
@@ -316,8 +362,59 @@ static int sorted_captures(const struct gg_store *store, const struct gg__captur
   }
   *out = captures;
   if (captures)
-    qsort(captures, *count, sizeof(const struct gg__capture *), by_time);
+    qsort(captures, *count, sizeof(struct gg__capture *), by_time);
   return captures ? 0 : GG_ERR_NOMEM;
+}
+
+static int by_log(const void *a, const void *b)
+{
+  const struct gg__capture *const *left = a, *const *right = b;
+  char logs[2][GG__SEGMENT_LOG_MAX] = {"", ""};
+  gg__segment_log((*left)->name, logs[0]);
+  gg__segment_log((*right)->name, logs[1]);
+  int order = strcmp(logs[0], logs[1]);
+  return order ? order : strcmp((*left)->name, (*right)->name);
+}
+
+/* A session may be silent in the last segments of its run, so what explains one explains those before it as well. */
+static void spread_explanations(struct gg__capture **captures, size_t count)
+{
+  char log[GG__SEGMENT_LOG_MAX], later[GG__SEGMENT_LOG_MAX] = "";
+  if (count > 0)
+    qsort(captures, count, sizeof(struct gg__capture *), by_log);
+  for (size_t i = count; i-- > 0; memcpy(later, log, sizeof later)) {
+    log[0] = '\0';
+    gg__segment_log(captures[i]->name, log);
+    if (i + 1 < count && strcmp(log, later) == 0 &&
+        gg__segment_number(captures[i]->name) < gg__segment_number(captures[i + 1]->name))
+      captures[i]->explained |= captures[i + 1]->explained;
+  }
+}
+
+/* An orderly end closes every session, and a recovery leaves its mark. */
+static int tell_cut(void *context, struct gg__record *record)
+{
+  struct verifying *verifying = context;
+  const struct gg__part *last = record->parts;
+  while (last && last->next_of_session)
+    last = last->next_of_session;
+  if (!last || record->session.foreign || record->session.state != GG_SESSION_CUT || last->capture->explained)
+    return 0;
+  verifying->record = record;
+  verifying->capture = last->capture;
+  verifying->offset = last->last_offset;
+  tell(
+    verifying, GG_PROBLEM_CUT, true,
+    "the recording ends without the session's end, and nothing says that the gateway died: something may be missing");
+  verifying->record = NULL;
+  return 0;
+}
+
+static void tell_unclosed(struct verifying *verifying)
+{
+  char text[TEXT_MAX];
+  if (verifying->store->own && gg__store_is_unclosed(verifying->store->path, text, sizeof text))
+    tell(verifying, GG_PROBLEM_UNCLOSED, true, "%s", text);
 }
 
 static int forget_check(void *context, struct gg__record *record)
@@ -336,18 +433,22 @@ int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
   struct gg_failure ignored = GG_FAILURE_INIT;
   struct verifying verifying = {
     .store = store, .filter = filter, .report = report, .context = context, .result = result};
-  const struct gg__capture **captures = NULL;
+  struct gg__capture **captures = NULL;
   size_t count = 0;
-  uint64_t since_ns;
   *result = (struct gg_verify_result){0};
   /* Files that cannot be read are told one by one below. */
   int error = gg__store_ready(store, &ignored);
   if (error && error != GG_ERR_FORMAT)
     return gg_fail(failure, error, "%s", ignored.message);
-  verifying.live = store->own && gg__store_is_live(store->path, &since_ns);
+  verifying.live = store->own && gg__store_is_live(store->path, &verifying.live_since_ns);
+  tell_unclosed(&verifying);
   error = sorted_captures(store, &captures, &count);
   for (size_t i = 0; i < count && !error; i++)
     error = check_capture(&verifying, captures[i]);
+  if (!error && store->own) {
+    spread_explanations(captures, count);
+    store->source->ops->each(store->source, tell_cut, &verifying);
+  }
   free(captures);
   store->source->ops->each(store->source, forget_check, &result->sessions);
   return error ? gg_fail(failure, error, "no memory for verifying") : 0;
@@ -355,16 +456,11 @@ int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
 
 const char *gg_problem_kind_text(enum gg_problem_kind kind)
 {
-  static const char *const texts[] = {[GG_PROBLEM_UNREADABLE] = "unreadable",
-                                      [GG_PROBLEM_BLOCK] = "block",
-                                      [GG_PROBLEM_TORN] = "torn",
-                                      [GG_PROBLEM_PACKET] = "packet",
-                                      [GG_PROBLEM_CHECKSUM] = "checksum",
-                                      [GG_PROBLEM_SEQUENCE] = "sequence",
-                                      [GG_PROBLEM_OFFSET] = "offset",
-                                      [GG_PROBLEM_COUNT] = "count",
-                                      [GG_PROBLEM_GAP] = "gap",
-                                      [GG_PROBLEM_FACTS] = "facts"};
+  static const char *const texts[] = {
+    [GG_PROBLEM_UNREADABLE] = "unreadable", [GG_PROBLEM_BLOCK] = "block",       [GG_PROBLEM_TORN] = "torn",
+    [GG_PROBLEM_PACKET] = "packet",         [GG_PROBLEM_CHECKSUM] = "checksum", [GG_PROBLEM_SEQUENCE] = "sequence",
+    [GG_PROBLEM_OFFSET] = "offset",         [GG_PROBLEM_COUNT] = "count",       [GG_PROBLEM_GAP] = "gap",
+    [GG_PROBLEM_FACTS] = "facts",           [GG_PROBLEM_CUT] = "cut",           [GG_PROBLEM_UNCLOSED] = "unclosed"};
   return (unsigned)kind < sizeof texts / sizeof texts[0] ? texts[kind] : "unknown";
 }
 

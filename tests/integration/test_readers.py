@@ -15,7 +15,7 @@ import stat
 import struct
 
 import pytest
-from scapy.all import IP, TCP, CookedLinux, Dot1Q, Ether, IPv6, Raw, wrpcap, wrpcapng
+from scapy.all import IP, TCP, UDP, CookedLinux, Dot1Q, Ether, IPv6, Raw, wrpcap, wrpcapng
 
 import gogetway
 import processes
@@ -160,9 +160,71 @@ def test_verify_is_content_and_finds_each_damage(store):
     assert result.returncode == 1 and re.search(rb": (gap|offset|count): session ", result.stdout)
     segments[1].write_bytes(whole[:-3])
     result = run("verify", "--dir", store, check=False)
-    assert b"information: torn" in result.stdout
+    assert result.returncode == 1 and b": torn: " in result.stdout and b"cut off" in result.stdout
     segments[1].write_bytes(b"not a capture" * 100)
     assert run("verify", "--dir", store, check=False).returncode == 3
+
+
+def problems(place):
+    result = run("verify", "--json", "--dir", place, check=False)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    return result.returncode, {(p["problem"], p["information"]) for p in lines if "problem" in p}
+
+
+def block_ends(data):
+    ends, at = [], 0
+    while at < len(data):
+        at += struct.unpack_from("<I", data, at + 4)[0]
+        ends.append(at)
+    return ends
+
+
+def test_verify_tells_every_cut(scratch):
+    """A store that ended in order and has lost an end is never called good without a word."""
+    place, path = small_store(scratch)
+    whole = path.read_bytes()
+    assert problems(place) == (0, set())
+    ends = block_ends(whole)
+    for length in range(len(whole)):
+        if length in ends or length % 29 == 0:
+            path.write_bytes(whole[:length])
+            status, found = problems(place)
+            if length in ends[2:]:  # at a block's end: only the session tells
+                assert (status, found) == (0, {("cut", True)}), length
+            elif length not in ends:
+                assert status == 1 and ("torn", False) in found, length
+
+
+def test_verify_believes_running(scratch):
+    """What the gateway's `running` file names may end anywhere: its next start completes it."""
+    place, path = small_store(scratch)
+    whole = path.read_bytes()
+    running = place / "running"
+    running.write_text(f"gogetway running 1\nboot x\nring w0-block /dev/shm/\x1b[1m/gogetway-x.w0-block.1\n"
+                       f"segment w0-block {path.name}\n")
+    for length in (0, 1000, len(whole) - 40):
+        path.write_bytes(whole[:length])
+        status, found = problems(place)
+        assert status == 0 and found == {("torn", True), ("unclosed", True)}, length
+    for words in READING:
+        assert b"ended without closing this store" in survive(place, words).stdout + survive(place, words).stderr
+    running.write_text("gogetway running 1\nboot x\n")
+    assert problems(place)[0] == 1
+
+
+def test_a_recovery_explains_sessions_without_an_end(scratch):
+    """Also those that were silent in the segment that has the mark, but not those of another run."""
+    segments = scratch / "rec/segments"
+    segments.mkdir(parents=True)
+    names = [segments / f"20240101T00000{i}.000Z-w0-block-00000{number}.pcapng" for i, number in enumerate((1, 1, 2))]
+    encode("".join(f"file {name}\nsession {i + 1} 4 {4001 + i} 5 6\nopen {i + 1}\nsend {i + 1} c 10\n"
+                   for i, name in enumerate(names)))
+    comment = b'{"recovered":{"bytes":4096}}'
+    block = struct.pack("<IIIIIHH", 5, 28 + len(comment) + 4, 0, 0, 0, 1, len(comment)) + comment + bytes(4)
+    names[2].write_bytes(names[2].read_bytes() + block + struct.pack("<I", len(block) + 4))
+    result = run("verify", "--dir", scratch / "rec")
+    assert result.stdout.count(b": information: cut: ") == 1
+    assert names[0].name.encode() in result.stdout.splitlines()[0]
 
 
 def test_closing_counts_are_verified(store):
@@ -437,6 +499,22 @@ def test_classic_pcap_is_named(scratch):
         assert result.returncode == 3 and b"classic pcap" in result.stderr + result.stdout
 
 
+def test_nothing_understood_is_said(scratch):
+    """A capture of UDP, or over a link layer that is not known, is not simply empty."""
+    path = scratch / "a.pcapng"
+    wrpcapng(str(path), timed([Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=53) for _ in range(7)]))
+    result = run("sessions", "--json", "--dir", path)
+    assert result.stdout == b"" and b"a.pcapng: 7 packets are not TCP over a known link type" in result.stderr
+    result = run("verify", "--dir", path)
+    assert b"information: packet: 7 packets are not TCP over a known link type" in result.stdout
+    wrpcap(str(scratch / "a.pcap"), timed(conversation(b"x")), linktype=147)
+    processes.run(["editcap", "-F", "pcapng", scratch / "a.pcap", path])
+    assert b"packets are not TCP" in run("sessions", "--dir", path).stderr
+    wrpcapng(str(path), timed([Ether() / p for p in conversation(b"x")] + [Ether() / IP() / UDP(dport=53)]))
+    assert run("sessions", "--dir", path).stderr == b""
+    assert b"information: packet: 1 packet is not TCP" in run("verify", "--dir", path).stdout
+
+
 def test_folder_of_captures(scratch):
     for number in range(3):
         packets = conversation(b"%d" % number, port=40000 + number)
@@ -511,7 +589,8 @@ def test_every_kind_of_damage(scratch):
 HOSTILE_TEXTS = [b"\x1b[31mred\x1b]0;title\x07", "\u009b31mC1\u0085".encode(), b"\x9b31m",
                  "\u202egnp.exe\u2066".encode(),
                  b"\x00\x08\x7f\r", "\u2028\u2029\u200b\ufeff".encode(), b"\xf0\x9f\x98", "ok \u00e4\u4e2d".encode()]
-FORBIDDEN = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+FORBIDDEN = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u200b-\u200f"
+                       "\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 @pytest.mark.parametrize("form", ["text", "hex", "json"])

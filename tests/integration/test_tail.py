@@ -99,6 +99,24 @@ def test_tail_goes_on_behind_a_name_of_the_future(gateways, echo, scratch):
     assert [s["bytes"]["client"] for s in gogetway.Store(path).sessions()] == [3] * 5
 
 
+def test_a_killed_gateway_is_told(gateways, echo, rings):
+    """What only the rings have is not in the listing, and the listing says so until the next start."""
+    gateway = gateways(echo, options=["--log-dir", rings, "--log-flush-interval", "1m"])
+    exchange(gateway, b"lost?")
+    gateway.kill()
+    told = b"ended without closing this store; what it had not written yet is in " + str(rings).encode()
+    for words in (("sessions",), ("verify",)):
+        result = gateway.command(*words)
+        assert told in result.stdout + result.stderr, result
+    gateway.start()
+    assert told not in gateway.command("sessions").stderr
+    gateway.stop()
+    for words in (("sessions",), ("verify",)):
+        result = gateway.command(*words)
+        assert b"closing this store" not in result.stdout + result.stderr
+    assert [s["bytes"]["client"] for s in gateway.sessions()] == [5]
+
+
 def test_tail_ends_when_nobody_reads(gateways, echo):
     gateway = gateways(echo)
     tail = start(gateway, "tail", out=subprocess.PIPE)
