@@ -13,6 +13,7 @@
 #include "record/pcapng.h"
 #include "store/facts.h"
 #include "store/frames.h"
+#include "store/hash.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -36,11 +37,6 @@ struct gg__flows {
   struct gg__part *last; /* of the packet before */
 };
 
-static uint64_t tuple_hash(const struct gg_addr *a, const struct gg_addr *b)
-{
-  return XXH3_64bits(a, sizeof *a) + XXH3_64bits(b, sizeof *b); /* the same in both directions */
-}
-
 static bool addr_equal(const struct gg_addr *a, const struct gg_addr *b)
 {
   return memcmp(a, b, sizeof *a) == 0;
@@ -54,7 +50,7 @@ static bool is_flow(const struct gg__part *part, const struct gg_addr *a, const 
 
 static struct gg__part **flow_slot(const struct gg__flows *flows, const struct gg_addr *a, const struct gg_addr *b)
 {
-  size_t at = tuple_hash(a, b) & (flows->room - 1);
+  size_t at = gg__hash_pair(a, b) & (flows->room - 1);
   while (flows->slots[at] && !is_flow(flows->slots[at], a, b))
     at = (at + 1) & (flows->room - 1);
   return &flows->slots[at];
@@ -115,7 +111,7 @@ static bool keep(struct gg__texts *texts, const char **out, const char *text)
   *out = "";
   if (length == 0)
     return true;
-  struct text **bucket = &texts->buckets[XXH3_64bits(text, length) % TEXTS_BUCKETS];
+  struct text **bucket = &texts->buckets[gg__hash(text, length) % TEXTS_BUCKETS];
   for (struct text *at = *bucket; at; at = at->next)
     if (strcmp(at->bytes, text) == 0) {
       *out = at->bytes;

@@ -2,19 +2,14 @@
 #include "store/lookup.h"
 
 #include "store/frames.h"
+#include "store/hash.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 struct gg__lookup {
   size_t slot_count; /* a power of two, at least twice the parts */
   const struct gg__part *slots[];
 };
-
-static size_t hash_of(const struct gg_addr *a, const struct gg_addr *b)
-{
-  return (size_t)(XXH3_64bits(a, sizeof *a) + XXH3_64bits(b, sizeof *b)); /* the same in both directions */
-}
 
 int gg__lookup_create(struct gg__lookup **out, const struct gg__part *const *parts, size_t count)
 {
@@ -27,7 +22,7 @@ int gg__lookup_create(struct gg__lookup **out, const struct gg__part *const *par
     return GG_ERR_NOMEM;
   lookup->slot_count = slots;
   for (size_t i = 0; i < count; i++) {
-    size_t at = hash_of(&parts[i]->end[0], &parts[i]->end[1]) & (slots - 1);
+    size_t at = (size_t)gg__hash_pair(&parts[i]->end[0], &parts[i]->end[1]) & (slots - 1);
     while (lookup->slots[at])
       at = (at + 1) & (slots - 1);
     lookup->slots[at] = parts[i];
@@ -43,7 +38,7 @@ void gg__lookup_destroy(struct gg__lookup *lookup)
 const struct gg__part *gg__lookup_find(const struct gg__lookup *lookup, const struct gg__frame *frame, int *side)
 {
   uint64_t offset = frame->packet.block.offset;
-  size_t at = hash_of(&frame->tcp.from, &frame->tcp.to) & (lookup->slot_count - 1);
+  size_t at = (size_t)gg__hash_pair(&frame->tcp.from, &frame->tcp.to) & (lookup->slot_count - 1);
   for (; lookup->slots[at]; at = (at + 1) & (lookup->slot_count - 1)) {
     const struct gg__part *part = lookup->slots[at];
     if (offset < part->first_offset || offset > part->last_offset)

@@ -12,6 +12,8 @@
  */
 #include "store/source.h"
 
+#include "store/hash.h"
+
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { THREADS_MAX = 64, RECORDS_MIN = 1024, CAPTURES_MAX = 1 << 20 };
 
@@ -135,7 +136,7 @@ static int scan_files(struct scan *scan)
 
 static struct gg__record **bucket_of(const struct scan *scan, const char *id)
 {
-  return &scan->buckets[XXH3_64bits(id, 24) & (scan->bucket_count - 1)];
+  return &scan->buckets[gg__hash(id, 24) & (scan->bucket_count - 1)];
 }
 
 static int grow_table(struct scan *scan)
