@@ -260,16 +260,16 @@ static void begin_segment(struct gg_log *log)
 
 /* ── Reserving ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Switches to the ring that the provisioner has made, if there is one. */
+/* Switches to the ring that the provisioner has made, if there is one. Seals while it is still on offer: the old ring,
+ * which is full by then, would else ask for another one of the same size. */
 static void adopt_ring(struct gg_log *log)
 {
   if (!atomic_load_explicit(&log->offered, memory_order_relaxed))
     return;
-  struct gg__ring *ring = atomic_exchange(&log->offered, NULL);
-  if (!ring)
-    return;
   if (log->tail != log->sealed_to)
     gg__log_seal(log);
+  struct gg__ring *ring = atomic_exchange(&log->offered, NULL); /* nobody else takes it */
+  assert(ring);
   assert(log->tail == log->sealed_to);
   seed_ring(log, ring);
   struct gg__ring *old = log->ring;
@@ -298,8 +298,7 @@ static bool fits(struct gg_log *log, size_t bytes, enum gg_log_priority priority
   set_limits(log);
   if (log->segment_open)
     return log->tail + bytes <= log->limit[priority];
-  if (segments_are_too_many(log) ||
-      log->tail + GG__SEGMENT_HEAD_MAX + bytes + margin(priority) > log->ring_limit)
+  if (segments_are_too_many(log) || log->tail + GG__SEGMENT_HEAD_MAX + bytes + margin(priority) > log->ring_limit)
     return false;
   begin_segment(log);
   return true;
