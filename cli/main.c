@@ -88,15 +88,13 @@ static int take_common(struct common *common, int argc, char **argv)
   int kept = 1;
   bool options = true;
   for (int i = 1; i < argc; i++) {
-    if (options && strcmp(argv[i], "--dir") == 0) {
-      if (i + 1 >= argc) {
-        gg_cli_wrong("--dir needs a value: --dir DIR");
+    if (options && (strcmp(argv[i], "--dir") == 0 || strncmp(argv[i], "--dir=", 6) == 0)) {
+      const char *dir = argv[i][5] == '=' ? argv[i] + 6 : argv[++i];
+      if (!dir || common->cli.dir_given) {
+        gg_cli_wrong(dir ? "--dir was already given" : "--dir needs a value: --dir DIR");
         return -1;
       }
-      common->cli.dir = argv[++i];
-      common->cli.dir_given = true;
-    } else if (options && strncmp(argv[i], "--dir=", 6) == 0) {
-      common->cli.dir = argv[i] + 6;
+      common->cli.dir = dir;
       common->cli.dir_given = true;
     } else if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
       common->help = true;

@@ -239,6 +239,13 @@ def refused(*words, **options):
     return done.stderr
 
 
+def test_a_directory_given_twice(scratch):
+    for command in ("run", "sessions"):
+        done = run(command, "--dir", str(scratch), f"--dir={scratch}")
+        assert done.returncode == 2 and "--dir was already given" in done.stderr
+    assert "--dir needs a value" in run("sessions", "--dir").stderr
+
+
 def test_a_port_in_use(scratch, upstream):
     errors = refused("--listen", upstream.address, "--upstream", "127.0.0.1:9", "--dir", str(scratch / "rec"))
     assert f"cannot listen on {upstream.address}: Address already in use" in errors
