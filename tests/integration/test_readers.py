@@ -680,6 +680,15 @@ def test_help_has_examples():
         assert f"  gogetway {command}" in text and "examples:" in text
 
 
+def test_a_start_that_fails_early_says_why(scratch):
+    """Before the configuration is read: no wrong command, and not silent."""
+    environment = {**os.environ, "LD_PRELOAD": gogetway.tool("failnth.so"), "FAILNTH_CALLS": "eventfd",
+                   "FAILNTH_AT": "1"}
+    result = run("run", "--listen", "127.0.0.1:0", "--upstream", "none", "--dir", scratch / "rec", check=False,
+                 env=environment)
+    assert result.returncode == 3 and b"eventfd" in result.stderr, result
+
+
 def test_tail_without_a_gateway(store):
     result = run("tail", "--dir", store, check=False)
     assert result.returncode == 3 and b"no gateway" in result.stderr
