@@ -492,11 +492,6 @@ void gg_log_flush(struct gg_log *log)
   gg__log_seal(log);
 }
 
-void gg_log_rotate(struct gg_log *log)
-{
-  end_segment(log);
-}
-
 /* ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 bool gg__log_finish_step(struct gg_log *log)

@@ -154,8 +154,6 @@ void gg_log_count_lost_session(struct gg_log *log);
 uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns);
 /* Seals what is committed and hands it to the writer now (group commit of sync: always; a live reader's wish). */
 void gg_log_flush(struct gg_log *log);
-/* Begins a new segment with the next record. */
-void gg_log_rotate(struct gg_log *log);
 /* No record will follow: flushes. The log may not be used by the producer after this. */
 void gg_log_finish(struct gg_log *log);
 

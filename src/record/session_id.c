@@ -43,26 +43,3 @@ void gg_session_id_format(const struct gg_session_id *id, char text[GG_SESSION_I
   }
   text[2 * GG_SESSION_ID_BYTES] = '\0';
 }
-
-static int digit_value(char digit)
-{
-  if (digit >= '0' && digit <= '9')
-    return digit - '0';
-  if (digit >= 'a' && digit <= 'f')
-    return digit - 'a' + 10;
-  return -1;
-}
-
-bool gg_session_id_parse(struct gg_session_id *id, const char *text, size_t length)
-{
-  if (length != 2 * GG_SESSION_ID_BYTES)
-    return false;
-  for (unsigned i = 0; i < GG_SESSION_ID_BYTES; i++) {
-    int high = digit_value(text[2 * i]);
-    int low = digit_value(text[2 * i + 1]);
-    if (high < 0 || low < 0)
-      return false;
-    id->bytes[i] = (uint8_t)(high << 4 | low);
-  }
-  return true;
-}

@@ -11,8 +11,6 @@
 #ifndef GG_RECORD_SESSION_ID_H
 #define GG_RECORD_SESSION_ID_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum { GG_SESSION_ID_BYTES = 12, GG_SESSION_ID_TEXT = 25 };
@@ -30,6 +28,5 @@ struct gg_session_id_source {
 void gg_session_id_source_init(struct gg_session_id_source *source); /* random (getrandom) */
 struct gg_session_id gg_session_id_next(struct gg_session_id_source *source, uint64_t real_ns);
 void gg_session_id_format(const struct gg_session_id *id, char text[GG_SESSION_ID_TEXT]);
-bool gg_session_id_parse(struct gg_session_id *id, const char *text, size_t length); /* all 24 digits */
 
 #endif

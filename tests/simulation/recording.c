@@ -233,11 +233,6 @@ void gg_log_flush(struct gg_log *log)
   log->sealed = log->committed;
 }
 
-void gg_log_rotate(struct gg_log *log)
-{
-  log->segment++;
-}
-
 void gg_log_finish(struct gg_log *log)
 {
   log->sealed = log->committed;

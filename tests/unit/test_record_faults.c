@@ -209,7 +209,7 @@ static void test_failing_sync_is_not_durable(void **state)
   } while (status.fill_bytes);
   for (unsigned i = 0; i < 5; i++) { /* also after a further round, and for files that were closed since */
     fixture_record(&f);
-    gg_log_rotate(f.log);
+    fixture_rotate(&f);
     usleep(5000);
     assert_int_equal(gg_log_durable(f.log), 0);
   }

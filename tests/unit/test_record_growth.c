@@ -157,7 +157,7 @@ static void test_too_many_segments_stall(void **state)
       fixture_record(&f);
   }
   assert_int_equal(gg_log_segment(f.log), 8);
-  gg_log_rotate(f.log);
+  fixture_rotate(&f);
   assert_null(gg_log_reserve(f.log, 100, GG_LOG_DATA));
   assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
   set_gate(false);

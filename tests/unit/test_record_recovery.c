@@ -51,8 +51,6 @@ static void produce(struct fixture *f, const struct gg_recorder_options *options
     atomic_store(&shared->committed, ++next);
     if (record_mix(next) % 37 == 0)
       gg_log_flush(f->log);
-    if (record_mix(next) % 601 == 0)
-      gg_log_rotate(f->log);
     (void)gg_log_tick(f->log, gg_clock_mono_ns());
   }
 }
@@ -117,6 +115,7 @@ static void test_killed_while_recording(void **state)
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
   options.log_max_bytes = 2 * MIB; /* so that kills meet growth, too */
+  options.segment_max_age_ns = 2 * GG_NS_PER_MS;
   unsigned recovered = 0;
   for (unsigned i = 0; i < KILLS; i++) {
     char command[256];

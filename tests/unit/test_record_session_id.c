@@ -22,33 +22,6 @@ static void golden_text(void **state)
   assert_string_equal(text, "000102030405abcd00000000");
 }
 
-static void parse_is_the_inverse(void **state)
-{
-  (void)state;
-  struct gg_session_id_source source;
-  gg_session_id_source_init(&source);
-  struct gg_session_id id = gg_session_id_next(&source, UINT64_C(1700000000123456789)), back;
-  char text[GG_SESSION_ID_TEXT];
-  gg_session_id_format(&id, text);
-  assert_true(gg_session_id_parse(&back, text, strlen(text)));
-  assert_memory_equal(&id, &back, sizeof id);
-}
-
-static void parse_refuses(void **state)
-{
-  (void)state;
-  struct gg_session_id id;
-  static const char *const wrong[] = {"",
-                                      "0",
-                                      "000102030405abcdfffffff",
-                                      "000102030405abcdfffffffff",
-                                      "000102030405ABCDffffffff",
-                                      "000102030405abcdffff ff0",
-                                      "g00102030405abcdffffffff"};
-  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-    assert_false(gg_session_id_parse(&id, wrong[i], strlen(wrong[i])));
-}
-
 static void sources_differ(void **state)
 {
   (void)state;
@@ -62,8 +35,6 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(golden_text),
-    cmocka_unit_test(parse_is_the_inverse),
-    cmocka_unit_test(parse_refuses),
     cmocka_unit_test(sources_differ),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
