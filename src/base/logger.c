@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line is formatted on the caller's stack and leaves by one write(2). poll(2) says first whether there is room: a pipe
- * that is writable takes PIPE_BUF bytes, a line has no more, and the lock keeps our other threads from taking the room in
- * between. (Rejected: O_NONBLOCK on the descriptor. It belongs to the open file, which the parent's shell may share. And
- * a thread that writes from a queue: what is said last, before a crash, would be lost.)
+ * A line is formatted on the caller's stack and leaves by one write(2). poll(2) says first whether there is room: a
+ * pipe that is writable takes PIPE_BUF bytes, a line has no more, and the lock keeps our other threads from taking the
+ * room in between. (Rejected: O_NONBLOCK on the descriptor. It belongs to the open file, which the parent's shell may
+ * share. And a thread that writes from a queue: what is said last, before a crash, would be lost.)
  *
  * The rate limit is shared by all loggers; call sites are static, and outlive any logger, so one process-wide lock of a
  * few instructions guards them all.

@@ -11,13 +11,14 @@
  *     {"time":"2026-11-22T12:30:00.123Z","level":"warning","event":"upstream refused","listener":"web"}
  *
  * Nobody who speaks waits for who listens: a line that the descriptor has no room for (a full pipe, a stopped terminal)
- * is dropped, and the next one that gets through says how many were ("lost": N). A file may still wait for its disk, and
- * a pipe that other processes write into may fill at just the wrong moment.
+ * is dropped, and the next one that gets through says how many were ("lost": N). A file may still wait for its disk,
+ * and a pipe that other processes write into may fill at just the wrong moment.
  *
  * Thread: one logger serves all threads; a message is one write(2), so lines never mix. Emitting takes a lock for the
- * few instructions of the rate limit and for that write, and allocates nothing. Values are escaped: control characters, invalid UTF-8
- * and terminal escapes never reach the output as they are. Long values are cut, and fields that find no room in a line
- * are left out; the line then ends in "truncated": true. Event and keys are the program's own constants.
+ * few instructions of the rate limit and for that write, and allocates nothing. Values are escaped: control
+ * characters, invalid UTF-8 and terminal escapes never reach the output as they are. Long values are cut, and fields
+ * that find no room in a line are left out; the line then ends in "truncated": true. Event and keys are the program's
+ * own constants.
  */
 #ifndef GG_BASE_LOGGER_H
 #define GG_BASE_LOGGER_H
@@ -58,8 +59,8 @@ enum gg_logger_format {
 
 struct gg_logger;
 
-/* Where a finished line goes instead of a descriptor (embedding). `line` lives for the call, ends in NUL and
- * has no newline. It may be called on several threads at once, those that relay and write among them: it must not wait. */
+/* Where a finished line goes instead of a descriptor (embedding). `line` lives for the call, ends in NUL and has no
+ * newline. It may be called on several threads at once, those that relay and write among them: it must not wait. */
 typedef void (*gg_logger_sink_fn)(void *context, enum gg_level level, const char *line, size_t length);
 
 /* Both return 0 or GG_ERR_NOMEM. */
