@@ -43,7 +43,8 @@ struct gg__place {
 int gg__scan_source_create(struct gg__source **out, const struct gg__place *place, unsigned threads,
                            struct gg_failure *failure);
 
-/* Whether a gateway writes this store now, and since when (UTC); false also when that cannot be told. */
+/* Whether a gateway writes this store now; false also when that cannot be told. `since_ns`: when the last one began
+ * (UTC), now or before; as it was if that is not known. */
 bool gg__store_is_live(const char *store, uint64_t *since_ns);
 
 /* The `running` file as it is, which names rings and open segments; NULL: there is none that can be read. Yours to

@@ -50,7 +50,8 @@ struct verifying {
   uint64_t offset;                 /* of the block at hand */
   uint64_t strangers;              /* packets of this file that are no TCP that is known */
   bool live;
-  uint64_t live_since_ns;
+  bool unclosed;     /* a gateway died, and was not started again */
+  uint64_t since_ns; /* when that gateway began; the end of time if it is not known */
 };
 
 /* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -223,7 +224,11 @@ static void check_end(struct verifying *verifying, bool torn, bool named, uint64
 {
   bool empty = verifying->offset == 0;
   named = named || is_named_running(verifying); /* before it was read, or behind */
-  bool written = verifying->live && (named || modified_ns >= verifying->live_since_ns);
+  /* A segment is named a moment after it was made. */
+  bool recent = modified_ns >= verifying->since_ns;
+  named = named || (verifying->unclosed && recent);
+  verifying->capture->explained |= named;
+  bool written = verifying->live && (named || recent);
   if ((!torn && !empty) || (written && named))
     return;
   const char *what = torn ? "the file ends in the middle of a block" : "the file is empty";
@@ -413,7 +418,8 @@ static int tell_cut(void *context, struct gg__record *record)
 static void tell_unclosed(struct verifying *verifying)
 {
   char text[TEXT_MAX];
-  if (verifying->store->own && gg__store_is_unclosed(verifying->store->path, text, sizeof text))
+  verifying->unclosed = verifying->store->own && gg__store_is_unclosed(verifying->store->path, text, sizeof text);
+  if (verifying->unclosed)
     tell(verifying, GG_PROBLEM_UNCLOSED, true, "%s", text);
 }
 
@@ -440,7 +446,8 @@ int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
   int error = gg__store_ready(store, &ignored);
   if (error && error != GG_ERR_FORMAT)
     return gg_fail(failure, error, "%s", ignored.message);
-  verifying.live = store->own && gg__store_is_live(store->path, &verifying.live_since_ns);
+  verifying.since_ns = UINT64_MAX;
+  verifying.live = store->own && gg__store_is_live(store->path, &verifying.since_ns);
   tell_unclosed(&verifying);
   error = sorted_captures(store, &captures, &count);
   for (size_t i = 0; i < count && !error; i++)

@@ -210,6 +210,11 @@ def test_verify_believes_running(scratch):
         assert b"ended without closing this store" in survive(place, words).stdout + survive(place, words).stderr
     running.write_text("gogetway running 1\nboot x\n")
     assert problems(place)[0] == 1
+    (place / "lock").write_text("1\n")  # made before: the name has not come into `running` yet
+    path.write_bytes(whole[:1000])
+    assert problems(place) == (0, {("torn", True), ("unclosed", True)})
+    os.utime(path, (1, 1))
+    assert problems(place)[0] == 1
 
 
 def test_a_recovery_explains_sessions_without_an_end(scratch):
