@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any bytes as a capture: read from memory and, for some, through the file buffer too; every packet is parsed as each
- * link type that is known. Beyond what the sanitizers see it is checked that both ways of reading agree, that offsets only
- * grow, and that a torn end is one.
+ * link type that is known. Beyond what the sanitizers see it is checked that both ways of reading agree, that offsets
+ * only grow, and that a torn end is one.
  */
 #include "record/packet_parse.h"
 #include "record/pcapng.h"

@@ -471,7 +471,7 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
 void gg__relay_pump(struct gg_session *session, enum gg_direction direction)
 {
   struct gg_end *from = &session->end[direction];
-  gg_list_remove(&from->run); /* whatever it waited for; what it waits for now is found out below */
+  gg_list_remove(&from->run); /* it may have to wait again, perhaps for something else */
   for (unsigned steps = 0; steps < GG_TURN_STEPS; steps++) {
     if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
       return;

@@ -256,7 +256,7 @@ static bool ends_politely(const struct gg_session *session, enum gg_close reason
          (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
 }
 
-/* How many of the `sent` bytes the end's TCP has acknowledged. `before` were sent ahead of them; a FIN counts behind. */
+/* How many of the `sent` bytes the end's TCP has acknowledged. `before` went ahead of them; a FIN counts behind. */
 static uint64_t acknowledged(const struct gg_end *end, uint64_t sent, uint64_t before)
 {
   struct tcp_info info = {0};

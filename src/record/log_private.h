@@ -28,17 +28,17 @@
 #include <pthread.h>
 
 enum {
-  GG__PAD_RESERVE = 8 << 10,       /* always left free, so that whatever was committed can be padded */
-  GG__SEGMENT_HEAD_MAX = 4 << 10,  /* section header and interface block */
-  GG__SEAL_BYTES_MAX = 512 << 10,  /* this much gathered is handed to the writer */
-  GG__BOUNDARIES_MAX = 64,         /* seals that the writer has not taken */
-  GG__CLOSING_MAX = 64,            /* files that wait for their last fdatasync */
+  GG__PAD_RESERVE = 8 << 10,      /* always left free, so that whatever was committed can be padded */
+  GG__SEGMENT_HEAD_MAX = 4 << 10, /* section header and interface block */
+  GG__SEAL_BYTES_MAX = 512 << 10, /* this much gathered is handed to the writer */
+  GG__BOUNDARIES_MAX = 64,        /* seals that the writer has not taken */
+  GG__CLOSING_MAX = 64,           /* files that wait for their last fdatasync */
   GG__LOGS_MAX = 1024,
-  GG__RINGS_ALIVE_MAX = 8,         /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
+  GG__RINGS_ALIVE_MAX = 8, /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
 };
-#define GG__RETRY_NS 100000000u            /* after the disk refused */
-#define GG__SHRINK_AFTER_NS 10000000000u   /* of low fill */
-#define GG__WALL_CLOCK_STEP_NS 100000000   /* noted from here on */
+#define GG__RETRY_NS 100000000u          /* after the disk refused */
+#define GG__SHRINK_AFTER_NS 10000000000u /* of low fill */
+#define GG__WALL_CLOCK_STEP_NS 100000000 /* noted from here on */
 
 enum gg__metric {
   GG__METRIC_FILL,
@@ -85,33 +85,33 @@ struct gg_log {
   /* The producer's alone. */
   _Alignas(64) uint8_t *data;
   uint64_t mask;
-  uint64_t tail;                 /* next byte */
-  uint64_t limit[2];             /* by priority: a reservation may end here; 0 if a segment has to begin */
-  uint64_t seal_at;              /* commit seals when the tail is here */
+  uint64_t tail;     /* next byte */
+  uint64_t limit[2]; /* by priority: a reservation may end here; 0 if a segment has to begin */
+  uint64_t seal_at;  /* commit seals when the tail is here */
   struct gg__ring_header *header;
-  uint64_t reserved;             /* bytes of the open reservation */
-  uint64_t sealed_to;            /* the producer's copy of `sealed` */
-  uint64_t ring_limit;           /* end of the free part of the ring, as last seen */
+  uint64_t reserved;   /* bytes of the open reservation */
+  uint64_t sealed_to;  /* the producer's copy of `sealed` */
+  uint64_t ring_limit; /* end of the free part of the ring, as last seen */
   struct gg__ring *ring;
-  struct gg_shard *shard;        /* NULL without metrics */
-  uint64_t segment_number;       /* of the current or last one */
+  struct gg_shard *shard;  /* NULL without metrics */
+  uint64_t segment_number; /* of the current or last one */
   uint64_t segment_start;
   bool segment_open;
   bool refused;
-  size_t refused_bytes;          /* what was asked for then */
+  size_t refused_bytes; /* what was asked for then */
   enum gg_log_priority refused_priority;
   bool finished;
-  int64_t clock_offset_ns;       /* wall clock minus monotonic, fixed per segment */
-  int64_t clock_noted_ns;        /* the offset that the last note of a step spoke of */
-  int64_t clock_step_ns;         /* to be told by the next statistics block; 0: none */
+  int64_t clock_offset_ns; /* wall clock minus monotonic, fixed per segment */
+  int64_t clock_noted_ns;  /* the offset that the last note of a step spoke of */
+  int64_t clock_step_ns;   /* to be told by the next statistics block; 0: none */
   uint64_t clock_checked_ns;
-  uint64_t segment_begun_ns;     /* monotonic */
-  uint64_t unsealed_since_ns;    /* 0: nothing was seen unsealed by a tick */
-  uint64_t mark_position;        /* when this is written, ... */
-  uint64_t mark_ns;              /* ... the watermark is this */
-  uint64_t busy_ns;              /* last time that the fill was not low */
-  uint64_t gap_bytes, gap_count, lost_sessions; /* in this segment */
-  bool counts_untold;            /* ... which no statistics block has told yet */
+  uint64_t segment_begun_ns;                          /* monotonic */
+  uint64_t unsealed_since_ns;                         /* 0: nothing was seen unsealed by a tick */
+  uint64_t mark_position;                             /* when this is written, ... */
+  uint64_t mark_ns;                                   /* ... the watermark is this */
+  uint64_t busy_ns;                                   /* last time that the fill was not low */
+  uint64_t gap_bytes, gap_count, lost_sessions;       /* in this segment */
+  bool counts_untold;                                 /* ... which no statistics block has told yet */
   struct gg__segment segments[GG__RING_SEGMENTS_MAX]; /* by number; the producer fills an entry, then others read it */
 
   /* Producer writes, others read. */
@@ -121,39 +121,39 @@ struct gg_log {
   _Atomic uint64_t boundaries[GG__BOUNDARIES_MAX];
   _Atomic uint64_t watermark_ns;
   _Atomic uint64_t ring_bytes;
-  _Atomic uint64_t ring_wanted;   /* bytes of the ring that the provisioner shall make; 0: none */
-  _Atomic uint32_t pressure;      /* enum gg_log_pressure, for gg_recorder_log_status */
-  _Atomic bool handed_over;       /* finished: the writer does what the producer did */
+  _Atomic uint64_t ring_wanted; /* bytes of the ring that the provisioner shall make; 0: none */
+  _Atomic uint32_t pressure;    /* enum gg_log_pressure, for gg_recorder_log_status */
+  _Atomic bool handed_over;     /* finished: the writer does what the producer did */
 
   /* The writer writes, others read. */
   _Alignas(64) _Atomic uint64_t written;
   _Atomic uint64_t boundaries_tail;
   _Atomic uint64_t segments_done; /* number of the last segment that is completely in its file */
   _Atomic bool disk_full;
-  struct gg__ring *oldest;        /* the writer's: where it reads */
+  struct gg__ring *oldest; /* the writer's: where it reads */
   uint64_t retry_at_ns;
-  uint64_t refusals;              /* of the disk, in a row */
+  uint64_t refusals; /* of the disk, in a row */
   int last_errno;
-  bool direct;                    /* the open file takes O_DIRECT */
-  bool finish_sealed;             /* after the hand-over: nothing is left to seal */
+  bool direct;        /* the open file takes O_DIRECT */
+  bool finish_sealed; /* after the hand-over: nothing is left to seal */
 
   /* Anybody. */
-  _Atomic uint64_t wake_at;       /* the producer wants a wake when `written` is here; UINT64_MAX: no */
-  _Atomic uint64_t durable;       /* the sync thread's */
-  _Atomic uint64_t want_durable;  /* UINT64_MAX: no */
+  _Atomic uint64_t wake_at;         /* the producer wants a wake when `written` is here; UINT64_MAX: no */
+  _Atomic uint64_t durable;         /* the sync thread's */
+  _Atomic uint64_t want_durable;    /* UINT64_MAX: no */
   struct gg__ring *_Atomic offered; /* a new ring, from the provisioner to the producer */
   struct gg__ring *_Atomic drained; /* an old ring, from the writer to the sync thread */
   _Atomic uint32_t rings_alive;
 
-  uint64_t synced;                /* the sync thread's alone: position up to which fdatasync succeeded */
+  uint64_t synced; /* the sync thread's alone: position up to which fdatasync succeeded */
 
   /* The provisioner's alone. */
-  uint64_t ring_again_ns;         /* after a refusal; 0: none */
-  bool growth_refused;            /* and said so */
+  uint64_t ring_again_ns; /* after a refusal; 0: none */
+  bool growth_refused;    /* and said so */
 
   /* Under recorder->files_lock. */
-  int file;                       /* being written; -1: none */
-  uint64_t file_start;            /* position of its first byte */
+  int file;            /* being written; -1: none */
+  uint64_t file_start; /* position of its first byte */
   char file_name[GG__SEGMENT_NAME_MAX];
 
   /* Under recorder->running_lock. */
@@ -185,12 +185,12 @@ struct gg_recorder {
   char uuid[GG__UUID_TEXT];
   char boot_id[64];
   int dir_fd, segments_fd, ring_dir_fd, lock_fd;
-  uint64_t initial_bytes;             /* of each log's first ring */
-  _Atomic uint64_t ring_budget_used;  /* bytes of all rings, with the first ones of logs that are to come */
-  uint64_t generation;                /* of the newest ring; the provisioner's after start */
+  uint64_t initial_bytes;            /* of each log's first ring */
+  _Atomic uint64_t ring_budget_used; /* bytes of all rings, with the first ones of logs that are to come */
+  uint64_t generation;               /* of the newest ring; the provisioner's after start */
   struct gg_log *logs[GG__LOGS_MAX];
   unsigned log_count;
-  _Atomic uint64_t newest_name_ms;    /* time in the newest segment's name */
+  _Atomic uint64_t newest_name_ms; /* time in the newest segment's name */
 
   size_t metrics_first;
   struct gg_shard *writer_shard, *sync_shard, *provision_shard;
@@ -199,7 +199,7 @@ struct gg_recorder {
   struct gg__closing closing[GG__CLOSING_MAX];
   unsigned closing_count;
   struct gg__sync_file sync_files[GG__LOGS_MAX]; /* the sync thread's alone */
-  bool segments_dir_changed; /* needs fsync before what is in new files counts as durable */
+  bool segments_dir_changed;                     /* needs fsync before what is in new files counts as durable */
 
   pthread_mutex_t running_lock;
   _Atomic bool running_stale; /* the file does not say what it should yet */
@@ -210,8 +210,8 @@ struct gg_recorder {
   _Atomic bool writer_ended, sync_ended, provision_ended;
   _Atomic uint64_t stop_deadline_ns;
   bool started;
-  bool abandoned; /* a thread hangs in the disk: nothing may be freed */
-  bool keep_rings;  /* they hold what is in no file */
+  bool abandoned;  /* a thread hangs in the disk: nothing may be freed */
+  bool keep_rings; /* they hold what is in no file */
   bool rings_removed;
 };
 
@@ -239,7 +239,7 @@ static inline void gg__observe(const struct gg_recorder *recorder, struct gg_sha
 /* log.c */
 void gg__log_init(struct gg_log *log, struct gg_recorder *recorder, struct gg__ring *ring);
 void gg__log_seal(struct gg_log *log);
-bool gg__log_finish_step(struct gg_log *log); /* writer, after hand-over: seals the rest; true when all is sealed */
+bool gg__log_finish_step(struct gg_log *log);  /* writer, after hand-over: seals the rest; true when all is sealed */
 void gg__log_wake_if_room(struct gg_log *log); /* writer, provisioner */
 
 /* writer.c, sync.c, provision.c: thread bodies. */

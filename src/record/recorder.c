@@ -20,21 +20,21 @@
 
 /* In the order of enum gg__metric. */
 static const struct gg_metric_def METRICS[] = {
-    {"log_fill_bytes", GG_METRIC_GAUGE, "Bytes in the recording logs that are not in files yet."},
-    {"log_ring_bytes", GG_METRIC_GAUGE, "Bytes of the rings that records are being added to."},
-    {"log_disk_full", GG_METRIC_GAUGE, "Logs whose disk is full or failing now."},
-    {"log_stalls", GG_METRIC_COUNTER, "Times a log had no room for a record."},
-    {"log_grows", GG_METRIC_COUNTER, "Rings that were made while running."},
-    {"log_grow_refusals", GG_METRIC_COUNTER, "Rings that could not be made (log_max or a full tmpfs)."},
-    {"log_flushes", GG_METRIC_COUNTER, "Writes to segment files."},
-    {"log_written_bytes", GG_METRIC_COUNTER, "Bytes written to segment files."},
-    {"log_padding_bytes", GG_METRIC_COUNTER, "Of them, statistics blocks that fill pages."},
-    {"log_segments_opened", GG_METRIC_COUNTER, "Segment files that were made."},
-    {"log_gap_bytes", GG_METRIC_COUNTER, "Bytes that went on without being recorded."},
-    {"log_sessions_lost", GG_METRIC_COUNTER, "Sessions of which nothing could be recorded."},
-    {"log_write_errors", GG_METRIC_COUNTER, "Writes that the disk refused; each is tried again."},
-    {"log_write_latency_ns", GG_METRIC_HISTOGRAM, "How long a write to a segment file took."},
-    {"log_sync_latency_ns", GG_METRIC_HISTOGRAM, "How long making a segment file durable took."},
+  {"log_fill_bytes", GG_METRIC_GAUGE, "Bytes in the recording logs that are not in files yet."},
+  {"log_ring_bytes", GG_METRIC_GAUGE, "Bytes of the rings that records are being added to."},
+  {"log_disk_full", GG_METRIC_GAUGE, "Logs whose disk is full or failing now."},
+  {"log_stalls", GG_METRIC_COUNTER, "Times a log had no room for a record."},
+  {"log_grows", GG_METRIC_COUNTER, "Rings that were made while running."},
+  {"log_grow_refusals", GG_METRIC_COUNTER, "Rings that could not be made (log_max or a full tmpfs)."},
+  {"log_flushes", GG_METRIC_COUNTER, "Writes to segment files."},
+  {"log_written_bytes", GG_METRIC_COUNTER, "Bytes written to segment files."},
+  {"log_padding_bytes", GG_METRIC_COUNTER, "Of them, statistics blocks that fill pages."},
+  {"log_segments_opened", GG_METRIC_COUNTER, "Segment files that were made."},
+  {"log_gap_bytes", GG_METRIC_COUNTER, "Bytes that went on without being recorded."},
+  {"log_sessions_lost", GG_METRIC_COUNTER, "Sessions of which nothing could be recorded."},
+  {"log_write_errors", GG_METRIC_COUNTER, "Writes that the disk refused; each is tried again."},
+  {"log_write_latency_ns", GG_METRIC_HISTOGRAM, "How long a write to a segment file took."},
+  {"log_sync_latency_ns", GG_METRIC_HISTOGRAM, "How long making a segment file durable took."},
 };
 _Static_assert(sizeof METRICS / sizeof METRICS[0] == GG__METRIC_WRITE_LATENCY + 2, "table and enumeration agree");
 
@@ -50,8 +50,7 @@ static int check_options(struct gg_recorder *recorder, const struct gg_recorder_
                          struct gg_failure *failure)
 {
   if (options->size != sizeof *options)
-    return gg_fail(failure, GG_ERR_INVALID, "gg_recorder_options.size is %zu, not %zu", options->size,
-                   sizeof *options);
+    return gg_fail(failure, GG_ERR_INVALID, "gg_recorder_options.size is %zu, not %zu", options->size, sizeof *options);
   if (!options->dir || !*options->dir)
     return gg_fail(failure, GG_ERR_INVALID, "no directory was given for the store");
   if (options->ring_dir && strchr(options->ring_dir, '\n'))
@@ -101,8 +100,8 @@ static int prepare(struct gg_recorder *recorder, const struct gg_recorder_option
   if (error)
     return gg_fail_errno(failure, error, "reading %s/segments", recorder->dir);
   if (options->metrics)
-    error = gg_metrics_register(options->metrics, METRICS, sizeof METRICS / sizeof METRICS[0],
-                                &recorder->metrics_first);
+    error =
+      gg_metrics_register(options->metrics, METRICS, sizeof METRICS / sizeof METRICS[0], &recorder->metrics_first);
   return error ? gg_fail(failure, error, "registering the log's metrics") : 0;
 }
 
@@ -304,8 +303,7 @@ int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct 
   atomic_store(&recorder->stop_deadline_ns, deadline_ns);
   stop_thread(&recorder->provision_phase, &recorder->provision_bell);
   stop_thread(&recorder->writer_phase, &recorder->writer_bell);
-  bool ended = join_thread(recorder, recorder->writer_thread, &recorder->writer_ended,
-                           deadline_ns + GG_NS_PER_S / 4);
+  bool ended = join_thread(recorder, recorder->writer_thread, &recorder->writer_ended, deadline_ns + GG_NS_PER_S / 4);
   bool written = ended && everything_is_written(recorder);
   for (unsigned i = 0; ended && i < recorder->log_count; i++) {
     const struct gg_log *log = recorder->logs[i];

@@ -24,8 +24,8 @@ struct found {
   uint8_t *data;
 };
 
-/* Why the file is not a ring of ours; NULL if it is. Other names of it say nothing: where the kernel lets everybody link
- * (fs.protected_hardlinks 0), they may be somebody else's doing, and the header knows the one name that counts. */
+/* Why the file is not a ring of ours; NULL if it is. Other names of it say nothing: where the kernel lets everybody
+ * link (fs.protected_hardlinks 0), they may be somebody else's doing, and the header knows the one name that counts. */
 static const char *check_file(const struct stat *status)
 {
   if (S_ISLNK(status->st_mode))

@@ -98,8 +98,8 @@ static void publish_durable(struct gg_log *log, uint64_t position)
     return;
   atomic_store(&log->durable, position);
   uint64_t want = atomic_load(&log->want_durable);
-  if (want != UINT64_MAX && position >= want &&
-      atomic_compare_exchange_strong(&log->want_durable, &want, UINT64_MAX) && log->wake)
+  if (want != UINT64_MAX && position >= want && atomic_compare_exchange_strong(&log->want_durable, &want, UINT64_MAX) &&
+      log->wake)
     log->wake(log->wake_context);
 }
 
@@ -189,7 +189,8 @@ void *gg__sync_main(void *argument)
     }
     if (stopping && nothing_to_close(recorder))
       break;
-    gg__bell_wait(&recorder->sync_bell, always && !failing && !atomic_load(&recorder->running_stale) ? UINT64_MAX : due_ns);
+    gg__bell_wait(&recorder->sync_bell,
+                  always && !failing && !atomic_load(&recorder->running_stale) ? UINT64_MAX : due_ns);
   }
   atomic_store(&recorder->sync_ended, true);
   gg__bell_ring(&recorder->stop_bell);

@@ -263,7 +263,7 @@ def check_cut_short(result, store, raw):
             count = streams[side].count
             total += count
             if receiver and receiver["received"] > count:
-                problems.append(f"{name}: the {OTHER[side]} received {receiver['received']} bytes, {count} are recorded")
+                problems.append(f"{name}: the {OTHER[side]} received {receiver['received']} bytes, {count} recorded")
             if receiver and receiver["first_difference"] is not None:
                 problems.append(f"{name}: the {OTHER[side]} received a wrong byte at {receiver['first_difference']}")
             if count > (sender["sent"] if sender else 0):

@@ -143,7 +143,7 @@ CALLS = "pwrite64,ftruncate,fdatasync,fsync,unlinkat,unlink,renameat,rename,rena
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 def test_killed_at_every_system_call_of_a_recovery(crash, scratch):
-    """strace kills the starting gateway at its Nth call that changes a file, for N = 1, 2, ... until it gets through."""
+    """strace kills the starting gateway at its Nth call that changes a file, for N = 1, 2, ... until it succeeds."""
     kills = 0
     for number in range(1, 200):
         crash.lay_out()
@@ -251,7 +251,7 @@ def test_a_segment_cut_at_every_byte(gateways, scratch):
 
 
 def test_a_torn_segment_is_completed_by_the_next_start(gateways, scratch, rings):
-    """The ring is gone (the machine went down): the open segment is cut after its last whole block, marked, and sound."""
+    """The ring is gone (the machine went down): the open segment is cut after its last whole block, and marked."""
     with faults.Upstream() as upstream:
         gateway, data = make_small_segment(gateways, upstream)
         session, = gateway.sessions()
@@ -265,8 +265,10 @@ def test_a_torn_segment_is_completed_by_the_next_start(gateways, scratch, rings)
                 client.sendall(b"x")
                 processes.wait_until(other.segments, 10, "a segment", interval=0.05)
             other_uuid = (other.directory / "store").read_text().split()[-1]
-            running = (other.directory / "running").read_text()
             other_name = other.segments()[0].name
+            listed = other.directory / "running"
+            processes.wait_until(lambda: other_name in listed.read_text(), 10, "the segment listed", interval=0.05)
+            running = listed.read_text()
             other.kill()
         running = running.replace(other_uuid, uuid).replace(other_name, name)
         assert name in running and uuid in running

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PROXY protocol v1 and v2, in from trusted networks and out to the upstream, against a reader and writer of our own."""
+"""PROXY protocol v1 and v2, in from trusted networks and out to the upstream, by a reader and writer of our own."""
 import shutil
 import socket
 import struct

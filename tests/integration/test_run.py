@@ -268,15 +268,6 @@ def test_a_start_that_failed_leaves_the_store_fit(scratch, upstream):
             pass
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
-def test_an_engine_that_cannot_be_made(scratch):
-    done = processes.run(["strace", "-f", "-o", scratch / "trace", "-e", "trace=eventfd2",
-                          "-e", "inject=eventfd2:error=EMFILE", program(), "run", "--listen", "127.0.0.1:0",
-                          "--upstream", "none", "--dir", scratch / "rec"], 20, check=False, text=True)
-    assert done.returncode == 3
-    assert "cannot make an eventfd: Too many open files" in done.stderr
-
-
 def test_rings_that_are_not_on_a_tmpfs_are_warned_of(gateways, rings, upstream):
     slow = pathlib.Path(program()).parent / f"rings-{os.getpid()}"
     if subprocess.run(["stat", "-f", "-c", "%T", slow.parent], stdout=subprocess.PIPE).stdout.strip() == b"tmpfs":

@@ -24,7 +24,7 @@ PENDING_TOTAL, LOG_MAX = 64 * MIB, 16 * MIB
 
 
 class Floods(faults.Upstream):
-    """Sends REPLY bytes, another part of PAYLOAD for each connection, to whoever connects and says which. One thread."""
+    """Sends REPLY bytes, another part of PAYLOAD for each connection, to whoever connects and says which."""
 
     def __init__(self):
         super().__init__()
@@ -168,7 +168,7 @@ def read_on(clients):
 
 
 def test_readers_beyond_the_memory_for_them(gateways, scratch):
-    """When what waits would exceed relay.pending_total, those that have stalled longest go: counted, recorded, bounded."""
+    """When what waits would exceed relay.pending_total, those that have stalled longest go: counted, recorded."""
     with Floods() as floods:
         gateway = gateways(floods.address, listen=f"unix:{scratch}/listen", options=[
             "--workers", 1, "--relay-pending-max", "64KiB", "--relay-pending-total", "1MiB"])

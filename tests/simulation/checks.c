@@ -2,6 +2,7 @@
 #include "sim.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const close_texts[] = {
@@ -157,7 +158,7 @@ void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes)
   const char *close = json_string_value(json_object_get(facts, "close"));
   if (!close || !json_object_get(facts, "id"))
     sim_fail("conn %u: a closing comment without close or id", conn->index);
-  strncpy(conn->close, close, sizeof conn->close - 1);
+  snprintf(conn->close, sizeof conn->close, "%s", close);
   sim_trace("%u closed: %.*s", conn->index, (int)bytes, comment);
   check_numbers(conn, facts, GG_FROM_CLIENT);
   check_numbers(conn, facts, GG_FROM_SERVER);

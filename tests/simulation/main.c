@@ -52,7 +52,7 @@ static void listener_choose(struct gg_listener_options *options, unsigned index)
   }
   if (sim_chance(6)) {
     options->upstream = (struct gg_endpoint){.family = GG_FAMILY_UNIX};
-    strcpy(options->upstream.path, "@simulated-upstream");
+    snprintf(options->upstream.path, sizeof options->upstream.path, "@simulated-upstream");
   }
   if (options->listen.family == GG_FAMILY_IPV4 && sim_chance(6)) {
     options->proxy_in = GG_PROXY_ANY;

@@ -303,12 +303,12 @@ static void test_full_ring_directory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(test_grows_and_shrinks, open_gate),
-      cmocka_unit_test_setup(test_too_many_segments_stall, open_gate),
-      cmocka_unit_test_setup(test_growth_within_a_flow, open_gate),
-      cmocka_unit_test_setup(test_two_logs_share_the_bound, open_gate),
-      cmocka_unit_test_setup(test_control_reserve_is_kept, open_gate),
-      cmocka_unit_test_setup(test_full_ring_directory, open_gate),
+    cmocka_unit_test_setup(test_grows_and_shrinks, open_gate),
+    cmocka_unit_test_setup(test_too_many_segments_stall, open_gate),
+    cmocka_unit_test_setup(test_growth_within_a_flow, open_gate),
+    cmocka_unit_test_setup(test_two_logs_share_the_bound, open_gate),
+    cmocka_unit_test_setup(test_control_reserve_is_kept, open_gate),
+    cmocka_unit_test_setup(test_full_ring_directory, open_gate),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

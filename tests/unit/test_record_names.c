@@ -107,7 +107,8 @@ static void test_other_names_say_nothing(void **state)
   } while (status.fill_bytes);
   char year[8];
   time_t now = time(NULL);
-  strftime(year, sizeof year, "%Y", gmtime(&now));
+  struct tm utc;
+  strftime(year, sizeof year, "%Y", gmtime_r(&now, &utc));
   assert_memory_equal(status.segment, year, 4);
   fixture_stop(&f);
   fixture_fini(&f);

@@ -22,12 +22,12 @@ static size_t make_frame(uint8_t *frame, bool ipv6)
   uint8_t block[256];
   memcpy(block + gg_packet_payload_offset(ipv6), "hello", 5);
   struct gg_packet packet = {.from = &v4_client,
-                              .to = ipv6 ? &v6_server : &v4_server,
-                              .sequence = 0xfffffff0,
-                              .acknowledged = 77,
-                              .payload_bytes = 5,
-                              .flags = GG_TCP_ACK | GG_TCP_PSH,
-                              .ipv6 = ipv6};
+                             .to = ipv6 ? &v6_server : &v4_server,
+                             .sequence = 0xfffffff0,
+                             .acknowledged = 77,
+                             .payload_bytes = 5,
+                             .flags = GG_TCP_ACK | GG_TCP_PSH,
+                             .ipv6 = ipv6};
   gg_packet_write(block, &packet);
   size_t bytes = gg_packet_payload_offset(ipv6) - 28 + 5;
   memcpy(frame, block + 28, bytes);

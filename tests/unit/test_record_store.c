@@ -142,11 +142,9 @@ static void test_wrong_options(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_private),
-      cmocka_unit_test(test_second_is_told_the_first),
-      cmocka_unit_test(test_name_stays),
-      cmocka_unit_test(test_directory_of_others_keeps_its_mode),
-      cmocka_unit_test(test_wrong_options),
+    cmocka_unit_test(test_private),       cmocka_unit_test(test_second_is_told_the_first),
+    cmocka_unit_test(test_name_stays),    cmocka_unit_test(test_directory_of_others_keeps_its_mode),
+    cmocka_unit_test(test_wrong_options),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
