@@ -124,7 +124,8 @@ static void drop_taken(struct gg_reader *reader)
     reader->arena_bytes = 0;
   } else if (left == 1) {
     struct entry *last = last_entry(reader);
-    memmove(reader->arena, reader->arena + last->at, last->length);
+    if (last->length > 0) /* a gap alone has no bytes, and there may be no arena yet */
+      memmove(reader->arena, reader->arena + last->at, last->length);
     last->at = 0;
     reader->arena_bytes = last->length;
     reader->entries[0] = *last;
