@@ -274,7 +274,8 @@ static bool write_line(struct gg_logger *logger, const char *line, size_t length
   struct pollfd polled = {.fd = logger->fd, .events = POLLOUT};
   ssize_t rc = -1;
   pthread_mutex_lock(&logger->write_lock);
-  if (poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT)) {
+  int ready = poll(&polled, 1, 0);
+  if (ready < 0 || (polled.revents & POLLOUT)) { /* if poll itself fails, the line is worth the risk */
     do
       rc = write(logger->fd, line, length);
     while (rc < 0 && errno == EINTR);

@@ -213,11 +213,31 @@ static const char *limit_reached(const struct gg_listener *listener)
            : NULL;
 }
 
+/* Takes a session's place before it is accepted: other workers may be at the same limit now. NULL: taken. */
+static const char *place_take(const struct gg_listener *listener)
+{
+  struct gg_gateway *gateway = listener->worker->gateway;
+  uint64_t most = listener->options->sessions_max;
+  uint64_t all = atomic_fetch_add_explicit(&gateway->sessions, 1, memory_order_relaxed);
+  uint64_t own = atomic_fetch_add_explicit(listener->sessions, 1, memory_order_relaxed);
+  if (all < gateway->sessions_max && (most == 0 || own < most))
+    return NULL;
+  const char *reached = limit_reached(listener);
+  gg__listener_place_give(listener);
+  return reached ? reached : "another worker was faster at the limit";
+}
+
+void gg__listener_place_give(const struct gg_listener *listener)
+{
+  atomic_fetch_sub_explicit(&listener->worker->gateway->sessions, 1, memory_order_relaxed);
+  atomic_fetch_sub_explicit(listener->sessions, 1, memory_order_relaxed);
+}
+
 /* Accepts a batch; false when nobody is waiting or nobody can be taken. */
 static bool accept_batch(struct gg_listener *listener)
 {
   for (unsigned i = 0; i < GG_ACCEPT_BATCH; i++) {
-    const char *reached = limit_reached(listener);
+    const char *reached = place_take(listener);
     if (reached) {
       pause_listener(listener, reached);
       return false;
@@ -229,6 +249,7 @@ static bool accept_batch(struct gg_listener *listener)
       gg__session_accept(listener, fd, &peer, length);
       continue;
     }
+    gg__listener_place_give(listener);
     if (errno == EAGAIN)
       return false;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

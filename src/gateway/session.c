@@ -76,6 +76,7 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   struct gg_session *session = gg__worker_session_alloc(worker);
   if (!session) {
     close(fd);
+    gg__listener_place_give(listener);
     gg__count(worker, GG_COUNT_ACCEPT_FAILURES, 1);
     return;
   }
@@ -91,8 +92,6 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   gg_list_init(&session->stalled);
   gg_list_append(&worker->sessions, &session->node);
   worker->session_count++;
-  atomic_fetch_add_explicit(&worker->gateway->sessions, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(listener->sessions, 1, memory_order_relaxed);
   gg__count(worker, GG_COUNT_SESSIONS_OPENED, 1);
   gg__count(worker, GG_COUNT_SESSIONS_OPEN, 1);
 
@@ -356,8 +355,7 @@ static void finish(struct gg_session *session)
   gg_list_remove(&session->node);
   gg_list_append(&worker->over, &session->node);
   worker->session_count--;
-  atomic_fetch_sub_explicit(&worker->gateway->sessions, 1, memory_order_relaxed);
-  atomic_fetch_sub_explicit(session->listener->sessions, 1, memory_order_relaxed);
+  gg__listener_place_give(session->listener);
 }
 
 bool gg__session_close_record(struct gg_session *session)

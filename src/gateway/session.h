@@ -134,7 +134,7 @@ struct gg_session {
   uint64_t acked[2];      /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
 };
 
-/* A connection was accepted. Takes the descriptor. */
+/* A connection was accepted, and its place taken. Takes both. */
 void gg__session_accept(struct gg_listener *listener, int fd, const struct sockaddr_storage *peer, socklen_t length);
 
 /* SNIFFING: something came that should be a PROXY header. */

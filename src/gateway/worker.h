@@ -136,6 +136,8 @@ bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_
 
 /* listener.c */
 int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure);
+/* A session that has its place ended, or came to nothing. */
+void gg__listener_place_give(const struct gg_listener *listener);
 /* Before they close: takes the clients whose handshake the kernel has completed, up to the backlog. */
 void gg__listeners_accept_rest(struct gg_worker *worker);
 void gg__listeners_close(struct gg_worker *worker);

@@ -155,7 +155,8 @@ int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const c
 void gg__ring_unlink(struct gg__ring *ring)
 {
   atomic_store(&ring->header->base, GG__RING_UNUSED);
-  unlinkat(ring->dir_fd, ring->name, 0);
+  if (unlinkat(ring->dir_fd, ring->name, 0) != 0 && errno != ENOENT)
+    unlinkat(ring->dir_fd, ring->name, 0); /* once more: its memory is gone for good otherwise */
 }
 
 void gg__ring_destroy(struct gg__ring *ring)

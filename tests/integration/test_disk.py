@@ -26,6 +26,8 @@ KIB, MIB = 1 << 10, 1 << 20
 LOG_MAX = 1 * MIB
 SMALL_LOG = ["--log-ring", "256KiB", "--log-max", "1MiB", "--workers", 1]
 SIZE = (200 if TEST_ALL else 8) * MIB
+DISK = SIZE + 56 * MIB                     # holds all of it, once it is relieved
+SLOW_MS = 20 if TEST_ALL else 150          # of each write: some 800 or 30 of them
 
 
 # ── Disks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -51,12 +53,12 @@ def small_disk(scratch, kind, free):
     place = scratch / "disk"
     place.mkdir()
     if kind == "tmpfs":
-        with faults.mounted(place, size="64m"):
+        with faults.mounted(place, size=DISK):
             yield SmallDisk(place, kind, free)
         return
     image = scratch / "image"
     with open(image, "wb") as file:
-        file.truncate(96 * MIB)
+        file.truncate(DISK + 32 * MIB)
     if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
         pytest.skip("needs root and mkfs.ext4")
     processes.run(["mkfs.ext4", "-q", "-F", "-m", "0", image])
@@ -313,7 +315,7 @@ def test_a_disk_slower_than_the_traffic(gateways, scratch, policy):
         gateway = start(gateways, None, policy, upstream.address)
         with faults.connect(gateway.listen) as client, upstream.accept(120) as server, Memory(gateway) as memory:
             reader = faults.Hasher(server)
-            with slow_disk(gateway, scratch, 150):
+            with slow_disk(gateway, scratch, SLOW_MS):
                 sender = Sender(client, SIZE)
                 sender.finish()
                 if policy != "close":
