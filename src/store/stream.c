@@ -37,7 +37,7 @@ static int put_gap(struct gg__stream *stream, uint64_t bytes, gg__stream_fn out,
 static int deliver(struct gg__stream *stream, uint32_t sequence, const uint8_t *data, uint32_t captured,
                    uint32_t length, gg__stream_fn out, void *context)
 {
-  uint32_t seen = (uint32_t)-distance(stream, sequence);
+  uint32_t seen = stream->next - sequence;
   if (seen >= length)
     return 0;
   uint32_t skip = seen < captured ? seen : captured;

@@ -26,7 +26,7 @@ KIB, MIB = 1 << 10, 1 << 20
 LOG_MAX = 1 * MIB
 SMALL_LOG = ["--log-ring", "256KiB", "--log-max", "1MiB", "--workers", 1]
 SIZE = (200 if TEST_ALL else 8) * MIB
-DISK = SIZE + 56 * MIB                     # holds all of it, once it is relieved
+DISK = 2 * SIZE + 56 * MIB                 # holds all of it and its export, once it is relieved
 SLOW_MS = 20 if TEST_ALL else 150          # of each write: some 800 or 30 of them
 
 
