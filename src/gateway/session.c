@@ -112,6 +112,11 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   gg__session_sniff(session);
 }
 
+uint64_t gg__session_heard_since(const struct gg_session *session, uint64_t now_ns)
+{
+  return session->log->blocked ? now_ns : session->log->unblocked_ns;
+}
+
 /* ── PROXY header ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool header_expected(const struct gg_session *session)
@@ -181,8 +186,9 @@ void gg__session_sniff(struct gg_session *session)
 uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 {
   struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
-  if (session->log->blocked) /* it may well have come: we do not listen just now */
-    return now_ns;
+  uint64_t heard_ns = gg__session_heard_since(session, now_ns); /* before that it may well have come */
+  if (heard_ns + session->worker->header_timers.duration_ns > now_ns)
+    return heard_ns;
   gg__session_close(session, GG_CLOSE_PROXY_INVALID);
   return 0;
 }
@@ -228,8 +234,9 @@ uint64_t gg__session_idle_expired(struct gg_timer *timer, uint64_t now_ns)
   struct gg_worker *worker = session->worker;
   if (session->active_ns + worker->idle_timers.duration_ns > now_ns)
     return session->active_ns;
-  if (session->log->blocked) /* it may well have spoken: we do not listen just now */
-    return now_ns;
+  uint64_t heard_ns = gg__session_heard_since(session, now_ns); /* before that it may well have spoken */
+  if (heard_ns + worker->idle_timers.duration_ns > now_ns)
+    return heard_ns;
   gg__count(worker, GG_COUNT_IDLE_TIMEOUTS, 1);
   gg__session_close(session, GG_CLOSE_IDLE_TIMEOUT);
   return 0;

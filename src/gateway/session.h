@@ -176,6 +176,10 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events);
 /* Phase 3: tries the unix upstreams again whose backlog was full. */
 void gg__upstream_reconnect(struct gg_worker *worker);
 
+/* Since when its sockets have been listened to: while the log has no room (block) they are not. A time-out counts from
+ * there, since what it waits for may have come and not been heard. */
+uint64_t gg__session_heard_since(const struct gg_session *session, uint64_t now_ns);
+
 /* Timers' callbacks. */
 uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns);
 uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns);

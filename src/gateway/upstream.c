@@ -152,8 +152,9 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
 uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns)
 {
   struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
-  if (session->log->blocked) /* its answer is not listened to just now */
-    return now_ns;
+  uint64_t heard_ns = gg__session_heard_since(session, now_ns); /* before that it may well have answered */
+  if (heard_ns + session->worker->connect_timers.duration_ns > now_ns)
+    return heard_ns;
   gg__session_close(session, GG_CLOSE_CONNECT_TIMEOUT);
   return 0;
 }

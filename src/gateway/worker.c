@@ -35,6 +35,7 @@ static void woken(void *context)
     gg__relay_run_all(worker, &log->undurable);
     if (log->blocked && !still_blocked(log)) {
       log->blocked = false;
+      log->unblocked_ns = gg_clock_mono_ns();
       gg_loop_reads_enable(&worker->loop, log->set, true);
       gg__relay_run_all(worker, &log->waiting);
     }

@@ -43,6 +43,7 @@ struct gg_worker_log {
   enum gg_policy on_stall;
   enum gg_policy on_full;
   unsigned set;
+  uint64_t unblocked_ns;  /* when it last was enabled again */
   bool blocked;           /* its read set is disabled until there is room */
   uint64_t gap_bytes;     /* that passed unrecorded since there was last room (gap) */
   struct gg_list waiting; /* ends that could not reserve (block) */
