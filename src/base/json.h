@@ -13,8 +13,9 @@
  *
  * Commas are put by the writer. What does not fit sets a sticky overflow flag: nothing is ever written past the end,
  * and whatever is called afterwards does nothing. The output is valid UTF-8 on one line: bytes that are not valid
- * UTF-8 become U+FFFD, and every control, separator or direction mark (gg_utf8_is_unsafe) is written as \uXXXX, so
- * the text is also safe on a terminal. Misuse (a value where a key belongs, an end without a begin) is an assertion.
+ * UTF-8 become U+FFFD, and every control, separator or direction mark (gg_utf8_is_unsafe) is written as \u and four
+ * digits, so the text is also safe on a terminal. Misuse (a value where a key belongs, an end without a begin) is an
+ * assertion.
  *
  * A writer has one user at a time; it is plain data and may be copied to return to an earlier point:
  * `struct gg_json mark = json; ...; json = mark;` forgets all that was written since, and an overflow too.
