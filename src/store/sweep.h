@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * sweep.h - every session of a store in one pass over its files, with memory for the open ones only.
+ *
+ * gg_store_query keeps what it found, a record for each session; a sweep tells it once and forgets. It is for those who
+ * make something of their own from millions of sessions (a replay's plan, an index) and want to know where in the files
+ * a session's bytes are:
+ *
+ *     session begins ──► piece, piece, gap, end, piece, ... ──► session ends, with all that is known of it
+ *
+ * A piece is a run of payload in stream order: one packet's, as a rule. Sessions interleave as they do in the files;
+ * the pieces of one come in the order in which they were recorded. Bytes that a capture of others has out of order are
+ * no longer where they stand in the file when their turn comes: these pieces have no place, only bytes.
+ *
+ * Ids, counts, states and times are those that gg_store_query tells of the same files.
+ * Thread: one at a time. Memory: open sessions, at most SESSIONS_OPEN_MAX, and one file's flows.
+ */
+#ifndef GG_STORE_SWEEP_H
+#define GG_STORE_SWEEP_H
+
+#include <gogetway/store.h>
+
+enum { GG_SWEEP_OPEN_MAX = 1 << 20 }; /* sessions without an end at one time; more are GG_ERR_LIMIT */
+
+/* A file of the sweep: index from 0 in the order in which they are read. */
+enum gg_sweep_kind {
+  GG_SWEEP_BYTES,
+  GG_SWEEP_GAP, /* `gap` bytes are missing at `offset` */
+  GG_SWEEP_FIN, /* the side's orderly end */
+  GG_SWEEP_RST, /* the session was reset by that side (or by the gateway, on its behalf) */
+};
+
+struct gg_sweep_piece {
+  enum gg_sweep_kind kind;
+  enum gg_side side;
+  bool begins_chunk; /* the first piece of what one read of the gateway returned */
+  uint64_t time_ns;
+  uint64_t offset;     /* in its direction's stream, missing bytes counted */
+  const uint8_t *data; /* borrowed for the call */
+  uint32_t length;
+  uint64_t gap;
+  uint32_t file;  /* where the bytes are ... */
+  uint64_t place; /* ... in that file; UINT64_MAX: at no one place */
+};
+
+/* A non-zero return ends the sweep with it. `token` is the caller's, one for each open session. */
+struct gg_sweep_ops {
+  int (*file)(void *context, uint32_t index, const char *path);
+  int (*begin)(void *context, void **token);
+  int (*piece)(void *context, void **token, const struct gg_sweep_piece *piece);
+  /* `session` is borrowed for the call; gg_session_segment and gg_session_json do not know it. */
+  int (*end)(void *context, void **token, const struct gg_session *session);
+  bool (*progress)(void *context, uint64_t done,
+                   uint64_t total);                 /* bytes of files; false: stop, GG_ERR_CLOSED; or NULL */
+  void (*warning)(void *context, const char *text); /* a file that is not whole, one sentence; or NULL */
+};
+
+/* Sweeps what gg_store_open would open at `path`. Errors as gg_store_open and gg_store_refresh have them; tokens of
+ * sessions that are open when it ends with an error get `drop` (may be NULL). */
+int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
+             struct gg_failure *failure);
+
+#endif
