@@ -38,10 +38,12 @@ static bool is_store_or_empty(int dir_fd)
     return false;
   }
   unsigned entries = 0;
-  for (struct dirent *entry; (entry = readdir(dir)) && entries == 0;)
+  errno = 0;
+  for (struct dirent *entry; entries == 0 && (entry = readdir(dir));)
     entries += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+  bool empty = entries == 0 && errno == 0; /* what cannot be read is somebody's */
   closedir(dir);
-  return entries == 0;
+  return empty;
 }
 
 static int open_directory(struct gg_recorder *recorder, struct gg_failure *failure)

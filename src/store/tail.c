@@ -130,9 +130,11 @@ static int each_segment(struct gg_tail *tail,
   if (!directory)
     return gg_fail_errno(failure, errno, "cannot read %s", path);
   int error = 0;
-  for (struct dirent *entry; !error && (entry = readdir(directory));)
+  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));)
     if (strlen(entry->d_name) < NAME_MAX_BYTES && gg__segment_log(entry->d_name, log))
       error = visit(tail, entry->d_name, log, context, failure);
+  if (!error && errno) /* a list that is cut short would leave a segment out of the stream */
+    error = gg_fail_errno(failure, errno, "cannot read %s", path);
   closedir(directory);
   return error;
 }
