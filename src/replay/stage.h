@@ -42,7 +42,9 @@ struct gg_stage {
   struct gg_timing timing;
   uint64_t started_ns; /* on the wire's clock: due times are since then */
   struct gg_histogram latency, lag, slip;
-  struct gg_replay_outcome outcome; /* but the percentiles, which are in the histograms until it is asked for */
+  /* But the percentiles, which are in the histograms until it is asked for. Players add their counts as they go, and
+   * connections_made and connections_refused; all else (sessions, open, peak, held) is the scheduler's. */
+  struct gg_replay_outcome outcome;
   uint64_t lag_now_ns;
   struct gg_failure failure;                  /* the first error that ends the replay (the script's, the recording's) */
   uint8_t scratch[2][GG_STAGE_SCRATCH_BYTES]; /* bytes on their way: live ones, recorded ones */
