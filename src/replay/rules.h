@@ -16,8 +16,12 @@
  * their middle. So: of lines, the line end alone if that is enough, else as much of the last line as is common; of
  * prompts, back to the line end before them, GG_TERMINATOR_MAX bytes at the most.
  *
- * Whoever uses a terminator also looks whether the recorded reply at hand obeys it (gg__rule_holds): the learning sees a
- * bounded sample.
+ * A reply's number is how many turns of its session came before it: steps of the client (SEND, SEND_END, SEND_RESET)
+ * that followed anything of the server. Where the beginning or bytes are missing it is not known; such replies count
+ * for the service. Replies with gaps, and those that the server ended, count nowhere.
+ *
+ * Whoever uses a terminator also looks whether the recorded reply at hand obeys it (gg__rule_holds): the learning sees
+ * a bounded sample.
  *
  * Thread: learning: the replay's; then immutable.
  */
