@@ -3,9 +3,9 @@
  * recording.h - the replay's own recording: a store like the gateway's, in which each played connection is a session
  * whose facts name the original: {"id":..., "listener":"replay", ..., "original":ID, "copy":N, "loop":N}.
  *
- * A byte is in the log before it goes on, as in the gateway. The client is this host's end of the connection, the server
- * the target. When the disk is slower than the replay, the replay waits (GG_RECORDING_WAIT_NS at the most, which its lag
- * then shows): it is a tool with one thread, and what it does not record it would have sent in vain.
+ * A byte is in the log before it goes on, as in the gateway. The client is this host's end of the connection, the
+ * server the target. When the disk is slower than the replay, the replay waits (GG_RECORDING_WAIT_NS at the most, which
+ * its lag then shows): it is a tool with one thread, and what it does not record it would have sent in vain.
  *
  * Thread: the replay's; the recorder has threads of its own.
  */
