@@ -4,7 +4,9 @@
  * known: first the plan, then a row for each connection when it has ended, at last the sums. So its memory does not
  * depend on how many there are.
  *
- * A file is written beside its name and renamed when it is whole, also after a stop; "-" is standard output.
+ * A file is written beside its name, mode 0600, and renamed when whole, also after a stop; "-" is standard output.
+ * What is no ordinary file (a pipe, /dev/null) is written as it is; a slow reader of one holds the replay up. After an
+ * error nothing more is written, and every call returns it.
  * Thread: the replay's.
  */
 #ifndef GG_REPLAY_REPORT_H
