@@ -110,13 +110,6 @@ const char *gg__session_skipped(const struct gg_script_session *session, const s
   return "";
 }
 
-static bool is_played(const struct gg_scheduler *scheduler, size_t index, struct gg_script_session *out)
-{
-  const struct gg_script *script = scheduler->stage.script;
-  script->ops->session(script, index, out);
-  return !*gg__session_skipped(out, scheduler->stage.options);
-}
-
 /* The first session from `next.session` on that is played, in this loop or the next. */
 static void find_next(struct gg_scheduler *scheduler)
 {
@@ -129,7 +122,8 @@ static void find_next(struct gg_scheduler *scheduler)
     return;
   while (scheduler->next.loop < scheduler->stage.options->loops) {
     for (; scheduler->next.session < count; scheduler->next.session++) {
-      if (!is_played(scheduler, scheduler->next.session, &session))
+      script->ops->session(script, scheduler->next.session, &session);
+      if (*gg__session_skipped(&session, scheduler->stage.options))
         continue;
       scheduler->next.any = true;
       scheduler->next.due_ns = scheduler->stage.started_ns +
@@ -152,20 +146,18 @@ static void advance(struct gg_scheduler *scheduler)
   find_next(scheduler);
 }
 
-static void survey(struct gg_scheduler *scheduler)
+uint64_t gg__scheduler_survey(const struct gg_script *script, const struct gg_replay_options *options,
+                              struct gg_timing *timing, uint64_t verdicts[GG_REPLAY_VERDICTS])
 {
-  const struct gg_script *script = scheduler->stage.script;
-  const struct gg_replay_options *options = scheduler->stage.options;
-  struct gg_replay_outcome *outcome = &scheduler->stage.outcome;
-  struct gg_timing *timing = &scheduler->stage.timing;
   uint64_t each = (uint64_t)options->copies * options->loops, last_ns = 0;
   *timing =
     (struct gg_timing){.speed_percent = options->speed_percent, .rate = options->rate, .ramp_ns = options->ramp_ns};
   size_t count = script->ops->count(script);
   for (size_t i = 0; i < count; i++) {
     struct gg_script_session session;
-    if (!is_played(scheduler, i, &session)) {
-      outcome->sessions[session.opaque ? GG_REPLAY_OPAQUE : GG_REPLAY_PARTIAL] += each;
+    script->ops->session(script, i, &session);
+    if (*gg__session_skipped(&session, options)) {
+      verdicts[session.opaque ? GG_REPLAY_OPAQUE : GG_REPLAY_PARTIAL] += each;
       continue;
     }
     if (timing->sessions++ == 0)
@@ -174,7 +166,7 @@ static void survey(struct gg_scheduler *scheduler)
       last_ns = session.end_ns;
   }
   timing->span_ns = last_ns > timing->first_ns ? last_ns - timing->first_ns : 0;
-  outcome->sessions_planned = count * each;
+  return count * each;
 }
 
 /* ── Players ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -488,7 +480,8 @@ int gg__scheduler_create(struct gg_scheduler **out, const struct gg_scheduler_op
   stage->stop = on_stop;
   scheduler->report = options->report;
   scheduler->connections_max = options->connections_max;
-  survey(scheduler);
+  stage->outcome.sessions_planned =
+    gg__scheduler_survey(stage->script, stage->options, &stage->timing, stage->outcome.sessions);
   *out = scheduler;
   return GG_OK;
 }
@@ -546,11 +539,6 @@ void gg__scheduler_stop(struct gg_scheduler *scheduler)
 {
   atomic_store(&scheduler->stopped, true);
   scheduler->stage.wire->ops->interrupt(scheduler->stage.wire);
-}
-
-const struct gg_timing *gg__scheduler_timing(const struct gg_scheduler *scheduler)
-{
-  return &scheduler->stage.timing;
 }
 
 void gg__scheduler_outcome(const struct gg_scheduler *scheduler, struct gg_replay_outcome *out)

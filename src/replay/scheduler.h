@@ -38,7 +38,7 @@ struct gg_scheduler_options {
   uint32_t connections_max;             /* at least 1 */
 };
 
-/* GG_ERR_NOMEM. Works out what is played and the timing. */
+/* GG_ERR_NOMEM. Works out what is played and the timing: gg__scheduler_survey. */
 int gg__scheduler_create(struct gg_scheduler **out, const struct gg_scheduler_options *options,
                          struct gg_failure *failure);
 void gg__scheduler_destroy(struct gg_scheduler *scheduler); /* NULL is fine */
@@ -46,9 +46,13 @@ void gg__scheduler_destroy(struct gg_scheduler *scheduler); /* NULL is fine */
 /* Whether a session is played at all: "" if it is, else why not ("opaque: TLS", "gaps", "beginning missing"). */
 const char *gg__session_skipped(const struct gg_script_session *session, const struct gg_replay_options *options);
 
+/* The timing of a script with these options, from the sessions of it that are played; and into `verdicts` how many
+ * connections are not made because sessions are opaque or partial. Returns how many there are with these. */
+uint64_t gg__scheduler_survey(const struct gg_script *script, const struct gg_replay_options *options,
+                              struct gg_timing *timing, uint64_t verdicts[GG_REPLAY_VERDICTS]);
+
 int gg__scheduler_run(struct gg_scheduler *scheduler, struct gg_failure *failure); /* as gg_replay_run */
 void gg__scheduler_stop(struct gg_scheduler *scheduler);
-const struct gg_timing *gg__scheduler_timing(const struct gg_scheduler *scheduler);
 void gg__scheduler_outcome(const struct gg_scheduler *scheduler, struct gg_replay_outcome *out);
 
 #endif
