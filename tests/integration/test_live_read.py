@@ -14,6 +14,8 @@ from gogetway import TEST_ALL
 
 READS = 1000
 FOREIGN_READS = 1000 if TEST_ALL else 60
+# Reading is what takes long, and longer the more there is: a thousand reads of a segment that only grows would take hours.
+SEGMENT_BYTES = 8 << 20
 
 
 class Load:
@@ -70,7 +72,7 @@ def foreign_reader(number, scratch):
 
 def test_a_segment_is_whole_at_every_moment(gateways, scratch):
     upstream = processes.address("127.0.0.1", processes.free_port())
-    gateway = gateways(upstream, options=["--workers", 1])
+    gateway = gateways(upstream, options=["--workers", 1, "--segment-max-bytes", SEGMENT_BYTES])
     load = Load(gateway, upstream, scratch)
     processes.wait_until(lambda: gateway.segments() and gateway.segments()[-1].stat().st_size > 4096, 10, "a segment")
     sizes = set()
