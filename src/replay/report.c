@@ -94,21 +94,6 @@ static int told(const struct gg_report *report, struct gg_failure *failure)
 
 /* ── Parts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static const char *const releases[] = {
-#define RELEASE_ROW(NAME, text) [GG_REPLAY_RELEASED_BY_##NAME] = text,
-  GG_REPLAY_RELEASE_LIST(RELEASE_ROW)
-#undef RELEASE_ROW
-};
-static const char *const verdicts[] = {
-#define VERDICT_ROW(NAME, text) [GG_REPLAY_##NAME] = text,
-  GG_REPLAY_VERDICT_LIST(VERDICT_ROW)
-#undef VERDICT_ROW
-};
-static const char *const differences[] = {
-#define DIFFERENCE_ROW(NAME, text) [GG_REPLAY_DIFFERENCE_##NAME] = text,
-  GG_REPLAY_DIFFERENCE_LIST(DIFFERENCE_ROW)
-#undef DIFFERENCE_ROW
-};
 static const char *const levels[] = {[GG_REPLAY_CAUSAL] = "causal", [GG_REPLAY_BYTES] = "bytes"};
 static const char *const policies[] = {
   [GG_REPLAY_CONTINUE] = "continue", [GG_REPLAY_STOP_SESSION] = "stop-session", [GG_REPLAY_STOP] = "stop"};
@@ -166,7 +151,7 @@ static void put_counts(struct gg_json *json, const struct gg_replay_counts *coun
   gg_json_key(json, "released");
   gg_json_object_begin(json);
   for (size_t i = 0; i < GG_REPLAY_RELEASES; i++)
-    gg_json_field_unsigned(json, releases[i], counts->released[i]);
+    gg_json_field_unsigned(json, gg_replay_release_text((enum gg_replay_release)i), counts->released[i]);
   gg_json_object_end(json);
   gg_json_field_unsigned(json, "bytes_sent", counts->bytes_sent);
   gg_json_field_unsigned(json, "bytes_received", counts->bytes_received);
@@ -201,7 +186,7 @@ static void put_difference(struct gg_json *json, const struct gg_replay_differen
     return;
   }
   gg_json_object_begin(json);
-  gg_json_field_string(json, "kind", differences[difference->kind]);
+  gg_json_field_string(json, "kind", gg_replay_difference_text(difference->kind));
   gg_json_field_unsigned(json, "chunk", difference->chunk);
   gg_json_field_unsigned(json, "offset", difference->offset);
   put_hex(json, "expected", difference->expected, difference->expected_size);
@@ -234,7 +219,7 @@ static void put_outcome(struct gg_report *report, const struct gg_replay_outcome
   gg_json_key(&json, "sessions");
   gg_json_object_begin(&json);
   for (size_t i = 0; i < GG_REPLAY_VERDICTS; i++)
-    gg_json_field_unsigned(&json, verdicts[i], outcome->sessions[i]);
+    gg_json_field_unsigned(&json, gg_replay_verdict_text((enum gg_replay_verdict)i), outcome->sessions[i]);
   gg_json_object_end(&json);
   gg_json_field_unsigned(&json, "connections_made", outcome->connections_made);
   gg_json_field_unsigned(&json, "connections_refused", outcome->connections_refused);
@@ -334,7 +319,7 @@ int gg__report_session(struct gg_report *report, const struct gg_replay_session 
   gg_json_field_string(&json, "id", session->id);
   gg_json_field_unsigned(&json, "loop", session->loop);
   gg_json_field_unsigned(&json, "copy", session->copy);
-  gg_json_field_string(&json, "verdict", verdicts[session->verdict]);
+  gg_json_field_string(&json, "verdict", gg_replay_verdict_text(session->verdict));
   gg_json_field_bool(&json, "connected", session->connected);
   gg_json_field_string(&json, "local", session->local[0] ? session->local : NULL);
   gg_json_field_unsigned(&json, "due_ns", session->due_ns);
