@@ -68,15 +68,13 @@ uint64_t gg__histogram_at(const struct gg_histogram *histogram, unsigned permill
     return 0;
   if (rank == 0)
     rank = 1;
-  for (size_t i = 0; i < BUCKETS; i++) {
-    seen += histogram->buckets[i];
-    if (seen >= rank) {
-      uint64_t edge = edge_of(i);
-      return edge < histogram->max_ns ? edge : histogram->max_ns;
-    }
+  size_t bucket = 0;
+  while ((seen += histogram->buckets[bucket]) < rank) {
+    bucket++;
+    assert(bucket < BUCKETS); /* they hold as many values as were counted */
   }
-  assert(!"the buckets hold as many values as were counted");
-  return histogram->max_ns;
+  uint64_t edge = edge_of(bucket);
+  return edge < histogram->max_ns ? edge : histogram->max_ns;
 }
 
 void gg__histogram_percentiles(const struct gg_histogram *histogram, struct gg_replay_percentiles *out)

@@ -32,6 +32,7 @@ enum {
   SESSION_STEPS_MIN = 16 << 10,
   NUMBERED_MIN = 2, /* replies that make a terminator, at a numbered place */
   SERVICE_MIN = 3,  /* ... for a whole service */
+  BYTE_MIN = 4,     /* ... if it is one byte and no line end: two or three may share one by chance */
   LENGTH_MIN = 4,   /* replies that make a length */
 };
 
@@ -131,9 +132,14 @@ static void place_decide(struct place *place, uint32_t terminator_min)
 {
   struct gg_rule *rule = &place->rule;
   *rule = no_rule;
+  size_t length = 0;
   if (place->count >= terminator_min && place->unique <= place->common_bytes) {
-    size_t length = terminator_length(place);
+    length = terminator_length(place);
     assert(length >= place->unique && length <= place->common_bytes);
+    if (length == 1 && place->count < BYTE_MIN && place->common[place->common_bytes - 1] != '\n')
+      length = 0;
+  }
+  if (length > 0) {
     rule->kind = GG_RULE_TERMINATOR;
     rule->terminator_bytes = (uint8_t)length;
     memcpy(rule->terminator, place->common + place->common_bytes - length, length);

@@ -7,7 +7,8 @@
  * and the same number in their session (the greeting is number 0), then all of the service. At a place there is
  *
  *   a terminator  if all its replies end in the same bytes, and these occur nowhere earlier in any of them:
- *                 "\r\n", "\n> ", "END\r\n". With two replies or more (three for a whole service).
+ *                 "\r\n", "\n> ", "END\r\n". With two replies or more (three for a whole service; four if all that
+ *                 they share is one byte and no line end).
  *   a length      if there is none, and at least four replies, not all the same, are equally long.
  *   nothing       otherwise.
  *
