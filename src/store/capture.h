@@ -17,42 +17,7 @@
 #ifndef GG_STORE_CAPTURE_H
 #define GG_STORE_CAPTURE_H
 
-#include "net/addr.h"
-#include "store/stream.h"
-
-#include <gogetway/store.h>
-
-struct gg__record;
-struct gg__capture;
-
-enum { GG__PART_FIN_CLIENT = 1, GG__PART_FIN_SERVER = 2, GG__PART_RST = 4 };
-
-/* A session's share of one segment. */
-struct gg__part {
-  struct gg__part *next_of_capture;
-  struct gg__part *next_of_session; /* the store's: later in time */
-  struct gg__part *next_changed;    /* of the list that the last scan made */
-  struct gg__record *record;        /* the store's */
-  struct gg__capture *capture;
-  uint64_t first_offset;
-  uint64_t last_offset; /* of its last packet's block */
-  uint64_t start_ns, end_ns;
-  uint64_t bytes[2], packets[2], gaps[2];
-  uint64_t offset[2]; /* where the streams begin, if `continued` */
-  uint64_t received[2], forwarded[2], closing_gaps[2];
-  struct gg__stream stream[2];
-  struct gg_addr end[2]; /* client, server: as in the packets */
-  uint32_t initial;      /* the client's SYN, if `begins` */
-  char id[25];
-  uint8_t seen; /* GG__PART_... */
-  bool foreign;
-  bool begins;    /* has the SYN */
-  bool continued; /* repeats facts with offsets */
-  bool closed;    /* has the closing facts */
-  bool counted;
-  bool changed;                                                    /* is in the list of the last scan */
-  const char *client, *server, *listener, *upstream, *close, *why; /* owned by the segment; never NULL */
-};
+#include "store/part.h"
 
 enum gg__capture_health {
   GG__CAPTURE_SOUND,
@@ -90,8 +55,12 @@ void gg__capture_destroy(struct gg__capture *capture);
 /* Reads what is new. Trouble with the file is not an error but told in `health` and `problem`; GG_ERR_NOMEM is one. */
 int gg__capture_scan(struct gg__capture *capture);
 
-/* Whether a packet has the part's 4-tuple: 0 from its client, 1 from its server, -1 it is another's. */
-struct gg__frame;
-int gg__part_side(const struct gg__part *part, const struct gg__frame *frame);
+/* What a reading that ended with `result` (of gg__frames_next; `failure` is its own) has to say of the file: `health`
+ * and `problem`. `packets` and `strangers` are counted by then. */
+struct gg__frames;
+void gg__capture_conclude(struct gg__capture *capture, struct gg__frames *frames, int result,
+                          struct gg_failure *failure);
+/* The file could not be opened. */
+void gg__capture_unreadable(struct gg__capture *capture, const char *message);
 
 #endif

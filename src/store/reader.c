@@ -13,6 +13,7 @@
  *
  * So memory is bounded by one block (GG_PCAPNG_BLOCK_MAX), what the streams may hold, and one chunk.
  */
+#include "store/chunking.h"
 #include "store/facts.h"
 #include "store/frames.h"
 #include "store/record.h"
@@ -41,7 +42,7 @@ struct gg_reader {
   size_t arena_bytes, arena_room;
   struct entry *entries;
   size_t entry_count, entry_room, taken;
-  bool growing; /* the last entry */
+  struct gg__chunking chunking; /* growing: the last entry is */
   bool ended;
   uint64_t time_ns; /* of the packet that is being taken */
   int side;
@@ -52,15 +53,6 @@ struct gg_reader {
 static struct entry *last_entry(struct gg_reader *reader)
 {
   return &reader->entries[reader->entry_count - 1];
-}
-
-static bool may_grow(struct gg_reader *reader, uint64_t offset)
-{
-  if (!reader->growing)
-    return false;
-  const struct entry *last = last_entry(reader);
-  return last->time_ns == reader->time_ns && last->side == reader->side && last->offset + last->length == offset &&
-         last->length < GG_READER_CHUNK_MAX;
 }
 
 static int reserve(struct gg_reader *reader, size_t bytes)
@@ -90,20 +82,23 @@ static int add_entry(struct gg_reader *reader, uint64_t offset, uint64_t gap)
     return GG_ERR_NOMEM;
   reader->entries[reader->entry_count++] = (struct entry){
     .time_ns = reader->time_ns, .offset = offset, .gap = gap, .at = reader->arena_bytes, .side = reader->side};
-  reader->growing = gap == 0;
   return 0;
 }
 
 static int take_run(void *context, const struct gg__run *run)
 {
   struct gg_reader *reader = context;
-  if (run->gap)
+  if (run->gap) {
+    reader->chunking.growing = false;
     return add_entry(reader, run->offset, run->gap);
+  }
   for (size_t done = 0; done < run->length;) {
-    if (!may_grow(reader, run->offset + done) && add_entry(reader, run->offset + done, 0) != 0)
+    bool begins;
+    uint64_t offset = run->offset + done;
+    size_t bytes =
+      gg__chunking_take(&reader->chunking, reader->time_ns, reader->side, offset, run->length - done, &begins);
+    if (begins && add_entry(reader, offset, 0) != 0)
       return GG_ERR_NOMEM;
-    size_t room = GG_READER_CHUNK_MAX - last_entry(reader)->length;
-    size_t bytes = run->length - done < room ? run->length - done : room;
     if (reserve(reader, bytes) != 0)
       return GG_ERR_NOMEM;
     memcpy(reader->arena + reader->arena_bytes, run->data + done, bytes);
@@ -159,8 +154,8 @@ static int take_frame(struct gg_reader *reader, const struct gg__frame *frame, i
   if (!error)
     error =
       gg__stream_push(stream, sequence, frame->tcp.payload, bytes, bytes + frame->tcp.missing_bytes, take_run, reader);
-  if (bytes > 0 && (frame->tcp.flags & GG_TCP_PSH) && reader->growing && last_entry(reader)->side == side)
-    reader->growing = false;
+  if (bytes > 0 && (frame->tcp.flags & GG_TCP_PSH))
+    gg__chunking_push(&reader->chunking, side);
   return error;
 }
 
@@ -216,7 +211,7 @@ static int finish(struct gg_reader *reader, struct gg_failure *failure)
   for (reader->side = 0; reader->side < 2; reader->side++)
     if (gg__stream_flush(&reader->stream[reader->side], take_run, reader) != 0)
       return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
-  reader->growing = false;
+  reader->chunking.growing = false;
   return 0;
 }
 
@@ -236,7 +231,7 @@ int gg_reader_open(struct gg_reader **out, struct gg_store *store, const struct 
 int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure)
 {
   drop_taken(reader);
-  while (reader->taken + reader->growing >= reader->entry_count && !reader->ended) {
+  while (reader->taken + reader->chunking.growing >= reader->entry_count && !reader->ended) {
     int error = read_more(reader, failure);
     if (error == GG_ERR_AGAIN)
       error = finish(reader, failure);

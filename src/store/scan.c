@@ -15,28 +15,24 @@
 #include "store/hash.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS_MAX = 64, RECORDS_MIN = 1024, CAPTURES_MAX = 1 << 20 };
+enum { THREADS_MAX = 64, RECORDS_MIN = 1024 };
 
 struct scan {
   struct gg__source source;
-  char *directory, *file, *store;
+  struct gg__place place;
+  struct gg__life life; /* as it was before the last reading */
   unsigned threads;
   struct gg__capture **captures; /* in order of their names */
   size_t capture_count, capture_room;
   struct gg__record **buckets;
   size_t bucket_count; /* a power of two */
   size_t record_count;
-  bool live;
-  uint64_t live_since_ns;
-  char unclosed[512]; /* the sentence; empty: it was closed, or is live */
 };
 
 static struct scan *scan_of(struct gg__source *source)
@@ -60,7 +56,7 @@ static bool is_known(const struct scan *scan, size_t count, const char *name)
 
 static int add_capture(struct scan *scan, const char *name)
 {
-  if (scan->capture_count == CAPTURES_MAX)
+  if (scan->capture_count == GG__PLACE_FILES_MAX)
     return GG_ERR_LIMIT;
   if (scan->capture_count == scan->capture_room) {
     size_t room = scan->capture_room ? scan->capture_room * 2 : 64;
@@ -70,32 +66,31 @@ static int add_capture(struct scan *scan, const char *name)
     scan->captures = larger;
     scan->capture_room = room;
   }
-  int error = gg__capture_create(&scan->captures[scan->capture_count], scan->directory, name, scan->store != NULL);
+  int error = gg__capture_create(&scan->captures[scan->capture_count], scan->place.directory, name, scan->life.store);
   scan->capture_count += error == 0;
   return error;
 }
 
+struct listing {
+  struct scan *scan;
+  size_t known; /* captures in order; the others were added by this listing */
+};
+
+static int add_unknown(void *context, const char *name)
+{
+  struct listing *listing = context;
+  return is_known(listing->scan, listing->known, name) ? 0 : add_capture(listing->scan, name);
+}
+
 static int list_files(struct scan *scan, struct gg_failure *failure)
 {
-  if (!scan->directory)
-    return scan->capture_count ? 0 : add_capture(scan, scan->file);
-  DIR *directory = opendir(scan->directory);
-  if (!directory)
-    return gg_fail_errno(failure, errno, "cannot read %s", scan->directory);
-  size_t known = scan->capture_count;
-  int error = 0, read_errno;
-  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));) {
-    const char *dot = strrchr(entry->d_name, '.');
-    if (dot && strcmp(dot, ".pcapng") == 0 && entry->d_name[0] != '.' && !is_known(scan, known, entry->d_name))
-      error = add_capture(scan, entry->d_name);
-  }
-  read_errno = error ? 0 : errno; /* a list that is cut short would hide sessions */
-  closedir(directory);
-  if (scan->capture_count > known)
+  struct listing listing = {scan, scan->capture_count};
+  if (!scan->place.directory && scan->capture_count > 0)
+    return 0;
+  int error = gg__place_each(&scan->place, add_unknown, &listing, failure);
+  if (scan->capture_count > listing.known)
     qsort(scan->captures, scan->capture_count, sizeof(struct gg__capture *), by_name);
-  if (read_errno)
-    return gg_fail_errno(failure, read_errno, "cannot read %s", scan->directory);
-  return error ? gg_fail(failure, error, "cannot list the files of %s", scan->directory) : 0;
+  return error;
 }
 
 /* ── Threads ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -203,74 +198,15 @@ static int merge_part(struct scan *scan, struct gg__part *part)
 
 /* ── A session from its parts ────────────────────────────────────────────────────────────────────────────────────── */
 
-static void put_address(char text[64], const char *told, const struct gg_addr *addr)
-{
-  if (told[0] && strlen(told) < 64)
-    memcpy(text, told, strlen(told) + 1);
-  else
-    gg_addr_format(addr, text, 64);
-}
-
-static void begin_session(struct gg_session *session, const struct gg__part *first)
-{
-  put_address(session->client, first->client, &first->end[0]);
-  put_address(session->server, first->server, &first->end[1]);
-  session->listener = session->upstream = session->close = session->why = "";
-  session->start_ns = first->start_ns;
-  session->foreign = first->foreign;
-  session->beginning_missing = !first->begins || first->continued;
-}
-
-/* `told` is how far each stream has come: a later part says where it begins, and what is between was lost. */
-static void add_part(struct gg_session *session, const struct gg__part *part, uint64_t told[2], bool first)
-{
-  for (int side = 0; side < 2; side++) {
-    if (part->continued && (first || part->offset[side] > told[side])) {
-      session->gaps[side] += first ? 0 : part->offset[side] - told[side];
-      told[side] = part->offset[side];
-    }
-    session->bytes[side] += part->bytes[side];
-    session->packets[side] += part->packets[side];
-    session->gaps[side] += part->gaps[side];
-    told[side] += part->bytes[side] + part->gaps[side];
-  }
-  session->listener = part->listener[0] ? part->listener : session->listener;
-  session->upstream = part->upstream[0] ? part->upstream : session->upstream;
-  session->end_ns = part->end_ns > session->end_ns ? part->end_ns : session->end_ns;
-  session->segments++;
-  if (part->foreign && part->close[0]) {
-    session->state = GG_SESSION_CLOSED;
-    session->close = part->close;
-  }
-  if (!part->closed)
-    return;
-  session->state = GG_SESSION_CLOSED;
-  session->close = part->close;
-  session->why = part->why;
-  session->counted = part->counted;
-  memcpy(session->received, part->received, sizeof session->received);
-  memcpy(session->forwarded, part->forwarded, sizeof session->forwarded);
-  for (int side = 0; side < 2; side++)
-    if (part->closing_gaps[side] > session->gaps[side] && !session->beginning_missing)
-      session->gaps[side] = part->closing_gaps[side];
-}
-
-static enum gg_session_state state_unclosed(const struct scan *scan, uint64_t start_ns)
-{
-  if (!scan->store)
-    return GG_SESSION_OPEN; /* somebody's file: whether more was to come is not known */
-  return scan->live && start_ns >= scan->live_since_ns ? GG_SESSION_OPEN : GG_SESSION_CUT;
-}
-
 static void renew(const struct scan *scan, struct gg__record *record, uint64_t generation)
 {
   struct gg_session session = {.generation = generation};
   uint64_t told[2] = {0, 0};
   memcpy(session.id, record->session.id, sizeof session.id);
-  begin_session(&session, record->parts);
-  session.state = state_unclosed(scan, session.start_ns);
+  gg__session_begin(&session, record->parts);
+  session.state = gg__life_state(&scan->life, session.start_ns);
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session)
-    add_part(&session, part, told, part == record->parts);
+    gg__session_add(&session, part, told, part == record->parts);
   record->session = session;
   record->stale = false;
 }
@@ -281,7 +217,7 @@ static void renew_stale(struct scan *scan, uint64_t generation)
   for (size_t i = 0; i < scan->bucket_count; i++)
     for (struct gg__record *record = scan->buckets[i]; record; record = record->next) {
       bool unclosed = record->session.state != GG_SESSION_CLOSED;
-      if (record->stale || (unclosed && record->session.state != state_unclosed(scan, record->session.start_ns)))
+      if (record->stale || (unclosed && record->session.state != gg__life_state(&scan->life, record->session.start_ns)))
         renew(scan, record, generation);
     }
 }
@@ -299,9 +235,7 @@ static bool all_unreadable(const struct scan *scan)
 static int scan_refresh(struct gg__source *source, uint64_t generation, struct gg_failure *failure)
 {
   struct scan *scan = scan_of(source);
-  scan->live = scan->store && gg__store_is_live(scan->store, &scan->live_since_ns);
-  if (!scan->store || !gg__store_is_unclosed(scan->store, scan->unclosed, sizeof scan->unclosed))
-    scan->unclosed[0] = '\0';
+  gg__place_ask(&scan->place, &scan->life);
   int error = list_files(scan, failure);
   if (error)
     return error;
@@ -339,11 +273,11 @@ static const char *scan_warning(const struct gg__source *source, size_t index)
   for (size_t i = 0; i < scan->capture_count; i++) {
     const struct gg__capture *capture = scan->captures[i];
     /* The last record of what is being written may be unfinished. */
-    bool growing = capture->health == GG__CAPTURE_TORN && scan->live;
+    bool growing = capture->health == GG__CAPTURE_TORN && scan->life.live;
     if (capture->problem[0] && !growing && index-- == 0)
       return capture->problem;
   }
-  return scan->unclosed[0] && index == 0 ? scan->unclosed : NULL;
+  return scan->life.unclosed[0] && index == 0 ? scan->life.unclosed : NULL;
 }
 
 static struct gg__capture *scan_capture(const struct gg__source *source, size_t index)
@@ -364,9 +298,7 @@ static void scan_destroy(struct gg__source *source)
     gg__capture_destroy(scan->captures[i]);
   free(scan->captures);
   free(scan->buckets);
-  free(scan->directory);
-  free(scan->file);
-  free(scan->store);
+  gg__place_fini(&scan->place);
   free(scan);
 }
 
@@ -378,26 +310,18 @@ static const struct gg__source_ops scan_ops = {
   .destroy = scan_destroy,
 };
 
-static bool copy_text(char **out, const char *text)
-{
-  *out = text ? strdup(text) : NULL;
-  return !text || *out;
-}
-
-int gg__scan_source_create(struct gg__source **out, const struct gg__place *place, unsigned threads,
+int gg__scan_source_create(struct gg__source **out, struct gg__place *place, unsigned threads,
                            struct gg_failure *failure)
 {
-  *out = NULL;
   struct scan *scan = calloc(1, sizeof *scan);
-  if (!scan)
-    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
-  scan->source.ops = &scan_ops;
-  scan->threads = threads > THREADS_MAX ? THREADS_MAX : threads;
-  if (!copy_text(&scan->directory, place->directory) || !copy_text(&scan->file, place->file) ||
-      !copy_text(&scan->store, place->store)) {
-    scan_destroy(&scan->source);
+  *out = scan ? &scan->source : NULL;
+  if (!scan) {
+    gg__place_fini(place);
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
   }
-  *out = &scan->source;
+  scan->source.ops = &scan_ops;
+  scan->threads = threads > THREADS_MAX ? THREADS_MAX : threads;
+  scan->place = *place;
+  *place = (struct gg__place){0};
   return 0;
 }

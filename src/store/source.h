@@ -10,6 +10,7 @@
 #ifndef GG_STORE_SOURCE_H
 #define GG_STORE_SOURCE_H
 
+#include "store/place.h"
 #include "store/record.h"
 
 #include <gogetway/error.h>
@@ -32,15 +33,8 @@ struct gg__source {
   const struct gg__source_ops *ops;
 };
 
-/* What there is to scan. */
-struct gg__place {
-  const char *directory; /* of the files; NULL: `file` alone */
-  const char *file;
-  const char *store; /* the store's directory; NULL: files of somebody, no gateway writes them */
-};
-
-/* Scans with up to `threads` threads. The texts are copied. */
-int gg__scan_source_create(struct gg__source **out, const struct gg__place *place, unsigned threads,
+/* Scans with up to `threads` threads. Takes the place over, also if it fails. */
+int gg__scan_source_create(struct gg__source **out, struct gg__place *place, unsigned threads,
                            struct gg_failure *failure);
 
 /* Whether a gateway writes this store now; false also when that cannot be told. `since_ns`: when the last one began

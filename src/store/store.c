@@ -5,65 +5,12 @@
 #include "base/json.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ── Opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* What may not be looked at is not absent: that is an error of its own. */
-static int find_segments(const char *path, bool *found, struct gg_failure *failure)
-{
-  struct stat status;
-  int error = stat(path, &status) == 0 ? 0 : errno;
-  *found = error == 0 && S_ISDIR(status.st_mode);
-  return error == 0 || error == ENOENT || error == ENOTDIR ? 0 : gg_fail_errno(failure, error, "cannot open %s", path);
-}
-
-static int find_captures(const char *path, bool *found, struct gg_failure *failure)
-{
-  DIR *directory = opendir(path);
-  *found = false;
-  if (!directory)
-    return gg_fail_errno(failure, errno, "cannot read %s", path);
-  for (struct dirent *entry; !*found && (entry = readdir(directory));) {
-    const char *dot = strrchr(entry->d_name, '.');
-    *found = dot && strcmp(dot, ".pcapng") == 0;
-  }
-  closedir(directory);
-  return 0;
-}
-
-static int open_place(struct gg_store *store, const char *path, unsigned threads, struct gg_failure *failure)
-{
-  struct stat status;
-  if (stat(path, &status) != 0) {
-    if (errno == ENOENT)
-      return gg_fail(failure, GG_ERR_NOT_FOUND, "there is no recording at %s", path);
-    return gg_fail_errno(failure, errno, "cannot open %s", path);
-  }
-  if (!S_ISDIR(status.st_mode)) {
-    struct gg__place place = {.file = path};
-    return gg__scan_source_create(&store->source, &place, threads, failure);
-  }
-  char segments[4096];
-  if ((size_t)snprintf(segments, sizeof segments, "%s/segments", path) >= sizeof segments)
-    return gg_fail(failure, GG_ERR_RANGE, "the path is too long");
-  bool found = false;
-  int error = find_segments(segments, &store->own, failure);
-  if (!error && !store->own)
-    error = find_captures(path, &found, failure);
-  if (error)
-    return error;
-  if (!store->own && !found)
-    return gg_fail(failure, GG_ERR_FORMAT, "%s is no store: it has neither a segments folder nor .pcapng files", path);
-  struct gg__place place = {.directory = store->own ? segments : path, .store = store->own ? path : NULL};
-  return gg__scan_source_create(&store->source, &place, threads, failure);
-}
 
 int gg_store_open(struct gg_store **out, const char *path, const struct gg_store_options *options,
                   struct gg_failure *failure)
@@ -78,7 +25,13 @@ int gg_store_open(struct gg_store **out, const char *path, const struct gg_store
     free(store);
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
   }
-  int error = open_place(store, path, threads, failure);
+  struct gg__place place;
+  int error = gg__place_open(&place, path, failure);
+  store->own = place.store != NULL;
+  if (error)
+    gg__place_fini(&place);
+  else
+    error = gg__scan_source_create(&store->source, &place, threads, failure);
   if (error) {
     gg_store_close(store);
     return error;

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/part.h"
+
+#include "record/packet.h"
+#include "record/pcapng.h"
+#include "store/facts.h"
+#include "store/frames.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* ── Whose packet ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool addr_equal(const struct gg_addr *a, const struct gg_addr *b)
+{
+  return memcmp(a, b, sizeof *a) == 0;
+}
+
+bool gg__part_joins(const struct gg__part *part, const struct gg_addr *a, const struct gg_addr *b)
+{
+  return (addr_equal(&part->end[0], a) && addr_equal(&part->end[1], b)) ||
+         (addr_equal(&part->end[0], b) && addr_equal(&part->end[1], a));
+}
+
+int gg__part_side(const struct gg__part *part, const struct gg__frame *frame)
+{
+  if (!gg__part_joins(part, &frame->tcp.from, &frame->tcp.to))
+    return -1;
+  if (addr_equal(&part->end[0], &part->end[1])) /* only what is marked tells who speaks */
+    return frame->packet.direction == GG_PCAPNG_OUTBOUND;
+  return addr_equal(&frame->tcp.from, &part->end[0]) ? 0 : 1;
+}
+
+bool gg__part_replaced(const struct gg__part *part, const struct gg__frame *frame, const struct gg__facts *facts)
+{
+  if (facts && facts->id[0])
+    return strcmp(part->id, facts->id) != 0;
+  bool syn = (frame->tcp.flags & (GG_TCP_SYN | GG_TCP_ACK)) == GG_TCP_SYN;
+  return syn && !(part->begins && part->initial == frame->tcp.sequence);
+}
+
+/* ── Making one ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void make_id(char id[25], const char *name, uint64_t offset)
+{
+  XXH128_canonical_t hash;
+  char key[512];
+  int length = snprintf(key, sizeof key, "%s@%llu", name, (unsigned long long)offset);
+  size_t bytes = (size_t)length < sizeof key ? (size_t)length : sizeof key - 1;
+  XXH128_canonicalFromHash(&hash, XXH3_128bits(key, bytes));
+  for (size_t i = 0; i < 12; i++)
+    snprintf(id + 2 * i, 3, "%02x", hash.digest[i]);
+}
+
+/* Whether the packet came from the client. Without a mark or a SYN the lower port is taken for the server's. */
+static bool from_client(const struct gg__frame *frame, const struct gg__facts *facts)
+{
+  if (facts && frame->packet.direction)
+    return frame->packet.direction == GG_PCAPNG_INBOUND;
+  if (frame->tcp.flags & GG_TCP_SYN)
+    return !(frame->tcp.flags & GG_TCP_ACK);
+  return frame->tcp.from.port >= frame->tcp.to.port;
+}
+
+void gg__part_begin(struct gg__part *part, const char *name, const struct gg__frame *frame,
+                    const struct gg__facts *facts)
+{
+  bool client = from_client(frame, facts);
+  *part = (struct gg__part){.first_offset = frame->packet.block.offset,
+                            .start_ns = frame->packet.time_ns,
+                            .end_ns = frame->packet.time_ns,
+                            .foreign = facts == NULL};
+  part->end[0] = client ? frame->tcp.from : frame->tcp.to;
+  part->end[1] = client ? frame->tcp.to : frame->tcp.from;
+  part->client = part->server = part->listener = part->upstream = part->close = part->why = "";
+  if (facts && facts->id[0])
+    memcpy(part->id, facts->id, sizeof part->id);
+  else
+    make_id(part->id, name, frame->packet.block.offset);
+  if (facts && facts->continued) {
+    part->continued = true;
+    memcpy(part->offset, facts->offset, sizeof part->offset);
+  }
+}
+
+int gg__part_take_facts(struct gg__part *part, const struct gg__facts *facts, gg__keep_fn keep, void *context)
+{
+  if (facts->id[0]) {
+    part->client = keep(context, GG__TEXT_CLIENT, facts->client);
+    part->server = keep(context, GG__TEXT_SERVER, facts->server);
+    part->listener = keep(context, GG__TEXT_LISTENER, facts->listener);
+    part->upstream = keep(context, GG__TEXT_UPSTREAM, facts->upstream);
+  }
+  if (facts->close[0]) {
+    part->close = keep(context, GG__TEXT_CLOSE, facts->close);
+    part->why = keep(context, GG__TEXT_WHY, facts->why);
+    part->closed = true;
+    part->counted = facts->has_counts && facts->has_forwarded;
+    memcpy(part->received, facts->received, sizeof part->received);
+    memcpy(part->forwarded, facts->forwarded, sizeof part->forwarded);
+    memcpy(part->closing_gaps, facts->gaps, sizeof part->closing_gaps);
+  }
+  const char **const texts[GG__TEXTS] = {&part->client,   &part->server, &part->listener,
+                                         &part->upstream, &part->close,  &part->why};
+  int error = 0;
+  for (size_t i = 0; i < GG__TEXTS; i++)
+    if (!*texts[i]) {
+      *texts[i] = "";
+      error = GG_ERR_NOMEM;
+    }
+  return error;
+}
+
+static void note_flags(struct gg__part *part, int side, const struct gg__frame *frame)
+{
+  if ((frame->tcp.flags & (GG_TCP_SYN | GG_TCP_ACK)) == GG_TCP_SYN && side == 0) {
+    part->begins = true;
+    part->initial = frame->tcp.sequence;
+  }
+  if (frame->tcp.flags & GG_TCP_FIN)
+    part->seen |= (uint8_t)(side == 0 ? GG__PART_FIN_CLIENT : GG__PART_FIN_SERVER);
+  if (frame->tcp.flags & GG_TCP_RST) {
+    part->seen |= GG__PART_RST;
+    if (part->foreign && !part->close[0])
+      part->close = side == 0 ? "client-reset" : "server-reset";
+  }
+  if (part->foreign && (part->seen & 3) == 3 && !part->close[0])
+    part->close = side == 0 ? "server-fin" : "client-fin"; /* named by who ended first */
+}
+
+void gg__part_note(struct gg__part *part, int side, const struct gg__frame *frame)
+{
+  part->packets[side]++;
+  part->last_offset = frame->packet.block.offset;
+  if (frame->packet.time_ns > part->end_ns)
+    part->end_ns = frame->packet.time_ns;
+  if (frame->packet.time_ns < part->start_ns)
+    part->start_ns = frame->packet.time_ns;
+  note_flags(part, side, frame);
+}
+
+int gg__part_push(struct gg__part *part, int side, const struct gg__frame *frame, uint64_t gap, bool counting,
+                  gg__stream_fn out, void *context)
+{
+  struct gg__stream *stream = &part->stream[side];
+  uint32_t sequence = frame->tcp.sequence;
+  if (frame->tcp.flags & GG_TCP_SYN) {
+    sequence++;
+    gg__stream_begin(stream, sequence);
+  }
+  int error = gap ? gg__stream_gap(stream, sequence, gap, out, context) : 0;
+  if (error)
+    return error;
+  uint32_t bytes = frame->tcp.payload_bytes;
+  bool in_order = stream->begun && stream->next == sequence && stream->held_count == 0;
+  if (in_order && frame->tcp.missing_bytes == 0) {
+    struct gg__run run = {.offset = stream->offset, .data = counting ? NULL : frame->tcp.payload, .length = bytes};
+    stream->next += bytes;
+    stream->offset += bytes;
+    return bytes ? out(context, &run) : 0;
+  }
+  return gg__stream_push(stream, sequence, counting ? NULL : frame->tcp.payload, bytes,
+                         bytes + frame->tcp.missing_bytes, out, context);
+}
+
+/* ── A session from its parts ────────────────────────────────────────────────────────────────────────────────────── */
+
+static void put_address(char text[64], const char *told, const struct gg_addr *addr)
+{
+  if (told[0] && strlen(told) < 64)
+    memcpy(text, told, strlen(told) + 1);
+  else
+    gg_addr_format(addr, text, 64);
+}
+
+void gg__session_begin(struct gg_session *session, const struct gg__part *first)
+{
+  put_address(session->client, first->client, &first->end[0]);
+  put_address(session->server, first->server, &first->end[1]);
+  session->listener = session->upstream = session->close = session->why = "";
+  session->start_ns = first->start_ns;
+  session->foreign = first->foreign;
+  session->beginning_missing = !first->begins || first->continued;
+}
+
+void gg__session_add(struct gg_session *session, const struct gg__part *part, uint64_t told[2], bool first)
+{
+  for (int side = 0; side < 2; side++) {
+    if (part->continued && (first || part->offset[side] > told[side])) {
+      session->gaps[side] += first ? 0 : part->offset[side] - told[side];
+      told[side] = part->offset[side];
+    }
+    session->bytes[side] += part->bytes[side];
+    session->packets[side] += part->packets[side];
+    session->gaps[side] += part->gaps[side];
+    told[side] += part->bytes[side] + part->gaps[side];
+  }
+  session->listener = part->listener[0] ? part->listener : session->listener;
+  session->upstream = part->upstream[0] ? part->upstream : session->upstream;
+  session->end_ns = part->end_ns > session->end_ns ? part->end_ns : session->end_ns;
+  session->segments++;
+  if (part->foreign && part->close[0]) {
+    session->state = GG_SESSION_CLOSED;
+    session->close = part->close;
+  }
+  if (!part->closed)
+    return;
+  session->state = GG_SESSION_CLOSED;
+  session->close = part->close;
+  session->why = part->why;
+  session->counted = part->counted;
+  memcpy(session->received, part->received, sizeof session->received);
+  memcpy(session->forwarded, part->forwarded, sizeof session->forwarded);
+  for (int side = 0; side < 2; side++)
+    if (part->closing_gaps[side] > session->gaps[side] && !session->beginning_missing)
+      session->gaps[side] = part->closing_gaps[side];
+}

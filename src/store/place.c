@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/place.h"
+
+#include "store/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_capture(const char *name)
+{
+  const char *dot = strrchr(name, '.');
+  return dot && strcmp(dot, ".pcapng") == 0;
+}
+
+/* What may not be looked at is not absent: that is an error of its own. */
+static int find_segments(const char *path, bool *found, struct gg_failure *failure)
+{
+  struct stat status;
+  int error = stat(path, &status) == 0 ? 0 : errno;
+  *found = error == 0 && S_ISDIR(status.st_mode);
+  return error == 0 || error == ENOENT || error == ENOTDIR ? 0 : gg_fail_errno(failure, error, "cannot open %s", path);
+}
+
+static int find_captures(const char *path, bool *found, struct gg_failure *failure)
+{
+  DIR *directory = opendir(path);
+  *found = false;
+  if (!directory)
+    return gg_fail_errno(failure, errno, "cannot read %s", path);
+  for (struct dirent *entry; !*found && (entry = readdir(directory));)
+    *found = is_capture(entry->d_name);
+  closedir(directory);
+  return 0;
+}
+
+static int set(struct gg__place *place, const char *directory, const char *file, const char *store,
+               struct gg_failure *failure)
+{
+  place->directory = directory ? strdup(directory) : NULL;
+  place->file = file ? strdup(file) : NULL;
+  place->store = store ? strdup(store) : NULL;
+  bool kept = (place->directory || !directory) && (place->file || !file) && (place->store || !store);
+  return kept ? 0 : gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
+}
+
+int gg__place_open(struct gg__place *out, const char *path, struct gg_failure *failure)
+{
+  struct stat status;
+  *out = (struct gg__place){0};
+  if (stat(path, &status) != 0) {
+    if (errno == ENOENT)
+      return gg_fail(failure, GG_ERR_NOT_FOUND, "there is no recording at %s", path);
+    return gg_fail_errno(failure, errno, "cannot open %s", path);
+  }
+  if (!S_ISDIR(status.st_mode))
+    return set(out, NULL, path, NULL, failure);
+  char segments[4096];
+  if ((size_t)snprintf(segments, sizeof segments, "%s/segments", path) >= sizeof segments)
+    return gg_fail(failure, GG_ERR_RANGE, "the path is too long");
+  bool own = false, found = false;
+  int error = find_segments(segments, &own, failure);
+  if (!error && !own)
+    error = find_captures(path, &found, failure);
+  if (error)
+    return error;
+  if (!own && !found)
+    return gg_fail(failure, GG_ERR_FORMAT, "%s is no store: it has neither a segments folder nor .pcapng files", path);
+  return set(out, own ? segments : path, NULL, own ? path : NULL, failure);
+}
+
+void gg__place_fini(struct gg__place *place)
+{
+  free(place->directory);
+  free(place->file);
+  free(place->store);
+  *place = (struct gg__place){0};
+}
+
+int gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
+                   struct gg_failure *failure)
+{
+  if (!place->directory) {
+    int error = found(context, place->file);
+    return error ? gg_fail(failure, error, "cannot take note of %s", place->file) : 0;
+  }
+  DIR *directory = opendir(place->directory);
+  if (!directory)
+    return gg_fail_errno(failure, errno, "cannot read %s", place->directory);
+  int error = 0, read_errno;
+  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));)
+    if (entry->d_name[0] != '.' && is_capture(entry->d_name))
+      error = found(context, entry->d_name);
+  read_errno = error ? 0 : errno; /* a list that is cut short would hide sessions */
+  closedir(directory);
+  if (read_errno)
+    return gg_fail_errno(failure, read_errno, "cannot read %s", place->directory);
+  return error ? gg_fail(failure, error, "cannot list the files of %s", place->directory) : 0;
+}
+
+void gg__place_ask(const struct gg__place *place, struct gg__life *out)
+{
+  *out = (struct gg__life){.store = place->store != NULL};
+  if (!place->store)
+    return;
+  out->live = gg__store_is_live(place->store, &out->since_ns);
+  if (!gg__store_is_unclosed(place->store, out->unclosed, sizeof out->unclosed))
+    out->unclosed[0] = '\0';
+}
+
+enum gg_session_state gg__life_state(const struct gg__life *life, uint64_t start_ns)
+{
+  if (!life->store)
+    return GG_SESSION_OPEN; /* somebody's file: whether more was to come is not known */
+  return life->live && start_ns >= life->since_ns ? GG_SESSION_OPEN : GG_SESSION_CUT;
+}

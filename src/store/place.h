@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * place.h - where a recording is: a store's directory, a folder of captures, or one file; which files it has, and
+ * whether a gateway is at work on it.
+ *
+ * Private to src/store. Immutable once opened; any thread.
+ */
+#ifndef GG_STORE_PLACE_H
+#define GG_STORE_PLACE_H
+
+#include <gogetway/error.h>
+#include <gogetway/store.h>
+
+struct gg__place {
+  char *directory; /* of the files; NULL: `file` alone */
+  char *file;
+  char *store; /* the store's directory; NULL: files of somebody, no gateway writes them */
+};
+
+enum { GG__PLACE_FILES_MAX = 1 << 20 };
+
+/* Errors as gg_store_open has them. Fini also after an error. */
+int gg__place_open(struct gg__place *out, const char *path, struct gg_failure *failure);
+void gg__place_fini(struct gg__place *place);
+
+/* Calls for each file that is there now, in no particular order; its name is relative to `directory`, or the whole path
+ * of `file`. A non-zero return ends it and is returned, with a failure. */
+int gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
+                   struct gg_failure *failure);
+
+/* What is known of the gateway that writes a place, asked once before its files are read. */
+struct gg__life {
+  bool store;
+  bool live;
+  uint64_t since_ns;
+  char unclosed[512]; /* a sentence: it ended without closing the store; empty: it was closed, or is live */
+};
+
+void gg__place_ask(const struct gg__place *place, struct gg__life *out);
+
+/* The state of a session that began then and has no end. */
+enum gg_session_state gg__life_state(const struct gg__life *life, uint64_t start_ns);
+
+#endif
