@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "net/addr.h"
+#include "store/sweep.h"
 
 #include <assert.h>
 #include <gogetway/store.h>
@@ -38,6 +39,7 @@ struct key {
   const char *const *names; /* all that there are, up to a NULL; NULL: any */
   bool (*parse)(struct term *term, const char *value, uint64_t now_ns);
   bool (*match)(const struct term *term, const struct gg_session *session);
+  bool early; /* what it looks at is known when a session begins, and stays */
 };
 
 struct gg_filter {
@@ -225,17 +227,17 @@ static bool match_close(const struct term *term, const struct gg_session *sessio
 }
 
 static const struct key keys[] = {
-  {"id", "the beginning of an id: hexadecimal digits", NULL, parse_id, match_id},
-  {"client", "192.0.2.1, 192.0.2.1:4000, [::1]:4000 or 10.0.0.0/8", NULL, parse_address, match_client},
-  {"server", "192.0.2.1, 192.0.2.1:80, [::1]:80 or 10.0.0.0/8", NULL, parse_address, match_server},
-  {"port", "80, 8000..8999, 1024.. or ..1023", NULL, parse_port, match_port},
-  {"since", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", NULL, parse_time, match_since},
-  {"until", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", NULL, parse_time, match_until},
-  {"bytes", "0, 1M.., ..10k or 1k..2k", NULL, parse_bytes, match_bytes},
-  {"state", "open, closed or cut", NULL, parse_state, match_state},
-  {"listener", "a listener's name", NULL, parse_text, match_listener},
+  {"id", "the beginning of an id: hexadecimal digits", NULL, parse_id, match_id, true},
+  {"client", "192.0.2.1, 192.0.2.1:4000, [::1]:4000 or 10.0.0.0/8", NULL, parse_address, match_client, true},
+  {"server", "192.0.2.1, 192.0.2.1:80, [::1]:80 or 10.0.0.0/8", NULL, parse_address, match_server, true},
+  {"port", "80, 8000..8999, 1024.. or ..1023", NULL, parse_port, match_port, true},
+  {"since", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", NULL, parse_time, match_since, false},
+  {"until", "1h, 2024-05-01 or 2024-05-01T12:00:00Z", NULL, parse_time, match_until, false},
+  {"bytes", "0, 1M.., ..10k or 1k..2k", NULL, parse_bytes, match_bytes, false},
+  {"state", "open, closed or cut", NULL, parse_state, match_state, false},
+  {"listener", "a listener's name", NULL, parse_text, match_listener, true},
   {"close", "client-fin, server-fin, client-reset, server-reset, connect-refused or another reason of a close",
-   close_names, parse_close, match_close},
+   close_names, parse_close, match_close, false},
 };
 enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
 
@@ -338,6 +340,16 @@ bool gg_filter_match(const struct gg_filter *filter, const struct gg_session *se
   for (size_t i = 0; filter && i < filter->count; i++) {
     const struct term *term = &filter->terms[i];
     if (term->key->match(term, session) == term->negated)
+      return false;
+  }
+  return true;
+}
+
+bool gg_filter_may_match(const struct gg_filter *filter, const struct gg_session *begun)
+{
+  for (size_t i = 0; filter && i < filter->count; i++) {
+    const struct term *term = &filter->terms[i];
+    if (term->key->early && term->key->match(term, begun) == term->negated)
       return false;
   }
   return true;

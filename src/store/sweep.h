@@ -12,8 +12,10 @@
  * the pieces of one come in the order in which they were recorded. Bytes that a capture of others has out of order are
  * no longer where they stand in the file when their turn comes: these pieces have no place, only bytes.
  *
- * Ids, counts, states and times are those that gg_store_query tells of the same files.
- * Thread: one at a time. Memory: open sessions, at most SESSIONS_OPEN_MAX, and one file's flows.
+ * Ids, counts, states and times are those that gg_store_query tells of the same files, as long as their names are in
+ * order of time, as those of a store's segments are: a session that goes on in a file before the one it begins in is
+ * told twice.
+ * Thread: one at a time. Memory: open sessions, at most GG_SWEEP_OPEN_MAX, and one file's flows.
  */
 #ifndef GG_STORE_SWEEP_H
 #define GG_STORE_SWEEP_H
@@ -22,7 +24,6 @@
 
 enum { GG_SWEEP_OPEN_MAX = 1 << 20 }; /* sessions without an end at one time; more are GG_ERR_LIMIT */
 
-/* A file of the sweep: index from 0 in the order in which they are read. */
 enum gg_sweep_kind {
   GG_SWEEP_BYTES,
   GG_SWEEP_GAP, /* `gap` bytes are missing at `offset` */
@@ -39,19 +40,23 @@ struct gg_sweep_piece {
   const uint8_t *data; /* borrowed for the call */
   uint32_t length;
   uint64_t gap;
-  uint32_t file;  /* where the bytes are ... */
+  uint32_t file;  /* where the bytes are: index from 0 in the order in which files are read ... */
   uint64_t place; /* ... in that file; UINT64_MAX: at no one place */
 };
 
 /* A non-zero return ends the sweep with it. `token` is the caller's, one for each open session. */
 struct gg_sweep_ops {
+  /* A file of the sweep, before it is read. */
   int (*file)(void *context, uint32_t index, const char *path);
-  int (*begin)(void *context, void **token);
+  /* `begun` has what is known of a session by its first packet: id, foreign, client, server, listener, upstream and
+   * start; borrowed for the call. */
+  int (*begin)(void *context, void **token, const struct gg_session *begun);
   int (*piece)(void *context, void **token, const struct gg_sweep_piece *piece);
-  /* `session` is borrowed for the call; gg_session_segment and gg_session_json do not know it. */
+  /* The token is not seen again. `session` is borrowed for the call; gg_session_segment and gg_session_json do not know
+   * it. */
   int (*end)(void *context, void **token, const struct gg_session *session);
-  bool (*progress)(void *context, uint64_t done,
-                   uint64_t total);                 /* bytes of files; false: stop, GG_ERR_CLOSED; or NULL */
+  /* Bytes of files; false: stop, GG_ERR_CLOSED; or NULL. */
+  bool (*progress)(void *context, uint64_t done, uint64_t total);
   void (*warning)(void *context, const char *text); /* a file that is not whole, one sentence; or NULL */
 };
 
@@ -59,5 +64,8 @@ struct gg_sweep_ops {
  * sessions that are open when it ends with an error get `drop` (may be NULL). */
 int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
              struct gg_failure *failure);
+
+/* False: a session that begins like this cannot match, whatever comes; true: it may. `filter` NULL: it will. */
+bool gg_filter_may_match(const struct gg_filter *filter, const struct gg_session *begun);
 
 #endif

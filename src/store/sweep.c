@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One pass over all files, in order of their names. The rules of parts (part.h) are those of the store's own scan; what
+ * differs is that a session has one part at a time, which is added to it and begun anew when the next file repeats its
+ * facts:
+ *
+ *   packet ──► flow of this file ──► part ──► stream ──► pieces ──► the caller
+ *                  │ none, or replaced
+ *                  └──► open session of that id (its next part), or a new one
+ *
+ * A session is open from its first packet to
+ *   - its closing facts: it ends at once, and its 4-tuple is free;
+ *   - another session's first packet on the same 4-tuple, or the file's end, if it is somebody else's capture;
+ *   - the end of the sweep.
+ * What an earlier part's stream still held when its file ended comes out then, as the scan counts it.
+ *
+ * Rejected: a sweep over the parts that a scan found. They are a quarter of a kilobyte a session and segment, and the
+ * files would be read twice.
+ */
+#include "store/sweep.h"
+
+#include "base/list.h"
+#include "record/packet.h"
+#include "store/capture.h"
+#include "store/chunking.h"
+#include "store/facts.h"
+#include "store/flows.h"
+#include "store/frames.h"
+#include "store/hash.h"
+#include "store/place.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { BUCKETS_MIN = 256, PROGRESS_BYTES = 1 << 20 };
+
+struct opened {
+  struct gg__part part; /* first: flows know it by this. Its share of the present file, if it is in `bound` */
+  struct gg_list node;  /* of all open ones, in the order in which they began */
+  struct gg_list bound; /* of those with a part in the present file */
+  struct opened *next;  /* of the table's bucket */
+  void *token;
+  struct gg_session session; /* of the parts before this one */
+  uint64_t told[2];          /* how far the streams had come then */
+  uint64_t base[2];          /* where this part's streams begin */
+  uint64_t now_ns;           /* of the packet taken last */
+  struct gg__chunking chunking;
+  uint32_t fin_sequence[2];
+  bool fin_seen[2], fin_told[2];
+  bool rst_told;
+  char *text[GG__TEXTS]; /* what its part's texts point to; NULL: "" */
+};
+
+struct sweep {
+  const struct gg_sweep_ops *ops;
+  void (*drop)(void *token);
+  void *context;
+  struct gg__place place;
+  struct gg__life life;
+  char **names;
+  size_t name_count, name_room;
+  uint64_t done, total;        /* bytes of files */
+  uint32_t file;               /* that is being read */
+  struct gg__capture *capture; /* the same */
+  uint64_t progress_at;        /* the offset in it at which progress is told next */
+  bool readable;               /* any file was */
+  struct gg__flows flows;
+  struct gg_list all, bound;
+  struct opened **buckets;
+  size_t bucket_count; /* a power of two */
+  size_t open_count;
+};
+
+/* ── Open sessions by id ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static struct opened **bucket_of(struct opened **buckets, size_t count, const char *id)
+{
+  return &buckets[gg__hash(id, 24) & (count - 1)];
+}
+
+static int grow_table(struct sweep *sweep)
+{
+  size_t count = sweep->bucket_count ? sweep->bucket_count * 2 : BUCKETS_MIN;
+  struct opened **larger = calloc(count, sizeof(struct opened *));
+  if (!larger)
+    return GG_ERR_NOMEM;
+  for (size_t i = 0; i < sweep->bucket_count; i++)
+    for (struct opened *at = sweep->buckets[i], *next; at; at = next) {
+      struct opened **bucket = bucket_of(larger, count, at->session.id);
+      next = at->next;
+      at->next = *bucket;
+      *bucket = at;
+    }
+  free(sweep->buckets);
+  sweep->buckets = larger;
+  sweep->bucket_count = count;
+  return 0;
+}
+
+static struct opened *find_open(const struct sweep *sweep, const char *id)
+{
+  if (sweep->bucket_count == 0)
+    return NULL;
+  struct opened *at = *bucket_of(sweep->buckets, sweep->bucket_count, id);
+  while (at && memcmp(at->session.id, id, 24) != 0)
+    at = at->next;
+  return at;
+}
+
+static int add_open(struct sweep *sweep, struct opened *opened)
+{
+  if (sweep->open_count == GG_SWEEP_OPEN_MAX)
+    return GG_ERR_LIMIT;
+  if (sweep->open_count >= sweep->bucket_count && grow_table(sweep) != 0)
+    return GG_ERR_NOMEM;
+  struct opened **bucket = bucket_of(sweep->buckets, sweep->bucket_count, opened->session.id);
+  opened->next = *bucket;
+  *bucket = opened;
+  gg_list_append(&sweep->all, &opened->node);
+  sweep->open_count++;
+  return 0;
+}
+
+static void free_opened(struct opened *opened)
+{
+  gg__stream_fini(&opened->part.stream[0]);
+  gg__stream_fini(&opened->part.stream[1]);
+  for (size_t i = 0; i < GG__TEXTS; i++)
+    free(opened->text[i]);
+  free(opened);
+}
+
+static void forget(struct sweep *sweep, struct opened *opened)
+{
+  struct opened **at = bucket_of(sweep->buckets, sweep->bucket_count, opened->session.id);
+  while (*at != opened)
+    at = &(*at)->next;
+  *at = opened->next;
+  sweep->open_count--;
+  gg_list_remove(&opened->node);
+  gg_list_remove(&opened->bound);
+  free_opened(opened);
+}
+
+/* A text that stays until the same one of another part replaces it. What an earlier part had is then in nobody's hands:
+ * its session takes the newest that is not empty. */
+static const char *keep(void *context, enum gg__part_text which, const char *text)
+{
+  struct opened *opened = context;
+  char **kept = &opened->text[which];
+  if (!text[0])
+    return "";
+  if (*kept && strcmp(*kept, text) == 0)
+    return *kept;
+  char *copy = strdup(text);
+  if (!copy)
+    return NULL;
+  free(*kept);
+  *kept = copy;
+  return copy;
+}
+
+/* ── Pieces ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct giving {
+  struct sweep *sweep;
+  struct opened *opened;
+  const struct gg__frame *frame; /* that is being taken; NULL: none */
+  int side;
+};
+
+static int give(const struct giving *giving, struct gg_sweep_piece *piece)
+{
+  piece->side = giving->side == 0 ? GG_SIDE_CLIENT : GG_SIDE_SERVER;
+  piece->time_ns = giving->opened->now_ns;
+  piece->file = giving->sweep->file;
+  return giving->sweep->ops->piece(giving->sweep->context, &giving->opened->token, piece);
+}
+
+/* Where bytes are in the file; UINT64_MAX: they are a copy. */
+static uint64_t place_of(const struct giving *giving, const uint8_t *data)
+{
+  const struct gg__frame *frame = giving->frame;
+  uintptr_t at = (uintptr_t)data, payload = frame ? (uintptr_t)frame->tcp.payload : 0;
+  if (!frame || at < payload || at - payload >= frame->tcp.payload_bytes)
+    return UINT64_MAX;
+  return frame->packet.block.offset + (uint64_t)(data - frame->packet.block.data);
+}
+
+static int give_run(void *context, const struct gg__run *run)
+{
+  const struct giving *giving = context;
+  struct opened *opened = giving->opened;
+  struct gg_sweep_piece piece = {.offset = opened->base[giving->side] + run->offset, .place = UINT64_MAX};
+  opened->part.bytes[giving->side] += run->length;
+  opened->part.gaps[giving->side] += run->gap;
+  if (run->gap) {
+    opened->chunking.growing = false;
+    piece.kind = GG_SWEEP_GAP;
+    piece.gap = run->gap;
+    return give(giving, &piece);
+  }
+  uint64_t place = place_of(giving, run->data), begin = piece.offset;
+  int error = 0;
+  for (uint32_t done = 0; !error && done < run->length; done += piece.length) {
+    piece.kind = GG_SWEEP_BYTES;
+    piece.offset = begin + done;
+    piece.length = (uint32_t)gg__chunking_take(&opened->chunking, opened->now_ns, giving->side, piece.offset,
+                                               run->length - done, &piece.begins_chunk);
+    piece.data = run->data + done;
+    piece.place = place == UINT64_MAX ? place : place + done;
+    error = give(giving, &piece);
+  }
+  return error;
+}
+
+static int give_mark(const struct giving *giving, enum gg_sweep_kind kind)
+{
+  const struct opened *opened = giving->opened;
+  struct gg_sweep_piece piece = {
+    .kind = kind, .offset = opened->base[giving->side] + opened->part.stream[giving->side].offset, .place = UINT64_MAX};
+  return give(giving, &piece);
+}
+
+/* A side's end, once all in front of it has been given, or never will be (`last`). */
+static int give_fin(const struct giving *giving, bool last)
+{
+  struct opened *opened = giving->opened;
+  int side = giving->side;
+  const struct gg__stream *stream = &opened->part.stream[side];
+  if (!opened->fin_seen[side] || opened->fin_told[side])
+    return 0;
+  bool reached =
+    !stream->begun || (stream->held_count == 0 && (int32_t)(stream->next - opened->fin_sequence[side]) >= 0);
+  if (!reached && !last)
+    return 0;
+  opened->fin_told[side] = true;
+  return give_mark(giving, GG_SWEEP_FIN);
+}
+
+static int give_packet(struct giving *giving, uint64_t gap)
+{
+  struct opened *opened = giving->opened;
+  const struct gg__frame *frame = giving->frame;
+  int side = giving->side;
+  uint8_t flags = frame->tcp.flags;
+  int error = gg__part_push(&opened->part, side, frame, gap, false, give_run, giving);
+  if (frame->tcp.payload_bytes > 0 && (flags & GG_TCP_PSH))
+    gg__chunking_push(&opened->chunking, side);
+  if ((flags & GG_TCP_FIN) && !opened->fin_seen[side]) {
+    opened->fin_seen[side] = true;
+    opened->fin_sequence[side] =
+      frame->tcp.sequence + ((flags & GG_TCP_SYN) ? 1 : 0) + frame->tcp.payload_bytes + frame->tcp.missing_bytes;
+  }
+  if (!error)
+    error = give_fin(giving, false);
+  if (error || !(flags & GG_TCP_RST) || opened->rst_told)
+    return error;
+  opened->rst_told = true;
+  return give_mark(giving, GG_SWEEP_RST);
+}
+
+/* ── Life of a session ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Its part in this file is over: what its streams held is given, and it is added to the session. */
+static int settle(struct sweep *sweep, struct opened *opened)
+{
+  struct gg_session *session = &opened->session;
+  struct giving giving = {.sweep = sweep, .opened = opened};
+  int error = 0;
+  if (gg_list_empty(&opened->bound))
+    return 0;
+  for (giving.side = 0; giving.side < 2 && !error; giving.side++) {
+    struct gg__stream *stream = &opened->part.stream[giving.side];
+    error = gg__stream_flush(stream, give_run, &giving);
+    if (!error)
+      error = give_fin(&giving, true);
+    gg__stream_fini(stream);
+  }
+  gg_list_remove(&opened->bound);
+  gg__flows_unbind(&sweep->flows, &opened->part);
+  bool first = session->segments == 0;
+  if (first) {
+    gg__session_begin(session, &opened->part);
+    session->state = gg__life_state(&sweep->life, session->start_ns);
+  }
+  gg__session_add(session, &opened->part, opened->told, first);
+  return error;
+}
+
+static int end_session(struct sweep *sweep, struct opened *opened)
+{
+  int error = settle(sweep, opened);
+  if (!error) {
+    error = sweep->ops->end(sweep->context, &opened->token, &opened->session);
+  } else if (sweep->drop) {
+    sweep->drop(opened->token);
+  }
+  forget(sweep, opened);
+  return error;
+}
+
+/* A session that nothing was known of. */
+static int begin_session(struct sweep *sweep, struct opened **out, const struct gg__frame *frame,
+                         const struct gg__facts *facts)
+{
+  struct opened *opened = calloc(1, sizeof *opened);
+  if (!opened)
+    return GG_ERR_NOMEM;
+  gg_list_init(&opened->node);
+  gg_list_init(&opened->bound);
+  gg__part_begin(&opened->part, sweep->capture->name, frame, facts);
+  memcpy(opened->session.id, opened->part.id, sizeof opened->session.id);
+  opened->session.generation = 1;
+  int error = facts ? gg__part_take_facts(&opened->part, facts, keep, opened) : 0;
+  gg__session_begin(&opened->session, &opened->part);
+  opened->session.listener = opened->part.listener;
+  opened->session.upstream = opened->part.upstream;
+  if (!error)
+    error = sweep->ops->begin(sweep->context, &opened->token, &opened->session);
+  if (error) {
+    free_opened(opened);
+    return error;
+  }
+  error = add_open(sweep, opened);
+  if (error) {
+    if (sweep->drop)
+      sweep->drop(opened->token);
+    free_opened(opened);
+    return error;
+  }
+  *out = opened;
+  return 0;
+}
+
+/* Its streams go on in another part: what is between them was lost. */
+static int continue_session(struct sweep *sweep, struct opened *opened, const struct gg__frame *frame,
+                            const struct gg__facts *facts)
+{
+  int error = settle(sweep, opened);
+  if (error)
+    return error;
+  gg__part_begin(&opened->part, sweep->capture->name, frame, facts);
+  opened->now_ns = frame->packet.time_ns;
+  struct giving giving = {.sweep = sweep, .opened = opened};
+  for (giving.side = 0; giving.side < 2 && !error; giving.side++) {
+    uint64_t told = opened->told[giving.side], offset = opened->part.offset[giving.side];
+    opened->base[giving.side] = told;
+    if (!opened->part.continued || offset <= told)
+      continue;
+    struct gg_sweep_piece piece = {.kind = GG_SWEEP_GAP, .offset = told, .gap = offset - told, .place = UINT64_MAX};
+    opened->base[giving.side] = offset;
+    opened->chunking.growing = false;
+    error = give(&giving, &piece);
+  }
+  return error;
+}
+
+/* A packet that belongs to no part: `before` had its 4-tuple, or NULL. */
+static int bind_packet(struct sweep *sweep, struct opened *before, struct opened **out, const struct gg__frame *frame,
+                       const struct gg__facts *facts)
+{
+  int error = 0;
+  if (before)
+    error = before->part.foreign ? end_session(sweep, before) : settle(sweep, before);
+  if (error)
+    return error;
+  struct opened *opened = facts && facts->id[0] ? find_open(sweep, facts->id) : NULL;
+  if (opened) {
+    error = continue_session(sweep, opened, frame, facts);
+  } else {
+    error = begin_session(sweep, &opened, frame, facts);
+    for (int side = 0; side < 2 && !error && opened->part.continued; side++)
+      opened->base[side] = opened->part.offset[side];
+  }
+  if (error)
+    return error;
+  error = gg__flows_bind(&sweep->flows, &opened->part);
+  if (!error)
+    gg_list_append(&sweep->bound, &opened->bound);
+  *out = opened;
+  return error;
+}
+
+static int take_frame(struct sweep *sweep, const struct gg__frame *frame)
+{
+  struct gg__facts parsed;
+  enum gg__facts_kind kind = GG__FACTS_NONE;
+  if (frame->comment)
+    kind = gg__facts_parse(&parsed, frame->comment, frame->comment_bytes);
+  if (kind == GG__FACTS_NOMEM)
+    return GG_ERR_NOMEM;
+  const struct gg__facts *facts = kind == GG__FACTS_OURS ? &parsed : NULL;
+  struct opened *opened = (struct opened *)gg__flows_find(&sweep->flows, frame);
+  int error = 0;
+  if (!opened || gg__part_replaced(&opened->part, frame, facts))
+    error = bind_packet(sweep, opened, &opened, frame, facts);
+  if (!error && facts)
+    error = gg__part_take_facts(&opened->part, facts, keep, opened);
+  if (error)
+    return error;
+  struct giving giving = {sweep, opened, frame, gg__part_side(&opened->part, frame)};
+  assert(giving.side >= 0);
+  opened->now_ns = frame->packet.time_ns;
+  gg__part_note(&opened->part, giving.side, frame);
+  error = give_packet(&giving, facts ? facts->gap : 0);
+  return !error && opened->part.closed ? end_session(sweep, opened) : error;
+}
+
+/* ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int tell_progress(struct sweep *sweep, uint64_t offset)
+{
+  if (!sweep->ops->progress || offset < sweep->progress_at)
+    return 0;
+  uint64_t done = sweep->done + offset;
+  sweep->progress_at = offset + PROGRESS_BYTES;
+  return sweep->ops->progress(sweep->context, done, done > sweep->total ? done : sweep->total) ? 0 : GG_ERR_CLOSED;
+}
+
+/* Trouble with a file is a warning, and what was read of it stays. */
+static int read_frames(struct sweep *sweep, struct gg__frames *frames)
+{
+  struct gg__capture *capture = sweep->capture;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg__frame frame;
+  int result;
+  sweep->progress_at = 0;
+  while ((result = gg__frames_next(frames, &frame, &failure)) == 0) {
+    int error = take_frame(sweep, &frame);
+    if (!error)
+      error = tell_progress(sweep, gg__frames_offset(frames));
+    if (error)
+      return error;
+    capture->packets++;
+  }
+  capture->strangers = gg__frames_strangers(frames);
+  gg__capture_conclude(capture, frames, result, &failure);
+  return result == GG_ERR_NOMEM ? result : 0;
+}
+
+/* Captures of others end with their file; our own sessions may go on in the next. */
+static int end_file(struct sweep *sweep)
+{
+  int error = 0;
+  while (!error && !gg_list_empty(&sweep->bound)) {
+    struct opened *opened = GG_CONTAINER(sweep->bound.next, struct opened, bound);
+    error = opened->part.foreign ? end_session(sweep, opened) : settle(sweep, opened);
+  }
+  gg__flows_fini(&sweep->flows);
+  return error;
+}
+
+static int read_file(struct sweep *sweep)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg__capture *capture = sweep->capture;
+  struct gg__frames *frames = NULL;
+  struct stat status;
+  int error = sweep->ops->file ? sweep->ops->file(sweep->context, sweep->file, capture->path) : 0;
+  if (error)
+    return error;
+  error = gg__frames_open(&frames, capture->path, &failure);
+  if (error == GG_ERR_NOMEM)
+    return error;
+  if (error) {
+    gg__capture_unreadable(capture, failure.message);
+  } else {
+    error = read_frames(sweep, frames);
+    gg__frames_close(frames);
+    if (!error)
+      error = end_file(sweep);
+    if (error)
+      return error;
+  }
+  sweep->readable |= capture->health != GG__CAPTURE_UNREADABLE;
+  sweep->done += stat(capture->path, &status) == 0 ? (uint64_t)status.st_size : 0;
+  /* The last record of what is being written may be unfinished. */
+  bool growing = capture->health == GG__CAPTURE_TORN && sweep->life.live;
+  if (capture->problem[0] && !growing && sweep->ops->warning)
+    sweep->ops->warning(sweep->context, capture->problem);
+  return 0;
+}
+
+static int add_name(void *context, const char *name)
+{
+  struct sweep *sweep = context;
+  if (sweep->name_count == GG__PLACE_FILES_MAX)
+    return GG_ERR_LIMIT;
+  if (sweep->name_count == sweep->name_room) {
+    size_t room = sweep->name_room ? sweep->name_room * 2 : 64;
+    char **larger = realloc(sweep->names, room * sizeof(char *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    sweep->names = larger;
+    sweep->name_room = room;
+  }
+  sweep->names[sweep->name_count] = strdup(name);
+  return sweep->names[sweep->name_count] ? (sweep->name_count++, 0) : GG_ERR_NOMEM;
+}
+
+static int by_name(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All files, sorted, and how many bytes they have. */
+static int list_files(struct sweep *sweep, struct gg_failure *failure)
+{
+  struct gg__capture *capture;
+  struct stat status;
+  int error = gg__place_each(&sweep->place, add_name, sweep, failure);
+  if (sweep->name_count > 1)
+    qsort(sweep->names, sweep->name_count, sizeof(char *), by_name);
+  for (size_t i = 0; i < sweep->name_count && !error; i++) {
+    error = gg__capture_create(&capture, sweep->place.directory, sweep->names[i], sweep->life.store);
+    if (!error && stat(capture->path, &status) == 0)
+      sweep->total += (uint64_t)status.st_size;
+    if (!error)
+      gg__capture_destroy(capture);
+  }
+  return error;
+}
+
+/* ── The sweep ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int sweep_files(struct sweep *sweep, struct gg_failure *failure)
+{
+  int error = list_files(sweep, failure);
+  for (size_t i = 0; i < sweep->name_count && !error; i++) {
+    sweep->file = (uint32_t)i;
+    error = gg__capture_create(&sweep->capture, sweep->place.directory, sweep->names[i], sweep->life.store);
+    if (error)
+      break;
+    error = read_file(sweep);
+    if (!error && i + 1 == sweep->name_count && !sweep->readable)
+      error = gg_fail(failure, GG_ERR_FORMAT, "%s", sweep->capture->problem);
+    gg__capture_destroy(sweep->capture);
+    sweep->capture = NULL;
+  }
+  while (!error && !gg_list_empty(&sweep->all))
+    error = end_session(sweep, GG_CONTAINER(sweep->all.next, struct opened, node));
+  if (!error && sweep->life.unclosed[0] && sweep->ops->warning)
+    sweep->ops->warning(sweep->context, sweep->life.unclosed);
+  if (!error && sweep->ops->progress && !sweep->ops->progress(sweep->context, sweep->done, sweep->done))
+    error = GG_ERR_CLOSED;
+  return error;
+}
+
+static void sweep_fini(struct sweep *sweep)
+{
+  gg__flows_fini(&sweep->flows);
+  while (!gg_list_empty(&sweep->all)) {
+    struct opened *opened = GG_CONTAINER(sweep->all.next, struct opened, node);
+    if (sweep->drop)
+      sweep->drop(opened->token);
+    forget(sweep, opened);
+  }
+  for (size_t i = 0; i < sweep->name_count; i++)
+    free(sweep->names[i]);
+  free(sweep->names);
+  free(sweep->buckets);
+  gg__place_fini(&sweep->place);
+}
+
+int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
+             struct gg_failure *failure)
+{
+  struct sweep sweep = {.ops = ops, .drop = drop, .context = context};
+  gg_list_init(&sweep.all);
+  gg_list_init(&sweep.bound);
+  int error = gg__place_open(&sweep.place, path, failure);
+  if (!error) {
+    gg__place_ask(&sweep.place, &sweep.life);
+    error = sweep_files(&sweep, failure);
+  }
+  sweep_fini(&sweep);
+  switch (error) {
+  case 0:
+    return 0;
+  case GG_ERR_NOMEM:
+    return gg_fail(failure, error, "no memory for the sessions of this store");
+  case GG_ERR_LIMIT:
+    return gg_fail(failure, error, "more than %d sessions are without an end at one time", GG_SWEEP_OPEN_MAX);
+  case GG_ERR_CLOSED:
+    return gg_fail(failure, error, "reading the recording was given up");
+  default:
+    return gg_fail(failure, error, "cannot read the recording");
+  }
+}
