@@ -124,7 +124,7 @@ static inline void talk_open(struct files *files, struct talk *talk, unsigned nu
 {
   struct gg_addr client, server;
   char text[64];
-  const uint32_t initial[2] = {0xfffffff0u, number * 1000};
+  const uint32_t initial[2] = {0xfffffff0u - number, number * 1000};
   *talk = (struct talk){0};
   snprintf(talk->id, sizeof talk->id, "018c0000000000000000%04x", number);
   snprintf(text, sizeof text, "192.0.2.1:%u", port);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_private.h - what a plan consists of, for the files that make it and that play from it. */
+#ifndef GG_REPLAY_PLAN_PRIVATE_H
+#define GG_REPLAY_PLAN_PRIVATE_H
+
+#include "replay/plan.h"
+#include "replay/plan_cache.h"
+#include "replay/plan_spool.h"
+
+enum gg_plan_opaque { GG_PLAN_CLEAR, GG_PLAN_TLS, GG_PLAN_SSH };
+
+struct gg_plan_entry {
+  uint64_t start_ns, end_ns;
+  uint64_t bytes[2];
+  uint64_t chunks, dependent, gaps;
+  uint64_t first; /* its first block of records, in the temporary file */
+  uint64_t ends;  /* texts of its ends, there too */
+  uint32_t service;
+  uint8_t id[12];
+  uint8_t ends_bytes;
+  uint8_t opaque; /* enum gg_plan_opaque */
+  bool refused, beginning_missing;
+};
+
+enum { GG_PLAN_LINK = 255 }; /* a record's kind: the session goes on in another block */
+#define GG_PLAN_NOWHERE UINT64_MAX
+
+/* Of the temporary file. */
+struct gg_plan_record {
+  uint64_t time_ns;
+  uint64_t offset;
+  uint64_t where; /* of bytes in their file; a gap's length; a link's next block */
+  uint32_t file;
+  uint16_t length_less_one; /* of bytes: 1 to GG_STEP_BYTES_MAX */
+  uint8_t kind;             /* enum gg_step_kind, or GG_PLAN_LINK */
+  bool begins_chunk;
+};
+
+struct gg_plan {
+  struct gg_script script; /* first */
+  struct gg_plan_entry *entries;
+  size_t count, room;
+  struct gg_plan_original original;
+  struct gg_spool spool;
+  struct gg_cache cache;
+};
+
+extern const struct gg_script_ops gg__plan_ops;
+
+#endif
