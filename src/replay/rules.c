@@ -36,7 +36,7 @@ enum {
   LENGTH_MIN = 4,   /* replies that make a length */
 };
 
-struct place {
+struct sums {
   uint64_t hash; /* of the first reply */
   uint32_t count;
   uint32_t length; /* of the first reply */
@@ -44,6 +44,13 @@ struct place {
   uint8_t unique;       /* the largest u; beyond GG_TERMINATOR_MAX: no terminator */
   uint8_t common_bytes; /* C */
   uint8_t common[GG_TERMINATOR_MAX];
+};
+
+/* A client that ends the connection may do so in the middle of a reply. So there are two sums, and the second decides
+ * where the first cannot. */
+struct place {
+  struct sums all;
+  struct sums answered; /* only replies behind which the client said more */
   struct gg_rule rule;
 };
 
@@ -92,61 +99,83 @@ static unsigned unique_suffix(const uint8_t *reply, size_t bytes)
   return (unsigned)longest + 1;
 }
 
-static void place_add(struct place *place, const uint8_t *reply, size_t bytes, unsigned unique, uint64_t hash)
+/* What is known of one. */
+struct reply {
+  const uint8_t *data;
+  size_t bytes;
+  unsigned unique;
+  uint64_t hash;
+};
+
+static void sums_add(struct sums *sums, const struct reply *reply)
 {
+  size_t bytes = reply->bytes;
   assert(bytes > 0 && bytes <= GG_RULES_REPLY_MAX);
   size_t common = least(bytes, GG_TERMINATOR_MAX);
-  if (place->count == 0) {
-    place->length = (uint32_t)bytes;
-    place->hash = hash;
-    place->same_length = place->same_content = true;
+  if (sums->count == 0) {
+    sums->length = (uint32_t)bytes;
+    sums->hash = reply->hash;
+    sums->same_length = sums->same_content = true;
   } else {
-    place->same_length = place->same_length && place->length == bytes;
-    place->same_content = place->same_content && place->length == bytes && place->hash == hash;
-    common = shared_suffix(place->common + place->common_bytes, reply + bytes, least(common, place->common_bytes));
+    sums->same_length = sums->same_length && sums->length == bytes;
+    sums->same_content = sums->same_content && sums->length == bytes && sums->hash == reply->hash;
+    common = shared_suffix(sums->common + sums->common_bytes, reply->data + bytes, least(common, sums->common_bytes));
   }
-  memcpy(place->common, reply + bytes - common, common);
-  place->common_bytes = (uint8_t)common;
-  if (unique > place->unique)
-    place->unique = (uint8_t)unique;
-  place->count++;
+  memcpy(sums->common, reply->data + bytes - common, common);
+  sums->common_bytes = (uint8_t)common;
+  if (reply->unique > sums->unique)
+    sums->unique = (uint8_t)reply->unique;
+  sums->count++;
+}
+
+static void place_add(struct place *place, const struct reply *reply, bool answered)
+{
+  sums_add(&place->all, reply);
+  if (answered)
+    sums_add(&place->answered, reply);
 }
 
 /* ── What a place decides ────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* The terminator's length, within u and C. */
-static size_t terminator_length(const struct place *place)
+static size_t terminator_length(const struct sums *sums)
 {
-  const uint8_t *common = place->common;
-  size_t end = place->common_bytes, line_end = 0;
+  const uint8_t *common = sums->common;
+  size_t end = sums->common_bytes, line_end = 0;
   if (end > 0 && common[end - 1] == '\n')
     line_end = end > 1 && common[end - 2] == '\r' ? 2 : 1;
-  if (line_end > 0 && place->unique <= line_end)
+  if (line_end > 0 && sums->unique <= line_end)
     return line_end;
   const uint8_t *before = memrchr(common, '\n', end - line_end);
   size_t length = before ? (size_t)(common + end - before) : end;
-  return length > place->unique ? length : place->unique;
+  return length > sums->unique ? length : sums->unique;
+}
+
+static void sums_decide(struct gg_rule *rule, const struct sums *sums, uint32_t terminator_min)
+{
+  size_t length = 0;
+  if (sums->count >= terminator_min && sums->unique <= sums->common_bytes) {
+    length = terminator_length(sums);
+    assert(length >= sums->unique && length <= sums->common_bytes);
+    if (length == 1 && sums->count < BYTE_MIN && sums->common[sums->common_bytes - 1] != '\n')
+      length = 0;
+  }
+  *rule = no_rule;
+  if (length > 0) {
+    rule->kind = GG_RULE_TERMINATOR;
+    rule->terminator_bytes = (uint8_t)length;
+    memcpy(rule->terminator, sums->common + sums->common_bytes - length, length);
+  } else if (sums->count >= LENGTH_MIN && sums->same_length && !sums->same_content) {
+    rule->kind = GG_RULE_LENGTH;
+    rule->length = sums->length;
+  }
 }
 
 static void place_decide(struct place *place, uint32_t terminator_min)
 {
-  struct gg_rule *rule = &place->rule;
-  *rule = no_rule;
-  size_t length = 0;
-  if (place->count >= terminator_min && place->unique <= place->common_bytes) {
-    length = terminator_length(place);
-    assert(length >= place->unique && length <= place->common_bytes);
-    if (length == 1 && place->count < BYTE_MIN && place->common[place->common_bytes - 1] != '\n')
-      length = 0;
-  }
-  if (length > 0) {
-    rule->kind = GG_RULE_TERMINATOR;
-    rule->terminator_bytes = (uint8_t)length;
-    memcpy(rule->terminator, place->common + place->common_bytes - length, length);
-  } else if (place->count >= LENGTH_MIN && place->same_length && !place->same_content) {
-    rule->kind = GG_RULE_LENGTH;
-    rule->length = place->length;
-  }
+  sums_decide(&place->rule, &place->all, terminator_min);
+  if (place->rule.kind == GG_RULE_NONE)
+    sums_decide(&place->rule, &place->answered, terminator_min);
 }
 
 /* ── Gathering ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -168,13 +197,13 @@ struct walk {
   uint64_t number; /* of the next reply */
   size_t bytes;    /* of this one, in learner.reply */
   bool numbered;   /* nothing is missing so far, so that the number is known */
-  bool answered;   /* the server did something since the client's last step */
+  bool acted;      /* the server did something since the client's last step */
   bool excluded;   /* what it did is not a reply to learn from */
 };
 
 static int walk_expect(struct learner *learner, struct walk *walk, const struct gg_step *step)
 {
-  walk->answered = true;
+  walk->acted = true;
   if (walk->excluded || step->length > GG_RULES_REPLY_MAX - walk->bytes) {
     walk->excluded = true;
     return 0;
@@ -192,20 +221,24 @@ static int walk_expect(struct learner *learner, struct walk *walk, const struct 
 }
 
 /* The client goes on: what came before it was a reply. */
-static void walk_turn(struct learner *learner, struct walk *walk)
+static void walk_turn(struct learner *learner, struct walk *walk, bool answered)
 {
-  if (!walk->answered)
+  if (!walk->acted)
     return;
   if (!walk->excluded && walk->bytes > 0) {
-    unsigned unique = unique_suffix(learner->reply, walk->bytes);
-    uint64_t hash = gg__hash(learner->reply, walk->bytes);
-    place_add(&walk->service->whole, learner->reply, walk->bytes, unique, hash);
+    const struct reply reply = {
+      .data = learner->reply,
+      .bytes = walk->bytes,
+      .unique = unique_suffix(learner->reply, walk->bytes),
+      .hash = gg__hash(learner->reply, walk->bytes),
+    };
+    place_add(&walk->service->whole, &reply, answered);
     if (walk->numbered && walk->number < GG_RULES_PLACES_MAX)
-      place_add(&walk->service->numbered[walk->number], learner->reply, walk->bytes, unique, hash);
+      place_add(&walk->service->numbered[walk->number], &reply, answered);
   }
   walk->number++;
   walk->bytes = 0;
-  walk->answered = walk->excluded = false;
+  walk->acted = walk->excluded = false;
 }
 
 static int walk_step(struct learner *learner, struct walk *walk, const struct gg_step *step)
@@ -215,7 +248,7 @@ static int walk_step(struct learner *learner, struct walk *walk, const struct gg
     return walk_expect(learner, walk, step);
   case GG_STEP_EXPECT_GAP:
     walk->numbered = false;
-    walk->answered = walk->excluded = true;
+    walk->acted = walk->excluded = true;
     break;
   case GG_STEP_SEND_GAP: /* somewhere in here the client went on */
     walk->numbered = false;
@@ -223,12 +256,12 @@ static int walk_step(struct learner *learner, struct walk *walk, const struct gg
     break;
   case GG_STEP_EXPECT_END:
   case GG_STEP_EXPECT_RESET:
-    walk->answered = walk->excluded = true;
+    walk->acted = walk->excluded = true;
     break;
   case GG_STEP_SEND:
   case GG_STEP_SEND_END:
   case GG_STEP_SEND_RESET:
-    walk_turn(learner, walk);
+    walk_turn(learner, walk, step->kind == GG_STEP_SEND);
     break;
   case GG_STEP_OVER:
     break;

@@ -12,6 +12,9 @@
  *   a length      if there is none, and at least four replies, not all the same, are equally long.
  *   nothing       otherwise.
  *
+ * A client may leave in the middle of a reply. Where not all of a place's replies agree, only those count that the
+ * client answered by more than its end.
+ *
  * For each reply u is the shortest suffix that occurs nowhere earlier in it, and C the longest that all replies share;
  * any length from max(u) to C would do. A short one finds the end of replies that differ, a long one is not fooled by
  * their middle. So: of lines, the line end alone if that is enough, else as much of the last line as is common; of

@@ -464,7 +464,28 @@ static void only_replies_that_the_client_follows(void **state)
   struct gg_rules *rules = learn(memory);
   assert_terminator(rules, 0, 0, "\r\n");
   assert_terminator(rules, 0, 1, "a prompt> ");
-  assert_none(rules, 0, 2);
+  assert_terminator(rules, 0, 2, "\r\n"); /* the service's, of those behind which the client said more */
+  gg__rules_destroy(rules);
+}
+
+/* Clients that left in the middle of a reply do not hide how replies end. */
+static void cut_replies_do_not_count_against_the_others(void **state)
+{
+  struct memory_script *memory = *state;
+  for (unsigned i = 0; i < 4; i++) {
+    begin(memory, 0);
+    for (unsigned k = 0; k < 3; k++) {
+      expect(memory, k == i ? "some\nend\n" : "some more\nend\n");
+      send(memory);
+    }
+    expect(memory, i % 2 ? "some m" : "some more\ne");
+    add(memory, i < 2 ? GG_STEP_SEND_RESET : GG_STEP_SEND_END, "", 0);
+    over(memory);
+  }
+  struct gg_rules *rules = learn(memory);
+  assert_terminator(rules, 0, 0, "\nend\n");
+  assert_terminator(rules, 0, 3, "\nend\n"); /* the service's */
+  assert_terminator(rules, 0, 99, "\nend\n");
   gg__rules_destroy(rules);
 }
 
@@ -481,7 +502,7 @@ static void gaps_and_ends_exclude(void **state)
       expect(memory, "?");
       send(memory);
       expect(memory, "behind a gap the number is not known");
-      add(memory, GG_STEP_SEND_RESET, "", 0);
+      send(memory);
       over(memory);
       continue;
     }
@@ -695,6 +716,7 @@ int main(void)
     TEST(unique_suffix_by_definition),
     TEST(one_reply_only),
     TEST(only_replies_that_the_client_follows),
+    TEST(cut_replies_do_not_count_against_the_others),
     TEST(gaps_and_ends_exclude),
     TEST(unnumbered_replies_count_for_the_service),
     TEST(services_have_rules_of_their_own),
