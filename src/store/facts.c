@@ -36,9 +36,9 @@ static bool take_pair(const json_t *object, const char *key, uint64_t pair[2])
   return take_number(value, "client", &pair[0]) && take_number(value, "server", &pair[1]);
 }
 
-static void take_id(const json_t *object, char id[25])
+static void take_id(const json_t *object, const char *key, char id[25])
 {
-  const char *text = json_string_value(json_object_get(object, "id"));
+  const char *text = json_string_value(json_object_get(object, key));
   id[0] = '\0';
   if (text && strlen(text) == 24 && strspn(text, "0123456789abcdef") == 24)
     memcpy(id, text, 25);
@@ -59,7 +59,8 @@ enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, s
     return GG__FACTS_BROKEN;
   }
   *facts = (struct gg__facts){0};
-  take_id(object, facts->id);
+  take_id(object, "id", facts->id);
+  take_id(object, "original", facts->original);
   take_text(object, "listener", facts->listener);
   take_text(object, "client", facts->client);
   take_text(object, "server", facts->server);

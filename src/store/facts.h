@@ -22,6 +22,7 @@ struct gg__facts {
   char upstream[GG__FACTS_TEXT_MAX];
   char close[GG__FACTS_TEXT_MAX]; /* empty: this is no closing comment */
   char why[GG__FACTS_TEXT_MAX];
+  char original[25]; /* of the session that was played; empty: none, or not 24 hexadecimal digits */
   bool continued;
   bool has_offset; /* offset[] is there */
   bool has_counts; /* received[] is there */

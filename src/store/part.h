@@ -45,8 +45,9 @@ struct gg__part {
   bool continued; /* repeats facts with offsets */
   bool closed;    /* has the closing facts */
   bool counted;
-  bool changed;                                                    /* is in the list of the last scan */
-  const char *client, *server, *listener, *upstream, *close, *why; /* whoever keeps them; never NULL */
+  bool changed; /* is in the list of the last scan */
+  /* Whoever keeps them; never NULL. */
+  const char *client, *server, *listener, *upstream, *close, *why, *original;
 };
 
 /* Makes a part of its first packet; `name` of the file, for the ids of what has none. */
@@ -69,6 +70,7 @@ enum gg__part_text {
   GG__TEXT_UPSTREAM,
   GG__TEXT_CLOSE,
   GG__TEXT_WHY,
+  GG__TEXT_ORIGINAL,
   GG__TEXTS,
 };
 /* A copy of the text that lives as long as the part; NULL: no memory. */

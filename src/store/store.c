@@ -186,6 +186,8 @@ static void put_session(struct gg_json *json, const struct gg_session *session)
   gg_json_field_string(json, "state", gg_session_state_text(session->state));
   gg_json_field_string(json, "close", session->close[0] ? session->close : NULL);
   gg_json_field_string(json, "why", session->why[0] ? session->why : NULL);
+  if (session->original[0])
+    gg_json_field_string(json, "original", session->original);
   put_pair(json, "bytes", session->bytes);
   put_pair(json, "packets", session->packets);
   put_pair(json, "gaps", session->gaps);

@@ -245,6 +245,10 @@ static void what_is_played_is_read_back(void **state)
   assert_string_equal(session->upstream, "127.0.0.1:6379");
   assert_string_equal(session->close, "client-fin");
   assert_string_equal(session->why, "");
+  assert_string_equal(session->original, "0123456789abcdef01234567");
+  char json[4096];
+  gg_session_json(session, json, sizeof json);
+  assert_non_null(strstr(json, "\"original\":\"0123456789abcdef01234567\""));
   assert_int_equal(session->state, GG_SESSION_CLOSED);
   assert_int_equal(session->forwarded[0], 8);
   assert_int_equal(session->forwarded[1], 100000);
@@ -272,6 +276,10 @@ static void what_was_not_sent_is_said(void **state)
   const struct gg_session *cut = first->bytes[0] ? first : second;
   assert_string_not_equal(first->client, second->client);
   assert_string_equal(cut->upstream, "unix");
+  assert_string_equal(cut->original, "");
+  char json[4096];
+  gg_session_json(cut, json, sizeof json);
+  assert_null(strstr(json, "original"));
   assert_string_equal(cut->why, "server-gone");
   assert_int_equal(cut->received[0], 10);
   assert_int_equal(cut->forwarded[0], 4);
@@ -297,6 +305,7 @@ static void a_session_goes_on_through_segments(void **state)
   hear(&heard, &play, 1);
   const struct gg_session *session = gg_session_list_at(heard.list, 0);
   assert_true(session->segments > 8);
+  assert_string_equal(session->original, "0123456789abcdef01234567");
   assert_true(is_as_said(&heard, session, &play) > 100);
   hear_end(&heard);
   play_end(&play);
