@@ -12,20 +12,26 @@
  *     TIME   the next step to be due
  *     ROOM   the socket to take more; at most reply_timeout without a byte taken
  *
- * Due times: a step is due at anchor + span(its recorded time - the anchor's recorded time). The anchor is the session's
- * due start until a reply is completed; then the time of that reply's last live byte, and of its last recorded one. So
- * errors do not add up between two replies, and a reply that took longer moves everything behind it, no more. A step
- * is never sent before its reply is complete, however long it is due.
+ * Due times: a step is due at anchor + span(its recorded time - the anchor's recorded time). The anchor is the
+ * session's due start until the client goes on behind a reply; then the time of that reply's last live byte, and of its
+ * last recorded one. So errors do not add up between two replies, and a reply that took longer moves everything behind
+ * it, no more. A step is never sent before its reply is complete, however long it is due.
  *
- * Lag is from when a chunk could go (due, its reply complete) to when its first byte was taken: ours. Slip is by how
- * much a reply was later than the recording says, counted from the anchor before it: the target's. Latency is from the
- * due time of the last chunk before a reply to the reply's last byte.
+ * A reply that silence completed is complete until it goes on: if more of it comes while the client thinks, the silence
+ * is waited for again. The turn (reply.h) is when the client's step goes, not when the reply seems complete.
+ *
+ * Lag is from when a chunk could go (due, connected, its reply complete) to when its first byte was taken: ours. Slip is
+ * by how much a reply was later than the recording says, counted from the anchor before it: the target's; nothing is
+ * late where everything is due at once. Latency is from the intended time of the last chunk before a reply to the
+ * reply's last byte. A chunk's intended time is when it was due, or when its reply was known to be complete, if that is
+ * later: what it takes us to find out about a silence is not the target's latency.
  *
  * Level bytes waits for no reply; the connection's end (FIN, RST, close) waits until the server has sent as much as was
  * recorded before it, or ended, reply_timeout at the most: otherwise as fast as possible would cut the last replies off.
  * Its whole session is one reply.
  *
- * Thread: the replay's. A player allocates nothing but its line and decoder; under 1 KiB.
+ * Thread: the replay's. A player allocates nothing but its line and decoder; 1.4 KiB, of which the half is its outcome
+ * and what the recording of the replay has to know.
  */
 #ifndef GG_REPLAY_PLAYER_H
 #define GG_REPLAY_PLAYER_H
@@ -46,8 +52,12 @@ enum gg_player_wait { GG_WAIT_NOTHING, GG_WAIT_REPLY, GG_WAIT_TIME, GG_WAIT_ROOM
 
 enum {
   GG_SILENCE_MIN_NS = 20 * 1000 * 1000,         /* DESIGN: max(20 ms, 2 round trips, ... */
-  GG_SILENCE_PAUSE_MAX_NS = 1000 * 1000 * 1000, /* ... the longest pause inside the recorded reply, up to 1 s) */
+  GG_SILENCE_PAUSE_MAX_NS = 1000 * 1000 * 1000, /* ... the longest pause inside the recorded reply, up to 1 s); a
+                                                   handshake may seem longer than that, but no round trip is */
   GG_PLAYER_TURN_BYTES = 1 << 20,               /* received in one turn, then others have theirs */
+  GG_PLAYER_TURN_CHUNKS = 64,                   /* sent in one turn */
+  GG_PLAYER_TURN_STEPS = 4096,                  /* looked at in one turn; longer replies have no rule */
+  GG_PLAYER_OVERDUE_NS = 1000 * 1000,           /* what was missed while this process stood is looked for so long */
 };
 
 struct gg_player {
@@ -70,29 +80,54 @@ struct gg_player {
   uint64_t number;         /* of the reply that is awaited or comes next, from 0 */
   struct gg_reply reply;
 
-  uint64_t anchor_ns, anchor_recorded_ns;
-  uint64_t due_ns;      /* of `step`; of the session until it has begun. On the wire's clock */
-  uint64_t could_ns;    /* when `step` could go at the earliest */
-  uint64_t intended_ns; /* due time of the last chunk sent */
-  uint64_t awaited_since_ns;
-  uint64_t last_byte_ns; /* received */
+  /* Times on the wire's clock, but the recorded ones. */
   uint64_t begun_ns;
-  uint64_t round_trip_ns;         /* of the handshake */
-  uint64_t pause_ns;              /* the longest inside the recorded reply that is awaited */
-  uint64_t reply_recorded_ns;     /* time of its last recorded byte */
-  uint64_t chunks_expected;       /* the server's recorded chunks before `step` */
-  enum gg_replay_release release; /* of `step`, once it may go */
-  struct gg_rule rule;            /* of the awaited reply, if it holds for the recorded one */
-  bool awaits_bytes, awaits_end;  /* what REPLY waits for */
-  bool readable;                  /* the last turn left bytes in the socket */
-  bool server_ended, server_reset;
-  bool end_expected; /* the recorded server's FIN lies behind us */
-  bool finished;     /* our FIN was sent */
+  uint64_t anchor_ns, anchor_recorded_ns;
+  uint64_t due_ns;           /* of `step`; of the session until it has begun */
+  uint64_t ready_ns;         /* before then `step` could not go, if it is due or not */
+  uint64_t could_ns;         /* when `step` could go at the earliest */
+  uint64_t intended_ns;      /* of the last chunk sent */
+  uint64_t awaited_since_ns; /* REPLY; ROOM: since a byte was taken; LEAVING */
+  uint64_t confirmed_ns;     /* when the awaited reply was found complete; 0: nothing was awaited */
+  uint64_t reply_ns;         /* ... its last live byte; 0: none came */
+  uint64_t turn_ns;          /* ... the anchor that it will be */
+  uint64_t last_byte_ns;     /* received */
+  uint64_t server_ended_ns;
+  uint64_t round_trip_ns; /* of the handshake */
+
+  /* Of the recorded reply that is awaited. */
+  uint64_t pause_ns;          /* the longest inside of it */
+  uint64_t reply_recorded_ns; /* time of its last recorded byte, or of the server's end behind it */
+  uint32_t reply_bytes;       /* at hand, for its rule */
+  uint64_t expected_end;      /* offset in the server's recorded stream before `step` */
+  uint64_t chunks_expected;   /* the server's recorded chunks before `step` */
+  struct gg_rule rule;        /* if it holds for the recorded one */
+  bool awaits_bytes, awaits_end;
+
+  uint8_t release;       /* enum gg_replay_release of `step`, once it may go */
+  bool gathering;        /* the client's next step is not found yet */
+  bool gapped;           /* bytes of the awaited reply are missing, or it was not looked at whole */
+  bool behind_gap;       /* the client's last step was SEND_GAP */
+  bool end_awaited;      /* level bytes: the wait for the recorded bytes is over */
+  bool chunk_begun;      /* a byte of this chunk was taken */
+  bool step_taken;       /* `step` is in the replay's recording */
+  bool readable;         /* the last turn left bytes in the socket */
+  bool writable_awaited; /* the socket was full */
+  bool server_ended;     /* FIN or RST */
+  bool server_reset;     /* RST */
+  bool server_end_first; /* its FIN came before ours */
+  bool fin_expected;     /* the recorded server's FIN lies behind us */
+  bool reset_expected;   /* ... its RST */
+  bool end_waited;       /* ... and was waited for long enough */
+  bool finished;         /* our FIN was sent */
+  bool overdue;          /* connect_timeout is over; what came meanwhile is still to be seen */
+  bool unfinished;       /* cut */
   struct gg_replay_session outcome;
 };
 
 /* Connects. `due_ns`: when it should have begun, on the wire's clock; `anchor_ns`: from when on its times count (due, or
- * when a connection was free). 0; or what gg_wire_ops.connect returned, and the player is not begun. */
+ * when a connection was free). `node`, `heap_index` and `when_ns` are the caller's and stay as they are. 0; or what
+ * gg_wire_ops.connect returned, and the player is not begun. */
 int gg__player_begin(struct gg_player *player, struct gg_stage *stage, size_t session, uint64_t copy, uint64_t loop,
                      uint64_t due_ns, uint64_t anchor_ns, struct gg_failure *failure);
 /* Its timer has expired. */

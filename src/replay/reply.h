@@ -28,13 +28,15 @@ struct gg_reply {
   struct gg_script *script;
   struct gg_cursor cursor;         /* behind `step` */
   struct gg_step step;             /* EXPECT or EXPECT_GAP that the next live byte is compared with */
-  uint32_t at;                     /* in it */
+  uint64_t at;                     /* in it */
   bool stepped;                    /* `step` is one */
   bool exhausted;                  /* no such step is left */
   bool diverged;                   /* since the last turn: nothing is compared until the next */
+  bool excerpting;                 /* `difference` is of this turn, and what comes is its excerpt's */
   uint64_t offset;                 /* of the next byte in the recorded stream */
   uint64_t chunk;                  /* recorded chunks of the server that were begun */
   uint64_t turn_end;               /* offset at which the reply that is awaited ends; UINT64_MAX: not known yet */
+  uint64_t turn_begin;             /* ... and at which it begins: where the last one ended */
   uint64_t turn_bytes;             /* live bytes of this turn, those that came ahead of it too */
   uint8_t tail[GG_TERMINATOR_MAX]; /* the last live bytes of the turn */
   uint8_t tail_bytes;
@@ -60,7 +62,7 @@ int gg__reply_turn(struct gg_reply *reply, struct gg_cursor cursor, uint64_t chu
                    struct gg_replay_counts *counts, struct gg_failure *failure);
 
 /* The live stream has ended: what was recorded and did not come makes the last reply shorter. `cut`: the client ended
- * it, so nothing is said about the rest. */
+ * it, so nothing is said about the rest, and an awaited reply that was not whole yet is not counted. */
 int gg__reply_end(struct gg_reply *reply, bool cut, struct gg_replay_counts *counts, struct gg_failure *failure);
 
 /* Notes a difference of another kind, if it is the session's first. */

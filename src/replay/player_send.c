@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * player_send.c - the client's steps, done.
+ *
+ * Bytes are read from the script when they go, into memory that all players share; what the socket did not take is read
+ * once more when it has room. So a player that is blocked holds nothing but its place in the script.
+ */
+#include "replay/player_parts.h"
+
+#include <assert.h>
+
+static_assert((int)GG_STEP_BYTES_MAX <= (int)GG_STAGE_SCRATCH_BYTES, "a step is sent by one call");
+
+/* The first byte of a chunk was taken. */
+static void measure_lag(struct gg_player *player, uint64_t now_ns)
+{
+  struct gg_stage *stage = player->stage;
+  player->chunk_begun = true;
+  stage->lag_now_ns = gg__since(player->could_ns, now_ns);
+  gg__histogram_add(&stage->lag, stage->lag_now_ns);
+}
+
+static void chunk_sent(struct gg_player *player)
+{
+  player->outcome.counts.chunks_sent++;
+  player->stage->outcome.counts.chunks_sent++;
+  player->outcome.counts.released[player->release]++;
+  player->intended_ns = player->due_ns > player->confirmed_ns ? player->due_ns : player->confirmed_ns;
+}
+
+static void bytes_sent(struct gg_player *player, const uint8_t *data, size_t size)
+{
+  struct gg_stage *stage = player->stage;
+  uint64_t now_ns = gg__player_now(player);
+  if (!player->chunk_begun)
+    measure_lag(player, now_ns);
+  if (player->decoder)
+    stage->decoder->sent(player->decoder, data, size);
+  player->awaited_since_ns = now_ns;
+  player->step_at += (uint32_t)size;
+  player->take.sent += size;
+  player->outcome.counts.bytes_sent += size;
+  stage->outcome.counts.bytes_sent += size;
+}
+
+static bool has_waited_too_long(const struct gg_player *player)
+{
+  return gg__player_now(player) >= gg__later(player->awaited_since_ns, player->stage->options->reply_timeout_ns);
+}
+
+/* The peer takes no more. What it has said before is read first: its reason may be there, and its end. */
+static enum gg_move refused(struct gg_player *player)
+{
+  if (!player->server_ended) {
+    if (!gg__player_receive(player))
+      return GG_MOVE_OVER;
+    if (player->readable && !has_waited_too_long(player))
+      return GG_MOVE_WAIT;
+  }
+  return gg__player_server_ended(player, true) ? GG_MOVE_WAIT : GG_MOVE_OVER;
+}
+
+static enum gg_move blocked(struct gg_player *player)
+{
+  player->writable_awaited = true;
+  if (!has_waited_too_long(player))
+    return GG_MOVE_WAIT;
+  gg__player_timed_out(player, GG_REPLAY_DIFFERENCE_TIMEOUT, false);
+  return GG_MOVE_OVER;
+}
+
+/* What is left of `step`. */
+static enum gg_move send_step(struct gg_player *player, bool more)
+{
+  struct gg_stage *stage = player->stage;
+  struct gg_script *script = stage->script;
+  uint8_t *data = stage->scratch[1];
+  uint32_t from = player->step_at, size = player->step.length - from;
+  if (size == 0)
+    return GG_MOVE_ON;
+  int error = script->ops->bytes(script, &player->step, from, data, size, &stage->failure);
+  if (!error && player->take.open && !player->step_taken)
+    error = gg__take_bytes(&player->take, GG_FROM_CLIENT, data, size, gg__player_now(player), &stage->failure);
+  if (error) {
+    gg__player_fail(player);
+    return GG_MOVE_OVER;
+  }
+  player->step_taken = true;
+  for (uint32_t at = 0; at < size;) {
+    ssize_t sent = stage->wire->ops->send(player->line, data + at, size - at, more);
+    if (sent == GG_ERR_AGAIN || sent == 0)
+      return blocked(player);
+    if (sent < 0)
+      return refused(player);
+    bytes_sent(player, data + at, (size_t)sent);
+    at += (uint32_t)sent;
+  }
+  return GG_MOVE_ON;
+}
+
+/* A chunk is several steps where it did not fit into a packet of the recording. */
+static enum gg_move send_chunk(struct gg_player *player)
+{
+  struct gg_stage *stage = player->stage;
+  struct gg_script *script = stage->script;
+  if (player->writable_awaited && !has_waited_too_long(player))
+    return GG_MOVE_WAIT;
+  for (;;) { /* ends with the chunk */
+    struct gg_cursor cursor = player->cursor;
+    struct gg_step following;
+    int got = script->ops->next(script, &cursor, &following, &stage->failure);
+    if (got < 0) {
+      gg__player_fail(player);
+      return GG_MOVE_OVER;
+    }
+    bool more = got > 0 && following.kind == GG_STEP_SEND && !following.begins_chunk;
+    enum gg_move move = send_step(player, more);
+    if (move != GG_MOVE_ON)
+      return move;
+    if (!more)
+      break;
+    player->cursor = cursor;
+    player->step = following;
+    player->step_at = 0;
+    player->step_taken = false;
+  }
+  chunk_sent(player);
+  return GG_MOVE_ON;
+}
+
+/* Our FIN. False: the session is over. */
+static bool finish(struct gg_player *player)
+{
+  struct gg_stage *stage = player->stage;
+  if (player->finished)
+    return true;
+  player->finished = true;
+  if (player->take.open && gg__take_fin(&player->take, GG_FROM_CLIENT, gg__player_now(player), &stage->failure) != 0) {
+    gg__player_fail(player);
+    return false;
+  }
+  stage->wire->ops->finish(player->line);
+  return true;
+}
+
+enum gg_move gg__player_perform(struct gg_player *player)
+{
+  enum gg_move move = GG_MOVE_ON;
+  switch ((enum gg_step_kind)player->step.kind) {
+  case GG_STEP_SEND:
+    move = send_chunk(player);
+    break;
+  case GG_STEP_SEND_GAP: /* nothing is known that could be sent */
+    break;
+  case GG_STEP_SEND_END:
+    move = finish(player) ? GG_MOVE_ON : GG_MOVE_OVER;
+    break;
+  case GG_STEP_SEND_RESET:
+    if (player->expected_end > player->reply.turn_begin)
+      gg__reply_await(&player->reply, player->expected_end);
+    gg__player_end(player, true, true);
+    return GG_MOVE_OVER;
+  case GG_STEP_OVER:
+    move = finish(player) ? GG_MOVE_ON : GG_MOVE_OVER;
+    if (move == GG_MOVE_ON) {
+      player->state = GG_PLAYER_LEAVING;
+      player->awaited_since_ns = gg__player_now(player);
+    }
+    break;
+  case GG_STEP_EXPECT:
+  case GG_STEP_EXPECT_GAP:
+  case GG_STEP_EXPECT_END:
+  case GG_STEP_EXPECT_RESET:
+    assert(!"a step of the server");
+  }
+  if (move == GG_MOVE_ON) {
+    player->behind_gap = player->step.kind == GG_STEP_SEND_GAP;
+    player->wait = GG_WAIT_NOTHING;
+  }
+  return move;
+}
