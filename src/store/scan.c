@@ -171,13 +171,19 @@ static struct gg__record *find_or_add(struct scan *scan, const char *id)
   return record;
 }
 
+/* Time stamps tell least of all: each segment has its own idea of how far CLOCK_MONOTONIC is from UTC, and between two
+ * segments the wall clock may have been set back. A store's names stand in the order in which segments began. */
 static bool part_before(const struct gg__part *a, const struct gg__part *b)
 {
   if (a->capture == b->capture)
     return a->first_offset < b->first_offset;
   if (a->begins != b->begins && !(a->continued && b->continued))
     return a->begins;
-  return a->start_ns != b->start_ns ? a->start_ns < b->start_ns : strcmp(a->capture->name, b->capture->name) < 0;
+  for (int side = 0; a->continued && b->continued && side < 2; side++)
+    if (a->offset[side] != b->offset[side])
+      return a->offset[side] < b->offset[side];
+  bool by_time = a->start_ns != b->start_ns && !(a->capture->own && b->capture->own);
+  return by_time ? a->start_ns < b->start_ns : strcmp(a->capture->name, b->capture->name) < 0;
 }
 
 static int merge_part(struct scan *scan, struct gg__part *part)

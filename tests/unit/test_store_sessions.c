@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "store_files.h"
 
 #include <gogetway/store.h>
@@ -116,6 +117,51 @@ static void fill(uint8_t *data, size_t length, uint32_t seed)
     seed = seed * 1664525u + 1013904223u;
     data[i] = (uint8_t)(seed >> 24);
   }
+}
+
+/* The wall clock was set back between any two segments: the session goes on as it was recorded all the same. */
+static void segments_stand_in_order_whatever_the_clock_says(void **state)
+{
+  (void)state;
+  enum { COUNT = 6, CHUNK = 1000 };
+  struct files files;
+  struct talk talk;
+  uint8_t data[COUNT * CHUNK];
+  fill(data, sizeof data, 7);
+  files_begin(&files);
+  for (unsigned i = 0; i < COUNT; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "%04u.pcapng", i);
+    files_segment(&files, name);
+    if (i == 0)
+      talk_open(&files, &talk, 1, 4000);
+    if (i < COUNT - 1) /* nothing but the end is in the last */
+      talk_say(&files, &talk, GG_FROM_CLIENT, data + (size_t)i * CHUNK, CHUNK);
+    if (i == COUNT - 2) /* the part behind it has the same offsets as this one's end, and an earlier time */
+      talk_say(&files, &talk, GG_FROM_SERVER, "x", 1);
+    if (i == COUNT - 1)
+      talk_close(&files, &talk);
+    files_write(&files);
+    files.time_ns -= 3600 * GG_NS_PER_S;
+  }
+  struct gg_store *store = open_store(&files);
+  struct gg_session_list *list = all(store);
+  const struct gg_session *session = gg_session_list_at(list, 0);
+  for (unsigned i = 0; i < COUNT; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "%04u.pcapng", i);
+    assert_string_equal(gg_session_segment(session, i), name);
+  }
+  assert_int_equal(session->gaps[0] + session->gaps[1], 0);
+  assert_int_equal(session->state, GG_SESSION_CLOSED);
+  struct streams streams;
+  read_streams(store, session, &streams);
+  assert_int_equal(streams.length[0], (COUNT - 1) * CHUNK);
+  assert_memory_equal(streams.data[0], data, streams.length[0]);
+  free_streams(&streams);
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+  files_end(&files);
 }
 
 /* A chunk is a chunk again, however many packets it took; sequence numbers wrap on the way. */
@@ -318,9 +364,13 @@ static void no_store(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(a_whole_session), cmocka_unit_test(large_chunks_over_segments),
-    cmocka_unit_test(gaps_are_told),   cmocka_unit_test(lost_segments),
-    cmocka_unit_test(growing_store),   cmocka_unit_test(every_truncation),
+    cmocka_unit_test(a_whole_session),
+    cmocka_unit_test(segments_stand_in_order_whatever_the_clock_says),
+    cmocka_unit_test(large_chunks_over_segments),
+    cmocka_unit_test(gaps_are_told),
+    cmocka_unit_test(lost_segments),
+    cmocka_unit_test(growing_store),
+    cmocka_unit_test(every_truncation),
     cmocka_unit_test(no_store),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
