@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sweep tells what a query of the same files tells: every session once, with all that is known of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "store/sweep.h"
+#include "store_files.h"
+
+#include <fcntl.h>
+#include <gogetway/store.h>
+#include <sys/file.h>
+
+enum { SESSIONS_MAX = 256, WARNINGS_MAX = 16 };
+
+struct swept {
+  struct gg_session session;
+  char listener[64], upstream[64], close[64], why[64];
+};
+
+struct sweeping {
+  struct swept swept[SESSIONS_MAX];
+  size_t count;
+  size_t open, open_most;
+  uint64_t bytes[2]; /* of all pieces */
+  uint64_t fins, resets;
+  char paths[16][256];
+  uint32_t files;
+  char warnings[WARNINGS_MAX][400];
+  size_t warning_count;
+  int fail_piece; /* that many pieces from now; 0: none */
+  size_t dropped;
+  uint64_t done, total;
+};
+
+struct token {
+  struct sweeping *sweeping;
+  char id[25];
+  uint64_t next[2];
+};
+
+static int on_file(void *context, uint32_t index, const char *path)
+{
+  struct sweeping *sweeping = context;
+  assert_int_equal(index, sweeping->files++);
+  if (index < 16)
+    snprintf(sweeping->paths[index], sizeof sweeping->paths[0], "%s", path);
+  return 0;
+}
+
+static int on_begin(void *context, void **token, const struct gg_session *begun)
+{
+  struct sweeping *sweeping = context;
+  struct token *made = calloc(1, sizeof *made);
+  assert_non_null(made);
+  made->sweeping = sweeping;
+  memcpy(made->id, begun->id, sizeof made->id);
+  assert_true(begun->client[0] && begun->server[0]);
+  *token = made;
+  sweeping->open_most = ++sweeping->open > sweeping->open_most ? sweeping->open : sweeping->open_most;
+  return 0;
+}
+
+static void check_place(const struct sweeping *sweeping, const struct gg_sweep_piece *piece)
+{
+  uint8_t read[64];
+  size_t bytes = piece->length < sizeof read ? piece->length : sizeof read;
+  if (piece->place == UINT64_MAX || piece->file >= 16)
+    return;
+  int fd = open(sweeping->paths[piece->file], O_RDONLY | O_CLOEXEC);
+  assert_true(fd >= 0);
+  assert_int_equal(pread(fd, read, bytes, (off_t)piece->place), bytes);
+  assert_memory_equal(read, piece->data, bytes);
+  close(fd);
+}
+
+static int on_piece(void *context, void **token, const struct gg_sweep_piece *piece)
+{
+  struct sweeping *sweeping = context;
+  struct token *known = *token;
+  assert_non_null(known);
+  if (sweeping->fail_piece && --sweeping->fail_piece == 0)
+    return GG_ERR_IO;
+  assert_true(piece->offset >= known->next[piece->side]);
+  known->next[piece->side] = piece->offset + piece->length + piece->gap;
+  sweeping->bytes[piece->side] += piece->length;
+  sweeping->fins += piece->kind == GG_SWEEP_FIN;
+  sweeping->resets += piece->kind == GG_SWEEP_RST;
+  assert_int_equal(piece->kind == GG_SWEEP_BYTES, piece->length > 0);
+  assert_int_equal(piece->kind == GG_SWEEP_GAP, piece->gap > 0);
+  if (piece->length)
+    check_place(sweeping, piece);
+  return 0;
+}
+
+static int on_end(void *context, void **token, const struct gg_session *session)
+{
+  struct sweeping *sweeping = context;
+  struct token *known = *token;
+  assert_string_equal(known->id, session->id);
+  assert_true(sweeping->count < SESSIONS_MAX);
+  struct swept *swept = &sweeping->swept[sweeping->count++];
+  swept->session = *session;
+  snprintf(swept->listener, sizeof swept->listener, "%s", session->listener);
+  snprintf(swept->upstream, sizeof swept->upstream, "%s", session->upstream);
+  snprintf(swept->close, sizeof swept->close, "%s", session->close);
+  snprintf(swept->why, sizeof swept->why, "%s", session->why);
+  free(known);
+  sweeping->open--;
+  return 0;
+}
+
+static void on_drop(void *token)
+{
+  struct token *known = token;
+  known->sweeping->dropped++;
+  known->sweeping->open--;
+  free(known);
+}
+
+static bool on_progress(void *context, uint64_t done, uint64_t total)
+{
+  struct sweeping *sweeping = context;
+  assert_true(done >= sweeping->done && done <= total);
+  sweeping->done = done;
+  sweeping->total = total;
+  return true;
+}
+
+static void on_warning(void *context, const char *text)
+{
+  struct sweeping *sweeping = context;
+  assert_true(sweeping->warning_count < WARNINGS_MAX);
+  snprintf(sweeping->warnings[sweeping->warning_count++], sizeof sweeping->warnings[0], "%s", text);
+}
+
+static const struct gg_sweep_ops ops = {
+  .file = on_file,
+  .begin = on_begin,
+  .piece = on_piece,
+  .end = on_end,
+  .progress = on_progress,
+  .warning = on_warning,
+};
+
+static void compare_session(const struct swept *swept, const struct gg_session *session)
+{
+  const struct gg_session *told = &swept->session;
+  assert_int_equal(told->state, session->state);
+  assert_int_equal(told->foreign, session->foreign);
+  assert_int_equal(told->beginning_missing, session->beginning_missing);
+  assert_string_equal(told->client, session->client);
+  assert_string_equal(told->server, session->server);
+  assert_string_equal(swept->listener, session->listener);
+  assert_string_equal(swept->upstream, session->upstream);
+  assert_string_equal(swept->close, session->close);
+  assert_string_equal(swept->why, session->why);
+  assert_int_equal(told->start_ns, session->start_ns);
+  assert_int_equal(told->end_ns, session->end_ns);
+  assert_int_equal(told->counted, session->counted);
+  assert_int_equal(told->segments, session->segments);
+  for (int side = 0; side < 2; side++) {
+    assert_int_equal(told->bytes[side], session->bytes[side]);
+    assert_int_equal(told->packets[side], session->packets[side]);
+    assert_int_equal(told->gaps[side], session->gaps[side]);
+    assert_int_equal(told->received[side], session->received[side]);
+    assert_int_equal(told->forwarded[side], session->forwarded[side]);
+  }
+}
+
+/* Sweeps and queries; *out is filled with what the sweep told. */
+static void compare(const char *path, struct sweeping *out)
+{
+  struct gg_store *store = NULL;
+  struct gg_session_list *list = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  memset(out, 0, sizeof *out);
+  if (gg_sweep(path, &ops, on_drop, out, &failure) != 0)
+    fail_msg("%s", failure.message);
+  assert_int_equal(gg_store_open(&store, path, NULL, NULL), 0);
+  assert_int_equal(gg_store_query(store, NULL, &list, NULL), 0);
+  assert_int_equal(out->count, gg_session_list_count(list));
+  assert_int_equal(out->open, 0);
+  assert_int_equal(out->dropped, 0);
+  for (size_t i = 0; i < out->count; i++) {
+    const struct gg_session *session = gg_session_list_at(list, i);
+    const struct swept *swept = out->swept;
+    while (swept < out->swept + out->count && strcmp(swept->session.id, session->id) != 0)
+      swept++;
+    if (swept == out->swept + out->count)
+      fail_msg("%s was not told", session->id);
+    compare_session(swept, session);
+  }
+  for (size_t i = 0; i < out->warning_count; i++)
+    assert_string_equal(out->warnings[i], gg_store_warning(store, i));
+  assert_null(gg_store_warning(store, out->warning_count));
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+}
+
+static struct sweeping sweeping; /* large */
+
+/* Whole, continued, cut, with gaps, with 4-tuples that come again, in two logs, with a torn file at the end. */
+static void a_store(void **state)
+{
+  (void)state;
+  enum { SEGMENTS = 6, SESSIONS = 30 };
+  static struct talk talks[SESSIONS];
+  struct files files;
+  files_begin(&files);
+  for (unsigned segment = 0; segment < SEGMENTS; segment++) {
+    char name[32];
+    snprintf(name, sizeof name, "%04u-w%u-%u.pcapng", segment, segment % 2, segment / 2 + 1);
+    files_segment(&files, name);
+    for (unsigned i = 0; i < SESSIONS; i++) {
+      struct talk *talk = &talks[i];
+      unsigned begins = i % 2 + i % 4 / 2 * 2,
+               ends = begins + 2 * (i % 3); /* within one log: two segments are one step */
+      if (segment == begins)
+        talk_open(&files, talk, i + 1, (uint16_t)(4000 + i));
+      if (segment < begins || segment > ends || i % 2 != segment % 2)
+        continue;
+      talk_say(&files, talk, GG_FROM_CLIENT, "question", 8);
+      if (i % 7 == 0)
+        talk_miss(talk, GG_FROM_SERVER, i + 1);
+      talk_say(&files, talk, GG_FROM_SERVER, "answer", 6);
+      if (segment == ends && i % 5)
+        talk_close(&files, talk);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+      struct talk again;
+      talk_open(&files, &again, 100 + segment * 3 + i, 3999);
+      talk_say(&files, &again, GG_FROM_CLIENT, "again", 5);
+      if (i != 1)
+        talk_close(&files, &again);
+    }
+    files_write_part(&files, files.length - (segment == SEGMENTS - 1 ? 5 : 0));
+  }
+  compare(files.dir, &sweeping);
+  assert_int_equal(sweeping.count, SESSIONS + 3 * SEGMENTS);
+  assert_int_equal(sweeping.files, SEGMENTS);
+  assert_int_equal(sweeping.warning_count, 1);
+  assert_int_equal(sweeping.done, sweeping.total);
+  assert_true(sweeping.total > 0 && sweeping.fins > 0);
+  files_end(&files);
+}
+
+/* Sessions that end are forgotten at once. */
+static void few_are_open(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk;
+  files_begin(&files);
+  files_segment(&files, "0001.pcapng");
+  for (unsigned i = 0; i < 200; i++) {
+    talk_open(&files, &talk, i + 1, (uint16_t)(4000 + i));
+    talk_say(&files, &talk, GG_FROM_CLIENT, "x", 1);
+    talk_close(&files, &talk);
+  }
+  files_write(&files);
+  compare(files.dir, &sweeping);
+  assert_int_equal(sweeping.open_most, 1);
+  files_end(&files);
+}
+
+/* A gateway at work: what began since it started is open, and a file that ends within a block is no news. */
+static void a_live_store(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk, old;
+  char path[128];
+  files_begin(&files);
+  files_segment(&files, "0001.pcapng");
+  talk_open(&files, &old, 1, 4000);
+  files.time_ns = UINT64_C(4000000000000000000); /* later than the lock file's time */
+  talk_open(&files, &talk, 2, 4001);
+  talk_say(&files, &talk, GG_FROM_CLIENT, "x", 1);
+  files_write_part(&files, files.length - 3);
+  snprintf(path, sizeof path, "%s/lock", files.dir);
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+  compare(files.dir, &sweeping);
+  assert_int_equal(sweeping.warning_count, 0);
+  assert_int_equal(sweeping.count, 2);
+  assert_int_equal(sweeping.swept[0].session.state + sweeping.swept[1].session.state, GG_SESSION_OPEN + GG_SESSION_CUT);
+  close(fd);
+  unlink(path);
+  files_end(&files);
+}
+
+static void the_corpus(void **state)
+{
+  (void)state;
+  static const char folder[] = GG_SOURCE_ROOT "/fuzz/corpus/store";
+  DIR *directory = opendir(folder);
+  assert_non_null(directory);
+  for (struct dirent *entry; (entry = readdir(directory));) {
+    char path[512];
+    const char *dot = strrchr(entry->d_name, '.');
+    if (!dot || strcmp(dot, ".pcapng") != 0)
+      continue;
+    snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+    compare(path, &sweeping);
+  }
+  closedir(directory);
+  compare(folder, &sweeping);
+  assert_true(sweeping.count > 0);
+}
+
+static void what_cannot_be_read(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  memset(&sweeping, 0, sizeof sweeping);
+  files_begin(&files);
+  snprintf(files.segment, sizeof files.segment, "%s/segments/0001.pcapng", files.dir);
+  memcpy(files.bytes, "no capture at all", 17);
+  files_write_part(&files, 17);
+  assert_int_equal(gg_sweep(files.dir, &ops, on_drop, &sweeping, &failure), GG_ERR_FORMAT);
+  assert_non_null(strstr(failure.message, "0001.pcapng"));
+  files_segment(&files, "0002.pcapng");
+  talk_open(&files, &talk, 1, 4000);
+  talk_say(&files, &talk, GG_FROM_CLIENT, "x", 1);
+  files_write(&files);
+  compare(files.dir, &sweeping);
+  assert_int_equal(sweeping.count, 1);
+  assert_int_equal(sweeping.warning_count, 1);
+  files_end(&files);
+}
+
+/* The caller's error ends the sweep as it is, and its tokens come back. */
+static void the_caller_fails(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk[3];
+  files_begin(&files);
+  files_segment(&files, "0001.pcapng");
+  for (unsigned i = 0; i < 3; i++)
+    talk_open(&files, &talk[i], i + 1, (uint16_t)(4000 + i));
+  for (unsigned i = 0; i < 3; i++)
+    talk_say(&files, &talk[i], GG_FROM_CLIENT, "x", 1);
+  talk_close(&files, &talk[0]);
+  files_write(&files);
+  for (int piece = 1; piece <= 5; piece++) {
+    memset(&sweeping, 0, sizeof sweeping);
+    sweeping.fail_piece = piece;
+    assert_int_equal(gg_sweep(files.dir, &ops, on_drop, &sweeping, NULL), GG_ERR_IO);
+    assert_int_equal(sweeping.open, 0);
+    assert_int_equal(sweeping.dropped, 3);
+  }
+  files_end(&files);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_store),    cmocka_unit_test(few_are_open),        cmocka_unit_test(a_live_store),
+    cmocka_unit_test(the_corpus), cmocka_unit_test(what_cannot_be_read), cmocka_unit_test(the_caller_fails),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
