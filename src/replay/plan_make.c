@@ -10,8 +10,8 @@
  * costs a change of one record for every BLOCK_RECORDS_MAX of its own.
  *
  * What became of a session is known at its end only: whether it matches the filter, and whether its reset was
- * somebody's or the gateway's own. Blocks of sessions that do not match stay in the temporary file unused; sessions that
- * cannot match, by what is known from their first packet, are not gathered at all.
+ * somebody's or the gateway's own. Blocks of sessions that do not match stay in the temporary file unused; sessions
+ * that cannot match, by what is known from their first packet, are not gathered at all.
  */
 #include "replay/plan_private.h"
 
