@@ -9,6 +9,7 @@ extern const struct gg_command gg_command_run;
 extern const struct gg_command gg_command_sessions;
 extern const struct gg_command gg_command_show;
 extern const struct gg_command gg_command_export;
+extern const struct gg_command gg_command_replay;
 extern const struct gg_command gg_command_tail;
 extern const struct gg_command gg_command_verify;
 extern const struct gg_command gg_command_stats;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { NEAREST_WORD_MAX = 64, NEAREST_DISTANCE_MAX = 3, MESSAGE_MAX = 2048, HELP_COLUMN = 28 };
 
@@ -88,6 +89,15 @@ int gg_cli_finish(int status)
   if (failed)
     return gg_cli_fail("cannot write to standard output: %s", errno ? strerror(errno) : "an earlier write failed");
   return status;
+}
+
+void gg_cli_raise_descriptor_limit(void)
+{
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* ── Did you mean ────────────────────────────────────────────────────────────────────────────────────────────────── */

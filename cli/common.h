@@ -93,6 +93,9 @@ void gg_cli_put_safe(FILE *out, const char *text, size_t length);
  * or GG_EXIT_FAILED after telling why. */
 int gg_cli_finish(int status);
 
+/* Each connection takes descriptors, and the soft limit is made for select(2): it becomes the hard one. */
+void gg_cli_raise_descriptor_limit(void);
+
 int gg_cli_print_help(const struct gg_command *command, FILE *out);
 void gg_cli_print_options(const struct gg_cli_option *options, size_t count, FILE *out);
 

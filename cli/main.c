@@ -21,7 +21,7 @@ static const struct gg_command command_help = {
 
 /* In the order in which the help lists them. */
 static const struct gg_command *const commands[] = {
-  &gg_command_run,  &gg_command_sessions, &gg_command_show,  &gg_command_export,
+  &gg_command_run,  &gg_command_sessions, &gg_command_show,  &gg_command_export, &gg_command_replay,
   &gg_command_tail, &gg_command_verify,   &gg_command_stats, &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -29,7 +29,7 @@ enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 static void print_usage(FILE *out)
 {
   fputs("usage: gogetway COMMAND [OPTION...]\n\n"
-        "A TCP gateway that records every byte that passes through it.\n\ncommands:\n",
+        "A TCP gateway that records every byte that passes through it, and plays it again.\n\ncommands:\n",
         out);
   for (size_t i = 0; i < COMMAND_COUNT; i++)
     fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);

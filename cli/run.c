@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* What the signal handler speaks to; set before the handlers are, and cleared after they are gone. */
@@ -27,16 +26,6 @@ static void set_handlers(void (*handler)(int))
     sigaction(numbers[i], &action, NULL);
 }
 
-/* Each session takes two descriptors or more, and the soft limit is made for select(2). */
-static void raise_descriptor_limit(void)
-{
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-    return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static void tell_config_error(void *context, const char *line, size_t length)
 {
   *(bool *)context = true;
@@ -48,7 +37,7 @@ static void tell_config_error(void *context, const char *line, size_t length)
 static int run_gateway(struct gg_engine *engine)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  raise_descriptor_limit();
+  gg_cli_raise_descriptor_limit();
   signalled_engine = engine;
   set_handlers(on_signal);
   int error = gg_engine_start(engine, &failure);
