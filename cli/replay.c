@@ -149,7 +149,6 @@ static int play(struct command *command, struct gg_replay *replay, const struct 
     return gg_cli_fail("none of the %" PRIu64 " sessions can be played: %" PRIu64 " are partial, %" PRIu64
                        " opaque; --include-partial plays what there is of partial ones",
                        plan->sessions, plan->partial, plan->opaque);
-  gg_cli_raise_descriptor_limit();
   int error = gg_replay_run(replay, &failure);
   gg_cli_progress_clear(&command->progress);
   gg_replay_outcome(replay, &outcome);
@@ -195,6 +194,7 @@ static int replay_chosen(const struct gg_cli *cli, struct command *command)
   command->options.on_session = on_session;
   command->options.on_warning = on_warning;
   command->options.context = command;
+  gg_cli_raise_descriptor_limit();
   gg_cli_progress_begin(&command->progress);
   set_handlers(on_signal);
   int error = gg_replay_create(&replay, cli->dir, filter, &command->options, &failure);

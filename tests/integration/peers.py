@@ -72,6 +72,14 @@ def redis(directory):
     return _start(command, directory, port, "redis")
 
 
+def memcached(directory):
+    port = processes.free_port()
+    command = ["memcached", "-l", HOST, "-p", port, "-U", 0, "-t", 1, "-m", 16]
+    if os.getuid() == 0:
+        command += ["-u", "nobody"]
+    return _start(command, directory, port, "memcached")
+
+
 def iperf3(directory):
     port = processes.free_port()
     return _start(["iperf3", "-s", "-B", HOST, "-p", port], directory, port, "iperf3-server")
