@@ -108,11 +108,11 @@ void gg_cli_progress_playing(struct gg_cli_progress *progress, const struct gg_r
   count_rate(progress, now);
   if (!is_due(progress))
     return;
+  bool known = now->left_ns != UINT64_MAX;
   snprintf(text, sizeof text,
-           "%" PRIu64 "/%" PRIu64 " sessions, %" PRIu64 " open, %" PRIu64 " chunks, %" PRIu64 "/s, %" PRIu64
-           " different, lag %s%s%s",
-           now->sessions_done, now->sessions_planned, now->connections_open, now->chunks_sent, progress->rate,
-           now->differences, gg_cli_span(now->lag_now_ns, lag), now->left_ns == UINT64_MAX ? "" : ", left ",
-           now->left_ns == UINT64_MAX ? "" : gg_cli_span(now->left_ns, left));
+           "%" PRIu64 "/%" PRIu64 " sessions, %" PRIu64 " chunks, %" PRIu64 "/s, %" PRIu64 " differ, lag %s%s%s%s",
+           now->sessions_done, now->sessions_planned, now->chunks_sent, progress->rate, now->differences,
+           gg_cli_span(now->lag_now_ns, lag), known ? ", " : "", known ? gg_cli_span(now->left_ns, left) : "",
+           known ? " left" : "");
   show(progress, now->sessions_done, now->sessions_planned, text);
 }

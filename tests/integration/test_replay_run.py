@@ -132,7 +132,7 @@ def test_without_a_terminal_a_line_every_five_seconds(scratch):
         played = replay(long_game(scratch, 7), server.address, scratch)
     assert played.status == 0, played.explain()
     lines = [line for line in played.errors.splitlines() if line.startswith("gogetway: replay: ")]
-    assert len(lines) == 1 and "0/1 sessions, 1 open" in lines[0] and "left " in lines[0], played.errors
+    assert len(lines) == 1 and "0/1 sessions, 1 chunks" in lines[0] and " left" in lines[0], played.errors
 
 
 # ---- The wrong command -----------------------------------------------------------------------------------------------
