@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo's servers, each on a free port of 127.0.0.1, in one process.
 
-    http        HTTP/1.1 with keep-alive: GET /hello, GET /random/N (N bytes)
+    http        HTTP/1.1 with keep-alive: GET /hello, GET /random/N (N bytes, the same for the same N)
     records     raw binary: a 4-byte length and that many bytes; the answer is the same bytes backwards, framed alike
     halfclose   reads until the client has said all it wants to say, then sends it back and closes
 
@@ -12,7 +12,7 @@ service, and count and SHA-256 of what this end received and sent. That is the d
 import asyncio
 import hashlib
 import json
-import os
+import random
 import re
 
 BYTES_MAX = 64 << 20
@@ -38,6 +38,10 @@ class Wire:
         await self.writer.drain()
 
 
+def random_bytes(count):
+    return random.Random(count).randbytes(count)
+
+
 async def serve_http(wire):
     while True:
         try:
@@ -49,7 +53,7 @@ async def serve_http(wire):
         if not match:
             await wire.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             continue
-        body = os.urandom(min(int(match.group(2)), BYTES_MAX)) if match.group(2) else b"Hello through the gateway.\n"
+        body = random_bytes(min(int(match.group(2)), BYTES_MAX)) if match.group(2) else b"Hello through the gateway.\n"
         await wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n%s"
                         % (len(body), body))
 

@@ -7,11 +7,11 @@ are told how they go wrong.
     http      HTTP/1.1 with keep-alive: GET /N has N bytes, made from N; no Date
     vault     a game of lines: it greets, and everything ends in "\\n> "
     smtp      speaks first; EHLO has many lines; after QUIT it closes
-    records   4 bytes of length, so many bytes, and the same backwards. flip=TAG:OFFSET: for the client whose first record
-              begins with TAG one bit of the byte at OFFSET of all that is sent is another one
+    records   4 bytes of length, so many bytes, and the same backwards. flip=TAG:OFFSET: for the client whose first
+              record begins with TAG one bit of the byte at OFFSET of all that is sent is another one
     steps     "step N\\n", and for each a reply. form=prompt (ends in "\\n> "), length (64 bytes) or free (no end to be
-              learned); delay, pause (milliseconds, at most, drawn from seed=) before it and inside of it; stretch=PERCENT:
-              so much longer or shorter. It looks whether the next step came before its reply was out
+              learned); delay, pause (milliseconds, at most, drawn from seed=) before it and inside of it;
+              stretch=PERCENT: so much longer or shorter. It looks whether the next step came before its reply was out
     ticks     "ok\\n" for each line; it notes when each came
     silent    reads, and never answers
     closing   closes after the first bytes

@@ -77,7 +77,8 @@ class Played:
         return [session for session in self.sessions if session["verdict"] == "different"]
 
     def explain(self):
-        kinds = collections.Counter(session["difference"]["kind"] for session in self.different()) if self.report else ""
+        rows = self.different() if self.report else []
+        kinds = dict(collections.Counter(row["difference"]["kind"] for row in rows))
         return f"status {self.status}, {kinds}\n{self.errors[-3000:]}\n{self.output[-3000:]}"
 
 
