@@ -212,11 +212,13 @@ void gg_cli_put_summary(FILE *out, const struct gg_replay_plan *plan, const stru
 {
   char took[GG_CLI_SPAN_MAX];
   uint64_t different = outcome->sessions[GG_REPLAY_DIFFERENT], unfinished = outcome->sessions[GG_REPLAY_UNFINISHED];
+  uint64_t played =
+    outcome->sessions_planned - outcome->sessions[GG_REPLAY_OPAQUE] - outcome->sessions[GG_REPLAY_PARTIAL];
   fprintf(out, "%s against ", outcome->partial ? "Partly played" : "Played");
   gg_cli_put_safe(out, plan->to, strlen(plan->to));
   fprintf(out, " in %s: ", gg_cli_span(outcome->elapsed_ns, took));
   if (different)
-    fprintf(out, "%" N " of %" N " sessions differ\n", different, outcome->sessions_planned);
+    fprintf(out, "%" N " of %" N " sessions differ\n", different, played);
   else if (unfinished || outcome->partial)
     fputs("nothing differed until it was stopped\n", out);
   else
