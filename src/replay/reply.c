@@ -208,11 +208,9 @@ bool gg__reply_identical(const struct gg_reply *reply)
 
 bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule)
 {
-  size_t bytes = rule->terminator_bytes;
   switch ((enum gg_rule_kind)rule->kind) {
   case GG_RULE_TERMINATOR:
-    return bytes > 0 && reply->tail_bytes >= bytes &&
-           memcmp(reply->tail + reply->tail_bytes - bytes, rule->terminator, bytes) == 0;
+    return gg__rule_ends(rule, reply->tail, reply->tail_bytes, reply->turn_bytes);
   case GG_RULE_LENGTH:
     return reply->turn_bytes >= rule->length;
   case GG_RULE_NONE:

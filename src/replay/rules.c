@@ -84,15 +84,18 @@ static size_t shared_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t m
 }
 
 /* u: one more than the longest run that ends both at an earlier byte and at the last one. GG_TERMINATOR_MAX + 1 stands
- * for everything longer. */
+ * for everything longer. A run from the beginning on has a line end in front of it, as it were. */
 static unsigned unique_suffix(const uint8_t *reply, size_t bytes)
 {
+  const uint8_t *last = reply + bytes - 1;
   size_t longest = 0;
   for (size_t end = 1; end < bytes && longest < GG_TERMINATOR_MAX; end++) {
     /* Only a run longer than any before matters, and that has one certain byte more. */
-    if (end <= longest || reply[end - 1 - longest] != reply[bytes - 1 - longest])
+    if (end < longest || (end > longest && reply[end - 1 - longest] != last[-(ptrdiff_t)longest]))
       continue;
     size_t shared = shared_suffix(reply + end, reply + bytes, least(end, GG_TERMINATOR_MAX));
+    if (shared == end && shared < GG_TERMINATOR_MAX && last[-(ptrdiff_t)shared] == '\n')
+      shared++;
     if (shared > longest)
       longest = shared;
   }
@@ -107,11 +110,22 @@ struct reply {
   uint64_t hash;
 };
 
+/* The last bytes of a reply, the line end in front of it too if it is as short as that. Returns how many. */
+static size_t reply_tail(const struct reply *reply, uint8_t tail[GG_TERMINATOR_MAX])
+{
+  size_t size = least(reply->bytes, GG_TERMINATOR_MAX);
+  bool whole = size < GG_TERMINATOR_MAX;
+  if (whole)
+    *tail++ = '\n';
+  memcpy(tail, reply->data + reply->bytes - size, size);
+  return size + whole;
+}
+
 static void sums_add(struct sums *sums, const struct reply *reply)
 {
-  size_t bytes = reply->bytes;
+  uint8_t tail[GG_TERMINATOR_MAX];
+  size_t bytes = reply->bytes, size = reply_tail(reply, tail), common = size;
   assert(bytes > 0 && bytes <= GG_RULES_REPLY_MAX);
-  size_t common = least(bytes, GG_TERMINATOR_MAX);
   if (sums->count == 0) {
     sums->length = (uint32_t)bytes;
     sums->hash = reply->hash;
@@ -119,9 +133,9 @@ static void sums_add(struct sums *sums, const struct reply *reply)
   } else {
     sums->same_length = sums->same_length && sums->length == bytes;
     sums->same_content = sums->same_content && sums->length == bytes && sums->hash == reply->hash;
-    common = shared_suffix(sums->common + sums->common_bytes, reply->data + bytes, least(common, sums->common_bytes));
+    common = shared_suffix(sums->common + sums->common_bytes, tail + size, least(size, sums->common_bytes));
   }
-  memcpy(sums->common, reply->data + bytes - common, common);
+  memcpy(sums->common, tail + size - common, common);
   sums->common_bytes = (uint8_t)common;
   if (reply->unique > sums->unique)
     sums->unique = (uint8_t)reply->unique;
@@ -428,14 +442,29 @@ const struct gg_rule *gg__rules_find(const struct gg_rules *rules, uint32_t serv
   return &no_rule;
 }
 
+bool gg__rule_ends(const struct gg_rule *rule, const uint8_t *tail, size_t tail_bytes, uint64_t bytes)
+{
+  size_t size = rule->terminator_bytes;
+  assert(rule->kind == GG_RULE_TERMINATOR && size > 0 && tail_bytes <= bytes);
+  if (tail_bytes >= size)
+    return memcmp(tail + tail_bytes - size, rule->terminator, size) == 0;
+  return rule->terminator[0] == '\n' && bytes == size - 1 && tail_bytes == bytes &&
+         memcmp(tail, rule->terminator + 1, tail_bytes) == 0;
+}
+
+static bool occurs_earlier(const struct gg_rule *rule, const uint8_t *reply, size_t bytes)
+{
+  size_t size = rule->terminator_bytes;
+  bool begins =
+    rule->terminator[0] == '\n' && size > 1 && bytes >= size && memcmp(reply, rule->terminator + 1, size - 1) == 0;
+  return begins || memmem(reply, bytes - 1, rule->terminator, size);
+}
+
 bool gg__rule_holds(const struct gg_rule *rule, const uint8_t *reply, size_t bytes)
 {
   switch ((enum gg_rule_kind)rule->kind) {
-  case GG_RULE_TERMINATOR: {
-    size_t size = rule->terminator_bytes;
-    return bytes >= size && memcmp(reply + bytes - size, rule->terminator, size) == 0 &&
-           !memmem(reply, bytes - 1, rule->terminator, size);
-  }
+  case GG_RULE_TERMINATOR:
+    return bytes > 0 && gg__rule_ends(rule, reply, bytes, bytes) && !occurs_earlier(rule, reply, bytes);
   case GG_RULE_LENGTH:
     return bytes == rule->length;
   case GG_RULE_NONE:

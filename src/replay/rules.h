@@ -24,6 +24,8 @@
  * that followed anything of the server. Where the beginning or bytes are missing it is not known; such replies count
  * for the service. Replies with gaps, and those that the server ended, count nowhere.
  *
+ * The beginning of a reply is the beginning of a line: a terminator "\nEND\r\n" is also the whole of a reply "END\r\n".
+ *
  * Whoever uses a terminator also looks whether the recorded reply at hand obeys it (gg__rule_holds): the learning sees
  * a bounded sample.
  *
@@ -60,6 +62,10 @@ void gg__rules_destroy(struct gg_rules *rules); /* NULL is fine */
 
 /* The rule for reply `number` (from 0) of a session of `service`; never NULL, its kind may be NONE. */
 const struct gg_rule *gg__rules_find(const struct gg_rules *rules, uint32_t service, uint64_t number);
+
+/* Whether a reply of `bytes` bytes, of which the last ones are at hand (GG_TERMINATOR_MAX of them, or all), ends in the
+ * rule's terminator; only of a rule that has one. */
+bool gg__rule_ends(const struct gg_rule *rule, const uint8_t *tail, size_t tail_bytes, uint64_t bytes);
 
 /* Whether a whole recorded reply is as the rule says: ends in the terminator, which is nowhere earlier in it; has the
  * length. */

@@ -269,7 +269,7 @@ static void prompt_without_newline(void **state)
   DIALOG(memory, "login: ", "a name of more than thirty-two letters, asks for the secret word: ");
   DIALOG(memory, "login: ", "a name of more than thirty-two letters, asks for the secret word: ");
   struct gg_rules *rules = learn(memory);
-  assert_terminator(rules, 0, 0, "login: ");
+  assert_terminator(rules, 0, 0, "\nlogin: ");
   assert_terminator(rules, 0, 1, &"letters, asks for the secret word: "[3]); /* the last 32 bytes */
   gg__rules_destroy(rules);
 }
@@ -293,7 +293,15 @@ static void memcached(void **state)
   struct gg_rules *rules = learn(memory);
   assert_terminator(rules, 0, 0, "\r\n");
   assert_terminator(rules, 0, 1, "\nEND\r\n");
-  assert_terminator(rules, 0, 2, "END\r\n"); /* a miss has no line before it */
+  assert_terminator(rules, 0, 2, "\nEND\r\n"); /* a miss has no line before it, and is one all the same */
+  const struct gg_rule *rule = gg__rules_find(rules, 0, 2);
+  assert_true(gg__rule_holds(rule, (const uint8_t *)"END\r\n", 5));
+  assert_true(gg__rule_ends(rule, (const uint8_t *)"END\r\n", 5, 5));
+  assert_false(gg__rule_ends(rule, (const uint8_t *)"END\r\n", 5, 6)); /* there was another byte in front of it */
+  assert_false(gg__rule_ends(rule, (const uint8_t *)"ND\r\n", 4, 4));
+  assert_false(gg__rule_holds(rule, (const uint8_t *)"SEND\r\n", 6));
+  assert_false(gg__rule_holds(rule, (const uint8_t *)"END\r\nEND\r\n", 10)); /* the first line looks like the last */
+  assert_false(gg__rule_holds(rule, (const uint8_t *)"", 0));
   gg__rules_destroy(rules);
 }
 
@@ -400,7 +408,7 @@ static void runs_of_equal_bytes(void **state)
   DIALOG(memory, "\n\n\n", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
   DIALOG(memory, "\n\n\n", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
   struct gg_rules *rules = learn(memory);
-  assert_terminator(rules, 0, 0, "\n\n\n");
+  assert_terminator(rules, 0, 0, "\n\n\n\n"); /* three of them, from the beginning */
   assert_terminator(rules, 0, 1, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
   assert_none(rules, 0, 2);
   gg__rules_destroy(rules);
@@ -416,8 +424,11 @@ static void unique_suffix_by_definition(void **state)
     size_t size = 1 + round % sizeof word, unique = 1;
     fill_random(word, size);
     for (size_t i = 0; i < size; i++)
-      word[i] = word[i] % 8 ? 'a' : 'b';
-    while (unique < size && memmem(word, size - 1, word + size - unique, unique))
+      word[i] = word[i] % 8 ? 'a' : '\n';
+    uint8_t line[sizeof word + 1] = "\n"; /* as if there were a line end in front */
+    memcpy(line + 1, word, size);
+    while (unique <= size && (unique == 1 ? memmem(word, size - 1, word + size - unique, unique)
+                                          : memmem(line, size, line + 1 + size - unique, unique)))
       unique++;
     for (unsigned session = 0; session < 4; session++) {
       begin(memory, 0);
@@ -463,7 +474,7 @@ static void only_replies_that_the_client_follows(void **state)
   }
   struct gg_rules *rules = learn(memory);
   assert_terminator(rules, 0, 0, "\r\n");
-  assert_terminator(rules, 0, 1, "a prompt> ");
+  assert_terminator(rules, 0, 1, "\na prompt> ");
   assert_terminator(rules, 0, 2, "\r\n"); /* the service's, of those behind which the client said more */
   gg__rules_destroy(rules);
 }
@@ -563,7 +574,7 @@ static void services_have_rules_of_their_own(void **state)
   unsigned found = 0;
   for (uint32_t service = 0; service < GG_RULES_SERVICES_MAX + 10; service++)
     if (gg__rules_find(rules, service, 0)->kind == GG_RULE_TERMINATOR) {
-      assert_terminator(rules, service, 0, service % 2 ? "\r\n" : "b;");
+      assert_terminator(rules, service, 0, service % 2 ? "\r\n" : "\nb;");
       found++;
     }
   assert_int_equal(found, GG_RULES_SERVICES_MAX);
