@@ -246,8 +246,9 @@ GG_API int gg_replay_option_set(struct gg_replay_options *options, const char *n
  * sent. GG_ERR_INVALID: an option is out of range; GG_ERR_RESOLVE: `to` does not resolve; GG_ERR_DENIED: a session was
  * recorded from `to` and allow_original is not set (the failure names both), or a file may not be read;
  * GG_ERR_NOT_FOUND: there is no recording, or no session matches; GG_ERR_UNSUPPORTED: all that match are opaque;
- * GG_ERR_CLOSED: on_planning gave up; GG_ERR_FORMAT, IO, NO_SPACE (the plan's temporary file), NOMEM. With NOT_FOUND for
- * want of a match and with UNSUPPORTED *out is set all the same, so that the plan can be looked at; it cannot run. */
+ * GG_ERR_CLOSED: on_planning gave up; GG_ERR_FORMAT, IO, NO_SPACE (the plan's temporary file), NOMEM. With NOT_FOUND
+ * for want of a match and with UNSUPPORTED *out is set all the same, so that the plan can be looked at; it cannot
+ * run. */
 GG_API int gg_replay_create(struct gg_replay **out, const char *path, const struct gg_filter *filter,
                             const struct gg_replay_options *options, struct gg_failure *failure);
 
@@ -284,8 +285,8 @@ GG_API bool gg_replay_planned(const struct gg_replay *replay, size_t index,
                               struct gg_replay_planned *out); /* false: past the last */
 
 /* Plays; returns when all is done, or it was stopped. GG_ERR_DENIED, NOT_FOUND, EXISTS, ...: record_dir or report_path
- * could not be had, nothing was sent. GG_ERR_CORRUPT, NOT_FOUND, IO: the recording could not be read on (it has gone, it
- * is damaged); GG_ERR_NO_SPACE: no room for the report or the replay's own recording. The outcome tells of what was
+ * could not be had, nothing was sent. GG_ERR_CORRUPT, NOT_FOUND, IO: the recording could not be read on (it has gone,
+ * it is damaged); GG_ERR_NO_SPACE: no room for the report or the replay's own recording. The outcome tells of what was
  * played until then. Once only. */
 GG_API int gg_replay_run(struct gg_replay *replay, struct gg_failure *failure);
 

@@ -2,16 +2,16 @@
 /*
  * player.c - a player's life. player.h has its states.
  *
- * Everything that happens to a player, an event of its connection or its timer, ends in run(): it takes what the socket
- * has, lets the play go on as far as it can (player_wait.c), and asks for the one next time at which something has to
- * be looked at again. No event means anything by itself, and none is needed at a certain moment: each only says that it
- * is worth looking. So they may come in any order, twice, late, or all at once.
+ * Everything that happens to a player, an event of its connection or its timer, ends in run(): it takes what the
+ * socket has, lets the play go on as far as it can (player_wait.c), and asks for the one next time at which something
+ * has to be looked at again. No event means anything by itself, and none is needed at a certain moment: each only says
+ * that it is worth looking. So they may come in any order, twice, late, or all at once.
  *
  * A session ends in one place, gg__player_end, whoever ends it; all sums are made there.
  *
- * When this whole process stood for a while, timers expire before what came meanwhile has been read. So whatever a timer
- * would conclude (silence, a reply that did not come, an end that did not) is concluded only after one more look at the
- * socket.
+ * When this whole process stood for a while, timers expire before what came meanwhile has been read. So whatever a
+ * timer would conclude (silence, a reply that did not come, an end that did not) is concluded only after one more look
+ * at the socket.
  */
 #include "replay/player_parts.h"
 

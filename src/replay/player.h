@@ -20,15 +20,15 @@
  * A reply that silence completed is complete until it goes on: if more of it comes while the client thinks, the silence
  * is waited for again. The turn (reply.h) is when the client's step goes, not when the reply seems complete.
  *
- * Lag is from when a chunk could go (due, connected, its reply complete) to when its first byte was taken: ours. Slip is
- * by how much a reply was later than the recording says, counted from the anchor before it: the target's; nothing is
- * late where everything is due at once. Latency is from the intended time of the last chunk before a reply to the
+ * Lag is from when a chunk could go (due, connected, its reply complete) to when its first byte was taken: ours. Slip
+ * is by how much a reply was later than the recording says, counted from the anchor before it: the target's; nothing
+ * is late where everything is due at once. Latency is from the intended time of the last chunk before a reply to the
  * reply's last byte. A chunk's intended time is when it was due, or when its reply was known to be complete, if that is
  * later: what it takes us to find out about a silence is not the target's latency.
  *
  * Level bytes waits for no reply; the connection's end (FIN, RST, close) waits until the server has sent as much as was
- * recorded before it, or ended, reply_timeout at the most: otherwise as fast as possible would cut the last replies off.
- * Its whole session is one reply.
+ * recorded before it, or ended, reply_timeout at the most: otherwise as fast as possible would cut the last replies
+ * off. Its whole session is one reply.
  *
  * Thread: the replay's. A player allocates nothing but its line and decoder; 1.4 KiB, of which the half is its outcome
  * and what the recording of the replay has to know.
@@ -125,8 +125,8 @@ struct gg_player {
   struct gg_replay_session outcome;
 };
 
-/* Connects. `due_ns`: when it should have begun, on the wire's clock; `anchor_ns`: from when on its times count (due, or
- * when a connection was free). `node`, `heap_index` and `when_ns` are the caller's and stay as they are. 0; or what
+/* Connects. `due_ns`: when it should have begun, on the wire's clock; `anchor_ns`: from when on its times count (due,
+ * or when a connection was free). `node`, `heap_index` and `when_ns` are the caller's and stay as they are. 0; or what
  * gg_wire_ops.connect returned, and the player is not begun. */
 int gg__player_begin(struct gg_player *player, struct gg_stage *stage, size_t session, uint64_t copy, uint64_t loop,
                      uint64_t due_ns, uint64_t anchor_ns, struct gg_failure *failure);

@@ -264,13 +264,29 @@ static void completed(struct gg_player *player, int release)
   player->wait = GG_WAIT_TIME;
 }
 
+/* Time would end the wait. What came while this process stood is still in the socket: it is taken, and if the wait has
+ * been too long only for want of looking, it goes on for as long as a reply may pause. False: the session is over. */
+static bool look_again(struct gg_player *player)
+{
+  uint64_t late_ns = gg__since(timeout_when(player), gg__player_now(player));
+  uint64_t received = player->outcome.counts.bytes_received;
+  uint64_t more_ns = player->stage->options->reply_timeout_ns;
+  if (more_ns > GG_SILENCE_PAUSE_MAX_NS)
+    more_ns = GG_SILENCE_PAUSE_MAX_NS;
+  if (!gg__player_receive(player))
+    return false;
+  if (late_ns > GG_PLAYER_OVERDUE_NS && player->outcome.counts.bytes_received > received && !player->readable)
+    player->awaited_since_ns += late_ns + more_ns;
+  return true;
+}
+
 static enum gg_move await_reply(struct gg_player *player)
 {
   int release = complete_by(player);
   if (release < 0) {
     if (complete_by_time(player, gg__player_now(player)) < 0)
       return GG_MOVE_WAIT;
-    if (!gg__player_receive(player)) /* what came while this process stood */
+    if (!look_again(player))
       return GG_MOVE_OVER;
     release = complete_by(player);
     if (release < 0)

@@ -24,8 +24,8 @@ static uint64_t left_in(const struct gg_step *step, uint64_t at)
   return bytes - at;
 }
 
-/* Makes `step` the one that the next byte is in; if there is none: exhausted. Reads on past the client's steps, of which
- * each is read once in a session. */
+/* Makes `step` the one that the next byte is in; if there is none: exhausted. Reads on past the client's steps, each of
+ * which is read once in a session. */
 static int find_step(struct gg_reply *reply, struct gg_failure *failure)
 {
   while (!reply->exhausted && (!reply->stepped || left_in(&reply->step, reply->at) == 0)) {

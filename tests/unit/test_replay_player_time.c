@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When a player sends: deadlines, think times, speeds, a process that stood, and level bytes. */
+#include "replay_checks.h"
+
+/* ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* 100,000 chunks of a session, 100 us apart, on a clock whose timers are up to a millisecond late now and then: each
+ * chunk's time follows from the recording alone. */
+static void check_deadlines(uint32_t speed_percent)
+{
+  enum { CHUNKS = 100000, STEP_NS = 100 * 1000 };
+  fake.options.level = GG_REPLAY_BYTES;
+  fake.stage->timing.speed_percent = speed_percent;
+  for (unsigned i = 0; i < CHUNKS; i++)
+    fake_payload(&fake, GG_STEP_SEND, (uint64_t)i * STEP_NS, "x", 1, true);
+  fake_step_ns(&fake, GG_STEP_OVER, (uint64_t)CHUNKS * STEP_NS);
+  begin(0);
+  unsigned late = 0;
+  while (fake.overs == 0) {
+    if (++late % 97 == 0) /* the process was not run in time */
+      fake.now_ns = fake.timer_ns + 999 * 1000;
+    fake_run_ns(&fake, fake.timer_ns);
+  }
+  assert_int_equal(fake.outgoing_bytes, CHUNKS);
+  uint64_t worst_ns = 0;
+  unsigned exact = 0;
+  for (unsigned i = 0; i < CHUNKS; i++) {
+    uint64_t due_ns = (uint64_t)i * STEP_NS * 100 / speed_percent;
+    assert_true(fake.sends[i].at_ns >= due_ns);
+    uint64_t off_ns = fake.sends[i].at_ns - due_ns;
+    worst_ns = off_ns > worst_ns ? off_ns : worst_ns;
+    exact += off_ns <= 1;
+  }
+  assert_true(worst_ns <= 1100 * 1000 && exact > CHUNKS / 100); /* and the last one is as exact as the first: */
+  assert_true(fake.sends[CHUNKS - 1].at_ns - (uint64_t)(CHUNKS - 1) * STEP_NS * 100 / speed_percent <= 1100 * 1000);
+  check_equal();
+  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_TIME], CHUNKS - 1);
+}
+
+static void test_deadlines_at_a_tenth(void **state)
+{
+  (void)state;
+  check_deadlines(10);
+}
+
+static void test_deadlines_as_recorded(void **state)
+{
+  (void)state;
+  check_deadlines(100);
+}
+
+static void test_deadlines_ten_times_as_fast(void **state)
+{
+  (void)state;
+  check_deadlines(1000);
+}
+
+static void test_deadlines_a_hundred_times_as_fast(void **state)
+{
+  (void)state;
+  check_deadlines(10000);
+}
+
+static void test_think_times_are_divided_by_the_speed(void **state)
+{
+  (void)state;
+  fake.stage->timing.speed_percent = 1000;
+  record_dialog("reply", "other");
+  begin(0);
+  fake_says(&fake, 30, "reply");
+  fake_run(&fake, 31);
+  check_sent_at(4, 31 * FAKE_MS); /* 10 ms of thinking, ten times as fast */
+}
+
+static void test_as_fast_as_possible_waits_for_replies_only(void **state)
+{
+  (void)state;
+  fake.stage->timing.speed_percent = 0;
+  record_dialog("reply", "other");
+  begin(2);
+  check_sent("ONE\n");
+  fake_says(&fake, 300, "rep");
+  fake_says(&fake, 301, "ly");
+  check_sent("ONE\nTWO\n");
+  check_sent_at(4, 301 * FAKE_MS);
+  fake_says(&fake, 302, "other");
+  assert_true(fake.finished);
+  fake_ends(&fake, 303);
+  check_equal();
+  assert_int_equal(fake.stage->slip.count, 0);
+  assert_int_equal(fake.stage->lag.max_ns, 0);
+}
+
+/* The process stands for two seconds: what came meanwhile is read before time decides anything, what is due goes at
+ * once, and the next deadlines are met again. Lag and latency show it. */
+static void test_a_process_that_stood(void **state)
+{
+  (void)state;
+  record_dialog("reply", "other");
+  fake.options.reply_timeout_ns = UINT64_C(1000000000);
+  begin(0);
+  fake_push(&fake, "rePly", 5); /* at 5 ms, and nobody looks */
+  fake.now_ns = FAKE_START + 2000 * UINT64_C(1000000);
+  gg__player_time(fake.player, fake.now_ns); /* the timer first: reply_timeout has passed */
+  assert_int_equal(fake.player->outcome.counts.timeouts, 0);
+  fake_event(&fake, GG_WIRE_READABLE);
+  fake_run(&fake, 2021);
+  check_sent("ONE\nTWO\n");
+  fake_says(&fake, 2025, "other");
+  fake_run(&fake, 2100);
+  fake_ends(&fake, 2100);
+  assert_int_equal(outcome()->counts.timeouts, 0);
+  assert_true(outcome()->latency_max_ns >= 2000 * UINT64_C(1000000));
+}
+
+static void test_deadlines_are_met_again_behind_a_stop(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  for (unsigned i = 0; i < 400; i++)
+    fake_send(&fake, 10 * i, "x");
+  fake_step(&fake, GG_STEP_OVER, 4000);
+  begin(0);
+  fake_run(&fake, 1000);
+  fake.now_ns += 2000 * UINT64_C(1000000);
+  fake_run(&fake, 3001);
+  assert_int_equal(fake.outgoing_bytes, 301); /* up to 3,000 ms */
+  assert_true(fake.stage->lag.max_ns >= 1989 * UINT64_C(1000000));
+  fake_run(&fake, 3009);
+  assert_int_equal(fake.outgoing_bytes, 301);
+  fake_run(&fake, 3010);
+  assert_int_equal(fake.outgoing_bytes, 302);
+  check_sent_at(301, UINT64_C(3010) * FAKE_MS);
+  assert_int_equal(fake.stage->lag_now_ns, 0);
+}
+
+/* ── Level bytes ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void test_level_bytes_waits_for_nothing_but_its_end(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  record_dialog("reply", "other");
+  begin(0);
+  fake_run(&fake, 15);
+  check_sent("ONE\nTWO\n");
+  check_sent_at(4, 15 * FAKE_MS);
+  fake_run(&fake, 200);
+  assert_false(fake.finished); /* due at 30, but ten bytes are still to come */
+  fake_says(&fake, 200, "replyot");
+  assert_false(fake.finished);
+  fake_says(&fake, 210, "her");
+  assert_true(fake.finished);
+  fake_ends(&fake, 211);
+  check_equal();
+  check_replies(1, 0, 0, 0);
+  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_START], 1);
+  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_TIME], 1);
+}
+
+static void test_level_bytes_does_not_wait_for_ever(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  fake.options.on_timeout = GG_REPLAY_STOP;
+  fake.stage->timing.speed_percent = 0;
+  record_dialog("reply", "other");
+  begin(0);
+  check_sent("ONE\nTWO\n");
+  fake_says(&fake, 1, "reply");
+  fake_run(&fake, 9999);
+  assert_false(fake.finished);
+  fake_run(&fake, 10000);
+  assert_true(fake.finished);
+  fake_ends(&fake, 10001);
+  check_difference(GG_REPLAY_DIFFERENCE_SHORTER, 1, 5);
+  check_replies(0, 1, 0, 0);
+  assert_int_equal(outcome()->counts.timeouts, 0);
+  assert_int_equal(fake.stops, 0);
+}
+
+static void test_a_turn_sends_so_many_chunks_and_no_more(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  fake.stage->timing.speed_percent = 0;
+  for (unsigned i = 0; i < 3 * GG_PLAYER_TURN_CHUNKS; i++)
+    fake_send(&fake, i, "x");
+  fake_step(&fake, GG_STEP_OVER, 1000);
+  begin(0);
+  assert_int_equal(fake.outgoing_bytes, GG_PLAYER_TURN_CHUNKS);
+  assert_true(fake.timer_ns <= fake.now_ns); /* goes on at once, behind the others */
+  fake_run(&fake, 1);
+  assert_int_equal(fake.outgoing_bytes, 3 * GG_PLAYER_TURN_CHUNKS);
+  fake_run(&fake, 100);
+  check_equal();
+}
+
+static void test_a_reply_of_many_steps_is_gathered_in_turns(void **state)
+{
+  (void)state;
+  enum { STEPS = 3 * GG_PLAYER_TURN_STEPS };
+  terminator("y");
+  fake_send(&fake, 0, "?");
+  for (unsigned i = 0; i < STEPS; i++)
+    fake_payload(&fake, GG_STEP_EXPECT, i, "x", 1, true);
+  fake_send(&fake, 10, "!");
+  fake_step(&fake, GG_STEP_OVER, 11);
+  begin(0);
+  static char live[STEPS + 1];
+  memset(live, 'x', STEPS);
+  fake_says(&fake, 1, live);
+  fake_run(&fake, 20);
+  check_sent("?!");
+  fake_run(&fake, 100);
+  check_equal();
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    T(test_deadlines_at_a_tenth),
+    T(test_deadlines_as_recorded),
+    T(test_deadlines_ten_times_as_fast),
+    T(test_deadlines_a_hundred_times_as_fast),
+    T(test_think_times_are_divided_by_the_speed),
+    T(test_as_fast_as_possible_waits_for_replies_only),
+    T(test_a_process_that_stood),
+    T(test_deadlines_are_met_again_behind_a_stop),
+    T(test_level_bytes_waits_for_nothing_but_its_end),
+    T(test_level_bytes_does_not_wait_for_ever),
+    T(test_a_turn_sends_so_many_chunks_and_no_more),
+    T(test_a_reply_of_many_steps_is_gathered_in_turns),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
