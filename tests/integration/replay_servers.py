@@ -2,7 +2,7 @@
 """Servers that tests record and replay against. Deterministic ones say the same to the same client for ever; the others
 are told how they go wrong.
 
-    replay_servers.py KIND HOST:PORT [NAME=VALUE...]
+    replay_servers.py KIND HOST:PORT|unix:PATH [NAME=VALUE...]
 
     http      HTTP/1.1 with keep-alive: GET /N has N bytes, made from N; no Date
     vault     a game of lines: it greets, and everything ends in "\\n> "
@@ -34,7 +34,8 @@ class Connection:
     def __init__(self, reader, writer, options):
         self.reader, self.writer, self.options = reader, writer, options
         self.sent = 0
-        self.report = {"peer": "%s:%d" % writer.get_extra_info("peername")[:2]}
+        peer = writer.get_extra_info("peername")
+        self.report = {"peer": "%s:%d" % peer[:2] if peer else ""}
 
     async def say(self, data):
         self.sent += len(data)
@@ -169,11 +170,12 @@ KINDS = {name.__name__: name for name in (http, vault, smtp, records, steps, tic
 
 async def main(kind, address, *words):
     options = dict(word.split("=", 1) for word in words)
-    host, port = address.rsplit(":", 1)
 
     async def serve(reader, writer):
         # What is sent is on its way at once: a part of a reply must not wait for the acknowledgement of another one.
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = writer.get_extra_info("socket")
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         one = Connection(reader, writer, options)
         try:
             await KINDS[kind](one)
@@ -183,7 +185,11 @@ async def main(kind, address, *words):
             writer.close()
             one.report["sent"] = one.sent
             print(json.dumps(one.report), flush=True)
-    server = await asyncio.start_server(serve, host, int(port), backlog=BACKLOG)
+    if address.startswith("unix:"):
+        server = await asyncio.start_unix_server(serve, address[5:], backlog=BACKLOG)
+    else:
+        host, port = address.rsplit(":", 1)
+        server = await asyncio.start_server(serve, host.strip("[]"), int(port), backlog=BACKLOG)
     async with server:
         await server.serve_forever()
 

@@ -165,8 +165,14 @@ def read_until(sock, end):
 
 
 def ask(sock, data, end):
+    think()
     sock.sendall(data)
     return read_until(sock, end)
+
+
+def think():
+    """As clients do; it gives a recording times that a replay has to keep."""
+    time.sleep(0.02)
 
 
 # ---- Recordings made by hand -----------------------------------------------------------------------------------------
@@ -218,6 +224,7 @@ def talk_http(sizes):
     def client(address):
         with faults.connect(address) as sock:
             for size in sizes:
+                think()
                 sock.sendall(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % size)
                 head = b""
                 while b"\r\n\r\n" not in head:
@@ -260,6 +267,7 @@ def talk_records(tag, bodies):
         with faults.connect(address) as sock:
             for number, body in enumerate(bodies):
                 body = tag + body if number == 0 else body
+                think()
                 sock.sendall(struct.pack(">I", len(body)) + body)
                 assert faults.read_exactly(sock, len(body) + 4)[4:] == body[::-1]
     return client

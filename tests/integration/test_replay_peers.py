@@ -94,6 +94,8 @@ def play_all(gateways, server, scratch, recorded, fresh=lambda: None, statuses=(
         fresh()
         played = replaying.replay(recorded.directory, target.listen, scratch, "--level", level, "--speed", speed)
         assert played.status in statuses, f"{level} {speed}: {played.explain()}"
+        planned_ns = played.report["plan"]["duration_ns"]
+        assert played.outcome["elapsed_ns"] >= 0.9 * planned_ns, f"{level} {speed}: too quick"
         runs.append((f"{level} {speed}", played))
     status, log = target.stop()
     assert status == 0, log

@@ -56,12 +56,14 @@ def test_a_learned_length_is_never_early(gateways, scratch):
     assert played.outcome["released"]["length"] > 0
 
 
-def test_replies_without_an_end_are_over_by_silence(gateways, scratch):
-    """Nothing can be learned here; pauses that are shorter than the silence do no harm, and the rate is told."""
-    played, early, replies = played_steps(gateways, scratch, "free", delay=100, pause=8, stretch=50)
-    print(f"early where nothing could be learned: {early / replies:.1%}")
+@pytest.mark.parametrize("pause", [8, 60])
+def test_replies_without_an_end_are_over_by_silence(gateways, scratch, pause):
+    """Nothing can be learned here: pauses that are shorter than the silence do no harm, longer ones do."""
+    played, early, replies = played_steps(gateways, scratch, "free", delay=100, pause=pause, stretch=50)
+    print(f"pauses of up to {pause} ms, and no end to be learned: {early / replies:.1%} early")
     assert played.outcome["released"]["silence"] > 0
-    assert early <= replies // 10  # only a scheduler that pauses the server can make it early
+    if pause == 8:
+        assert early <= replies // 10  # only a scheduler that pauses the server can make it early
 
 
 # ---- Never stuck -----------------------------------------------------------------------------------------------------
