@@ -207,9 +207,8 @@ static int fill(struct gg_cache *cache, int32_t at, uint32_t file, uint64_t numb
   return error;
 }
 
-/* The block, with `wanted` bytes of it at least. */
-static int find(struct gg_cache *cache, uint32_t file, uint64_t number, uint32_t wanted, const uint8_t **out,
-                struct gg_failure *failure)
+/* The block's index, with `wanted` bytes of it at least; or an error. */
+static int find(struct gg_cache *cache, uint32_t file, uint64_t number, uint32_t wanted, struct gg_failure *failure)
 {
   int32_t *bucket = bucket_of(cache, file, number), at = *bucket;
   while (at != NONE && (cache->blocks[at].number != number || cache->blocks[at].file != file))
@@ -231,21 +230,19 @@ static int find(struct gg_cache *cache, uint32_t file, uint64_t number, uint32_t
     *bucket = at;
   }
   put_newest(cache, at);
-  *out = cache->memory + (size_t)at * GG_CACHE_BLOCK_BYTES;
-  return 0;
+  return at;
 }
 
 int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, size_t bytes,
                    struct gg_failure *failure)
 {
   for (size_t done = 0; done < bytes;) {
-    const uint8_t *block = NULL;
     uint32_t at = (uint32_t)((place + done) % GG_CACHE_BLOCK_BYTES);
     size_t take = bytes - done < GG_CACHE_BLOCK_BYTES - at ? bytes - done : GG_CACHE_BLOCK_BYTES - at;
-    int error = find(cache, file, (place + done) / GG_CACHE_BLOCK_BYTES, at + (uint32_t)take, &block, failure);
-    if (error)
-      return error;
-    memcpy(out + done, block + at, take);
+    int block = find(cache, file, (place + done) / GG_CACHE_BLOCK_BYTES, at + (uint32_t)take, failure);
+    if (block < 0)
+      return block;
+    memcpy(out + done, cache->memory + (size_t)block * GG_CACHE_BLOCK_BYTES + at, take);
     done += take;
   }
   return 0;

@@ -302,7 +302,7 @@ static void put_id(uint8_t id[12], const char *text)
 {
   for (size_t i = 0; i < 24; i++) {
     unsigned digit = text[i] >= 'a' ? (unsigned)(text[i] - 'a' + 10) : (unsigned)(text[i] - '0');
-    id[i / 2] = (uint8_t)(id[i / 2] << 4 | digit);
+    id[i / 2] = (uint8_t)((unsigned)id[i / 2] << 4 | digit);
   }
 }
 
