@@ -269,6 +269,44 @@ static void out_of_order(void **state)
   files_end(&files);
 }
 
+/* Nobody pushes, and all has one time: what follows each other is one chunk, up to the largest there is. */
+static void chunks_without_push(void **state)
+{
+  (void)state;
+  enum { BYTES = 1 << 20, FLAGS_AT = 28 + 14 + 20 + 13, PSH = 8 };
+  struct files files;
+  struct talk talk;
+  uint8_t *data = malloc(BYTES);
+  uint32_t length;
+  assert_non_null(data);
+  fill(data, BYTES, 3);
+  files_begin(&files);
+  files_segment(&files, "0001.pcapng");
+  size_t begin = files.length;
+  talk_open(&files, &talk, 1, 4000);
+  for (unsigned i = 0; i < 4; i++) {
+    uint64_t time_ns = files.time_ns;
+    talk_say(&files, &talk, GG_FROM_CLIENT, data, i % 2 ? BYTES : 1001);
+    files.time_ns = time_ns;
+  }
+  talk_say(&files, &talk, GG_FROM_SERVER, data, 10);
+  talk_say(&files, &talk, GG_FROM_CLIENT, data, 10);
+  for (size_t at = begin; at < files.length; at += length) {
+    memcpy(&length, files.bytes + at + 4, sizeof length);
+    files.bytes[at + FLAGS_AT] &= (uint8_t)~PSH;
+  }
+  files_write(&files);
+  assert_int_equal(compare_with_store(files.dir, NULL), 1);
+  struct gg_plan *plan = compare_plan(files.dir, NULL);
+  struct gg_script_session session = facts_of(plan, 0);
+  assert_int_equal(session.bytes[0], 2 * (BYTES + 1001) + 10);
+  assert_int_equal(session.chunks, 4); /* two whole ones, the rest of them, and the last */
+  assert_int_equal(session.dependent, 1);
+  gg__plan_destroy(plan);
+  free(data);
+  files_end(&files);
+}
+
 /* A 4-tuple is used again by others; without SYN and end the session is told as far as it goes. */
 static void tuples_again(void **state)
 {
@@ -455,6 +493,7 @@ int main(void)
     cmocka_unit_test(what_is_missing),
     cmocka_unit_test(every_end),
     cmocka_unit_test(out_of_order),
+    cmocka_unit_test(chunks_without_push),
     cmocka_unit_test(tuples_again),
     cmocka_unit_test(captures_of_the_corpus),
     cmocka_unit_test(services_and_original),

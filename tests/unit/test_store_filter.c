@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "store/sweep.h"
+
 #include <gogetway/store.h>
 #include <string.h>
 
@@ -143,10 +145,38 @@ static void refusals_say_what_is_right(void **state)
   assert_null(strchr(refusal("\x1b[31m=x"), '\x1b'));
 }
 
+/* What is known from a session's first packet decides what it can; the rest may still come. */
+static void what_begins_may_match(void **state)
+{
+  (void)state;
+  static const char *const may[] = {"id=018c",   "client=192.0.2.1", "port=8080",   "listener=web",
+                                    "bytes=1..", "state=open",       "close=drain", "since=1s",
+                                    "port!=81",  "until=2h",         "bytes!=0",    "state!=closed"};
+  static const char *const never[] = {"id=ff", "client!=192.0.2.1", "server=127.0.0.1", "port=81", "listener!=web"};
+  struct gg_session begun = sample;
+  struct gg_filter *filter = NULL;
+  begun.state = GG_SESSION_OPEN;
+  begun.close = "";
+  begun.bytes[0] = begun.bytes[1] = 0;
+  begun.end_ns = 0;
+  assert_true(gg_filter_may_match(NULL, &begun));
+  for (size_t i = 0; i < sizeof may / sizeof may[0]; i++) {
+    assert_int_equal(gg_filter_parse(&filter, &may[i], 1, NOW, NULL), 0);
+    assert_true(gg_filter_may_match(filter, &begun));
+    gg_filter_destroy(filter);
+  }
+  for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+    assert_int_equal(gg_filter_parse(&filter, &never[i], 1, NOW, NULL), 0);
+    assert_false(gg_filter_may_match(filter, &begun));
+    gg_filter_destroy(filter);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(each_key_matches),
+    cmocka_unit_test(what_begins_may_match),
     cmocka_unit_test(all_words_must_hold),
     cmocka_unit_test(refusals_say_what_is_right),
   };
