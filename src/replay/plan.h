@@ -8,14 +8,14 @@
  *   playing:  entry ──► steps ──► bytes, through one cache of blocks of the segments and of the temporary file
  *
  * So memory is the entries, the sessions open at one time while planning, and the cache: a million sessions took
- * 120 MiB. Payload is never copied into the plan, but for bytes that a capture of others has out of order. What a capture
- * of others has behind a side's own end is told as a gap: no TCP can play it.
+ * 120 MiB. Payload is never copied into the plan, but for bytes that a capture of others has out of order. What such a
+ * capture has behind a side's own end is told as a gap: no TCP can play it.
  * Sessions next to each other in time are next to each other in the segments, so the cache serves most reads, for
  * thousands of sessions at once. Rejected: a reader for each session (gg_reader), which reads past all packets of the
  * others: with n sessions at once the file is read n times.
  *
- * The temporary file has no name (O_TMPFILE, or unlinked at once) and is in $TMPDIR, else /var/tmp, else /tmp; a $TMPDIR
- * that cannot be used is an error. It has some 32 bytes a packet with payload of the sessions that may match.
+ * The temporary file has no name (O_TMPFILE, or unlinked at once) and is in $TMPDIR, else /var/tmp, else /tmp; a
+ * $TMPDIR that cannot be used is an error. It has some 32 bytes a packet with payload of the sessions that may match.
  * A segment that is removed or changes while the replay runs is told (GG_ERR_NOT_FOUND, GG_ERR_CORRUPT), not guessed.
  * Thread: one at a time.
  */

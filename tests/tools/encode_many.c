@@ -5,7 +5,8 @@
  *   encode_many DIR SESSIONS TOGETHER ROUNDS
  *
  * DIR is made, with segments/ of SEGMENT_BYTES each. TOGETHER sessions are open at one time; each says ROUNDS times
- * "request K N" and hears "reply K N" (K: its number, N: the round), and ends in order. Time moves a microsecond a packet.
+ * "request K N" and hears "reply K N" (K: its number, N: the round), and ends in order. Time moves a microsecond for
+ * each thing that happens.
  */
 #include "base/json.h"
 #include "record/conversation.h"
