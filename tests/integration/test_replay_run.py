@@ -50,7 +50,7 @@ def long_game(scratch, seconds=30):
     return tape.write(scratch / "long.pcapng")
 
 
-# ---- Differences -----------------------------------------------------------------------------------------------------
+# ---- Differences ------------------------------------------------------------------------------------------------
 def test_one_flipped_byte_is_named(gateways, scratch):
     bodies = [bytes(65 + number for _ in range(size)) for number, size in enumerate((10, 3000, 200, 20000, 7))]
     with Server(scratch, "records") as server:
@@ -135,7 +135,7 @@ def test_without_a_terminal_a_line_every_five_seconds(scratch):
     assert len(lines) == 1 and "0/1 sessions, 1 chunks" in lines[0] and " left" in lines[0], played.errors
 
 
-# ---- The wrong command -----------------------------------------------------------------------------------------------
+# ---- The wrong command ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("words, message", [
     ([], "--to HOST:PORT"),
     (["--to", "127.0.0.1:1", "--speed", "2000x"], "0.01x to 1000x"),
@@ -154,7 +154,7 @@ def test_wrong_commands(games, words, message):
     assert done.stdout == b""
 
 
-# ---- What cannot be played -------------------------------------------------------------------------------------------
+# ---- What cannot be played --------------------------------------------------------------------------------------
 def test_no_session_and_no_recording(games, scratch):
     nobody = processes.address("127.0.0.1", processes.free_port())
     played = replay(games, nobody, scratch, "port=1")
@@ -277,7 +277,7 @@ def test_a_dry_run_sends_nothing(games, scratch):
     assert summary["summary"] is True and (summary["connections"], summary["chunks"], summary["bytes"]) == (12, 24, 120)
 
 
-# ---- Copies ----------------------------------------------------------------------------------------------------------
+# ---- Copies -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("cap", [64, 0])
 def test_a_thousand_copies(scratch, cap):
     """From the addresses of a network; with a cap, under a limit on descriptors that is far below their number."""
@@ -304,7 +304,7 @@ def test_a_thousand_copies(scratch, cap):
         assert played.outcome["sessions_held"] > 0 and "--max-connections" in played.output
 
 
-# ---- The replay is recorded ------------------------------------------------------------------------------------------
+# ---- The replay is recorded -------------------------------------------------------------------------------------
 def test_the_replay_is_recorded_like_anything_else(gateways, scratch):
     chance = random.Random(3)
     bodies = [chance.randbytes(size) for size in (1, 300, 100000, 12)]
@@ -334,7 +334,7 @@ def test_the_replay_is_recorded_like_anything_else(gateways, scratch):
     assert played.status == 0 and played.verdicts == {"equal": 8}, played.explain()
 
 
-# ---- Being stopped ---------------------------------------------------------------------------------------------------
+# ---- Being stopped ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_good_order(scratch, number):
     with Server(scratch, "vault") as server:
@@ -403,7 +403,7 @@ def test_a_second_signal_ends_it_at_once(scratch):
     os.close(reader)
 
 
-# ---- Disks -----------------------------------------------------------------------------------------------------------
+# ---- Disks ------------------------------------------------------------------------------------------------------
 def test_no_room_for_the_report(games, scratch):
     with Server(scratch, "vault") as server, faults.mounted(scratch / "small", size="64k") as small:
         played = replay(games, server.address, scratch, "--copies", "100", "--speed", "max", "--report",
@@ -460,7 +460,89 @@ def test_a_segment_that_goes_away_is_an_error(scratch, how):
     assert played.outcome["partial"] and played.seconds < 3
 
 
-# ---- Where to --------------------------------------------------------------------------------------------------------
+# ---- When, and how many at once ----------------------------------------------------------------------------------
+def starts(played):
+    return sorted(row["begun_ns"] for row in played.sessions)
+
+
+def short_ones(scratch, count):
+    """All at once, and over in 20 ms."""
+    tape = Tape()
+    for _ in range(count):
+        tape.talk(0, [(0, "client", b"once\n"), (SECOND // 1000, "server", b"ok\n")], end_ns=SECOND // 50)
+    return tape.write(scratch / "short.pcapng")
+
+
+def test_a_rate_spreads_what_was_recorded_at_once(scratch):
+    with Server(scratch, "ticks") as server:
+        played = replay(short_ones(scratch, 40), server.address, scratch, "--rate", "50/s")
+    assert played.status == 0 and played.verdicts == {"equal": 40}, played.explain()
+    assert [row["due_ns"] for row in sorted(played.sessions, key=lambda row: row["due_ns"])] == [
+        number * SECOND // 50 for number in range(40)]
+    assert all(abs(begun - number * SECOND // 50) < SECOND // 5 for number, begun in enumerate(starts(played)))
+
+
+def test_a_ramp_begins_slowly(scratch):
+    with Server(scratch, "ticks") as server:
+        played = replay(short_ones(scratch, 40), server.address, scratch, "--rate", "40/s", "--ramp", "1s")
+    assert played.status == 0, played.explain()
+    due = sorted(row["due_ns"] for row in played.sessions)
+    gaps = [after - before for before, after in zip(due, due[1:])]
+    assert gaps == sorted(gaps, reverse=True) and gaps[0] > 5 * gaps[-1]
+    assert abs(due[-1] - 1.475 * SECOND) < SECOND // 20  # 39 sessions at 40/s, and half of the ramp
+
+
+def test_a_cap_keeps_the_order_and_loops_come_one_after_the_other(scratch):
+    tape = Tape()
+    for number in range(5):
+        tape.talk(number * 1000, [(0, "client", b"once\n"), (1000, "server", b"ok\n")], end_ns=SECOND // 20)
+    path = tape.write(scratch / "five.pcapng")
+    order = [session.id for session in Store(path).sessions()]
+    with Server(scratch, "ticks") as server:
+        played = replay(path, server.address, scratch, "--max-connections", "1", "--loop", "2", "--copies", "2")
+    assert played.status == 0 and played.verdicts == {"equal": 20}, played.explain()
+    assert played.outcome["connections_peak"] == 1
+    rows = sorted(played.sessions, key=lambda row: row["begun_ns"])
+    assert [(row["loop"], row["id"], row["copy"]) for row in rows] == [
+        (loop, id_, copy) for loop in range(2) for id_ in order for copy in range(2)]
+    assert played.outcome["sessions_held"] >= 18
+
+
+# ---- Sessions that led nowhere, and recordings that grow ---------------------------------------------------------
+def test_failed_connects_are_played_too(gateways, scratch):
+    """The recorded client got no further than the gateway, whose upstream refused."""
+    gateway = gateways(processes.address("127.0.0.1", processes.free_port()), options=replaying.FAST_FLUSH)
+    for _ in range(3):
+        faults.attempt(gateway.listen, b"help\n")
+    assert gateway.stop()[0] == 0
+    assert {session["close"] for session in gateway.sessions()} == {"connect-refused"}
+    nobody = processes.address("127.0.0.1", processes.free_port())
+    played = replay(gateway.directory, nobody, scratch)
+    assert played.status == 0 and played.verdicts == {"equal": 3}, played.explain()
+    assert played.outcome["connections_refused"] == 3
+    with Server(scratch, "vault") as server:
+        played = replay(gateway.directory, server.address, scratch)
+    assert played.status == 1 and {row["difference"]["kind"] for row in played.different()} == {"connected"}
+
+
+def test_while_the_gateway_records(gateways, scratch):
+    """What is there is played, beside the gateway; and its store is not taken for the replay's own recording."""
+    with Server(scratch, "vault") as server:
+        gateway = gateways(server.address, options=replaying.FAST_FLUSH)
+        replaying.talk_vault([b"help", b"quit"])(gateway.listen)
+        gateway.wait_sessions_closed(1)
+        with Server(scratch, "vault") as other:
+            played = replay(gateway.directory, other.address, scratch)
+            assert played.status == 0 and played.verdicts == {"equal": 1}, played.explain()
+            before = len(other.wait_done(1))
+            played = replay(gateway.directory, other.address, scratch, "--record", gateway.directory)
+            assert played.status == 3 and str(gateway.directory) in played.errors, played.explain()
+            assert len(other.done()) == before, "something was sent"
+        assert gateway.stop()[0] == 0
+    gateway.verify()
+
+
+# ---- Where to ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("target", ["127.0.0.1", "[::1]", "localhost", "unix"])
 def test_addresses_of_every_kind(games, scratch, target):
     if target == "unix":
