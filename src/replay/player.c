@@ -358,7 +358,7 @@ static bool leave(struct gg_player *player)
     player->outcome.counts.timeouts++;
     gg__reply_differs(&player->reply, GG_REPLAY_DIFFERENCE_NOT_CLOSED);
   }
-  gg__player_end(player, missing, false);
+  gg__player_end(player, missing || player->readable, false); /* readable: a flood */
   return false;
 }
 

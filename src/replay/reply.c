@@ -210,7 +210,7 @@ bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule)
 {
   switch ((enum gg_rule_kind)rule->kind) {
   case GG_RULE_TERMINATOR:
-    return gg__rule_ends(rule, reply->tail, reply->tail_bytes, reply->turn_bytes);
+    return reply->turn_bytes > 0 && gg__rule_ends(rule, reply->tail, reply->tail_bytes, reply->turn_bytes);
   case GG_RULE_LENGTH:
     return reply->turn_bytes >= rule->length;
   case GG_RULE_NONE:

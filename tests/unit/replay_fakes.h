@@ -410,10 +410,18 @@ static inline void fake_run(struct fake *fake, uint64_t until_ms)
   fake_run_ns(fake, FAKE_START + until_ms * FAKE_MS);
 }
 
+static inline bool fake_has_more(const struct fake *fake)
+{
+  return !fake->closed && (fake->incoming_from < fake->incoming_bytes || fake->incoming_end || fake->incoming_reset);
+}
+
+/* An end behind bytes has an event of its own, as the wire promises. */
 static inline void fake_event(struct fake *fake, unsigned events)
 {
   assert_false(fake->closed);
   fake->event(fake->sink, events);
+  if (fake_has_more(fake) && fake->connected)
+    fake->event(fake->sink, GG_WIRE_READABLE);
 }
 
 static inline void fake_connect(struct fake *fake, uint64_t at_ms)
