@@ -448,7 +448,7 @@ bool gg__rule_ends(const struct gg_rule *rule, const uint8_t *tail, size_t tail_
   assert(rule->kind == GG_RULE_TERMINATOR && size > 0 && tail_bytes <= bytes);
   if (tail_bytes >= size)
     return memcmp(tail + tail_bytes - size, rule->terminator, size) == 0;
-  return rule->terminator[0] == '\n' && bytes == size - 1 && tail_bytes == bytes &&
+  return rule->terminator[0] == '\n' && bytes > 0 && bytes == size - 1 && tail_bytes == bytes &&
          memcmp(tail, rule->terminator + 1, tail_bytes) == 0;
 }
 

@@ -210,6 +210,16 @@ static void lines_without_numbers(void **state)
   assert_terminator(rules, 0, 900, "\r\n");
   assert_none(rules, 7, 0);
   gg__rules_destroy(rules);
+
+  memory->steps_count = memory->sessions_count = 0;
+  DIALOG(memory, "a\n", "bc\n", "d\n");
+  rules = learn(memory);
+  assert_terminator(rules, 0, 5, "\n");
+  const struct gg_rule *rule = gg__rules_find(rules, 0, 5);
+  assert_false(gg__rule_ends(rule, (const uint8_t *)"", 0, 0)); /* nothing has no end, not even of a line */
+  assert_true(gg__rule_ends(rule, (const uint8_t *)"\n", 1, 1));
+  assert_true(gg__rule_ends(rule, (const uint8_t *)"c\n", 2, 9));
+  gg__rules_destroy(rules);
 }
 
 static void redis_bulk(void **state)
