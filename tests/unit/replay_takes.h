@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * replay_takes.h - what a player has recorded of itself, as one line of text, instead of a recording. The test is linked
- * with --wrap of all gg__take_* functions.
+ * replay_takes.h - what a player has recorded of itself, as one line of text, instead of a recording. The test is
+ * linked with --wrap of all gg__take_* functions.
  */
 #ifndef GG_TESTS_REPLAY_TAKES_H
 #define GG_TESTS_REPLAY_TAKES_H
