@@ -329,9 +329,16 @@ static int check_capture(struct verifying *verifying, struct gg__capture *captur
     tell_failure(verifying, GG_PROBLEM_UNREADABLE, &failure);
     return 0;
   }
+  uint64_t problems = verifying->result->problems;
   int error = read_capture(verifying, fd, &failure);
   close(fd);
   verifying->offset = 0;
+  /* Its sessions were looked for before, by a reading of its own: what that could not read is not among them. */
+  if (!error && capture->health >= GG__CAPTURE_DAMAGED && verifying->result->problems == problems) {
+    gg_fail(&failure, GG_ERR_IO, "%s", capture->problem);
+    verifying->result->unreadable++;
+    tell_failure(verifying, GG_PROBLEM_UNREADABLE, &failure);
+  }
   if (verifying->strangers > 0 && !capture->own)
     tell(verifying, GG_PROBLEM_PACKET, true, "%" PRIu64 " packet%s not TCP over a known link type",
          verifying->strangers, verifying->strangers == 1 ? " is" : "s are");

@@ -157,7 +157,7 @@ def test_a_process_of_the_upstream_that_is_killed(gateways, scratch):
 def test_a_unix_upstream_that_is_not_there_and_then_full(gateways, scratch):
     """No such path is a refusal; a full backlog is tried again until the time is up."""
     path = scratch / "upstream"
-    gateway = gateways(f"unix:{path}", options=["--timeouts-connect", "400ms"])
+    gateway = gateways(f"unix:{path}", options=["--timeouts-connect", "2s"])
     assert faults.attempt(gateway.listen)[0] == b""
     faults.wait_metric(gateway, "connects_refused", 1)
     with faults.Upstream(f"unix:{path}", backlog=0) as upstream, contextlib.ExitStack() as stack:
