@@ -18,6 +18,8 @@
 #include <assert.h>
 #include <string.h>
 
+static_assert(sizeof(struct gg_player) <= 1536, "player.h says so");
+
 static void on_event(void *sink, unsigned events);
 
 /* ── Beginning ───────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -30,8 +30,8 @@
  * recorded before it, or ended, reply_timeout at the most: otherwise as fast as possible would cut the last replies
  * off. Its whole session is one reply.
  *
- * Thread: the replay's. A player allocates nothing but its line and decoder; 1.4 KiB, of which the half is its outcome
- * and what the recording of the replay has to know.
+ * Thread: the replay's. A player allocates nothing but its line and decoder; under 1.5 KiB, of which the half is its
+ * outcome and what the recording of the replay has to know.
  */
 #ifndef GG_REPLAY_PLAYER_H
 #define GG_REPLAY_PLAYER_H

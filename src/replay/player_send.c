@@ -171,7 +171,7 @@ enum gg_move gg__player_perform(struct gg_player *player)
   case GG_STEP_EXPECT_GAP:
   case GG_STEP_EXPECT_END:
   case GG_STEP_EXPECT_RESET:
-    assert(!"a step of the server");
+    assert(false); /* the server's steps are passed over */
   }
   if (move == GG_MOVE_ON) {
     player->behind_gap = player->step.kind == GG_STEP_SEND_GAP;

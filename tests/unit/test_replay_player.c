@@ -2,6 +2,8 @@
 /* What a player waits for, and how it compares replies, on a clock and a wire that the test moves by hand. */
 #include "replay_checks.h"
 
+#include <stdio.h>
+
 /* ── As recorded ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_a_dialog_as_recorded_is_equal(void **state)
@@ -473,6 +475,55 @@ static void test_longer_and_shorter_replies_are_counted_once(void **state)
   assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_TERMINATOR], REPLIES - 1);
 }
 
+/* A thousand dependent steps against a server that takes 0 to 300 ms, says its replies in up to three pieces with
+ * pauses of up to 300 ms, and makes them half as long again, half as long, or as recorded: no chunk goes before the
+ * reply's last byte has come. */
+static void test_a_thousand_steps_and_none_early(void **state)
+{
+  (void)state;
+  enum { STEPS = 1000 };
+  static const char text[] = "the quick brown fox jumps over the lazy dog";
+  uint64_t chance = 20261122, at = 0;
+  unsigned unlike = 0;
+  terminator("\r\n> ");
+  for (unsigned i = 0; i < STEPS; i++) {
+    char recorded[64];
+    snprintf(recorded, sizeof recorded, "%.28s\r\n> ", text);
+    fake_send(&fake, 10 * i, "?");
+    fake_expect(&fake, 10 * i + 4, recorded);
+  }
+  fake_step(&fake, GG_STEP_OVER, UINT64_C(10) * STEPS);
+  begin(0);
+  for (unsigned i = 0; i < STEPS; i++) {
+    char live[64];
+    chance = chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    unsigned length = (chance >> 33) % 3 == 0 ? 42 : (chance >> 33) % 3 == 1 ? 14 : 28;
+    unsigned pieces = 1 + (unsigned)(chance >> 37) % 3;
+    snprintf(live, sizeof live, "%.*s\r\n> ", (int)length, text);
+    unlike += length != 28;
+    at += 6; /* the think time */
+    fake_run(&fake, at);
+    assert_int_equal(fake.outgoing_bytes, i + 1);
+    size_t total = strlen(live), said = 0;
+    for (unsigned piece = 1; piece <= pieces; piece++) {
+      chance = chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
+      at += (chance >> 33) % 300;
+      size_t upto = piece == pieces ? total : said + (chance >> 43) % (total - said);
+      char part[64] = {0};
+      memcpy(part, live + said, upto - said);
+      said = upto;
+      fake_run(&fake, at);
+      assert_int_equal(fake.outgoing_bytes, i + 1);
+      fake_says(&fake, at, part);
+      assert_int_equal(fake.outgoing_bytes, i + 1);
+    }
+  }
+  fake_run(&fake, at + 1000);
+  check_replies(STEPS - unlike, 0, 0, unlike);
+  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_TERMINATOR], STEPS - 1);
+  assert_int_equal(outcome()->counts.timeouts, 0);
+}
+
 static void test_a_longer_reply_is_longer(void **state)
 {
   (void)state;
@@ -541,6 +592,7 @@ int main(void)
     T(test_a_decoder_has_the_first_word),
     T(test_one_flipped_byte_is_named),
     T(test_longer_and_shorter_replies_are_counted_once),
+    T(test_a_thousand_steps_and_none_early),
     T(test_a_longer_reply_is_longer),
     T(test_a_shorter_reply_is_shorter),
     T(test_bytes_behind_the_last_reply_are_longer),
