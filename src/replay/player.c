@@ -231,8 +231,9 @@ void gg__player_cut(struct gg_player *player)
 
 /* ── What the server does ────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Whether the recorded server's reset is still to come; only asked when the live one's has. */
-static bool is_reset_ahead(struct gg_player *player)
+/* Whether the recorded server's end of this kind is still to come: before the client's next step, or at all. Only asked
+ * when the live one's has come. */
+static bool is_ahead(const struct gg_player *player, enum gg_step_kind kind, bool at_all)
 {
   struct gg_script *script = player->stage->script;
   struct gg_cursor cursor = player->cursor;
@@ -240,19 +241,26 @@ static bool is_reset_ahead(struct gg_player *player)
   for (unsigned steps = 0; steps < GG_PLAYER_TURN_STEPS; steps++) {
     if (script->ops->next(script, &cursor, &step, NULL) <= 0)
       return false;
-    if (step.kind == GG_STEP_EXPECT_RESET)
+    if (step.kind == kind)
       return true;
+    bool is_server = step.kind == GG_STEP_EXPECT || step.kind == GG_STEP_EXPECT_GAP || step.kind == GG_STEP_EXPECT_END;
+    if (!is_server && !at_all)
+      return false;
   }
   return false;
 }
 
-/* Whether the recorded server had ended by now, or had nothing left to be asked. */
-static bool is_end_expected(struct gg_player *player, bool reset)
+/* Whether the recorded server had ended by now, or had nothing left to be asked. The client's next step is not always
+ * found yet: not when the connection is new, and not behind a turn that was long enough. */
+static bool is_end_expected(const struct gg_player *player, bool reset)
 {
   bool all_sent = player->outcome.counts.chunks_sent >= player->facts.chunks;
-  if (reset)
-    return player->reset_expected || (all_sent && is_reset_ahead(player));
-  return player->fin_expected || player->reset_expected || all_sent;
+  bool finding = player->wait == GG_WAIT_NOTHING;
+  if (player->reset_expected || (!reset && (player->fin_expected || all_sent)))
+    return true;
+  if ((finding || all_sent) && is_ahead(player, GG_STEP_EXPECT_RESET, all_sent))
+    return true;
+  return !reset && finding && is_ahead(player, GG_STEP_EXPECT_END, false);
 }
 
 bool gg__player_server_ended(struct gg_player *player, bool reset)

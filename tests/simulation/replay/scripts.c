@@ -344,6 +344,18 @@ static void session_make(struct sim_session *session, size_t index, uint64_t sta
   sim_session_end(session, time_ns + sim_size(sim.config.span_ns / 4 + 1));
 }
 
+static void show(const struct sim_session *session)
+{
+  static const char *const kinds[] = {"send",     "expect",     "send gap",   "expect gap",  "send end",
+                                      "expect end", "send reset", "expect reset", "over"};
+  for (size_t i = 0; i < session->step_count; i++) {
+    const struct gg_step *step = &session->steps[i];
+    sim_trace("session %s +%.9f %s%s %u", session->facts.id + 21,
+              (double)(step->time_ns - session->facts.start_ns) / 1e9, step->begins_chunk ? "chunk: " : "",
+              kinds[step->kind], step->length + (uint32_t)step->gap);
+  }
+}
+
 void sim_script_make(struct sim_script *script)
 {
   for (size_t i = 0; i < SIM_SERVICES; i++)
@@ -358,6 +370,8 @@ void sim_script_make(struct sim_script *script)
   uint64_t start_ns = UINT64_C(1700000000000000000) + sim_below(GG_NS_PER_S);
   for (size_t i = 0; i < script->count; i++) {
     session_make(&script->sessions[i], i, start_ns);
+    if (sim.trace)
+      show(&script->sessions[i]);
     start_ns += sim_chance(5) ? 0 : sim_size(sim.config.span_ns);
   }
 }

@@ -196,7 +196,8 @@ static ssize_t op_receive(struct gg_line *line, uint8_t *data, size_t size)
   if (size == 0)
     sim_fail("%u: a receive of nothing", line->number);
   uint64_t there = line->delivered - line->read;
-  if (there == 0 || sim_chance(sim.config.again)) {
+  /* Where this process may be stopped for long, what has come is here: else it would have to wait twice to be sure. */
+  if (there == 0 || (!sim.config.pause && sim_chance(sim.config.again))) {
     if (there)
       wake_soon(line, GG_WIRE_READABLE);
     return there ? GG_ERR_AGAIN : line->reset_delivered ? GG_ERR_CLOSED : line->fin_delivered ? 0 : GG_ERR_AGAIN;
