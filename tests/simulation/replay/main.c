@@ -7,11 +7,18 @@
  */
 #include "sim.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-enum { FIXED_SEEDS = 300 };
+enum { FIXED_SEEDS = 300, SEED_SECONDS_MAX = 60 };
+
+static void on_alarm(int signal)
+{
+  (void)signal;
+  sim_fail("no end after %d seconds of real time, %llu waits", SEED_SECONDS_MAX, (unsigned long long)sim.waits);
+}
 
 /* ── A seed's configuration ──────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -121,7 +128,9 @@ static void run(uint64_t seed)
   if (sim_chance(10))
     sim.script.fail_in = 1 + sim_size(2000);
   totals.peaceful += sim.config.peaceful;
+  alarm(SEED_SECONDS_MAX);
   sim_drive();
+  alarm(0);
   sim_script_free(&sim.script);
 }
 
@@ -166,6 +175,7 @@ static void report(uint64_t seeds)
 
 int main(void)
 {
+  signal(SIGALRM, on_alarm);
   setvbuf(stdout, NULL, _IOLBF, 0);
   bool trace = number("GOGETWAY_SIM_TRACE", 0) != 0;
   uint64_t one = number("GOGETWAY_SIM_SEED", 0);

@@ -346,7 +346,7 @@ static void session_make(struct sim_session *session, size_t index, uint64_t sta
 
 static void show(const struct sim_session *session)
 {
-  static const char *const kinds[] = {"send",     "expect",     "send gap",   "expect gap",  "send end",
+  static const char *const kinds[] = {"send",       "expect",     "send gap",     "expect gap", "send end",
                                       "expect end", "send reset", "expect reset", "over"};
   for (size_t i = 0; i < session->step_count; i++) {
     const struct gg_step *step = &session->steps[i];
