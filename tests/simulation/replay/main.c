@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FIXED_SEEDS = 300, SEED_SECONDS_MAX = 60 };
+enum { FIXED_SEEDS = 400, SEED_SECONDS_MAX = 60 };
 
 static void on_alarm(int signal)
 {
@@ -179,7 +179,7 @@ int main(void)
   setvbuf(stdout, NULL, _IOLBF, 0);
   bool trace = number("GOGETWAY_SIM_TRACE", 0) != 0;
   uint64_t one = number("GOGETWAY_SIM_SEED", 0);
-  uint64_t seeds = one ? 1 : number("GOGETWAY_SIM_SEEDS", FIXED_SEEDS + 100);
+  uint64_t seeds = one ? 1 : number("GOGETWAY_SIM_SEEDS", FIXED_SEEDS + 600);
   uint64_t first = real_random();
   sim.trace = trace;
   if (!one)
