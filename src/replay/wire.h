@@ -3,8 +3,9 @@
  * wire.h - connections and time, behind a small table of operations: the kernel's (sockets.h), or a simulated one.
  *
  * A wire is a loop: `wait` calls the sink of each connection that something has happened to. Edge-triggered: after
- * READABLE the owner receives until it is told GG_ERR_AGAIN (or got less than it asked for), after WRITABLE it may send
- * until GG_ERR_AGAIN. CONNECTED comes once, or FAILED once; nothing comes after `close`.
+ * READABLE the owner receives until it is told GG_ERR_AGAIN (or got less than it asked for: an end behind those bytes
+ * has a READABLE of its own), after WRITABLE it may send until GG_ERR_AGAIN. CONNECTED comes once, or FAILED once;
+ * nothing comes after `close`.
  *
  * Thread: one; but gg_wire_ops.interrupt from any thread and from signal handlers.
  */

@@ -572,6 +572,54 @@ static void test_bytes_behind_the_last_reply_are_longer(void **state)
   check_difference(GG_REPLAY_DIFFERENCE_LONGER, 2, 10);
 }
 
+/* Neither a long recorded pause nor a slow handshake makes silence longer than a second. */
+static void test_silence_has_a_limit(void **state)
+{
+  (void)state;
+  fake_send(&fake, 0, "ONE\n");
+  fake_expect(&fake, 5, "a");
+  fake_expect(&fake, 5005, "b");
+  fake_send(&fake, 5006, "TWO\n");
+  fake_step(&fake, GG_STEP_OVER, 5007);
+  begin(800);
+  fake_says(&fake, 900, "x");
+  fake_run(&fake, 1899);
+  check_sent("ONE\n");
+  fake_run(&fake, 1900);
+  check_sent("ONE\nTWO\n");
+}
+
+static void test_a_reply_too_long_for_its_rule(void **state)
+{
+  (void)state;
+  static char piece[(32 << 10) + 1], last[] = "end\n";
+  memset(piece, 'p', sizeof piece - 1);
+  terminator("\n");
+  fake_send(&fake, 0, "ONE\n");
+  for (unsigned i = 0; i < 2; i++)
+    fake_expect(&fake, 1, piece);
+  fake_expect(&fake, 1, last);
+  fake_send(&fake, 2, "TWO\n");
+  fake_step(&fake, GG_STEP_OVER, 3);
+  begin(0);
+  fake_says(&fake, 1, "short\n");
+  fake_run(&fake, 20);
+  check_sent("ONE\n"); /* the rule is not used */
+  fake_run(&fake, 21);
+  check_sent("ONE\nTWO\n");
+}
+
+static void test_a_script_without_its_last_step(void **state)
+{
+  (void)state;
+  fake_send(&fake, 0, "ONE\n");
+  fake_expect(&fake, 1, "reply\n");
+  begin(0);
+  fake_says(&fake, 1, "reply\n");
+  fake_run(&fake, 100);
+  check_equal();
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -596,6 +644,9 @@ int main(void)
     T(test_a_longer_reply_is_longer),
     T(test_a_shorter_reply_is_shorter),
     T(test_bytes_behind_the_last_reply_are_longer),
+    T(test_silence_has_a_limit),
+    T(test_a_reply_too_long_for_its_rule),
+    T(test_a_script_without_its_last_step),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -485,6 +485,52 @@ static void test_a_flood_at_the_end_is_cut_off(void **state)
   assert_true(fake.closed_by_reset);
 }
 
+/* The recorded server reset what we had ended; the live one is a little faster. */
+static void test_a_reset_before_our_fin_is_as_recorded(void **state)
+{
+  (void)state;
+  fake_send(&fake, 0, "1");
+  fake_expect(&fake, 1, "one\n");
+  fake_step(&fake, GG_STEP_SEND_END, 30);
+  fake_step(&fake, GG_STEP_EXPECT_RESET, 31);
+  fake_step(&fake, GG_STEP_OVER, 31);
+  begin(0);
+  fake_says(&fake, 1, "one\n");
+  fake_resets(&fake, 20);
+  check_equal();
+}
+
+static void test_a_reset_that_nobody_recorded(void **state)
+{
+  (void)state;
+  fake.options.on_close = GG_REPLAY_STOP;
+  record_dialog("reply", "other");
+  begin(0);
+  fake_says(&fake, 5, "reply");
+  fake_says(&fake, 20, "other");
+  fake_resets(&fake, 21); /* only our FIN is left, but this is no orderly end */
+  check_difference(GG_REPLAY_DIFFERENCE_RESET, 2, 10);
+  assert_int_equal(outcome()->counts.closed_early, 1);
+  assert_int_equal(fake.stops, 1);
+}
+
+/* A peer that takes no more, and has more to say than a turn takes: all of it is read first. */
+static void test_a_refused_send_reads_all_that_was_said(void **state)
+{
+  (void)state;
+  static char much[3 * GG_PLAYER_TURN_BYTES];
+  memset(much, 'm', sizeof much - 1);
+  record_three();
+  begin(0);
+  fake_says(&fake, 1, "one\n");
+  fake.refuses = true;
+  fake_push(&fake, much, sizeof much - 1);
+  fake.incoming_reset = true;
+  fake_run(&fake, 20);
+  assert_int_equal(outcome()->counts.bytes_received, 4 + sizeof much - 1);
+  assert_int_equal(outcome()->counts.closed_early, 1);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -516,6 +562,9 @@ int main(void)
     T(test_no_room_at_all_stops),
     T(test_a_flood_is_taken_in_turns_and_cut_off),
     T(test_a_flood_at_the_end_is_cut_off),
+    T(test_a_reset_before_our_fin_is_as_recorded),
+    T(test_a_reset_that_nobody_recorded),
+    T(test_a_refused_send_reads_all_that_was_said),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

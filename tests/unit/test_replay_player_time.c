@@ -216,6 +216,28 @@ static void test_a_reply_of_many_steps_is_gathered_in_turns(void **state)
   check_equal();
 }
 
+/* It stood in a think time; more of a reply that silence had completed is in the socket, and is seen before the step
+ * goes. */
+static void test_a_process_that_stood_while_the_client_thought(void **state)
+{
+  (void)state;
+  fake_send(&fake, 0, "ONE\n");
+  fake_expect(&fake, 5, "reply\n");
+  fake_send(&fake, 505, "TWO\n");
+  fake_step(&fake, GG_STEP_OVER, 506);
+  begin(0);
+  fake_says(&fake, 5, "REP");
+  fake_run(&fake, 100);
+  fake_push(&fake, "LY", 2);
+  fake.now_ns += UINT64_C(2000) * FAKE_MS;
+  gg__player_time(fake.player, fake.now_ns);
+  check_sent("ONE\n");
+  fake_run(&fake, 2119);
+  check_sent("ONE\n");
+  fake_run(&fake, 2120);
+  check_sent("ONE\nTWO\n");
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -231,6 +253,7 @@ int main(void)
     T(test_level_bytes_does_not_wait_for_ever),
     T(test_a_turn_sends_so_many_chunks_and_no_more),
     T(test_a_reply_of_many_steps_is_gathered_in_turns),
+    T(test_a_process_that_stood_while_the_client_thought),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
