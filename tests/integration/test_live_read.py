@@ -14,7 +14,7 @@ from gogetway import TEST_ALL
 
 READS = 1000
 FOREIGN_READS = 1000 if TEST_ALL else 60
-# Reading is what takes long, and longer the more there is: a thousand reads of a segment that only grows would take hours.
+# Reading takes longer the more there is: a thousand reads of a segment that only grows would take hours.
 SEGMENT_BYTES = 8 << 20
 
 
