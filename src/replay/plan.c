@@ -63,7 +63,7 @@ static int read_record(struct gg_plan *plan, struct gg_cursor *cursor, struct gg
                        struct gg_failure *failure)
 {
   uint64_t place = cursor->block + (uint64_t)cursor->index * sizeof *record;
-  return gg__cache_read(&plan->cache, GG_CACHE_SPOOL, place, (uint8_t *)record, sizeof *record, failure);
+  return gg__cache_read(&plan->cache, GG_CACHE_SPOOL, place, (uint8_t *)record, sizeof *record, false, failure);
 }
 
 static int plan_next(struct gg_script *script, struct gg_cursor *cursor, struct gg_step *out,
@@ -102,7 +102,7 @@ static int plan_bytes(struct gg_script *script, const struct gg_step *step, uint
 {
   assert(step->kind == GG_STEP_SEND || step->kind == GG_STEP_EXPECT);
   assert(skip <= step->length && size <= step->length - skip);
-  return gg__cache_read(&plan_of(script)->cache, step->file, step->place + skip, out, size, failure);
+  return gg__cache_read(&plan_of(script)->cache, step->file, step->place + skip, out, size, script->sparse, failure);
 }
 
 const struct gg_script_ops gg__plan_ops = {
@@ -131,7 +131,8 @@ int gg__plan_ends(struct gg_plan *plan, size_t index, char client[64], char serv
   const struct gg_plan_entry *entry = &plan->entries[index];
   client[0] = server[0] = '\0';
   assert(entry->ends_bytes <= sizeof texts);
-  int error = gg__cache_read(&plan->cache, GG_CACHE_SPOOL, entry->ends, (uint8_t *)texts, entry->ends_bytes, failure);
+  int error =
+    gg__cache_read(&plan->cache, GG_CACHE_SPOOL, entry->ends, (uint8_t *)texts, entry->ends_bytes, false, failure);
   if (error)
     return error;
   size_t first = strnlen(texts, entry->ends_bytes) + 1;

@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -184,16 +183,14 @@ static void unhash(struct gg_cache *cache, int32_t at)
   block->valid = 0;
 }
 
-/* Reads as much of the block as there is. */
-static int fill(struct gg_cache *cache, int32_t at, uint32_t file, uint64_t number, uint32_t *valid,
+/* Reads as much as there is, up to `bytes`. */
+static int fill(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, uint32_t bytes, uint32_t *valid,
                 struct gg_failure *failure)
 {
-  uint8_t *memory = cache->memory + (size_t)at * GG_CACHE_BLOCK_BYTES;
   uint32_t have = 0;
   int fd, error = descriptor_of(cache, file, &fd, failure);
-  while (!error && have < GG_CACHE_BLOCK_BYTES) {
-    off_t place = (off_t)(number * GG_CACHE_BLOCK_BYTES + have);
-    ssize_t n = pread(fd, memory + have, GG_CACHE_BLOCK_BYTES - have, place);
+  while (!error && have < bytes) {
+    ssize_t n = pread(fd, out + have, bytes - have, (off_t)(place + have));
     if (n == 0)
       break;
     if (n < 0 && errno == EINTR)
@@ -207,22 +204,35 @@ static int fill(struct gg_cache *cache, int32_t at, uint32_t file, uint64_t numb
   return error;
 }
 
+static int32_t look_up(struct gg_cache *cache, uint32_t file, uint64_t number)
+{
+  int32_t at = *bucket_of(cache, file, number);
+  while (at != NONE && (cache->blocks[at].number != number || cache->blocks[at].file != file))
+    at = cache->blocks[at].next;
+  return at;
+}
+
+static int too_short(const struct gg_cache *cache, uint32_t file, struct gg_failure *failure)
+{
+  return gg_fail(failure, GG_ERR_CORRUPT, "%s is shorter than when it was planned", path_of(cache, file));
+}
+
 /* The block's index, with `wanted` bytes of it at least; or an error. */
 static int find(struct gg_cache *cache, uint32_t file, uint64_t number, uint32_t wanted, struct gg_failure *failure)
 {
-  int32_t *bucket = bucket_of(cache, file, number), at = *bucket;
-  while (at != NONE && (cache->blocks[at].number != number || cache->blocks[at].file != file))
-    at = cache->blocks[at].next;
+  int32_t at = look_up(cache, file, number);
   if (at == NONE || cache->blocks[at].valid < wanted) {
     at = at == NONE ? cache->oldest : at;
     if (cache->blocks[at].valid)
       unhash(cache, at);
     uint32_t valid;
-    int error = fill(cache, at, file, number, &valid, failure);
+    uint8_t *memory = cache->memory + (size_t)at * GG_CACHE_BLOCK_BYTES;
+    int error = fill(cache, file, number * GG_CACHE_BLOCK_BYTES, memory, GG_CACHE_BLOCK_BYTES, &valid, failure);
     if (error)
       return error;
     if (valid < wanted)
-      return gg_fail(failure, GG_ERR_CORRUPT, "%s is shorter than when it was planned", path_of(cache, file));
+      return too_short(cache, file, failure);
+    int32_t *bucket = bucket_of(cache, file, number);
     cache->blocks[at].file = file;
     cache->blocks[at].number = number;
     cache->blocks[at].valid = valid;
@@ -233,16 +243,23 @@ static int find(struct gg_cache *cache, uint32_t file, uint64_t number, uint32_t
   return at;
 }
 
-int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, size_t bytes,
+int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, size_t bytes, bool sparse,
                    struct gg_failure *failure)
 {
   for (size_t done = 0; done < bytes;) {
-    uint32_t at = (uint32_t)((place + done) % GG_CACHE_BLOCK_BYTES);
+    uint64_t number = (place + done) / GG_CACHE_BLOCK_BYTES;
+    uint32_t at = (uint32_t)((place + done) % GG_CACHE_BLOCK_BYTES), valid;
     size_t take = bytes - done < GG_CACHE_BLOCK_BYTES - at ? bytes - done : GG_CACHE_BLOCK_BYTES - at;
-    int block = find(cache, file, (place + done) / GG_CACHE_BLOCK_BYTES, at + (uint32_t)take, failure);
-    if (block < 0)
-      return block;
-    memcpy(out + done, cache->memory + (size_t)block * GG_CACHE_BLOCK_BYTES + at, take);
+    if (sparse && look_up(cache, file, number) == NONE) {
+      int error = fill(cache, file, place + done, out + done, (uint32_t)take, &valid, failure);
+      if (error || valid < take)
+        return error ? error : too_short(cache, file, failure);
+    } else {
+      int block = find(cache, file, number, at + (uint32_t)take, failure);
+      if (block < 0)
+        return block;
+      memcpy(out + done, cache->memory + (size_t)block * GG_CACHE_BLOCK_BYTES + at, take);
+    }
     done += take;
   }
   return 0;

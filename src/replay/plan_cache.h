@@ -13,6 +13,7 @@
 #define GG_REPLAY_PLAN_CACHE_H
 
 #include <gogetway/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -66,8 +67,9 @@ void gg__cache_fini(struct gg_cache *cache);
 /* The next file, as it is now. GG_ERR_NOMEM; a file that cannot be seen is told when it is read. */
 int gg__cache_add(struct gg_cache *cache, const char *path);
 
-/* GG_ERR_NOT_FOUND: the file has gone; GG_ERR_CORRUPT: it is another one, or shorter than it was; GG_ERR_IO, LIMIT. */
-int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, size_t bytes,
+/* GG_ERR_NOT_FOUND: the file has gone; GG_ERR_CORRUPT: it is another one, or shorter than it was; GG_ERR_IO, LIMIT.
+ * `sparse`: what is not in the cache is read by itself, and the cache stays as it is. */
+int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, size_t bytes, bool sparse,
                    struct gg_failure *failure);
 
 #endif

@@ -401,7 +401,9 @@ int gg__rules_learn(struct gg_rules **out, struct gg_script *script, struct gg_f
     learner->failure = failure;
     learner->bytes_left = GG_RULES_BYTES_MAX;
     learner->steps_left = STEPS_MAX;
+    script->sparse = true;
     error = learn_sample(learner);
+    script->sparse = false;
   }
   free(learner);
   if (error) {

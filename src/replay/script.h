@@ -80,6 +80,9 @@ struct gg_script_ops {
 
 struct gg_script {
   const struct gg_script_ops *ops;
+  /* The reader's hint: one session after the other is read, so that what stands beside its bytes is not wanted. While
+   * it plays, a session's neighbours are. */
+  bool sparse;
 };
 
 #endif
