@@ -3,6 +3,7 @@
 whose recording says how many connections came and what each sent, in which order. At both levels and three speeds."""
 import collections
 import re
+import signal
 import socket
 import struct
 
@@ -13,7 +14,7 @@ import faults
 import peers
 import processes
 import replaying
-from gogetway import SIDES
+from gogetway import SIDES, TEST_ALL
 
 SPEEDS = ("1x", "10x", "max")
 RUNS = [(level, speed) for level in ("causal", "bytes") for speed in SPEEDS]
@@ -275,3 +276,36 @@ def test_half_closes_resets_and_silent_sessions_are_played_too(start, gateways, 
     closes = collections.Counter(session["close"] for session in recorded.sessions())
     assert collections.Counter(session["close"] for session in target.sessions()) == {
         close: count * len(runs) for close, count in closes.items()}
+
+
+# ---- Anything --------------------------------------------------------------------------------------------------------
+def test_random_sessions_at_a_server_that_knows_what_must_come(gateways, scratch):
+    """Hundreds of random sessions at once, of all sizes, with half-closes and pauses, where both ends speak as they
+    like. The server's half of the generator knows every byte that has to come, and says what came."""
+    count, seed = (2000, 7) if TEST_ALL else (300, 5)
+    upstream = processes.address("127.0.0.1", processes.free_port())
+    gateway = gateways(upstream, options=replaying.FAST_FLUSH)
+    endpoints.Endpoints(scratch, seed, count, gateway.listen, upstream, deadline=60, concurrency=64, reset_percent=0
+                        ).start().finish(100)
+    assert gateway.stop()[0] == 0
+    assert len(gateway.sessions()) == count
+    for level, speed in RUNS:
+        live = processes.address("127.0.0.1", processes.free_port())
+        server = endpoints.Endpoints(scratch, seed, count, listen=live, deadline=60, reset_percent=0).start()
+        played = replaying.replay(gateway.directory, live, scratch, "--level", level, "--speed", speed)
+        server.process.popen.send_signal(signal.SIGTERM)
+        halves = {session["index"]: session for session in server.finish(30).sessions}
+        name = f"{level} {speed}"
+        assert played.outcome["connections_made"] == count, f"{name}: {played.explain()}"
+        # Where both speak as they like, a server can have said all it has, and close, before the client has.
+        assert all(row["difference"]["kind"] == "closed" for row in played.different()), f"{name}: {played.explain()}"
+        assert len(played.different()) <= count // 20, f"{name}: {played.explain()}"
+        problems = []
+        for index, session in halves.items():
+            half = session["server"]
+            if half["first_difference"] is not None:
+                problems.append(f"{name}: session {index}: a wrong byte came at {half['first_difference']}")
+        whole = sum(session["server"]["received"] == session["client_bytes"] for session in halves.values())
+        if whole < len(halves) - len(played.different()):
+            problems.append(f"{name}: {whole} of {len(halves)} sessions came whole")
+        assert not problems, endpoints.show(problems)
