@@ -3,7 +3,6 @@
 whose recording says how many connections came and what each sent, in which order. At both levels and three speeds."""
 import collections
 import re
-import signal
 import socket
 import struct
 
@@ -293,19 +292,17 @@ def test_random_sessions_at_a_server_that_knows_what_must_come(gateways, scratch
         live = processes.address("127.0.0.1", processes.free_port())
         server = endpoints.Endpoints(scratch, seed, count, listen=live, deadline=60, reset_percent=0).start()
         played = replaying.replay(gateway.directory, live, scratch, "--level", level, "--speed", speed)
-        server.process.popen.send_signal(signal.SIGTERM)
-        halves = {session["index"]: session for session in server.finish(30).sessions}
         name = f"{level} {speed}"
         assert played.outcome["connections_made"] == count, f"{name}: {played.explain()}"
+        # It ends by itself; those that said nothing have no index.
+        halves = [session for session in server.finish(30).sessions if session["server"]]
+        assert len(halves) >= 0.9 * count, f"{name}: {server.process.output()[-300:]}"
         # Where both speak as they like, a server can have said all it has, and close, before the client has.
         assert all(row["difference"]["kind"] == "closed" for row in played.different()), f"{name}: {played.explain()}"
         assert len(played.different()) <= count // 20, f"{name}: {played.explain()}"
-        problems = []
-        for index, session in halves.items():
-            half = session["server"]
-            if half["first_difference"] is not None:
-                problems.append(f"{name}: session {index}: a wrong byte came at {half['first_difference']}")
-        whole = sum(session["server"]["received"] == session["client_bytes"] for session in halves.values())
+        wrong = [f"{name}: session {session['index']}: another byte came at {session['server']['first_difference']}"
+                 for session in halves if session["server"]["first_difference"] is not None]
+        whole = sum(session["server"]["received"] == session["client_bytes"] for session in halves)
         if whole < len(halves) - len(played.different()):
-            problems.append(f"{name}: {whole} of {len(halves)} sessions came whole")
-        assert not problems, endpoints.show(problems)
+            wrong.append(f"{name}: {whole} of {len(halves)} sessions came whole")
+        assert not wrong, endpoints.show(wrong)
