@@ -182,6 +182,8 @@ static uint64_t silence_when(const struct gg_player *player)
     pause_ns = GG_SILENCE_PAUSE_MAX_NS;
   if (pause_ns > silence_ns)
     silence_ns = pause_ns;
+  if (!player->gapped && gg__reply_wants_more(&player->reply))
+    silence_ns = GG_SILENCE_PAUSE_MAX_NS; /* a server that stalls is likelier than one that has learned to be brief */
   uint64_t since_ns = player->last_byte_ns;
   if (player->awaited_since_ns > since_ns)
     since_ns = player->awaited_since_ns;

@@ -206,6 +206,11 @@ bool gg__reply_identical(const struct gg_reply *reply)
   return !reply->diverged && reply->turn_end != UINT64_MAX && reply->offset >= reply->turn_end;
 }
 
+bool gg__reply_wants_more(const struct gg_reply *reply)
+{
+  return !reply->diverged && reply->turn_end != UINT64_MAX && reply->offset < reply->turn_end;
+}
+
 bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule)
 {
   switch ((enum gg_rule_kind)rule->kind) {

@@ -548,15 +548,35 @@ static void test_a_shorter_reply_is_shorter(void **state)
   record_dialog("reply", "other");
   begin(0);
   fake_says(&fake, 5, "rep");
-  fake_run(&fake, 100);
+  fake_run(&fake, 1000); /* it looks as if there were more of it to come: that is waited for longer */
+  check_sent("ONE\n");
+  fake_run(&fake, 1100);
   check_sent("ONE\nTWO\n");
-  fake_says(&fake, 110, "other");
-  fake_run(&fake, 200);
-  fake_ends(&fake, 200);
+  fake_says(&fake, 1110, "other");
+  fake_run(&fake, 1200);
+  fake_ends(&fake, 1200);
   check_difference(GG_REPLAY_DIFFERENCE_SHORTER, 0, 3);
   check_replies(1, 1, 0, 0);
   assert_int_equal(outcome()->difference.expected_size, 2);
   assert_memory_equal(outcome()->difference.expected, "ly", 2);
+}
+
+static void test_a_server_that_stalls_in_a_reply_is_waited_for(void **state)
+{
+  (void)state;
+  record_dialog("reply", "other");
+  begin(0);
+  fake_says(&fake, 5, "rep");
+  fake_run(&fake, 900);
+  check_sent("ONE\n");
+  fake_says(&fake, 900, "ly");
+  fake_run(&fake, 1000);
+  check_sent("ONE\nTWO\n");
+  fake_says(&fake, 1000, "other");
+  fake_ends(&fake, 1010);
+  fake_run(&fake, 1100);
+  check_equal();
+  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_SILENCE], 0);
 }
 
 static void test_bytes_behind_the_last_reply_are_longer(void **state)
@@ -643,6 +663,7 @@ int main(void)
     T(test_a_thousand_steps_and_none_early),
     T(test_a_longer_reply_is_longer),
     T(test_a_shorter_reply_is_shorter),
+    T(test_a_server_that_stalls_in_a_reply_is_waited_for),
     T(test_bytes_behind_the_last_reply_are_longer),
     T(test_silence_has_a_limit),
     T(test_a_reply_too_long_for_its_rule),
