@@ -18,9 +18,10 @@
  *
  * What completes a reply is asked in the order of player.h, first what is known, then what only time tells. A rule and
  * identity look at the end of what has come, so everything that could be received must have been. Where there is a rule
- * (or a decoder that understands the session), silence means nothing: a server that pauses is not done. Silence counts
- * from the last byte, and not from before the wait began: a reply that a pipelining client's first chunk got is not the
- * one to its second.
+ * (or a decoder that understands the session), silence means nothing: a server that pauses is not done. But a reply that
+ * is not the recorded one may be of another kind, which ends otherwise (an error page, say): with a rule the longest
+ * silence that is ever asked for, a second, completes that one as well. Silence counts from the last byte, and not from
+ * before the wait began: a reply that a pipelining client's first chunk got is not the one to its second.
  *
  * A silence that is disproved while the client thinks is waited for again, but the step's due time stays: a server that
  * says something now and then would otherwise put it off for ever.
@@ -174,11 +175,12 @@ static bool has_decoder(const struct gg_player *player)
 /* When silence will have completed the awaited reply, if nothing more comes; UINT64_MAX: it does not. */
 static uint64_t silence_when(const struct gg_player *player)
 {
+  bool ruled = player->rule.kind != GG_RULE_NONE;
   if (!player->awaits_bytes || player->awaits_end || player->reply.turn_bytes == 0 || has_decoder(player) ||
-      player->rule.kind != GG_RULE_NONE || player->readable)
+      (ruled && !player->reply.diverged) || player->readable)
     return UINT64_MAX;
   uint64_t silence_ns = gg__player_silence(player), pause_ns = player->pause_ns;
-  if (pause_ns > GG_SILENCE_PAUSE_MAX_NS)
+  if (pause_ns > GG_SILENCE_PAUSE_MAX_NS || ruled)
     pause_ns = GG_SILENCE_PAUSE_MAX_NS;
   if (pause_ns > silence_ns)
     silence_ns = pause_ns;

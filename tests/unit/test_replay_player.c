@@ -147,6 +147,39 @@ static void test_a_terminator_completes_whatever_came_before(void **state)
   assert_memory_equal(outcome()->difference.expected, "alpha\n> ", 8);
 }
 
+/* An error message has an ending of its own; half of the recorded reply has none yet. */
+static void test_a_reply_of_another_kind_is_complete_after_a_second(void **state)
+{
+  (void)state;
+  terminator("\n> ");
+  record_dialog("alpha\n> ", "beta\n> ");
+  begin(0);
+  fake_says(&fake, 5, "error!");
+  fake_run(&fake, 1004);
+  check_sent("ONE\n");
+  fake_run(&fake, 1005);
+  check_sent("ONE\nTWO\n");
+  fake_says(&fake, 1010, "beta\n> ");
+  fake_run(&fake, 1020);
+  fake_ends(&fake, 1030);
+  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_SILENCE], 1);
+  assert_int_equal(outcome()->counts.timeouts, 0);
+}
+
+static void test_a_reply_of_the_same_kind_is_waited_for(void **state)
+{
+  (void)state;
+  terminator("\n> ");
+  record_dialog("alpha\n> ", "beta\n> ");
+  begin(0);
+  fake_says(&fake, 5, "alp");
+  fake_run(&fake, 9000);
+  check_sent("ONE\n");
+  fake_says(&fake, 9000, "ha\n> ");
+  fake_run(&fake, 9010);
+  check_sent("ONE\nTWO\n");
+}
+
 static void test_a_rule_that_the_recorded_reply_breaks_is_none(void **state)
 {
   (void)state;
@@ -648,6 +681,8 @@ int main(void)
     T(test_replies_that_run_ahead_are_equal),
     T(test_steps_of_one_chunk_go_together),
     T(test_a_terminator_completes_whatever_came_before),
+    T(test_a_reply_of_another_kind_is_complete_after_a_second),
+    T(test_a_reply_of_the_same_kind_is_waited_for),
     T(test_a_rule_that_the_recorded_reply_breaks_is_none),
     T(test_a_length_completes),
     T(test_silence_completes_and_is_disproved),
