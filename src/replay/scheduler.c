@@ -10,11 +10,10 @@
  * Absolute times: the next session's due time is worked out from its recorded start alone (timing.h), never from when
  * the one before it began. A turn that comes late therefore finds several due, and begins them all.
  *
- * A place is free while fewer connections are open than may be, and the system has a descriptor and a port. The first
- * session that is due and finds none waits, and all behind it with it (order of begin is a promise). When it begins, at
- * `free_ns`, those behind it that were due before have waited for the same reason: their times count from free_ns as
- * well. A session that is late for another reason (this process did not run) keeps its due time: it hurries, and its
- * lag shows.
+ * A place is free while fewer connections are open than may be, and the system has a descriptor and a port. A session
+ * that is due and finds none waits, and all behind it with it (order of begin is a promise). `free_ns` is when there
+ * was one again: whoever was due before has waited for that, and its times count from then on. A session that is late
+ * for another reason (this process did not run) keeps its due time: it hurries, and its lag shows.
  *
  * Players end in the middle of their own code, called from a timer, an event or the beginning. So over() only moves
  * them to `ended`; they are told and taken back when nobody is inside any more.
@@ -48,10 +47,10 @@ struct gg_scheduler {
     size_t session;
     uint64_t due_ns; /* on the wire's clock */
   } next;
-  bool waits;             /* the next one is due and finds no free place, ... */
-  bool held;              /* ... because connections_max are open, or by the system's limits: no ramp */
-  uint64_t free_ns;       /* when such a wait last ended, */
-  uint64_t held_until_ns; /* ... and when one for these reasons did */
+  bool waits;             /* the next one is due, and is kept back by the ramp or by the system's limits ... */
+  bool held;              /* ... by the latter */
+  uint64_t free_ns;       /* when this, or being full, last ended: who was due before has waited for that */
+  uint64_t held_until_ns; /* the same without the ramp */
   bool limited;           /* the system had no place for a connection, */
   uint64_t limited_ns;    /* ... since then, */
   uint64_t retry_ns;      /* ... and is asked again then */
@@ -86,7 +85,8 @@ static void on_over(struct gg_stage *stage, struct gg_player *player)
   gg_list_remove(&player->node);
   gg_list_append(&scheduler->ended, &player->node);
   assert(stage->outcome.connections_open > 0);
-  stage->outcome.connections_open--;
+  if (stage->outcome.connections_open-- == scheduler->connections_max)
+    scheduler->free_ns = scheduler->held_until_ns = now_of(scheduler);
   scheduler->retry_ns = 0; /* it had a descriptor and a port */
 }
 
@@ -329,8 +329,7 @@ static void begin_due(struct gg_scheduler *scheduler)
     if (!scheduler->next.any || scheduler->next.due_ns > now_ns)
       return;
     if (is_full(scheduler, now_ns)) {
-      scheduler->waits = true;
-      scheduler->held = scheduler->held || scheduler->stage.outcome.connections_open >= scheduler->connections_max;
+      scheduler->waits = scheduler->waits || scheduler->stage.outcome.connections_open < scheduler->connections_max;
       return;
     }
     if (scheduler->limited && now_ns < scheduler->retry_ns)

@@ -28,6 +28,25 @@ static uint64_t due_of(const struct gg_player *player)
                                               sim.script.sessions[player->session].facts.start_ns);
 }
 
+/* Time passes only where nothing is to be done: so nothing may be late. */
+static bool is_exact(void)
+{
+  const struct sim_config *config = &sim.config;
+  return !config->oversleep_ns && !config->cost_ns && !config->pause && !config->again && !config->short_io &&
+         !config->spurious;
+}
+
+static void check_begun_in_time(const struct gg_player *player)
+{
+  const struct sim_config *config = &sim.config;
+  if (!is_exact() || config->limit || config->limit_open || (config->options.ramp_ns && !config->options.speed_percent))
+    return;
+  uint64_t due_ns = due_of(player);
+  due_ns = due_ns > sim.full_until_ns ? due_ns : sim.full_until_ns;
+  if (sim.now_ns != due_ns)
+    sim_fail("session %zu begins %" PRIu64 " ns late", player->session, sim.now_ns - due_ns);
+}
+
 void sim_check_connect(const struct gg_player *player, int error)
 {
   const uint64_t now[3] = {player->loop, player->session, player->copy};
@@ -46,6 +65,7 @@ void sim_check_connect(const struct gg_player *player, int error)
     sim_fail("%" PRIu64 " connections are open, %u may be", sim.open + 1, sim.config.connections_max);
   if (error == GG_ERR_LIMIT)
     return; /* it is tried again */
+  check_begun_in_time(player);
   sim.any_begun = true;
   memcpy(sim.begun, now, sizeof now);
 }
@@ -109,6 +129,22 @@ static void check_due(const struct gg_line *line, const struct sim_send *send)
     sim.late_worst_ns = sim.late_last_ns;
 }
 
+/* Whatever was held counts its times from when it began. */
+static void check_in_time(const struct gg_line *line, const struct sim_send *send)
+{
+  const struct sim_config *config = &sim.config;
+  bool waits_for_replies = config->options.level == GG_REPLAY_CAUSAL;
+  if (!is_exact() || line->blocked || (waits_for_replies && (send->any_reply || send->ends)))
+    return;
+  uint64_t due_ns =
+    line->began_ns + gg__timing_span(&line->player->stage->timing, send->time_ns - line->session->facts.start_ns);
+  due_ns = due_ns > line->told_ns ? due_ns : line->told_ns;
+  totals.exact++;
+  if (sim.now_ns != due_ns)
+    sim_fail("%u: the chunk at %" PRIu64 " was due at %" PRIu64 ", it was sent at %" PRIu64, line->number, send->from,
+             due_ns, sim.now_ns);
+}
+
 void sim_check_send(struct gg_line *line, const uint8_t *data, size_t size)
 {
   const struct sim_session *session = line->session;
@@ -124,6 +160,7 @@ void sim_check_send(struct gg_line *line, const uint8_t *data, size_t size)
     sim_trace("%u: chunk at %" PRIu64 " (%" PRIu64 " bytes)", line->number, send->from, send->length);
     check_dependency(line, send);
     check_due(line, send);
+    check_in_time(line, send);
   }
 }
 

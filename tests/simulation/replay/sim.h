@@ -124,7 +124,9 @@ struct gg_line {
   bool told_connected;
   bool reset_sent;
   uint64_t latency_ns;
-  size_t send_next; /* of session->sends: whose first byte has not left */
+  uint64_t began_ns, told_ns; /* of the connection: begun, told that it is made */
+  bool blocked;               /* it took less than it was given */
+  size_t send_next;           /* of session->sends: whose first byte has not left */
 
   /* to the server */
   uint64_t sent, arrived, room;
@@ -208,6 +210,7 @@ struct sim_world {
   uint64_t begun[3]; /* loop, session, copy of the last connection */
   uint8_t *told;     /* by loop, session, copy */
   uint64_t peak;
+  uint64_t full_until_ns;               /* when as many connections were open as may be */
   uint64_t late_worst_ns, late_last_ns; /* of the first bytes of chunks */
 };
 extern struct sim_world sim;
@@ -216,7 +219,7 @@ extern struct sim_world sim;
 struct sim_totals {
   uint64_t sessions, bytes, verdicts[GG_REPLAY_VERDICTS], differences[GG_REPLAY_DIFFERENCES];
   uint64_t released[GG_REPLAY_RELEASES];
-  uint64_t held, stopped, failed, learned, guarded, peaceful;
+  uint64_t held, stopped, failed, guarded, exact, peaceful;
 };
 extern struct sim_totals totals;
 

@@ -71,6 +71,7 @@ static struct gg_line *line_make(struct gg_player *player, gg_wire_fn event, voi
   line->connect = connect_choose(line->session);
   line->latency_ns = sim_size(sim.config.latency_ns);
   line->room = ROOM;
+  line->began_ns = sim.now_ns;
   line->copy = player->copy;
   line->loop = player->loop;
   return line;
@@ -168,7 +169,7 @@ static ssize_t op_send(struct gg_line *line, const uint8_t *data, size_t size, b
   if (line->reset_delivered)
     return GG_ERR_CLOSED;
   if (line->room == 0) {
-    line->wants_room = true;
+    line->blocked = line->wants_room = true;
     return GG_ERR_AGAIN;
   }
   if (sim_chance(sim.config.again)) {
@@ -181,7 +182,7 @@ static ssize_t op_send(struct gg_line *line, const uint8_t *data, size_t size, b
     if (taken < size)
       wake_soon(line, GG_WIRE_WRITABLE);
   } else if (taken < size)
-    line->wants_room = true;
+    line->blocked = line->wants_room = true;
   sim_check_send(line, data, taken);
   line->sent += taken;
   line->room -= taken;
@@ -237,7 +238,8 @@ static void op_close(struct gg_line *line, bool reset)
   line->reset_sent = reset;
   line->pending = 0;
   line->player = NULL; /* used again by another connection */
-  sim.open--;
+  if (sim.open-- == sim.config.connections_max)
+    sim.full_until_ns = sim.now_ns;
 }
 
 static void deliver(void *argument, uint64_t until)
@@ -285,6 +287,7 @@ static bool tell(void)
     any = true;
     if (events & GG_WIRE_CONNECTED) {
       line->told_connected = true;
+      line->told_ns = sim.now_ns;
       sim.told_made++;
     }
     line->event(line->sink, events);
