@@ -129,15 +129,20 @@ static void check_due(const struct gg_line *line, const struct sim_send *send)
     sim.late_worst_ns = sim.late_last_ns;
 }
 
-/* Whatever was held counts its times from when it began. */
+/* Whatever was held counts its times from when it began; behind a reply, from when that was here. */
 static void check_in_time(const struct gg_line *line, const struct sim_send *send)
 {
   const struct sim_config *config = &sim.config;
-  bool waits_for_replies = config->options.level == GG_REPLAY_CAUSAL;
-  if (!is_exact() || line->blocked || (waits_for_replies && (send->any_reply || send->ends)))
+  uint64_t due_ns = line->began_ns, from_ns = line->session->facts.start_ns;
+  if (!is_exact() || line->blocked)
     return;
-  uint64_t due_ns =
-    line->began_ns + gg__timing_span(&line->player->stage->timing, send->time_ns - line->session->facts.start_ns);
+  if (config->options.level == GG_REPLAY_CAUSAL && (send->any_reply || send->ends)) {
+    if (!config->peaceful || send->ends || line->session->facts.gaps)
+      return;
+    due_ns = line->reply_ns[send->reply];
+    from_ns = send->server_ns;
+  }
+  due_ns += gg__timing_span(&line->player->stage->timing, send->time_ns - from_ns);
   due_ns = due_ns > line->told_ns ? due_ns : line->told_ns;
   totals.exact++;
   if (sim.now_ns != due_ns)
