@@ -115,9 +115,16 @@ static int make_wire(struct gg_replay *replay, struct gg_failure *failure)
   if (error)
     return error;
   uint32_t room = gg__sockets_room(), asked = replay->options.connections_max;
+  room = room ? room : 1;
   replay->connections_max = asked && asked < room ? asked : room;
-  if (replay->connections_max == 0)
-    replay->connections_max = 1;
+  if (asked > room && replay->options.on_warning) {
+    char text[160];
+    snprintf(text, sizeof text,
+             "the limit of open files leaves room for %" PRIu32 " connections at once, not %" PRIu32
+             ": sessions beyond begin late",
+             room, asked);
+    replay->options.on_warning(replay->options.context, text);
+  }
   return 0;
 }
 

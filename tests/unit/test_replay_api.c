@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -203,6 +204,41 @@ static void the_plan_can_be_looked_at(void **state)
   assert_false(gg_replay_planned(replay, SESSIONS + 1, &planned));
 }
 
+static char warned[200];
+
+static void on_warning(void *context, const char *text)
+{
+  (void)context;
+  snprintf(warned, sizeof warned, "%s", text);
+}
+
+static void more_connections_than_descriptors_are_warned_of(void **state)
+{
+  (void)state;
+  struct gg_replay_plan plan;
+  struct rlimit before, low;
+  record_dialogs();
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  low = before;
+  low.rlim_cur = 256;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+  options.copies = 1000;
+  options.on_warning = on_warning;
+  options.connections_max = 100;
+  warned[0] = '\0';
+  assert_int_equal(create(), 0);
+  assert_string_equal(warned, "");
+  gg_replay_plan(replay, &plan);
+  assert_int_equal(plan.connections_peak, 100);
+  gg_replay_destroy(replay);
+  options.connections_max = 5000;
+  assert_int_equal(create(), 0);
+  gg_replay_plan(replay, &plan);
+  assert_in_range(plan.connections_peak, 150, 192);
+  assert_non_null(strstr(warned, "not 5000"));
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 static void what_was_recorded_from_there_needs_leave(void **state)
 {
   (void)state;
@@ -382,6 +418,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     TEST(options_out_of_range_are_named),
     TEST(the_plan_can_be_looked_at),
+    TEST(more_connections_than_descriptors_are_warned_of),
     TEST(what_was_recorded_from_there_needs_leave),
     TEST(nothing_that_matches_can_be_looked_at_but_not_run),
     TEST(only_opaque_sessions_can_be_looked_at_but_not_run),
