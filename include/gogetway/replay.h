@@ -137,6 +137,7 @@ struct gg_replay_counts {
   uint64_t bytes_received;
   uint64_t bytes_expected; /* from the server, by the recording */
   uint64_t replies;        /* that came: a reply is what the recorded server sent between two chunks of its client */
+  /* Of those: equal to the byte; fewer bytes than were recorded; more; as many, and other ones. */
   uint64_t replies_equal, replies_shorter, replies_longer, replies_different;
   uint64_t timeouts;
   uint64_t closed_early; /* the server's ends and resets before their time */

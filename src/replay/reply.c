@@ -224,17 +224,19 @@ bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule)
   return false;
 }
 
-/* The reply has ended; `behind`: before the recorded one did. */
+/* The reply has ended; `behind`: it is the recorded one's beginning. One that differs within is told by its length. */
 static void count(const struct gg_reply *reply, bool behind, struct gg_replay_counts *counts)
 {
   if (reply->turn_bytes == 0)
     return;
   counts->replies++;
-  if (behind)
-    counts->replies_shorter++;
-  else if (!reply->diverged)
+  uint64_t recorded = reply->turn_end - reply->turn_begin;
+  bool known = reply->turn_end != UINT64_MAX;
+  if (!behind && !reply->diverged)
     counts->replies_equal++;
-  else if (is_behind_end(reply))
+  else if (behind || (known && reply->turn_bytes < recorded))
+    counts->replies_shorter++;
+  else if (known ? reply->turn_bytes > recorded : reply->exhausted)
     counts->replies_longer++;
   else
     counts->replies_different++;
