@@ -18,10 +18,10 @@
  *
  * What completes a reply is asked in the order of player.h, first what is known, then what only time tells. A rule and
  * identity look at the end of what has come, so everything that could be received must have been. Where there is a rule
- * (or a decoder that understands the session), silence means nothing: a server that pauses is not done. But a reply that
- * is not the recorded one may be of another kind, which ends otherwise (an error page, say): with a rule the longest
- * silence that is ever asked for, a second, completes that one as well. Silence counts from the last byte, and not from
- * before the wait began: a reply that a pipelining client's first chunk got is not the one to its second.
+ * (or a decoder that understands the session), silence means nothing: a server that pauses is not done. But a reply
+ * that is not the recorded one may be of another kind, which ends otherwise (an error page, say): with a rule the
+ * longest silence that is ever asked for, a second, completes that one as well. Silence counts from the last byte, and
+ * not from before the wait began: a reply that a pipelining client's first chunk got is not the one to its second.
  *
  * A silence that is disproved while the client thinks is waited for again, but the step's due time stays: a server that
  * says something now and then would otherwise put it off for ever.

@@ -12,8 +12,8 @@
  *                      first difference: BYTES at this offset; the turn then counts the reply as different
  *
  * A turn's reply is equal, shorter (fewer bytes than were recorded), longer (more, and what is behind the recorded end
- * is not the next reply's beginning) or different (as many, and other ones). Missing bytes of the recording are equal to
- * anything.
+ * is not the next reply's beginning) or different (as many, and other ones). Missing bytes of the recording are equal
+ * to anything.
  *
  * Thread: the replay's. Memory: this struct; recorded bytes are read from the script when live ones have come.
  */
