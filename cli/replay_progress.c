@@ -13,6 +13,7 @@ enum {
   BAR_MAX = 30, /* columns of the bar */
   BAR_MIN = 8,  /* a shorter one says nothing */
   COLUMNS_USUAL = 80,
+  PERCENT_COLUMNS = 5, /* "100% ", where there is no room for a bar */
 };
 
 #define DRAW_INTERVAL_NS UINT64_C(100000000)
@@ -67,7 +68,8 @@ static void draw(struct gg_cli_progress *progress, double share, const char *tex
   if (bar > 0)
     fprintf(stderr, "\r[%s] %s\033[K", drawing, text);
   else
-    fprintf(stderr, "\r%.*s\033[K", (int)(length < columns ? length : columns), text);
+    fprintf(stderr, "\r%3.0f%% %.*s\033[K", 100 * share,
+            (int)(columns > PERCENT_COLUMNS ? columns - PERCENT_COLUMNS : 0), text);
   fflush(stderr);
   progress->drawn = true;
 }

@@ -514,6 +514,7 @@ static void cut(struct gg_scheduler *scheduler)
   take_back_ended(scheduler);
   uint64_t never_begun = outcome->sessions_planned - sessions_done(outcome);
   outcome->sessions[GG_REPLAY_UNFINISHED] += never_begun;
+  outcome->partial |= outcome->sessions[GG_REPLAY_UNFINISHED] > 0; /* the last one may have failed by itself */
 }
 
 int gg__scheduler_run(struct gg_scheduler *scheduler, struct gg_failure *failure)

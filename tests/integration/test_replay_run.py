@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a replay finds, says and leaves: the flipped byte, the report, the exit status; its own recording; copies under
 a limit; what it does not play; being stopped; disks that are full and recordings that go away."""
+import contextlib
 import fcntl
 import json
 import os
@@ -349,16 +350,30 @@ def test_a_signal_ends_it_in_good_order(scratch, number):
     Store(scratch / "again").verify()
 
 
+def test_a_signal_while_it_plans_ends_it_before_anything_is_sent(scratch):
+    processes.run([gogetway.tool("encode_many"), scratch / "rec", "100000", "1000", "2"])
+    with Server(scratch, "vault") as server:
+        with Replay(scratch / "rec", server.address, scratch) as running:
+            processes.wait_until(lambda: any(target.endswith(".pcapng") for target in open_files(running.pid)), 20,
+                                 "it reads a segment")
+            os.kill(running.pid, signal.SIGINT)
+            played = running.finish(10)
+        assert played.status == 3 and "nothing was sent" in played.errors, played.explain()
+        assert played.report is None and not server.done()
+
+
+def open_files(pid):
+    """What its descriptors are."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
 def established(pid):
     """How many TCP connections a process has."""
-    inodes = set()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{name}")
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
+    inodes = {target[8:-1] for target in open_files(pid) if target.startswith("socket:[")}
     with open("/proc/net/tcp") as table:
         return sum(line.split()[3] == "01" and line.split()[9] in inodes for line in table.readlines()[1:])
 
