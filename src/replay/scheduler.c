@@ -332,8 +332,10 @@ static void begin_due(struct gg_scheduler *scheduler)
       scheduler->waits = scheduler->waits || scheduler->stage.outcome.connections_open < scheduler->connections_max;
       return;
     }
-    if (scheduler->limited && now_ns < scheduler->retry_ns)
+    if (scheduler->limited && now_ns < scheduler->retry_ns) {
+      scheduler->waits = scheduler->held = true;
       return;
+    }
     if (!begin_next(scheduler, now_ns))
       return;
   }

@@ -420,6 +420,22 @@ static void a_limit_that_lasts_ends_the_session(void **state)
   assert_true(world.outcome.elapsed_ns >= GG_NS_PER_S && world.outcome.elapsed_ns < GG_NS_PER_S + 100 * MS);
 }
 
+static void those_behind_one_that_failed_by_a_limit_have_waited_as_well(void **state)
+{
+  (void)state;
+  begin_world(3, 10 * MS);
+  world.options.connect_timeout_ns = 50 * MS;
+  world.limit_until_ns = world.started_ns + 70 * MS;
+  assert_int_equal(run(5), 0);
+  assert_int_equal(world.outcome.sessions[GG_REPLAY_DIFFERENT], 1);
+  assert_int_equal(world.begun_count, 2);
+  for (size_t i = 0; i < 2; i++) {
+    assert_int_equal(world.begun[i].session, i + 1);
+    assert_int_equal(world.begun[i].at_ns, 80 * MS);
+    assert_int_equal(world.begun[i].anchor_ns, 80 * MS);
+  }
+}
+
 static void a_connect_that_fails_at_once_is_a_refusal(void **state)
 {
   (void)state;
@@ -550,6 +566,7 @@ int main(void)
     cmocka_unit_test(a_limit_is_tried_again),
     cmocka_unit_test(a_limit_is_tried_again_when_a_connection_has_ended),
     cmocka_unit_test(a_limit_that_lasts_ends_the_session),
+    cmocka_unit_test(those_behind_one_that_failed_by_a_limit_have_waited_as_well),
     cmocka_unit_test(a_connect_that_fails_at_once_is_a_refusal),
     cmocka_unit_test(a_stop_cuts_what_is_open_and_begins_no_more),
     cmocka_unit_test(a_stop_at_the_very_end_is_none),
