@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 
 enum {
-  TEXTS_BUCKETS = 256,
+  TEXTS_ROOM_MIN = 64,             /* buckets; a power of two */
   TEXTS_PER_SEGMENT_MAX = 1 << 20, /* distinct texts; further ones are kept as empty */
 };
 
@@ -34,8 +34,33 @@ struct text {
 
 struct gg__texts {
   size_t count;
-  struct text *buckets[TEXTS_BUCKETS];
+  size_t room; /* buckets */
+  struct text **buckets;
 };
+
+static struct text **bucket_of(const struct gg__texts *texts, const char *text)
+{
+  return &texts->buckets[gg__hash(text, strlen(text)) & (texts->room - 1)];
+}
+
+/* Twice as many buckets. A segment may have a client of its own for each of a million sessions. */
+static bool texts_grow(struct gg__texts *texts)
+{
+  struct gg__texts larger = {.count = texts->count, .room = texts->room ? texts->room * 2 : TEXTS_ROOM_MIN};
+  larger.buckets = calloc(larger.room, sizeof(struct text *));
+  if (!larger.buckets)
+    return false;
+  for (size_t i = 0; i < texts->room; i++)
+    for (struct text *at = texts->buckets[i], *next; at; at = next) {
+      struct text **bucket = bucket_of(&larger, at->bytes);
+      next = at->next;
+      at->next = *bucket;
+      *bucket = at;
+    }
+  free(texts->buckets);
+  *texts = larger;
+  return true;
+}
 
 /* A copy that lives as long as the capture; NULL: there is no memory for it. */
 static const char *keep(void *context, enum gg__part_text which, const char *text)
@@ -45,7 +70,9 @@ static const char *keep(void *context, enum gg__part_text which, const char *tex
   (void)which;
   if (length == 0)
     return "";
-  struct text **bucket = &texts->buckets[gg__hash(text, length) % TEXTS_BUCKETS];
+  if (texts->count >= texts->room && !texts_grow(texts))
+    return NULL;
+  struct text **bucket = bucket_of(texts, text);
   for (struct text *at = *bucket; at; at = at->next)
     if (strcmp(at->bytes, text) == 0)
       return at->bytes;
@@ -63,11 +90,14 @@ static const char *keep(void *context, enum gg__part_text which, const char *tex
 
 static void texts_free(struct gg__texts *texts)
 {
-  for (size_t i = 0; texts && i < TEXTS_BUCKETS; i++)
+  if (!texts)
+    return;
+  for (size_t i = 0; i < texts->room; i++)
     for (struct text *at = texts->buckets[i], *next; at; at = next) {
       next = at->next;
       free(at);
     }
+  free(texts->buckets);
   free(texts);
 }
 
