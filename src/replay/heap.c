@@ -13,7 +13,7 @@ bool gg__heap_reserve(struct gg_heap *heap, size_t players)
   size_t room = heap->room ? heap->room : ROOM_LEAST;
   while (room < players)
     room *= 2;
-  struct gg_player **at = realloc(heap->at, room * sizeof *at);
+  struct gg_player **at = realloc(heap->at, room * sizeof(struct gg_player *));
   if (!at)
     return false;
   heap->at = at;

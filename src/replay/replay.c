@@ -337,10 +337,10 @@ int gg_replay_run(struct gg_replay *replay, struct gg_failure *failure)
   struct gg_recording *recording = NULL;
   struct gg_report *report = NULL;
   int error = learn(replay, failure);
+  if (!error && options->report_path) /* first, for what is left of it can be removed again */
+    error = gg__report_create(&report, options->report_path, &replay->sums, options, failure);
   if (!error && options->record_dir)
     error = gg__recording_create(&recording, options->record_dir, failure);
-  if (!error && options->report_path)
-    error = gg__report_create(&report, options->report_path, &replay->sums, options, failure);
   if (!error)
     error = play(replay, recording, report, failure);
   /* What there is of the recording and the report is good, whatever ended the replay: both are finished all the same,

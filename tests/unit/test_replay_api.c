@@ -402,6 +402,20 @@ static void a_report_that_cannot_be_had_sends_nothing(void **state)
   assert_int_equal(outcome.connections_made + outcome.connections_refused, 0);
 }
 
+static void a_recording_that_cannot_be_had_leaves_no_report(void **state)
+{
+  (void)state;
+  char report[128];
+  record_dialogs();
+  snprintf(report, sizeof report, "%s/report.json", files.dir);
+  options.report_path = report;
+  options.record_dir = "/dev/null/store";
+  assert_int_equal(create(), 0);
+  assert_true(gg_replay_run(replay, &failure) < 0);
+  assert_true(failure.message[0] != '\0');
+  assert_int_equal(access(report, F_OK), -1);
+}
+
 static void the_texts_are_there(void **state)
 {
   (void)state;
@@ -428,6 +442,7 @@ int main(void)
     TEST(a_stop_before_the_run_lets_nothing_begin),
     TEST(a_signal_stops_it),
     TEST(a_report_that_cannot_be_had_sends_nothing),
+    TEST(a_recording_that_cannot_be_had_leaves_no_report),
     TEST(the_texts_are_there),
   };
 #undef TEST
