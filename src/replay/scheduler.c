@@ -52,7 +52,7 @@ struct gg_scheduler {
   uint64_t free_ns;       /* when this, or being full, last ended: who was due before has waited for that */
   uint64_t held_until_ns; /* the same without the ramp */
   bool limited;           /* the system had no place for a connection, */
-  uint64_t limited_ns;    /* ... since then, */
+  uint64_t limited_ns;    /* ... since then with none open, */
   uint64_t retry_ns;      /* ... and is asked again then */
   uint64_t told_ns;       /* progress */
   bool runs;
@@ -269,7 +269,7 @@ static void count_begun(struct gg_scheduler *scheduler, uint64_t now_ns)
 /* The system has no place at the moment. True: this goes on for too long, and nobody is left to make one. */
 static bool limit_met(struct gg_scheduler *scheduler, uint64_t now_ns)
 {
-  if (!scheduler->limited)
+  if (!scheduler->limited || scheduler->stage.outcome.connections_open > 0)
     scheduler->limited_ns = now_ns;
   scheduler->limited = scheduler->waits = scheduler->held = true;
   scheduler->retry_ns = now_ns + GG_BEGIN_RETRY_NS;

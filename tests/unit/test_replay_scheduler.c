@@ -33,7 +33,7 @@ static struct {
   struct gg_script_session *sessions;
   size_t count;
   uint64_t plays_ns; /* a player's time */
-  uint64_t limit_until_ns;
+  uint64_t limit_from_ns, limit_until_ns;
   uint32_t limit_open; /* so many connections the system has; 0: any number */
   int error;           /* of every connect */
   struct begun begun[BEGUN_MAX];
@@ -97,7 +97,8 @@ int __wrap_gg__player_begin(struct gg_player *player, struct gg_stage *stage, si
   world.tries++;
   if (world.error)
     return world.error;
-  if (world.now_ns < world.limit_until_ns || (world.limit_open && world.open == world.limit_open))
+  bool limited = world.now_ns >= world.limit_from_ns && world.now_ns < world.limit_until_ns;
+  if (limited || (world.limit_open && world.open == world.limit_open))
     return GG_ERR_LIMIT;
   assert_true(world.begun_count < BEGUN_MAX);
   assert_true(stage->started_ns == world.started_ns && world.now_ns >= due_ns && anchor_ns >= due_ns);
@@ -420,6 +421,20 @@ static void a_limit_that_lasts_ends_the_session(void **state)
   assert_true(world.outcome.elapsed_ns >= GG_NS_PER_S && world.outcome.elapsed_ns < GG_NS_PER_S + 100 * MS);
 }
 
+static void only_a_limit_with_nothing_open_ends_a_session(void **state)
+{
+  (void)state;
+  begin_world(2, 10 * MS);
+  world.options.connect_timeout_ns = 50 * MS;
+  world.plays_ns = 500 * MS;
+  world.limit_open = 1; /* the second one waits for the first, */
+  world.limit_from_ns = world.started_ns + 5 * MS;
+  world.limit_until_ns = world.started_ns + 530 * MS; /* ... and 30 ms more */
+  assert_int_equal(run(5), 0);
+  assert_int_equal(world.begun_count, 2);
+  assert_int_equal(world.outcome.sessions[GG_REPLAY_EQUAL], 2);
+}
+
 static void those_behind_one_that_failed_by_a_limit_have_waited_as_well(void **state)
 {
   (void)state;
@@ -566,6 +581,7 @@ int main(void)
     cmocka_unit_test(a_limit_is_tried_again),
     cmocka_unit_test(a_limit_is_tried_again_when_a_connection_has_ended),
     cmocka_unit_test(a_limit_that_lasts_ends_the_session),
+    cmocka_unit_test(only_a_limit_with_nothing_open_ends_a_session),
     cmocka_unit_test(those_behind_one_that_failed_by_a_limit_have_waited_as_well),
     cmocka_unit_test(a_connect_that_fails_at_once_is_a_refusal),
     cmocka_unit_test(a_stop_cuts_what_is_open_and_begins_no_more),
