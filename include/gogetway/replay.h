@@ -95,7 +95,7 @@ GG_API const char *gg_replay_verdict_text(enum gg_replay_verdict verdict);
   X(SHORTER, "shorter")       /* a reply ended before the recorded one did */                                          \
   X(LONGER, "longer")         /* a reply went on behind the recorded one's end */                                      \
   X(TIMEOUT, "timeout")       /* a reply, or the server's end, did not come in time */                                 \
-  X(CLOSED, "closed")         /* the server ended the connection before it did when recorded */                        \
+  X(CLOSED, "closed")         /* the server ended the connection before its time */                                    \
   X(RESET, "reset")           /* the server reset it, and had not when recorded */                                     \
   X(NOT_CLOSED, "not-closed") /* the server did not end it as it had when recorded */                                  \
   X(REFUSED, "refused")       /* no connection could be made, and could when recorded */                               \

@@ -250,9 +250,17 @@ static bool is_ahead(const struct gg_player *player, enum gg_step_kind kind, boo
   return false;
 }
 
+/* The server has said all that it had said when it was recorded, and ends as it did. What the client still sends then
+ * was never waited for: where both speak freely, either may be done first. */
+static bool has_said_all(struct gg_player *player)
+{
+  bool whole = false;
+  return gg__reply_whole(&player->reply, &whole, NULL) == 0 && whole && is_ahead(player, GG_STEP_EXPECT_END, true);
+}
+
 /* Whether the recorded server had ended by now, or had nothing left to be asked. The client's next step is not always
  * found yet: not when the connection is new, and not behind a turn that was long enough. */
-static bool is_end_expected(const struct gg_player *player, bool reset)
+static bool is_end_expected(struct gg_player *player, bool reset)
 {
   bool all_sent = player->outcome.counts.chunks_sent >= player->facts.chunks;
   bool finding = player->wait == GG_WAIT_NOTHING;
@@ -260,7 +268,7 @@ static bool is_end_expected(const struct gg_player *player, bool reset)
     return true;
   if ((finding || all_sent) && is_ahead(player, GG_STEP_EXPECT_RESET, all_sent))
     return true;
-  return !reset && finding && is_ahead(player, GG_STEP_EXPECT_END, false);
+  return !reset && ((finding && is_ahead(player, GG_STEP_EXPECT_END, false)) || has_said_all(player));
 }
 
 bool gg__player_server_ended(struct gg_player *player, bool reset)

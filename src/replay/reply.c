@@ -211,6 +211,13 @@ bool gg__reply_wants_more(const struct gg_reply *reply)
   return !reply->diverged && reply->turn_end != UINT64_MAX && reply->offset < reply->turn_end;
 }
 
+int gg__reply_whole(struct gg_reply *reply, bool *whole, struct gg_failure *failure)
+{
+  int error = reply->diverged ? GG_OK : find_step(reply, failure);
+  *whole = !error && !reply->diverged && reply->exhausted;
+  return error;
+}
+
 bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule)
 {
   switch ((enum gg_rule_kind)rule->kind) {

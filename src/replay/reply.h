@@ -56,6 +56,8 @@ void gg__reply_await(struct gg_reply *reply, uint64_t turn_end);
 bool gg__reply_identical(const struct gg_reply *reply);
 /* Whether what has come is the beginning of the recorded reply to the byte, so that it looks as if more will come. */
 bool gg__reply_wants_more(const struct gg_reply *reply);
+/* Whether the whole recorded stream has come to the byte, and nothing behind it. Errors are the script's. */
+int gg__reply_whole(struct gg_reply *reply, bool *whole, struct gg_failure *failure);
 /* Whether it has ended by a rule: the terminator is the end of what has come, or at least `length` bytes have. */
 bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule);
 

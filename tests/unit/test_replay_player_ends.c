@@ -275,6 +275,28 @@ static void test_an_early_end_ends_the_session(void **state)
   assert_int_equal(fake.stage->outcome.counts.chunks_unsent, 1);
 }
 
+/* Both spoke freely: the server is done before the client is, this time. */
+static void test_a_server_that_has_said_all_may_end_first(void **state)
+{
+  (void)state;
+  fake_send(&fake, 0, "ask");
+  fake_expect(&fake, 1, "all there is");
+  fake_send(&fake, 20, "by the way");
+  fake_send(&fake, 40, "and so on");
+  fake_step(&fake, GG_STEP_EXPECT_END, 50);
+  fake_step(&fake, GG_STEP_SEND_END, 51);
+  fake_step(&fake, GG_STEP_OVER, 51);
+  begin(0);
+  fake_says(&fake, 1, "all there is");
+  fake_ends(&fake, 10);
+  fake_run(&fake, 39);
+  check_sent("askby the way");
+  fake_run(&fake, 100);
+  check_sent("askby the wayand so on");
+  check_equal();
+  assert_int_equal(outcome()->counts.closed_early, 0);
+}
+
 static void test_an_early_end_stops_the_replay(void **state)
 {
   (void)state;
@@ -549,6 +571,7 @@ int main(void)
     T(test_a_reset_instead_of_an_end),
     T(test_a_reset_in_the_middle_ends_the_session),
     T(test_an_early_end_ends_the_session),
+    T(test_a_server_that_has_said_all_may_end_first),
     T(test_an_early_end_stops_the_replay),
     T(test_an_early_end_and_what_can_be_sent_is_sent),
     T(test_an_early_end_until_the_socket_refuses),
