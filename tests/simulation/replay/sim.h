@@ -201,7 +201,7 @@ struct sim_world {
   struct gg_scheduler *scheduler;
   struct gg_rules *rules;
   bool running, script_failed, stopped, paused, policy_stops;
-  uint64_t waits, idle_waits;
+  uint64_t waits, idle_waits, spurious;
   /* what was seen */
   uint64_t told_made, bytes_sent, bytes_received;
   struct gg_replay_counts sums;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM = 64 << 10, IDLE_WAITS_MAX = 20000 };
+enum { ROOM = 64 << 10, IDLE_WAITS_MAX = 20000, SPURIOUS_MAX = 50000 };
 
 void sim_line_wake(struct gg_line *line, unsigned events)
 {
@@ -278,7 +278,8 @@ static bool tell(void)
   size_t count = sim.line_count - sim.lines_closed, first = (size_t)sim_below(count);
   for (size_t i = 0; i < count; i++) {
     struct gg_line *line = sim.lines[sim.lines_closed + (first + i) % count];
-    if (line->told_connected && !line->closed && sim_chance(sim.config.spurious))
+    if (line->told_connected && !line->closed && sim.spurious < SPURIOUS_MAX && sim_chance(sim.config.spurious) &&
+        ++sim.spurious)
       line->pending |= sim_chance(2) ? GG_WIRE_READABLE : GG_WIRE_WRITABLE;
     unsigned events = line->pending;
     if (!events || line->closed)
