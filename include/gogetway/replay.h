@@ -202,7 +202,7 @@ struct gg_replay_options {
   enum gg_replay_policy on_close; /* the server ended before its time */
   const char *source;             /* a network whose addresses connections are made from in turn; NULL: the system's */
   bool include_partial;           /* also play sessions with gaps or without their beginning */
-  bool allow_original;            /* also send to the address that a session was recorded from */
+  bool allow_original;            /* also send to the server that a session led to, or to what its client dialled */
   const char *record_dir;         /* record the replay into this store; NULL: not */
   const char *report_path;        /* JSON (docs/replay.md), written as sessions end; NULL: none */
   /* All may be NULL. Called on the thread of gg_replay_create (planning) and gg_replay_run. */
@@ -244,8 +244,8 @@ GG_API int gg_replay_option_set(struct gg_replay_options *options, const char *n
                                 struct gg_failure *failure);
 
 /* Reads the recording at `path` (as gg_store_open takes it) and plans what `filter` (NULL: all) chooses. Nothing is
- * sent. GG_ERR_INVALID: an option is out of range; GG_ERR_RESOLVE: `to` does not resolve; GG_ERR_DENIED: a session was
- * recorded from `to` and allow_original is not set (the failure names both), or a file may not be read;
+ * sent. GG_ERR_INVALID: an option is out of range; GG_ERR_RESOLVE: `to` does not resolve; GG_ERR_DENIED: a session that
+ * would be played was recorded from `to` and allow_original is not set (the failure names both), or a file may not be read;
  * GG_ERR_NOT_FOUND: there is no recording, or no session matches; GG_ERR_UNSUPPORTED: all that match are opaque;
  * GG_ERR_CLOSED: on_planning gave up; GG_ERR_FORMAT, IO, NO_SPACE (the plan's temporary file), NOMEM. With NOT_FOUND
  * for want of a match and with UNSUPPORTED *out is set all the same, so that the plan can be looked at; it cannot
@@ -266,7 +266,7 @@ struct gg_replay_plan {
   uint64_t bytes; /* sent by all connections */
   uint64_t bytes_expected;
   uint64_t duration_ns; /* with a server as fast as it was; 0 for as fast as possible */
-  char to[96];          /* resolved */
+  char to[128];         /* resolved */
 };
 GG_API void gg_replay_plan(const struct gg_replay *replay, struct gg_replay_plan *out);
 

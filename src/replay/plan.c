@@ -118,9 +118,10 @@ struct gg_script *gg__plan_script(struct gg_plan *plan)
   return &plan->script;
 }
 
-const struct gg_plan_original *gg__plan_original(const struct gg_plan *plan)
+enum gg_plan_original gg__plan_original(const struct gg_plan *plan, size_t index)
 {
-  return &plan->original;
+  assert(index < plan->count);
+  return (enum gg_plan_original)plan->entries[index].original;
 }
 
 /* Two texts behind each other, each with its NUL. */

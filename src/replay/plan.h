@@ -30,16 +30,17 @@ struct gg_plan;
 struct gg_plan_options {
   const char *path; /* as gg_store_open takes it */
   const struct gg_filter *filter;
-  /* The address that will be played to, if it is one (not unix): sessions recorded from it are counted. */
-  const struct gg_endpoint *to;
+  const struct gg_endpoint *to; /* what will be played to, resolved; NULL: no session is found to come from it */
   bool (*progress)(void *context, uint64_t done, uint64_t total); /* false: stop, GG_ERR_CLOSED */
   void (*warning)(void *context, const char *text);
   void *context;
 };
 
-struct gg_plan_original {
-  uint64_t sessions; /* that were recorded from `to`: it is their upstream, or what their client dialled */
-  char id[25];       /* of the first one */
+/* What `to` was for a session when it was recorded. */
+enum gg_plan_original {
+  GG_PLAN_ORIGINAL_NONE,
+  GG_PLAN_ORIGINAL_UPSTREAM, /* the server it led to */
+  GG_PLAN_ORIGINAL_DIALLED,  /* where its client connected to: the gateway, or the server of a capture of others */
 };
 
 /* No session matching is not an error here. */
@@ -47,7 +48,7 @@ int gg__plan_create(struct gg_plan **out, const struct gg_plan_options *options,
 void gg__plan_destroy(struct gg_plan *plan); /* NULL is fine */
 
 struct gg_script *gg__plan_script(struct gg_plan *plan); /* borrowed; all sessions that match, also those not to play */
-const struct gg_plan_original *gg__plan_original(const struct gg_plan *plan);
+enum gg_plan_original gg__plan_original(const struct gg_plan *plan, size_t index);
 /* Texts that only the dry run wants; from the temporary file. */
 int gg__plan_ends(struct gg_plan *plan, size_t index, char client[64], char server[64], struct gg_failure *failure);
 

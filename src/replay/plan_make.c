@@ -15,6 +15,7 @@
  */
 #include "replay/plan_private.h"
 
+#include "replay/target.h"
 #include "store/hash.h"
 #include "store/sweep.h"
 
@@ -48,8 +49,7 @@ struct service {
 struct making {
   struct gg_plan *plan;
   const struct gg_plan_options *options;
-  char to[GG_ADDR_TEXT_MAX + 256]; /* as a text; empty: none */
-  uint64_t original_ns;            /* start of the session that the plan names for it */
+  char to[512]; /* as a recording has it as a text; empty: none */
   struct service *services;
   size_t service_count, service_room; /* a power of two */
   struct gg_failure *failure;
@@ -278,24 +278,29 @@ static int number_service(struct making *making, const struct gg_session *sessio
   return 0;
 }
 
+/* Whether what a recording calls `text` is where this plan goes to. */
 static bool is_to(const struct making *making, const char *text)
 {
   struct gg_addr addr;
   if (strcmp(text, making->to) == 0)
     return true;
-  return making->options->to->family != GG_FAMILY_NONE && gg_addr_parse(&addr, text) == 0 &&
-         gg_addr_equal(&addr, &making->options->to->addr);
+  if (gg_addr_parse(&addr, text) != 0)
+    return false;
+  gg__target_settle(&addr);
+  return gg_addr_equal(&addr, &making->options->to->addr);
 }
 
-static void note_original(struct making *making, const struct gg_session *session)
+/* A unix listener's clients have dialled its path, which is its name unless it was given one. The recording's address
+ * for it is made up. */
+static enum gg_plan_original original_of(const struct making *making, const struct gg_session *session)
 {
-  struct gg_plan_original *original = &making->plan->original;
-  if (!making->to[0] || !(is_to(making, session->upstream) || is_to(making, session->server)))
-    return;
-  if (original->sessions++ > 0 && session->start_ns >= making->original_ns)
-    return;
-  making->original_ns = session->start_ns;
-  memcpy(original->id, session->id, sizeof original->id);
+  if (!making->to[0])
+    return GG_PLAN_ORIGINAL_NONE;
+  if (is_to(making, session->upstream))
+    return GG_PLAN_ORIGINAL_UPSTREAM;
+  bool unix_listener = strncmp(session->listener, "unix:", 5) == 0;
+  return is_to(making, unix_listener ? session->listener : session->server) ? GG_PLAN_ORIGINAL_DIALLED
+                                                                            : GG_PLAN_ORIGINAL_NONE;
 }
 
 static void put_id(uint8_t id[12], const char *text)
@@ -350,6 +355,7 @@ static int keep_session(struct making *making, struct gathering *gathering, cons
                                 .dependent = gathering->dependent,
                                 .gaps = session->gaps[0] + session->gaps[1] + gathering->late_bytes,
                                 .opaque = (uint8_t)opaque_of(gathering),
+                                .original = (uint8_t)original_of(making, session),
                                 .refused = refused,
                                 .beginning_missing = session->beginning_missing};
   put_id(entry.id, session->id);
@@ -359,11 +365,7 @@ static int keep_session(struct making *making, struct gathering *gathering, cons
   if (!error)
     error = add_closing(making, gathering, session, refused);
   entry.first = gathering->first;
-  if (!error)
-    error = add_entry(making, &entry);
-  if (!error)
-    note_original(making, session);
-  return error;
+  return error ? error : add_entry(making, &entry);
 }
 
 static int end_session(void *context, void **token, const struct gg_session *session)
@@ -417,11 +419,19 @@ static const struct gg_sweep_ops making_ops = {
   .warning = tell_warning,
 };
 
+/* Texts of a recording are made safe to print when they are read. */
+static void put_to(struct making *making, const struct gg_endpoint *to)
+{
+  char text[sizeof to->host + sizeof to->path];
+  size_t used, length = gg_endpoint_format(to, text, sizeof text);
+  gg_text_printable((const uint8_t *)text, length, false, making->to, sizeof making->to, &used);
+}
+
 static int make(struct gg_plan *plan, const struct gg_plan_options *options, struct gg_failure *failure)
 {
   struct making making = {.plan = plan, .options = options, .failure = failure};
-  if (options->to && options->to->family != GG_FAMILY_UNIX)
-    gg_endpoint_format(options->to, making.to, sizeof making.to);
+  if (options->to)
+    put_to(&making, options->to);
   int error = gg__cache_init(&plan->cache);
   if (error)
     return gg_fail(failure, error, "no memory for a plan");

@@ -18,7 +18,8 @@ struct gg_plan_entry {
   uint32_t service;
   uint8_t id[12];
   uint8_t ends_bytes;
-  uint8_t opaque; /* enum gg_plan_opaque */
+  uint8_t opaque;   /* enum gg_plan_opaque */
+  uint8_t original; /* enum gg_plan_original */
   bool refused, beginning_missing;
 };
 
@@ -40,7 +41,6 @@ struct gg_plan {
   struct gg_script script; /* first */
   struct gg_plan_entry *entries;
   size_t count, room;
-  struct gg_plan_original original;
   struct gg_spool spool;
   struct gg_cache cache;
 };

@@ -134,7 +134,7 @@ static int make_plan(struct gg_replay *replay, const char *path, const struct gg
   const struct gg_plan_options options = {
     .path = path,
     .filter = filter,
-    .to = replay->target.to.family == GG_FAMILY_UNIX ? NULL : &replay->target.to,
+    .to = &replay->target.to,
     .progress = replay->options.on_planning,
     .warning = replay->options.on_warning,
     .context = replay->options.context,
@@ -142,29 +142,60 @@ static int make_plan(struct gg_replay *replay, const char *path, const struct gg
   return gg__plan_create(&replay->plan, &options, failure);
 }
 
-/* Sessions go to where they came from only if that is meant. */
-static int check_original(struct gg_replay *replay, struct gg_failure *failure)
+/* Of the sessions that are played: those that came from where they go. */
+struct originals {
+  uint64_t sessions;
+  size_t first;
+  enum gg_plan_original how; /* the first one */
+};
+
+static void find_originals(const struct gg_replay *replay, struct originals *out)
 {
-  const struct gg_plan_original *original = gg__plan_original(replay->plan);
-  if (original->sessions == 0 || replay->options.allow_original)
-    return 0;
   const struct gg_script *script = gg__plan_script(replay->plan);
   size_t count = script->ops->count(script);
-  char client[64] = "", server[64] = "its server";
+  *out = (struct originals){0};
   for (size_t i = 0; i < count; i++) {
     struct gg_script_session session;
-    script->ops->session(script, i, &session);
-    if (strcmp(session.id, original->id) != 0)
+    enum gg_plan_original how = gg__plan_original(replay->plan, i);
+    if (how == GG_PLAN_ORIGINAL_NONE)
       continue;
-    int error = gg__plan_ends(replay->plan, i, client, server, failure);
-    if (error)
-      return error;
-    break;
+    script->ops->session(script, i, &session);
+    if (*gg__session_skipped(&session, &replay->options))
+      continue;
+    if (out->sessions++ == 0) {
+      out->first = i;
+      out->how = how;
+    }
   }
+}
+
+/* Sessions go to where they came from only if that is meant. */
+static int check_original(const struct gg_replay *replay, struct gg_failure *failure)
+{
+  struct originals found;
+  if (replay->options.allow_original)
+    return 0;
+  find_originals(replay, &found);
+  if (found.sessions == 0)
+    return 0;
+  const struct gg_script *script = gg__plan_script(replay->plan);
+  struct gg_script_session session;
+  script->ops->session(script, found.first, &session);
+  char client[64] = "", dialled[64] = "", others[64] = "";
+  int error = gg__plan_ends(replay->plan, found.first, client, dialled, failure);
+  if (error)
+    return error;
+  if (found.sessions > 1)
+    snprintf(others, sizeof others, ", and %" PRIu64 " other%s", found.sessions - 1, found.sessions == 2 ? "" : "s");
+  if (found.how == GG_PLAN_ORIGINAL_DIALLED)
+    return gg_fail(failure, GG_ERR_DENIED,
+                   "the client of session %s dialled %s, where it would be sent again%s: if that is meant, say so by "
+                   "the option allow-original",
+                   session.id, replay->target.text, others);
   return gg_fail(failure, GG_ERR_DENIED,
-                 "session %s, whose client dialled %s, was recorded from %s, where it would be sent again (%" PRIu64
-                 " such sessions): if that is meant, say so by --allow-original",
-                 original->id, server, replay->target.text, original->sessions);
+                 "session %s, whose client dialled %s, was recorded on its way to %s, where it would be sent again%s: "
+                 "if that is meant, say so by the option allow-original",
+                 session.id, dialled, replay->target.text, others);
 }
 
 /* Whether there is anything to run. */
@@ -199,6 +230,7 @@ static int create(struct gg_replay *replay, const char *path, const struct gg_fi
   const struct gg_script *script = gg__plan_script(replay->plan);
   gg__scheduler_survey(script, options, &replay->timing, verdicts);
   error = gg__preview(script, options, &replay->timing, replay->connections_max, &replay->sums, failure);
+  static_assert(sizeof replay->sums.to == sizeof replay->target.text, "the whole text, with its end");
   memcpy(replay->sums.to, replay->target.text, sizeof replay->sums.to);
   return error;
 }

@@ -21,6 +21,20 @@ static bool choose(const struct addrinfo *list, enum gg_family wanted, struct gg
   return any;
 }
 
+/* The kernel connects to this host's own loopback address when it is told to connect to any address. */
+void gg__target_settle(struct gg_addr *addr)
+{
+  static const uint8_t any[16] = {0};
+  if (memcmp(addr->ip, any, sizeof any) != 0)
+    return;
+  if (addr->family == GG_FAMILY_IPV4) {
+    addr->ip[0] = 127;
+    addr->ip[3] = 1;
+  } else if (addr->family == GG_FAMILY_IPV6) {
+    addr->ip[15] = 1;
+  }
+}
+
 static int resolve(struct gg_target *target, struct gg_failure *failure)
 {
   struct gg_endpoint *to = &target->to;
@@ -53,7 +67,9 @@ int gg__target_find(struct gg_target *out, const char *to, const char *source, s
     return gg_fail(failure, GG_ERR_INVALID, "source: %s", why.message);
   out->has_source = source != NULL;
   int error = out->to.family == GG_FAMILY_NONE ? resolve(out, failure) : 0;
-  if (!error)
-    gg_endpoint_format(&out->to, out->text, sizeof out->text);
-  return error;
+  if (error)
+    return error;
+  gg__target_settle(&out->to.addr);
+  gg_endpoint_format(&out->to, out->text, sizeof out->text);
+  return 0;
 }

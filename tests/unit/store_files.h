@@ -41,6 +41,7 @@ struct files {
 struct talk {
   struct gg_conversation conversation;
   char id[25];
+  const char *listener, *upstream; /* NULL: "web", "198.51.100.9:8080" */
   uint64_t received[2];
 };
 
@@ -102,8 +103,8 @@ static inline void talk_facts(const void *session, struct gg_json *json)
 {
   const struct talk *talk = session;
   gg_json_field_string(json, "id", talk->id);
-  gg_json_field_string(json, "listener", "web");
-  gg_json_field_string(json, "upstream", "198.51.100.9:8080");
+  gg_json_field_string(json, "listener", talk->listener ? talk->listener : "web");
+  gg_json_field_string(json, "upstream", talk->upstream ? talk->upstream : "198.51.100.9:8080");
 }
 
 static inline void talk_closing(const void *session, struct gg_json *json)
@@ -120,12 +121,13 @@ static inline void talk_closing(const void *session, struct gg_json *json)
   }
 }
 
-static inline void talk_open(struct files *files, struct talk *talk, unsigned number, uint16_t port)
+static inline void talk_open_as(struct files *files, struct talk *talk, unsigned number, uint16_t port,
+                                const char *listener, const char *upstream)
 {
   struct gg_addr client, server;
   char text[64];
   const uint32_t initial[2] = {0xfffffff0u - number, number * 1000};
-  *talk = (struct talk){0};
+  *talk = (struct talk){.listener = listener, .upstream = upstream};
   snprintf(talk->id, sizeof talk->id, "018c0000000000000000%04x", number);
   snprintf(text, sizeof text, "192.0.2.1:%u", port);
   gg_addr_parse(&client, text);
@@ -134,6 +136,11 @@ static inline void talk_open(struct files *files, struct talk *talk, unsigned nu
   files->length +=
     gg_conversation_open(&talk->conversation, files->bytes + files->length, files->number, files->time_ns);
   files->time_ns += 1000000;
+}
+
+static inline void talk_open(struct files *files, struct talk *talk, unsigned number, uint16_t port)
+{
+  talk_open_as(files, talk, number, port, NULL, NULL);
 }
 
 static inline void talk_say(struct files *files, struct talk *talk, enum gg_direction direction, const void *data,

@@ -370,26 +370,34 @@ static void services_and_original(void **state)
   struct gg_endpoint to;
   files_begin(&files);
   files_segment(&files, "0001.pcapng");
-  for (unsigned i = 1; i <= 3; i++) {
-    talk_open(&files, &talk, i, (uint16_t)(4000 + i));
+  static const char *const listeners[] = {NULL, NULL, "unix:/run/front", "a"};
+  static const char *const upstreams[] = {NULL, "unix:/run/\u202e\"x", "0.0.0.0:80", "[::]:80"};
+  for (unsigned i = 0; i < 4; i++) {
+    talk_open_as(&files, &talk, i + 1, (uint16_t)(4001 + i), listeners[i], upstreams[i]);
     talk_close(&files, &talk);
   }
   files_write(&files);
+  /* Of each session: upstream U, dialled D, neither '-'. The third one's dialled address is made up. */
   static const struct {
-    const char *to;
-    uint64_t sessions;
-  } cases[] = {
-    {"198.51.100.9:8080", 3}, {"203.0.113.5:80", 3}, {"198.51.100.9:8081", 0}, {"unix:/x", 0}, {"name:80", 0}};
+    const char *to, *how;
+  } cases[] = {{"198.51.100.9:8080", "U---"},
+               {"203.0.113.5:80", "DD-D"},
+               {"198.51.100.9:8081", "----"},
+               {"unix:/x", "----"},
+               {"unix:/run/\u202e\"x", "-U--"},
+               {"unix:/run/front", "--D-"},
+               {"127.0.0.1:80", "--U-"},
+               {"[::1]:80", "---U"},
+               {"name:80", "----"}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     struct gg_plan_options options = {.path = files.dir, .to = &to};
     struct gg_plan *plan;
     assert_int_equal(gg_endpoint_parse(&to, cases[i].to, false, NULL), 0);
     assert_int_equal(gg__plan_create(&plan, &options, NULL), 0);
-    assert_int_equal(gg__plan_original(plan)->sessions, cases[i].sessions);
-    if (cases[i].sessions)
-      assert_string_equal(gg__plan_original(plan)->id, "018c00000000000000000001");
-    for (size_t at = 0; at < 3; at++)
-      assert_int_equal(facts_of(plan, at).service, 0);
+    for (size_t at = 0; at < 4; at++) {
+      assert_int_equal(facts_of(plan, at).service, at < 2 ? 0 : at - 1);
+      assert_int_equal("-UD"[gg__plan_original(plan, at)], cases[i].how[at]);
+    }
     gg__plan_destroy(plan);
   }
   files_end(&files);

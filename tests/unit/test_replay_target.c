@@ -78,6 +78,31 @@ static void literals_need_no_resolver(void **state)
   assert_int_equal(asked, 0);
 }
 
+static void any_address_is_this_hosts_own(void **state)
+{
+  (void)state;
+  answer("0.0.0.0:0", NULL);
+  assert_int_equal(find("0.0.0.0:80", NULL), 0);
+  assert_string_equal(target.text, "127.0.0.1:80");
+  assert_int_equal(find("[::]:80", NULL), 0);
+  assert_string_equal(target.text, "[::1]:80");
+  assert_int_equal(find(":80", NULL), 0);
+  assert_string_equal(target.text, "127.0.0.1:80");
+  assert_int_equal(find("canary:80", NULL), 0);
+  assert_string_equal(target.text, "127.0.0.1:80");
+  assert_int_equal(find("0.0.0.1:80", NULL), 0);
+  assert_string_equal(target.text, "0.0.0.1:80");
+}
+
+static void a_unix_path_of_any_length_is_told_whole(void **state)
+{
+  (void)state;
+  char to[128] = "unix:/";
+  memset(to + 6, 'x', 106);
+  assert_int_equal(find(to, NULL), 0);
+  assert_string_equal(target.text, to);
+}
+
 static void a_name_is_asked_for_once_and_ipv4_comes_first(void **state)
 {
   (void)state;
@@ -130,6 +155,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(literals_need_no_resolver),
+    cmocka_unit_test(any_address_is_this_hosts_own),
+    cmocka_unit_test(a_unix_path_of_any_length_is_told_whole),
     cmocka_unit_test(a_name_is_asked_for_once_and_ipv4_comes_first),
     cmocka_unit_test(a_source_network_decides_the_family),
     cmocka_unit_test(a_name_that_does_not_resolve_is_said),
