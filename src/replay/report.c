@@ -11,7 +11,9 @@
  * last and stand last. Members are called as in replay.h; all numbers are integers.
  *
  * The file is made beside its name, for its owner only, synced and renamed, so under its name there is always a whole
- * report or the one before it. What is no ordinary file (a pipe, a terminal, /dev/null) is written as it is.
+ * report or the one before it. Where the name is a link, that is the name of the file that it leads to. What is no
+ * ordinary file (a pipe, a terminal, /dev/null) is written as it is, and so is the one that standard output goes to,
+ * by whatever name.
  */
 #include "replay/report.h"
 
@@ -20,6 +22,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +32,14 @@
 enum {
   BUFFER_BYTES = 64 << 10,
   VALUE_BYTES = 64 << 10, /* of one value, at most: a row has under 2 KiB, the options have paths in them */
+  LINKS_MAX = 40,         /* one behind the other, as in the kernel */
 };
 
 struct gg_report {
   int fd;
   bool ours;        /* fd is closed by us */
-  char *path;       /* what it is to be called */
+  char *path;       /* what it was called by who wanted it */
+  char *name;       /* what it is to be called: the same behind all links */
   char *unfinished; /* what it is called until then; NULL: it is written as it is */
   uint64_t rows;
   struct gg_failure failure; /* the first error; nothing is written behind it */
@@ -236,20 +241,53 @@ static void put_outcome(struct gg_report *report, const struct gg_replay_outcome
 
 /* ── The file ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Where the link `name` leads to, relative to where `name` is relative to. NULL: it is no link, or no memory for it. */
+static char *follow(const char *name)
+{
+  char to[PATH_MAX], *next = NULL;
+  ssize_t length = readlink(name, to, sizeof to - 1);
+  if (length <= 0)
+    return NULL;
+  to[length] = '\0';
+  const char *slash = to[0] == '/' ? NULL : strrchr(name, '/');
+  return asprintf(&next, "%.*s%s", slash ? (int)(slash - name + 1) : 0, name, to) < 0 ? NULL : next;
+}
+
+/* The name behind all links, which there need not be a file of yet. NULL: no memory. */
+static char *resolve(const char *path)
+{
+  char *name = strdup(path), *next;
+  for (unsigned i = 0; name && i < LINKS_MAX && (next = follow(name)); i++) {
+    free(name);
+    name = next;
+  }
+  return name;
+}
+
+static bool is_standard_output(const struct stat *status)
+{
+  struct stat output;
+  return fstat(STDOUT_FILENO, &output) == 0 && output.st_dev == status->st_dev && output.st_ino == status->st_ino;
+}
+
 static int open_file(struct gg_report *report, const char *path, struct gg_failure *failure)
 {
   struct stat status;
   if (!(report->path = strdup(strcmp(path, "-") == 0 ? "on standard output" : path)))
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the report %s", path);
-  if (strcmp(path, "-") == 0) {
+  bool exists = stat(path, &status) == 0;
+  if (strcmp(path, "-") == 0 || (exists && is_standard_output(&status))) {
     report->fd = STDOUT_FILENO;
     return 0;
   }
+  if (!exists && errno == ELOOP)
+    return gg_fail_errno(failure, errno, "cannot write the report %s", path);
   report->ours = true;
-  if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+  if (exists && !S_ISREG(status.st_mode)) {
     report->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
   } else {
-    if (asprintf(&report->unfinished, "%s.XXXXXX", path) < 0) {
+    report->name = resolve(path);
+    if (!report->name || asprintf(&report->unfinished, "%s.XXXXXX", report->name) < 0) {
       report->unfinished = NULL;
       return gg_fail(failure, GG_ERR_NOMEM, "no memory for the report %s", path);
     }
@@ -270,7 +308,7 @@ static void keep_file(struct gg_report *report)
     return;
   if (fsync(report->fd) != 0)
     gg_fail_errno(&report->failure, errno, "cannot write the report %s", report->path);
-  else if (rename(report->unfinished, report->path) != 0)
+  else if (rename(report->unfinished, report->name) != 0)
     gg_fail_errno(&report->failure, errno, "cannot give the report its name %s", report->path);
   else {
     free(report->unfinished);
@@ -289,7 +327,7 @@ int gg__report_create(struct gg_report **out, const char *path, const struct gg_
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the report %s", path);
   report->fd = -1;
   report->ours = false;
-  report->path = report->unfinished = NULL;
+  report->path = report->name = report->unfinished = NULL;
   report->rows = 0;
   report->failure = (struct gg_failure)GG_FAILURE_INIT;
   report->used = 0;
@@ -353,6 +391,7 @@ void gg__report_destroy(struct gg_report *report)
   if (report->ours && report->fd >= 0)
     close(report->fd);
   free(report->unfinished);
+  free(report->name);
   free(report->path);
   free(report);
 }

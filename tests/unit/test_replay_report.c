@@ -451,6 +451,85 @@ static void replaces_when_whole_only(void **state)
   gg__report_destroy(NULL);
 }
 
+static void report_to(struct fixture *f, const char *path)
+{
+  struct gg_report *report = NULL;
+  struct gg_replay_outcome outcome = {0};
+  assert_int_equal(gg__report_create(&report, path, &f->plan, &f->options, NULL), 0);
+  assert_int_equal(gg__report_finish(report, &outcome, NULL), 0);
+  gg__report_destroy(report);
+}
+
+/* A link stays one, and the file that it leads to is replaced, or made. */
+static void links_lead_to_the_file(void **state)
+{
+  struct fixture *f = *state;
+  char folder[256], first[256], second[256], file[256];
+  struct stat status;
+  snprintf(folder, sizeof folder, "%s/folder", f->dir);
+  snprintf(first, sizeof first, "%s/first", f->dir);
+  snprintf(second, sizeof second, "%s/folder/second", f->dir);
+  snprintf(file, sizeof file, "%s/folder/file", f->dir);
+  assert_int_equal(mkdir(folder, 0700), 0);
+  assert_int_equal(symlink("folder/second", first), 0);
+  assert_int_equal(symlink(file, second), 0);
+  for (unsigned twice = 0; twice < 2; twice++) {
+    report_to(f, first);
+    json_decref(read_report(file));
+    assert_int_equal(lstat(file, &status), 0);
+    assert_true(S_ISREG(status.st_mode));
+    assert_int_equal(lstat(first, &status), 0);
+    assert_true(S_ISLNK(status.st_mode));
+    assert_int_equal(lstat(second, &status), 0);
+    assert_true(S_ISLNK(status.st_mode));
+    assert_int_equal(files_in(folder), 2);
+  }
+  assert_int_equal(unlink(first), 0);
+  assert_int_equal(symlink("/dev/null", first), 0);
+  report_to(f, first);
+  assert_int_equal(stat(first, &status), 0);
+  assert_true(S_ISCHR(status.st_mode));
+  unlink(first);
+  assert_int_equal(symlink("first", first), 0); /* round and round */
+  struct gg_report *report = NULL;
+  assert_true(gg__report_create(&report, first, &f->plan, &f->options, NULL) < 0);
+  unlink(first);
+  unlink(second);
+  unlink(file);
+  rmdir(folder);
+}
+
+/* What standard output goes to is written through it, so that nothing else that is written there is lost. */
+static void standard_output_by_its_names(void **state)
+{
+  struct fixture *f = *state;
+  fflush(stdout);
+  int old = dup(STDOUT_FILENO), fd = open(f->path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+  assert_true(old >= 0 && fd >= 0);
+  const char *const names[] = {"/dev/stdout", "/proc/self/fd/1", f->path};
+  for (size_t i = 0; i < 3; i++) {
+    struct stat before, after;
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(fstat(fd, &before), 0);
+    dup2(fd, STDOUT_FILENO);
+    struct gg_report *report = NULL;
+    struct gg_replay_outcome outcome = {0};
+    int error = gg__report_create(&report, names[i], &f->plan, &f->options, NULL);
+    if (!error)
+      error = gg__report_finish(report, &outcome, NULL);
+    gg__report_destroy(report);
+    dup2(old, STDOUT_FILENO);
+    assert_int_equal(error, 0);
+    assert_int_equal(stat(f->path, &after), 0);
+    assert_true(before.st_ino == after.st_ino && after.st_size == lseek(fd, 0, SEEK_CUR));
+    json_decref(read_report(f->path));
+    assert_int_equal(files_in(f->dir), 1);
+  }
+  close(old);
+  close(fd);
+}
+
 /* What is no ordinary file is written, not replaced. */
 static void devices_and_pipes(void **state)
 {
@@ -555,9 +634,17 @@ static void failures_at_the_end(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    TEST(options_and_plan),         TEST(sessions_one_a_row), TEST(sums_of_all),   TEST(many_sessions_in_short_writes),
-    TEST(replaces_when_whole_only), TEST(devices_and_pipes),  TEST(refused_names), TEST(a_full_disk),
+    TEST(options_and_plan),
+    TEST(sessions_one_a_row),
+    TEST(sums_of_all),
+    TEST(many_sessions_in_short_writes),
+    TEST(replaces_when_whole_only),
+    TEST(devices_and_pipes),
+    TEST(refused_names),
+    TEST(a_full_disk),
     TEST(failures_at_the_end),
+    TEST(links_lead_to_the_file),
+    TEST(standard_output_by_its_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
