@@ -49,7 +49,7 @@ struct service {
 struct making {
   struct gg_plan *plan;
   const struct gg_plan_options *options;
-  char to[512]; /* as a recording has it as a text; empty: none */
+  char to[256]; /* as a text, as it is read from a recording; empty: none */
   struct service *services;
   size_t service_count, service_room; /* a power of two */
   struct gg_failure *failure;

@@ -22,13 +22,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct gg_recording {
@@ -43,6 +46,57 @@ struct gg_recording {
   bool running;
   bool refused; /* the log had no room for GG_RECORDING_WAIT_NS */
 };
+
+/* ── Apart from what is played ───────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_same(const char *a, const char *b)
+{
+  struct stat first, second;
+  return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+/* Takes the last part off. False: there is none. */
+static bool climb(char *path)
+{
+  char *slash = strrchr(path, '/');
+  if (!slash || strcmp(path, "/") == 0)
+    return false;
+  slash[slash == path] = '\0';
+  return true;
+}
+
+/* Whether `path` or what it lies in is `folder`. What does not exist yet lies in what exists of it. */
+static bool lies_in(const char *path, const char *folder)
+{
+  char at[PATH_MAX], real[PATH_MAX];
+  struct stat status;
+  if ((size_t)snprintf(at, sizeof at, "%s", path) >= sizeof at)
+    return false;
+  while (stat(at, &status) != 0)
+    if (!climb(at))
+      memcpy(at, ".", 2);
+  if (!realpath(at, real))
+    return false;
+  bool found;
+  while (!(found = is_same(real, folder)) && climb(real))
+    ;
+  return found;
+}
+
+int gg__recording_check(const char *dir, const char *path, struct gg_failure *failure)
+{
+  char ours[PATH_MAX], theirs[PATH_MAX], around[PATH_MAX];
+  struct stat status;
+  if ((size_t)snprintf(ours, sizeof ours, "%s/segments", dir) >= sizeof ours ||
+      (size_t)snprintf(theirs, sizeof theirs, "%s/segments", path) >= sizeof theirs || !realpath(path, around))
+    return GG_OK; /* whoever opens them says what is wrong */
+  bool one_file = stat(around, &status) == 0 && !S_ISDIR(status.st_mode) && climb(around);
+  if (is_same(ours, around) || is_same(ours, theirs) || lies_in(dir, theirs) || (!one_file && is_same(dir, path)))
+    return gg_fail(failure, GG_ERR_INVALID, "record: %.200s is the recording that is to be played; give another one",
+                   dir);
+  return GG_OK;
+}
 
 /* ── The store ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -23,6 +23,10 @@
 
 struct gg_recording;
 
+/* Whether a recording into `dir`, which need not exist, would become part of what is read at `path`: it is the same
+ * store, or lies among its segments. GG_ERR_INVALID if it would. */
+int gg__recording_check(const char *dir, const char *path, struct gg_failure *failure);
+
 int gg__recording_create(struct gg_recording **out, const char *dir, struct gg_failure *failure);
 /* Writes and syncs everything, and closes the store. GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: what the disk did not take is in
  * the store's rings, and the next start of a gateway on it writes it. */

@@ -219,7 +219,9 @@ static int create(struct gg_replay *replay, const char *path, const struct gg_fi
   replay->walk = calloc(1, sizeof *replay->walk);
   if (!replay->walk || !keep_texts(replay))
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a replay");
-  int error = gg__target_find(&replay->target, options->to, options->source, failure);
+  int error = options->record_dir ? gg__recording_check(options->record_dir, path, failure) : 0;
+  if (!error)
+    error = gg__target_find(&replay->target, options->to, options->source, failure);
   if (!error)
     error = make_wire(replay, failure);
   if (!error)

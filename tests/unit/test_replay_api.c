@@ -334,6 +334,38 @@ static bool give_up(void *context, uint64_t done, uint64_t total)
   return false;
 }
 
+static void it_is_not_recorded_into_what_it_plays(void **state)
+{
+  (void)state;
+  char paths[6][128];
+  record_dialogs();
+  snprintf(paths[0], sizeof paths[0], "%s", files.dir);
+  snprintf(paths[1], sizeof paths[1], "%s/segments/../", files.dir);
+  snprintf(paths[2], sizeof paths[2], "%s/segments", files.dir);
+  snprintf(paths[3], sizeof paths[3], "%s/segments/a/b", files.dir);
+  snprintf(paths[4], sizeof paths[4], "%s/link", files.dir);
+  assert_int_equal(symlink(files.dir, paths[4]), 0);
+  for (size_t i = 0; i < 5; i++) {
+    options.record_dir = paths[i];
+    assert_int_equal(create(), GG_ERR_INVALID);
+    assert_non_null(strstr(failure.message, paths[i]));
+    assert_null(replay);
+  }
+  static const char *const parts[] = {"segments", "segments/0001.pcapng"};
+  options.record_dir = files.dir;
+  for (size_t i = 0; i < 2; i++) { /* its segments alone are the same store */
+    snprintf(paths[5], sizeof paths[5], "%s/%s", files.dir, parts[i]);
+    memset(&failure, 0, sizeof failure);
+    assert_int_equal(gg_replay_create(&replay, paths[5], NULL, &options, &failure), GG_ERR_INVALID);
+  }
+  snprintf(paths[0], sizeof paths[0], "%s/again", files.dir); /* beside the segments, and somewhere else */
+  options.record_dir = paths[0];
+  assert_int_equal(create(), 0);
+  gg_replay_destroy(replay);
+  options.record_dir = "/nonexistent/again";
+  assert_int_equal(create(), 0);
+}
+
 static void planning_can_be_given_up(void **state)
 {
   (void)state;
@@ -463,6 +495,7 @@ int main(void)
     TEST(nothing_that_matches_can_be_looked_at_but_not_run),
     TEST(only_opaque_sessions_can_be_looked_at_but_not_run),
     TEST(no_recording_is_not_found),
+    TEST(it_is_not_recorded_into_what_it_plays),
     TEST(planning_can_be_given_up),
     TEST(a_replay_against_the_same_server_is_equal),
     TEST(a_stop_before_the_run_lets_nothing_begin),
