@@ -168,7 +168,7 @@ static int proceed(struct command *command, struct gg_replay *replay, int error,
     return gg_cli_fail("stopped while planning; nothing was sent");
   if (replay && command->dry_run) {
     set_handlers(SIG_DFL); /* a long table has nothing to bring in order */
-    gg_cli_put_plan(stdout, replay, command->json);
+    gg_cli_put_plan(stdout, replay, &command->options, command->json);
     fflush(stdout);
   }
   if (error == GG_ERR_INVALID)

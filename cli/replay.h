@@ -53,7 +53,7 @@ void gg_cli_put_summary(FILE *out, const struct gg_replay_plan *plan, const stru
                         const struct gg_cli_found *found);
 
 /* The dry run's table, or one JSON object a line. */
-void gg_cli_put_plan(FILE *out, const struct gg_replay *replay, bool json);
+void gg_cli_put_plan(FILE *out, const struct gg_replay *replay, const struct gg_replay_options *options, bool json);
 
 const char *gg_cli_span(uint64_t ns, char text[GG_CLI_SPAN_MAX]); /* "812us", "12.3ms", "1.25s", "1m02s" */
 

@@ -73,7 +73,8 @@ static void put_table(FILE *out, const struct gg_replay *replay)
   }
 }
 
-static void put_totals(FILE *out, const struct gg_replay_plan *plan)
+/* `fastest`: nothing but the server says how long it takes. */
+static void put_totals(FILE *out, const struct gg_replay_plan *plan, bool fastest)
 {
   char duration[GG_CLI_SPAN_MAX];
   fprintf(out, "%" PRIu64 " sessions, %" PRIu64 " played (%" PRIu64 " opaque, %" PRIu64 " partial): ", plan->sessions,
@@ -84,10 +85,10 @@ static void put_totals(FILE *out, const struct gg_replay_plan *plan)
           ", %" PRIu64 " at once at most; %" PRIu64 " chunks of %" PRIu64 " bytes, %" PRIu64
           " of them after a reply; %" PRIu64 " bytes expected; ",
           plan->connections_peak, plan->chunks, plan->bytes, plan->chunks_dependent, plan->bytes_expected);
-  if (plan->duration_ns)
-    fprintf(out, "takes %s\n", gg_cli_span(plan->duration_ns, duration));
-  else
+  if (plan->played && fastest)
     fputs("as fast as possible\n", out);
+  else
+    fprintf(out, "takes %s\n", gg_cli_span(plan->duration_ns, duration));
 }
 
 /* ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -139,14 +140,14 @@ static void put_totals_json(FILE *out, const struct gg_replay_plan *plan)
   fputs("}\n", out);
 }
 
-void gg_cli_put_plan(FILE *out, const struct gg_replay *replay, bool json)
+void gg_cli_put_plan(FILE *out, const struct gg_replay *replay, const struct gg_replay_options *options, bool json)
 {
   struct gg_replay_plan plan;
   struct gg_replay_planned planned;
   gg_replay_plan(replay, &plan);
   if (!json) {
     put_table(out, replay);
-    put_totals(out, &plan);
+    put_totals(out, &plan, options->speed_percent == 0 && options->rate == 0);
     return;
   }
   for (size_t i = 0; !ferror(out) && gg_replay_planned(replay, i, &planned); i++)

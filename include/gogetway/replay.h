@@ -191,12 +191,12 @@ struct gg_replay_options {
   const char *to; /* "host:port", "[v6]:port", "unix:PATH"; a name is resolved once, by gg_replay_create */
   enum gg_replay_level level;
   uint32_t speed_percent;    /* 100: as recorded; 1 to 100,000; 0: as fast as possible */
-  uint32_t rate;             /* sessions begun a second, in recorded order; 0: at recorded times */
+  uint32_t rate;             /* recorded sessions begun a second, each with its copies; 0: at recorded times */
   uint64_t ramp_ns;          /* time in which speed, rate or connections grow from nothing to what was asked */
-  uint32_t copies;           /* of each session, at once, each with a connection of its own; at least 1 */
-  uint32_t loops;            /* the whole plan so many times in a row; at least 1 */
+  uint32_t copies;           /* of each session, at once, each with a connection of its own; 1 to 1,000,000 */
+  uint32_t loops;            /* the whole plan so many times in a row; 1 to 1,000,000 */
   uint32_t connections_max;  /* open at once; sessions beyond begin late, in order; 0: what descriptors allow */
-  uint64_t reply_timeout_ns; /* bounds every wait for the server */
+  uint64_t reply_timeout_ns; /* bounds every wait for the server; 1 ms to a day, as the next */
   uint64_t connect_timeout_ns;
   enum gg_replay_policy on_timeout;
   enum gg_replay_policy on_close; /* the server ended before its time */
@@ -257,7 +257,7 @@ GG_API int gg_replay_create(struct gg_replay **out, const char *path, const stru
 struct gg_replay_plan {
   uint64_t sessions;         /* that match */
   uint64_t opaque;           /* of those, encrypted: not played */
-  uint64_t partial;          /* of those, with gaps or without their beginning */
+  uint64_t partial;          /* of those, with gaps or without their beginning, and not opaque */
   uint64_t played;           /* sessions that are played */
   uint64_t connections;      /* played, times copies, times loops */
   uint64_t connections_peak; /* at once, if the server is as fast as it was (level bytes: always) */
@@ -265,7 +265,7 @@ struct gg_replay_plan {
   uint64_t chunks_dependent;
   uint64_t bytes; /* sent by all connections */
   uint64_t bytes_expected;
-  uint64_t duration_ns; /* with a server as fast as it was; 0 for as fast as possible */
+  uint64_t duration_ns; /* with a server as fast as it was; also 0 for as fast as possible */
   char to[128];         /* resolved */
 };
 GG_API void gg_replay_plan(const struct gg_replay *replay, struct gg_replay_plan *out);

@@ -6,6 +6,7 @@
  * beside the name they belong to. Nothing is changed unless the text is good.
  */
 #include "base/text.h"
+#include "replay/bounds.h"
 #include <gogetway/replay.h>
 
 #include <assert.h>
@@ -14,14 +15,9 @@
 #include <string.h>
 
 enum {
-  SHOWN_MAX = 80, /* of a wrong text, in a message */
-  COUNT_MAX = 1000000,
-  SPEED_PERCENT_MAX = 100000,
+  SHOWN_MAX = 80,       /* of a wrong text, in a message */
   SPEED_DIGITS_MAX = 9, /* more is out of range whatever they are */
 };
-
-#define SECOND_NS UINT64_C(1000000000)
-#define DAY_NS (UINT64_C(86400) * SECOND_NS)
 
 struct choice {
   const char *word;
@@ -144,7 +140,7 @@ static int read_hundredths(const char *text, const char *end, uint32_t *out)
   }
   if (at != end)
     return GG_ERR_FORMAT;
-  if (whole > SPEED_PERCENT_MAX / 100)
+  if (whole > GG_REPLAY_SPEED_PERCENT_MAX / 100)
     return GG_ERR_RANGE;
   *out = whole * 100 + part;
   return 0;
@@ -163,7 +159,7 @@ static int read_speed(const struct row *row, void *value, const char *text, stru
   int error = read_hundredths(text, end, &percent);
   if (error == GG_ERR_FORMAT)
     return wrong(row, GG_ERR_FORMAT, text, "a factor or 'max': 1x, 0.5x, 10x, max", failure);
-  if (error || percent == 0 || percent > SPEED_PERCENT_MAX)
+  if (error || percent == 0 || percent > GG_REPLAY_SPEED_PERCENT_MAX)
     return gg_fail(failure, GG_ERR_RANGE, "%s: '%.*s' is not from 0.01x to 1000x in hundredths, nor max", row->name,
                    SHOWN_MAX, text);
   *(uint32_t *)value = percent;
@@ -205,13 +201,13 @@ static const struct row rows[] = {
   {"to", read_text, AT(to), 0, 0, NULL},
   {"level", read_choice, AT(level), 0, 0, levels},
   {"speed", read_speed, AT(speed_percent), 0, 0, NULL},
-  {"rate", read_rate, AT(rate), 1, COUNT_MAX, NULL},
-  {"ramp", read_duration, AT(ramp_ns), 0, 7 * DAY_NS, NULL},
-  {"copies", read_count, AT(copies), 1, COUNT_MAX, NULL},
-  {"loop", read_count, AT(loops), 1, COUNT_MAX, NULL},
-  {"max-connections", read_count, AT(connections_max), 1, COUNT_MAX, NULL},
-  {"reply-timeout", read_duration, AT(reply_timeout_ns), SECOND_NS / 1000, DAY_NS, NULL},
-  {"connect-timeout", read_duration, AT(connect_timeout_ns), SECOND_NS / 1000, DAY_NS, NULL},
+  {"rate", read_rate, AT(rate), 1, GG_REPLAY_RATE_MAX, NULL},
+  {"ramp", read_duration, AT(ramp_ns), 0, GG_REPLAY_RAMP_MAX_NS, NULL},
+  {"copies", read_count, AT(copies), 1, GG_REPLAY_COPIES_MAX, NULL},
+  {"loop", read_count, AT(loops), 1, GG_REPLAY_LOOPS_MAX, NULL},
+  {"max-connections", read_count, AT(connections_max), 1, UINT32_MAX, NULL},
+  {"reply-timeout", read_duration, AT(reply_timeout_ns), GG_REPLAY_TIMEOUT_MIN_NS, GG_REPLAY_TIMEOUT_MAX_NS, NULL},
+  {"connect-timeout", read_duration, AT(connect_timeout_ns), GG_REPLAY_TIMEOUT_MIN_NS, GG_REPLAY_TIMEOUT_MAX_NS, NULL},
   {"on-timeout", read_choice, AT(on_timeout), 0, 0, policies},
   {"on-close", read_choice, AT(on_close), 0, 0, policies},
   {"source", read_text, AT(source), 0, 0, NULL},

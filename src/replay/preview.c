@@ -95,6 +95,20 @@ static int peak_of(const struct gg_script *script, const struct gg_replay_option
   return 0;
 }
 
+/* Sums that are larger than their type say its most: whoever asks for a million copies in a million loops is told of as
+ * many bytes as there can be, not of a few. */
+static void add(uint64_t *sum, uint64_t value)
+{
+  if (__builtin_add_overflow(*sum, value, sum))
+    *sum = UINT64_MAX;
+}
+
+static uint64_t times(uint64_t value, uint64_t factor)
+{
+  uint64_t product;
+  return __builtin_mul_overflow(value, factor, &product) ? UINT64_MAX : product;
+}
+
 static void sum(const struct gg_script *script, const struct gg_replay_options *options, const struct gg_timing *timing,
                 struct gg_replay_plan *out)
 {
@@ -105,7 +119,7 @@ static void sum(const struct gg_script *script, const struct gg_replay_options *
     bool plays = played(script, options, i, &session);
     out->sessions++;
     out->opaque += session.opaque != NULL;
-    out->partial += session.gaps > 0 || session.beginning_missing;
+    out->partial += !session.opaque && (session.gaps > 0 || session.beginning_missing);
     if (!plays)
       continue;
     uint64_t end_ns =
@@ -113,16 +127,16 @@ static void sum(const struct gg_script *script, const struct gg_replay_options *
     if (end_ns > out->duration_ns)
       out->duration_ns = end_ns;
     out->played++;
-    out->chunks += session.chunks;
-    out->chunks_dependent += session.dependent;
-    out->bytes += session.bytes[GG_SIDE_CLIENT];
-    out->bytes_expected += session.bytes[GG_SIDE_SERVER];
+    add(&out->chunks, session.chunks);
+    add(&out->chunks_dependent, session.dependent);
+    add(&out->bytes, session.bytes[GG_SIDE_CLIENT]);
+    add(&out->bytes_expected, session.bytes[GG_SIDE_SERVER]);
   }
-  out->connections = out->played * each;
-  out->chunks *= each;
-  out->chunks_dependent *= each;
-  out->bytes *= each;
-  out->bytes_expected *= each;
+  out->connections = times(out->played, each);
+  out->chunks = times(out->chunks, each);
+  out->chunks_dependent = times(out->chunks_dependent, each);
+  out->bytes = times(out->bytes, each);
+  out->bytes_expected = times(out->bytes_expected, each);
 }
 
 int gg__preview(const struct gg_script *script, const struct gg_replay_options *options, const struct gg_timing *timing,

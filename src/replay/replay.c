@@ -12,6 +12,7 @@
  * The run publishes its scheduler and then looks at the flag, so one of the two always sees the other. The scheduler
  * lives until the replay is destroyed.
  */
+#include "replay/bounds.h"
 #include "replay/plan.h"
 #include "replay/preview.h"
 #include "replay/report.h"
@@ -25,8 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { NUMBER_MAX = 1000000, SPEED_PERCENT_MAX = 100000 };
 
 /* Where gg_replay_planned was: the number among those played of the next index. */
 struct walk {
@@ -68,19 +67,18 @@ static int check(const struct gg_replay_options *options, struct gg_failure *fai
   if (options->size != sizeof *options)
     return gg_fail(failure, GG_ERR_INVALID, "gg_replay_options has %zu bytes, this library knows %zu", options->size,
                    sizeof *options);
-  static const uint64_t longest_ns = UINT64_C(366) * 86400 * 1000000000;
   const struct {
     const char *name;
     uint64_t value, least, most;
   } numbers[] = {
     {"level", (unsigned)options->level, 0, GG_REPLAY_BYTES},
-    {"speed_percent", options->speed_percent, 0, SPEED_PERCENT_MAX},
-    {"rate", options->rate, 0, NUMBER_MAX},
-    {"ramp_ns", options->ramp_ns, 0, longest_ns},
-    {"copies", options->copies, 1, NUMBER_MAX},
-    {"loops", options->loops, 1, NUMBER_MAX},
-    {"reply_timeout_ns", options->reply_timeout_ns, 1, longest_ns},
-    {"connect_timeout_ns", options->connect_timeout_ns, 1, longest_ns},
+    {"speed_percent", options->speed_percent, 0, GG_REPLAY_SPEED_PERCENT_MAX},
+    {"rate", options->rate, 0, GG_REPLAY_RATE_MAX},
+    {"ramp_ns", options->ramp_ns, 0, GG_REPLAY_RAMP_MAX_NS},
+    {"copies", options->copies, 1, GG_REPLAY_COPIES_MAX},
+    {"loops", options->loops, 1, GG_REPLAY_LOOPS_MAX},
+    {"reply_timeout_ns", options->reply_timeout_ns, GG_REPLAY_TIMEOUT_MIN_NS, GG_REPLAY_TIMEOUT_MAX_NS},
+    {"connect_timeout_ns", options->connect_timeout_ns, GG_REPLAY_TIMEOUT_MIN_NS, GG_REPLAY_TIMEOUT_MAX_NS},
     {"on_timeout", (unsigned)options->on_timeout, 0, GG_REPLAY_STOP},
     {"on_close", (unsigned)options->on_close, 0, GG_REPLAY_STOP},
   };

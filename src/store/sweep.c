@@ -57,6 +57,7 @@ struct sweep {
   const struct gg_sweep_ops *ops;
   void (*drop)(void *token);
   void *context;
+  struct gg_failure *failure;
   struct gg__place place;
   struct gg__life life;
   char **names;
@@ -112,7 +113,8 @@ static struct opened *find_open(const struct sweep *sweep, const char *id)
 static int add_open(struct sweep *sweep, struct opened *opened)
 {
   if (sweep->open_count == GG_SWEEP_OPEN_MAX)
-    return GG_ERR_LIMIT;
+    return gg_fail(sweep->failure, GG_ERR_LIMIT, "more than %d sessions are without an end at one time",
+                   GG_SWEEP_OPEN_MAX);
   if (sweep->open_count >= sweep->bucket_count && grow_table(sweep) != 0)
     return GG_ERR_NOMEM;
   struct opened **bucket = bucket_of(sweep->buckets, sweep->bucket_count, opened->session.id);
@@ -489,7 +491,7 @@ static int add_name(void *context, const char *name)
 {
   struct sweep *sweep = context;
   if (sweep->name_count == GG__PLACE_FILES_MAX)
-    return GG_ERR_LIMIT;
+    return gg_fail(sweep->failure, GG_ERR_LIMIT, "the recording has more than %d files", GG__PLACE_FILES_MAX);
   if (sweep->name_count == sweep->name_room) {
     size_t room = sweep->name_room ? sweep->name_room * 2 : 64;
     char **larger = realloc(sweep->names, room * sizeof(char *));
@@ -569,7 +571,7 @@ static void sweep_fini(struct sweep *sweep)
 int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
              struct gg_failure *failure)
 {
-  struct sweep sweep = {.ops = ops, .drop = drop, .context = context};
+  struct sweep sweep = {.ops = ops, .drop = drop, .context = context, .failure = failure};
   gg_list_init(&sweep.all);
   gg_list_init(&sweep.bound);
   int error = gg__place_open(&sweep.place, path, failure);
@@ -583,8 +585,6 @@ int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void
     return 0;
   case GG_ERR_NOMEM:
     return gg_fail(failure, error, "no memory for the sessions of this store");
-  case GG_ERR_LIMIT:
-    return gg_fail(failure, error, "more than %d sessions are without an end at one time", GG_SWEEP_OPEN_MAX);
   case GG_ERR_CLOSED:
     return gg_fail(failure, error, "reading the recording was given up");
   default:

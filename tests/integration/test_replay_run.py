@@ -269,6 +269,10 @@ def test_a_dry_run_sends_nothing(games, scratch):
         upstream.listener.settimeout(0.2)
         with pytest.raises(TimeoutError):
             upstream.listener.accept()
+        fastest = processes.run([*words, "--speed", "max"]).stdout.decode().splitlines()[-1]
+        nothing = processes.run([*words, "port=1"], check=False).stdout.decode().splitlines()[-1]
+        assert fastest.endswith("; as fast as possible") and nothing.endswith("; takes 0us"), (fastest, nothing)
+        assert " takes " in table[-1]
     assert table[0].split() == ["ID", "DUE", "DURATION", "CLIENT", "SERVER", "CHUNKS", "BYTES", "SKIPPED"]
     assert [row.split()[1] for row in table[1:4]] == ["0us", "50.0ms", "100.0ms"]
     assert all(row.split()[5:7] == ["2", "10"] for row in table[1:4]), table

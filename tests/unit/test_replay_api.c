@@ -154,9 +154,10 @@ static void options_out_of_range_are_named(void **state)
   BAD(copies, 0);
   BAD(copies, 1000001);
   BAD(loops, 0);
-  BAD(reply_timeout_ns, 0);
+  BAD(reply_timeout_ns, 999999);
+  BAD(reply_timeout_ns, UINT64_C(86400000000001));
   BAD(connect_timeout_ns, UINT64_MAX);
-  BAD(ramp_ns, UINT64_MAX);
+  BAD(ramp_ns, UINT64_C(604800000000001));
   BAD(level, (enum gg_replay_level)7);
   BAD(on_timeout, (enum gg_replay_policy)7);
   BAD(on_close, (enum gg_replay_policy)7);

@@ -109,7 +109,11 @@ static void counts_are_read(void **state)
   assert_int_equal(options.loops, 1000000);
   assert_int_equal(set("max-connections", "1"), 0);
   assert_int_equal(options.connections_max, 1);
-  static const char *const names[] = {"copies", "loop", "max-connections"};
+  assert_int_equal(set("max-connections", "4294967295"), 0); /* what descriptors allow is less */
+  assert_true(options.connections_max == UINT32_MAX);
+  is_refused("max-connections", "0", GG_ERR_RANGE, "1 to 4294967295");
+  is_refused("max-connections", "4294967296", GG_ERR_RANGE, "1 to 4294967295");
+  static const char *const names[] = {"copies", "loop"};
   for (size_t i = 0; i < COUNT_OF(names); i++) {
     is_refused(names[i], "0", GG_ERR_RANGE, "1 to 1000000");
     is_refused(names[i], "1000001", GG_ERR_RANGE, "1 to 1000000");

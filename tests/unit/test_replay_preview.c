@@ -75,6 +75,7 @@ static void sums_count_what_is_played_and_name_what_is_not(void **state)
   for (size_t i = 0; i < 5; i++)
     session(i, i, i + 2);
   sessions[1].opaque = "TLS";
+  sessions[1].gaps = 1; /* opaque all the same, and no other */
   sessions[2].gaps = 1;
   sessions[3].beginning_missing = true;
   options.copies = 3;
@@ -136,6 +137,24 @@ static void a_rate_has_an_overlap_of_its_own(void **state)
   preview(MANY);
   assert_int_equal(plan.connections_peak, 20); /* ten seconds of two a second */
   assert_true(plan.duration_ns == 24500 * GG_NS_PER_S / 1000);
+}
+
+static void sums_stay_at_the_most_there_can_be(void **state)
+{
+  (void)state;
+  begin(2);
+  session(0, 0, 1);
+  session(1, 0, 1);
+  sessions[0].bytes[GG_SIDE_CLIENT] = UINT64_C(1) << 30; /* a gigabyte a million times a million times */
+  sessions[0].bytes[GG_SIDE_SERVER] = sessions[1].bytes[GG_SIDE_SERVER] = UINT64_MAX - 5;
+  sessions[1].chunks = UINT64_C(1) << 40;
+  options.copies = options.loops = 1000000;
+  preview(1);
+  assert_true(plan.connections == UINT64_C(2000000000000));
+  assert_true(plan.bytes == UINT64_MAX);
+  assert_true(plan.bytes_expected == UINT64_MAX);
+  assert_true(plan.chunks == UINT64_MAX);
+  assert_true(plan.chunks_dependent == UINT64_C(6000000000000));
 }
 
 static void nothing_is_no_trouble(void **state)
@@ -208,6 +227,7 @@ int main(void)
     cmocka_unit_test(sums_count_what_is_played_and_name_what_is_not),
     cmocka_unit_test(the_peak_is_of_what_overlaps),
     cmocka_unit_test(a_rate_has_an_overlap_of_its_own),
+    cmocka_unit_test(sums_stay_at_the_most_there_can_be),
     cmocka_unit_test(nothing_is_no_trouble),
     cmocka_unit_test(random_plans_have_the_peak_that_counting_finds),
   };

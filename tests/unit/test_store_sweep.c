@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "store/place.h"
 #include "store/sweep.h"
 #include "store_files.h"
 
@@ -41,6 +42,24 @@ struct token {
   char id[25];
   uint64_t next[2];
 };
+
+/* How many files there seem to be; 0: those that there are. */
+static unsigned files_seen;
+
+int __real_gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
+                          struct gg_failure *failure);
+int __wrap_gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
+                          struct gg_failure *failure);
+int __wrap_gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
+                          struct gg_failure *failure)
+{
+  if (!files_seen)
+    return __real_gg__place_each(place, found, context, failure);
+  int error = 0;
+  for (unsigned i = 0; i < files_seen && !error; i++)
+    error = found(context, "x.pcapng");
+  return error ? gg_fail(failure, error, "cannot list the files") : 0;
+}
 
 static int on_file(void *context, uint32_t index, const char *path)
 {
@@ -336,6 +355,21 @@ static void what_cannot_be_read(void **state)
   files_end(&files);
 }
 
+static void too_many_files_are_not_too_many_sessions(void **state)
+{
+  (void)state;
+  struct files files;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  memset(&sweeping, 0, sizeof sweeping);
+  files_begin(&files);
+  files_seen = GG__PLACE_FILES_MAX + 1;
+  int error = gg_sweep(files.dir, &ops, on_drop, &sweeping, &failure);
+  files_seen = 0;
+  assert_int_equal(error, GG_ERR_LIMIT);
+  assert_string_equal(failure.message, "the recording has more than 1048576 files");
+  files_end(&files);
+}
+
 /* The caller's error ends the sweep as it is, and its tokens come back. */
 static void the_caller_fails(void **state)
 {
@@ -363,8 +397,13 @@ static void the_caller_fails(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(a_store),    cmocka_unit_test(few_are_open),        cmocka_unit_test(a_live_store),
-    cmocka_unit_test(the_corpus), cmocka_unit_test(what_cannot_be_read), cmocka_unit_test(the_caller_fails),
+    cmocka_unit_test(a_store),
+    cmocka_unit_test(few_are_open),
+    cmocka_unit_test(a_live_store),
+    cmocka_unit_test(the_corpus),
+    cmocka_unit_test(what_cannot_be_read),
+    cmocka_unit_test(the_caller_fails),
+    cmocka_unit_test(too_many_files_are_not_too_many_sessions),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
