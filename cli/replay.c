@@ -35,7 +35,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_TO] = {"to", 0, "ADDR", "the server: host:port, [v6]:port or unix:PATH"},
   [OPTION_LEVEL] = {"level", 0, "LEVEL", "causal (default): what followed a reply waits for the reply; bytes: never"},
   [OPTION_SPEED] = {"speed", 0, "S", "1x (default), 0.01x to 1000x, or max"},
-  [OPTION_RATE] = {"rate", 0, "N/s", "begin N sessions a second, not at their recorded times"},
+  [OPTION_RATE] = {"rate", 0, "N/s", "begin N recorded sessions a second, each with its copies"},
   [OPTION_RAMP] = {"ramp", 0, "T", "speed, rate or connections grow to what is asked in this time"},
   [OPTION_COPIES] = {"copies", 0, "N", "of each session at once, each with its own connection"},
   [OPTION_LOOP] = {"loop", 0, "N", "all of it so many times in a row"},
@@ -267,7 +267,9 @@ const struct gg_command gg_command_replay = {
     "when the live server's reply is complete, and the thinking time has passed. Replies are compared to the byte.\n"
     "FILTER is as in 'gogetway help sessions'. Sessions that are encrypted end to end are named, and not played.\n"
     "The first Ctrl-C ends the replay in good order, with a summary and a report marked as partial.\n"
-    "Exit status: 0 all as recorded; 1 differences; 2 the command was wrong; 3 it could not be done, or was stopped.\n"
+    "Exit status: 0 all as recorded; 1 differences, also if it was stopped; 2 the command was wrong; 3 it could not "
+    "be\n"
+    "done, or was stopped before anything differed.\n"
     "\n"
     "examples:\n"
     "  gogetway replay --to canary:8080\n"

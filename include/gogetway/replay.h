@@ -150,7 +150,7 @@ struct gg_replay_session {
   uint64_t copy;  /* from 0 */
   enum gg_replay_verdict verdict;
   bool connected;
-  char local[64];    /* "127.0.0.1:40000"; empty without a connection */
+  char local[64];    /* "127.0.0.1:40000"; "unix"; empty without a connection */
   uint64_t due_ns;   /* when it should have begun, since the replay's start */
   uint64_t begun_ns; /* when it did */
   uint64_t ended_ns;
@@ -188,7 +188,7 @@ struct gg_replay_progress {
 
 struct gg_replay_options {
   size_t size;
-  const char *to; /* "host:port", "[v6]:port", "unix:PATH"; a name is resolved once, by gg_replay_create */
+  const char *to; /* "host:port", "[v6]:port", "unix:PATH"; a name: resolved by gg_replay_create, one address is used */
   enum gg_replay_level level;
   uint32_t speed_percent;    /* 100: as recorded; 1 to 100,000; 0: as fast as possible */
   uint32_t rate;             /* recorded sessions begun a second, each with its copies; 0: at recorded times */
