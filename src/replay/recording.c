@@ -13,6 +13,9 @@
  * that is older than the newest seen, since the log made everybody wait, becomes that one.
  *
  * After a refusal nothing waits any more: the replay is over, and every session that is closed then would take as long.
+ * A replay that is told to stop while it stands still goes on waiting for a short time only: a disk that is merely slow
+ * still takes how its sessions ended. Whoever stops it sets a flag, which is looked at again and again: a signal handler
+ * may do no more, and cannot know whether anybody waits.
  */
 #include "replay/recording.h"
 
@@ -34,15 +37,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STOP_LOOK_NS (100 * GG_NS_PER_MS) /* how often the flag is looked at */
+
 struct gg_recording {
   struct gg_recorder *recorder;
   struct gg_log *log;
   struct gg_session_id_source ids;
   char *dir;
-  uint64_t latest_ns;      /* CLOCK_MONOTONIC: no record with an earlier time may follow */
-  uint64_t segment;        /* of the record before */
-  uint32_t synthetic_port; /* counts the ends without an address */
-  int wake_fd;             /* the log has room */
+  const atomic_bool *stopped; /* borrowed; NULL: never */
+  uint64_t latest_ns;         /* CLOCK_MONOTONIC: no record with an earlier time may follow */
+  uint64_t segment;           /* of the record before */
+  uint32_t synthetic_port;    /* counts the ends without an address */
+  int wake_fd;                /* the log has room */
   bool running;
   bool refused; /* the log had no room for GG_RECORDING_WAIT_NS */
 };
@@ -118,6 +124,11 @@ static int start_threads(struct gg_recorder *recorder, struct gg_failure *failur
   return error;
 }
 
+static bool is_stopped(const struct gg_recording *recording)
+{
+  return recording->stopped && atomic_load(recording->stopped);
+}
+
 static int recording_init(struct gg_recording *recording, const char *dir, struct gg_failure *failure)
 {
   struct gg_recorder_options options = GG_RECORDER_OPTIONS_INIT;
@@ -138,11 +149,13 @@ static int recording_init(struct gg_recording *recording, const char *dir, struc
   return error;
 }
 
-int gg__recording_create(struct gg_recording **out, const char *dir, struct gg_failure *failure)
+int gg__recording_create(struct gg_recording **out, const char *dir, const atomic_bool *stopped,
+                         struct gg_failure *failure)
 {
   struct gg_recording *recording = calloc(1, sizeof *recording);
   if (!recording)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory to record into %.200s", dir);
+  recording->stopped = stopped;
   int error = recording_init(recording, dir, failure);
   if (error) {
     gg__recording_destroy(recording);
@@ -158,9 +171,11 @@ int gg__recording_finish(struct gg_recording *recording, struct gg_failure *fail
   if (!recording->running)
     return GG_OK;
   recording->running = false;
-  gg_log_finish(recording->log);
   /* Who has waited for the disk in vain does not wait as long again. */
-  uint64_t patience_ns = recording->refused ? GG_NS_PER_S : GG_RECORDING_WAIT_NS;
+  bool full = gg_log_pressure(recording->log) == GG_LOG_DISK_FULL;
+  bool hurry = recording->refused || (full && is_stopped(recording));
+  uint64_t patience_ns = hurry ? GG_RECORDING_STOPPED_WAIT_NS : GG_RECORDING_WAIT_NS;
+  gg_log_finish(recording->log);
   int error = gg_recorder_stop(recording->recorder, gg_clock_mono_ns() + patience_ns, &told);
   if (error)
     return gg_fail(failure, error, "the recording in %.200s is not whole yet: %.200s", recording->dir,
@@ -214,11 +229,15 @@ static int await_room(struct gg_recording *recording, uint64_t *deadline_ns, str
   uint64_t now_ns = gg_clock_mono_ns(), count;
   if (*deadline_ns == 0)
     *deadline_ns = recording->refused ? now_ns : now_ns + GG_RECORDING_WAIT_NS;
+  if (is_stopped(recording) && *deadline_ns > now_ns + GG_RECORDING_STOPPED_WAIT_NS)
+    *deadline_ns = now_ns + GG_RECORDING_STOPPED_WAIT_NS;
   if (now_ns >= *deadline_ns)
     return no_room(recording, failure);
   uint64_t until_ns = gg__recording_tick(recording, now_ns);
   if (until_ns > *deadline_ns)
     until_ns = *deadline_ns;
+  if (until_ns > now_ns + STOP_LOOK_NS)
+    until_ns = now_ns + STOP_LOOK_NS;
   struct pollfd woken = {.fd = recording->wake_fd, .events = POLLIN};
   poll(&woken, 1, until_ns > now_ns ? (int)((until_ns - now_ns) / GG_NS_PER_MS + 1) : 0);
   ssize_t got = read(recording->wake_fd, &count, sizeof count);

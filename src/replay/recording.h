@@ -17,9 +17,11 @@
 #include "record/session_id.h"
 
 #include <gogetway/error.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define GG_RECORDING_WAIT_NS UINT64_C(30000000000)
+#define GG_RECORDING_STOPPED_WAIT_NS UINT64_C(1000000000) /* once the replay is to stop */
 
 struct gg_recording;
 
@@ -27,7 +29,9 @@ struct gg_recording;
  * store, or lies among its segments. GG_ERR_INVALID if it would. */
 int gg__recording_check(const char *dir, const char *path, struct gg_failure *failure);
 
-int gg__recording_create(struct gg_recording **out, const char *dir, struct gg_failure *failure);
+/* `stopped`: set by any thread or signal handler when the replay is to end; NULL: never. It outlives the recording. */
+int gg__recording_create(struct gg_recording **out, const char *dir, const atomic_bool *stopped,
+                         struct gg_failure *failure);
 /* Writes and syncs everything, and closes the store. GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: what the disk did not take is in
  * the store's rings, and the next start of a gateway on it writes it. */
 int gg__recording_finish(struct gg_recording *recording, struct gg_failure *failure);

@@ -372,7 +372,7 @@ int gg_replay_run(struct gg_replay *replay, struct gg_failure *failure)
   if (!error && options->report_path) /* first, for what is left of it can be removed again */
     error = gg__report_create(&report, options->report_path, &replay->sums, options, failure);
   if (!error && options->record_dir)
-    error = gg__recording_create(&recording, options->record_dir, failure);
+    error = gg__recording_create(&recording, options->record_dir, &replay->stopped, failure);
   if (!error)
     error = play(replay, recording, report, failure);
   /* What there is of the recording and the report is good, whatever ended the replay: both are finished all the same,

@@ -35,7 +35,8 @@ uint64_t __real_gg_clock_real_ns(void);
 uint64_t __wrap_gg_clock_real_ns(void);
 
 static _Atomic int write_errno;
-static bool small; /* rings and segments */
+static atomic_bool stopped; /* the replay is told to end */
+static bool small;          /* rings and segments */
 static _Thread_local uint64_t ahead_ns, step_ns;
 
 static bool is_segment(int fd)
@@ -92,12 +93,13 @@ static void play_begin(struct play *play)
 {
   ahead_ns = step_ns = 0;
   atomic_store(&write_errno, 0);
+  atomic_store(&stopped, false);
   struct gg_failure failure = GG_FAILURE_INIT;
   *play = (struct play){.streams = {malloc(STREAM_MAX), malloc(STREAM_MAX)}};
   snprintf(play->base, sizeof play->base, "/dev/shm/gogetway-test-XXXXXX");
   assert_non_null(mkdtemp(play->base));
   snprintf(play->dir, sizeof play->dir, "%s/store", play->base);
-  if (gg__recording_create(&play->recording, play->dir, &failure) != 0)
+  if (gg__recording_create(&play->recording, play->dir, &stopped, &failure) != 0)
     fail_msg("%s", failure.message);
 }
 
@@ -339,14 +341,14 @@ static void a_store_in_use_is_busy(void **state)
   struct gg_failure failure = GG_FAILURE_INIT;
   char process[32];
   play_begin(&play);
-  assert_int_equal(gg__recording_create(&second, play.dir, &failure), GG_ERR_BUSY);
+  assert_int_equal(gg__recording_create(&second, play.dir, NULL, &failure), GG_ERR_BUSY);
   assert_null(second);
   snprintf(process, sizeof process, "process %d", (int)getpid());
   assert_non_null(strstr(failure.message, process));
   failure.code = 0;
   char below[128];
   snprintf(below, sizeof below, "%s/none/store", play.base);
-  assert_true(gg__recording_create(&second, below, &failure) < 0);
+  assert_true(gg__recording_create(&second, below, NULL, &failure) < 0);
   assert_non_null(strstr(failure.message, below));
   play_end(&play);
 }
@@ -391,6 +393,63 @@ static void a_full_disk_ends_the_replay(void **state)
   hear(&heard, &play, 2);
   const struct gg_session *first = gg_session_list_at(heard.list, 0), *second = gg_session_list_at(heard.list, 1);
   is_as_said(&heard, first->bytes[1] ? first : second, &play);
+  hear_end(&heard);
+  play_end(&play);
+}
+
+static void *stops(void *argument)
+{
+  (void)argument;
+  struct timespec a_while = {.tv_nsec = 100 * 1000 * 1000};
+  nanosleep(&a_while, NULL);
+  atomic_store(&stopped, true);
+  return NULL;
+}
+
+/* Real time passes here: half a minute if nobody looked at the flag. */
+static void a_stop_ends_the_wait_for_a_full_disk(void **state)
+{
+  (void)state;
+  struct play play;
+  struct gg_take take;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  pthread_t thread;
+  small = true;
+  play_begin(&play);
+  open_take(&play, &take, "", "127.0.0.1:40000", "127.0.0.1:80");
+  atomic_store(&write_errno, ENOSPC);
+  uint64_t before_ns = gg_clock_mono_ns();
+  assert_int_equal(pthread_create(&thread, NULL, stops, NULL), 0);
+  assert_int_equal(say_until_refused(&play, &take, &failure), GG_ERR_NO_SPACE);
+  pthread_join(thread, NULL);
+  assert_non_null(strstr(failure.message, "the disk is full"));
+  assert_int_equal(gg__take_close(&take, GG_CLOSING_CLIENT_RESET, "client-reset", gg_clock_mono_ns(), NULL), 0);
+  assert_true(gg__recording_finish(play.recording, NULL) < 0);
+  uint64_t took_ns = gg_clock_mono_ns() - before_ns;
+  assert_true(took_ns >= GG_RECORDING_STOPPED_WAIT_NS && took_ns < GG_RECORDING_WAIT_NS / 2);
+  atomic_store(&write_errno, 0);
+  small = false;
+  play_end(&play);
+}
+
+static void a_stop_leaves_time_for_a_disk_that_works(void **state)
+{
+  (void)state;
+  struct play play;
+  struct heard heard;
+  struct gg_take take;
+  small = true;
+  play_begin(&play);
+  open_take(&play, &take, "", "127.0.0.1:40000", "127.0.0.1:80");
+  say(&play, &take, GG_FROM_CLIENT, 10000);
+  atomic_store(&stopped, true);
+  for (unsigned i = 0; i < 100; i++) /* many times what the rings hold: a disk that takes it is waited for */
+    say(&play, &take, GG_FROM_SERVER, 20000);
+  close_orderly(&take);
+  play_finish(&play);
+  small = false;
+  hear(&heard, &play, 1);
+  is_as_said(&heard, gg_session_list_at(heard.list, 0), &play);
   hear_end(&heard);
   play_end(&play);
 }
@@ -449,7 +508,7 @@ static void a_disk_that_stays_full_leaves_the_rings(void **state)
   assert_non_null(strstr(failure.message, "is not whole yet"));
   gg__recording_destroy(play.recording);
   atomic_store(&write_errno, 0);
-  assert_int_equal(gg__recording_create(&play.recording, play.dir, &failure), 0); /* recovers them */
+  assert_int_equal(gg__recording_create(&play.recording, play.dir, &stopped, &failure), 0); /* recovers them */
   play_finish(&play);
   small = false;
   hear(&heard, &play, 1);
@@ -467,6 +526,8 @@ int main(void)
     cmocka_unit_test(time_does_not_go_back),
     cmocka_unit_test(a_store_in_use_is_busy),
     cmocka_unit_test(a_full_disk_ends_the_replay),
+    cmocka_unit_test(a_stop_ends_the_wait_for_a_full_disk),
+    cmocka_unit_test(a_stop_leaves_time_for_a_disk_that_works),
     cmocka_unit_test(a_disk_that_has_room_again_is_waited_for),
     cmocka_unit_test(a_disk_that_stays_full_leaves_the_rings),
   };
