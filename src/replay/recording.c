@@ -35,9 +35,11 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define STOP_LOOK_NS (100 * GG_NS_PER_MS) /* how often the flag is looked at */
+#define STOP_LOOK_NS (100 * GG_NS_PER_MS)  /* how often the flag is looked at */
+#define WRITTEN_LOOK_NS (5 * GG_NS_PER_MS) /* how often it is asked whether all is written */
 
 struct gg_recording {
   struct gg_recorder *recorder;
@@ -165,18 +167,37 @@ int gg__recording_create(struct gg_recording **out, const char *dir, const atomi
   return GG_OK;
 }
 
+/* Waits until all is in the segments. False: the disk has taken nothing for as long as it is waited for, which is not
+ * long for who has done so before, or when the replay was stopped. */
+static bool await_written(const struct gg_recording *recording, uint64_t deadline_ns)
+{
+  struct gg_log_status status;
+  uint64_t left = UINT64_MAX, since_ns = 0;
+  while (gg_recorder_log_status(recording->recorder, 0, &status) == 0 && status.fill_bytes > 0) {
+    uint64_t now_ns = gg_clock_mono_ns();
+    if (status.fill_bytes != left)
+      since_ns = now_ns;
+    left = status.fill_bytes;
+    bool hurry = recording->refused || is_stopped(recording);
+    if (now_ns >= deadline_ns || (hurry && now_ns - since_ns >= GG_RECORDING_STOPPED_WAIT_NS))
+      return false;
+    const struct timespec pause = {.tv_nsec = WRITTEN_LOOK_NS};
+    nanosleep(&pause, NULL);
+  }
+  return true;
+}
+
 int gg__recording_finish(struct gg_recording *recording, struct gg_failure *failure)
 {
   struct gg_failure told = GG_FAILURE_INIT;
   if (!recording->running)
     return GG_OK;
   recording->running = false;
-  /* Who has waited for the disk in vain does not wait as long again. */
-  bool full = gg_log_pressure(recording->log) == GG_LOG_DISK_FULL;
-  bool hurry = recording->refused || (full && is_stopped(recording));
-  uint64_t patience_ns = hurry ? GG_RECORDING_STOPPED_WAIT_NS : GG_RECORDING_WAIT_NS;
   gg_log_finish(recording->log);
-  int error = gg_recorder_stop(recording->recorder, gg_clock_mono_ns() + patience_ns, &told);
+  uint64_t deadline_ns = gg_clock_mono_ns() + GG_RECORDING_WAIT_NS;
+  if (!await_written(recording, deadline_ns))
+    deadline_ns = gg_clock_mono_ns() + GG_NS_PER_S / 4; /* for the threads to end; the disk has had its time */
+  int error = gg_recorder_stop(recording->recorder, deadline_ns, &told);
   if (error)
     return gg_fail(failure, error, "the recording in %.200s is not whole yet: %.200s", recording->dir,
                    told.message[0] ? told.message : gg_error_text(error));

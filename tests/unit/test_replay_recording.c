@@ -432,6 +432,30 @@ static void a_stop_ends_the_wait_for_a_full_disk(void **state)
   play_end(&play);
 }
 
+/* Nobody stood still: all of it found room in the rings. */
+static void a_stop_ends_the_wait_for_what_is_in_the_rings(void **state)
+{
+  (void)state;
+  struct play play;
+  struct gg_take take;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  pthread_t thread;
+  play_begin(&play);
+  open_take(&play, &take, "", "127.0.0.1:40000", "127.0.0.1:80");
+  atomic_store(&write_errno, ENOSPC);
+  say(&play, &take, GG_FROM_CLIENT, 10000);
+  close_orderly(&take);
+  uint64_t before_ns = gg_clock_mono_ns();
+  assert_int_equal(pthread_create(&thread, NULL, stops, NULL), 0);
+  int error = gg__recording_finish(play.recording, &failure);
+  pthread_join(thread, NULL);
+  assert_true(error == GG_ERR_NO_SPACE || error == GG_ERR_TIMEOUT);
+  assert_non_null(strstr(failure.message, "is not whole yet"));
+  assert_true(gg_clock_mono_ns() - before_ns < GG_RECORDING_WAIT_NS / 2);
+  atomic_store(&write_errno, 0);
+  play_end(&play);
+}
+
 static void a_stop_leaves_time_for_a_disk_that_works(void **state)
 {
   (void)state;
@@ -527,6 +551,7 @@ int main(void)
     cmocka_unit_test(a_store_in_use_is_busy),
     cmocka_unit_test(a_full_disk_ends_the_replay),
     cmocka_unit_test(a_stop_ends_the_wait_for_a_full_disk),
+    cmocka_unit_test(a_stop_ends_the_wait_for_what_is_in_the_rings),
     cmocka_unit_test(a_stop_leaves_time_for_a_disk_that_works),
     cmocka_unit_test(a_disk_that_has_room_again_is_waited_for),
     cmocka_unit_test(a_disk_that_stays_full_leaves_the_rings),
