@@ -455,6 +455,28 @@ def test_no_more_room_for_the_recording(gateways, scratch):
         assert "the disk is full" in played.errors and str(small / "again") in played.errors, played.errors
 
 
+def test_a_signal_ends_the_wait_for_room(gateways, scratch):
+    """The disk is full, and the replay waits for half a minute whether there comes room; nobody has to wait with it."""
+    chance = random.Random(4)
+    sizes = []
+
+    def full():
+        """Half a second long nothing was added, and it is not whole."""
+        sizes.append(sum(path.stat().st_size for path in (scratch / "small" / "again").rglob("*.pcapng")))
+        return len(sizes) > 50 and 0 < sizes[-50] == sizes[-1]
+    with Server(scratch, "records") as server:
+        client = replaying.talk_records(b"", [chance.randbytes(60000) for _ in range(60)])
+        recorded = replaying.record(gateways, server.address, [client])
+        with faults.mounted(scratch / "small", size="1m") as small:
+            with Replay(recorded.directory, server.address, scratch, "--allow-original", "--record", small / "again"
+                        ) as running:
+                processes.wait_until(full, 20, "a full disk")
+                os.kill(running.pid, signal.SIGINT)
+                played = running.finish(10)
+        assert played.status == 3 and str(small / "again") in played.errors, played.explain()
+        assert re.search("the disk is full|is not whole yet", played.errors), played.errors
+
+
 @pytest.mark.parametrize("how", ["removed", "cut", "another"])
 def test_a_segment_that_goes_away_is_an_error(scratch, how):
     """The first client speaks at once, the second one after its file has gone, of which nothing had been read yet."""
