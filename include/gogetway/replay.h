@@ -171,9 +171,10 @@ struct gg_replay_outcome {
   uint64_t held_max_ns;   /* the longest of these delays */
   struct gg_replay_counts counts;
   struct gg_replay_percentiles latency; /* of replies, from the intended time of the chunk before: corrected for
-                                           coordinated omission */
-  struct gg_replay_percentiles lag;     /* our own lateness: from when a chunk was due to when it was sent */
-  struct gg_replay_percentiles slip;    /* the target's: how much later its replies were than in the recording */
+                                           coordinated omission; of one that timed out, to the time-out */
+  struct gg_replay_percentiles lag;  /* our own lateness: from when a chunk could go to when it was sent, and from when
+                                           a connection was due to when it was begun */
+  struct gg_replay_percentiles slip; /* the target's: how much later its replies were than in the recording */
 };
 
 struct gg_replay_progress {
@@ -183,21 +184,21 @@ struct gg_replay_progress {
   uint64_t chunks_sent, bytes_sent, bytes_received;
   uint64_t differences; /* sessions that differ */
   uint64_t connections_open;
-  uint64_t lag_now_ns; /* of the chunk sent last */
+  uint64_t lag_now_ns; /* of the chunk sent last, or the connection begun last */
 };
 
 struct gg_replay_options {
   size_t size;
   const char *to; /* "host:port", "[v6]:port", "unix:PATH"; a name: resolved by gg_replay_create, one address is used */
   enum gg_replay_level level;
-  uint32_t speed_percent;    /* 100: as recorded; 1 to 100,000; 0: as fast as possible */
-  uint32_t rate;             /* recorded sessions begun a second, each with its copies; 0: at recorded times */
-  uint64_t ramp_ns;          /* time in which speed, rate or connections grow from nothing to what was asked */
-  uint32_t copies;           /* of each session, at once, each with a connection of its own; 1 to 1,000,000 */
-  uint32_t loops;            /* the whole plan so many times in a row; 1 to 1,000,000 */
-  uint32_t connections_max;  /* open at once; sessions beyond begin late, in order; 0: what descriptors allow */
-  uint64_t reply_timeout_ns; /* bounds every wait for the server; 1 ms to a day, as the next */
-  uint64_t connect_timeout_ns;
+  uint32_t speed_percent;      /* 100: as recorded; 1 to 100,000; 0: as fast as possible */
+  uint32_t rate;               /* recorded sessions begun a second, each with its copies; 0: at recorded times */
+  uint64_t ramp_ns;            /* time in which speed, rate or connections grow from nothing to what was asked */
+  uint32_t copies;             /* of each session, at once, each with a connection of its own; 1 to 1,000,000 */
+  uint32_t loops;              /* the whole plan so many times in a row; 1 to 1,000,000 */
+  uint32_t connections_max;    /* open at once; sessions beyond begin late, in order; 0: what descriptors allow */
+  uint64_t reply_timeout_ns;   /* how much longer than when it was recorded the server may take; 1 ms to a day */
+  uint64_t connect_timeout_ns; /* 1 ms to a day */
   enum gg_replay_policy on_timeout;
   enum gg_replay_policy on_close; /* the server ended before its time */
   const char *source;             /* a network whose addresses connections are made from in turn; NULL: the system's */

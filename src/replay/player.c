@@ -24,6 +24,14 @@ static void on_event(void *sink, unsigned events);
 
 /* ── Beginning ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* How late the connection is begun. */
+static void measure_begin(struct gg_player *player)
+{
+  struct gg_stage *stage = player->stage;
+  player->late_ns = stage->lag_now_ns = gg__since(player->anchor_ns, player->begun_ns);
+  gg__histogram_add(&stage->lag, player->late_ns);
+}
+
 int gg__player_begin(struct gg_player *player, struct gg_stage *stage, size_t session, uint64_t copy, uint64_t loop,
                      uint64_t due_ns, uint64_t anchor_ns, struct gg_failure *failure)
 {
@@ -51,6 +59,7 @@ int gg__player_begin(struct gg_player *player, struct gg_stage *stage, size_t se
     player->state = GG_PLAYER_OVER;
     return error;
   }
+  measure_begin(player);
   stage->arm(stage, player, gg__later(player->begun_ns, stage->options->connect_timeout_ns));
   return GG_OK;
 }
@@ -90,8 +99,10 @@ static bool connected(struct gg_player *player)
   struct gg_addr local = {0}, remote = {0};
   uint64_t now_ns = gg__player_now(player);
   player->state = GG_PLAYER_PLAYING;
-  player->ready_ns = now_ns;
   player->round_trip_ns = gg__since(player->begun_ns, now_ns);
+  player->ready_ns = gg__later(player->anchor_ns, player->round_trip_ns);
+  player->wait_began_ns = now_ns;
+  player->gone_recorded_ns = player->facts.start_ns;
   player->outcome.connected = true;
   stage->outcome.connections_made++;
   stage->wire->ops->ends(player->line, &local, &remote);
@@ -162,10 +173,12 @@ static bool end_replies(struct gg_player *player, bool cut)
   struct gg_replay_counts *counts = &player->outcome.counts;
   if (!player->outcome.connected)
     return true;
-  if (!gg__player_is_causal(player) && !player->unfinished && counts->bytes_received > 0 && counts->chunks_sent > 0 &&
-      player->last_byte_ns >= player->intended_ns) {
-    player->outcome.latency_max_ns = player->last_byte_ns - player->intended_ns;
-    gg__histogram_add(&stage->latency, player->outcome.latency_max_ns);
+  if (!gg__player_is_causal(player) && !player->unfinished && counts->chunks_sent > 0) {
+    uint64_t ended_ns = player->missed_ns > player->last_byte_ns ? player->missed_ns : player->last_byte_ns;
+    if (ended_ns >= player->intended_ns) {
+      player->outcome.latency_max_ns = ended_ns - player->intended_ns;
+      gg__histogram_add(&stage->latency, player->outcome.latency_max_ns);
+    }
   }
   if (gg__reply_end(&player->reply, cut, counts, &stage->failure) != 0)
     return false;
@@ -251,7 +264,7 @@ static bool is_ahead(const struct gg_player *player, enum gg_step_kind kind, boo
 }
 
 /* The server has said all that it had said when it was recorded, and ends as it did. What the client still sends then
- * was never waited for: where both speak freely, either may be done first. */
+ * was never waited for: where both speak freely, either may be done first. But it took that when it was recorded. */
 static bool has_said_all(struct gg_player *player)
 {
   bool whole = false;
@@ -268,17 +281,19 @@ static bool is_end_expected(struct gg_player *player, bool reset)
     return true;
   if ((finding || all_sent) && is_ahead(player, GG_STEP_EXPECT_RESET, all_sent))
     return true;
-  return !reset && ((finding && is_ahead(player, GG_STEP_EXPECT_END, false)) || has_said_all(player));
+  return !reset && finding && is_ahead(player, GG_STEP_EXPECT_END, false);
 }
 
 bool gg__player_server_ended(struct gg_player *player, bool reset)
 {
   struct gg_stage *stage = player->stage;
-  bool again = player->server_ended;
+  bool revoked = player->excused && reset; /* what was sent behind its end was not taken */
+  bool again = player->server_ended && !revoked;
+  enum gg_replay_difference_kind kind = reset && !revoked ? GG_REPLAY_DIFFERENCE_RESET : GG_REPLAY_DIFFERENCE_CLOSED;
   player->server_ended = true;
   player->server_reset = reset;
   player->readable = false;
-  if (!again)
+  if (!player->server_ended_ns)
     player->server_ended_ns = gg__player_now(player);
   if (!again && !reset) {
     player->server_end_first = !player->finished;
@@ -288,9 +303,11 @@ bool gg__player_server_ended(struct gg_player *player, bool reset)
     }
   }
   /* Where no server was when it was recorded there is nothing to hold this one against. */
-  bool expected = player->facts.refused || is_end_expected(player, reset);
+  bool expected = player->facts.refused || player->end_open || is_end_expected(player, reset);
+  player->excused = !expected && !reset && has_said_all(player);
+  expected |= player->excused;
   if (!expected) {
-    gg__reply_differs(&player->reply, reset ? GG_REPLAY_DIFFERENCE_RESET : GG_REPLAY_DIFFERENCE_CLOSED);
+    gg__reply_differs(&player->reply, kind);
     player->outcome.counts.closed_early += !again;
   }
   enum gg_replay_policy policy = stage->options->on_close;
@@ -308,7 +325,8 @@ static bool received(struct gg_player *player, size_t size)
   struct gg_stage *stage = player->stage;
   const uint8_t *data = stage->scratch[0];
   uint64_t now_ns = gg__player_now(player);
-  player->last_byte_ns = now_ns;
+  if (!player->end_open)
+    player->last_byte_ns = now_ns;
   player->outcome.counts.bytes_received += size;
   stage->outcome.counts.bytes_received += size;
   if (player->decoder)
@@ -325,11 +343,22 @@ static bool received(struct gg_player *player, size_t size)
   return true;
 }
 
+/* Behind an orderly end. False: the session is over. */
+static bool look_for_reset(struct gg_player *player)
+{
+  struct gg_stage *stage = player->stage;
+  if (!player->excused || stage->wire->ops->receive(player->line, stage->scratch[0], 1) != GG_ERR_CLOSED)
+    return true;
+  return gg__player_server_ended(player, true);
+}
+
 bool gg__player_receive(struct gg_player *player)
 {
   const struct gg_wire_ops *ops = player->stage->wire->ops;
-  size_t left = player->server_ended ? 0 : GG_PLAYER_TURN_BYTES;
+  size_t left = GG_PLAYER_TURN_BYTES;
   player->readable = false;
+  if (player->server_ended)
+    return look_for_reset(player);
   while (left > 0) {
     size_t room = left < GG_STAGE_SCRATCH_BYTES ? left : GG_STAGE_SCRATCH_BYTES;
     ssize_t got = ops->receive(player->line, player->stage->scratch[0], room);
@@ -343,7 +372,7 @@ bool gg__player_receive(struct gg_player *player)
       return true;
     left -= (size_t)got;
   }
-  player->readable = !player->server_ended;
+  player->readable = true;
   return true;
 }
 
@@ -358,25 +387,24 @@ static bool is_end_awaited(const struct gg_player *player)
 
 static uint64_t leave_when(const struct gg_player *player)
 {
-  return gg__later(player->awaited_since_ns,
-                   is_end_awaited(player) ? player->stage->options->reply_timeout_ns : gg__player_silence(player));
+  if (!player->server_ended && is_end_awaited(player))
+    return gg__player_timeout_when(player);
+  return gg__later(player->awaited_since_ns, gg__player_silence(player));
 }
 
 /* False: the session is over. */
 static bool leave(struct gg_player *player)
 {
-  if (!player->server_ended) {
+  if (!player->server_ended || player->excused) {
     if (gg__player_now(player) < leave_when(player))
       return true;
     if (!gg__player_receive(player))
       return false;
   }
-  bool missing = !player->server_ended && is_end_awaited(player);
-  if (missing) {
-    player->outcome.counts.timeouts++;
-    gg__reply_differs(&player->reply, GG_REPLAY_DIFFERENCE_NOT_CLOSED);
-  }
-  gg__player_end(player, missing || player->readable, false); /* readable: a flood */
+  if (!player->server_ended && is_end_awaited(player))
+    gg__player_timed_out(player, GG_REPLAY_DIFFERENCE_NOT_CLOSED, false);
+  else
+    gg__player_end(player, player->readable, false); /* readable: a flood */
   return false;
 }
 
@@ -410,7 +438,7 @@ static void on_event(void *sink, unsigned events)
   struct gg_player *player = sink;
   if (player->state == GG_PLAYER_OVER)
     return;
-  player->readable |= (events & GG_WIRE_READABLE) != 0 && !player->server_ended;
+  player->readable |= (events & GG_WIRE_READABLE) != 0 && (!player->server_ended || player->excused);
   if (events & GG_WIRE_WRITABLE)
     player->writable_awaited = false;
   if (player->state == GG_PLAYER_CONNECTING) {

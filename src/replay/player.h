@@ -20,15 +20,28 @@
  * A reply that silence completed is complete until it goes on: if more of it comes while the client thinks, the silence
  * is waited for again. The turn (reply.h) is when the client's step goes, not when the reply seems complete.
  *
- * Lag is from when a chunk could go (due, connected, its reply complete) to when its first byte was taken: ours. Slip
- * is by how much a reply was later than the recording says, counted from the anchor before it: the target's; nothing
- * is late where everything is due at once. Latency is from the intended time of the last chunk before a reply to the
- * reply's last byte. A chunk's intended time is when it was due, or when its reply was known to be complete, if that is
- * later: what it takes us to find out about a silence is not the target's latency.
+ * Lag is from when a chunk could go (due, connected, its reply complete) to when its first byte was taken, and from a
+ * session's anchor to when its connection was begun: ours. A first chunk could go when it is due and the connection
+ * would have been made if it had been begun in time. Slip is by how much a reply was later than the recording says,
+ * counted from the anchor before it, of the first one without our lateness in beginning: the target's; nothing is late
+ * where everything is due at once. Latency is from the intended time of the last chunk before a reply to the reply's
+ * last byte, or to the time-out if it did not come. A chunk's intended time is when it was due, or when its reply was
+ * known to be complete, if that is later: what it takes us to find out about a silence is not the target's latency.
+ *
+ * A wait for the server lasts reply_timeout longer than it did when recorded, at the most: what is as slow as it was is
+ * no difference, at whatever speed. The recorded wait is from the client's step before (at level bytes: all of them) to
+ * the server's last byte or end before its next one.
  *
  * Level bytes waits for no reply; the connection's end (FIN, RST, close) waits until the server has sent as much as was
- * recorded before it, or ended, reply_timeout at the most: otherwise as fast as possible would cut the last replies
- * off. Its whole session is one reply.
+ * recorded before it, or ended, as long as any wait: otherwise as fast as possible would cut the last replies off. Its
+ * whole session is one reply.
+ *
+ * A server that has said all that was recorded, and ends while the client still has something to say, is excused: where
+ * both speak freely either may be done first. But it has to take what is still sent. So a reset is looked for until a
+ * silence behind the last chunk is over; if it comes, the end was early.
+ *
+ * Where the recording ends without the server's end, nothing is known of what it would have said then: what comes
+ * behind our own end is received, and not compared.
  *
  * Thread: the replay's. A player allocates nothing but its line and decoder; under 1.5 KiB, of which the half is its
  * outcome and what the recording of the replay has to know.
@@ -88,6 +101,10 @@ struct gg_player {
   uint64_t could_ns;         /* when `step` could go at the earliest */
   uint64_t intended_ns;      /* of the last chunk sent */
   uint64_t awaited_since_ns; /* REPLY; ROOM: since a byte was taken; LEAVING */
+  uint64_t wait_began_ns;    /* REPLY, LEAVING: as a recorded wait counts. Level bytes: when it was connected */
+  uint64_t extended_ns;      /* ... by so much, as what ended it came while this process stood: once */
+  uint64_t missed_ns;        /* when the reply timed out; 0: it did not */
+  uint64_t late_ns;          /* of what the first reply waits for, as the connection was begun late */
   uint64_t confirmed_ns;     /* when the awaited reply was found complete; 0: nothing was awaited */
   uint64_t reply_ns;         /* ... its last live byte; 0: none came */
   uint64_t turn_ns;          /* ... the anchor that it will be */
@@ -98,6 +115,8 @@ struct gg_player {
   /* Of the recorded reply that is awaited. */
   uint64_t pause_ns;          /* the longest inside of it */
   uint64_t reply_recorded_ns; /* time of its last recorded byte, or of the server's end behind it */
+  uint64_t gone_recorded_ns;  /* time of the client's step before */
+  uint64_t wait_recorded_ns;  /* how long was waited for it; level bytes: for all of them */
   uint32_t reply_bytes;       /* at hand, for its rule */
   uint64_t expected_end;      /* offset in the server's recorded stream before `step` */
   uint64_t chunks_expected;   /* the server's recorded chunks before `step` */
@@ -116,6 +135,8 @@ struct gg_player {
   bool server_ended;     /* FIN or RST */
   bool server_reset;     /* RST */
   bool server_end_first; /* its FIN came before ours */
+  bool excused;          /* it came early, and is none if what is still sent is taken */
+  bool end_open;         /* the recording is over, and does not have the server's end */
   bool fin_expected;     /* the recorded server's FIN lies behind us */
   bool reset_expected;   /* ... its RST */
   bool end_waited;       /* ... and was waited for long enough */

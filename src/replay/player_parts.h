@@ -61,6 +61,8 @@ void gg__player_drop_decoder(struct gg_player *player);
 enum gg_move gg__player_play(struct gg_player *player);
 /* When gg__player_play has to be called again if nothing happens until then. */
 uint64_t gg__player_play_when(const struct gg_player *player);
+/* When the wait for a reply or for the server's end has been too long. */
+uint64_t gg__player_timeout_when(const struct gg_player *player);
 /* max(20 ms, 2 round trips). */
 uint64_t gg__player_silence(const struct gg_player *player);
 

@@ -17,6 +17,8 @@ static void measure_lag(struct gg_player *player, uint64_t now_ns)
   struct gg_stage *stage = player->stage;
   player->chunk_begun = true;
   stage->lag_now_ns = gg__since(player->could_ns, now_ns);
+  if (gg__since(player->due_ns, now_ns) < player->late_ns) /* it has caught up */
+    player->late_ns = gg__since(player->due_ns, now_ns);
   gg__histogram_add(&stage->lag, stage->lag_now_ns);
 }
 
@@ -143,6 +145,20 @@ static bool finish(struct gg_player *player)
   return true;
 }
 
+/* Our end, at the recording's. */
+static enum gg_move leave(struct gg_player *player)
+{
+  if (!finish(player))
+    return GG_MOVE_OVER;
+  player->end_open = !player->fin_expected && !player->reset_expected;
+  if (player->end_open)
+    gg__reply_open_end(&player->reply);
+  player->state = GG_PLAYER_LEAVING;
+  player->awaited_since_ns = gg__player_now(player);
+  player->extended_ns = 0;
+  return GG_MOVE_ON;
+}
+
 enum gg_move gg__player_perform(struct gg_player *player)
 {
   enum gg_move move = GG_MOVE_ON;
@@ -161,11 +177,7 @@ enum gg_move gg__player_perform(struct gg_player *player)
     gg__player_end(player, true, true);
     return GG_MOVE_OVER;
   case GG_STEP_OVER:
-    move = finish(player) ? GG_MOVE_ON : GG_MOVE_OVER;
-    if (move == GG_MOVE_ON) {
-      player->state = GG_PLAYER_LEAVING;
-      player->awaited_since_ns = gg__player_now(player);
-    }
+    move = leave(player);
     break;
   case GG_STEP_EXPECT:
   case GG_STEP_EXPECT_GAP:
@@ -175,6 +187,7 @@ enum gg_move gg__player_perform(struct gg_player *player)
   }
   if (move == GG_MOVE_ON) {
     player->behind_gap = player->step.kind == GG_STEP_SEND_GAP;
+    player->gone_recorded_ns = player->step.time_ns;
     player->wait = GG_WAIT_NOTHING;
   }
   return move;

@@ -50,9 +50,12 @@ static void gather_begin(struct gg_player *player)
   player->step_at = 0;
   player->reply_bytes = 0;
   player->pause_ns = player->confirmed_ns = player->reply_ns = 0;
+  player->extended_ns = 0;
   player->rule.kind = GG_RULE_NONE;
-  if (is_causal(player))
-    player->rule = *gg__rules_find(player->stage->rules, player->facts.service, player->number);
+  if (!is_causal(player))
+    return;
+  player->missed_ns = 0;
+  player->rule = *gg__rules_find(player->stage->rules, player->facts.service, player->number);
 }
 
 /* Of the recorded reply what its rule has to be held against. Errors are the script's. */
@@ -97,12 +100,36 @@ static int gather_server(struct gg_player *player, const struct gg_step *step)
   return gather_bytes(player, step);
 }
 
+/* How long the recorded client waited here. At level bytes nothing is waited for but all of it, at the end. */
+static void measure_recorded_wait(struct gg_player *player, uint64_t now_ns)
+{
+  uint64_t waited_ns = gg__since(player->gone_recorded_ns, player->reply_recorded_ns);
+  if (is_causal(player)) {
+    player->wait_began_ns = now_ns;
+    player->wait_recorded_ns = waited_ns;
+  } else {
+    player->wait_recorded_ns = gg__later(player->wait_recorded_ns, waited_ns);
+  }
+}
+
+/* The client's reset tears down what its last chunks may still be answered by: whether they were taken is seen first. */
+static void put_off_reset(struct gg_player *player)
+{
+  if (!player->excused || player->step.kind != GG_STEP_SEND_RESET)
+    return;
+  uint64_t silent_ns = gg__later(gg__player_now(player), gg__player_silence(player));
+  if (player->due_ns < silent_ns)
+    player->due_ns = silent_ns;
+}
+
 /* The client's step is found: what it waits for. */
 static void gather_end(struct gg_player *player)
 {
   struct gg_stage *stage = player->stage;
   uint64_t now_ns = gg__player_now(player);
   player->gathering = false;
+  if (player->awaits_bytes || player->awaits_end)
+    measure_recorded_wait(player, now_ns);
   if (is_causal(player) && (player->awaits_bytes || player->awaits_end)) {
     if (player->awaits_bytes)
       gg__reply_await(&player->reply, player->expected_end);
@@ -119,8 +146,10 @@ static void gather_end(struct gg_player *player)
     player->release = first ? GG_REPLAY_RELEASED_BY_START : GG_REPLAY_RELEASED_BY_TIME;
   }
   player->due_ns = gg__later(player->anchor_ns, span(player, player->anchor_recorded_ns, player->step.time_ns));
-  if (stage->timing.speed_percent == 0) /* nothing has a time of its own: it goes behind what went before */
+  bool any_before = player->outcome.counts.chunks_sent > 0 || player->number > 0;
+  if (stage->timing.speed_percent == 0 && any_before) /* nothing has a time of its own: it goes behind that */
     player->ready_ns = now_ns;
+  put_off_reset(player);
   player->wait = GG_WAIT_TIME;
 }
 
@@ -230,9 +259,13 @@ static int complete_by(struct gg_player *player)
   return -1;
 }
 
-static uint64_t timeout_when(const struct gg_player *player)
+uint64_t gg__player_timeout_when(const struct gg_player *player)
 {
-  return gg__later(player->awaited_since_ns, player->stage->options->reply_timeout_ns);
+  uint64_t recorded_ns = player->wait_recorded_ns, slow_ns = gg__timing_span(&player->stage->timing, recorded_ns);
+  uint64_t from_ns = gg__later(player->wait_began_ns, slow_ns > recorded_ns ? slow_ns : recorded_ns);
+  if (player->awaited_since_ns > from_ns)
+    from_ns = player->awaited_since_ns;
+  return gg__later(gg__later(from_ns, player->stage->options->reply_timeout_ns), player->extended_ns);
 }
 
 /* What time says; -1: nothing yet. */
@@ -240,15 +273,30 @@ static int complete_by_time(const struct gg_player *player, uint64_t now_ns)
 {
   if (now_ns >= silence_when(player))
     return GG_REPLAY_RELEASED_BY_SILENCE;
-  return now_ns >= timeout_when(player) ? GG_REPLAY_RELEASED_BY_TIMEOUT : -1;
+  return now_ns >= gg__player_timeout_when(player) ? GG_REPLAY_RELEASED_BY_TIMEOUT : -1;
 }
 
+static void measure_latency(struct gg_player *player, uint64_t until_ns)
+{
+  if (player->outcome.counts.chunks_sent == 0 || until_ns < player->intended_ns)
+    return;
+  uint64_t latency_ns = until_ns - player->intended_ns;
+  gg__histogram_add(&player->stage->latency, latency_ns);
+  if (latency_ns > player->outcome.latency_max_ns)
+    player->outcome.latency_max_ns = latency_ns;
+}
+
+/* False: the session is over, by policy. */
 static bool reply_timed_out(struct gg_player *player)
 {
   const struct gg_reply *reply = &player->reply;
   player->end_waited = player->awaits_end;
   bool only_end_missing =
     player->awaits_end && (!player->awaits_bytes || reply->diverged || reply->offset >= reply->turn_end);
+  if (!only_end_missing) { /* a hanging server is no faster than one that answers */
+    player->missed_ns = gg__player_now(player);
+    measure_latency(player, player->missed_ns);
+  }
   return gg__player_timed_out(player, only_end_missing ? GG_REPLAY_DIFFERENCE_NOT_CLOSED : GG_REPLAY_DIFFERENCE_TIMEOUT,
                               true);
 }
@@ -265,22 +313,25 @@ static void completed(struct gg_player *player, int release)
     player->turn_ns = player->reply_ns ? player->reply_ns : player->confirmed_ns;
   if (first)
     player->due_ns = gg__later(player->turn_ns, span(player, player->reply_recorded_ns, player->step.time_ns));
+  put_off_reset(player);
   player->wait = GG_WAIT_TIME;
 }
 
 /* Time would end the wait. What came while this process stood is still in the socket: it is taken, and if the wait has
- * been too long only for want of looking, it goes on for as long as a reply may pause. False: the session is over. */
+ * been too long only for want of looking, it goes on for as long as a reply may pause, once. False: the session is
+ * over. */
 static bool look_again(struct gg_player *player)
 {
-  uint64_t late_ns = gg__since(timeout_when(player), gg__player_now(player));
+  uint64_t late_ns = gg__since(gg__player_timeout_when(player), gg__player_now(player));
   uint64_t received = player->outcome.counts.bytes_received;
   uint64_t more_ns = player->stage->options->reply_timeout_ns;
   if (more_ns > GG_SILENCE_PAUSE_MAX_NS)
     more_ns = GG_SILENCE_PAUSE_MAX_NS;
   if (!gg__player_receive(player))
     return false;
-  if (late_ns > GG_PLAYER_OVERDUE_NS && player->outcome.counts.bytes_received > received && !player->readable)
-    player->awaited_since_ns += late_ns + more_ns;
+  if (late_ns > GG_PLAYER_OVERDUE_NS && player->outcome.counts.bytes_received > received && !player->readable &&
+      player->extended_ns == 0)
+    player->extended_ns = late_ns + more_ns;
   return true;
 }
 
@@ -321,9 +372,17 @@ static bool have_recorded_bytes_come(const struct gg_player *player)
 static enum gg_move await_recorded_bytes(struct gg_player *player)
 {
   if (!have_recorded_bytes_come(player)) {
-    if (gg__player_now(player) < timeout_when(player))
+    if (gg__player_now(player) < gg__player_timeout_when(player))
       return GG_MOVE_WAIT;
-    if (!gg__player_receive(player))
+    if (!look_again(player))
+      return GG_MOVE_OVER;
+  }
+  if (!have_recorded_bytes_come(player)) {
+    uint64_t now_ns = gg__player_now(player);
+    if (now_ns < gg__player_timeout_when(player))
+      return GG_MOVE_WAIT;
+    player->missed_ns = now_ns;
+    if (!gg__player_timed_out(player, GG_REPLAY_DIFFERENCE_TIMEOUT, true))
       return GG_MOVE_OVER;
   }
   player->end_awaited = true;
@@ -336,15 +395,11 @@ static enum gg_move await_recorded_bytes(struct gg_player *player)
 static void measure_reply(struct gg_player *player)
 {
   struct gg_stage *stage = player->stage;
-  if (player->outcome.counts.chunks_sent > 0 && player->reply_ns >= player->intended_ns) {
-    uint64_t latency_ns = player->reply_ns - player->intended_ns;
-    gg__histogram_add(&stage->latency, latency_ns);
-    if (latency_ns > player->outcome.latency_max_ns)
-      player->outcome.latency_max_ns = latency_ns;
-  }
+  if (!player->missed_ns)
+    measure_latency(player, player->reply_ns);
   if (stage->timing.speed_percent != 0) {
     uint64_t recorded_ns = span(player, player->anchor_recorded_ns, player->reply_recorded_ns);
-    uint64_t live_ns = gg__since(player->anchor_ns, player->reply_ns);
+    uint64_t live_ns = gg__since(gg__later(player->anchor_ns, player->late_ns), player->reply_ns);
     gg__histogram_add(&stage->slip, gg__since(recorded_ns, live_ns));
   }
 }
@@ -359,6 +414,7 @@ static enum gg_move settle(struct gg_player *player)
     return GG_MOVE_ON;
   if (player->reply_ns)
     measure_reply(player);
+  player->late_ns = 0;
   player->anchor_ns = player->turn_ns;
   player->anchor_recorded_ns = player->reply_recorded_ns;
   player->number++;
@@ -426,7 +482,7 @@ enum gg_move gg__player_play(struct gg_player *player)
 
 uint64_t gg__player_play_when(const struct gg_player *player)
 {
-  uint64_t timeout_ns = timeout_when(player), silence_ns = UINT64_MAX;
+  uint64_t timeout_ns = gg__player_timeout_when(player), silence_ns = UINT64_MAX;
   switch (player->wait) {
   case GG_WAIT_NOTHING:
     break;
@@ -437,7 +493,7 @@ uint64_t gg__player_play_when(const struct gg_player *player)
   case GG_WAIT_TIME:
     return player->due_ns;
   case GG_WAIT_ROOM:
-    return timeout_ns;
+    return gg__later(player->awaited_since_ns, player->stage->options->reply_timeout_ns);
   }
   return gg__player_now(player);
 }

@@ -97,6 +97,10 @@ static bool is_behind_end(const struct gg_reply *reply)
 /* The next live byte is not the recorded one, or none was recorded. */
 static int diverge(struct gg_reply *reply, struct gg_failure *failure)
 {
+  if (reply->open_end) {
+    reply->shut = true;
+    return GG_OK;
+  }
   reply->diverged = true;
   if (reply->difference.kind != GG_REPLAY_DIFFERENCE_NONE)
     return GG_OK;
@@ -172,8 +176,30 @@ static int compare(struct gg_reply *reply, const uint8_t *data, size_t size, siz
   return *same < size ? diverge(reply, failure) : GG_OK;
 }
 
+void gg__reply_open_end(struct gg_reply *reply)
+{
+  reply->open_end = true;
+}
+
+/* Behind an open end. */
+static int feed_rest(struct gg_reply *reply, const uint8_t *data, size_t size, struct gg_failure *failure)
+{
+  while (size > 0 && !reply->diverged && !reply->shut) {
+    size_t same;
+    int error = compare(reply, data, size, &same, failure);
+    if (error)
+      return error;
+    reply->turn_bytes += same;
+    data += same;
+    size -= same;
+  }
+  return GG_OK;
+}
+
 int gg__reply_feed(struct gg_reply *reply, const uint8_t *data, size_t size, struct gg_failure *failure)
 {
+  if (reply->open_end)
+    return feed_rest(reply, data, size, failure);
   reply->turn_bytes += size;
   remember_tail(reply, data, size);
   while (size > 0 && !reply->diverged) {

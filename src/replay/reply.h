@@ -33,6 +33,8 @@ struct gg_reply {
   bool stepped;                    /* `step` is one */
   bool exhausted;                  /* no such step is left */
   bool diverged;                   /* since the last turn: nothing is compared until the next */
+  bool open_end;                   /* behind the recorded end anything may come */
+  bool shut;                       /* ... and has come */
   bool excerpting;                 /* `difference` is of this turn, and what comes is its excerpt's */
   uint64_t offset;                 /* of the next byte in the recorded stream */
   uint64_t chunk;                  /* recorded chunks of the server that were begun */
@@ -48,6 +50,9 @@ void gg__reply_begin(struct gg_reply *reply, struct gg_script *script, size_t se
 
 /* Live bytes. Errors are the script's. */
 int gg__reply_feed(struct gg_reply *reply, const uint8_t *data, size_t size, struct gg_failure *failure);
+
+/* What comes from now on is compared only as long as it is what was recorded: of what is behind that nothing is known. */
+void gg__reply_open_end(struct gg_reply *reply);
 
 /* The reply that is awaited ends at this offset of the recorded stream. */
 void gg__reply_await(struct gg_reply *reply, uint64_t turn_end);

@@ -324,10 +324,20 @@ static ssize_t op_send(struct gg_line *line, const uint8_t *data, size_t size, b
   return GG_ERR_CLOSED;
 }
 
+/* A reset behind the peer's orderly end is nothing that recv(2) would tell. */
+static bool has_error(const struct gg_line *line)
+{
+  int error = 0;
+  socklen_t size = sizeof error;
+  return getsockopt(line->source.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
+}
+
 static ssize_t op_receive(struct gg_line *line, uint8_t *data, size_t size)
 {
   assert(line->state == LINE_OPEN && size > 0);
   size_t had = 0;
+  if (line->ended && !line->broken)
+    line->broken = has_error(line);
   while (had < size && !line->ended) {
     ssize_t got = recv(line->source.fd, data + had, size - had, 0);
     if (got > 0) {

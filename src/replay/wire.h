@@ -40,7 +40,7 @@ struct gg_wire_ops {
   int (*error)(struct gg_line *line); /* after FAILED: GG_ERR_REFUSED, GG_ERR_TIMEOUT, GG_ERR_LIMIT or GG_ERR_IO */
   /* Bytes taken, or GG_ERR_AGAIN, or GG_ERR_CLOSED: the peer takes no more. `more`: further bytes follow at once. */
   ssize_t (*send)(struct gg_line *line, const uint8_t *data, size_t size, bool more);
-  /* Bytes; 0: the peer's orderly end; GG_ERR_AGAIN; GG_ERR_CLOSED: reset. */
+  /* Bytes; 0: the peer's orderly end; GG_ERR_AGAIN; GG_ERR_CLOSED: reset. A reset may still follow an orderly end. */
   ssize_t (*receive)(struct gg_line *line, uint8_t *data, size_t size);
   void (*finish)(struct gg_line *line);            /* half-close: FIN behind what was sent */
   void (*close)(struct gg_line *line, bool reset); /* `reset`: RST; frees the line (now, or after the present `wait`) */

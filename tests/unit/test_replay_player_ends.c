@@ -135,6 +135,93 @@ static void test_a_server_that_does_not_end(void **state)
   assert_true(outcome()->ended_ns <= UINT64_C(10100) * FAKE_MS);
 }
 
+static void test_a_server_that_does_not_end_stops_the_replay(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  fake.options.on_timeout = GG_REPLAY_STOP;
+  record_dialog("reply", "other");
+  begin(0);
+  fake_says(&fake, 5, "replyother");
+  fake_run(&fake, 10050);
+  check_difference(GG_REPLAY_DIFFERENCE_NOT_CLOSED, 2, 10);
+  assert_int_equal(outcome()->counts.timeouts, 1);
+  assert_int_equal(fake.stops, 1);
+}
+
+/* The gateway was idle for too long and ended both sides: what the server says to that was never recorded. */
+static void test_nothing_is_compared_behind_an_end_that_is_not_recorded(void **state)
+{
+  (void)state;
+  record_replay();
+  fake_send(&fake, 0, "1");
+  fake_expect(&fake, 1, "one\n");
+  fake_send(&fake, 10, "2");
+  fake_step(&fake, GG_STEP_OVER, 50);
+  begin(0);
+  fake_says(&fake, 1, "one\n");
+  fake_run(&fake, 50);
+  assert_true(fake.finished && fake.overs == 0);
+  fake_says(&fake, 55, "421 you have gone, good bye\n");
+  fake_resets(&fake, 56);
+  check_equal();
+  check_replies(1, 0, 0, 0);
+  assert_int_equal(outcome()->counts.bytes_received, 4 + 28);
+  assert_int_equal(outcome()->counts.closed_early, 0);
+  assert_int_equal(outcome()->latency_max_ns, 1 * FAKE_MS);
+  assert_non_null(strstr(takes, "s 421 you have gone, good bye\n;"));
+}
+
+static void test_a_flood_behind_an_end_that_is_not_recorded(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  fake.tick_ns = 100 * 1000;
+  fake_send(&fake, 0, "1");
+  fake_expect(&fake, 1, "one\n");
+  fake_step(&fake, GG_STEP_OVER, 50);
+  begin(0);
+  fake_says(&fake, 1, "one\n");
+  fake_run(&fake, 52);
+  assert_true(fake.finished);
+  fake.flood = true;
+  fake_event(&fake, GG_WIRE_READABLE);
+  fake_run(&fake, 1000);
+  check_equal();
+  check_replies(1, 0, 0, 0);
+  assert_true(outcome()->ended_ns < UINT64_C(100) * FAKE_MS && outcome()->latency_max_ns < 5 * FAKE_MS);
+}
+
+/* What was recorded is compared all the same, when it comes at last. */
+static void end_with_the_rest(const char *rest)
+{
+  fake_send(&fake, 0, "1");
+  fake_expect(&fake, 1, "one and a half\n");
+  fake_step(&fake, GG_STEP_OVER, 50);
+  begin(0);
+  fake_says(&fake, 1, "one");
+  fake_run(&fake, 1001); /* no more of it for a second */
+  assert_true(fake.finished && fake.overs == 0);
+  fake_says(&fake, 1010, rest);
+  fake_run(&fake, 2000);
+}
+
+static void test_the_rest_of_a_reply_behind_an_end_that_is_not_recorded(void **state)
+{
+  (void)state;
+  end_with_the_rest(" and a half\nbye\n");
+  check_equal();
+  check_replies(1, 0, 0, 0);
+}
+
+static void test_another_rest_of_a_reply_behind_an_end_that_is_not_recorded(void **state)
+{
+  (void)state;
+  end_with_the_rest("bye and more than there was\n");
+  check_difference(GG_REPLAY_DIFFERENCE_SHORTER, 0, 3);
+  check_replies(0, 1, 0, 0);
+}
+
 static void test_level_bytes_waits_for_the_servers_end(void **state)
 {
   (void)state;
@@ -297,6 +384,84 @@ static void test_a_server_that_has_said_all_may_end_first(void **state)
   assert_int_equal(outcome()->counts.closed_early, 0);
 }
 
+/* It has said all and ends, but has not taken what it took when it was recorded. */
+static void refuse_behind_its_end(void)
+{
+  fake_expect(&fake, 1, "hi\n");
+  fake_send(&fake, 20, "a line\n");
+  fake_send(&fake, 40, "another\n");
+  fake_step(&fake, GG_STEP_SEND_END, 50);
+  fake_step(&fake, GG_STEP_EXPECT_END, 51);
+  fake_step(&fake, GG_STEP_OVER, 51);
+  begin(0);
+  fake_says(&fake, 1, "hi\n");
+  fake_ends(&fake, 2);
+  assert_int_equal(fake.overs, 0);
+  fake_run(&fake, 20);
+  check_sent("a line\n");
+}
+
+static void test_an_excused_end_is_none_if_a_reset_follows(void **state)
+{
+  (void)state;
+  refuse_behind_its_end();
+  fake_resets(&fake, 21);
+  check_difference(GG_REPLAY_DIFFERENCE_CLOSED, 1, 3);
+  assert_int_equal(outcome()->counts.closed_early, 1);
+  assert_int_equal(outcome()->counts.chunks_sent, 1);
+  assert_int_equal(outcome()->counts.chunks_unsent, 1);
+  assert_int_equal(fake.stops, 0);
+}
+
+static void test_an_excused_end_is_none_if_a_send_is_refused(void **state)
+{
+  (void)state;
+  fake.options.on_close = GG_REPLAY_STOP;
+  refuse_behind_its_end();
+  fake.refuses = true;
+  fake_run(&fake, 40);
+  check_difference(GG_REPLAY_DIFFERENCE_CLOSED, 1, 3);
+  assert_int_equal(outcome()->counts.closed_early, 1);
+  assert_int_equal(outcome()->counts.chunks_unsent, 1);
+  assert_int_equal(fake.stops, 1);
+}
+
+/* The last chunk is answered by the reset only when all is sent; nobody tells of it. */
+static void test_an_excused_end_is_watched_for_a_silence(void **state)
+{
+  (void)state;
+  fake.options.level = GG_REPLAY_BYTES;
+  refuse_behind_its_end();
+  fake_run(&fake, 50);
+  assert_true(fake.finished && fake.overs == 0);
+  fake_run(&fake, 69);
+  assert_int_equal(fake.overs, 0);
+  fake.incoming_reset = true;
+  fake_run(&fake, 75);
+  check_difference(GG_REPLAY_DIFFERENCE_CLOSED, 1, 3);
+  assert_int_equal(outcome()->counts.closed_early, 1);
+  assert_int_equal(outcome()->counts.chunks_unsent, 0);
+}
+
+/* ... nor does the client's own reset hide it. */
+static void test_an_excused_end_is_watched_before_a_reset(void **state)
+{
+  (void)state;
+  fake_expect(&fake, 1, "hi\n");
+  fake_send(&fake, 20, "a line\n");
+  fake_step(&fake, GG_STEP_EXPECT_END, 21);
+  fake_step(&fake, GG_STEP_SEND_RESET, 22);
+  fake_step(&fake, GG_STEP_OVER, 22);
+  begin(0);
+  fake_says(&fake, 1, "hi\n");
+  fake_ends(&fake, 2);
+  fake_run(&fake, 39);
+  check_sent("a line\n");
+  assert_int_equal(fake.overs, 0);
+  fake_resets(&fake, 39);
+  check_difference(GG_REPLAY_DIFFERENCE_CLOSED, 1, 3);
+}
+
 static void test_an_early_end_stops_the_replay(void **state)
 {
   (void)state;
@@ -436,7 +601,7 @@ static void test_a_blocked_send_goes_on(void **state)
   fake_says(&fake, 18001, "k\n");
   fake_run(&fake, 19000);
   check_equal();
-  assert_int_equal(fake.stage->lag.count, 1);
+  assert_int_equal(fake.stage->lag.count, 2);                 /* the chunk, and the connection */
   assert_non_null(strstr(takes, ";c 0123456789;s o;s k\n;")); /* recorded once */
 }
 
@@ -563,6 +728,11 @@ int main(void)
     T(test_an_open_end_waits_for_the_last_reply),
     T(test_a_session_without_a_byte),
     T(test_a_server_that_does_not_end),
+    T(test_a_server_that_does_not_end_stops_the_replay),
+    T(test_nothing_is_compared_behind_an_end_that_is_not_recorded),
+    T(test_a_flood_behind_an_end_that_is_not_recorded),
+    T(test_the_rest_of_a_reply_behind_an_end_that_is_not_recorded),
+    T(test_another_rest_of_a_reply_behind_an_end_that_is_not_recorded),
     T(test_level_bytes_waits_for_the_servers_end),
     T(test_the_clients_reset_is_played),
     T(test_the_clients_reset_is_equal),
@@ -572,6 +742,10 @@ int main(void)
     T(test_a_reset_in_the_middle_ends_the_session),
     T(test_an_early_end_ends_the_session),
     T(test_a_server_that_has_said_all_may_end_first),
+    T(test_an_excused_end_is_none_if_a_reset_follows),
+    T(test_an_excused_end_is_none_if_a_send_is_refused),
+    T(test_an_excused_end_is_watched_for_a_silence),
+    T(test_an_excused_end_is_watched_before_a_reset),
     T(test_an_early_end_stops_the_replay),
     T(test_an_early_end_and_what_can_be_sent_is_sent),
     T(test_an_early_end_until_the_socket_refuses),
