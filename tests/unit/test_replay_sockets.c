@@ -317,6 +317,29 @@ static void a_reset_is_told_even_if_a_send_met_it_first(void **state)
 }
 
 /* A server that takes the connection and throws it away before we have looked. */
+/* The peer has ended, and takes no more: recv(2) alone would say "the end" for ever. */
+static void a_reset_behind_an_end_is_told(void **state)
+{
+  (void)state;
+  struct server server = {.fd = -1};
+  struct gg_wire *wire;
+  struct seen seen;
+  uint8_t bytes[8];
+  int peer = pair(&server, &wire, &seen);
+  write_all(peer, "hi\n", 3);
+  close(peer);
+  assert_int_equal(receive_all(&seen, bytes, sizeof bytes), 3);
+  assert_int_equal(receive_all(&seen, bytes, sizeof bytes), 0);
+  assert_int_equal(wire->ops->receive(seen.line, bytes, sizeof bytes), 0); /* nothing was sent: no reset */
+  seen.events = 0;
+  assert_int_equal(wire->ops->send(seen.line, (const uint8_t *)"a line\n", 7, false), 7);
+  wait_for(&seen, GG_WIRE_READABLE);
+  assert_int_equal(wire->ops->receive(seen.line, bytes, sizeof bytes), GG_ERR_CLOSED);
+  assert_int_equal(wire->ops->receive(seen.line, bytes, sizeof bytes), GG_ERR_CLOSED);
+  assert_int_equal(wire->ops->send(seen.line, (const uint8_t *)"another\n", 8, false), GG_ERR_CLOSED);
+  pair_close(&server, wire, -1);
+}
+
 static void a_reset_before_the_first_look_is_a_connection_and_its_reset(void **state)
 {
   (void)state;
@@ -615,6 +638,7 @@ int main(void)
     cmocka_unit_test(an_end_that_came_with_the_last_bytes_is_found),
     cmocka_unit_test(half_closes_go_both_ways),
     cmocka_unit_test(a_reset_is_told_even_if_a_send_met_it_first),
+    cmocka_unit_test(a_reset_behind_an_end_is_told),
     cmocka_unit_test(a_reset_before_the_first_look_is_a_connection_and_its_reset),
     cmocka_unit_test(closing_can_reset),
     cmocka_unit_test(a_full_socket_says_when_it_takes_more),

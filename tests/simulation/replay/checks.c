@@ -66,6 +66,11 @@ void sim_check_connect(const struct gg_player *player, int error)
   if (error == GG_ERR_LIMIT)
     return; /* it is tried again */
   check_begun_in_time(player);
+  if (!error) {
+    uint64_t begun_late_ns = player->begun_ns - player->anchor_ns, due_late_ns = player->begun_ns - due_of(player);
+    sim.begun_late_ns = begun_late_ns > sim.begun_late_ns ? begun_late_ns : sim.begun_late_ns;
+    sim.due_late_ns = due_late_ns > sim.due_late_ns ? due_late_ns : sim.due_late_ns;
+  }
   sim.any_begun = true;
   memcpy(sim.begun, now, sizeof now);
 }
@@ -210,6 +215,7 @@ static void check_time(const struct gg_replay_session *told, const struct sim_se
   uint64_t each_ns = options->reply_timeout_ns + GG_SILENCE_PAUSE_MAX_NS + 100 * SIM_MS;
   struct gg_timing timing = {.speed_percent = options->speed_percent};
   uint64_t most_ns = options->connect_timeout_ns + gg__timing_span(&timing, session->recorded_ns) +
+                     session->recorded_ns + /* if the server is as slow as it was */
                      (session->step_count + 4) * each_ns + GG_NS_PER_S;
   if (told->ended_ns - told->begun_ns > most_ns)
     sim_fail("session %s took %" PRIu64 " ns, at most %" PRIu64 " were possible", told->id,
@@ -248,6 +254,9 @@ static void check_line(const struct gg_replay_session *told, const struct sim_se
     sim_fail("session %zu: %" PRIu64 " chunks sent, %" PRIu64 " released", index, told->counts.chunks_sent, released);
   if (told->verdict == GG_REPLAY_EQUAL && !session->facts.refused && told->counts.chunks_unsent)
     sim_fail("session %zu is equal, but for %" PRIu64 " chunks that were not sent", index, told->counts.chunks_unsent);
+  bool refused = line && line->refuses && line->reset_delivered;
+  if (told->verdict == GG_REPLAY_EQUAL && refused)
+    sim_fail("session %zu is equal, but for what the server did not take", index);
   if (told->counts.replies != told->counts.replies_equal + told->counts.replies_shorter + told->counts.replies_longer +
                                 told->counts.replies_different)
     sim_fail("session %zu: the kinds of %" PRIu64 " replies do not sum up", index, told->counts.replies);
@@ -336,6 +345,15 @@ void sim_check_end(int error)
     sim_fail("%" PRIu64 " connections made are told, there were %" PRIu64, outcome.connections_made, sim.told_made);
   if (outcome.latency.max_ns > sim.now_ns - sim.base_ns || outcome.lag.max_ns > sim.now_ns - sim.base_ns)
     sim_fail("a latency or lag is longer than the replay");
+  if (outcome.lag.count < sim.told_made + outcome.counts.chunks_sent)
+    sim_fail("%" PRIu64 " values of the lag for %" PRIu64 " connections and %" PRIu64 " chunks", outcome.lag.count,
+             sim.told_made, outcome.counts.chunks_sent);
+  const struct gg_replay_options *options = &sim.config.options;
+  bool may_wait = outcome.sessions_held > 0 || (options->ramp_ns && !options->speed_percent && !options->rate);
+  if (outcome.lag.max_ns < (may_wait ? sim.begun_late_ns : sim.due_late_ns))
+    sim_fail("the lag is %" PRIu64 " ns at the most, a session was begun %" PRIu64 " ns late (%" PRIu64
+             " ns after due)",
+             outcome.lag.max_ns, sim.begun_late_ns, sim.due_late_ns);
   check_sums(&outcome);
   totals.held += outcome.sessions_held;
   totals.bytes += outcome.counts.bytes_sent + outcome.counts.bytes_received;

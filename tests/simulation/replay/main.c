@@ -39,7 +39,8 @@ static void options_choose(struct sim_config *config)
   options->ramp_ns = sim_chance(4) ? sim_size(20 * GG_NS_PER_S) : 0;
   options->copies = sim_chance(3) ? 1 + (uint32_t)sim_below(4) : 1;
   options->loops = sim_chance(4) ? 1 + (uint32_t)sim_below(3) : 1;
-  options->reply_timeout_ns = config->patient ? 600 * GG_NS_PER_S : 1 + sim_size(5 * GG_NS_PER_S);
+  if (!config->slow) /* else the default has to do */
+    options->reply_timeout_ns = config->patient ? 600 * GG_NS_PER_S : 1 + sim_size(5 * GG_NS_PER_S);
   options->connect_timeout_ns = config->peaceful ? 10 * GG_NS_PER_S : 1 + sim_size(5 * GG_NS_PER_S);
   options->on_timeout = (enum gg_replay_policy)sim_below(sim_chance(3) ? 3 : 2);
   options->on_close = (enum gg_replay_policy)sim_below(sim_chance(3) ? 3 : 2);
@@ -51,6 +52,7 @@ static void configure(void)
 {
   struct sim_config *config = &sim.config;
   config->peaceful = sim_chance(2);
+  config->slow = config->peaceful && sim_chance(2);
   config->patient = config->peaceful || sim_chance(2);
   config->sessions = (unsigned)sim_size(SIM_SESSIONS_MAX);
   config->span_ns = sim_size(4 * GG_NS_PER_S);

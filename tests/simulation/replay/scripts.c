@@ -120,7 +120,7 @@ static void walk_client(struct sim_session *session, struct walk *walk, const st
   session->facts.dependent += step->begins_chunk && replied;
 }
 
-static void walk_server(struct sim_session *session, struct walk *walk, const struct gg_step *step)
+static void walk_server(struct sim_session *session, struct walk *walk, const struct gg_step *step, uint64_t delay_ns)
 {
   bool bytes = step->kind == GG_STEP_EXPECT || step->kind == GG_STEP_EXPECT_GAP;
   session->acts = grow(session->acts, session->act_count, sizeof *session->acts);
@@ -132,6 +132,7 @@ static void walk_server(struct sim_session *session, struct walk *walk, const st
                           .trigger_fin = walk->client_fin,
                           .begins_reply = !walk->in_reply,
                           .pause_max_ns = 14 * SIM_MS,
+                          .delay_ns = delay_ns,
                           .reply = walk->replies,
                           .gap = step->kind == GG_STEP_EXPECT_GAP,
                           .data = session->bytes[1] + step->place,
@@ -159,6 +160,7 @@ void sim_session_end(struct sim_session *session, uint64_t time_ns)
   session->recorded_ns = time_ns - session->facts.start_ns;
   for (size_t i = 0; i < session->step_count; i++) {
     const struct gg_step *step = &session->steps[i];
+    uint64_t delay_ns = step->time_ns - (i > 0 ? step[-1].time_ns : session->facts.start_ns);
     switch ((enum gg_step_kind)step->kind) {
     case GG_STEP_SEND:
     case GG_STEP_SEND_GAP:
@@ -170,7 +172,7 @@ void sim_session_end(struct sim_session *session, uint64_t time_ns)
     case GG_STEP_EXPECT_GAP:
     case GG_STEP_EXPECT_END:
     case GG_STEP_EXPECT_RESET:
-      walk_server(session, &walk, step);
+      walk_server(session, &walk, step, delay_ns);
       break;
     case GG_STEP_OVER:
       break;
@@ -250,6 +252,16 @@ static void maybe_gap(struct sim_session *session, enum gg_step_kind kind, uint6
     sim_session_step(session, kind, time_ns, NULL, 1 + (uint32_t)sim_size(3000), false);
 }
 
+/* For up to half a minute, and never silent for as long as a second. */
+static void stream(struct sim_session *session, const struct service *service, uint64_t *time_ns)
+{
+  session->lines = false;
+  for (uint64_t pieces = 10 + sim_below(30); pieces > 0; pieces--) {
+    say(session, GG_STEP_EXPECT, time_ns, reply_make(service), 1);
+    *time_ns += sim_below(900 * SIM_MS);
+  }
+}
+
 static void dialog(struct sim_session *session, const struct service *service, uint64_t *time_ns)
 {
   uint64_t gap_ns = sim.config.span_ns / 4 + 1, reply_gap_ns = 900 * SIM_MS;
@@ -268,9 +280,11 @@ static void dialog(struct sim_session *session, const struct service *service, u
     } while (sim_chance(3));
     if (sim_chance(8))
       continue; /* nobody answers */
-    *time_ns += sim_size(300 * SIM_MS);
+    *time_ns += sim_size(sim.config.slow ? 60 * GG_NS_PER_S : 300 * SIM_MS);
     maybe_gap(session, GG_STEP_EXPECT_GAP, *time_ns);
     say(session, GG_STEP_EXPECT, time_ns, reply_make(service), sim_chance(3) ? reply_gap_ns : 5 * SIM_MS);
+    if (sim.config.slow && sim_chance(6))
+      stream(session, service, time_ns);
     if (sim_chance(10)) { /* and once more, unasked */
       *time_ns += sim_size(reply_gap_ns);
       session->lines = false;
@@ -281,7 +295,8 @@ static void dialog(struct sim_session *session, const struct service *service, u
 
 static void plain(struct sim_session *session, enum gg_step_kind kind, uint64_t *time_ns)
 {
-  *time_ns += sim_size(sim.config.span_ns / 4 + 1);
+  bool server = kind == GG_STEP_EXPECT_END || kind == GG_STEP_EXPECT_RESET;
+  *time_ns += sim_size(server && sim.config.slow ? 90 * GG_NS_PER_S : sim.config.span_ns / 4 + 1);
   sim_session_step(session, kind, *time_ns, NULL, 0, false);
 }
 

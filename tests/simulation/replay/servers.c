@@ -172,7 +172,7 @@ static void act_run(void *argument, uint64_t unused)
     say(line, act);
     act_done(line, 1);
   }
-  write_pieces(line, act->pause_max_ns);
+  write_pieces(line, sim.config.slow ? 0 : act->pause_max_ns);
 }
 
 void sim_server_look(struct gg_line *line)
@@ -193,7 +193,10 @@ void sim_server_look(struct gg_line *line)
     return;
   line->act_waits = true;
   bool free = act->begins_reply || act->kind != SIM_ACT_BYTES;
-  sim_at(sim.now_ns + sim_size(free ? sim.config.delay_ns : act->pause_max_ns), act_run, line, 0);
+  uint64_t delay_ns = free || act->delay_ns < act->pause_max_ns ? act->delay_ns : act->pause_max_ns;
+  if (!sim.config.slow)
+    delay_ns = sim_size(free ? sim.config.delay_ns : act->pause_max_ns);
+  sim_at(sim.now_ns + delay_ns, act_run, line, 0);
 }
 
 static enum sim_conduct conduct_choose(const struct sim_session *session)

@@ -54,6 +54,7 @@ struct sim_act {
   bool begins_reply;     /* the first of a reply; otherwise pauses are bounded */
   bool ends_reply;       /* the last bytes of one that a chunk of the client followed */
   uint64_t pause_max_ns; /* that nobody takes for the reply's end */
+  uint64_t delay_ns;     /* behind whatever went before it */
   uint64_t reply;
   bool gap;
   const uint8_t *data;
@@ -171,6 +172,7 @@ void sim_check_end(int error);
 
 struct sim_config {
   bool peaceful; /* every server answers as recorded, in time */
+  bool slow;     /* ... and takes its time, as much as when it was recorded */
   unsigned sessions;
   uint64_t span_ns;
   uint64_t delay_ns;     /* of a server's answers, at the most */
@@ -212,6 +214,7 @@ struct sim_world {
   uint64_t peak;
   uint64_t full_until_ns;               /* when as many connections were open as may be */
   uint64_t late_worst_ns, late_last_ns; /* of the first bytes of chunks */
+  uint64_t begun_late_ns, due_late_ns;  /* the worst beginning: by when it could be, and by when it was due */
 };
 extern struct sim_world sim;
 
