@@ -12,6 +12,7 @@ import pytest
 import endpoints
 import faults
 import processes
+import torture
 from gogetway import TEST_ALL, Gateway, program
 
 
@@ -162,7 +163,8 @@ def test_nothing_is_left_after_very_many_sessions(gateways, scratch, count):
     first = drive(2, half)
     second = drive(3, count - half)
     assert second[0] <= first[0] + 2, f"descriptors: {first[0]}, then {second[0]}"
-    assert second[1] <= first[1] + (1 << 20), f"private: {first[1]}, then {second[1]} after {count - half} more"
+    if torture.preload_works():  # a sanitizer keeps what was freed for a while, and has memory of its own beside it
+        assert second[1] <= first[1] + (1 << 20), f"private: {first[1]}, then {second[1]} after {count - half} more"
     metrics = gateway.stats()["metrics"]
     assert metrics["sessions_opened"] == metrics["sessions_closed"]
     assert metrics["accept_failures"] == 0 and metrics["pending_exhausted"] == 0
