@@ -11,7 +11,8 @@ are told how they go wrong.
               record begins with TAG one bit of the byte at OFFSET of all that is sent is another one
     steps     "step N\\n", and for each a reply. form=prompt (ends in "\\n> "), length (64 bytes) or free (no end to be
               learned); delay, pause (milliseconds, at most, drawn from seed=) before it and inside of it;
-              stretch=PERCENT: so much longer or shorter. It looks whether the next step came before its reply was out
+              stretch=PERCENT: so much longer or shorter; longer=PERCENT: so much longer, in two parts: what there was
+              before, and the rest. It looks whether the next step came before its reply was out
     ticks     "ok\\n" for each line; it notes when each came
     silent    reads, and never answers
     closing   closes after the first bytes
@@ -106,7 +107,7 @@ async def records(one):
         await one.say(bytes(reply))
 
 
-def step_reply(form, number, chance, stretch):
+def step_reply(form, number, chance, stretch, longer):
     """Its parts; the last one ends the reply."""
     size = 16 + number * 7 % 64
     size += size * chance.choice((-1, 0, 1)) * stretch // 100
@@ -117,12 +118,15 @@ def step_reply(form, number, chance, stretch):
         text = b"%d %s\n> " % (number, text)
     elif form == "length":
         text = b"%04d%s" % (number, text)
+    if longer:
+        return text, text[:len(text) * longer // 100]
     cuts = sorted(chance.sample(range(1, len(text)), 2))
     return text[:cuts[0]], text[cuts[0]:cuts[1]], text[cuts[1]:]
 
 
 async def steps(one):
     form, stretch = one.options.get("form", "prompt"), int(one.options.get("stretch", 0))
+    longer = int(one.options.get("longer", 0))
     delay, pause = (float(one.options.get(name, 0)) / 1000 for name in ("delay", "pause"))
     one.report.update(replies=0, early=0)
     chance = random.Random(int(one.options.get("seed", 1)))
@@ -130,7 +134,7 @@ async def steps(one):
         number = int(line.split()[1])
         if number == 0:
             chance = random.Random(f"{one.options.get('seed', 1)} {line.split()[2].decode()}")
-        parts = step_reply(form, number, chance, stretch)
+        parts = step_reply(form, number, chance, stretch, longer)
         if delay:
             await asyncio.sleep(chance.uniform(0, delay))
         for part in parts[:-1]:

@@ -56,6 +56,13 @@ def test_a_learned_length_is_never_early(gateways, scratch):
     assert played.outcome["released"]["length"] > 0
 
 
+def test_replies_that_are_longer_than_a_learned_length(gateways, scratch):
+    """What nobody can know: that there is more of a reply than there ever was. How often this is met is printed."""
+    played, early, replies = played_steps(gateways, scratch, "length", delay=100, pause=60, longer=50)
+    print(f"half as long again, in two pieces, where a length was learned: {early / replies:.1%} early")
+    assert played.outcome["released"]["length"] > 0 and played.verdicts == {"different": CLIENTS}
+
+
 @pytest.mark.parametrize("pause", [8, 60])
 def test_replies_without_an_end_are_over_by_silence(gateways, scratch, pause):
     """Nothing can be learned here: pauses that are shorter than the silence do no harm, longer ones do."""
@@ -130,20 +137,20 @@ def test_a_server_that_floods(scratch, three_steps, policy, level):
 TICK_NS, TICKS = SECOND // 10, 45
 
 
-def ticking(scratch):
+def ticking(scratch, ticks=TICKS):
     """One client that speaks every 100 ms without waiting, and one new client every 100 ms that asks once."""
     tape = Tape()
-    for number in range(TICKS):
+    for number in range(ticks):
         tape.talk(number * TICK_NS + TICK_NS // 2, [(0, "client", b"once\n"), (SECOND // 1000, "server", b"ok\n")],
                   end_ns=SECOND // 500)
-    tape.talk(0, [(number * TICK_NS, "client", b"tick\n") for number in range(TICKS)])
+    tape.talk(0, [(number * TICK_NS, "client", b"tick\n") for number in range(ticks)])
     return tape.write(scratch / "ticking.pcapng")
 
 
-def tick_errors(server, period_ns):
+def tick_errors(server, period_ns, ticks=TICKS):
     """Nanoseconds by which each tick was late or early, measured from the median."""
-    (ticker,) = [one["ticks_ns"] for one in server.wait_done(TICKS + 1) if len(one["ticks_ns"]) > 1]
-    assert len(ticker) == TICKS, "ticks came together or not at all"
+    (ticker,) = [one["ticks_ns"] for one in server.wait_done(ticks + 1) if len(one["ticks_ns"]) > 1]
+    assert len(ticker) == ticks, "ticks came together or not at all"
     errors = [time_ns - number * period_ns for number, time_ns in enumerate(ticker)]
     middle = statistics.median(errors)
     return [error - middle for error in errors]
@@ -173,17 +180,19 @@ def test_after_a_pause_of_the_whole_process_deadlines_are_met_again(scratch, lev
 
 
 def test_times_do_not_drift_on_the_real_clock(scratch):
-    """10 s, or two minutes of them."""
-    speed = 0.04 if TEST_ALL else 0.45
+    """10 s, or two minutes of them: at their end the server sees them no later than at their beginning. Single ones may
+    be late on a machine that has other work; the median of a tenth of them is not."""
+    speed, ticks = 0.15 if TEST_ALL else 1.8, 180
     period_ns = TICK_NS / speed
     with Server(scratch, "ticks") as server:
-        played = replay(ticking(scratch), server.address, scratch, "--speed", f"{speed}x", "--level", "bytes",
+        played = replay(ticking(scratch, ticks), server.address, scratch, "--speed", f"{speed}x", "--level", "bytes",
                         seconds=200)
-        errors = tick_errors(server, period_ns)
+        errors = tick_errors(server, period_ns, ticks)
     lag = played.outcome["lag"]
     print("send lag, us:", {name: value // 1000 for name, value in lag.items() if name.endswith("_ns")})
     print("ticks late, us, first and last five:", [round(error / 1000) for error in errors[:5] + errors[-5:]])
-    assert played.status == 1 or played.verdicts == {"equal": TICKS + 1}
-    drift = statistics.median(errors[-15:]) - statistics.median(errors[:15])
-    assert abs(drift) < SECOND // 50, f"{drift / 1e6:.3f} ms of drift"
-    assert lag["count"] >= 2 * TICKS and lag["p50_ns"] < SECOND // 20
+    assert played.status == 1 or played.verdicts == {"equal": ticks + 1}
+    drift = statistics.median(errors[-ticks // 10:]) - statistics.median(errors[:ticks // 10])
+    print(f"{drift / 1e6:.3f} ms later in the last tenth than in the first")
+    assert abs(drift) < SECOND // 500, f"{drift / 1e6:.3f} ms of drift"
+    assert max(errors) < SECOND // 4 and lag["count"] >= 2 * ticks and lag["p50_ns"] < SECOND // 20
