@@ -101,9 +101,10 @@ struct gg_session {
   bool counted;     /* the closing record's own counts follow */
   uint64_t received[2];
   uint64_t forwarded[2];
-  unsigned segments;    /* how many files it is in */
-  uint64_t generation;  /* of the refresh that last changed it */
-  const char *original; /* in the recording of a replay: the id of the session that was played */
+  unsigned segments;       /* how many files it is in */
+  uint64_t generation;     /* of the refresh that last changed it */
+  const char *original;    /* in the recording of a replay: the id of the session that was played */
+  const char *server_path; /* of a unix listener: what the client dialled; else empty */
 };
 
 /* Looks for new segments and for what was added to known ones. Called by the first query by itself; call it before a

@@ -262,11 +262,12 @@ static int grow_services(struct making *making)
   return 0;
 }
 
-/* Listener and server address, by a hash of 64 bits that nobody can aim at. */
+/* Listener and what was dialled, by a hash of 64 bits that nobody can aim at. */
 static int number_service(struct making *making, const struct gg_session *session, uint32_t *number)
 {
   char key[512];
-  int length = snprintf(key, sizeof key, "%s\n%s", session->server, session->listener);
+  const char *dialled = session->server_path[0] ? session->server_path : session->server;
+  int length = snprintf(key, sizeof key, "%s\n%s", dialled, session->listener);
   uint64_t hash = gg__hash(key, (size_t)length < sizeof key ? (size_t)length : sizeof key - 1);
   int error = making->service_count * 2 >= making->service_room ? grow_services(making) : 0;
   if (error)
@@ -290,17 +291,17 @@ static bool is_to(const struct making *making, const char *text)
   return gg_addr_equal(&addr, &making->options->to->addr);
 }
 
-/* A unix listener's clients have dialled its path, which is its name unless it was given one. The recording's address
- * for it is made up. */
+/* A unix listener's clients have dialled its path; the recording's address for it is made up. */
 static enum gg_plan_original original_of(const struct making *making, const struct gg_session *session)
 {
   if (!making->to[0])
     return GG_PLAN_ORIGINAL_NONE;
   if (is_to(making, session->upstream))
     return GG_PLAN_ORIGINAL_UPSTREAM;
-  bool unix_listener = strncmp(session->listener, "unix:", 5) == 0;
-  return is_to(making, unix_listener ? session->listener : session->server) ? GG_PLAN_ORIGINAL_DIALLED
-                                                                            : GG_PLAN_ORIGINAL_NONE;
+  bool dialled = session->server_path[0]
+                   ? strncmp(making->to, "unix:", 5) == 0 && strcmp(making->to + 5, session->server_path) == 0
+                   : is_to(making, session->server);
+  return dialled ? GG_PLAN_ORIGINAL_DIALLED : GG_PLAN_ORIGINAL_NONE;
 }
 
 static void put_id(uint8_t id[12], const char *text)

@@ -65,6 +65,7 @@ enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, s
   take_text(object, "client", facts->client);
   take_text(object, "server", facts->server);
   take_text(object, "upstream", facts->upstream);
+  take_text(object, "server_path", facts->server_path);
   take_text(object, "close", facts->close);
   take_text(object, "why", facts->why);
   facts->continued = json_is_true(json_object_get(object, "continued"));

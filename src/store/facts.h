@@ -20,6 +20,7 @@ struct gg__facts {
   char client[GG__FACTS_TEXT_MAX];
   char server[GG__FACTS_TEXT_MAX];
   char upstream[GG__FACTS_TEXT_MAX];
+  char server_path[GG__FACTS_TEXT_MAX];
   char close[GG__FACTS_TEXT_MAX]; /* empty: this is no closing comment */
   char why[GG__FACTS_TEXT_MAX];
   char original[25]; /* of the session that was played; empty: none, or not 24 hexadecimal digits */

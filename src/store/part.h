@@ -47,7 +47,7 @@ struct gg__part {
   bool counted;
   bool changed; /* is in the list of the last scan */
   /* Whoever keeps them; never NULL. */
-  const char *client, *server, *listener, *upstream, *close, *why, *original;
+  const char *client, *server, *listener, *upstream, *server_path, *close, *why, *original;
 };
 
 /* Makes a part of its first packet; `name` of the file, for the ids of what has none. */
@@ -68,6 +68,7 @@ enum gg__part_text {
   GG__TEXT_SERVER,
   GG__TEXT_LISTENER,
   GG__TEXT_UPSTREAM,
+  GG__TEXT_SERVER_PATH,
   GG__TEXT_CLOSE,
   GG__TEXT_WHY,
   GG__TEXT_ORIGINAL,

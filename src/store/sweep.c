@@ -320,6 +320,7 @@ static int begin_session(struct sweep *sweep, struct opened **out, const struct 
   gg__session_begin(&opened->session, &opened->part);
   opened->session.listener = opened->part.listener;
   opened->session.upstream = opened->part.upstream;
+  opened->session.server_path = opened->part.server_path;
   opened->session.original = opened->part.original;
   if (!error)
     error = sweep->ops->begin(sweep->context, &opened->token, &opened->session);

@@ -177,6 +177,24 @@ def test_the_original_server_needs_to_be_allowed(gateways, scratch):
         assert len(server.wait_done(before + 1)) == before + 1
 
 
+def test_the_original_server_in_all_its_forms(gateways, scratch):
+    """Unix sockets on both sides of the gateway, and this host's any address."""
+    upstream, front = f"unix:{scratch}/back", f"unix:{scratch}/front"
+    with Server(scratch, "vault", address=upstream) as server:
+        gateway = gateways(upstream, listen=front, options=replaying.FAST_FLUSH)
+        replaying.talk_vault([b"help", b"quit"])(front)
+        assert gateway.stop()[0] == 0
+        for to, said in ((upstream, "was recorded on its way to"), (front, "the client of session")):
+            played = replay(gateway.directory, to, scratch)
+            assert played.status == 3 and said in played.errors and to in played.errors, played.explain()
+        assert len(server.done()) <= 1, "something was sent"
+    with Server(scratch, "vault") as server:
+        recorded = replaying.record(gateways, server.address, [replaying.talk_vault([b"help", b"quit"])])
+        for host in ("0.0.0.0", ""):
+            played = replay(recorded.directory, f"{host}:{server.address.split(':')[1]}", scratch)
+            assert played.status == 3 and server.address in played.errors, played.explain()
+
+
 def tls_server(scratch):
     """A real TLS server that answers each line, on a thread; returns (address, a function that ends it)."""
     processes.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", scratch / "key", "-out",

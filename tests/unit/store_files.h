@@ -41,7 +41,7 @@ struct files {
 struct talk {
   struct gg_conversation conversation;
   char id[25];
-  const char *listener, *upstream; /* NULL: "web", "198.51.100.9:8080" */
+  const char *path, *upstream; /* of a unix listener; NULL: none. NULL: "198.51.100.9:8080" */
   uint64_t received[2];
 };
 
@@ -103,8 +103,10 @@ static inline void talk_facts(const void *session, struct gg_json *json)
 {
   const struct talk *talk = session;
   gg_json_field_string(json, "id", talk->id);
-  gg_json_field_string(json, "listener", talk->listener ? talk->listener : "web");
+  gg_json_field_string(json, "listener", "web");
   gg_json_field_string(json, "upstream", talk->upstream ? talk->upstream : "198.51.100.9:8080");
+  if (talk->path)
+    gg_json_field_string(json, "server_path", talk->path);
 }
 
 static inline void talk_closing(const void *session, struct gg_json *json)
@@ -122,12 +124,12 @@ static inline void talk_closing(const void *session, struct gg_json *json)
 }
 
 static inline void talk_open_as(struct files *files, struct talk *talk, unsigned number, uint16_t port,
-                                const char *listener, const char *upstream)
+                                const char *path, const char *upstream)
 {
   struct gg_addr client, server;
   char text[64];
   const uint32_t initial[2] = {0xfffffff0u - number, number * 1000};
-  *talk = (struct talk){.listener = listener, .upstream = upstream};
+  *talk = (struct talk){.path = path, .upstream = upstream};
   snprintf(talk->id, sizeof talk->id, "018c0000000000000000%04x", number);
   snprintf(text, sizeof text, "192.0.2.1:%u", port);
   gg_addr_parse(&client, text);

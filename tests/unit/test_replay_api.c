@@ -270,7 +270,7 @@ static void what_is_not_played_needs_no_leave(void **state)
   (void)state;
   struct talk talk;
   record_tls(1);
-  talk_open_as(&files, &talk, 2, 4002, "web", "198.51.100.7:7");
+  talk_open_as(&files, &talk, 2, 4002, NULL, "198.51.100.7:7");
   talk_close(&files, &talk);
   talk_open(&files, &talk, 3, 4003);
   talk_miss(&talk, GG_FROM_SERVER, 7);
