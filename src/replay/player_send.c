@@ -100,6 +100,18 @@ static enum gg_move send_step(struct gg_player *player, bool more)
   return GG_MOVE_ON;
 }
 
+/* Behind the server's recorded end: what the client sent there may have been lost then too, so that from now on a reset
+ * says nothing of what had to be taken. False: the session is over. */
+static bool send_behind_end(struct gg_player *player)
+{
+  if (!player->excused || !player->fin_expected || player->chunk_begun)
+    return true;
+  if (!gg__player_receive(player))
+    return false;
+  player->excused = false;
+  return true;
+}
+
 /* A chunk is several steps where it did not fit into a packet of the recording. */
 static enum gg_move send_chunk(struct gg_player *player)
 {
@@ -107,6 +119,8 @@ static enum gg_move send_chunk(struct gg_player *player)
   struct gg_script *script = stage->script;
   if (player->writable_awaited && !has_waited_too_long(player))
     return GG_MOVE_WAIT;
+  if (!send_behind_end(player))
+    return GG_MOVE_OVER;
   for (;;) { /* ends with the chunk */
     struct gg_cursor cursor = player->cursor;
     struct gg_step following;

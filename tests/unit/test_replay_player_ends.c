@@ -462,6 +462,26 @@ static void test_an_excused_end_is_watched_before_a_reset(void **state)
   check_difference(GG_REPLAY_DIFFERENCE_CLOSED, 1, 3);
 }
 
+/* What went behind the recorded end may have been lost then as well. */
+static void test_an_excused_end_is_one_for_what_came_before_it(void **state)
+{
+  (void)state;
+  fake_expect(&fake, 1, "hi\n");
+  fake_send(&fake, 20, "a line\n");
+  fake_step(&fake, GG_STEP_EXPECT_END, 21);
+  fake_send(&fake, 40, "too late\n");
+  fake_step(&fake, GG_STEP_SEND_END, 50);
+  fake_step(&fake, GG_STEP_OVER, 51);
+  begin(0);
+  fake_says(&fake, 1, "hi\n");
+  fake_ends(&fake, 2);
+  fake_run(&fake, 40);
+  check_sent("a line\ntoo late\n");
+  fake.incoming_reset = true;
+  fake_run(&fake, 100);
+  check_equal();
+}
+
 static void test_an_early_end_stops_the_replay(void **state)
 {
   (void)state;
@@ -746,6 +766,7 @@ int main(void)
     T(test_an_excused_end_is_none_if_a_send_is_refused),
     T(test_an_excused_end_is_watched_for_a_silence),
     T(test_an_excused_end_is_watched_before_a_reset),
+    T(test_an_excused_end_is_one_for_what_came_before_it),
     T(test_an_early_end_stops_the_replay),
     T(test_an_early_end_and_what_can_be_sent_is_sent),
     T(test_an_early_end_until_the_socket_refuses),

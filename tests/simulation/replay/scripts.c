@@ -179,6 +179,7 @@ void sim_session_end(struct sim_session *session, uint64_t time_ns)
     }
   }
   session->replies = walk.replies + walk.in_reply;
+  session->open_end = !walk.client_fin && !walk.server_end;
 }
 
 /* ── Random dialogs ──────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -189,7 +189,9 @@ void sim_server_look(struct gg_line *line)
     return;
   }
   const struct sim_act *act = &line->session->acts[line->act];
-  if (line->arrived < act->trigger || (act->trigger_fin && !line->fin_arrived))
+  /* One that has said all may close without having heard all. */
+  bool hasty = line->conduct == SIM_CLOSES && line->act == line->act_odd && act->kind == SIM_ACT_FIN;
+  if (!hasty && (line->arrived < act->trigger || (act->trigger_fin && !line->fin_arrived)))
     return;
   line->act_waits = true;
   bool free = act->begins_reply || act->kind != SIM_ACT_BYTES;
@@ -197,6 +199,20 @@ void sim_server_look(struct gg_line *line)
   if (!sim.config.slow)
     delay_ns = sim_size(free ? sim.config.delay_ns : act->pause_max_ns);
   sim_at(sim.now_ns + delay_ns, act_run, line, 0);
+}
+
+void sim_server_farewell(struct gg_line *line)
+{
+  bool all_said = line->act == line->session->act_count && line->written == line->stream_bytes;
+  if (line->conduct != SIM_AS_RECORDED || !line->session->open_end || !all_said || line->closed)
+    return;
+  if (sim_chance(2)) {
+    append(line, NULL, 1 + (size_t)sim_size(100));
+    line->written = line->stream_bytes;
+    sim_line_deliver(line);
+  }
+  if (sim_chance(2))
+    end(line, sim_chance(2));
 }
 
 static enum sim_conduct conduct_choose(const struct sim_session *session)

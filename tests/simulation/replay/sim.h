@@ -72,7 +72,8 @@ struct sim_session {
   struct sim_act *acts;
   size_t act_count;
   uint64_t replies;
-  bool lines; /* every reply ends in its service's terminator, and has it nowhere else */
+  bool open_end; /* nobody ended it while it was recorded */
+  bool lines;    /* every reply ends in its service's terminator, and has it nowhere else */
   uint64_t recorded_ns;
 };
 
@@ -140,6 +141,8 @@ struct gg_line {
   uint64_t written, delivered, read; /* of the stream; `written` is on its way */
   uint64_t last_delivery_ns;
   bool fin_delivered, reset_delivered;
+  bool fin_told;
+  uint64_t sent_before_fin; /* that was told */
   /* the server */
   enum sim_conduct conduct;
   size_t act;     /* next one */
@@ -157,8 +160,9 @@ void sim_line_deliver(struct gg_line *line); /* what the server has written is o
 void sim_line_wake(struct gg_line *line, unsigned events);
 
 /* servers.c */
-void sim_server_begin(struct gg_line *line); /* it is connected */
-void sim_server_look(struct gg_line *line);  /* something has come */
+void sim_server_begin(struct gg_line *line);    /* it is connected */
+void sim_server_look(struct gg_line *line);     /* something has come */
+void sim_server_farewell(struct gg_line *line); /* the client's end, perhaps where nobody recorded one */
 void sim_server_free(struct gg_line *line);
 
 /* checks.c */

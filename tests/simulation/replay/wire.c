@@ -148,6 +148,7 @@ static void arrive_fin(void *argument, uint64_t unused)
   struct gg_line *line = argument;
   line->fin_arrived = true;
   sim_server_look(line);
+  sim_server_farewell(line);
 }
 
 static void usable(const struct gg_line *line, const char *what)
@@ -191,6 +192,18 @@ static ssize_t op_send(struct gg_line *line, const uint8_t *data, size_t size, b
   return (ssize_t)taken;
 }
 
+static ssize_t receive_end(struct gg_line *line)
+{
+  if (line->reset_delivered)
+    return GG_ERR_CLOSED;
+  if (!line->fin_delivered)
+    return GG_ERR_AGAIN;
+  if (!line->fin_told)
+    line->sent_before_fin = line->sent;
+  line->fin_told = true;
+  return 0;
+}
+
 static ssize_t op_receive(struct gg_line *line, uint8_t *data, size_t size)
 {
   usable(line, "receive");
@@ -201,7 +214,7 @@ static ssize_t op_receive(struct gg_line *line, uint8_t *data, size_t size)
   if (there == 0 || (!sim.config.pause && sim_chance(sim.config.again))) {
     if (there)
       wake_soon(line, GG_WIRE_READABLE);
-    return there ? GG_ERR_AGAIN : line->reset_delivered ? GG_ERR_CLOSED : line->fin_delivered ? 0 : GG_ERR_AGAIN;
+    return there ? GG_ERR_AGAIN : receive_end(line);
   }
   size_t taken = size < there ? size : (size_t)there;
   if (sim_chance(sim.config.short_io))
