@@ -5,6 +5,8 @@ import collections
 import re
 import socket
 import struct
+import threading
+import time
 
 import pytest
 
@@ -275,6 +277,38 @@ def test_half_closes_resets_and_silent_sessions_are_played_too(start, gateways, 
     closes = collections.Counter(session["close"] for session in recorded.sessions())
     assert collections.Counter(session["close"] for session in target.sessions()) == {
         close: count * len(runs) for close, count in closes.items()}
+
+
+def test_a_server_that_no_longer_hears_the_client_out_is_not_equal(gateways, scratch):
+    """It says all that it said and ends, as it did; but what it read then goes into a reset now."""
+    def client(address):
+        with faults.connect(address) as sock:
+            assert faults.read_exactly(sock, 3) == b"hi\n"
+            time.sleep(0.3)  # the recorded think time, long enough for the end to come first
+            sock.sendall(b"a line\n")
+            sock.shutdown(socket.SHUT_WR)
+            assert faults.read_to_end(sock) == (b"", False)
+
+    def serve(server, hears):
+        with server.accept() as sock:
+            sock.sendall(b"hi\n")
+            if hears:
+                assert faults.read_to_end(sock) == (b"a line\n", False)
+    with faults.Upstream() as server:
+        thread = threading.Thread(target=serve, args=(server, True))
+        thread.start()
+        recorded = replaying.record(gateways, server.address, [client])
+        thread.join(20)
+        for hears, level, verdict in ((True, "causal", "equal"), (False, "causal", "different"),
+                                      (True, "bytes", "equal"), (False, "bytes", "different")):
+            thread = threading.Thread(target=serve, args=(server, hears))
+            thread.start()
+            played = replaying.replay(recorded.directory, server.address, scratch, "--level", level, "--allow-original")
+            thread.join(20)
+            assert played.verdicts == {verdict: 1}, f"{level}: {played.explain()}"
+            if not hears:
+                assert played.sessions[0]["difference"]["kind"] == "closed", played.explain()
+                assert played.outcome["closed_early"] == 1
 
 
 # ---- Anything --------------------------------------------------------------------------------------------------------
