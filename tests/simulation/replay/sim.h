@@ -169,7 +169,7 @@ void sim_server_free(struct gg_line *line);
 void sim_check_connect(const struct gg_player *player, int error);
 void sim_check_send(struct gg_line *line, const uint8_t *data, size_t size);
 void sim_check_finish(struct gg_line *line);
-void sim_check_session(const struct gg_replay_session *session);
+void sim_check_session(const struct gg_replay_session *told);
 void sim_check_end(int error);
 
 /* ── The world ───────────────────────────────────────────────────────────────────────────────────────────────────── */
