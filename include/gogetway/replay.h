@@ -245,12 +245,12 @@ GG_API int gg_replay_option_set(struct gg_replay_options *options, const char *n
                                 struct gg_failure *failure);
 
 /* Reads the recording at `path` (as gg_store_open takes it) and plans what `filter` (NULL: all) chooses. Nothing is
- * sent. GG_ERR_INVALID: an option is out of range, or record_dir is the recording itself; GG_ERR_RESOLVE: `to` does not
- * resolve; GG_ERR_DENIED: a session that would be played was recorded from `to` and allow_original is not set (the
- * failure names both), or a file may not be read; GG_ERR_NOT_FOUND: there is no recording, or no session matches; GG_ERR_UNSUPPORTED: all that match are opaque;
- * GG_ERR_CLOSED: on_planning gave up; GG_ERR_FORMAT, IO, NO_SPACE (the plan's temporary file), NOMEM. With NOT_FOUND
- * for want of a match and with UNSUPPORTED *out is set all the same, so that the plan can be looked at; it cannot
- * run. */
+ * sent. GG_ERR_INVALID: an option is out of range, or record_dir is the recording itself; GG_ERR_RESOLVE: `to` does
+ * not resolve; GG_ERR_DENIED: a session that would be played was recorded from `to` and allow_original is not set (the
+ * failure names both), or a file may not be read; GG_ERR_NOT_FOUND: there is no recording, or no session matches;
+ * GG_ERR_UNSUPPORTED: all that match are opaque; GG_ERR_CLOSED: on_planning gave up; GG_ERR_FORMAT, IO, NO_SPACE (the
+ * plan's temporary file), NOMEM. With NOT_FOUND for want of a match and with UNSUPPORTED *out is set all the same, so
+ * that the plan can be looked at; it cannot run. */
 GG_API int gg_replay_create(struct gg_replay **out, const char *path, const struct gg_filter *filter,
                             const struct gg_replay_options *options, struct gg_failure *failure);
 

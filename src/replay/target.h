@@ -17,7 +17,8 @@ struct gg_target {
 };
 
 /* `source` may be NULL. A name has its first IPv4 address, else its first one; of the source's family if there is a
- * source. 0.0.0.0 and [::] are the loopback address. GG_ERR_INVALID: one of the texts is not what it should be; GG_ERR_RESOLVE. */
+ * source. 0.0.0.0 and [::] are the loopback address. GG_ERR_INVALID: one of the texts is not what it should be;
+ * GG_ERR_RESOLVE. */
 int gg__target_find(struct gg_target *out, const char *to, const char *source, struct gg_failure *failure);
 
 /* An address as a connection to it is made: 0.0.0.0 is 127.0.0.1, [::] is [::1]; others stay. */

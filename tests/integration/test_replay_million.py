@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan of very many sessions needs little memory, and has every byte of them."""
+"""A plan of very many sessions needs little memory, and has every byte of them. (A sanitizer needs memory of its own:
+then only the bytes are looked at.)"""
 import json
 import subprocess
 
+import torture
 from gogetway import TEST_ALL, tool
 
 SESSIONS = 1_000_000 if TEST_ALL else 100_000
@@ -33,7 +35,8 @@ def test_resident_memory(scratch):
     assert told["bytes"] == ROUNDS * (SESSIONS * texts + 2 * digits_of_all(SESSIONS))
     limit = FIXED_KIB + SESSIONS * SESSION_BYTES // 1024
     assert limit <= 256 << 10
-    assert told["peak_kib"] < limit, f"{told['peak_kib']} KiB for {SESSIONS} sessions, at most {limit}"
+    assert told["peak_kib"] < limit or not torture.preload_works(), \
+        f"{told['peak_kib']} KiB for {SESSIONS} sessions, at most {limit}"
 
 
 def test_one_of_many(scratch):
@@ -45,4 +48,4 @@ def test_one_of_many(scratch):
     told = json.loads(done.stdout)
     assert told["sessions"] == 1 and told["steps"] == 2 * ROUNDS + 3
     assert told["bytes"] == ROUNDS * (len("request  0\n") + len("reply  0\n") + 2 * len("1233"))
-    assert told["peak_kib"] < 24 << 10, "sessions that cannot match are not gathered"
+    assert told["peak_kib"] < 24 << 10 or not torture.preload_works(), "sessions that cannot match are not gathered"
