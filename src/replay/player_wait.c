@@ -112,7 +112,7 @@ static void measure_recorded_wait(struct gg_player *player, uint64_t now_ns)
   }
 }
 
-/* The client's reset tears down what its last chunks may still be answered by: whether they were taken is seen first. */
+/* The client's reset would tear down the answer to its last chunks: whether they were taken is seen first. */
 static void put_off_reset(struct gg_player *player)
 {
   if (!player->excused || player->step.kind != GG_STEP_SEND_RESET)

@@ -51,7 +51,7 @@ void gg__reply_begin(struct gg_reply *reply, struct gg_script *script, size_t se
 /* Live bytes. Errors are the script's. */
 int gg__reply_feed(struct gg_reply *reply, const uint8_t *data, size_t size, struct gg_failure *failure);
 
-/* What comes from now on is compared only as long as it is what was recorded: of what is behind that nothing is known. */
+/* What comes from now on is compared only as long as it is what was recorded: nothing is known of what is behind. */
 void gg__reply_open_end(struct gg_reply *reply);
 
 /* The reply that is awaited ends at this offset of the recorded stream. */
