@@ -13,8 +13,8 @@
  * that is older than the newest seen, since the log made everybody wait, becomes that one.
  *
  * After a refusal nothing waits any more: the replay is over, and every session closed then would take as long.
- * A replay that is told to stop while it stands still goes on waiting for a short time only: a disk that is merely slow
- * still takes how its sessions ended. Whoever stops it sets a flag, which is looked at again and again: a signal handler
+ * A replay that is told to stop while it stands still waits for a short time only: a disk that is merely slow still
+ * takes how its sessions ended. Whoever stops it sets a flag, which is looked at again and again: a signal handler
  * may do no more, and cannot know whether anybody waits.
  */
 #include "replay/recording.h"
