@@ -135,7 +135,7 @@ static void walk_server(struct sim_session *session, struct walk *walk, const st
                           .delay_ns = delay_ns,
                           .reply = walk->replies,
                           .gap = step->kind == GG_STEP_EXPECT_GAP,
-                          .data = session->bytes[1] + step->place,
+                          .data = session->bytes[1] ? session->bytes[1] + step->place : NULL,
                           .length = step->kind == GG_STEP_EXPECT_GAP ? (uint32_t)step->gap : step->length};
   if (!bytes) {
     walk->server_end = true;
