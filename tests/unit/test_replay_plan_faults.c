@@ -6,6 +6,7 @@
 #include "replay/plan_cache.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -20,10 +21,11 @@ void __wrap_free(void *block);
 ssize_t __real_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
 ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
 
-static bool counting;
-static unsigned long calls;   /* allocations since counting began */
+/* Atomic: the store that plans are compared with scans on threads of its own. */
+static atomic_bool counting;
+static atomic_ulong calls;    /* allocations since counting began */
 static unsigned long failing; /* the one that fails, from 1; 0: none */
-static long live;             /* blocks that were allocated and not freed */
+static atomic_long live;      /* blocks that were allocated and not freed */
 static unsigned long writes, failing_write;
 static int write_errno = ENOSPC;
 static size_t write_most = SIZE_MAX; /* bytes that one write takes */
