@@ -9,13 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HISTOGRAM_SLOTS = GG_METRIC_BUCKETS + 1, BUCKET_SHIFT = 10, CACHE_LINE = 64 };
+enum { BUCKET_SHIFT = 10, CACHE_LINE = 64 };
+
+/* A family as it was registered, and where its members' slots are. */
+struct family {
+  struct gg_metric_family told;
+  size_t first;
+  size_t stride;
+};
 
 struct gg_metrics {
   const struct gg_metric_def *defs[GG_METRICS_MAX];
   size_t slots[GG_METRICS_MAX]; /* where defs[i] begins in a shard */
   size_t count;
   size_t slot_count;
+  struct family families[GG_FAMILIES_MAX];
+  size_t family_count;
   pthread_mutex_t lock; /* making a shard; reading takes none */
   struct gg_shard *shards[GG_SHARDS_MAX];
   _Atomic size_t shard_count; /* published after shards[shard_count - 1] is whole */
@@ -31,10 +40,21 @@ int gg_metrics_create(struct gg_metrics **out)
   return 0;
 }
 
+static void free_values(const char *const *values, size_t count)
+{
+  for (size_t i = 0; values && i < count; i++)
+    free((void *)(uintptr_t)values[i]);
+  free((void *)(uintptr_t)values);
+}
+
 void gg_metrics_destroy(struct gg_metrics *metrics)
 {
   if (!metrics)
     return;
+  for (size_t i = 0; i < metrics->family_count; i++) {
+    const struct gg_metric_family *family = &metrics->families[i].told;
+    free_values(family->values, family->member_count * family->label_count);
+  }
   for (size_t i = 0; i < atomic_load(&metrics->shard_count); i++) {
     free((void *)metrics->shards[i]->values);
     free(metrics->shards[i]);
@@ -45,7 +65,41 @@ void gg_metrics_destroy(struct gg_metrics *metrics)
 
 static size_t slots_of(const struct gg_metric_def *def)
 {
-  return def->kind == GG_METRIC_HISTOGRAM ? HISTOGRAM_SLOTS : 1;
+  return def->kind == GG_METRIC_HISTOGRAM ? GG_METRIC_HISTOGRAM_SLOTS : 1;
+}
+
+static bool name_is_taken(const struct gg_metrics *metrics, const char *name)
+{
+  for (size_t i = 0; i < metrics->count; i++)
+    if (strcmp(name, metrics->defs[i]->name) == 0)
+      return true;
+  for (size_t i = 0; i < metrics->family_count; i++)
+    for (size_t j = 0; j < metrics->families[i].told.count; j++)
+      if (strcmp(name, metrics->families[i].told.table[j].name) == 0)
+        return true;
+  return false;
+}
+
+/* Whether `def` may stand behind `before` under the same name: one metric, told apart by one label. */
+static bool is_sibling(const struct gg_metric_def *def, const struct gg_metric_def *before)
+{
+  return def->label && before->label && strcmp(def->label, before->label) == 0 && def->kind == before->kind;
+}
+
+static bool names_are_sound(const struct gg_metric_def *table, size_t index)
+{
+  const struct gg_metric_def *def = &table[index];
+  if (!def->label != !def->label_value)
+    return false;
+  for (size_t i = 0; i < index; i++) {
+    const struct gg_metric_def *other = &table[i];
+    if (strcmp(def->name, other->name) != 0)
+      continue;
+    if (strcmp(def->name, table[index - 1].name) != 0 || !is_sibling(def, other) ||
+        strcmp(def->label_value, other->label_value) == 0)
+      return false;
+  }
+  return true;
 }
 
 static bool table_is_sound(const struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count)
@@ -55,19 +109,23 @@ static bool table_is_sound(const struct gg_metrics *metrics, const struct gg_met
     if (histograms && table[i].kind != GG_METRIC_HISTOGRAM)
       return false;
     histograms = table[i].kind == GG_METRIC_HISTOGRAM;
-    for (size_t j = 0; j < i; j++)
-      if (strcmp(table[i].name, table[j].name) == 0)
-        return false;
-    for (size_t j = 0; j < metrics->count; j++)
-      if (strcmp(table[i].name, metrics->defs[j]->name) == 0)
-        return false;
+    if (!names_are_sound(table, i) || name_is_taken(metrics, table[i].name))
+      return false;
   }
   return true;
 }
 
+static bool has_labels(const struct gg_metric_def *table, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (table[i].label)
+      return true;
+  return false;
+}
+
 int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count, size_t *first)
 {
-  if (atomic_load(&metrics->shard_count) > 0 || !table_is_sound(metrics, table, count))
+  if (atomic_load(&metrics->shard_count) > 0 || has_labels(table, count) || !table_is_sound(metrics, table, count))
     return GG_ERR_INVALID;
   if (count > GG_METRICS_MAX - metrics->count)
     return GG_ERR_LIMIT;
@@ -78,6 +136,60 @@ int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *
     metrics->count++;
     metrics->slot_count += slots_of(&table[i]);
   }
+  return 0;
+}
+
+static bool members_are_alike(const struct gg_metric_family *family, size_t a, size_t b)
+{
+  for (size_t i = 0; i < family->label_count; i++)
+    if (strcmp(family->values[a * family->label_count + i], family->values[b * family->label_count + i]) != 0)
+      return false;
+  return true;
+}
+
+static bool members_are_sound(const struct gg_metric_family *family)
+{
+  for (size_t i = 0; i < family->member_count; i++)
+    for (size_t j = 0; j < i; j++)
+      if (members_are_alike(family, i, j))
+        return false;
+  return true;
+}
+
+static const char *const *copy_values(const struct gg_metric_family *family)
+{
+  size_t count = family->member_count * family->label_count;
+  const char **values = calloc(count + 1, sizeof *values);
+  for (size_t i = 0; values && i < count; i++) {
+    values[i] = strdup(family->values[i]);
+    if (!values[i]) {
+      free_values(values, count);
+      return NULL;
+    }
+  }
+  return values;
+}
+
+int gg_metrics_register_family(struct gg_metrics *metrics, const struct gg_metric_family *family, size_t *first,
+                               size_t *stride)
+{
+  if (metrics->family_count == GG_FAMILIES_MAX || family->member_count > GG_FAMILY_MEMBERS_MAX ||
+      family->label_count > GG_FAMILY_LABELS_MAX || family->count > GG_METRICS_MAX)
+    return GG_ERR_LIMIT;
+  if (atomic_load(&metrics->shard_count) > 0 || !table_is_sound(metrics, family->table, family->count) ||
+      !members_are_sound(family))
+    return GG_ERR_INVALID;
+  struct family *made = &metrics->families[metrics->family_count];
+  *made = (struct family){.told = *family, .first = metrics->slot_count};
+  made->told.values = copy_values(family);
+  if (!made->told.values)
+    return GG_ERR_NOMEM;
+  for (size_t i = 0; i < family->count; i++)
+    made->stride += slots_of(&family->table[i]);
+  metrics->slot_count += made->stride * family->member_count;
+  metrics->family_count++;
+  *first = made->first;
+  *stride = made->stride;
   return 0;
 }
 
@@ -138,16 +250,14 @@ static void add_histogram(const struct gg_shard *shard, size_t slot, struct gg_r
   out->sum += peek(shard, slot + GG_METRIC_BUCKETS);
 }
 
-int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out)
+static void read_slot(const struct gg_metrics *metrics, const struct gg_metric_def *def, size_t slot,
+                      struct gg_reading *out)
 {
-  if (index >= metrics->count)
-    return GG_ERR_NOT_FOUND;
-  *out = (struct gg_reading){.def = metrics->defs[index]};
-  size_t slot = metrics->slots[index];
+  *out = (struct gg_reading){.def = def};
   size_t shards = atomic_load(&metrics->shard_count);
   for (size_t i = 0; i < shards; i++) {
     const struct gg_shard *shard = metrics->shards[i];
-    switch (out->def->kind) {
+    switch (def->kind) {
     case GG_METRIC_COUNTER:
     case GG_METRIC_GAUGE:
       out->value += peek(shard, slot);
@@ -157,6 +267,33 @@ int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_re
       break;
     }
   }
+}
+
+int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out)
+{
+  if (index >= metrics->count)
+    return GG_ERR_NOT_FOUND;
+  read_slot(metrics, metrics->defs[index], metrics->slots[index], out);
+  return 0;
+}
+
+const struct gg_metric_family *gg_metrics_family(const struct gg_metrics *metrics, size_t index)
+{
+  return index < metrics->family_count ? &metrics->families[index].told : NULL;
+}
+
+int gg_metrics_read_member(const struct gg_metrics *metrics, size_t family, size_t member, size_t index,
+                           struct gg_reading *out)
+{
+  if (family >= metrics->family_count)
+    return GG_ERR_NOT_FOUND;
+  const struct family *of = &metrics->families[family];
+  if (member >= of->told.member_count || index >= of->told.count)
+    return GG_ERR_NOT_FOUND;
+  size_t slot = of->first + member * of->stride;
+  for (size_t i = 0; i < index; i++)
+    slot += slots_of(&of->told.table[i]);
+  read_slot(metrics, &of->told.table[index], slot, out);
   return 0;
 }
 

@@ -9,6 +9,10 @@
  *
  *     registration (start) --> shards (one a thread) --> gg_metrics_read (any thread, any time)
  *
+ * What is counted for many of a kind (each listener and upstream) is a family: the same table once for each member,
+ * which is told from the others by its labels' values. A member's counters are slots like all others, so counting for
+ * it costs what counting in all costs; it is only that the slot is not known when the program is compiled.
+ *
  * Registration ends with the first shard; registering later is GG_ERR_INVALID. Registering is for one thread (the
  * starting one); shards may be made, and readings taken, on any thread.
  */
@@ -27,14 +31,32 @@ enum gg_metric_kind {
 
 enum {
   GG_METRIC_BUCKETS = 28, /* the last one also counts everything above */
-  GG_METRICS_MAX = 512,   /* definitions in a registry */
-  GG_SHARDS_MAX = 512,    /* threads that count */
+  GG_METRIC_HISTOGRAM_SLOTS = GG_METRIC_BUCKETS + 1,
+  GG_METRICS_MAX = 512, /* definitions in a registry */
+  GG_SHARDS_MAX = 512,  /* threads that count */
+  GG_FAMILIES_MAX = 8,
+  GG_FAMILY_MEMBERS_MAX = 4096,
+  GG_FAMILY_LABELS_MAX = 4,
 };
 
 struct gg_metric_def {
   const char *name; /* snake_case with the unit last: "sessions_opened", "received_bytes", "write_latency_ns" */
   enum gg_metric_kind kind;
   const char *help; /* one sentence */
+  /* In a family's table only: the label and its value that tell it from those beside it of the same name, as "kind"
+   * and "refused". NULL: it is the only one of its name. */
+  const char *label;
+  const char *label_value;
+};
+
+/* A table that is counted once for each member. */
+struct gg_metric_family {
+  const struct gg_metric_def *table; /* must outlive the registry, as `labels`; the values are copied */
+  size_t count;
+  const char *const *labels; /* names, label_count of them */
+  size_t label_count;
+  const char *const *values; /* member_count times label_count, member by member; no two members may be the same */
+  size_t member_count;
 };
 
 struct gg_metrics;
@@ -51,6 +73,10 @@ void gg_metrics_destroy(struct gg_metrics *metrics); /* also frees its shards */
  * the sum, so tables keep their histograms last (GG_ERR_INVALID otherwise, and for a name that is there already). More
  * than GG_METRICS_MAX: GG_ERR_LIMIT. */
 int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count, size_t *first);
+/* The slots of member i begin at *first + i * *stride, in the order of the table, as above. Definitions of one name
+ * stand together and have one kind. GG_ERR_INVALID, LIMIT, NOMEM. */
+int gg_metrics_register_family(struct gg_metrics *metrics, const struct gg_metric_family *family, size_t *first,
+                               size_t *stride);
 int gg_metrics_shard(struct gg_metrics *metrics,
                      struct gg_shard **out); /* owned by the registry, zeroed; GG_ERR_LIMIT, NOMEM */
 
@@ -76,14 +102,26 @@ struct gg_reading {
   uint64_t sum;                        /* histogram: sum of values */
   uint64_t buckets[GG_METRIC_BUCKETS]; /* histogram */
 };
-/* The metric that was registered as the index-th, from 0. GG_ERR_NOT_FOUND: there are no more. */
+/* The metric that was registered as the index-th, from 0, those of families aside. GG_ERR_NOT_FOUND: there are no
+ * more. */
 int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out);
+/* The family that was registered as the index-th, from 0, with the registry's own copy of the values; NULL: no more. */
+const struct gg_metric_family *gg_metrics_family(const struct gg_metrics *metrics, size_t index);
+/* The index-th metric of a member's. GG_ERR_NOT_FOUND: there is none. */
+int gg_metrics_read_member(const struct gg_metrics *metrics, size_t family, size_t member, size_t index,
+                           struct gg_reading *out);
 /* An upper bound of the percentile in nanoseconds (the edge of its bucket), 0 without values. `percent` is 0 to 100. */
 uint64_t gg_reading_percentile(const struct gg_reading *reading, unsigned percent);
-/* All of it as one JSON object:
+/* All of it, without the families, as one JSON object:
  * {"sessions_opened": 3, "write_latency_ns": {"count":..,"sum":..,"p50":..,"p99":..,"max_bucket":..}}.
  * Gauges are signed; p50, p99 and max_bucket are upper edges in nanoseconds. A malloc'ed text that the caller frees;
  * NULL without memory. */
 char *gg_metrics_json(const struct gg_metrics *metrics);
+
+/* All of it, with the families, in Prometheus' text exposition format 0.0.4 (metrics_text.c has the rules). A malloc'ed
+ * text that the caller frees, its length in *length; NULL without memory. */
+char *gg_metrics_text(const struct gg_metrics *metrics, size_t *length);
+/* What an HTTP server would call that text. */
+#define GG_METRICS_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 #endif
