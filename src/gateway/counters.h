@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * counters.h - what the data plane counts: one table that makes the enumeration and the registry's definitions.
+ * counters.h - what the data plane counts: tables that make the enumerations and the registry's definitions.
+ *
+ * Three of them: what the gateway counts in all, what it counts of the sessions of each route, and what of connecting
+ * to the upstream of each route (route.h says what a route is).
  */
 #ifndef GG_GATEWAY_COUNTERS_H
 #define GG_GATEWAY_COUNTERS_H
@@ -50,5 +53,54 @@ enum gg_counter {
 };
 
 extern const struct gg_metric_def gg__gateway_counters[GG_COUNTERS];
+
+/* X(NAME, name, kind, label, value, help). A session is counted where it is when it ends, and its bytes where it is
+ * when they come, so that sums over the routes are what the recording holds. The two RECEIVED and the two FORWARDED
+ * are in the order of enum gg_direction. */
+#define GG_FLOW_LIST(X)                                                                                                \
+  X(CLOSED, route_sessions_closed, COUNTER, NULL, NULL, "Sessions that have ended, by listener and upstream")          \
+  X(OPEN, route_sessions_open, GAUGE, NULL, NULL, "Sessions that are open now, by listener and upstream")              \
+  X(RECEIVED_CLIENT, route_received_bytes, COUNTER, "side", "client",                                                  \
+    "Bytes received, by listener, upstream and the side that they came from (a greeting is the server's)")             \
+  X(RECEIVED_SERVER, route_received_bytes, COUNTER, "side", "server", "")                                              \
+  X(FORWARDED_CLIENT, route_forwarded_bytes, COUNTER, "side", "client",                                                \
+    "Of them, bytes that the other side's socket took")                                                                \
+  X(FORWARDED_SERVER, route_forwarded_bytes, COUNTER, "side", "server", "")
+
+enum gg_flow_counter {
+#define GG_FLOW_ENUM(NAME, name, kind, label, value, help) GG_FLOW_##NAME,
+  GG_FLOW_LIST(GG_FLOW_ENUM)
+#undef GG_FLOW_ENUM
+    GG_FLOW_COUNTERS
+};
+
+extern const struct gg_metric_def gg__flow_counters[GG_FLOW_COUNTERS];
+
+/* X(NAME, name, kind, label, value, help); histograms last. A failure is one attempt's. */
+#define GG_CONNECT_LIST(X)                                                                                             \
+  X(REFUSED, route_connect_failures, COUNTER, "kind", "refused",                                                       \
+    "Connects to the upstream that failed: refused, timed out, its name unresolved, local want of descriptors or "     \
+    "memory, or otherwise")                                                                                            \
+  X(TIMED_OUT, route_connect_failures, COUNTER, "kind", "timed_out", "")                                               \
+  X(UNRESOLVED, route_connect_failures, COUNTER, "kind", "unresolved", "")                                             \
+  X(LOCAL, route_connect_failures, COUNTER, "kind", "local", "")                                                       \
+  X(OTHER, route_connect_failures, COUNTER, "kind", "other", "")                                                       \
+  X(LATENCY, route_connect_ns, HISTOGRAM, NULL, NULL, "Time from connect(2) to the upstream's answer")                 \
+  X(FIRST_BYTE, route_first_byte_ns, HISTOGRAM, NULL, NULL, "Time from connected to the upstream's first byte")
+
+enum gg_connect_counter {
+#define GG_CONNECT_ENUM(NAME, name, kind, label, value, help) GG_CONNECT_##NAME,
+  GG_CONNECT_LIST(GG_CONNECT_ENUM)
+#undef GG_CONNECT_ENUM
+    GG_CONNECT_COUNTERS
+};
+
+/* A histogram's slots are many: where the second one begins is not its number in the table. */
+enum {
+  GG_CONNECT_SLOT_LATENCY = GG_CONNECT_LATENCY,
+  GG_CONNECT_SLOT_FIRST_BYTE = GG_CONNECT_SLOT_LATENCY + GG_METRIC_HISTOGRAM_SLOTS,
+};
+
+extern const struct gg_metric_def gg__connect_counters[GG_CONNECT_COUNTERS];
 
 #endif

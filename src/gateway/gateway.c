@@ -64,6 +64,8 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   int error = gg_metrics_register(options->metrics, gg__gateway_counters, GG_COUNTERS, &gateway->counters);
   if (error)
     gg_fail(failure, error, "cannot register the gateway's metrics: %s", gg_error_text(error));
+  else
+    error = gg__routes_create(gateway, failure);
   for (unsigned i = 0; !error && i < options->workers; i++)
     error = gg__worker_create(&gateway->workers[i], gateway, i, failure);
   if (!error)

@@ -99,6 +99,15 @@ void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction
   session->active_ns = session->worker->loop.now_ns;
   gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_FORWARDED_CLIENT : GG_COUNT_FORWARDED_SERVER,
             bytes);
+  gg_shard_add(session->worker->shard, session->route->flow + GG_FLOW_FORWARDED_CLIENT + direction, bytes);
+}
+
+/* Once a session: the upstream's first byte. */
+static void observe_first_byte(struct gg_session *session)
+{
+  uint64_t waited_ns = gg_clock_mono_ns() - session->connected_ns;
+  session->connected_ns = 0;
+  gg_shard_observe(session->worker->shard, session->route->connect + GG_CONNECT_SLOT_FIRST_BYTE, waited_ns);
 }
 
 void gg__relay_received(struct gg_session *session, enum gg_direction direction, size_t bytes)
@@ -106,6 +115,9 @@ void gg__relay_received(struct gg_session *session, enum gg_direction direction,
   session->end[direction].received += bytes;
   session->active_ns = session->worker->loop.now_ns;
   gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_RECEIVED_CLIENT : GG_COUNT_RECEIVED_SERVER, bytes);
+  gg_shard_add(session->worker->shard, session->route->flow + GG_FLOW_RECEIVED_CLIENT + direction, bytes);
+  if (direction == GG_FROM_SERVER && session->connected_ns != 0)
+    observe_first_byte(session);
   gg__count(session->worker, GG_COUNT_CHUNKS, 1);
 }
 

@@ -62,6 +62,7 @@ static void converse(struct gg_session *session, const struct gg_addr *client, c
 static void begin(struct gg_session *session)
 {
   gg__session_open_record(session); /* without room now, it is done before the first chunk */
+  gg__route_choose(session, &session->listener->routes->upstream);
   if (!session->listener->options->upstream_none) {
     gg__upstream_connect(session);
     return;
@@ -94,6 +95,7 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   worker->session_count++;
   gg__count(worker, GG_COUNT_SESSIONS_OPENED, 1);
   gg__count(worker, GG_COUNT_SESSIONS_OPEN, 1);
+  gg__route_begin(session);
 
   struct gg_end *client = &session->end[GG_FROM_CLIENT];
   client->source.fd = fd;
@@ -325,6 +327,7 @@ static void count_close(struct gg_session *session, enum gg_close reason)
     gg__count(worker, counters[reason], 1);
   gg__count(worker, GG_COUNT_SESSIONS_CLOSED, 1);
   gg__count(worker, GG_COUNT_SESSIONS_OPEN, (uint64_t)-1);
+  gg__route_end(session);
 }
 
 /* A line for what an operator may have to do something about; peers that come and go are the recording's matter. */

@@ -50,6 +50,7 @@ struct gg_worker;
 struct gg_worker_log;
 struct gg_listener;
 struct gg_pipe;
+struct gg_route;
 
 enum gg_state {
   GG_STATE_ACCEPTED,
@@ -120,7 +121,8 @@ struct gg_session {
   struct gg_worker *worker;
   struct gg_worker_log *log;
   struct gg_listener *listener;
-  struct gg_addr peer; /* who connected to us: not the conversation's client if a PROXY header said so */
+  const struct gg_route *route; /* where it is counted (route.h) */
+  struct gg_addr peer;          /* who connected to us: not the conversation's client if a PROXY header said so */
   struct gg_addr upstream;
   struct gg_session_id id;
   uint8_t state;          /* enum gg_state */
@@ -131,6 +133,7 @@ struct gg_session {
   bool splice_allowed[2]; /* by relay.splice and where the end is */
   uint64_t opened_ns;     /* CLOCK_MONOTONIC */
   uint64_t active_ns;     /* last time something came or went */
+  uint64_t connected_ns;  /* when the upstream answered; 0: it did not, there is none, or its first byte has come */
   uint64_t acked[2];      /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
 };
 

@@ -36,12 +36,30 @@ static socklen_t upstream_sockaddr(const struct gg_session *session, struct sock
   return gg_endpoint_to_sockaddr_un(endpoint, (struct sockaddr_un *)out);
 }
 
+/* The attempt came to nothing: told apart by what an operator would look for. */
+static void attempt_failed(struct gg_session *session, enum gg_close reason)
+{
+  enum gg_connect_counter counter = GG_CONNECT_OTHER;
+  if (reason == GG_CLOSE_CONNECT_REFUSED)
+    counter = GG_CONNECT_REFUSED;
+  else if (reason == GG_CLOSE_CONNECT_TIMEOUT)
+    counter = GG_CONNECT_TIMED_OUT;
+  else if (reason == GG_CLOSE_UNRESOLVED)
+    counter = GG_CONNECT_UNRESOLVED;
+  else if (reason == GG_CLOSE_LIMIT)
+    counter = GG_CONNECT_LOCAL;
+  gg_shard_add(session->worker->shard, session->route->connect + counter, 1);
+  gg__session_close(session, reason);
+}
+
 static void connected(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
   const struct gg_listener_options *options = session->listener->options;
   struct gg_end *server = &session->end[GG_FROM_SERVER];
-  gg_shard_observe(worker->shard, worker->counters + GG_COUNT_CONNECT_LATENCY, gg_clock_mono_ns() - session->active_ns);
+  uint64_t now_ns = gg_clock_mono_ns(), latency_ns = now_ns - session->active_ns;
+  gg_shard_observe(worker->shard, worker->counters + GG_COUNT_CONNECT_LATENCY, latency_ns);
+  gg_shard_observe(worker->shard, session->route->connect + GG_CONNECT_SLOT_LATENCY, latency_ns);
   if (options->proxy_out != GG_PROXY_OFF) {
     uint8_t header[GG_PROXY_BUILD_MAX];
     const struct gg_addr *ends = session->conversation.end;
@@ -52,10 +70,11 @@ static void connected(struct gg_session *session)
     session->announced = (uint8_t)length;
     /* An empty socket takes it whole; one that does not is broken. */
     if (send(server->source.fd, header, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) {
-      gg__session_close(session, GG_CLOSE_CONNECT_FAILED);
+      attempt_failed(session, GG_CLOSE_CONNECT_FAILED);
       return;
     }
   }
+  session->connected_ns = now_ns;
   gg__session_relay(session);
 }
 
@@ -76,12 +95,12 @@ static void attempt(struct gg_session *session)
     return;
   }
   if (done != 0 && errno != EINPROGRESS) {
-    gg__session_close(session, close_reason(errno));
+    attempt_failed(session, close_reason(errno));
     return;
   }
   uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   if (gg_loop_watch_reads(&worker->loop, session->log->set, &server->source, events) != GG_OK)
-    gg__session_close(session, GG_CLOSE_LIMIT);
+    attempt_failed(session, GG_CLOSE_LIMIT);
   else if (done == 0)
     connected(session);
 }
@@ -107,7 +126,7 @@ void gg__upstream_connect(struct gg_session *session)
   session->upstream = options->upstream.addr;
   session->upstream.family = (uint8_t)options->upstream.family;
   if (options->upstream_name && !gg_name_current(options->upstream_name, &session->upstream)) {
-    gg__session_close(session, GG_CLOSE_UNRESOLVED);
+    attempt_failed(session, GG_CLOSE_UNRESOLVED);
     return;
   }
   int domain = session->upstream.family == GG_FAMILY_IPV4   ? AF_INET
@@ -115,7 +134,7 @@ void gg__upstream_connect(struct gg_session *session)
                                                             : AF_UNIX;
   server->source.fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (server->source.fd < 0) {
-    gg__session_close(session, close_reason(errno));
+    attempt_failed(session, close_reason(errno));
     return;
   }
   if (domain != AF_UNIX) {
@@ -137,7 +156,7 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
     socklen_t length = sizeof error;
     getsockopt(server->source.fd, SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0 && error != ECONNRESET && error != EPIPE) {
-      gg__session_close(session, close_reason(error));
+      attempt_failed(session, close_reason(error));
       return;
     }
     /* It was connected, and is reset already. What it sent before is still there to be read. */
@@ -155,6 +174,6 @@ uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns)
   uint64_t heard_ns = gg__session_heard_since(session, now_ns); /* before that it may well have answered */
   if (heard_ns + session->worker->connect_timers.duration_ns > now_ns)
     return heard_ns;
-  gg__session_close(session, GG_CLOSE_CONNECT_TIMEOUT);
+  attempt_failed(session, GG_CLOSE_CONNECT_TIMEOUT);
   return 0;
 }

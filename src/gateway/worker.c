@@ -149,6 +149,7 @@ int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsign
     listener->worker = worker;
     listener->options = &options->listeners[i];
     listener->sessions = &gateway->listener_sessions[i];
+    listener->routes = &gateway->routes[i];
     error = log_for(worker, listener->options, &listener->log, failure);
     if (error)
       return error;

@@ -203,6 +203,50 @@ static void count(const struct gg_metrics *metrics)
   }
 }
 
+/* ── What is counted by route is what is counted in all ──────────────────────────────────────────────────────────── */
+
+static void add_up(const struct gg_metrics *metrics, size_t family, size_t index, uint64_t *value, uint64_t *sum)
+{
+  struct gg_reading reading;
+  *value = *sum = 0;
+  for (size_t member = 0; gg_metrics_read_member(metrics, family, member, index, &reading) == 0; member++) {
+    *value += reading.value;
+    *sum += reading.sum;
+  }
+}
+
+static void check_total(const struct gg_metrics *metrics, size_t family, size_t index, const char *total)
+{
+  struct gg_reading reading;
+  uint64_t value, sum;
+  add_up(metrics, family, index, &value, &sum);
+  if (!metric_named(metrics, total, &reading) || reading.value != value || reading.sum != sum)
+    sim_fail("%s: %llu (%llu) by route, %llu (%llu) in all", total, (unsigned long long)value, (unsigned long long)sum,
+             (unsigned long long)reading.value, (unsigned long long)reading.sum);
+}
+
+static void check_routes(const struct gg_metrics *metrics)
+{
+  enum { FLOWS, CONNECTS }; /* in the order in which they are registered */
+  uint64_t answers, first_bytes, sum;
+  check_total(metrics, FLOWS, GG_FLOW_CLOSED, "sessions_closed");
+  check_total(metrics, FLOWS, GG_FLOW_OPEN, "sessions_open");
+  check_total(metrics, FLOWS, GG_FLOW_RECEIVED_CLIENT, "received_client_bytes");
+  check_total(metrics, FLOWS, GG_FLOW_RECEIVED_SERVER, "received_server_bytes");
+  check_total(metrics, FLOWS, GG_FLOW_FORWARDED_CLIENT, "forwarded_client_bytes");
+  check_total(metrics, FLOWS, GG_FLOW_FORWARDED_SERVER, "forwarded_server_bytes");
+  check_total(metrics, CONNECTS, GG_CONNECT_REFUSED, "connects_refused");
+  check_total(metrics, CONNECTS, GG_CONNECT_TIMED_OUT, "connects_timed_out");
+  check_total(metrics, CONNECTS, GG_CONNECT_UNRESOLVED, "sessions_unresolved");
+  check_total(metrics, CONNECTS, GG_CONNECT_OTHER, "connects_failed");
+  check_total(metrics, CONNECTS, GG_CONNECT_LATENCY, "connect_latency_ns");
+  add_up(metrics, CONNECTS, GG_CONNECT_LATENCY, &answers, &sum);
+  add_up(metrics, CONNECTS, GG_CONNECT_FIRST_BYTE, &first_bytes, &sum);
+  if (first_bytes > answers)
+    sim_fail("%llu upstreams said something, %llu answered", (unsigned long long)first_bytes,
+             (unsigned long long)answers);
+}
+
 static void run(uint64_t seed, unsigned conns)
 {
   uint64_t sessions = sim.sessions, bytes = sim.bytes, closes[32];
@@ -238,6 +282,8 @@ static void run(uint64_t seed, unsigned conns)
   sim_check_end();
   sim_logs_end();
   count(metrics);
+  if (!error)
+    check_routes(metrics);
   gg_metrics_destroy(metrics);
   free(sim.conns);
 }
