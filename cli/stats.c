@@ -10,9 +10,15 @@
 
 enum { NAME_COLUMN = 40 };
 
+enum option { OPTION_JSON, OPTION_FORMAT };
 static const struct gg_cli_option options[] = {
-  {"json", 'j', NULL, "one JSON object, as the gateway gives it"},
+  [OPTION_JSON] = {"json", 'j', NULL, "the same as --format json"},
+  [OPTION_FORMAT] = {"format", 'f', "FORM",
+                     "table (default), json (one object, as the gateway gives it) or prometheus (its text form)"},
 };
+
+enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS, FORMS };
+static const char *const form_names[FORMS] = {"table", "json", "prometheus"};
 
 static void put_value(const json_t *value)
 {
@@ -86,7 +92,16 @@ static void put_table(json_t *reply)
   put_metrics(json_object_get(reply, "metrics"));
 }
 
-static int show(const struct gg_cli *cli, const char *text, bool json)
+/* As it is: it is meant for a program. Its last line has its newline. */
+static bool put_text(const json_t *text)
+{
+  if (!json_is_string(text))
+    return false;
+  fwrite(json_string_value(text), 1, json_string_length(text), stdout);
+  return true;
+}
+
+static int show(const struct gg_cli *cli, const char *text, enum form form)
 {
   json_t *reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
   int status = GG_EXIT_DONE;
@@ -96,23 +111,38 @@ static int show(const struct gg_cli *cli, const char *text, bool json)
     status = gg_cli_fail("%s", json_string_value(json_object_get(reply, "error"))
                                  ? json_string_value(json_object_get(reply, "error"))
                                  : "the gateway refused, and did not say why");
-  else if (json)
+  else if (form == FORM_JSON)
     puts(text);
-  else
+  else if (form == FORM_PROMETHEUS && !put_text(json_object_get(reply, "text")))
+    status = gg_cli_fail("the gateway on %s gave no sensible reply", cli->dir);
+  else if (form == FORM_TABLE)
     put_table(reply);
   json_decref(reply);
   return status;
+}
+
+static enum form form_named(const char *word)
+{
+  enum form form = FORM_TABLE;
+  while (form < FORMS && strcmp(word, form_names[form]) != 0)
+    form++;
+  return form;
 }
 
 static int run(const struct gg_cli *cli, int argc, char **argv)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
   struct gg_failure failure = GG_FAILURE_INIT;
-  bool json = false;
+  enum form form = FORM_TABLE;
   for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
     switch (what) {
-    case 0:
-      json = true;
+    case OPTION_JSON:
+      form = FORM_JSON;
+      break;
+    case OPTION_FORMAT:
+      form = form_named(args.value);
+      if (form == FORMS)
+        return gg_cli_wrong("stats: --format %s is not known; it is table, json or prometheus", args.value);
       break;
     case GG_CLI_WORD:
       return gg_cli_wrong("stats: unexpected word '%s'", args.value);
@@ -121,9 +151,10 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
     }
   }
   char *reply;
-  if (gg_control_call(cli->dir, "{\"command\":\"stats\"}", &reply, &failure) != 0)
+  const char *request = form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}" : "{\"command\":\"stats\"}";
+  if (gg_control_call(cli->dir, request, &reply, &failure) != 0)
     return gg_cli_fail("%s", failure.message);
-  int status = show(cli, reply, json);
+  int status = show(cli, reply, form);
   free(reply);
   return status;
 }
@@ -131,7 +162,7 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_stats = {
   .name = "stats",
   .summary = "what a running gateway counts",
-  .synopsis = "[--json]",
+  .synopsis = "[--json | --format table|json|prometheus]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .run = run,

@@ -8,6 +8,9 @@
  *     {"command":"logs"}    ->  {"ok":true,"logs":[{"name":"w0-block","segment":"x.pcapng","segment_bytes":4096,
  *                                "watermark_ns":1700000000000000000,"ring_bytes":2097152,"fill_bytes":0,
  *                                "pressure":"flowing"}, ...]}
+ *     {"command":"metrics"} ->  {"ok":true,"content_type":"text/plain; version=0.0.4; charset=utf-8",
+ *                                "text":"# HELP ..."}    Prometheus' text form, each listener's and upstream's counts
+ *                                                        among it
  *     {"command":"stop"}    ->  {"ok":true}    the gateway drains and ends, as by SIGTERM
  *     {"command":"help"}    ->  {"ok":true,"commands":[{"name":"stats","help":"..."}, ...]}
  *     anything else         ->  {"ok":false,"error":"unknown command \"x\""}

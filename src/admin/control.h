@@ -22,8 +22,8 @@ struct gg_control;
 struct gg_logger;
 
 enum {
-  GG_CONTROL_LINE_MAX = 64 * 1024,    /* a request, with its newline */
-  GG_CONTROL_REPLY_MAX = 1024 * 1024, /* a reply, with its newline */
+  GG_CONTROL_LINE_MAX = 64 * 1024,        /* a request, with its newline */
+  GG_CONTROL_REPLY_MAX = 4 * 1024 * 1024, /* a reply, with its newline: the metrics of 64 listeners fit */
   GG_CONTROL_CLIENTS_MAX = 16,
   GG_CONTROL_COMMAND_MAX = 32, /* a command's name, with its NUL */
 };

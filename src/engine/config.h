@@ -97,7 +97,9 @@ struct gg_config {
     enum gg_logger_format format;
   } message;
   struct {
-    char *file; /* NULL: not written */
+    char *file;         /* NULL: not written */
+    char *metrics_file; /* NULL: not written */
+    uint64_t metrics_interval_ns;
   } stats;
 
   enum gg_config_action action;

@@ -132,6 +132,16 @@ static void judge_segment(struct judge *judge)
           "segment.max_age is below 100ms; 0 means by size only");
 }
 
+static void judge_stats(struct judge *judge)
+{
+  const struct gg_config *config = judge->config;
+  if (!is_right(judge, "stats.file") || !is_right(judge, "stats.metrics_file"))
+    return;
+  if (config->stats.file && config->stats.metrics_file && strcmp(config->stats.file, config->stats.metrics_file) == 0)
+    blame(judge, gg_schema_place(judge->places, "stats.metrics_file"),
+          "stats.file and stats.metrics_file are the same file");
+}
+
 /* ── The listeners ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool same_place(const struct gg_endpoint *a, const struct gg_endpoint *b)
@@ -190,6 +200,7 @@ int gg__config_judge(const struct gg_config *config, struct gg_schema_places *pl
   judge_log(&judge);
   judge_pending(&judge);
   judge_segment(&judge);
+  judge_stats(&judge);
   for (size_t i = 0; i < config->listener_count; i++)
     judge_listener(&judge, i);
   return judge.rc;

@@ -381,6 +381,23 @@ static const struct gg_option options[] = {
    .type = GG_OPTION_PATH,
    CONFIG(stats.file),
    .help = "file that all counters are written to at exit, as JSON"},
+  {.key = "stats.metrics_file",
+   .flag = "metrics-file",
+   .type = GG_OPTION_PATH,
+   CONFIG(stats.metrics_file),
+   .help = "file for metrics in Prometheus' text form, readable by everybody (mode 0644)",
+   .more = "It is replaced as a whole, every `stats.metrics_interval` and at exit. node_exporter's textfile collector "
+           "runs as another user and must be able to read it, hence the mode; it takes files of its directory that end "
+           "in `.prom`. A path that cannot be written is an error at start, and a warning later. `gogetway stats "
+           "--format prometheus` shows the same."},
+  {.key = "stats.metrics_interval",
+   .flag = "metrics-interval",
+   .type = GG_OPTION_DURATION,
+   CONFIG(stats.metrics_interval_ns),
+   .least = 100 * MS,
+   .most = DAY,
+   .preset = "15s",
+   .help = "time between two writes of the metrics file"},
 };
 
 static const struct gg_option_list lists[] = {

@@ -12,6 +12,7 @@
  *   writer, sync gg_recorder_start        gg_recorder_stop     after the workers: they fill the logs
  *   workers      gg_gateway_start         drain or stop, then gg_gateway_join
  *   admin        gg_control_start         gg_control_stop      before the recorder stops: it reads the logs' status
+ *   metrics      gg__metrics_file_start   gg__metrics_file_stop  after the recorder: its last counts are final
  *
  * Requests to end come from any thread and from signal handlers. They only count up and ring an eventfd; the engine's
  * thread, in gg_engine_wait, does what they ask for. (Rejected: a signalfd. It needs every thread of the embedding
@@ -20,6 +21,8 @@
 #include "engine/engine.h"
 
 #include "base/clock.h"
+#include "engine/file.h"
+#include "engine/metrics_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -194,11 +197,25 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
     error = gg__engine_options(engine, failure);
   if (!error)
     error = open_recorder(engine, failure);
-  if (!error && engine->config.stats.file) /* after the recorder, who makes the store that the file may be in */
-    error = gg__engine_stats_file_check(engine->config.stats.file, failure);
+  /* After the recorder, who makes the store that these files may be in. */
+  if (!error && engine->config.stats.file)
+    error = gg__file_check(engine->config.stats.file, failure);
+  if (!error && engine->config.stats.metrics_file)
+    error = gg__file_check(engine->config.stats.metrics_file, failure);
   if (!error)
     error = gg_gateway_create(&engine->gateway, &engine->gateway_options, failure);
   return error;
+}
+
+static int start_metrics_file(struct gg_engine *engine, struct gg_failure *failure)
+{
+  const struct gg_metrics_file_options options = {
+    .path = engine->config.stats.metrics_file,
+    .interval_ns = engine->config.stats.metrics_interval_ns,
+    .metrics = engine->metrics,
+    .logger = engine->logger,
+  };
+  return options.path ? gg__metrics_file_start(&engine->metrics_file, &options, failure) : 0;
 }
 
 /* The workers are last: sessions begin there, and nothing behind them can fail. */
@@ -217,6 +234,8 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
   error = gg_recorder_start(engine->recorder, failure);
   if (!error)
     error = gg_control_start(&engine->control, &control, failure);
+  if (!error)
+    error = start_metrics_file(engine, failure);
   if (!error)
     error = gg_gateway_start(engine->gateway, failure);
   return error;
@@ -241,6 +260,7 @@ static void tell_ready(const struct gg_engine *engine)
 static void free_parts(struct gg_engine *engine)
 {
   gg_control_stop(engine->control);
+  gg__metrics_file_stop(engine->metrics_file);
   gg_gateway_destroy(engine->gateway);
   gg_recorder_destroy(engine->recorder);
   gg_resolver_destroy(engine->resolver);
@@ -248,6 +268,7 @@ static void free_parts(struct gg_engine *engine)
   gg_logger_destroy(engine->logger);
   free(engine->listeners);
   engine->control = NULL;
+  engine->metrics_file = NULL;
   engine->gateway = NULL;
   engine->recorder = NULL;
   engine->resolver = NULL;
@@ -355,6 +376,8 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
   engine->control = NULL;
   struct gg_failure told = GG_FAILURE_INIT;
   int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + recorder_stop_ns, &told);
+  gg__metrics_file_stop(engine->metrics_file);
+  engine->metrics_file = NULL;
   atomic_store(&engine->state, GG_ENGINE_ENDED);
   if (error)
     gg_fail(failure, error, "the recording in %s is not whole yet: %s", engine->config.dir,

@@ -21,6 +21,8 @@ enum gg_engine_state {
   GG_ENGINE_ENDED, /* also: could not be started */
 };
 
+struct gg_metrics_file;
+
 struct gg_engine {
   struct gg_config config;
   gg_line_fn log_line;
@@ -36,6 +38,7 @@ struct gg_engine {
   struct gg_recorder *recorder;
   struct gg_gateway *gateway;
   struct gg_control *control;
+  struct gg_metrics_file *metrics_file; /* NULL: not asked for */
 
   uint64_t started_real_ns;
   uint64_t started_mono_ns;
@@ -50,9 +53,6 @@ struct gg_engine {
 int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json);
 /* Writes the same as one object to the file `path`, whole or not at all. */
 int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure);
-
-/* Whether that file could be made now, so that a path that is wrong is told at start and not after the whole run. */
-int gg__engine_stats_file_check(const char *path, struct gg_failure *failure);
 
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];

@@ -2,17 +2,12 @@
 /* stats.c - what the engine tells of itself: over the control socket, and in a file when it ends. */
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/file.h"
 #include <gogetway/gogetway.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum { PATH_MAX_BYTES = 4096 + 32 };
 
 static const char *const state_names[] = {"created", "running", "draining", "stopping", "ended"};
 static const char *const pressure_names[] = {"flowing", "stalled", "disk_full"};
@@ -54,64 +49,6 @@ int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json)
   return 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t length)
-{
-  while (length > 0) {
-    ssize_t written = write(fd, bytes, length);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written < 0)
-      return -1;
-    bytes += written;
-    length -= (size_t)written;
-  }
-  return 0;
-}
-
-/* Makes the temporary file beside `path` that becomes it, and gives its name; a negative enum gg_error on failure. */
-static int open_temporary(const char *path, char *temporary, size_t size, struct gg_failure *failure)
-{
-  int length = snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
-  if (length < 0 || (size_t)length >= size)
-    return gg_fail(failure, GG_ERR_RANGE, "cannot write %.200s...: the path is too long", path);
-  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  return fd >= 0 ? fd : gg_fail_errno(failure, errno, "cannot write %s", path);
-}
-
-int gg__engine_stats_file_check(const char *path, struct gg_failure *failure)
-{
-  char temporary[PATH_MAX_BYTES];
-  struct stat status;
-  if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-    return gg_fail_errno(failure, EISDIR, "cannot write %s", path);
-  int fd = open_temporary(path, temporary, sizeof temporary, failure);
-  if (fd < 0)
-    return fd;
-  close(fd);
-  unlink(temporary);
-  return 0;
-}
-
-/* By way of a temporary file beside it and rename(2): whoever reads `path` sees the old text or the new one. */
-static int replace_file(const char *path, const char *text, size_t length, struct gg_failure *failure)
-{
-  char temporary[PATH_MAX_BYTES];
-  int fd = open_temporary(path, temporary, sizeof temporary, failure);
-  if (fd < 0)
-    return fd;
-  int result = write_all(fd, text, length);
-  int saved_errno = errno;
-  if (close(fd) != 0 && result == 0) {
-    saved_errno = errno;
-    result = -1;
-  }
-  if (result == 0 && rename(temporary, path) == 0)
-    return 0;
-  int error = gg_fail_errno(failure, result == 0 ? errno : saved_errno, "cannot write %s", path);
-  unlink(temporary);
-  return error;
-}
-
 int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure)
 {
   struct gg_json json;
@@ -128,7 +65,7 @@ int gg__engine_stats_file(const struct gg_engine *engine, const char *path, stru
                     gg_error_text(error ? error : GG_ERR_LIMIT));
   } else {
     text[length] = '\n';
-    error = replace_file(path, text, length + 1, failure);
+    error = gg__file_replace(path, text, length + 1, 0600, failure);
   }
   free(text);
   return error;
@@ -166,6 +103,20 @@ static int command_logs(void *context, struct gg_json *reply, struct gg_failure 
   return 0;
 }
 
+static int command_metrics(void *context, struct gg_json *reply, struct gg_failure *failure)
+{
+  const struct gg_engine *engine = context;
+  size_t length;
+  char *text = gg_metrics_text(engine->metrics, &length);
+  if (!text)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics");
+  gg_json_field_string(reply, "content_type", GG_METRICS_TEXT_TYPE);
+  gg_json_key(reply, "text");
+  gg_json_string_n(reply, text, length);
+  free(text);
+  return 0;
+}
+
 static int command_stop(void *context, struct gg_json *reply, struct gg_failure *failure)
 {
   (void)reply;
@@ -176,6 +127,7 @@ static int command_stop(void *context, struct gg_json *reply, struct gg_failure 
 
 const struct gg_control_command gg__engine_commands[] = {
   {"stats", "version, process, listeners and all metrics", command_stats},
+  {"metrics", "all metrics, for each listener and upstream too, as Prometheus' text", command_metrics},
   {"logs", "each log: its open segment, how far it is written, and its fill", command_logs},
   {"stop", "drain and end, as by SIGTERM", command_stop},
 };

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LARGE_BYTES = 900 * 1024, WAIT_MS = 10000 };
+enum { LARGE_BYTES = GG_CONTROL_REPLY_MAX - 124 * 1024, WAIT_MS = 10000 };
 
 struct fixture {
   char dir[64];
@@ -117,7 +117,7 @@ static int connect_raw(const char *dir)
 /* Reads until `lines` newlines or the end; NUL-terminated, malloc'ed. */
 static char *read_lines(int fd, int lines)
 {
-  size_t length = 0, room = 4 << 20;
+  size_t length = 0, room = 4 * GG_CONTROL_REPLY_MAX;
   char *text = malloc(room);
   while (lines > 0) {
     struct pollfd polled = {.fd = fd, .events = POLLIN};
