@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import gogetway  # noqa: E402
+import prometheus  # noqa: E402
 
 
 def pytest_report_header():
@@ -54,7 +55,9 @@ def require_program():
 
 @pytest.fixture
 def gateways(scratch, require_program):
-    """Makes started gateways: gateways(upstream, listen=..., options=[...]). All are ended after the test."""
+    """Makes started gateways: gateways(upstream, listen=..., options=[...]). All are ended after the test, and the
+    metrics of those with a store of their own are then what the recording holds."""
+    to_check = []
     with contextlib.ExitStack() as stack:
         count = 0
 
@@ -63,9 +66,17 @@ def gateways(scratch, require_program):
             count += 1
             place = scratch / f"gateway-{count}"
             place.mkdir()
+            options = list(options)
+            if directory is None and "--metrics-file" not in options:
+                options += ["--metrics-file", place / "gogetway.prom", "--metrics-interval", "1d"]
             gateway = gogetway.Gateway(directory or place / "rec", upstream, listen, options, scratch=place, **more)
-            return stack.enter_context(gateway)
+            stack.enter_context(gateway)
+            if place / "gogetway.prom" in options:
+                to_check.append((gateway, place / "gogetway.prom"))
+            return gateway
         yield start
+    for gateway, file in to_check:
+        prometheus.check_ended(gateway, file)
 
 
 @pytest.fixture
