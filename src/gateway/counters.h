@@ -64,7 +64,7 @@ extern const struct gg_metric_def gg__gateway_counters[GG_COUNTERS];
     "Bytes received, by listener, upstream and the side that they came from (a greeting is the server's)")             \
   X(RECEIVED_SERVER, route_received_bytes, COUNTER, "side", "server", "")                                              \
   X(FORWARDED_CLIENT, route_forwarded_bytes, COUNTER, "side", "client",                                                \
-    "Of them, bytes that the other side's socket took")                                                                \
+    "Bytes that the other side's socket took, by listener, upstream and the side that they came from")                 \
   X(FORWARDED_SERVER, route_forwarded_bytes, COUNTER, "side", "server", "")
 
 enum gg_flow_counter {

@@ -204,36 +204,49 @@ def processes_ready(sock, seconds):
 # ── The file ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_the_file_is_whole_whenever_it_is_read(gateways, scratch):
-    """Read in a loop while it is replaced: each time a whole text, whose counters only grow."""
+    """Looked for and read in a loop while it is replaced: it is always there, each time with a whole text, whose
+    counters only grow. Who has it open keeps what he opened."""
     file = scratch / "gogetway.prom"
     stop = threading.Event()
-    texts = []
+    texts, failures, times = [], [], set()
     with faults.Echo() as echo:
         gateway = gateways(echo.address, options=["--metrics-file", file, "--metrics-interval", "100ms"])
         processes.wait_until(file.exists, 5, "the metrics file")
 
         def read():
-            while not stop.is_set():
-                text = file.read_text()
-                if not texts or texts[-1] != text:
-                    texts.append(text)
+            try:
+                while not stop.is_set():
+                    for _ in range(100):
+                        times.add(os.stat(file).st_mtime_ns)
+                    text = file.read_text()
+                    if not texts or texts[-1] != text:
+                        texts.append(text)
+            except OSError as error:
+                failures.append(error)
         reader = threading.Thread(target=read)
         reader.start()
+        held = file.open()
+        held_text = held.read()
         try:
             for number in range(200):
                 with faults.connect(gateway.listen) as client:
                     client.sendall(b"x" * number)
                     faults.read_exactly(client, number)
-            processes.wait_until(lambda: len(texts) >= 5, 20, "five writes")
+            processes.wait_until(lambda: failures or len(times) >= 15, 20, "fifteen writes")
         finally:
             stop.set()
             reader.join()
         inode = os.stat(file).st_ino
         processes.wait_until(lambda: os.stat(file).st_ino != inode, 20, "another file of the name")
         assert gateway.stop()[0] == 0
+    assert not failures
+    with held:
+        held.seek(0)
+        assert held.read() == held_text
     last = 0
+    assert len(texts) > 1
     for text in texts:
-        total = value(parse(text), FLOW["closed"])
+        total = value(parse(text, still=False), FLOW["closed"])
         assert total >= last
         last = total
     final = parse(file.read_text())
