@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 
@@ -28,6 +29,7 @@ def wait_until(condition, seconds, what, interval=0.01):
 
 
 _given_ports = set()
+_given_ports_lock = threading.Lock()
 
 
 def free_port(host="127.0.0.1"):
@@ -37,9 +39,10 @@ def free_port(host="127.0.0.1"):
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind((host, 0))
             port = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+        with _given_ports_lock:
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
     raise AssertionError("no free port")
 
 

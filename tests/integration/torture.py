@@ -105,7 +105,8 @@ class Upstream:
         self.accepted = 0
         self.open = 0
         self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        # Not any port that is free now: another thread's gateway may have been promised it.
+        self.listener = socket.create_server(("127.0.0.1", processes.free_port()), backlog=128)
         self.address = processes.address(*self.listener.getsockname())
         threading.Thread(target=self._accept, daemon=True).start()
 
