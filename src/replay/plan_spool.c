@@ -4,9 +4,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* A nameless file, or one whose name is gone at once where the file system has no nameless ones. */
@@ -16,11 +18,14 @@ static int open_nameless(const char *directory)
   int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
   if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL))
     return fd;
-  if ((size_t)snprintf(path, sizeof path, "%s/gogetway-plan-XXXXXX", directory) >= sizeof path) {
+  uint64_t chance;
+  if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
+    return -1;
+  if ((size_t)snprintf(path, sizeof path, "%s/gogetway-plan-%016" PRIx64, directory, chance) >= sizeof path) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  fd = mkostemp(path, O_CLOEXEC);
+  fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd >= 0)
     unlink(path);
   return fd;

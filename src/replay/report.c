@@ -22,10 +22,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -286,12 +288,14 @@ static int open_file(struct gg_report *report, const char *path, struct gg_failu
   if (exists && !S_ISREG(status.st_mode)) {
     report->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
   } else {
+    uint64_t chance = 0; /* two replays may be told to write the same report */
     report->name = resolve(path);
-    if (!report->name || asprintf(&report->unfinished, "%s.XXXXXX", report->name) < 0) {
+    if (!report->name || getrandom(&chance, sizeof chance, 0) != sizeof chance ||
+        asprintf(&report->unfinished, "%s.%016" PRIx64, report->name, chance) < 0) {
       report->unfinished = NULL;
       return gg_fail(failure, GG_ERR_NOMEM, "no memory for the report %s", path);
     }
-    report->fd = mkostemp(report->unfinished, O_CLOEXEC); /* mode 0600 */
+    report->fd = open(report->unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   }
   if (report->fd >= 0)
     return 0;
