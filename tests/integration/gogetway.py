@@ -10,6 +10,7 @@
 The independent readers are in recording.py. Environment: GOGETWAY is the program (default build/gogetway of this tree),
 GOGETWAY_TEST_ALL=1 runs everything at full size.
 """
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -211,6 +212,18 @@ class Gateway(Store):
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def descriptors_by_kind(self):
+        """(ends of pipes, all others)."""
+        directory = f"/proc/{self.process.pid}/fd"
+        pipes = others = 0
+        for name in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError):  # closed since they were listed
+                if os.readlink(f"{directory}/{name}").startswith("pipe:"):
+                    pipes += 1
+                else:
+                    others += 1
+        return pipes, others
 
     def wait_sessions_closed(self, count, seconds=20):
         """Until the recording holds `count` sessions, all of them closed. (A flush takes up to a second.)"""
