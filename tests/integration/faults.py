@@ -300,3 +300,21 @@ if __name__ == "__main__":
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Echo(sys.argv[1]).thread.join()
+
+
+@contextlib.contextmanager
+def silent_address():
+    """A TCP address that never answers: its listener's backlog is full, so the kernel drops every SYN."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        probe = stack.enter_context(socket.socket())
+        probe.settimeout(0.3)
+        if probe.connect_ex(listener.getsockname()) == 0:
+            pytest.skip("a full backlog accepts connections here")
+        yield processes.address(*listener.getsockname())

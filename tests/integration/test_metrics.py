@@ -64,24 +64,6 @@ def listener_words(name, listen, upstream, *more):
     return ["--listen", listen, "--upstream", upstream, "--name", name, *more]
 
 
-@contextlib.contextmanager
-def silent_address():
-    """A TCP address that never answers: its listener's backlog is full, so the kernel drops every SYN."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        probe = stack.enter_context(socket.socket())
-        probe.settimeout(0.3)
-        if probe.connect_ex(listener.getsockname()) == 0:
-            pytest.skip("a full backlog accepts connections here")
-        yield processes.address(*listener.getsockname())
-
-
 def free_address():
     return processes.address("127.0.0.1", processes.free_port())
 
@@ -103,7 +85,7 @@ def test_totals_are_the_recordings(gateways, scratch):
     with contextlib.ExitStack() as stack:
         web = stack.enter_context(peers.nginx(scratch, root))
         echo = stack.enter_context(faults.Echo(f"unix:{scratch}/echo \"quoted\"\\"))
-        silent = stack.enter_context(silent_address())
+        silent = stack.enter_context(faults.silent_address())
         refused = free_address()
         words = ["--name", "web", "--workers", "2", "--timeouts-connect", "400ms", "--metrics-file", metrics_file,
                  "--metrics-interval", "100ms"]
