@@ -15,6 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
   size_t name = strnlen(request.command, sizeof request.command);
   if (name == sizeof request.command || (error == 0) != (name > 0))
     abort();
+  for (unsigned i = 0; i < request.argument_count; i++)
+    if (!gg_control_argument(&request, request.arguments[i].name))
+      abort();
   if (error && (failure.code != error || failure.message[0] == '\0'))
     abort();
   return 0;

@@ -65,6 +65,56 @@ struct gg_control {
 
 /* ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* A value as text; GG_ERR_FORMAT for what has no text (lists, objects, null), GG_ERR_RANGE if it is too long. */
+static int argument_text(char out[GG_CONTROL_VALUE_MAX], const json_t *value)
+{
+  int length = -1;
+  if (json_is_string(value)) {
+    size_t bytes = json_string_length(value);
+    if (memchr(json_string_value(value), '\0', bytes))
+      return GG_ERR_FORMAT;
+    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%s", json_string_value(value));
+  } else if (json_is_integer(value)) {
+    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+  } else if (json_is_boolean(value)) {
+    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%s", json_is_true(value) ? "true" : "false");
+  }
+  if (length < 0)
+    return GG_ERR_FORMAT;
+  return length < GG_CONTROL_VALUE_MAX ? 0 : GG_ERR_RANGE;
+}
+
+static int parse_argument(struct gg_control_request *out, const char *name, const json_t *value,
+                          struct gg_failure *failure)
+{
+  if (out->argument_count == GG_CONTROL_ARGUMENTS_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "a request has at most %d arguments", GG_CONTROL_ARGUMENTS_MAX);
+  struct gg_control_argument *argument = &out->arguments[out->argument_count];
+  size_t length = strlen(name);
+  if (length == 0 || length >= sizeof argument->name)
+    return gg_fail(failure, GG_ERR_RANGE, "an argument's name has 1 to %zu letters", sizeof argument->name - 1);
+  memcpy(argument->name, name, length + 1);
+  int error = argument_text(argument->value, value);
+  if (error == GG_ERR_FORMAT)
+    return gg_fail(failure, error, "the value of \"%s\" must be a text, a whole number, true or false", name);
+  if (error)
+    return gg_fail(failure, error, "the value of \"%s\" is longer than %d bytes", name, GG_CONTROL_VALUE_MAX - 1);
+  out->argument_count++;
+  return 0;
+}
+
+static int parse_command(struct gg_control_request *out, const json_t *command, struct gg_failure *failure)
+{
+  const char *name = json_string_value(command);
+  size_t length = json_string_length(command);
+  if (!name)
+    return gg_fail(failure, GG_ERR_FORMAT, "a request is a JSON object with a \"command\"");
+  if (length == 0 || length >= sizeof out->command)
+    return gg_fail(failure, GG_ERR_RANGE, "a command's name has 1 to %zu letters", sizeof out->command - 1);
+  memcpy(out->command, name, length);
+  return 0;
+}
+
 int gg_control_request_parse(struct gg_control_request *out, const char *line, size_t length,
                              struct gg_failure *failure)
 {
@@ -75,18 +125,26 @@ int gg_control_request_parse(struct gg_control_request *out, const char *line, s
   json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
   if (!object)
     return gg_fail(failure, GG_ERR_FORMAT, "a request is one JSON object: %s at byte %d", error.text, error.position);
-  const json_t *command = json_object_get(object, "command");
-  const char *name = json_string_value(command);
-  size_t name_length = json_string_length(command);
-  int result = 0;
-  if (!name)
-    result = gg_fail(failure, GG_ERR_FORMAT, "a request is a JSON object with a \"command\"");
-  else if (name_length == 0 || name_length >= sizeof out->command)
-    result = gg_fail(failure, GG_ERR_RANGE, "a command's name has 1 to %zu letters", sizeof out->command - 1);
-  else
-    memcpy(out->command, name, name_length);
+  int result = parse_command(out, json_object_get(object, "command"), failure);
+  const char *name;
+  json_t *value;
+  json_object_foreach(object, name, value)
+  {
+    if (!result && strcmp(name, "command") != 0)
+      result = parse_argument(out, name, value, failure);
+  }
   json_decref(object);
+  if (result)
+    memset(out, 0, sizeof *out);
   return result;
+}
+
+const char *gg_control_argument(const struct gg_control_request *request, const char *name)
+{
+  for (unsigned i = 0; i < request->argument_count; i++)
+    if (strcmp(request->arguments[i].name, name) == 0)
+      return request->arguments[i].value;
+  return NULL;
 }
 
 static int list_commands(const struct gg_control *control, struct gg_json *reply)
@@ -103,14 +161,15 @@ static int list_commands(const struct gg_control *control, struct gg_json *reply
   return 0;
 }
 
-static int run_command(const struct gg_control *control, const char *name, struct gg_json *reply,
-                       struct gg_failure *failure)
+static int run_command(const struct gg_control *control, const struct gg_control_request *request,
+                       struct gg_json *reply, struct gg_failure *failure)
 {
+  const char *name = request->command;
   if (strcmp(name, "help") == 0)
     return list_commands(control, reply);
   for (size_t i = 0; i < control->options.command_count; i++)
     if (strcmp(control->options.commands[i].name, name) == 0)
-      return control->options.commands[i].run(control->options.context, reply, failure);
+      return control->options.commands[i].run(control->options.context, request, reply, failure);
   return gg_fail(failure, GG_ERR_NOT_FOUND, "unknown command \"%s\"; {\"command\":\"help\"} lists them", name);
 }
 
@@ -136,7 +195,7 @@ static size_t answer(struct gg_control *control, const char *line, size_t length
     gg_json_init(&reply, control->scratch, room);
     gg_json_object_begin(&reply);
     gg_json_field_bool(&reply, "ok", true);
-    error = run_command(control, request.command, &reply, &failure);
+    error = run_command(control, &request, &reply, &failure);
     if (error && failure.code == 0)
       failure.code = error;
   }

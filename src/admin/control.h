@@ -25,15 +25,34 @@ enum {
   GG_CONTROL_LINE_MAX = 64 * 1024,        /* a request, with its newline */
   GG_CONTROL_REPLY_MAX = 4 * 1024 * 1024, /* a reply, with its newline: the metrics of 64 listeners fit */
   GG_CONTROL_CLIENTS_MAX = 16,
-  GG_CONTROL_COMMAND_MAX = 32, /* a command's name, with its NUL */
+  GG_CONTROL_COMMAND_MAX = 32, /* a command's or an argument's name, with its NUL */
+  GG_CONTROL_VALUE_MAX = 512,  /* an argument's value, with its NUL */
+  GG_CONTROL_ARGUMENTS_MAX = 8,
 };
+
+/* A request line, parsed: {"command":"drain","listener":"web","upstream":"a"}. Values are texts, numbers, true and
+ * false; all are kept as text. */
+struct gg_control_request {
+  char command[GG_CONTROL_COMMAND_MAX];
+  struct gg_control_argument {
+    char name[GG_CONTROL_COMMAND_MAX];
+    char value[GG_CONTROL_VALUE_MAX];
+  } arguments[GG_CONTROL_ARGUMENTS_MAX];
+  unsigned argument_count;
+};
+/* Pure; any thread. */
+int gg_control_request_parse(struct gg_control_request *out, const char *line, size_t length,
+                             struct gg_failure *failure);
+/* An argument's value; NULL: it was not given. */
+const char *gg_control_argument(const struct gg_control_request *request, const char *name);
 
 struct gg_control_command {
   const char *name;
   const char *help; /* one line */
   /* Writes its fields into `reply`, an open object that has "ok":true already. On an error, the reply says "ok":false
    * and the failure's message, and what was written is dropped. */
-  int (*run)(void *context, struct gg_json *reply, struct gg_failure *failure);
+  int (*run)(void *context, const struct gg_control_request *request, struct gg_json *reply,
+             struct gg_failure *failure);
 };
 
 struct gg_control_options {
@@ -49,12 +68,5 @@ struct gg_control_options {
 int gg_control_start(struct gg_control **out, const struct gg_control_options *options, struct gg_failure *failure);
 /* Ends the thread, closes all clients, removes the socket. NULL is fine. */
 void gg_control_stop(struct gg_control *control);
-
-/* A request line, parsed. Pure; any thread. */
-struct gg_control_request {
-  char command[GG_CONTROL_COMMAND_MAX];
-};
-int gg_control_request_parse(struct gg_control_request *out, const char *line, size_t length,
-                             struct gg_failure *failure);
 
 #endif

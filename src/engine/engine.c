@@ -267,6 +267,7 @@ static void free_parts(struct gg_engine *engine)
   gg_metrics_destroy(engine->metrics);
   gg_logger_destroy(engine->logger);
   free(engine->listeners);
+  free(engine->upstreams);
   engine->control = NULL;
   engine->metrics_file = NULL;
   engine->gateway = NULL;
@@ -275,6 +276,7 @@ static void free_parts(struct gg_engine *engine)
   engine->metrics = NULL;
   engine->logger = NULL;
   engine->listeners = NULL;
+  engine->upstreams = NULL;
 }
 
 int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)

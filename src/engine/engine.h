@@ -34,6 +34,7 @@ struct gg_engine {
   struct gg_metrics *metrics;
   struct gg_resolver *resolver;
   struct gg_listener_options *listeners; /* config.listener_count of them */
+  struct gg_upstream_options *upstreams; /* as many: the one of each that has one */
   struct gg_gateway_options gateway_options;
   struct gg_recorder *recorder;
   struct gg_gateway *gateway;

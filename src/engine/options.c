@@ -31,8 +31,6 @@ static void fill_listener(struct gg_listener_options *out, const struct gg_confi
   *out = (struct gg_listener_options){
     .name = in->name,
     .listen = in->listen_endpoint,
-    .upstream_none = !in->has_upstream,
-    .upstream = in->upstream_endpoint,
     .greeting = (const uint8_t *)in->greeting.bytes,
     .greeting_length = in->greeting.length,
     .proxy_in = (enum gg_proxy_version)in->proxy_protocol_in,
@@ -47,19 +45,30 @@ static void fill_listener(struct gg_listener_options *out, const struct gg_confi
   };
 }
 
+/* The one upstream that a listener has; none: nothing. */
+static int fill_upstream(struct gg_engine *engine, size_t index, struct gg_failure *failure)
+{
+  const struct gg_config_listener *in = &engine->config.listeners[index];
+  struct gg_upstream_options *out = &engine->upstreams[index];
+  if (!in->has_upstream)
+    return 0;
+  *out = (struct gg_upstream_options){.name = in->upstream, .endpoint = in->upstream_endpoint, .weight = 1};
+  engine->listeners[index].upstreams = out;
+  engine->listeners[index].upstream_count = 1;
+  if (out->endpoint.family != GG_FAMILY_NONE)
+    return 0;
+  int error = gg_resolver_add(engine->resolver, out->endpoint.host, out->endpoint.port, &out->resolved);
+  return error ? gg_fail(failure, error, "cannot resolve %s: %s", in->upstream, gg_error_text(error)) : 0;
+}
+
 static int fill_listeners(struct gg_engine *engine, struct gg_failure *failure)
 {
-  for (size_t i = 0; i < engine->config.listener_count; i++) {
-    const struct gg_config_listener *in = &engine->config.listeners[i];
-    struct gg_listener_options *out = &engine->listeners[i];
-    fill_listener(out, in);
-    if (out->upstream_none || out->upstream.family != GG_FAMILY_NONE)
-      continue;
-    int error = gg_resolver_add(engine->resolver, out->upstream.host, out->upstream.port, &out->upstream_name);
-    if (error)
-      return gg_fail(failure, error, "cannot resolve %s: %s", in->upstream, gg_error_text(error));
+  int error = 0;
+  for (size_t i = 0; i < engine->config.listener_count && !error; i++) {
+    fill_listener(&engine->listeners[i], &engine->config.listeners[i]);
+    error = fill_upstream(engine, i, failure);
   }
-  return 0;
+  return error;
 }
 
 int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure)
@@ -67,13 +76,15 @@ int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure)
   const struct gg_config *config = &engine->config;
   assert(config->listener_count > 0);
   engine->listeners = calloc(config->listener_count, sizeof *engine->listeners);
-  if (!engine->listeners)
+  engine->upstreams = calloc(config->listener_count, sizeof *engine->upstreams);
+  if (!engine->listeners || !engine->upstreams)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %zu listeners", config->listener_count);
   int error = fill_listeners(engine, failure);
   engine->gateway_options = (struct gg_gateway_options){
     .size = sizeof engine->gateway_options,
     .workers = gg_config_workers(config),
     .sessions_max = config->sessions_max,
+    .source_prefix6 = 64,
     .splice = (enum gg_splice_mode)config->relay.splice,
     .pending_max = (size_t)config->relay.pending_max,
     .pending_total = (size_t)config->relay.pending_total,

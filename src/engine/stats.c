@@ -73,14 +73,18 @@ int gg__engine_stats_file(const struct gg_engine *engine, const char *path, stru
 
 /* ── Commands of the control socket ──────────────────────────────────────────────────────────────────────────────── */
 
-static int command_stats(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int command_stats(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                         struct gg_failure *failure)
 {
+  (void)request;
   int error = gg__engine_stats(context, reply);
   return error ? gg_fail(failure, error, "%s", gg_error_text(error)) : 0;
 }
 
-static int command_logs(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int command_logs(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                        struct gg_failure *failure)
 {
+  (void)request;
   const struct gg_engine *engine = context;
   struct gg_log_status status;
   (void)failure;
@@ -103,8 +107,10 @@ static int command_logs(void *context, struct gg_json *reply, struct gg_failure 
   return 0;
 }
 
-static int command_metrics(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int command_metrics(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                           struct gg_failure *failure)
 {
+  (void)request;
   const struct gg_engine *engine = context;
   size_t length;
   char *text = gg_metrics_text(engine->metrics, &length);
@@ -117,8 +123,10 @@ static int command_metrics(void *context, struct gg_json *reply, struct gg_failu
   return 0;
 }
 
-static int command_stop(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int command_stop(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                        struct gg_failure *failure)
 {
+  (void)request;
   (void)reply;
   (void)failure;
   gg_engine_drain(context);

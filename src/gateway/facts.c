@@ -32,13 +32,13 @@ void gg__session_facts(const void *argument, struct gg_json *json)
   gg_json_field_string(json, "listener", options->name);
   address(json, "client", &session->conversation.end[GG_FROM_CLIENT]);
   address(json, "server", &session->conversation.end[GG_FROM_SERVER]);
-  if (options->upstream_none) {
+  if (options->upstream_count == 0) {
     gg_json_field_string(json, "upstream", NULL);
   } else if (session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6) {
     address(json, "upstream", &session->upstream);
   } else {
-    char text[sizeof options->upstream.host + 16];
-    gg_endpoint_format(&options->upstream, text, sizeof text);
+    char text[sizeof options->upstreams[0].endpoint.host + 16];
+    gg_endpoint_format(&options->upstreams[0].endpoint, text, sizeof text);
     gg_json_field_string(json, "upstream", text);
   }
   gg_json_field_unsigned(json, "worker", session->worker->index);
@@ -62,7 +62,7 @@ static void pair(struct gg_json *json, const char *key, uint64_t client, uint64_
 /* Why not all that was received went on. */
 static const char *why(const struct gg_session *session)
 {
-  if (session->listener->options->upstream_none)
+  if (session->listener->options->upstream_count == 0)
     return "no-upstream";
   switch (session->close) {
   case GG_CLOSE_CLIENT_RESET:

@@ -4,11 +4,13 @@
  *
  * Life:  create (binds every listener, adds a log per worker and policy to the recorder)
  *        start  (the workers run; the recorder must have been started)
+ *        reload (any number of times: other listeners, upstreams, limits, policies, time-outs; open sessions go on)
  *        drain  (no new sessions; those that are open go on until they end or the deadline passes)
  *        join   (waits for the workers; every session has been closed and recorded, every log finished)
  *        destroy
  *
- * Thread: all of these on the engine's thread; drain and stop from any thread.
+ * Thread: all of these on the engine's thread; drain and stop from any thread; gg_gateway_upstream and
+ * gg_gateway_upstream_drain from any thread but a worker's.
  */
 #ifndef GG_GATEWAY_GATEWAY_H
 #define GG_GATEWAY_GATEWAY_H
@@ -23,15 +25,38 @@ struct gg_name;
 enum gg_splice_mode { GG_SPLICE_AUTO, GG_SPLICE_ON, GG_SPLICE_OFF };
 enum gg_refusal { GG_REFUSAL_RESET, GG_REFUSAL_CLOSE };
 
-enum { GG_LISTENERS_MAX = 64, GG_TRUSTED_MAX = 64, GG_WORKERS_MAX = 64 };
+enum gg_balance { GG_BALANCE_ROUND_ROBIN, GG_BALANCE_LEAST_SESSIONS, GG_BALANCE_HASH };
+
+enum { GG_LISTENERS_MAX = 64, GG_TRUSTED_MAX = 64, GG_WORKERS_MAX = 64, GG_UPSTREAMS_MAX = 64, GG_WEIGHT_MAX = 256 };
+
+/* One member of a listener's list. */
+struct gg_upstream_options {
+  const char *name; /* as the operator calls it; unique within the listener; by it a reload finds it again */
+  struct gg_endpoint endpoint;
+  struct gg_name *resolved; /* of a name that has to be resolved; else NULL */
+  unsigned weight;          /* 1 to GG_WEIGHT_MAX: its share of the sessions */
+  bool backup;              /* is chosen only while no other is healthy */
+};
+
+/* When a member is taken for broken, and how it comes back. */
+struct gg_health_options {
+  unsigned failures;          /* connects in a row that failed, and it is out; 0: never */
+  uint64_t out_min_ns;        /* ... for this long the first time, twice as long each further time, ... */
+  uint64_t out_max_ns;        /* ... but never longer; a connect that succeeds ends the growing */
+  uint64_t check_interval_ns; /* active check by a TCP connect this often; 0: none */
+  uint64_t check_timeout_ns;
+  uint64_t slow_start_ns; /* its weight grows to the full one over this time after it came back; 0: at once */
+  unsigned tries;         /* members that one session tries at the most; 0: each of them once */
+};
 
 struct gg_listener_options {
   const char *name;
   struct gg_endpoint listen;
-  bool upstream_none;            /* accept and record what comes (a honeypot) */
-  struct gg_endpoint upstream;   /* unless upstream_none */
-  struct gg_name *upstream_name; /* of a name that has to be resolved; else NULL */
-  const uint8_t *greeting;       /* sent to the client first, with upstream_none */
+  const struct gg_upstream_options *upstreams;
+  size_t upstream_count; /* 0: accept and record what comes (a honeypot) */
+  enum gg_balance balance;
+  struct gg_health_options health;
+  const uint8_t *greeting; /* sent to the client first, without upstreams */
   size_t greeting_length;
   enum gg_proxy_version proxy_in; /* expected from trusted networks */
   const struct gg_network *trusted;
@@ -42,19 +67,31 @@ struct gg_listener_options {
   enum gg_refusal on_connect_failure; /* what the client gets when the upstream cannot be had */
   uint64_t sessions_max;              /* of this listener; 0: only the gateway's */
   unsigned unix_mode;                 /* permissions of a unix listener's file */
+  /* Sockets that listen there already: from the process before (one for each of its workers), or from systemd (one for
+   * all workers). The gateway duplicates them, and binds nothing itself unless it has more workers than came. */
+  const int *inherited;
+  size_t inherited_count;
 };
 
 struct gg_gateway_options {
   size_t size;
   unsigned workers;      /* 1 to GG_WORKERS_MAX */
   uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
+  /* A client beyond these is reset at once, before it costs a session: counted, and told at most once in a while. A
+   * source is an IPv4 address or an IPv6 network of source_prefix6 bits, after the PROXY header where one is trusted. */
+  uint64_t source_sessions_max; /* open at a time from one source; 0: no such limit */
+  uint64_t source_rate_max;     /* new ones a second from one source (a burst of as many is allowed); 0: none */
+  unsigned source_prefix6;      /* 1 to 128 */
   enum gg_splice_mode splice;
   size_t pending_max;   /* bytes of a direction that wait in memory for a slow receiver; 4 KiB to 64 KiB */
   size_t pending_total; /* all of them together; beyond it the longest-stalled sessions are closed */
   uint64_t connect_timeout_ns;
   uint64_t idle_timeout_ns; /* 0: none */
   uint64_t proxy_header_timeout_ns;
-  enum gg_sync_mode sync_mode; /* GG_SYNC_ALWAYS: in place only, a byte is durable before the next is read */
+  uint64_t first_byte_timeout_ns; /* from accept to the client's first byte, if the server speaks first too; 0: none */
+  uint64_t session_timeout_ns;    /* the longest that a session may last; 0: none */
+  uint64_t stall_timeout_ns;      /* a receiver that takes nothing while bytes wait for it; 0: none */
+  enum gg_sync_mode sync_mode;    /* GG_SYNC_ALWAYS: in place only, a byte is durable before the next is read */
   const struct gg_listener_options *listeners; /* all borrowed until destroy */
   size_t listener_count;
   struct gg_recorder *recorder;
@@ -63,6 +100,41 @@ struct gg_gateway_options {
 };
 
 int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options, struct gg_failure *failure);
+/* Goes over to `options`, all of it or, on an error, nothing. A listener is the same one as before if it has the same
+ * `listen` (where port 0 was asked for: the same name); an upstream, if its listener and its name are the same: then
+ * counts and health go on. Everything may differ but workers, pending_total, sync_mode, recorder, logger, metrics
+ * (GG_ERR_INVALID). Open sessions keep the upstream and the log that they have; their time-outs are the new ones.
+ *
+ * What is new is bound before anything changes, so a port in use is refused here. A listener that is gone accepts no
+ * new handshake, serves every client whose handshake is complete, and is then closed; no connection is reset.
+ * Returns when every worker works by `options`; from then on the old options are not borrowed any more. */
+int gg_gateway_reload(struct gg_gateway *gateway, const struct gg_gateway_options *options, struct gg_failure *failure);
+
+/* For a process that takes over: the sockets of a listener, at most `most` of them; borrowed. Returns how many. */
+size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, int *fds, size_t most);
+/* Another process listens on these sockets now: they are let go without a look at who waits there, and unix paths stay.
+ * `taken` says for each listener whether it was taken; the others are removed as by a reload. Then it drains. */
+void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns);
+
+enum gg_upstream_state { GG_UPSTREAM_UP, GG_UPSTREAM_SLOW_START, GG_UPSTREAM_OUT, GG_UPSTREAM_DRAINED };
+struct gg_upstream_status {
+  const char *listener; /* this and the next: valid until the next reload */
+  const char *name;
+  char address[400]; /* as gg_endpoint_format writes it */
+  enum gg_upstream_state state;
+  bool backup;
+  unsigned weight;
+  uint64_t sessions;     /* open now */
+  uint64_t failures;     /* connects in a row */
+  uint64_t back_mono_ns; /* OUT: when it is tried again */
+};
+/* The index-th upstream of all listeners, from 0; GG_ERR_NOT_FOUND: there are no more. */
+int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upstream_status *out);
+/* Drained: gets no new session until it is not drained any more (or the process ends); open ones go on. `listener`
+ * NULL: of every listener that has it. GG_ERR_NOT_FOUND. */
+int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, const char *name, bool drained,
+                              struct gg_failure *failure);
+
 /* Where a listener really listens (port 0 was asked for). */
 int gg_gateway_listener_endpoint(const struct gg_gateway *gateway, size_t index, struct gg_endpoint *out);
 /* How many logs create will add, for gg_recorder_options.logs_max. */

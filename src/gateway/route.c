@@ -37,15 +37,15 @@ static void gather(struct gg_gateway *gateway, struct gathered *all)
     const struct gg_listener_options *listener = &gateway->options.listeners[i];
     struct gg_listener_routes *routes = &gateway->routes[i];
     const char *upstream = "none";
-    if (!listener->upstream_none) {
-      gg_endpoint_format(&listener->upstream, all->texts[i], UPSTREAM_TEXT_MAX);
+    if (listener->upstream_count > 0) {
+      gg_endpoint_format(&listener->upstreams[0].endpoint, all->texts[i], UPSTREAM_TEXT_MAX);
       upstream = all->texts[i];
     }
     routes->unchosen = (struct gg_route){all->flow_count, GG_ROUTE_NO_CONNECTS};
     add(all->flows, &all->flow_count, listener->name, "");
     routes->upstream = (struct gg_route){all->flow_count, GG_ROUTE_NO_CONNECTS};
     add(all->flows, &all->flow_count, listener->name, upstream);
-    if (listener->upstream_none)
+    if (listener->upstream_count == 0)
       continue;
     routes->upstream.connect = all->connect_count;
     add(all->connects, &all->connect_count, listener->name, upstream);

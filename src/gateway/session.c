@@ -63,7 +63,7 @@ static void begin(struct gg_session *session)
 {
   gg__session_open_record(session); /* without room now, it is done before the first chunk */
   gg__route_choose(session, &session->listener->routes->upstream);
-  if (!session->listener->options->upstream_none) {
+  if (session->listener->options->upstream_count > 0) {
     gg__upstream_connect(session);
     return;
   }
@@ -339,11 +339,12 @@ static void tell_close(const struct gg_session *session, enum gg_close reason)
       !gg_logger_wants(logger, GG_LEVEL_WARNING))
     return;
   const struct gg_listener_options *options = session->listener->options;
-  char id[GG_SESSION_ID_TEXT], peer[GG_ADDR_TEXT_MAX], upstream[sizeof options->upstream.host + 16] = "none";
+  char id[GG_SESSION_ID_TEXT], peer[GG_ADDR_TEXT_MAX],
+    upstream[sizeof options->upstreams[0].endpoint.host + 16] = "none";
   gg_session_id_format(&session->id, id);
   gg_addr_format(&session->peer, peer, sizeof peer);
-  if (!options->upstream_none)
-    gg_endpoint_format(&options->upstream, upstream, sizeof upstream);
+  if (options->upstream_count > 0)
+    gg_endpoint_format(&options->upstreams[0].endpoint, upstream, sizeof upstream);
   const char *text = gg__close_text(reason);
   if (refused)
     gg_warn(logger, "upstream cannot be had", GG_S("reason", text), GG_S("upstream", upstream),

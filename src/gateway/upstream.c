@@ -30,7 +30,7 @@ static enum gg_close close_reason(int error)
 
 static socklen_t upstream_sockaddr(const struct gg_session *session, struct sockaddr_storage *out)
 {
-  const struct gg_endpoint *endpoint = &session->listener->options->upstream;
+  const struct gg_endpoint *endpoint = &session->listener->options->upstreams[0].endpoint;
   if (session->upstream.family != GG_FAMILY_UNIX)
     return gg_addr_to_sockaddr(&session->upstream, out);
   return gg_endpoint_to_sockaddr_un(endpoint, (struct sockaddr_un *)out);
@@ -120,12 +120,12 @@ void gg__upstream_reconnect(struct gg_worker *worker)
 void gg__upstream_connect(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
-  const struct gg_listener_options *options = session->listener->options;
   struct gg_end *server = &session->end[GG_FROM_SERVER];
   session->state = GG_STATE_CONNECTING;
-  session->upstream = options->upstream.addr;
-  session->upstream.family = (uint8_t)options->upstream.family;
-  if (options->upstream_name && !gg_name_current(options->upstream_name, &session->upstream)) {
+  const struct gg_upstream_options *upstream = &session->listener->options->upstreams[0];
+  session->upstream = upstream->endpoint.addr;
+  session->upstream.family = (uint8_t)upstream->endpoint.family;
+  if (upstream->resolved && !gg_name_current(upstream->resolved, &session->upstream)) {
     attempt_failed(session, GG_CLOSE_UNRESOLVED);
     return;
   }

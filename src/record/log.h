@@ -24,6 +24,10 @@
  *
  * Everything here is by DESIGN.md "The recording contract" and "The log".
  *
+ * Two processes may write to one store while one takes over from the other: they share the lock's descriptor (and so
+ * the kernel's lock, which ends with the last of them), and everything else is each one's own: rings, segments, and its
+ * `running` file. gg_recorder_sibling_ended tells about the one that is ending.
+ *
  * Thread: create, start, stop: the engine's thread. Everything that takes a `struct gg_log` and is not said to be
  * otherwise: its producer only. The wake callback: any thread of the recorder, and gg_log_want_durable's caller.
  */
@@ -59,7 +63,7 @@ struct gg_recorder_options {
   const char *ring_dir;        /* a tmpfs; NULL: /dev/shm */
   uint64_t ring_bytes;         /* a new log's first ring; rounded up to a power of two; 256 KiB to 1 GiB */
   uint64_t log_max_bytes;      /* all rings together */
-  unsigned logs_max;           /* how many logs will be created: splits log_max_bytes */
+  unsigned logs_max;           /* how many logs will be created to begin with; later ones need room in log_max_bytes */
   uint64_t segment_max_bytes;  /* a segment that reaches this is followed by a new one */
   uint64_t segment_max_age_ns; /* 0: by size only */
   uint64_t flush_interval_ns;  /* a committed record waits at most this long before it is handed to the disk */
@@ -69,12 +73,15 @@ struct gg_recorder_options {
   struct gg_metrics *metrics;        /* borrowed; registered into at open; may be NULL */
   const struct gg_recorder_ops *ops; /* borrowed; may be NULL */
   void *ops_context;
+  /* The lock's descriptor, from the process that has the store now and is about to drain (it was sent over a socket);
+   * -1: the store has to be free. Taken, whatever happens. What that process' rings hold is its own while it lives. */
+  int lock_fd;
 };
 #define GG_RECORDER_OPTIONS_INIT                                                                                       \
   {                                                                                                                    \
     .size = sizeof(struct gg_recorder_options), .ring_bytes = 2u << 20, .log_max_bytes = 256u << 20, .logs_max = 1,    \
     .segment_max_bytes = 1u << 30, .segment_max_age_ns = 3600000000000u, .flush_interval_ns = 1000000000u,             \
-    .sync_interval_ns = 1000000000u                                                                                    \
+    .sync_interval_ns = 1000000000u, .lock_fd = -1                                                                     \
   }
 
 /* What the recovery of an earlier process' rings found; all zero after a clean stop. */
@@ -92,9 +99,18 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
                      struct gg_failure *failure);
 const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's, as text; borrowed */
 
-/* Adds a log before gg_recorder_start. `wake` must only signal the producer (write an eventfd); it may also come
- * without need: ask again (gg_log_reserve, gg_log_durable). `name` goes into segment names: "w0-block". Owned by the
- * recorder. */
+/* To be sent to the process that takes over; borrowed. */
+int gg_recorder_lock_fd(const struct gg_recorder *recorder);
+
+/* A process from which this one took over has ended (the engine's thread finds out by its pidfd): if it was killed,
+ * what is left in its rings is written now, as at a start; if it ended well there is nothing to do. Any other process'
+ * rings are left alone. Engine's thread, between start and stop. `recovery` as from gg_recorder_open. */
+int gg_recorder_sibling_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery,
+                              struct gg_failure *failure);
+
+/* Adds a log: before gg_recorder_start, or later (a reload brought a policy), on the engine's thread. `wake` must only
+ * signal the producer (write an eventfd); it may also come without need: ask again (gg_log_reserve, gg_log_durable).
+ * `name` goes into segment names: "w0-block". Owned by the recorder. */
 typedef void (*gg_log_wake_fn)(void *context);
 int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
                     struct gg_log **out, struct gg_failure *failure);
@@ -108,6 +124,11 @@ int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct 
 void gg_recorder_destroy(struct gg_recorder *recorder); /* after stop, or after an open that was never started */
 
 /* ── The producer's side ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Every log ends its segment with what is committed now, and begins another when there is something to record. Any
+ * thread; returns at once. gg_recorder_rotated: true when all segments of the last such request are sealed. */
+void gg_recorder_rotate(struct gg_recorder *recorder);
+bool gg_recorder_rotated(const struct gg_recorder *recorder);
 
 enum gg_log_priority {
   GG_LOG_DATA,    /* chunks and openings */

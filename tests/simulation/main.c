@@ -26,13 +26,20 @@ static const struct gg_network everybody = {.base = {.family = GG_FAMILY_IPV4}};
 static void listener_choose(struct gg_listener_options *options, unsigned index)
 {
   static char names[SIM_LISTENERS][8];
+  static struct gg_upstream_options upstreams[SIM_LISTENERS];
   snprintf(names[index], sizeof names[index], "l%u", index);
+  upstreams[index] = (struct gg_upstream_options){
+    .name = "u",
+    .endpoint = {.family = GG_FAMILY_IPV4, .addr = {.ip = {10, 8, 8, 8}, .port = 80, .family = GG_FAMILY_IPV4}},
+    .weight = 1,
+  };
   *options = (struct gg_listener_options){
     .name = names[index],
     .listen = {.family = GG_FAMILY_IPV4,
                .addr = {.ip = {10, 9, 9, 9}, .port = (uint16_t)(7000 + index), .family = GG_FAMILY_IPV4},
                .port = (uint16_t)(7000 + index)},
-    .upstream = {.family = GG_FAMILY_IPV4, .addr = {.ip = {10, 8, 8, 8}, .port = 80, .family = GG_FAMILY_IPV4}},
+    .upstreams = &upstreams[index],
+    .upstream_count = 1,
     .on_stall = (enum gg_policy)sim_below(3),
     .on_full = (enum gg_policy)sim_below(3),
     .on_connect_failure = (enum gg_refusal)sim_below(2),
@@ -45,14 +52,16 @@ static void listener_choose(struct gg_listener_options *options, unsigned index)
     memset(options->listen.addr.ip, 0, 4);
   }
   if (sim_chance(8)) {
-    options->upstream_none = true;
+    options->upstreams = NULL;
+    options->upstream_count = 0;
     options->greeting = greeting;
     options->greeting_length = sim_chance(2) ? sizeof greeting - 1 : 0;
     return;
   }
   if (sim_chance(6)) {
-    options->upstream = (struct gg_endpoint){.family = GG_FAMILY_UNIX};
-    snprintf(options->upstream.path, sizeof options->upstream.path, "@simulated-upstream");
+    struct gg_endpoint *endpoint = &upstreams[index].endpoint;
+    *endpoint = (struct gg_endpoint){.family = GG_FAMILY_UNIX};
+    snprintf(endpoint->path, sizeof endpoint->path, "@simulated-upstream");
   }
   if (options->listen.family == GG_FAMILY_IPV4 && sim_chance(6)) {
     options->proxy_in = GG_PROXY_ANY;

@@ -22,7 +22,7 @@ static uint64_t stream_of(const struct sim_conn *conn, unsigned direction)
 
 static bool greets(const struct sim_conn *conn, unsigned direction)
 {
-  return direction == GG_FROM_SERVER && sim.config.listener[conn->listener].upstream_none;
+  return direction == GG_FROM_SERVER && sim.config.listener[conn->listener].upstream_count == 0;
 }
 
 void sim_fill(const struct sim_conn *conn, unsigned direction, uint64_t offset, void *data, size_t bytes)
@@ -249,12 +249,12 @@ void sim_conn_spawn(void *unused, unsigned index)
   conn->socket[GG_FROM_CLIENT].is_unix = options->listen.family == GG_FAMILY_UNIX;
   if (conn->socket[GG_FROM_CLIENT].is_unix)
     conn->peer[GG_FROM_CLIENT].urgents = 0;
-  if (options->upstream.family == GG_FAMILY_UNIX)
+  if (options->upstreams[0].endpoint.family == GG_FAMILY_UNIX)
     conn->peer[GG_FROM_SERVER].urgents = 0;
-  if (!options->upstream_none && sim_chance(2))
+  if (options->upstream_count > 0 && sim_chance(2))
     conn->peer[sim_below(2)].fin_when = SIM_FIN_AFTER_EOF;
   answer_choose(conn);
-  if (options->upstream_none) {
+  if (options->upstream_count == 0) {
     struct sim_way *way = &conn->way[GG_FROM_SERVER];
     way->written = way->read = way->received = options->greeting_length;
     way->fin_written = way->fin_read = true;

@@ -342,7 +342,7 @@ static void check_data(struct sim_conn *conn, unsigned direction, const struct g
   }
   way->told += tcp->payload_bytes;
   way->sequence = tcp->sequence + tcp->payload_bytes;
-  bool own = sim.config.listener[conn->listener].upstream_none && direction == GG_FROM_SERVER;
+  bool own = sim.config.listener[conn->listener].upstream_count == 0 && direction == GG_FROM_SERVER;
   if (way->told > way->received && !own)
     sim_fail("conn %u.%u: %llu bytes recorded, but %llu were received", conn->index, direction,
              (unsigned long long)way->told, (unsigned long long)way->received);

@@ -27,22 +27,28 @@ struct fixture {
   struct gg_control *control;
 };
 
-static int say_hello(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int say_hello(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                     struct gg_failure *failure)
 {
+  (void)request;
   (void)failure;
   gg_json_field_string(reply, "hello", context);
   return 0;
 }
 
-static int say_no(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int say_no(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                  struct gg_failure *failure)
 {
+  (void)request;
   (void)context;
   gg_json_field_string(reply, "half", "written");
   return gg_fail(failure, GG_ERR_BUSY, "not today: %s", "\"quoted\"\n");
 }
 
-static int say_much(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int say_much(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                    struct gg_failure *failure)
 {
+  (void)request;
   (void)context;
   (void)failure;
   char *text = malloc(LARGE_BYTES);
@@ -53,9 +59,11 @@ static int say_much(void *context, struct gg_json *reply, struct gg_failure *fai
   return 0;
 }
 
-static int say_too_much(void *context, struct gg_json *reply, struct gg_failure *failure)
+static int say_too_much(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                        struct gg_failure *failure)
 {
-  say_much(context, reply, failure);
+  (void)request;
+  say_much(context, request, reply, failure);
   gg_json_key(reply, "more");
   gg_json_array_begin(reply);
   for (int i = 0; i < 200000; i++)
@@ -64,9 +72,19 @@ static int say_too_much(void *context, struct gg_json *reply, struct gg_failure 
   return 0;
 }
 
+static int say_text(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                    struct gg_failure *failure)
+{
+  (void)context;
+  (void)failure;
+  gg_json_field_string(reply, "text", gg_control_argument(request, "text"));
+  return 0;
+}
+
 static const struct gg_control_command commands[] = {
   {"hello", "says hello", say_hello},
   {"no", "fails", say_no},
+  {"echo", "says its argument \"text\"", say_text},
   {"much", "nearly the largest reply", say_much},
   {"toomuch", "a reply that does not fit", say_too_much},
 };
@@ -75,7 +93,7 @@ static struct gg_control *begin(const char *dir, uint64_t idle_timeout_ns)
 {
   static char context[] = "world";
   struct gg_control_options options = {
-    .dir = dir, .commands = commands, .command_count = 4, .context = context, .idle_timeout_ns = idle_timeout_ns};
+    .dir = dir, .commands = commands, .command_count = 5, .context = context, .idle_timeout_ns = idle_timeout_ns};
   struct gg_control *control = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
   if (gg_control_start(&control, &options, &failure) != 0)
@@ -147,7 +165,11 @@ static void commands_are_answered(void **state)
 {
   const struct fixture *fixture = *state;
   expect_call(fixture->dir, "{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"world\"}");
-  expect_call(fixture->dir, " {\"command\" : \"hello\", \"more\":[1]} ", "{\"ok\":true,\"hello\":\"world\"}");
+  expect_call(fixture->dir, " {\"command\" : \"hello\", \"more\":1} ", "{\"ok\":true,\"hello\":\"world\"}");
+  expect_call(fixture->dir, "{\"text\":\"a \\u00e9\",\"command\":\"echo\"}", "{\"ok\":true,\"text\":\"a \xc3\xa9\"}");
+  expect_call(fixture->dir, "{\"command\":\"echo\",\"text\":-12}", "{\"ok\":true,\"text\":\"-12\"}");
+  expect_call(fixture->dir, "{\"command\":\"echo\",\"text\":true}", "{\"ok\":true,\"text\":\"true\"}");
+  expect_call(fixture->dir, "{\"command\":\"echo\",\"other\":1}", "{\"ok\":true,\"text\":null}");
   expect_call(fixture->dir, "{\"command\":\"no\"}", "{\"ok\":false,\"error\":\"not today: \\\"quoted\\\"\\n\"}");
   expect_call(fixture->dir, "{\"command\":\"x\"}",
               "{\"ok\":false,\"error\":\"unknown command \\\"x\\\"; {\\\"command\\\":\\\"help\\\"} lists them\"}");
@@ -170,6 +192,13 @@ static void what_is_no_request_is_answered_by_an_error(void **state)
                                       "{\"command\":\"\"}",
                                       "{\"command\":\"a\",\"command\":\"b\"}",
                                       "{\"command\":\"a\"} x",
+                                      "{\"command\":\"hello\",\"text\":[1]}",
+                                      "{\"command\":\"hello\",\"text\":null}",
+                                      "{\"command\":\"hello\",\"text\":\"a\\u0000b\"}",
+                                      "{\"command\":\"hello\",\"\":1}",
+                                      "{\"command\":\"hello\",\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}",
+                                      "{\"command\":\"hello\",\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,"
+                                      "\"6\":6,\"7\":7,\"8\":8,\"9\":9}",
                                       "{\"command\":\"\\u0000\"}",
                                       "{\"command\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
