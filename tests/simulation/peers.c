@@ -249,7 +249,7 @@ void sim_conn_spawn(void *unused, unsigned index)
   conn->socket[GG_FROM_CLIENT].is_unix = options->listen.family == GG_FAMILY_UNIX;
   if (conn->socket[GG_FROM_CLIENT].is_unix)
     conn->peer[GG_FROM_CLIENT].urgents = 0;
-  if (options->upstreams[0].endpoint.family == GG_FAMILY_UNIX)
+  if (options->upstream_count > 0 && options->upstreams[0].endpoint.family == GG_FAMILY_UNIX)
     conn->peer[GG_FROM_SERVER].urgents = 0;
   if (options->upstream_count > 0 && sim_chance(2))
     conn->peer[sim_below(2)].fin_when = SIM_FIN_AFTER_EOF;
