@@ -81,6 +81,7 @@ struct gg_log {
   gg_log_wake_fn wake;
   void *wake_context;
   uint64_t initial_bytes;
+  uint64_t generation; /* of the newest ring; the provisioner's once the log is published */
 
   /* The producer's alone. */
   _Alignas(64) uint8_t *data;
@@ -187,10 +188,9 @@ struct gg_recorder {
   int dir_fd, segments_fd, ring_dir_fd, lock_fd;
   uint64_t initial_bytes;            /* of each log's first ring */
   _Atomic uint64_t ring_budget_used; /* bytes of all rings, with the first ones of logs that are to come */
-  uint64_t generation;               /* of the newest ring; the provisioner's after start */
-  struct gg_log *logs[GG__LOGS_MAX];
-  unsigned log_count;
-  _Atomic uint64_t newest_name_ms; /* time in the newest segment's name */
+  struct gg_log *logs[GG__LOGS_MAX]; /* the first log_count are whole, and stay */
+  _Atomic unsigned log_count;        /* the engine's thread adds one: see gg__log_count */
+  _Atomic uint64_t newest_name_ms;   /* time in the newest segment's name */
 
   size_t metrics_first;
   struct gg_shard *writer_shard, *sync_shard, *provision_shard;
@@ -214,6 +214,12 @@ struct gg_recorder {
   bool keep_rings; /* they hold what is in no file */
   bool rings_removed;
 };
+
+/* Logs come while the threads run: who goes round them asks once, at the beginning of the round. */
+static inline unsigned gg__log_count(const struct gg_recorder *recorder)
+{
+  return atomic_load_explicit(&recorder->log_count, memory_order_acquire);
+}
 
 static inline void gg__count(const struct gg_recorder *recorder, struct gg_shard *shard, enum gg__metric metric,
                              uint64_t n)
@@ -246,6 +252,9 @@ void gg__log_wake_if_room(struct gg_log *log); /* writer, provisioner */
 void *gg__writer_main(void *recorder);
 void *gg__sync_main(void *recorder);
 void *gg__provision_main(void *recorder);
+
+/* provision.c. Any thread: `bytes` of log_max_bytes, or false. */
+bool gg__ring_budget_take(struct gg_recorder *recorder, uint64_t bytes);
 
 /* segment.c */
 /* At open, once the recovery is done: where names go on. An errno value. */

@@ -13,7 +13,7 @@
  */
 #include "record/log_private.h"
 
-static bool take_budget(struct gg_recorder *recorder, uint64_t bytes)
+bool gg__ring_budget_take(struct gg_recorder *recorder, uint64_t bytes)
 {
   uint64_t used = atomic_load(&recorder->ring_budget_used);
   do {
@@ -44,14 +44,13 @@ static void offer(struct gg_log *log, struct gg__ring *ring)
 static void provide(struct gg_log *log, uint64_t bytes)
 {
   struct gg_recorder *recorder = log->recorder;
-  if (!take_budget(recorder, bytes)) {
+  if (!gg__ring_budget_take(recorder, bytes)) {
     refuse(log, "log_max is reached", bytes);
     return;
   }
   struct gg__ring *ring;
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, log->name, &recorder->generation, bytes, &failure) <
-      0) {
+  if (gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, log->name, &log->generation, bytes, &failure) < 0) {
     atomic_fetch_sub(&recorder->ring_budget_used, bytes);
     refuse(log, failure.message, bytes);
     return;
@@ -87,7 +86,7 @@ void *gg__provision_main(void *argument)
   while (atomic_load(&recorder->provision_phase) != GG__STOPPING) {
     uint64_t now_ns = gg_clock_mono_ns();
     uint64_t until = UINT64_MAX;
-    for (unsigned i = 0; i < recorder->log_count; i++) {
+    for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
       uint64_t again = serve(recorder->logs[i], now_ns);
       if (again < until)
         until = again;

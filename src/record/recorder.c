@@ -2,6 +2,10 @@
 /*
  * recorder.c - a store opened for writing: opening, adding logs, starting and stopping the threads.
  *
+ * Logs are added on the engine's thread, also while everything runs (a reload brought a policy), and none is ever
+ * removed before the end. So the table needs no lock: the place is filled first, then log_count is raised with release,
+ * and everybody else takes log_count with acquire and goes that far.
+ *
  * Stopping goes against the stream, so that nobody waits for one that has ended: the provisioner (no new rings), the
  * writer (writes what is left), the sync thread (syncs and closes), and then the rings and the `running` file are
  * removed. A thread that does not end by the deadline hangs in the disk; then nothing can be freed (`abandoned`), and
@@ -146,31 +150,85 @@ static bool log_name_valid(const char *name)
   return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == length;
 }
 
-int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
-                    struct gg_log **out, struct gg_failure *failure)
+static bool name_is_taken(const struct gg_recorder *recorder, const char *name)
 {
-  assert(!recorder->started);
-  if (!log_name_valid(name))
-    return gg_fail(failure, GG_ERR_INVALID, "a log's name has 1 to %d letters, digits, - and _", GG__LOG_NAME_MAX - 1);
-  if (recorder->log_count >= recorder->options.logs_max)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
+    if (strcmp(recorder->logs[i]->name, name) == 0)
+      return true;
+  return false;
+}
+
+/* Room for a log's first ring in log_max_bytes: logs that were announced have it from the beginning; a later one gets a
+ * smaller ring (it grows like any other) before it gets none. Sets *bytes. */
+static int take_first_ring(struct gg_recorder *recorder, const char *name, uint64_t *bytes, struct gg_failure *failure)
+{
+  unsigned count = gg__log_count(recorder);
+  *bytes = recorder->initial_bytes;
+  if (count < recorder->options.logs_max)
+    return 0;
+  if (!recorder->started)
     return gg_fail(failure, GG_ERR_LIMIT, "more logs than the %u that were announced", recorder->options.logs_max);
+  if (count >= GG__LOGS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", GG__LOGS_MAX);
+  for (; *bytes >= GG__RING_BYTES_MIN; *bytes /= 2)
+    if (gg__ring_budget_take(recorder, *bytes))
+      return 0;
+  return gg_fail(failure, GG_ERR_LIMIT,
+                 "no room for log %s: the rings have %" PRIu64 " of the %" PRIu64 " bytes of log_max", name,
+                 atomic_load(&recorder->ring_budget_used), recorder->options.log_max_bytes);
+}
+
+static struct gg_log *make_log(const char *name, gg_log_wake_fn wake, void *wake_context)
+{
   struct gg_log *log = NULL;
   if (posix_memalign((void **)&log, _Alignof(struct gg_log), sizeof *log) != 0)
-    return gg_fail(failure, GG_ERR_NOMEM, "no memory for log %s", name);
+    return NULL;
   memset(log, 0, sizeof *log);
   memcpy(log->name, name, strlen(name));
   log->wake = wake;
   log->wake_context = wake_context;
-  struct gg__ring *ring;
-  int error = gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, name, &recorder->generation,
-                              recorder->initial_bytes, failure);
+  return log;
+}
+
+/* The log's place among the others: from here on every thread of the recorder serves it. Its ring is named by the next
+ * `running` file (gg_recorder_start writes it, or the sync thread, before it syncs anything that the log wrote). */
+static void publish_log(struct gg_recorder *recorder, struct gg_log *log)
+{
+  unsigned count = gg__log_count(recorder);
+  recorder->logs[count] = log;
+  atomic_store_explicit(&recorder->log_count, count + 1, memory_order_release);
+  gg__running_ring_add(recorder, log, log->ring->name);
+}
+
+int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
+                    struct gg_log **out, struct gg_failure *failure)
+{
+  if (!log_name_valid(name))
+    return gg_fail(failure, GG_ERR_INVALID, "a log's name has 1 to %d letters, digits, - and _", GG__LOG_NAME_MAX - 1);
+  if (name_is_taken(recorder, name))
+    return gg_fail(failure, GG_ERR_INVALID, "there is a log %s already", name);
+  uint64_t ring_bytes;
+  int error = take_first_ring(recorder, name, &ring_bytes, failure);
+  if (error)
+    return error;
+  bool announced = gg__log_count(recorder) < recorder->options.logs_max;
+  struct gg_log *log = make_log(name, wake, wake_context);
+  struct gg__ring *ring = NULL;
+  error = log ? 0 : gg_fail(failure, GG_ERR_NOMEM, "no memory for log %s", name);
+  if (!error && recorder->started && recorder->options.metrics) {
+    error = gg_metrics_shard(recorder->options.metrics, &log->shard);
+    error = error ? gg_fail(failure, error, "no place for the metrics of log %s", name) : 0;
+  }
+  if (!error)
+    error = gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, name, &log->generation, ring_bytes, failure);
   if (error) {
+    if (!announced)
+      atomic_fetch_sub(&recorder->ring_budget_used, ring_bytes);
     free(log);
     return error;
   }
   gg__log_init(log, recorder, ring);
-  memcpy(log->ring_names[0], ring->name, sizeof ring->name);
-  recorder->logs[recorder->log_count++] = log;
+  publish_log(recorder, log);
   *out = log;
   return 0;
 }
@@ -187,7 +245,7 @@ static int make_shards(struct gg_recorder *recorder)
     error = gg_metrics_shard(metrics, &recorder->sync_shard);
   if (!error)
     error = gg_metrics_shard(metrics, &recorder->provision_shard);
-  for (unsigned i = 0; i < recorder->log_count && !error; i++)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count && !error; i++)
     error = gg_metrics_shard(metrics, &recorder->logs[i]->shard);
   return error;
 }
@@ -252,7 +310,7 @@ stop_provision:
 
 static bool everything_is_written(const struct gg_recorder *recorder)
 {
-  for (unsigned i = 0; i < recorder->log_count; i++) {
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
     const struct gg_log *log = recorder->logs[i];
     if (!log->finish_sealed || atomic_load(&log->written) != atomic_load(&log->sealed))
       return false;
@@ -262,7 +320,7 @@ static bool everything_is_written(const struct gg_recorder *recorder)
 
 static int stop_result(struct gg_recorder *recorder, struct gg_failure *failure)
 {
-  for (unsigned i = 0; i < recorder->log_count; i++)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     if (atomic_load(&recorder->logs[i]->disk_full))
       return gg_fail(failure, GG_ERR_NO_SPACE,
                      "the disk takes no more; what is left is in %s and will be written at the next start",
@@ -281,11 +339,11 @@ static void unlink_ring(struct gg__ring *ring)
 /* Everything is in files: nothing has to be recovered. A second call does nothing. */
 static void remove_rings(struct gg_recorder *recorder)
 {
-  if (recorder->rings_removed || recorder->log_count == 0)
+  if (recorder->rings_removed || gg__log_count(recorder) == 0)
     return;
   recorder->rings_removed = true;
   gg__running_remove(recorder); /* first: a name without a file means a loss */
-  for (unsigned i = 0; i < recorder->log_count; i++) {
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
     const struct gg_log *log = recorder->logs[i];
     for (struct gg__ring *ring = log->oldest; ring; ring = ring->next)
       gg__ring_unlink(ring);
@@ -298,14 +356,14 @@ int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct 
 {
   if (!recorder->started)
     return 0;
-  for (unsigned i = 0; i < recorder->log_count; i++)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     gg_log_finish(recorder->logs[i]);
   atomic_store(&recorder->stop_deadline_ns, deadline_ns);
   stop_thread(&recorder->provision_phase, &recorder->provision_bell);
   stop_thread(&recorder->writer_phase, &recorder->writer_bell);
   bool ended = join_thread(recorder, recorder->writer_thread, &recorder->writer_ended, deadline_ns + GG_NS_PER_S / 4);
   bool written = ended && everything_is_written(recorder);
-  for (unsigned i = 0; ended && i < recorder->log_count; i++) {
+  for (unsigned i = 0, count = gg__log_count(recorder); ended && i < count; i++) {
     const struct gg_log *log = recorder->logs[i];
     gg__gauge(recorder, log->shard, GG__METRIC_FILL, atomic_load(&log->committed) - atomic_load(&log->written));
   }
@@ -352,7 +410,7 @@ void gg_recorder_destroy(struct gg_recorder *recorder)
   assert(!recorder->started);
   if (!recorder->keep_rings)
     remove_rings(recorder);
-  for (unsigned i = 0; i < recorder->log_count; i++)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     destroy_log(recorder->logs[i]);
   close_if_open(recorder->segments_fd);
   close_if_open(recorder->ring_dir_fd);
@@ -369,12 +427,12 @@ void gg_recorder_destroy(struct gg_recorder *recorder)
 
 unsigned gg_recorder_logs(const struct gg_recorder *recorder)
 {
-  return recorder->log_count;
+  return gg__log_count(recorder);
 }
 
 int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, struct gg_log_status *out)
 {
-  if (index >= recorder->log_count)
+  if (index >= gg__log_count(recorder))
     return GG_ERR_RANGE;
   struct gg_log *log = recorder->logs[index];
   pthread_mutex_t *lock = &log->recorder->files_lock;

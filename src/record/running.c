@@ -11,8 +11,9 @@
  * without it; what it tells is that a ring was there when none is now (the machine was restarted): then the next start
  * says in those segments that their ends may be missing. For that it is enough that one ring of each log is named at
  * any time: the first one is named before it is used; a newer one is used at once (growth must not wait for a disk that
- * hangs: that is what it is for) and named before an older one's file is removed. A segment is named before its entry
- * in segments/ is synced, and until it is complete and synced.
+ * hangs: that is what it is for) and named before an older one's file is removed. The first ring of a log that
+ * is added while running is named before anything that the log wrote is synced. A segment is named before its entry in
+ * segments/ is synced, and until it is complete and synced.
  */
 #include "record/recover.h"
 
@@ -43,7 +44,7 @@ static char *print_all(struct gg_recorder *recorder, size_t *length)
     return NULL;
   fprintf(file, "gogetway running 1\nboot %s\n", recorder->boot_id);
   pthread_mutex_lock(&recorder->running_lock);
-  for (unsigned i = 0; i < recorder->log_count; i++)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     print_log(file, recorder, recorder->logs[i]);
   pthread_mutex_unlock(&recorder->running_lock);
   if (fclose(file) == 0)

@@ -116,16 +116,17 @@ static void take_closing(struct gg_recorder *recorder, struct round *round)
 static bool run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
 {
   struct round round = {0};
+  unsigned count = gg__log_count(recorder); /* one that comes meanwhile is in the next round */
   pthread_mutex_lock(&recorder->files_lock);
   take_closing(recorder, &round);
-  for (unsigned i = 0; i < recorder->log_count; i++)
+  for (unsigned i = 0; i < count; i++)
     files[i] = snapshot_log(recorder->logs[i], &round);
   pthread_mutex_unlock(&recorder->files_lock);
   if (round.closing_count)
     gg__bell_ring(&recorder->writer_bell); /* it may wait for a place */
   close_files(recorder, &round);
   sync_directory(recorder, &round);
-  for (unsigned i = 0; i < recorder->log_count; i++) {
+  for (unsigned i = 0; i < count; i++) {
     if (files[i].fd < 0)
       continue;
     (void)sync_file(recorder, &round, files[i].fd, recorder->logs[i]->name);
@@ -138,7 +139,7 @@ static bool run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
   }
   if (round.failed || recorder->options.sync_mode == GG_SYNC_NEVER)
     return !round.failed;
-  for (unsigned i = 0; i < recorder->log_count; i++) {
+  for (unsigned i = 0; i < count; i++) {
     recorder->logs[i]->synced = files[i].written; /* only now: what failed is tried again */
     publish_durable(recorder->logs[i], files[i].written);
   }
@@ -148,7 +149,7 @@ static bool run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
 /* Removes rings that are written out. The list is written first: a name in it without a file means a loss. */
 static void retire_rings(struct gg_recorder *recorder)
 {
-  for (unsigned i = 0; i < recorder->log_count; i++) {
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
     struct gg_log *log = recorder->logs[i];
     struct gg__ring *ring = atomic_exchange(&log->drained, NULL);
     if (!ring)

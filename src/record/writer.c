@@ -227,7 +227,7 @@ static bool log_is_done(const struct gg_log *log)
 
 static bool all_done(const struct gg_recorder *recorder)
 {
-  for (unsigned i = 0; i < recorder->log_count; i++)
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     if (!log_is_done(recorder->logs[i]))
       return false;
   return true;
@@ -236,7 +236,7 @@ static bool all_done(const struct gg_recorder *recorder)
 static uint64_t sleep_until(const struct gg_recorder *recorder, uint64_t now_ns)
 {
   uint64_t until = UINT64_MAX;
-  for (unsigned i = 0; i < recorder->log_count; i++) {
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
     const struct gg_log *log = recorder->logs[i];
     if (log->retry_at_ns)
       until = least_of(until, log->retry_at_ns);
@@ -251,7 +251,7 @@ void *gg__writer_main(void *argument)
   for (;;) {
     uint64_t now_ns = gg_clock_mono_ns();
     bool worked = false;
-    for (unsigned i = 0; i < recorder->log_count; i++)
+    for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
       worked |= serve(recorder->logs[i], now_ns);
     if (worked)
       continue;

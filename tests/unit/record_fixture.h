@@ -279,9 +279,11 @@ static inline int walk_filter(const struct dirent *entry)
   return entry->d_name[0] != '.';
 }
 
-static inline void walk_store(struct walk *walk, const struct fixture *f)
+/* `log`: only the segments of that one; NULL: all. */
+static inline void walk_log(struct walk *walk, const struct fixture *f, const char *log)
 {
-  char path[512];
+  char path[512], part[64];
+  snprintf(part, sizeof part, "Z-%s-0", log ? log : "");
   snprintf(path, sizeof path, "%s/segments", f->dir);
   struct dirent **names;
   int count = scandir(path, &names, walk_filter, alphasort);
@@ -291,10 +293,16 @@ static inline void walk_store(struct walk *walk, const struct fixture *f)
     struct stat status;
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
-    walk_segment(walk, path);
+    if (!log || strstr(names[i]->d_name, part))
+      walk_segment(walk, path);
     free(names[i]);
   }
   free(names);
+}
+
+static inline void walk_store(struct walk *walk, const struct fixture *f)
+{
+  walk_log(walk, f, NULL);
 }
 
 static inline unsigned count_files(const char *dir)

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of a recorder while it runs: another log, and segments that end now. */
+#include "record_fixture.h"
+
+#include <pthread.h>
+
+enum { RECORDS = 400, LOGS_ADDED = 12 };
+
+/* Another log of the fixture's recorder, as a fixture of its own. */
+static void add_log(struct fixture *added, const struct fixture *f, const char *name)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  *added = *f;
+  added->next = 0;
+  added->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  assert_true(added->event >= 0);
+  if (gg_recorder_log(f->recorder, name, fixture_wake, added, &added->log, &failure) != 0)
+    fail_msg("log %s: %s", name, failure.message);
+}
+
+static void *record_some(void *context)
+{
+  struct fixture *f = context;
+  for (unsigned i = 0; i < RECORDS; i++) {
+    (void)fixture_record(f);
+    if (i % 50 == 0)
+      gg_log_flush(f->log);
+    (void)gg_log_tick(f->log, gg_clock_mono_ns());
+  }
+  return NULL;
+}
+
+static bool file_says(const char *dir, const char *name, const char *text)
+{
+  char path[512];
+  size_t size;
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  uint8_t *bytes = walk_read(path, &size);
+  bool says = memmem(bytes, size, text, strlen(text)) != NULL;
+  free(bytes);
+  return says;
+}
+
+static void wait_until_file_says(const char *dir, const char *name, const char *text)
+{
+  uint64_t deadline_ns = gg_clock_mono_ns() + 10 * GG_NS_PER_S;
+  while (!file_says(dir, name, text)) {
+    if (gg_clock_mono_ns() > deadline_ns)
+      fail_msg("%s never says %s", name, text);
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+}
+
+/* ── Logs ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Each new log's producer begins at once, while those before it are at work and somebody reads the status. */
+static void test_logs_are_added_under_load(void **state)
+{
+  (void)state;
+  struct fixture f, added[LOGS_ADDED];
+  pthread_t threads[LOGS_ADDED];
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.metrics = f.metrics;
+  options.log_max_bytes = 8 * MIB;
+  fixture_open(&f, &options, NULL);
+  for (unsigned i = 0; i < LOGS_ADDED; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "w%u-gap", i);
+    add_log(&added[i], &f, name);
+    assert_int_equal(gg_recorder_logs(f.recorder), i + 2);
+    assert_int_equal(pthread_create(&threads[i], NULL, record_some, &added[i]), 0);
+    struct gg_log_status status;
+    for (unsigned k = 0; k < gg_recorder_logs(f.recorder); k++)
+      assert_int_equal(gg_recorder_log_status(f.recorder, k, &status), 0);
+    assert_string_equal(status.name, name);
+    (void)fixture_record(&f);
+  }
+  for (unsigned i = 0; i < LOGS_ADDED; i++)
+    pthread_join(threads[i], NULL);
+  fixture_stop(&f);
+  assert_int_equal(fixture_metric(&f, "log_fill_bytes"), 0);
+  for (unsigned i = 0; i < LOGS_ADDED; i++) {
+    char name[32];
+    struct walk walk = {0};
+    snprintf(name, sizeof name, "w%u-gap", i);
+    walk_log(&walk, &f, name);
+    assert_int_equal(walk.next, RECORDS);
+    close(added[i].event);
+  }
+  struct walk walk = {0};
+  walk_log(&walk, &f, "w0-block");
+  assert_int_equal(walk.next, LOGS_ADDED);
+  assert_int_equal(count_files(f.rings), 0);
+  assert_false(exists_in(f.dir, "running"));
+  fixture_fini(&f);
+}
+
+static void test_an_added_log_is_named_as_running(void **state)
+{
+  (void)state;
+  struct fixture f, added;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.log_max_bytes = 1 * MIB;
+  options.sync_interval_ns = 3600 * GG_NS_PER_S; /* no round comes by itself */
+  fixture_open(&f, &options, NULL);
+  add_log(&added, &f, "w0-close");
+  wait_until_file_says(f.dir, "running", "\nring w0-close ");
+  assert_true(file_says(f.dir, "running", "\nring w0-block "));
+  fixture_stop(&f);
+  close(added.event);
+  fixture_fini(&f);
+}
+
+static void test_an_added_log_needs_room_in_log_max(void **state)
+{
+  (void)state;
+  struct fixture f, added;
+  struct gg_log *log;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.ring_bytes = 512 * KIB;
+  options.log_max_bytes = 768 * KIB;
+  fixture_open(&f, &options, NULL);
+  add_log(&added, &f, "smaller"); /* half the size is what is left */
+  struct gg_log_status status;
+  assert_int_equal(gg_recorder_log_status(f.recorder, 1, &status), 0);
+  assert_int_equal(status.ring_bytes, 256 * KIB);
+  assert_int_equal(gg_recorder_log(f.recorder, "none", fixture_wake, &f, &log, &failure), GG_ERR_LIMIT);
+  assert_non_null(strstr(failure.message, "log_max"));
+  assert_non_null(strstr(failure.message, "none"));
+  assert_int_equal(gg_recorder_log(f.recorder, "smaller", fixture_wake, &f, &log, &failure), GG_ERR_INVALID);
+  assert_int_equal(gg_recorder_logs(f.recorder), 2);
+  for (unsigned i = 0; i < 20; i++)
+    (void)fixture_record(&added);
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_log(&walk, &f, "smaller");
+  assert_int_equal(walk.next, 20);
+  close(added.event);
+  fixture_fini(&f);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_logs_are_added_under_load),
+    cmocka_unit_test(test_an_added_log_is_named_as_running),
+    cmocka_unit_test(test_an_added_log_needs_room_in_log_max),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
