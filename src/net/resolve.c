@@ -13,6 +13,9 @@
  * meanwhile. Only a second renewal during one copy of a few words makes it copy again. (Rejected: swapping a pointer
  * to an immutable list. It needs to know when the last reader has left.)
  *
+ * Names may come and go while the thread runs. The list is under the lock, which is not held during a question: the
+ * name that is being asked for is `busy`, and if it is given back meanwhile, the thread frees it.
+ *
  * Names are resolved one after the other. A name with addresses of both families uses the IPv4 ones: taking turns over
  * both would fail every second session of a server that listens on one family, as "localhost" usually does.
  */
@@ -29,7 +32,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 64, ADDRESSES_MAX = 16, COPY_TRIES_MAX = 64, ADDR_WORDS = 3 };
+/* Names: those of the largest configuration, twice: during a reload there are two. */
+enum { NAMES_MAX = 2 * 64 * 64, NAMES_FIRST = 16, ADDRESSES_MAX = 16, COPY_TRIES_MAX = 64, ADDR_WORDS = 3 };
 
 static const uint64_t first_pass_ns = 5 * GG_NS_PER_S;
 static const uint64_t retry_ns = GG_NS_PER_S;
@@ -54,16 +58,22 @@ struct gg_name {
   struct bank banks[2];
   struct answer last; /* the resolver's thread only */
   bool failing;       /* ditto: the last attempt failed, and was told */
+  /* Under the resolver's lock: */
+  unsigned references; /* how often it was added and not removed; 0: it is in no list, and freed when not busy */
+  bool asked;          /* there was an answer, or none, at least once */
+  bool busy;           /* the thread asks for it */
 };
 
 struct gg_resolver {
   pthread_mutex_t lock;
-  pthread_cond_t changed; /* first_pass_done, stopping, running; on CLOCK_MONOTONIC */
+  pthread_cond_t changed; /* any of what follows; on CLOCK_MONOTONIC */
   uint64_t interval_ns;
   struct gg_logger *logger; /* not used by the thread once `stopping` is set */
-  struct gg_name *names[NAMES_MAX];
-  size_t name_count;
-  bool first_pass_done;
+  struct gg_name **names;
+  size_t name_count, name_room;
+  size_t cursor; /* of the pass that the thread makes: the next name */
+  bool hurry;    /* the thread is to look again, without waiting */
+  bool started;
   bool stopping;
   bool running;   /* the thread has not left */
   bool abandoned; /* destroy did not wait for the thread: it frees */
@@ -191,6 +201,7 @@ static void resolver_free(struct gg_resolver *resolver)
 {
   for (size_t i = 0; i < resolver->name_count; i++)
     free(resolver->names[i]);
+  free(resolver->names);
   pthread_cond_destroy(&resolver->changed);
   pthread_mutex_destroy(&resolver->lock);
   free(resolver);
@@ -201,20 +212,28 @@ static struct timespec timespec_at(uint64_t mono_ns)
   return (struct timespec){.tv_sec = (time_t)(mono_ns / GG_NS_PER_S), .tv_nsec = (long)(mono_ns % GG_NS_PER_S)};
 }
 
-/* Resolves all names, or those only that have no address. Returns whether one has none afterwards. */
+/* Resolves all names, or those only that have no address. Returns whether one has none afterwards. The lock is held
+ * on both ends, and let go during a question. */
 static bool pass(struct gg_resolver *resolver, bool all)
 {
   bool missing = false;
-  for (size_t i = 0; i < resolver->name_count; i++) {
-    struct gg_name *name = resolver->names[i];
-    pthread_mutex_lock(&resolver->lock);
-    bool stopping = resolver->stopping;
+  for (resolver->cursor = 0; resolver->cursor < resolver->name_count && !resolver->stopping;) {
+    struct gg_name *name = resolver->names[resolver->cursor++];
+    if (!all && atomic_load(&name->published) != 0)
+      continue;
+    name->busy = true;
     pthread_mutex_unlock(&resolver->lock);
-    if (stopping)
-      return false;
-    if (all || atomic_load(&name->published) == 0)
-      renew(resolver, name);
-    missing = missing || atomic_load(&name->published) == 0;
+    renew(resolver, name);
+    pthread_mutex_lock(&resolver->lock);
+    name->busy = false;
+    if (!name->asked) {
+      name->asked = true;
+      pthread_cond_broadcast(&resolver->changed);
+    }
+    if (name->references == 0)
+      free(name);
+    else
+      missing = missing || atomic_load(&name->published) == 0;
   }
   return missing;
 }
@@ -227,24 +246,22 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
 static void *run(void *context)
 {
   struct gg_resolver *resolver = context;
-  bool missing = pass(resolver, true);
-  uint64_t renewal = add_capped(gg_clock_mono_ns(), resolver->interval_ns);
+  uint64_t renewed_ns = 0; /* never */
   pthread_mutex_lock(&resolver->lock);
-  resolver->first_pass_done = true;
-  pthread_cond_broadcast(&resolver->changed);
   while (!resolver->stopping) {
-    uint64_t next = renewal, retry = gg_clock_mono_ns() + retry_ns;
-    if (missing && retry < next)
-      next = retry;
-    struct timespec until = timespec_at(next);
-    if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) != ETIMEDOUT)
-      continue;
-    bool all = gg_clock_mono_ns() >= renewal;
-    pthread_mutex_unlock(&resolver->lock);
-    missing = pass(resolver, all);
+    bool all = renewed_ns == 0 || gg_clock_mono_ns() >= add_capped(renewed_ns, resolver->interval_ns);
+    resolver->hurry = false;
+    bool missing = pass(resolver, all);
+    uint64_t now_ns = gg_clock_mono_ns();
     if (all)
-      renewal = add_capped(gg_clock_mono_ns(), resolver->interval_ns);
-    pthread_mutex_lock(&resolver->lock);
+      renewed_ns = now_ns;
+    uint64_t next_ns = add_capped(renewed_ns, resolver->interval_ns);
+    if (missing && now_ns + retry_ns < next_ns)
+      next_ns = now_ns + retry_ns;
+    struct timespec until = timespec_at(next_ns);
+    while (!resolver->stopping && !resolver->hurry)
+      if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) == ETIMEDOUT)
+        break;
   }
   resolver->running = false;
   pthread_cond_broadcast(&resolver->changed);
@@ -274,44 +291,103 @@ int gg_resolver_create(struct gg_resolver **out, uint64_t interval_ns, struct gg
   return 0;
 }
 
-int gg_resolver_add(struct gg_resolver *resolver, const char *host, uint16_t port, struct gg_name **out)
+void gg_resolver_set_interval(struct gg_resolver *resolver, uint64_t interval_ns)
 {
-  assert(!resolver->running);
-  for (size_t i = 0; i < resolver->name_count; i++) {
-    *out = resolver->names[i];
-    if (strcmp((*out)->host, host) == 0 && (*out)->port == port)
-      return 0;
-  }
-  *out = NULL;
-  if (strlen(host) >= sizeof resolver->names[0]->host)
-    return GG_ERR_RANGE;
+  pthread_mutex_lock(&resolver->lock);
+  resolver->interval_ns = interval_ns ? interval_ns : UINT64_MAX / 2;
+  resolver->hurry = true;
+  pthread_cond_broadcast(&resolver->changed);
+  pthread_mutex_unlock(&resolver->lock);
+}
+
+static struct gg_name *find(const struct gg_resolver *resolver, const char *host, uint16_t port)
+{
+  for (size_t i = 0; i < resolver->name_count; i++)
+    if (strcmp(resolver->names[i]->host, host) == 0 && resolver->names[i]->port == port)
+      return resolver->names[i];
+  return NULL;
+}
+
+static int make_room(struct gg_resolver *resolver)
+{
+  if (resolver->name_count < resolver->name_room)
+    return 0;
   if (resolver->name_count == NAMES_MAX)
     return GG_ERR_LIMIT;
+  size_t room = resolver->name_room ? resolver->name_room * 2 : NAMES_FIRST;
+  struct gg_name **names = realloc(resolver->names, room * sizeof(struct gg_name *));
+  if (!names)
+    return GG_ERR_NOMEM;
+  resolver->names = names;
+  resolver->name_room = room;
+  return 0;
+}
+
+/* Under the lock. */
+static int add(struct gg_resolver *resolver, const char *host, uint16_t port, struct gg_name **out)
+{
+  *out = find(resolver, host, port);
+  if (*out) {
+    (*out)->references++;
+    return 0;
+  }
+  if (strlen(host) >= sizeof(*out)->host)
+    return GG_ERR_RANGE;
+  int error = make_room(resolver);
+  if (error)
+    return error;
   struct gg_name *name = calloc(1, sizeof *name);
   if (!name)
     return GG_ERR_NOMEM;
   memcpy(name->host, host, strlen(host) + 1);
   name->port = port;
+  name->references = 1;
   resolver->names[resolver->name_count++] = name;
   *out = name;
   return 0;
 }
 
-/* Waits, holding the lock, until *condition or the time. */
-static void wait_for(struct gg_resolver *resolver, const bool *condition, bool wanted, uint64_t bound_ns)
+int gg_resolver_add(struct gg_resolver *resolver, const char *host, uint16_t port, struct gg_name **out)
 {
-  struct timespec until = timespec_at(gg_clock_mono_ns() + bound_ns);
-  while (*condition != wanted)
-    if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) == ETIMEDOUT)
-      return;
+  pthread_mutex_lock(&resolver->lock);
+  int error = add(resolver, host, port, out);
+  pthread_mutex_unlock(&resolver->lock);
+  return error;
 }
 
-int gg_resolver_start(struct gg_resolver *resolver)
+void gg_resolver_remove(struct gg_resolver *resolver, struct gg_name *name)
 {
-  assert(!resolver->running);
-  if (resolver->name_count == 0)
-    return 0;
+  pthread_mutex_lock(&resolver->lock);
+  assert(name->references > 0);
+  bool last = --name->references == 0;
+  size_t at = 0;
+  while (last && resolver->names[at] != name)
+    at++;
+  if (last) {
+    resolver->name_count--;
+    memmove(&resolver->names[at], &resolver->names[at + 1], (resolver->name_count - at) * sizeof(struct gg_name *));
+    if (at < resolver->cursor)
+      resolver->cursor--;
+    if (!name->busy)
+      free(name);
+  }
+  pthread_mutex_unlock(&resolver->lock);
+}
+
+static bool all_asked(const struct gg_resolver *resolver)
+{
+  for (size_t i = 0; i < resolver->name_count; i++)
+    if (!resolver->names[i]->asked)
+      return false;
+  return true;
+}
+
+/* Under the lock; GG_ERR_*. */
+static int begin_thread(struct gg_resolver *resolver)
+{
   pthread_t thread;
+  if (resolver->running || resolver->name_count == 0)
+    return 0;
   resolver->running = true;
   int error = pthread_create(&thread, NULL, run, resolver);
   if (error) {
@@ -319,24 +395,58 @@ int gg_resolver_start(struct gg_resolver *resolver)
     return gg_error_from_errno(error);
   }
   pthread_detach(thread);
-  pthread_mutex_lock(&resolver->lock);
-  wait_for(resolver, &resolver->first_pass_done, true, first_pass_ns);
-  bool done = resolver->first_pass_done;
-  pthread_mutex_unlock(&resolver->lock);
-  if (!done)
-    gg_warn(resolver->logger, "names are not resolved yet",
-            GG_S("effect", "sessions to those without an address are refused until they are"));
   return 0;
+}
+
+int gg_resolver_await(struct gg_resolver *resolver, uint64_t bound_ns)
+{
+  struct timespec until = timespec_at(gg_clock_mono_ns() + bound_ns);
+  pthread_mutex_lock(&resolver->lock);
+  int error = resolver->started ? begin_thread(resolver) : GG_ERR_INVALID;
+  if (!error && !all_asked(resolver)) {
+    resolver->hurry = true;
+    pthread_cond_broadcast(&resolver->changed);
+  }
+  while (!error && !all_asked(resolver))
+    if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) == ETIMEDOUT)
+      error = GG_ERR_TIMEOUT;
+  pthread_mutex_unlock(&resolver->lock);
+  return error;
+}
+
+int gg_resolver_start(struct gg_resolver *resolver)
+{
+  assert(!resolver->started);
+  resolver->started = true;
+  int error = gg_resolver_await(resolver, first_pass_ns);
+  if (error != GG_ERR_TIMEOUT)
+    return error;
+  gg_warn(resolver->logger, "names are not resolved yet",
+          GG_S("effect", "sessions to those without an address are refused until they are"));
+  return 0;
+}
+
+bool gg_name_resolved(const struct gg_name *name)
+{
+  return atomic_load_explicit(&name->published, memory_order_acquire) != 0;
+}
+
+const char *gg_name_host(const struct gg_name *name)
+{
+  return name->host;
 }
 
 void gg_resolver_destroy(struct gg_resolver *resolver)
 {
   if (!resolver)
     return;
+  struct timespec until = timespec_at(gg_clock_mono_ns() + leave_ns);
   pthread_mutex_lock(&resolver->lock);
   resolver->stopping = true;
   pthread_cond_broadcast(&resolver->changed);
-  wait_for(resolver, &resolver->running, false, leave_ns);
+  while (resolver->running)
+    if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) == ETIMEDOUT)
+      break;
   bool running = resolver->running;
   resolver->abandoned = running;
   pthread_mutex_unlock(&resolver->lock);

@@ -159,9 +159,13 @@ static void equal_names_share_and_the_number_is_bounded(void **state)
   memset(host, 'a', sizeof host - 1);
   host[sizeof host - 1] = '\0';
   assert_int_equal(gg_resolver_add(resolver, host, 80, &c), GG_ERR_RANGE);
-  for (uint16_t port = 1000; port < 1062; port++)
+  for (uint16_t port = 1000; port < 1000 + 2 * 64 * 64 - 2; port++)
     assert_int_equal(gg_resolver_add(resolver, "a.test", port, &c), 0);
-  assert_int_equal(gg_resolver_add(resolver, "a.test", 2000, &c), GG_ERR_LIMIT);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 20000, &c), GG_ERR_LIMIT);
+  gg_resolver_remove(resolver, a);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 20000, &c), GG_ERR_LIMIT); /* b is still there */
+  gg_resolver_remove(resolver, b);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 20000, &c), 0);
   gg_resolver_destroy(resolver);
   gg_resolver_destroy(NULL);
 }
@@ -294,6 +298,63 @@ static void readers_see_whole_addresses(void **state)
   gg_resolver_destroy(resolver);
 }
 
+static void names_come_and_go_while_it_runs(void **state)
+{
+  (void)state;
+  struct gg_resolver *resolver;
+  struct gg_name *first, *second, *third;
+  script(0, "192.0.2.1:0", NULL, NULL);
+  assert_int_equal(gg_resolver_create(&resolver, 3600 * GG_NS_PER_S, NULL), 0);
+  assert_int_equal(gg_resolver_start(resolver), 0); /* with nothing to ask */
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 80, &first), 0);
+  assert_false(gg_name_resolved(first));
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  assert_true(gg_name_resolved(first));
+  current_is(first, "192.0.2.1:80");
+  assert_string_equal(gg_name_host(first), "a.test");
+
+  script(0, "192.0.2.2:0", NULL, NULL);
+  assert_int_equal(gg_resolver_add(resolver, "b.test", 80, &second), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  current_is(second, "192.0.2.2:80");
+  current_is(first, "192.0.2.1:80"); /* was not asked for again */
+  assert_int_equal(scripted.asked, 2);
+  gg_resolver_remove(resolver, first);
+
+  script(EAI_NONAME, NULL, NULL, NULL);
+  assert_int_equal(gg_resolver_add(resolver, "c.test", 80, &third), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0); /* there is an answer, if not a good one */
+  assert_false(gg_name_resolved(third));
+
+  gg_resolver_set_interval(resolver, 10 * GG_NS_PER_MS);
+  script(0, "192.0.2.3:0", NULL, NULL);
+  await_questions(5);
+  current_is(second, "192.0.2.3:80");
+  gg_resolver_destroy(resolver);
+}
+
+static void a_name_may_go_while_it_is_asked_for(void **state)
+{
+  (void)state;
+  struct gg_resolver *resolver;
+  struct gg_name *name, *other;
+  script(0, "192.0.2.1:0", NULL, NULL);
+  scripted.hang = true;
+  assert_int_equal(gg_resolver_create(&resolver, 3600 * GG_NS_PER_S, NULL), 0);
+  assert_int_equal(gg_resolver_start(resolver), 0);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 80, &name), 0);
+  assert_int_equal(gg_resolver_add(resolver, "b.test", 80, &other), 0);
+  assert_int_equal(gg_resolver_await(resolver, 20 * GG_NS_PER_MS), GG_ERR_TIMEOUT);
+  gg_resolver_remove(resolver, name);
+  pthread_mutex_lock(&scripted.lock);
+  scripted.hang = false;
+  pthread_cond_broadcast(&scripted.changed);
+  pthread_mutex_unlock(&scripted.lock);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  current_is(other, "192.0.2.1:80"); /* was not passed over when the list became shorter */
+  gg_resolver_destroy(resolver);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -303,6 +364,8 @@ int main(void)
     cmocka_unit_test_teardown(a_renewal_that_fails_keeps_the_addresses, teardown),
     cmocka_unit_test_teardown(a_name_without_an_address_is_tried_again_soon, teardown),
     cmocka_unit_test_teardown(readers_see_whole_addresses, teardown),
+    cmocka_unit_test_teardown(names_come_and_go_while_it_runs, teardown),
+    cmocka_unit_test_teardown(a_name_may_go_while_it_is_asked_for, teardown),
     cmocka_unit_test(a_question_that_hangs_holds_up_nobody), /* last: its thread may still be leaving */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
