@@ -34,8 +34,8 @@ struct gg_logger {
   int fd; /* -1 with a sink */
   gg_logger_sink_fn sink;
   void *context;
-  enum gg_level least;
-  bool json;
+  _Atomic int least; /* enum gg_level */
+  _Atomic bool json;
   pthread_mutex_t write_lock; /* held from finding room to having written */
   _Atomic uint64_t lost;      /* lines that found no room since the last one that told how many */
 };
@@ -52,25 +52,38 @@ static int create(struct gg_logger **out, struct gg_logger model, enum gg_level 
   if (!logger)
     return GG_ERR_NOMEM;
   *logger = model;
-  logger->least = least;
+  atomic_init(&logger->least, (int)least);
   atomic_init(&logger->lost, 0);
   pthread_mutex_init(&logger->write_lock, NULL);
   *out = logger;
   return 0;
 }
 
+/* `fd` is -1 for a sink. */
+static bool wants_json(int fd, enum gg_logger_format format)
+{
+  return format == GG_LOGGER_JSON || (format == GG_LOGGER_AUTO && (fd < 0 || !isatty(fd)));
+}
+
 int gg_logger_create(struct gg_logger **out, int fd, enum gg_level least, enum gg_logger_format format)
 {
-  bool json = format == GG_LOGGER_JSON || (format == GG_LOGGER_AUTO && !isatty(fd));
-  return create(out, (struct gg_logger){.fd = fd, .json = json}, least);
+  return create(out, (struct gg_logger){.fd = fd, .json = wants_json(fd, format)}, least);
 }
 
 int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *context, enum gg_level least,
                           enum gg_logger_format format)
 {
   assert(sink);
-  bool json = format != GG_LOGGER_TEXT;
-  return create(out, (struct gg_logger){.fd = -1, .sink = sink, .context = context, .json = json}, least);
+  const struct gg_logger model = {.fd = -1, .sink = sink, .context = context, .json = wants_json(-1, format)};
+  return create(out, model, least);
+}
+
+void gg_logger_set(struct gg_logger *logger, enum gg_level least, enum gg_logger_format format)
+{
+  if (!logger)
+    return;
+  atomic_store_explicit(&logger->least, (int)least, memory_order_relaxed);
+  atomic_store_explicit(&logger->json, wants_json(logger->fd, format), memory_order_relaxed);
 }
 
 void gg_logger_destroy(struct gg_logger *logger)
@@ -83,7 +96,7 @@ void gg_logger_destroy(struct gg_logger *logger)
 
 bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level)
 {
-  return logger && level < GG_LEVEL_OFF && level >= logger->least;
+  return logger && level < GG_LEVEL_OFF && (int)level >= atomic_load_explicit(&logger->least, memory_order_relaxed);
 }
 
 /* Whether the site may speak now; *held_back is what it kept to itself since it last did. */

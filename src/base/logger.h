@@ -67,6 +67,8 @@ typedef void (*gg_logger_sink_fn)(void *context, enum gg_level level, const char
 int gg_logger_create(struct gg_logger **out, int fd, enum gg_level least, enum gg_logger_format format);
 int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *context, enum gg_level least,
                           enum gg_logger_format format);
+/* From now on another level, another form (of a logger with a descriptor); any thread. NULL is fine. */
+void gg_logger_set(struct gg_logger *logger, enum gg_level least, enum gg_logger_format format);
 void gg_logger_destroy(struct gg_logger *logger); /* NULL is fine; the descriptor stays the caller's */
 
 bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level); /* false for a NULL logger */

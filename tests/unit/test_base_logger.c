@@ -193,6 +193,21 @@ static void cut_values_end_between_characters(void **state)
   gg_logger_destroy(logger);
 }
 
+static void level_and_form_may_change(void **state)
+{
+  (void)state;
+  struct catch caught;
+  struct gg_logger *logger = make(&caught, GG_LEVEL_WARNING, GG_LOGGER_JSON);
+  gg_logger_set(logger, GG_LEVEL_DEBUG, GG_LOGGER_TEXT);
+  assert_true(gg_logger_wants(logger, GG_LEVEL_DEBUG));
+  gg_debug(logger, "said", GG_U("n", 1));
+  assert_non_null(strstr(caught.line, " debug   said n=1"));
+  gg_logger_set(logger, GG_LEVEL_OFF, GG_LOGGER_AUTO);
+  assert_false(gg_logger_wants(logger, GG_LEVEL_ERROR));
+  gg_logger_set(NULL, GG_LEVEL_INFO, GG_LOGGER_AUTO);
+  gg_logger_destroy(logger);
+}
+
 enum { THREADS = 4, LINES = 200 };
 
 static void *speak(void *context)
@@ -239,6 +254,7 @@ int main(void)
     cmocka_unit_test(repeats_are_held_back_and_counted),
     cmocka_unit_test(a_long_line_stays_well_formed),
     cmocka_unit_test(cut_values_end_between_characters),
+    cmocka_unit_test(level_and_form_may_change),
     cmocka_unit_test(lines_of_threads_never_mix),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
