@@ -170,6 +170,57 @@ char *gg_schema_print(const struct gg_schema *schema, const void *values)
   return finish_text(out, &text, done);
 }
 
+/* --- two sets of values ------------------------------------------------------------------------------------------ */
+
+char *gg_schema_value(const struct gg_option *option, const void *values)
+{
+  char *text = NULL;
+  size_t size = 0;
+  if (!gg__option_is_list(option))
+    return gg__option_text(option, values);
+  FILE *out = open_memstream(&text, &size);
+  if (!out)
+    return NULL;
+  bool set = gg__option_is_set(option, values);
+  return finish_text(out, &text, !set || print_strings(out, strings_of(option, values)));
+}
+
+int gg_schema_compare(const struct gg_schema *schema, const void *from, const void *to, gg_schema_change_fn tell,
+                      void *context)
+{
+  int error = 0;
+  for (size_t i = 0; i < schema->option_count && !error; i++) {
+    char *before = gg_schema_value(&schema->options[i], from), *after = gg_schema_value(&schema->options[i], to);
+    if (!before || !after)
+      error = GG_ERR_NOMEM;
+    else if (strcmp(before, after) != 0)
+      tell(context, &schema->options[i], before, after);
+    free(before);
+    free(after);
+  }
+  return error;
+}
+
+int gg_schema_keep(const struct gg_schema *schema, void *values, const void *kept)
+{
+  int error = 0;
+  for (size_t i = 0; i < schema->option_count && !error; i++) {
+    const struct gg_option *option = &schema->options[i];
+    if (!option->restart)
+      continue;
+    assert(!gg__option_is_list(option));
+    char *text = gg__option_text(option, kept);
+    if (!text)
+      error = GG_ERR_NOMEM;
+    else if (gg__option_is_set(option, kept))
+      error = gg__option_set(option, values, text, strlen(text), NULL);
+    else
+      gg__option_clear(option, values);
+    free(text);
+  }
+  return error;
+}
+
 /* --- the reference page ----------------------------------------------------------------------------------------- */
 
 static const char *type_name(enum gg_option_type type)
@@ -227,15 +278,16 @@ static void write_row(FILE *out, const struct gg_option *option)
     fprintf(out, " | `%s`", option->preset);
   else
     fputs(" | not set", out);
+  const char *changed_by = option->restart ? "restart" : "reload";
   if (option->flag)
-    fprintf(out, " | `--%s` | %s |\n", option->flag, option->help);
+    fprintf(out, " | `--%s` | %s | %s |\n", option->flag, option->help, changed_by);
   else
-    fprintf(out, " | | %s |\n", option->help);
+    fprintf(out, " | | %s | %s |\n", option->help, changed_by);
 }
 
 static void write_table_head(FILE *out)
 {
-  fputs("| Option | Value | Default | Flag | Meaning |\n|---|---|---|---|---|\n", out);
+  fputs("| Option | Value | Default | Flag | Meaning | Changed by |\n|---|---|---|---|---|---|\n", out);
 }
 
 static void write_more(FILE *out, const struct gg_option *options, size_t count, const char *section)

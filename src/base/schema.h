@@ -72,6 +72,7 @@ struct gg_option {
   const char *const *names; /* ENUM: the values in order, ends in NULL */
   gg_option_check_fn check; /* may be NULL */
   bool required;            /* an item of a list must have it */
+  bool restart;             /* a process that runs keeps the value it has (gg_schema_keep) */
   const char *help;         /* one line, no dot */
   const char *more;         /* more for the reference page, whole sentences; may be NULL */
 };
@@ -190,6 +191,19 @@ int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const st
 char *gg_schema_print(const struct gg_schema *schema, const void *values); /* YAML of all options that are set */
 char *gg_schema_document(const struct gg_schema *schema);                  /* markdown, a table by section */
 char *gg_schema_help(const struct gg_schema *schema, const struct gg_schema_extra *extras, size_t extra_count);
+
+/* --- two sets of values ------------------------------------------------------------------------------------------ */
+
+/* An option's value as the user would write it, lists too; empty if it is not set. Malloc'ed; NULL without memory. */
+char *gg_schema_value(const struct gg_option *option, const void *values);
+
+/* Called for an option outside lists that differs; the texts live for the call. */
+typedef void (*gg_schema_change_fn)(void *context, const struct gg_option *option, const char *from, const char *to);
+/* Tells all that differ, in the table's order. GG_ERR_NOMEM. */
+int gg_schema_compare(const struct gg_schema *schema, const void *from, const void *to, gg_schema_change_fn tell,
+                      void *context);
+/* Gives `values` what `kept` has where the option is one for a restart. GG_ERR_NOMEM. */
+int gg_schema_keep(const struct gg_schema *schema, void *values, const void *kept);
 
 /* --- shared by the files of this engine only ------------------------------------------------------------------- */
 

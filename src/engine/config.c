@@ -248,6 +248,9 @@ char *gg_config_document(void)
     "`s`,\n"
     "  `ms`, `us`, `ns`.\n"
     "- An **address** is `host:port`, `[v6]:port`, `:port` or `unix:PATH`.\n"
+    "- What is **changed by reload** changes when the gateway reads its files again: by SIGHUP or `gogetway reload`. "
+    "What is\n"
+    "  changed by restart keeps its value until then, and is named.\n"
     "- On the command line a list is separated by commas, or its flag is repeated.\n"
     "- A file is one YAML document of at most 1 MiB. A key may be given once. Anchors, aliases and tags are refused.\n";
   return join(head, gg_schema_document(&gg__config_schema));

@@ -200,6 +200,7 @@ static const struct gg_option options[] = {
    .type = GG_OPTION_PATH,
    CONFIG(dir),
    .preset = "./gogetway-data",
+   .restart = true,
    .help = "directory of the recordings",
    .more = "`$GOGETWAY_DIR`, if set, is the default instead."},
   {.key = "workers",
@@ -208,6 +209,7 @@ static const struct gg_option options[] = {
    CONFIG(workers),
    .most = GG_CONFIG_WORKERS_MAX,
    .preset = "0",
+   .restart = true,
    .help = "threads that relay, 0 for one per core"},
   {.key = "sessions_max",
    .flag = "sessions-max",
@@ -246,6 +248,7 @@ static const struct gg_option options[] = {
    .least = 5 * MIB,
    .most = 64 * GIB,
    .preset = "512MiB",
+   .restart = true,
    .help = "most unsent bytes kept of all sessions together",
    .more =
      "Beyond it the sessions that have stalled longest are closed, and counted. At least 5 MiB for each worker: it "
@@ -298,6 +301,7 @@ static const struct gg_option options[] = {
    .least = 256 * KIB,
    .most = 1 * GIB,
    .preset = "2MiB",
+   .restart = true,
    .help = "first size of a worker's ring",
    .more =
      "Rounded up to a power of two. A ring grows when it must, as long as all rings together stay within `log.max`."},
@@ -308,6 +312,7 @@ static const struct gg_option options[] = {
    .least = 256 * KIB,
    .most = 64 * GIB,
    .preset = "256MiB",
+   .restart = true,
    .help = "most memory of all rings together",
    .more = "It is what a pause of the disk may cost before `on_stall` acts: 50 ms at 800 MB/s fill 40 MB."},
   {.key = "log.dir",
@@ -315,6 +320,7 @@ static const struct gg_option options[] = {
    .type = GG_OPTION_PATH,
    CONFIG(log.dir),
    .preset = "/dev/shm",
+   .restart = true,
    .help = "tmpfs directory of the rings",
    .more = "Rings there outlive the process, so that a killed gateway loses nothing."},
   {.key = "log.flush_interval",
@@ -324,6 +330,7 @@ static const struct gg_option options[] = {
    .least = 10 * MS,
    .most = MINUTE,
    .preset = "1s",
+   .restart = true,
    .help = "recorded bytes are written to the segment at least this often"},
 
   {.key = "segment.max_bytes",
@@ -333,6 +340,7 @@ static const struct gg_option options[] = {
    .least = 64 * KIB,
    .most = 1024 * GIB,
    .preset = "1GiB",
+   .restart = true,
    .help = "a segment file is ended at this size"},
   {.key = "segment.max_age",
    .flag = "segment-max-age",
@@ -340,6 +348,7 @@ static const struct gg_option options[] = {
    CONFIG(segment.max_age_ns),
    .most = 365 * DAY,
    .preset = "1h",
+   .restart = true,
    .help = "a segment file is ended at this age, 0 for by size only"},
 
   {.key = "sync.mode",
@@ -348,6 +357,7 @@ static const struct gg_option options[] = {
    CONFIG(sync.mode),
    .names = sync_names,
    .preset = "interval",
+   .restart = true,
    .help = "when recordings are made durable on the disk",
    .more =
      "`interval`: every `sync.interval`; a power cut may lose that much. `never`: when the kernel likes. `always`: "
@@ -359,6 +369,7 @@ static const struct gg_option options[] = {
    .least = 10 * MS,
    .most = 60 * MINUTE,
    .preset = "1s",
+   .restart = true,
    .help = "time between two syncs, for sync.mode interval"},
 
   {.key = "message.level",

@@ -27,6 +27,7 @@ struct sample {
   enum color color;
   char *string;
   char *path;
+  char *kept;
   char *endpoint;
   struct gg_blob blob;
   struct gg_strings words;
@@ -65,6 +66,7 @@ static const struct gg_option options[] = {
    .least = 1024,
    .most = 1 << 20,
    .preset = "4KiB",
+   .restart = true,
    .help = "s"},
   {.key = "a.time",
    .flag = "a-time",
@@ -83,6 +85,7 @@ static const struct gg_option options[] = {
    .help = "c"},
   {.key = "b.string", .flag = "b-string", .type = GG_OPTION_STRING, AT(string), .most = 8, .help = "s"},
   {.key = "b.path", .flag = "b-path", .type = GG_OPTION_PATH, AT(path), .preset = "/p", .help = "p"},
+  {.key = "b.kept", .flag = "b-kept", .type = GG_OPTION_PATH, AT(kept), .restart = true, .help = "k"},
   {.key = "b.endpoint", .flag = "b-endpoint", .type = GG_OPTION_ENDPOINT, AT(endpoint), .check = check_x, .help = "e"},
   {.key = "b.blob", .flag = "b-blob", .type = GG_OPTION_BLOB, AT(blob), .most = 6, .help = "b", .more = "More of it."},
   {.key = "b.words", .flag = "b-words", .type = GG_OPTION_STRINGS, AT(words), .most = 3, .help = "w"},
@@ -615,11 +618,48 @@ static void help_and_page_name_every_option(void **state)
   assert_non_null(strstr(help, "  -c, --config FILE               read\n"));
   assert_non_null(strstr(help, "  --b-color red|green|blue        c (green)\n"));
   assert_non_null(strstr(help, "Each --door begins a door"));
-  assert_non_null(strstr(page, "| `a.size` | size, 1KiB to 1MiB | `4KiB` | `--a-size` | s |\n"));
+  assert_non_null(strstr(page, "| `a.size` | size, 1KiB to 1MiB | `4KiB` | `--a-size` | s | restart |\n"));
   assert_non_null(strstr(page, "- `b.blob`: More of it.\n"));
-  assert_non_null(strstr(page, "| `at` | address | required | `--door` | where |\n"));
+  assert_non_null(strstr(page, "| `at` | address | required | `--door` | where | reload |\n"));
   free(help);
   free(page);
+}
+
+static void note_change(void *context, const struct gg_option *option, const char *from, const char *to)
+{
+  char *text = context;
+  size_t length = strlen(text);
+  snprintf(text + length, 512 - length, "%s: %s -> %s%s\n", option->key, from, to, option->restart ? " restart" : "");
+}
+
+static void what_differs_is_told_and_some_is_kept(void **state)
+{
+  (void)state;
+  struct sample from = {0}, to = {0};
+  char told[512] = "";
+  static const char first[] = "a: {size: 8KiB}\nb: {words: [p, q], kept: /old}\n";
+  static const char second[] = "count: 7\na: {size: 16KiB}\nb: {words: [p], color: blue, kept: /new}\n";
+  assert_int_equal(gg_schema_defaults(&schema, &from), 0);
+  assert_int_equal(gg_schema_defaults(&schema, &to), 0);
+  assert_int_equal(gg_schema_read_text(&schema, &from, "1", first, strlen(first), NULL, &errors), 0);
+  assert_int_equal(gg_schema_read_text(&schema, &to, "2", second, strlen(second), NULL, &errors), 0);
+  assert_int_equal(gg_schema_compare(&schema, &from, &from, note_change, told), 0);
+  assert_string_equal(told, "");
+  assert_int_equal(gg_schema_compare(&schema, &from, &to, note_change, told), 0);
+  assert_string_equal(told, "count: 5 -> 7\na.size: 8KiB -> 16KiB restart\nb.color: green -> blue\n"
+                            "b.kept: /old -> /new restart\nb.words: [\"p\", \"q\"] -> [\"p\"]\n");
+  assert_int_equal(gg_schema_keep(&schema, &to, &from), 0);
+  assert_int_equal(to.size, 8192);
+  assert_string_equal(to.kept, "/old");
+  assert_int_equal(to.count, 7);
+  gg_schema_fini(&schema, &from);
+  memset(&from, 0, sizeof from);
+  assert_int_equal(gg_schema_keep(&schema, &to, &from), GG_ERR_RANGE); /* values that were never valid */
+  assert_int_equal(gg_schema_defaults(&schema, &from), 0);
+  assert_int_equal(gg_schema_keep(&schema, &to, &from), 0); /* what was not set is not set */
+  assert_null(to.kept);
+  gg_schema_fini(&schema, &from);
+  gg_schema_fini(&schema, &to);
 }
 
 int main(void)
@@ -644,6 +684,7 @@ int main(void)
     cmocka_unit_test(wrong_flags_are_all_told),
     cmocka_unit_test(too_many_items_are_told),
     cmocka_unit_test(what_is_printed_reads_back),
+    cmocka_unit_test(what_differs_is_told_and_some_is_kept),
     cmocka_unit_test(help_and_page_name_every_option),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
