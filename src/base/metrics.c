@@ -8,12 +8,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { BUCKET_SHIFT = 10, CACHE_LINE = 64 };
 
-/* A family as it was registered, and where its members' slots are. */
+/* A family as it was registered, and where its members' slots are. The table of values has room for all places. */
 struct family {
   struct gg_metric_family told;
+  const char **values; /* told.values, to be written */
   size_t first;
   size_t stride;
 };
@@ -25,7 +27,7 @@ struct gg_metrics {
   size_t slot_count;
   struct family families[GG_FAMILIES_MAX];
   size_t family_count;
-  pthread_mutex_t lock; /* making a shard; reading takes none */
+  pthread_mutex_t lock; /* making a shard, changing members; counting and reading what is unlabelled take none */
   struct gg_shard *shards[GG_SHARDS_MAX];
   _Atomic size_t shard_count; /* published after shards[shard_count - 1] is whole */
 };
@@ -42,9 +44,13 @@ int gg_metrics_create(struct gg_metrics **out)
 
 static void free_values(const char *const *values, size_t count)
 {
-  for (size_t i = 0; values && i < count; i++)
+  for (size_t i = 0; i < count; i++)
     free((void *)(uintptr_t)values[i]);
-  free((void *)(uintptr_t)values);
+}
+
+static size_t shard_bytes(const struct gg_metrics *metrics)
+{
+  return (metrics->slot_count * sizeof(uint64_t) / CACHE_LINE + 1) * CACHE_LINE;
 }
 
 void gg_metrics_destroy(struct gg_metrics *metrics)
@@ -52,11 +58,12 @@ void gg_metrics_destroy(struct gg_metrics *metrics)
   if (!metrics)
     return;
   for (size_t i = 0; i < metrics->family_count; i++) {
-    const struct gg_metric_family *family = &metrics->families[i].told;
-    free_values(family->values, family->member_count * family->label_count);
+    struct family *family = &metrics->families[i];
+    free_values(family->values, family->told.member_count * family->told.label_count);
+    free(family->values);
   }
   for (size_t i = 0; i < atomic_load(&metrics->shard_count); i++) {
-    free((void *)metrics->shards[i]->values);
+    munmap((void *)metrics->shards[i]->values, shard_bytes(metrics));
     free(metrics->shards[i]);
   }
   pthread_mutex_destroy(&metrics->lock);
@@ -156,54 +163,143 @@ static bool members_are_sound(const struct gg_metric_family *family)
   return true;
 }
 
-static const char *const *copy_values(const struct gg_metric_family *family)
+/* Copies the labels' values of `members` members. */
+static int copy_values(const char **to, const char *const *from, size_t count)
 {
-  size_t count = family->member_count * family->label_count;
-  const char **values = calloc(count + 1, sizeof *values);
-  for (size_t i = 0; values && i < count; i++) {
-    values[i] = strdup(family->values[i]);
-    if (!values[i]) {
-      free_values(values, count);
-      return NULL;
+  for (size_t i = 0; i < count; i++) {
+    to[i] = strdup(from[i]);
+    if (!to[i]) {
+      free_values(to, i);
+      return GG_ERR_NOMEM;
     }
   }
-  return values;
+  return 0;
 }
 
 int gg_metrics_register_family(struct gg_metrics *metrics, const struct gg_metric_family *family, size_t *first,
                                size_t *stride)
 {
-  if (metrics->family_count == GG_FAMILIES_MAX || family->member_count > GG_FAMILY_MEMBERS_MAX ||
+  size_t places = family->member_max > 0 ? family->member_max : family->member_count;
+  if (metrics->family_count == GG_FAMILIES_MAX || places > GG_FAMILY_MEMBERS_MAX ||
       family->label_count > GG_FAMILY_LABELS_MAX || family->count > GG_METRICS_MAX)
     return GG_ERR_LIMIT;
-  if (atomic_load(&metrics->shard_count) > 0 || !table_is_sound(metrics, family->table, family->count) ||
-      !members_are_sound(family))
+  if (atomic_load(&metrics->shard_count) > 0 || family->member_count > places ||
+      !table_is_sound(metrics, family->table, family->count) || !members_are_sound(family))
     return GG_ERR_INVALID;
   struct family *made = &metrics->families[metrics->family_count];
   *made = (struct family){.told = *family, .first = metrics->slot_count};
-  made->told.values = copy_values(family);
-  if (!made->told.values)
+  made->values = calloc(places * family->label_count + 1, sizeof *made->values);
+  if (!made->values || copy_values(made->values, family->values, family->member_count * family->label_count) != 0) {
+    free(made->values);
     return GG_ERR_NOMEM;
+  }
+  made->told.values = made->values;
+  made->told.member_max = places;
   for (size_t i = 0; i < family->count; i++)
     made->stride += slots_of(&family->table[i]);
-  metrics->slot_count += made->stride * family->member_count;
+  metrics->slot_count += made->stride * places;
   metrics->family_count++;
   *first = made->first;
   *stride = made->stride;
   return 0;
 }
 
-/* Whole cache lines of its own: two threads' counters never share one. */
+static struct family *family_at(struct gg_metrics *metrics, size_t first)
+{
+  for (size_t i = 0; i < metrics->family_count; i++)
+    if (metrics->families[i].first == first && metrics->families[i].told.member_max > 0)
+      return &metrics->families[i];
+  return NULL;
+}
+
+static bool values_are_alike(const struct family *family, size_t member, const char *const *values)
+{
+  for (size_t i = 0; i < family->told.label_count; i++)
+    if (strcmp(family->values[member * family->told.label_count + i], values[i]) != 0)
+      return false;
+  return true;
+}
+
+static void member_zero(struct gg_metrics *metrics, const struct family *family, size_t member)
+{
+  for (size_t i = 0; i < atomic_load(&metrics->shard_count); i++)
+    for (size_t slot = 0; slot < family->stride; slot++)
+      gg_shard_set(metrics->shards[i], family->first + member * family->stride + slot, 0);
+}
+
+/* Makes `member`, or makes it another. */
+static int member_put(struct gg_metrics *metrics, struct family *family, size_t member, const char *const *values)
+{
+  size_t labels = family->told.label_count;
+  for (size_t i = 0; i < family->told.member_count; i++)
+    if (i != member && values_are_alike(family, i, values))
+      return GG_ERR_INVALID;
+  const char *copies[GG_FAMILY_LABELS_MAX];
+  int error = copy_values(copies, values, labels);
+  if (error)
+    return error;
+  pthread_mutex_lock(&metrics->lock);
+  if (member == family->told.member_count) {
+    family->told.member_count++; /* its slots are 0, and no memory yet */
+  } else {
+    free_values(family->values + member * labels, labels);
+    member_zero(metrics, family, member);
+  }
+  memcpy(family->values + member * labels, copies, labels * sizeof *copies);
+  pthread_mutex_unlock(&metrics->lock);
+  return 0;
+}
+
+int gg_metrics_member_add(struct gg_metrics *metrics, size_t first, const char *const *values, size_t *member)
+{
+  struct family *family = family_at(metrics, first);
+  if (!family)
+    return GG_ERR_INVALID;
+  if (family->told.member_count == family->told.member_max)
+    return GG_ERR_LIMIT;
+  *member = family->told.member_count;
+  return member_put(metrics, family, *member, values);
+}
+
+int gg_metrics_member_replace(struct gg_metrics *metrics, size_t first, size_t member, const char *const *values)
+{
+  struct family *family = family_at(metrics, first);
+  if (!family || member >= family->told.member_count)
+    return GG_ERR_INVALID;
+  return member_put(metrics, family, member, values);
+}
+
+bool gg_metrics_is_zero(const struct gg_metrics *metrics, size_t slot)
+{
+  size_t shards = atomic_load(&metrics->shard_count);
+  for (size_t i = 0; i < shards; i++)
+    if (atomic_load_explicit(&metrics->shards[i]->values[slot], memory_order_acquire) != 0)
+      return false;
+  return true;
+}
+
+void gg_metrics_hold(struct gg_metrics *metrics)
+{
+  pthread_mutex_lock(&metrics->lock);
+}
+
+void gg_metrics_let_go(struct gg_metrics *metrics)
+{
+  pthread_mutex_unlock(&metrics->lock);
+}
+
+/* Whole pages of its own: two threads' counters never share a cache line, and untouched places cost no memory. */
 static struct gg_shard *make_shard(struct gg_metrics *metrics)
 {
   struct gg_shard *shard = malloc(sizeof *shard);
-  size_t bytes = (metrics->slot_count * sizeof(uint64_t) / CACHE_LINE + 1) * CACHE_LINE;
-  void *values = shard ? aligned_alloc(CACHE_LINE, bytes) : NULL;
-  if (!values) {
+  if (!shard)
+    return NULL;
+  void *values =
+    mmap(NULL, shard_bytes(metrics), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (values == MAP_FAILED) {
     free(shard);
     return NULL;
   }
-  memset(values, 0, bytes);
   *shard = (struct gg_shard){.values = values, .metrics = metrics};
   return shard;
 }

@@ -11,15 +11,19 @@
  *
  * What is counted for many of a kind (each listener and upstream) is a family: the same table once for each member,
  * which is told from the others by its labels' values. A member's counters are slots like all others, so counting for
- * it costs what counting in all costs; it is only that the slot is not known when the program is compiled.
+ * it costs what counting in all costs; it is only that the slot is not known when the program is compiled. A family may
+ * have places for members that come later: every shard has their slots from the beginning, and a page of them that was
+ * never counted in takes no memory.
  *
- * Registration ends with the first shard; registering later is GG_ERR_INVALID. Registering is for one thread (the
- * starting one); shards may be made, and readings taken, on any thread.
+ * Registration ends with the first shard; registering later is GG_ERR_INVALID. Registering, and adding or replacing
+ * members, are for one thread (the starting one); shards may be made, and readings taken, on any thread. What is read
+ * of members while others may be replaced stands between gg_metrics_hold and gg_metrics_let_go; counting takes no lock.
  */
 #ifndef GG_BASE_METRICS_H
 #define GG_BASE_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,7 +39,7 @@ enum {
   GG_METRICS_MAX = 512, /* definitions in a registry */
   GG_SHARDS_MAX = 512,  /* threads that count */
   GG_FAMILIES_MAX = 8,
-  GG_FAMILY_MEMBERS_MAX = 4096,
+  GG_FAMILY_MEMBERS_MAX = 16384,
   GG_FAMILY_LABELS_MAX = 4,
 };
 
@@ -57,6 +61,7 @@ struct gg_metric_family {
   size_t label_count;
   const char *const *values; /* member_count times label_count, member by member; no two members may be the same */
   size_t member_count;
+  size_t member_max; /* places, those for members that come later among them; 0: member_count */
 };
 
 struct gg_metrics;
@@ -77,6 +82,12 @@ int gg_metrics_register(struct gg_metrics *metrics, const struct gg_metric_def *
  * stand together and have one kind. GG_ERR_INVALID, LIMIT, NOMEM. */
 int gg_metrics_register_family(struct gg_metrics *metrics, const struct gg_metric_family *family, size_t *first,
                                size_t *stride);
+/* One more member, in one of the places that the family has left, at run time too. `first` says which family; *member
+ * is the new one's number. GG_ERR_LIMIT: no place is left. GG_ERR_INVALID: there is such a member already. NOMEM. */
+int gg_metrics_member_add(struct gg_metrics *metrics, size_t first, const char *const *values, size_t *member);
+/* The place of a member for which nobody counts any more (and all who did are known to have done so) is another's from
+ * now on, whose counts begin at 0. GG_ERR_INVALID, NOMEM: nothing has changed. */
+int gg_metrics_member_replace(struct gg_metrics *metrics, size_t first, size_t member, const char *const *values);
 int gg_metrics_shard(struct gg_metrics *metrics,
                      struct gg_shard **out); /* owned by the registry, zeroed; GG_ERR_LIMIT, NOMEM */
 
@@ -89,6 +100,14 @@ static inline void gg_shard_sub(struct gg_shard *shard, size_t slot, uint64_t n)
 {
   gg_shard_add(shard, slot, (uint64_t)0 - n);
 }
+/* The last that this thread does at its slots for some purpose: who sees it by gg_metrics_is_zero sees all of that. */
+static inline void gg_shard_leave(struct gg_shard *shard, size_t slot, uint64_t n)
+{
+  uint64_t value = atomic_load_explicit(&shard->values[slot], memory_order_relaxed);
+  atomic_store_explicit(&shard->values[slot], value - n, memory_order_release);
+}
+/* Whether a slot is 0 in every shard, not only in their sum. */
+bool gg_metrics_is_zero(const struct gg_metrics *metrics, size_t slot);
 static inline void gg_shard_set(struct gg_shard *shard, size_t slot, uint64_t n)
 {
   atomic_store_explicit(&shard->values[slot], n, memory_order_relaxed);
@@ -105,6 +124,9 @@ struct gg_reading {
 /* The metric that was registered as the index-th, from 0, those of families aside. GG_ERR_NOT_FOUND: there are no
  * more. */
 int gg_metrics_read(const struct gg_metrics *metrics, size_t index, struct gg_reading *out);
+/* Until let go, no member is added or replaced; any thread, for a short time. */
+void gg_metrics_hold(struct gg_metrics *metrics);
+void gg_metrics_let_go(struct gg_metrics *metrics);
 /* The family that was registered as the index-th, from 0, with the registry's own copy of the values; NULL: no more. */
 const struct gg_metric_family *gg_metrics_family(const struct gg_metrics *metrics, size_t index);
 /* The index-th metric of a member's. GG_ERR_NOT_FOUND: there is none. */
@@ -120,7 +142,7 @@ char *gg_metrics_json(const struct gg_metrics *metrics);
 
 /* All of it, with the families, in Prometheus' text exposition format 0.0.4 (metrics_text.c has the rules). A malloc'ed
  * text that the caller frees, its length in *length; NULL without memory. */
-char *gg_metrics_text(const struct gg_metrics *metrics, size_t *length);
+char *gg_metrics_text(struct gg_metrics *metrics, size_t *length);
 /* What an HTTP server would call that text. */
 #define GG_METRICS_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 

@@ -221,13 +221,15 @@ static void put_all(FILE *out, const struct gg_metrics *metrics)
       i = put_family_name(out, metrics, number, i);
 }
 
-char *gg_metrics_text(const struct gg_metrics *metrics, size_t *length)
+char *gg_metrics_text(struct gg_metrics *metrics, size_t *length)
 {
   char *text = NULL;
   FILE *out = open_memstream(&text, length);
   if (!out)
     return NULL;
+  gg_metrics_hold(metrics);
   put_all(out, metrics);
+  gg_metrics_let_go(metrics);
   bool failed = ferror(out) != 0;
   if (fclose(out) != 0 || failed) {
     free(text);

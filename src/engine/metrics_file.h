@@ -21,7 +21,7 @@ struct gg_metrics_file;
 struct gg_metrics_file_options {
   const char *path; /* borrowed, as the others, until stop */
   uint64_t interval_ns;
-  const struct gg_metrics *metrics;
+  struct gg_metrics *metrics;
   struct gg_logger *logger; /* a file that cannot be written is warned of once, until it can be again */
 };
 

@@ -65,7 +65,7 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   if (error)
     gg_fail(failure, error, "cannot register the gateway's metrics: %s", gg_error_text(error));
   else
-    error = gg__routes_create(gateway, failure);
+    error = gg__routes_create(&gateway->routes, options->metrics, failure);
   for (unsigned i = 0; !error && i < options->workers; i++)
     error = gg__worker_create(&gateway->workers[i], gateway, i, failure);
   if (!error)
@@ -74,6 +74,7 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
     gg_gateway_destroy(gateway);
     return error;
   }
+  gg__routes_end(gateway->routes, true);
   *out = gateway;
   return GG_OK;
 }
@@ -158,5 +159,6 @@ void gg_gateway_destroy(struct gg_gateway *gateway)
   for (unsigned i = 0; i < gateway->worker_count; i++)
     gg__worker_destroy(gateway->workers[i]);
   close_unix_listeners(gateway);
+  gg__routes_destroy(gateway->routes);
   free(gateway);
 }

@@ -5,114 +5,218 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { UPSTREAM_TEXT_MAX = 400, LABELS = 2 };
+enum { LABELS = 2 };
 static const char *const labels[LABELS] = {"listener", "upstream"};
 
 static_assert((int)GG_FLOW_RECEIVED_SERVER == (int)GG_FLOW_RECEIVED_CLIENT + (int)GG_FROM_SERVER &&
                 (int)GG_FLOW_FORWARDED_SERVER == (int)GG_FLOW_FORWARDED_CLIENT + (int)GG_FROM_SERVER,
               "a direction is an offset");
-static_assert(2 * (int)GG_LISTENERS_MAX <= (int)GG_FAMILY_MEMBERS_MAX, "every route is a member");
+static_assert((int)GG_ROUTES_MAX <= (int)GG_FAMILY_MEMBERS_MAX, "every route is a member");
 
-/* The members of the two families while they are gathered: pairs of a listener's name and an upstream's text. */
-struct gathered {
-  char (*texts)[UPSTREAM_TEXT_MAX]; /* of the upstreams, by listener */
-  const char **flows;
-  size_t flow_count;
-  const char **connects;
-  size_t connect_count;
+/* A route, and who it is for. */
+struct entry {
+  struct gg_route route; /* first: what is handed out */
+  char *listener;
+  char *upstream;
+  bool current;  /* the gateway as it is has it */
+  bool wanted;   /* the gateway as it will be has it */
+  uint64_t made; /* counts up: who came later */
 };
 
-static void add(const char **values, size_t *count, const char *listener, const char *upstream)
+/* One family: where its slots are, and how many members it has. */
+struct family {
+  size_t first;
+  size_t stride;
+};
+
+struct gg_routes {
+  struct gg_metrics *metrics;
+  struct family flows;
+  struct family connects;
+  size_t count;
+  uint64_t made;
+  struct entry entries[GG_ROUTES_MAX];
+};
+
+static int family_register(struct gg_metrics *metrics, const struct gg_metric_def *table, size_t count,
+                           struct family *out)
 {
-  values[*count * LABELS] = listener;
-  values[*count * LABELS + 1] = upstream;
-  ++*count;
+  const struct gg_metric_family family = {table, count, labels, LABELS, NULL, 0, GG_ROUTES_MAX};
+  return gg_metrics_register_family(metrics, &family, &out->first, &out->stride);
 }
 
-/* Leaves in each route which member it is; where that begins in a shard is known when all are registered. */
-static void gather(struct gg_gateway *gateway, struct gathered *all)
+int gg__routes_create(struct gg_routes **out, struct gg_metrics *metrics, struct gg_failure *failure)
 {
-  for (size_t i = 0; i < gateway->options.listener_count; i++) {
-    const struct gg_listener_options *listener = &gateway->options.listeners[i];
-    struct gg_listener_routes *routes = &gateway->routes[i];
-    const char *upstream = "none";
-    if (listener->upstream_count > 0) {
-      gg_endpoint_format(&listener->upstreams[0].endpoint, all->texts[i], UPSTREAM_TEXT_MAX);
-      upstream = all->texts[i];
-    }
-    routes->unchosen = (struct gg_route){all->flow_count, GG_ROUTE_NO_CONNECTS};
-    add(all->flows, &all->flow_count, listener->name, "");
-    routes->upstream = (struct gg_route){all->flow_count, GG_ROUTE_NO_CONNECTS};
-    add(all->flows, &all->flow_count, listener->name, upstream);
-    if (listener->upstream_count == 0)
-      continue;
-    routes->upstream.connect = all->connect_count;
-    add(all->connects, &all->connect_count, listener->name, upstream);
-  }
-}
-
-static void place(struct gg_route *route, size_t flow, size_t flow_stride, size_t connect, size_t connect_stride)
-{
-  route->flow = flow + route->flow * flow_stride;
-  if (route->connect != GG_ROUTE_NO_CONNECTS)
-    route->connect = connect + route->connect * connect_stride;
-}
-
-static int register_all(struct gg_gateway *gateway, const struct gathered *all)
-{
-  struct gg_metrics *metrics = gateway->options.metrics;
-  const struct gg_metric_family flows = {gg__flow_counters, GG_FLOW_COUNTERS, labels, LABELS,
-                                         all->flows,        all->flow_count};
-  const struct gg_metric_family connects = {gg__connect_counters, GG_CONNECT_COUNTERS, labels, LABELS,
-                                            all->connects,        all->connect_count};
-  size_t flow, flow_stride, connect, connect_stride;
-  int error = gg_metrics_register_family(metrics, &flows, &flow, &flow_stride);
+  *out = calloc(1, sizeof **out); /* the pages of unused entries are never touched */
+  if (!*out)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the routes");
+  (*out)->metrics = metrics;
+  int error = family_register(metrics, gg__flow_counters, GG_FLOW_COUNTERS, &(*out)->flows);
   if (!error)
-    error = gg_metrics_register_family(metrics, &connects, &connect, &connect_stride);
-  for (size_t i = 0; !error && i < gateway->options.listener_count; i++) {
-    place(&gateway->routes[i].unchosen, flow, flow_stride, connect, connect_stride);
-    place(&gateway->routes[i].upstream, flow, flow_stride, connect, connect_stride);
+    error = family_register(metrics, gg__connect_counters, GG_CONNECT_COUNTERS, &(*out)->connects);
+  return error ? gg_fail(failure, error, "cannot register the routes' metrics: %s", gg_error_text(error)) : GG_OK;
+}
+
+void gg__routes_destroy(struct gg_routes *routes)
+{
+  for (size_t i = 0; routes && i < routes->count; i++) {
+    free(routes->entries[i].listener);
+    free(routes->entries[i].upstream);
   }
+  free(routes);
+}
+
+static struct entry *find(struct gg_routes *routes, const char *listener, const char *upstream)
+{
+  for (size_t i = 0; i < routes->count; i++) {
+    struct entry *entry = &routes->entries[i];
+    if (strcmp(entry->listener, listener) == 0 && strcmp(entry->upstream, upstream) == 0)
+      return entry;
+  }
+  return NULL;
+}
+
+/* No session is on it: of each that was, the worker has seen the last. */
+static bool is_retired(const struct gg_routes *routes, const struct entry *entry)
+{
+  return !entry->current && !entry->wanted && gg_metrics_is_zero(routes->metrics, entry->route.flow + GG_FLOW_OPEN);
+}
+
+/* The place that the next route of this kind may have: the oldest of those that are nobody's any more, if they are more
+ * than are kept or there is no other. */
+static struct entry *find_retired(struct gg_routes *routes, bool connects)
+{
+  struct entry *oldest = NULL;
+  size_t retired = 0;
+  for (size_t i = 0; i < routes->count; i++) {
+    struct entry *entry = &routes->entries[i];
+    if ((entry->route.connect != GG_ROUTE_NO_CONNECTS) != connects || !is_retired(routes, entry))
+      continue;
+    retired++;
+    if (!oldest || entry->made < oldest->made)
+      oldest = entry;
+  }
+  return retired >= GG_ROUTES_RETIRED_MAX || routes->count == GG_ROUTES_MAX ? oldest : NULL;
+}
+
+static int replace(struct gg_routes *routes, const struct entry *entry, const char *const *values)
+{
+  size_t flow = (entry->route.flow - routes->flows.first) / routes->flows.stride;
+  int error = gg_metrics_member_replace(routes->metrics, routes->flows.first, flow, values);
+  if (error || entry->route.connect == GG_ROUTE_NO_CONNECTS)
+    return error;
+  size_t connect = (entry->route.connect - routes->connects.first) / routes->connects.stride;
+  return gg_metrics_member_replace(routes->metrics, routes->connects.first, connect, values);
+}
+
+static int append(struct gg_routes *routes, struct entry *entry, const char *const *values)
+{
+  size_t member;
+  int error = gg_metrics_member_add(routes->metrics, routes->flows.first, values, &member);
+  if (!error)
+    entry->route = (struct gg_route){routes->flows.first + member * routes->flows.stride, GG_ROUTE_NO_CONNECTS};
   return error;
 }
 
-int gg__routes_create(struct gg_gateway *gateway, struct gg_failure *failure)
+static int make(struct gg_routes *routes, const char *const *values, bool connects, struct entry **out)
 {
-  size_t count = gateway->options.listener_count;
-  struct gathered all = {
-    .texts = calloc(count, sizeof *all.texts),
-    .flows = calloc(count * 2 * LABELS, sizeof *all.flows),
-    .connects = calloc(count * LABELS, sizeof *all.connects),
-  };
-  int error = GG_ERR_NOMEM;
-  if (all.texts && all.flows && all.connects) {
-    gather(gateway, &all);
-    error = register_all(gateway, &all);
+  struct entry *entry = find_retired(routes, connects);
+  bool is_new = !entry;
+  if (is_new && routes->count == GG_ROUTES_MAX)
+    return GG_ERR_LIMIT;
+  if (is_new)
+    entry = &routes->entries[routes->count];
+  char *listener = strdup(values[0]), *upstream = strdup(values[1]);
+  int error = !listener || !upstream ? GG_ERR_NOMEM
+              : is_new               ? append(routes, entry, values)
+                                     : replace(routes, entry, values);
+  if (error) {
+    free(listener);
+    free(upstream);
+    return error;
   }
-  free(all.texts);
-  free(all.flows);
-  free(all.connects);
-  return error ? gg_fail(failure, error, "cannot register the routes' metrics: %s", gg_error_text(error)) : GG_OK;
+  free(entry->listener);
+  free(entry->upstream);
+  entry->listener = listener;
+  entry->upstream = upstream;
+  entry->made = routes->made++;
+  routes->count += is_new;
+  *out = entry;
+  return GG_OK;
+}
+
+static int add_connects(struct gg_routes *routes, struct entry *entry, const char *const *values)
+{
+  size_t member;
+  int error = gg_metrics_member_add(routes->metrics, routes->connects.first, values, &member);
+  if (!error)
+    entry->route.connect = routes->connects.first + member * routes->connects.stride;
+  return error;
+}
+
+const struct gg_route *gg__route_get(struct gg_gateway *gateway, const char *listener, const char *upstream,
+                                     bool connects, struct gg_failure *failure)
+{
+  struct gg_routes *routes = gateway->routes;
+  const char *const values[LABELS] = {listener, upstream};
+  struct entry *entry = find(routes, listener, upstream);
+  int error = entry ? GG_OK : make(routes, values, connects, &entry);
+  if (!error && connects && entry->route.connect == GG_ROUTE_NO_CONNECTS)
+    error = add_connects(routes, entry, values);
+  if (error) {
+    gg_fail(failure, error, "cannot count for listener %s and upstream %s: %s", listener, upstream,
+            gg_error_text(error));
+    return NULL;
+  }
+  entry->wanted = true;
+  return &entry->route;
+}
+
+int gg__listener_routes(struct gg_gateway *gateway, const struct gg_listener_options *listener,
+                        struct gg_listener_routes *out, struct gg_failure *failure)
+{
+  bool connects = listener->upstream_count > 0;
+  const char *upstream = connects ? listener->upstreams[0].name : "none";
+  out->unchosen = gg__route_get(gateway, listener->name, "", false, failure);
+  out->upstream = out->unchosen ? gg__route_get(gateway, listener->name, upstream, connects, failure) : NULL;
+  return out->upstream ? GG_OK : GG_ERR_LIMIT;
+}
+
+void gg__routes_begin(struct gg_routes *routes)
+{
+  for (size_t i = 0; i < routes->count; i++)
+    routes->entries[i].wanted = false;
+}
+
+void gg__routes_end(struct gg_routes *routes, bool done)
+{
+  for (size_t i = 0; i < routes->count; i++) {
+    if (done)
+      routes->entries[i].current = routes->entries[i].wanted;
+    routes->entries[i].wanted = false;
+  }
 }
 
 void gg__route_begin(struct gg_session *session)
 {
-  session->route = &session->listener->routes->unchosen;
+  session->route = session->listener->routes.unchosen;
   gg_shard_add(session->worker->shard, session->route->flow + GG_FLOW_OPEN, 1);
 }
 
 void gg__route_choose(struct gg_session *session, const struct gg_route *route)
 {
   struct gg_shard *shard = session->worker->shard;
-  gg_shard_sub(shard, session->route->flow + GG_FLOW_OPEN, 1);
-  session->route = route;
   gg_shard_add(shard, route->flow + GG_FLOW_OPEN, 1);
+  gg_shard_leave(shard, session->route->flow + GG_FLOW_OPEN, 1);
+  session->route = route;
 }
 
+/* The last thing that is counted for the session: without it the route may become another's. */
 void gg__route_end(struct gg_session *session)
 {
   struct gg_shard *shard = session->worker->shard;
-  gg_shard_sub(shard, session->route->flow + GG_FLOW_OPEN, 1);
   gg_shard_add(shard, session->route->flow + GG_FLOW_CLOSED, 1);
+  gg_shard_leave(shard, session->route->flow + GG_FLOW_OPEN, 1);
 }

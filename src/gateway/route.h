@@ -8,22 +8,34 @@
  *     accept ──► {listener="web",upstream=""} ──chosen──► {listener="web",upstream="127.0.0.1:80"} ──► closed
  *                       │ a bad PROXY header, a client that leaves: closed here
  *
- * A listener that records only has one whose upstream is "none"; it connects to nothing, and has no connect counters.
+ * The label is the upstream's name. A listener that records only has one whose upstream is "none"; it connects to
+ * nothing, and has no connect counters.
  *
- * All routes, their slots and their labels are made with the gateway, before the workers: counting is an add to the
- * worker's own shard, at a slot that the route knows. (Rejected: counters in the listener and the upstream themselves,
- * which all workers share: an atomic for each chunk, or a second registry of per-worker copies.)
+ * Counting is an add to the worker's own shard, at a slot that the route knows. (Rejected: counters in the listener and
+ * the upstream themselves, which all workers share: an atomic for each chunk, or a second registry of per-worker
+ * copies.)
  *
- * Thread: made on the engine's thread; read by all workers, never written again.
+ * A reload brings routes, and leaves others without a listener or upstream. Those stay where they are, since sessions
+ * may be on them, and what they counted stays to be read; of routes that nobody asked for in the last reload and no
+ * session is on, the GG_ROUTES_RETIRED_MAX that were made last are kept, and the others' places are taken by new ones.
+ *
+ * Thread: made on the engine's thread; read by all workers. A route is written again only when it is nobody's.
  */
 #ifndef GG_GATEWAY_ROUTE_H
 #define GG_GATEWAY_ROUTE_H
 
 #include "gateway/counters.h"
+#include "gateway/gateway.h"
 #include <gogetway/error.h>
+#include <stdbool.h>
 
-struct gg_gateway;
 struct gg_session;
+
+enum {
+  GG_ROUTES_RETIRED_MAX = 256,
+  /* What is and what is to be, while a reload changes the one for the other. */
+  GG_ROUTES_MAX = 2 * GG_LISTENERS_MAX * (GG_UPSTREAMS_MAX + 1) + 2 * GG_ROUTES_RETIRED_MAX,
+};
 
 struct gg_route {
   size_t flow;    /* first slot of the route's sessions and bytes (enum gg_flow_counter) */
@@ -31,14 +43,32 @@ struct gg_route {
 };
 #define GG_ROUTE_NO_CONNECTS SIZE_MAX
 
-/* The routes of one listener: without an upstream, and then one for each of its upstreams. */
+/* The routes of one listener: without an upstream, and then with one (or "none"). */
 struct gg_listener_routes {
-  struct gg_route unchosen;
-  struct gg_route upstream;
+  const struct gg_route *unchosen;
+  const struct gg_route *upstream;
 };
 
-/* Registers what is counted, and fills gateway->routes; before the first worker, whose shard must have the slots. */
-int gg__routes_create(struct gg_gateway *gateway, struct gg_failure *failure);
+struct gg_routes;
+
+/* Registers what is counted, with places for GG_ROUTES_MAX routes; before the first worker, whose shard must have the
+ * slots. */
+int gg__routes_create(struct gg_routes **out, struct gg_metrics *metrics, struct gg_failure *failure);
+void gg__routes_destroy(struct gg_routes *routes);
+
+/* Finds a route, or makes it. `upstream` is the upstream's name, "" for none chosen yet, "none" where there are none.
+ * The name of a listener that comes and goes finds its old counts again. */
+const struct gg_route *gg__route_get(struct gg_gateway *gateway, const char *listener, const char *upstream,
+                                     bool connects, struct gg_failure *failure); /* NULL: GG_ERR_LIMIT, NOMEM */
+
+/* All that a listener needs but those of the members of its group. */
+int gg__listener_routes(struct gg_gateway *gateway, const struct gg_listener_options *listener,
+                        struct gg_listener_routes *out, struct gg_failure *failure);
+
+/* Between these two, what is asked for is what the next state of the gateway needs; what the present one needs stays
+ * as well. With `done` the next one is the present one: what was not asked for is nobody's but its sessions'. */
+void gg__routes_begin(struct gg_routes *routes);
+void gg__routes_end(struct gg_routes *routes, bool done);
 
 /* The session was accepted: it is on its listener's route without an upstream. */
 void gg__route_begin(struct gg_session *session);

@@ -62,7 +62,7 @@ static void converse(struct gg_session *session, const struct gg_addr *client, c
 static void begin(struct gg_session *session)
 {
   gg__session_open_record(session); /* without room now, it is done before the first chunk */
-  gg__route_choose(session, &session->listener->routes->upstream);
+  gg__route_choose(session, session->listener->routes.upstream);
   if (session->listener->options->upstream_count > 0) {
     gg__upstream_connect(session);
     return;

@@ -149,8 +149,9 @@ int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsign
     listener->worker = worker;
     listener->options = &options->listeners[i];
     listener->sessions = &gateway->listener_sessions[i];
-    listener->routes = &gateway->routes[i];
-    error = log_for(worker, listener->options, &listener->log, failure);
+    error = gg__listener_routes(gateway, listener->options, &listener->routes, failure);
+    if (!error)
+      error = log_for(worker, listener->options, &listener->log, failure);
     if (error)
       return error;
   }

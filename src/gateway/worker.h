@@ -62,7 +62,7 @@ struct gg_listener {
   struct gg_worker_log *log;
   const struct gg_listener_options *options;
   _Atomic uint64_t *sessions; /* of the listener, over all workers */
-  const struct gg_listener_routes *routes;
+  struct gg_listener_routes routes;
   struct gg_addr address; /* where it listens; recorded as the server unless it is a wildcard */
   bool wildcard;
   bool paused;
@@ -121,7 +121,7 @@ struct gg_gateway {
   _Atomic uint64_t drain_deadline_ns; /* 0: not draining */
   _Atomic unsigned workers_running;
   size_t counters;
-  struct gg_listener_routes routes[GG_LISTENERS_MAX];
+  struct gg_routes *routes;
   struct gg_addr local[64]; /* this host's addresses, for splice: auto */
   unsigned local_count;
 };

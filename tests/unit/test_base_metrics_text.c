@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include <gogetway/error.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 
 enum { OPENED, WAITED, NOW, TABLE };
@@ -36,7 +37,7 @@ struct fixture {
 
 static void make(struct fixture *f, const char *const *values, size_t members)
 {
-  const struct gg_metric_family family = {family_table, FAMILY, labels, 2, values, members};
+  const struct gg_metric_family family = {family_table, FAMILY, labels, 2, values, members, 0};
   assert_int_equal(gg_metrics_create(&f->metrics), 0);
   assert_int_equal(gg_metrics_register(f->metrics, table, TABLE, &f->first), 0);
   assert_int_equal(gg_metrics_register_family(f->metrics, &family, &f->family, &f->stride), 0);
@@ -195,10 +196,10 @@ static void wrong_families_are_refused(void **state)
                                               {"x", GG_METRIC_COUNTER, "", NULL, NULL}};
   const char *const alike[] = {"web", "u", "web", "u"};
   const struct gg_metric_family wrong[] = {
-    {apart, 3, labels, 2, alike, 1}, {twice, 2, labels, 2, alike, 1}, {kinds, 2, labels, 2, alike, 1},
-    {bare, 2, labels, 2, alike, 1},  {table, 1, labels, 2, alike, 2},
+    {apart, 3, labels, 2, alike, 1, 0}, {twice, 2, labels, 2, alike, 1, 0}, {kinds, 2, labels, 2, alike, 1, 0},
+    {bare, 2, labels, 2, alike, 1, 0},  {table, 1, labels, 2, alike, 2, 0},
   };
-  const struct gg_metric_family right = {family_table, FAMILY, labels, 2, alike, 1};
+  const struct gg_metric_family right = {family_table, FAMILY, labels, 2, alike, 1, 0};
   struct gg_metrics *metrics;
   size_t first, stride;
   assert_int_equal(gg_metrics_create(&metrics), 0);
@@ -213,12 +214,91 @@ static void wrong_families_are_refused(void **state)
   gg_metrics_destroy(metrics);
 }
 
+static void members_come_and_are_replaced(void **state)
+{
+  (void)state;
+  const char *const one[] = {"web", "a"}, *const two[] = {"web", "b"}, *const three[] = {"web", "c"};
+  const struct gg_metric_family family = {family_table, FAMILY, labels, 2, one, 1, 2};
+  struct gg_metrics *metrics;
+  struct gg_shard *shard;
+  size_t first, stride, member;
+  assert_int_equal(gg_metrics_create(&metrics), 0);
+  assert_int_equal(gg_metrics_register_family(metrics, &family, &first, &stride), 0);
+  assert_int_equal(gg_metrics_shard(metrics, &shard), 0);
+  assert_int_equal(gg_metrics_member_add(metrics, first, one, &member), GG_ERR_INVALID); /* is there */
+  assert_int_equal(gg_metrics_member_add(metrics, first + 1, two, &member), GG_ERR_INVALID);
+  assert_int_equal(gg_metrics_member_add(metrics, first, two, &member), 0);
+  assert_int_equal(member, 1);
+  gg_shard_add(shard, first + OPEN, 7);
+  gg_shard_add(shard, first + stride + OPEN, 9);
+  gg_shard_observe(shard, first + stride + LATENCY, 5);
+  assert_int_equal(gg_metrics_member_add(metrics, first, three, &member), GG_ERR_LIMIT);
+  assert_int_equal(gg_metrics_member_replace(metrics, first, 2, three), GG_ERR_INVALID);
+  assert_int_equal(gg_metrics_member_replace(metrics, first, 1, one), GG_ERR_INVALID);
+  assert_false(gg_metrics_is_zero(metrics, first + stride + OPEN));
+  assert_int_equal(gg_metrics_member_replace(metrics, first, 1, three), 0);
+  assert_true(gg_metrics_is_zero(metrics, first + stride + OPEN));
+  const struct fixture f = {.metrics = metrics};
+  char *text = text_of(&f);
+  assert_sample(text, "gogetway_route_open{listener=\"web\",upstream=\"a\"}", "7");
+  assert_sample(text, "gogetway_route_open{listener=\"web\",upstream=\"c\"}", "0");
+  assert_sample(text, "gogetway_route_latency_seconds_count{listener=\"web\",upstream=\"c\"}", "0");
+  assert_null(strstr(text, "upstream=\"b\""));
+  free(text);
+  gg_metrics_destroy(metrics);
+}
+
+static void *read_on(void *context)
+{
+  struct gg_metrics *metrics = context;
+  for (unsigned i = 0; i < 200; i++) {
+    size_t length;
+    char *text = gg_metrics_text(metrics, &length);
+    if (!text || !strstr(text, "upstream=\"u"))
+      return context;
+    free(text);
+  }
+  return NULL;
+}
+
+static void members_are_replaced_while_others_read(void **state)
+{
+  (void)state;
+  const char *values[] = {"web", "u"};
+  const struct gg_metric_family family = {family_table, FAMILY, labels, 2, values, 1, 32};
+  struct gg_metrics *metrics;
+  struct gg_shard *shard;
+  size_t first, stride, member;
+  pthread_t thread;
+  void *wrong = NULL;
+  assert_int_equal(gg_metrics_create(&metrics), 0);
+  assert_int_equal(gg_metrics_register_family(metrics, &family, &first, &stride), 0);
+  assert_int_equal(gg_metrics_shard(metrics, &shard), 0);
+  assert_int_equal(pthread_create(&thread, NULL, read_on, metrics), 0);
+  for (unsigned i = 0; i < 500; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "u%u", i);
+    values[1] = name;
+    if (i < 31)
+      assert_int_equal(gg_metrics_member_add(metrics, first, values, &member), 0);
+    else
+      assert_int_equal(gg_metrics_member_replace(metrics, first, i % 31, values), 0);
+  }
+  pthread_join(thread, &wrong);
+  assert_null(wrong);
+  gg_metrics_destroy(metrics);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(names_units_and_texts),      cmocka_unit_test(members_of_one_name_stand_together),
-    cmocka_unit_test(label_values_are_escaped),   cmocka_unit_test(histograms_are_cumulative),
+    cmocka_unit_test(names_units_and_texts),
+    cmocka_unit_test(members_of_one_name_stand_together),
+    cmocka_unit_test(label_values_are_escaped),
+    cmocka_unit_test(histograms_are_cumulative),
     cmocka_unit_test(wrong_families_are_refused),
+    cmocka_unit_test(members_come_and_are_replaced),
+    cmocka_unit_test(members_are_replaced_while_others_read),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
