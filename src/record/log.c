@@ -98,6 +98,7 @@ void gg__log_init(struct gg_log *log, struct gg_recorder *recorder, struct gg__r
   atomic_init(&log->rings_alive, 1);
   log->clock_offset_ns = (int64_t)(gg_clock_real_ns() - gg_clock_mono_ns());
   log->clock_noted_ns = log->clock_offset_ns;
+  atomic_init(&log->rotations, atomic_load(&recorder->rotate_wanted));
   seed_ring(log, ring);
   use_ring(log, ring);
   set_limits(log);
@@ -226,6 +227,23 @@ static void end_segment(struct gg_log *log)
   gg__bell_ring(&log->recorder->writer_bell);
 }
 
+static uint64_t segments_waiting(const struct gg_log *log)
+{
+  return log->segment_number - atomic_load(&log->segments_done);
+}
+
+/* What gg_recorder_rotate asked for since the last time. */
+static void rotate_if_asked(struct gg_log *log)
+{
+  uint64_t wanted = atomic_load_explicit(&log->recorder->rotate_wanted, memory_order_acquire);
+  if (wanted == atomic_load_explicit(&log->rotations, memory_order_relaxed) ||
+      (log->segment_open && segments_waiting(log) > GG__RING_SEGMENTS_MAX / 2))
+    return;
+  end_segment(log);
+  atomic_store(&log->rotated_segment, log->segment_number);
+  atomic_store(&log->rotations, wanted);
+}
+
 static void begin_segment(struct gg_log *log)
 {
   assert(log->tail % GG__PAGE_BYTES == 0 && log->tail == log->sealed_to);
@@ -289,7 +307,7 @@ static size_t margin(enum gg_log_priority priority)
 /* A segment has to begin, and the table is full of those that wait for the disk. */
 static bool segments_are_too_many(const struct gg_log *log)
 {
-  return !log->segment_open && log->segment_number - atomic_load(&log->segments_done) >= GG__RING_SEGMENTS_MAX;
+  return !log->segment_open && segments_waiting(log) >= GG__RING_SEGMENTS_MAX;
 }
 
 /* True if the reservation fits, after a segment was begun where one had to be. */
@@ -463,6 +481,7 @@ uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns)
 {
   const struct gg_recorder_options *options = &log->recorder->options;
   adopt_ring(log);
+  rotate_if_asked(log);
   check_wall_clock(log, mono_ns);
   if (log->segment_open && options->segment_max_age_ns && mono_ns > log->segment_begun_ns &&
       mono_ns - log->segment_begun_ns >= options->segment_max_age_ns)
@@ -512,6 +531,8 @@ void gg_log_finish(struct gg_log *log)
     return;
   log->finished = true;
   gg__log_seal(log);
+  atomic_store(&log->rotated_segment, log->segment_number); /* the writer ends it: that is as good as a rotation */
+  atomic_store(&log->rotations, UINT64_MAX);
   atomic_store_explicit(&log->handed_over, true, memory_order_release);
   gg__bell_ring(&log->recorder->writer_bell);
 }

@@ -29,7 +29,8 @@
  * `running` file. gg_recorder_sibling_ended tells about the one that is ending.
  *
  * Thread: create, start, stop: the engine's thread. Everything that takes a `struct gg_log` and is not said to be
- * otherwise: its producer only. The wake callback: any thread of the recorder, and gg_log_want_durable's caller.
+ * otherwise: its producer only. The wake callback: any thread of the recorder, and the callers of gg_log_want_durable and
+ * gg_recorder_rotate.
  */
 #ifndef GG_RECORD_LOG_H
 #define GG_RECORD_LOG_H
@@ -126,7 +127,9 @@ void gg_recorder_destroy(struct gg_recorder *recorder); /* after stop, or after 
 /* ── The producer's side ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Every log ends its segment with what is committed now, and begins another when there is something to record. Any
- * thread; returns at once. gg_recorder_rotated: true when all segments of the last such request are sealed. */
+ * thread; returns at once: the producers are woken and do it in their next gg_log_tick. A log that has segments waiting
+ * for a full disk does it when the disk takes some of them. gg_recorder_rotated: true when all segments of the last such
+ * request are sealed. */
 void gg_recorder_rotate(struct gg_recorder *recorder);
 bool gg_recorder_rotated(const struct gg_recorder *recorder);
 

@@ -28,11 +28,12 @@
 #include <pthread.h>
 
 enum {
-  GG__PAD_RESERVE = 8 << 10,      /* always left free, so that whatever was committed can be padded */
-  GG__SEGMENT_HEAD_MAX = 4 << 10, /* section header and interface block */
-  GG__SEAL_BYTES_MAX = 512 << 10, /* this much gathered is handed to the writer */
-  GG__BOUNDARIES_MAX = 64,        /* seals that the writer has not taken */
-  GG__CLOSING_MAX = 64,           /* files that wait for their last fdatasync */
+  GG__PAD_RESERVE = 8 << 10,              /* always left free, so that whatever was committed can be padded */
+  GG__SEGMENT_HEAD_MAX = 4 << 10,         /* section header and interface block */
+  GG__SEAL_BYTES_MAX = 512 << 10,         /* this much gathered is handed to the writer */
+  GG__BOUNDARIES_MAX = 64,                /* seals that the writer has not taken */
+  GG__CLOSING_MAX = 64,                   /* files that wait for their last fdatasync */
+  GG__UNSEALED_MAX = 2 * GG__CLOSING_MAX, /* they, and those of the sync thread's round */
   GG__LOGS_MAX = 1024,
   GG__RINGS_ALIVE_MAX = 8, /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
 };
@@ -122,9 +123,11 @@ struct gg_log {
   _Atomic uint64_t boundaries[GG__BOUNDARIES_MAX];
   _Atomic uint64_t watermark_ns;
   _Atomic uint64_t ring_bytes;
-  _Atomic uint64_t ring_wanted; /* bytes of the ring that the provisioner shall make; 0: none */
-  _Atomic uint32_t pressure;    /* enum gg_log_pressure, for gg_recorder_log_status */
-  _Atomic bool handed_over;     /* finished: the writer does what the producer did */
+  _Atomic uint64_t ring_wanted;     /* bytes of the ring that the provisioner shall make; 0: none */
+  _Atomic uint32_t pressure;        /* enum gg_log_pressure, for gg_recorder_log_status */
+  _Atomic uint64_t rotations;       /* the last request that was done, as counted by recorder->rotate_wanted */
+  _Atomic uint64_t rotated_segment; /* and the last segment then; set before `rotations` */
+  _Atomic bool handed_over;         /* finished: the writer does what the producer did */
 
   /* The writer writes, others read. */
   _Alignas(64) _Atomic uint64_t written;
@@ -166,8 +169,15 @@ struct gg_log {
 struct gg__closing {
   int fd;
   struct gg_log *log;
+  uint64_t number;
   uint64_t bytes;
   char name[GG__SEGMENT_NAME_MAX];
+};
+
+/* A segment that is complete and that ops->sealed has not been told of. */
+struct gg__unsealed {
+  const struct gg_log *log;
+  uint64_t number;
 };
 
 /* One log in a round of the sync thread. */
@@ -190,6 +200,7 @@ struct gg_recorder {
   _Atomic uint64_t ring_budget_used; /* bytes of all rings, with the first ones of logs that are to come */
   struct gg_log *logs[GG__LOGS_MAX]; /* the first log_count are whole, and stay */
   _Atomic unsigned log_count;        /* the engine's thread adds one: see gg__log_count */
+  _Atomic uint64_t rotate_wanted;    /* requests so far */
   _Atomic uint64_t newest_name_ms;   /* time in the newest segment's name */
 
   size_t metrics_first;
@@ -198,6 +209,8 @@ struct gg_recorder {
   pthread_mutex_t files_lock;
   struct gg__closing closing[GG__CLOSING_MAX];
   unsigned closing_count;
+  struct gg__unsealed unsealed[GG__UNSEALED_MAX];
+  unsigned unsealed_count;
   struct gg__sync_file sync_files[GG__LOGS_MAX]; /* the sync thread's alone */
   bool segments_dir_changed;                     /* needs fsync before what is in new files counts as durable */
 
@@ -255,6 +268,10 @@ void *gg__provision_main(void *recorder);
 
 /* provision.c. Any thread: `bytes` of log_max_bytes, or false. */
 bool gg__ring_budget_take(struct gg_recorder *recorder, uint64_t bytes);
+
+/* rotate.c */
+void gg__unsealed_add(struct gg_recorder *recorder, const struct gg_log *log, uint64_t number); /* under files_lock */
+void gg__unsealed_remove(struct gg_recorder *recorder, const struct gg_log *log, uint64_t number);
 
 /* segment.c */
 /* At open, once the recovery is done: where names go on. An errno value. */

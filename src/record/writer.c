@@ -89,12 +89,15 @@ static struct gg__segment *current_segment(struct gg_log *log)
 static bool close_segment(struct gg_log *log, uint64_t end)
 {
   struct gg_recorder *recorder = log->recorder;
+  uint64_t number = atomic_load_explicit(&log->segments_done, memory_order_relaxed) + 1;
   pthread_mutex_lock(&recorder->files_lock);
   bool room = recorder->closing_count < GG__CLOSING_MAX;
   if (room) {
     struct gg__closing *closing = &recorder->closing[recorder->closing_count++];
     closing->fd = log->file;
     closing->log = log;
+    closing->number = number;
+    gg__unsealed_add(recorder, log, number);
     closing->bytes = end - log->file_start;
     memcpy(closing->name, log->file_name, sizeof closing->name);
     log->file = -1;

@@ -4,7 +4,22 @@
 
 #include <pthread.h>
 
-enum { RECORDS = 400, LOGS_ADDED = 12 };
+enum { RECORDS = 400, LOGS_ADDED = 12, ROTATIONS = 60 };
+
+/* ── A disk that is full ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static _Atomic bool disk_full;
+
+ssize_t __real_pwrite64(int fd, const void *bytes, size_t length, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t length, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t length, off_t offset)
+{
+  if (atomic_load(&disk_full)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return __real_pwrite64(fd, bytes, length, offset);
+}
 
 /* Another log of the fixture's recorder, as a fixture of its own. */
 static void add_log(struct fixture *added, const struct fixture *f, const char *name)
@@ -62,7 +77,7 @@ static void test_logs_are_added_under_load(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = fixture_options(&f);
   options.metrics = f.metrics;
-  options.log_max_bytes = 8 * MIB;
+  options.log_max_bytes = 512 * MIB; /* whatever they grow to */
   fixture_open(&f, &options, NULL);
   for (unsigned i = 0; i < LOGS_ADDED; i++) {
     char name[32];
@@ -143,12 +158,182 @@ static void test_an_added_log_needs_room_in_log_max(void **state)
   fixture_fini(&f);
 }
 
+/* ── Rotation ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct seals {
+  _Atomic unsigned count;
+  _Atomic uint64_t bytes;
+};
+
+static void count_seal(void *context, const char *name, uint64_t bytes)
+{
+  struct seals *seals = context;
+  assert_non_null(strstr(name, ".pcapng"));
+  atomic_fetch_add(&seals->count, 1);
+  atomic_fetch_add(&seals->bytes, bytes);
+}
+
+static const struct gg_recorder_ops seal_ops = {.sealed = count_seal};
+
+static void wait_until_rotated(const struct fixture *f)
+{
+  uint64_t deadline_ns = gg_clock_mono_ns() + 10 * GG_NS_PER_S;
+  while (!gg_recorder_rotated(f->recorder)) {
+    if (gg_clock_mono_ns() > deadline_ns)
+      fail_msg("never rotated");
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+}
+
+/* A worker with nothing to do is woken, and its segment is sealed without another record. */
+static void test_idle_logs_rotate(void **state)
+{
+  (void)state;
+  struct fixture f, added;
+  struct seals seals = {0};
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.log_max_bytes = 1 * MIB;
+  options.flush_interval_ns = options.sync_interval_ns = 3600 * GG_NS_PER_S;
+  options.ops = &seal_ops;
+  options.ops_context = &seals;
+  fixture_open(&f, &options, NULL);
+  add_log(&added, &f, "w0-gap"); /* of which nothing is recorded */
+  assert_true(gg_recorder_rotated(f.recorder));
+  for (unsigned i = 0; i < 10; i++)
+    (void)fixture_record(&f);
+  gg_recorder_rotate(f.recorder);
+  gg_recorder_rotate(f.recorder); /* one rotation */
+  fixture_wait_wake(&f);
+  fixture_wait_wake(&added);
+  assert_false(gg_recorder_rotated(f.recorder));
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  assert_false(gg_recorder_rotated(f.recorder));
+  (void)gg_log_tick(added.log, gg_clock_mono_ns());
+  wait_until_rotated(&f);
+  assert_int_equal(atomic_load(&seals.count), 1);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, 10);
+  assert_int_equal(walk.bytes, atomic_load(&seals.bytes));
+  assert_true(file_says(f.dir, "running", "ring w0-block"));
+
+  assert_int_equal(gg_log_segment(f.log), 1);
+  (void)fixture_record(&f);
+  assert_int_equal(gg_log_segment(f.log), 2);
+  gg_log_finish(added.log); /* one that has ended needs no turn of its producer */
+  gg_recorder_rotate(f.recorder);
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  wait_until_rotated(&f);
+  assert_int_equal(atomic_load(&seals.count), 2);
+  gg_recorder_rotate(f.recorder); /* no segment is open anywhere */
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  assert_true(gg_recorder_rotated(f.recorder));
+  fixture_stop(&f);
+  assert_int_equal(count_files(f.rings), 0);
+  walk = (struct walk){0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, 11);
+  assert_int_equal(walk.segments, 2);
+  close(added.event);
+  fixture_fini(&f);
+}
+
+static void *rotate_often(void *context)
+{
+  const struct fixture *f = context;
+  for (unsigned i = 0; i < ROTATIONS; i++) {
+    gg_recorder_rotate(f->recorder);
+    (void)gg_recorder_rotated(f->recorder);
+    nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+  }
+  return NULL;
+}
+
+/* Two ask at once while records come and segments end by themselves. */
+static void test_rotation_under_load(void **state)
+{
+  (void)state;
+  struct fixture f;
+  struct seals seals = {0};
+  pthread_t askers[2];
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.log_max_bytes = 16 * MIB;
+  options.segment_max_bytes = 300 * KIB;
+  options.ops = &seal_ops;
+  options.ops_context = &seals;
+  fixture_open(&f, &options, NULL);
+  for (unsigned i = 0; i < 2; i++)
+    assert_int_equal(pthread_create(&askers[i], NULL, rotate_often, &f), 0);
+  for (unsigned i = 0; i < 5; i++)
+    (void)record_some(&f);
+  for (unsigned i = 0; i < 2; i++)
+    pthread_join(askers[i], NULL);
+  gg_recorder_rotate(f.recorder);
+  for (unsigned i = 0; !gg_recorder_rotated(f.recorder); i++) {
+    assert_true(i < 10000);
+    (void)gg_log_tick(f.log, gg_clock_mono_ns());
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  struct walk walk = {0};
+  walk_store(&walk, &f); /* all is in the files, before the end */
+  assert_int_equal(walk.next, 5 * RECORDS);
+  assert_int_equal(walk.segments, atomic_load(&seals.count));
+  assert_int_equal(walk.bytes, atomic_load(&seals.bytes));
+  fixture_stop(&f);
+  fixture_fini(&f);
+}
+
+/* However often it is asked for meanwhile, traffic is held back by a full ring and by nothing before. */
+static void test_rotation_with_a_full_disk(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  fixture_open(&f, &options, NULL);
+  (void)fixture_record(&f);
+  atomic_store(&disk_full, true);
+  uint64_t filled = 0;
+  for (;;) {
+    size_t length = record_length(f.next);
+    uint8_t *at = gg_log_reserve(f.log, length, GG_LOG_DATA);
+    if (!at)
+      break;
+    record_write(at, f.next++);
+    gg_log_commit(f.log, length);
+    filled += length;
+    gg_recorder_rotate(f.recorder);
+    (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  }
+  assert_true(filled + 150 * KIB > 256 * KIB); /* the ring, but for its reserves */
+  assert_false(gg_recorder_rotated(f.recorder));
+  uint64_t full = f.next;
+  atomic_store(&disk_full, false);
+  while (f.next < full + 10)
+    (void)fixture_record(&f);
+  for (unsigned i = 0; !gg_recorder_rotated(f.recorder); i++) {
+    assert_true(i < 10000);
+    (void)gg_log_tick(f.log, gg_clock_mono_ns());
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, full + 10);
+  fixture_fini(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_logs_are_added_under_load),
     cmocka_unit_test(test_an_added_log_is_named_as_running),
     cmocka_unit_test(test_an_added_log_needs_room_in_log_max),
+    cmocka_unit_test(test_idle_logs_rotate),
+    cmocka_unit_test(test_rotation_under_load),
+    cmocka_unit_test(test_rotation_with_a_full_disk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
