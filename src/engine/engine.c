@@ -21,25 +21,19 @@
 #include "engine/engine.h"
 
 #include "base/clock.h"
-#include "engine/file.h"
 #include "engine/metrics_file.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_MS = 10, RUN_POLL_MS = 1000, LISTENERS_TEXT_MAX = 1024 };
-
-/* What the disk is given to take the rest after the last session has ended. */
-static const uint64_t recorder_stop_ns = 10 * GG_NS_PER_S;
+enum { DRAIN_POLL_MS = 10, RUN_POLL_MS = 1000 };
 
 /* ── Create ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -59,20 +53,15 @@ static void tell_config_errors(const struct gg_engine_options *options, const st
 static int load_config(struct gg_engine *engine, const struct gg_engine_options *options, struct gg_failure *failure)
 {
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
-  char **arguments = calloc(options->argument_count + 1, sizeof *arguments);
-  int error = GG_ERR_NOMEM;
-  if (errors && arguments) {
-    for (size_t i = 0; i < options->argument_count; i++)
-      arguments[i] = (char *)(uintptr_t)options->arguments[i]; /* read only, whatever argv's type says */
-    error = gg_config_load(&engine->config, (int)options->argument_count, arguments, errors);
-    if (error)
-      tell_config_errors(options, errors);
+  int error =
+    errors ? gg__arguments_copy(&engine->arguments, options->arguments, options->argument_count) : GG_ERR_NOMEM;
+  if (error) {
+    free(errors);
+    return gg_fail(failure, error, "cannot read the configuration: %s", gg_error_text(error));
   }
-  if (error && errors && errors->count > 0)
-    gg_fail(failure, error, "%s", errors->items[0].text);
-  else if (error)
-    gg_fail(failure, error, "cannot read the configuration: %s", gg_error_text(error));
-  free(arguments);
+  error = gg__configured_load(&engine->now, &engine->arguments, errors, failure);
+  if (error)
+    tell_config_errors(options, errors);
   free(errors);
   return error;
 }
@@ -91,6 +80,7 @@ int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *opt
   engine->log_line = options->log;
   engine->log_fd = options->log_fd;
   engine->context = options->context;
+  pthread_mutex_init(&engine->lock, NULL);
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
   if (!error)
@@ -112,14 +102,17 @@ static const enum gg_engine_action actions[] = {
 
 enum gg_engine_action gg_engine_action(const struct gg_engine *engine)
 {
-  return actions[engine->config.action];
+  gg__engine_lock(engine);
+  enum gg_config_action action = engine->now->config.action;
+  gg__engine_unlock(engine);
+  return actions[action];
 }
 
 char *gg_engine_text(const struct gg_engine *engine)
 {
   switch (gg_engine_action(engine)) {
   case GG_ENGINE_PRINT:
-    return gg_config_print(&engine->config);
+    return gg_config_print(&engine->now->config); /* such an engine never runs, so nobody changes it */
   case GG_ENGINE_HELP:
     return gg_config_help();
   default:
@@ -132,187 +125,34 @@ char *gg_engine_help(void)
   return gg_config_help();
 }
 
-/* ── Start ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Told of a running one ───────────────────────────────────────────────────────────────────────────────────────── */
 
-static void log_line(void *context, enum gg_level level, const char *line, size_t length)
+/* The lock may be taken through a pointer to what is otherwise only read. */
+void gg__engine_lock(const struct gg_engine *engine)
 {
-  struct gg_engine *engine = context;
-  (void)level;
-  engine->log_line(engine->context, line, length);
+  pthread_mutex_lock((pthread_mutex_t *)(uintptr_t)&engine->lock);
 }
 
-static int make_logger(struct gg_engine *engine, struct gg_failure *failure)
+void gg__engine_unlock(const struct gg_engine *engine)
 {
-  enum gg_level level = engine->config.message.level;
-  int error = 0;
-  if (engine->log_line)
-    error = gg_logger_create_sink(&engine->logger, log_line, engine, level, GG_LOGGER_JSON);
-  else if (engine->log_fd >= 0)
-    error = gg_logger_create(&engine->logger, engine->log_fd, level, engine->config.message.format);
-  return error ? gg_fail(failure, error, "cannot make the logger") : 0;
+  pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)&engine->lock);
 }
 
-/* Rings on a disk are written back by the kernel: each byte is then written twice, and a commit may wait for it. */
-static void warn_of_slow_rings(const struct gg_engine *engine)
+size_t gg__engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size)
 {
-  const char *dir = engine->config.log.dir;
-  struct statfs status;
-  if (statfs(dir, &status) == 0 && status.f_type != TMPFS_MAGIC && status.f_type != RAMFS_MAGIC)
-    gg_warn(engine->logger, "log.dir is not a tmpfs", GG_S("dir", dir),
-            GG_S("effect", "the log's rings go to a disk as well: traffic may wait for it, and is written twice"));
-}
-
-static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
-{
-  const struct gg_config *config = &engine->config;
-  struct gg_recorder_options options = GG_RECORDER_OPTIONS_INIT;
-  struct gg_recovery recovery; /* the recorder logs what it found */
-  options.dir = config->dir;
-  options.ring_dir = config->log.dir;
-  options.ring_bytes = config->log.ring_bytes;
-  options.log_max_bytes = config->log.max_bytes;
-  options.logs_max = gg_gateway_logs(&engine->gateway_options);
-  options.segment_max_bytes = config->segment.max_bytes;
-  options.segment_max_age_ns = config->segment.max_age_ns;
-  options.flush_interval_ns = config->log.flush_interval_ns;
-  options.sync_mode = (enum gg_sync_mode)config->sync.mode;
-  options.sync_interval_ns = config->sync.interval_ns;
-  options.logger = engine->logger;
-  options.metrics = engine->metrics;
-  warn_of_slow_rings(engine);
-  int error = gg_recorder_open(&engine->recorder, &options, &recovery, failure);
-  engine->gateway_options.recorder = engine->recorder;
-  return error;
-}
-
-/* All that can be refused. */
-static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
-{
-  int error = make_logger(engine, failure);
-  if (!error && gg_metrics_create(&engine->metrics) != 0)
-    error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics");
-  if (!error && gg_resolver_create(&engine->resolver, engine->config.resolve.interval_ns, engine->logger) != 0)
-    error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the resolver");
-  if (!error)
-    error = gg__engine_options(engine, failure);
-  if (!error)
-    error = open_recorder(engine, failure);
-  /* After the recorder, who makes the store that these files may be in. */
-  if (!error && engine->config.stats.file)
-    error = gg__file_check(engine->config.stats.file, failure);
-  if (!error && engine->config.stats.metrics_file)
-    error = gg__file_check(engine->config.stats.metrics_file, failure);
-  if (!error)
-    error = gg_gateway_create(&engine->gateway, &engine->gateway_options, failure);
-  return error;
-}
-
-static int start_metrics_file(struct gg_engine *engine, struct gg_failure *failure)
-{
-  const struct gg_metrics_file_options options = {
-    .path = engine->config.stats.metrics_file,
-    .interval_ns = engine->config.stats.metrics_interval_ns,
-    .metrics = engine->metrics,
-    .logger = engine->logger,
-  };
-  return options.path ? gg__metrics_file_start(&engine->metrics_file, &options, failure) : 0;
-}
-
-/* The workers are last: sessions begin there, and nothing behind them can fail. */
-static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
-{
-  const struct gg_control_options control = {
-    .dir = engine->config.dir,
-    .commands = gg__engine_commands,
-    .command_count = gg__engine_command_count,
-    .context = engine,
-    .logger = engine->logger,
-  };
-  int error = gg_resolver_start(engine->resolver);
-  if (error)
-    return gg_fail(failure, error, "cannot start the resolver: %s", gg_error_text(error));
-  error = gg_recorder_start(engine->recorder, failure);
-  if (!error)
-    error = gg_control_start(&engine->control, &control, failure);
-  if (!error)
-    error = start_metrics_file(engine, failure);
-  if (!error)
-    error = gg_gateway_start(engine->gateway, failure);
-  return error;
-}
-
-static void tell_ready(const struct gg_engine *engine)
-{
-  char all[LISTENERS_TEXT_MAX] = "", text[512];
-  size_t length = 0;
-  for (size_t i = 0; gg_engine_listener(engine, i, text, sizeof text); i++) {
-    gg_info(engine->logger, "listening", GG_S("address", text), GG_S("listener", engine->config.listeners[i].name),
-            GG_S("upstream", engine->config.listeners[i].upstream));
-    int more = snprintf(all + length, sizeof all - length, "%s%s", length ? ", " : "", text);
-    length += more > 0 && (size_t)more < sizeof all - length ? (size_t)more : 0;
-    all[length] = '\0';
-  }
-  gg_info(engine->logger, "ready", GG_S("listeners", all), GG_U("pid", getpid()), GG_S("dir", engine->config.dir),
-          GG_U("workers", engine->gateway_options.workers));
-}
-
-/* Undoes what was made; the threads are ended already, or were never begun. */
-static void free_parts(struct gg_engine *engine)
-{
-  gg_control_stop(engine->control);
-  gg__metrics_file_stop(engine->metrics_file);
-  gg_gateway_destroy(engine->gateway);
-  gg_recorder_destroy(engine->recorder);
-  gg_resolver_destroy(engine->resolver);
-  gg_metrics_destroy(engine->metrics);
-  gg_logger_destroy(engine->logger);
-  free(engine->listeners);
-  free(engine->upstreams);
-  engine->control = NULL;
-  engine->metrics_file = NULL;
-  engine->gateway = NULL;
-  engine->recorder = NULL;
-  engine->resolver = NULL;
-  engine->metrics = NULL;
-  engine->logger = NULL;
-  engine->listeners = NULL;
-  engine->upstreams = NULL;
-}
-
-int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
-{
-  if (atomic_load(&engine->state) != GG_ENGINE_CREATED || gg_engine_action(engine) != GG_ENGINE_RUN)
-    return gg_fail(failure, GG_ERR_INVALID, "this engine was started already, or is not meant to run");
-  engine->started_real_ns = gg_clock_real_ns();
-  engine->started_mono_ns = gg_clock_mono_ns();
-  int error = make_parts(engine, failure);
-  if (!error) {
-    /* Signals belong to the embedding program's own threads: none of ours is interrupted by one. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    error = start_threads(engine, failure);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-      gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + recorder_stop_ns, NULL);
-  }
-  if (error) {
-    atomic_store(&engine->state, GG_ENGINE_ENDED);
-    free_parts(engine);
-    return error;
-  }
-  atomic_store(&engine->state, GG_ENGINE_RUNNING);
-  tell_ready(engine);
-  return 0;
+  struct gg_endpoint endpoint;
+  if (index >= engine->now->config.listener_count || !engine->gateway ||
+      gg_gateway_listener_endpoint(engine->gateway, index, &endpoint) != 0)
+    return 0;
+  return gg_endpoint_format(&endpoint, text, size);
 }
 
 size_t gg_engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size)
 {
-  struct gg_endpoint endpoint;
-  if (index >= engine->config.listener_count || !engine->gateway ||
-      gg_gateway_listener_endpoint(engine->gateway, index, &endpoint) != 0)
-    return 0;
-  return gg_endpoint_format(&endpoint, text, size);
+  gg__engine_lock(engine);
+  size_t length = gg__engine_listener(engine, index, text, size);
+  gg__engine_unlock(engine);
+  return length;
 }
 
 /* ── Requests to end ─────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -357,9 +197,9 @@ static void serve_requests(struct gg_engine *engine)
     gg_warn(engine->logger, "hangup ignored",
             GG_S("effect", "the configuration is not read again; restart the gateway to change it"));
   if (state == GG_ENGINE_RUNNING && atomic_load(&engine->drains) > 0) {
-    gg_info(engine->logger, "draining", GG_D("seconds_max", (double)engine->config.timeouts.drain_ns / 1e9),
+    gg_info(engine->logger, "draining", GG_D("seconds_max", (double)engine->now->config.timeouts.drain_ns / 1e9),
             GG_S("effect", "no new sessions; another signal ends those that are open"));
-    uint64_t now = gg_clock_mono_ns(), patience = engine->config.timeouts.drain_ns;
+    uint64_t now = gg_clock_mono_ns(), patience = engine->now->config.timeouts.drain_ns;
     gg_gateway_drain(engine->gateway, patience < UINT64_MAX - now ? now + patience : UINT64_MAX);
     state = GG_ENGINE_DRAINING;
   }
@@ -377,15 +217,15 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
   gg_control_stop(engine->control);
   engine->control = NULL;
   struct gg_failure told = GG_FAILURE_INIT;
-  int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + recorder_stop_ns, &told);
+  int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, &told);
   gg__metrics_file_stop(engine->metrics_file);
   engine->metrics_file = NULL;
   atomic_store(&engine->state, GG_ENGINE_ENDED);
   if (error)
-    gg_fail(failure, error, "the recording in %s is not whole yet: %s", engine->config.dir,
+    gg_fail(failure, error, "the recording in %s is not whole yet: %s", engine->now->config.dir,
             told.message[0] ? told.message : gg_error_text(error));
-  if (engine->config.stats.file) {
-    int stats_error = gg__engine_stats_file(engine, engine->config.stats.file, failure);
+  if (engine->now->config.stats.file) {
+    int stats_error = gg__engine_stats_file(engine, engine->now->config.stats.file, failure);
     error = error ? error : stats_error;
   }
   if (error)
@@ -422,9 +262,11 @@ void gg_engine_destroy(struct gg_engine *engine)
     gg_engine_stop(engine);
     gg_engine_wait(engine, NULL);
   }
-  free_parts(engine);
-  gg_config_fini(&engine->config);
+  gg__engine_free_parts(engine);
+  gg__configured_destroy(engine->now);
+  gg__arguments_free(&engine->arguments);
   if (engine->wake_fd >= 0)
     close(engine->wake_fd);
+  pthread_mutex_destroy(&engine->lock);
   free(engine);
 }

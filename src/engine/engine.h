@@ -6,11 +6,10 @@
 #include "admin/control.h"
 #include "base/logger.h"
 #include "base/metrics.h"
-#include "engine/config.h"
-#include "gateway/gateway.h"
-#include "net/resolve.h"
+#include "engine/configured.h"
 #include "record/log.h"
 #include <gogetway/gateway.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum gg_engine_state {
@@ -23,8 +22,15 @@ enum gg_engine_state {
 
 struct gg_metrics_file;
 
+/* What the disk is given to take the rest after the last session has ended. */
+#define GG_RECORDER_STOP_NS (UINT64_C(10) * 1000000000)
+
 struct gg_engine {
-  struct gg_config config;
+  struct gg_arguments arguments; /* by which the configuration is read, now and again */
+  /* What the gateway works by. Changed, with the gateway's listeners, by the engine's thread only and under the lock;
+   * any other thread takes the lock to look at it, or at the gateway's listeners and upstreams. */
+  struct gg_configured *now;
+  pthread_mutex_t lock;
   gg_line_fn log_line;
   int log_fd;
   void *context;
@@ -33,9 +39,6 @@ struct gg_engine {
   struct gg_logger *logger;
   struct gg_metrics *metrics;
   struct gg_resolver *resolver;
-  struct gg_listener_options *listeners; /* config.listener_count of them */
-  struct gg_upstream_options *upstreams; /* as many: the one of each that has one */
-  struct gg_gateway_options gateway_options;
   struct gg_recorder *recorder;
   struct gg_gateway *gateway;
   struct gg_control *control;
@@ -59,7 +62,15 @@ int gg__engine_stats_file(const struct gg_engine *engine, const char *path, stru
 extern const struct gg_control_command gg__engine_commands[];
 extern const size_t gg__engine_command_count;
 
-/* Fills engine->listeners and engine->gateway_options from the config; names go to the resolver. */
-int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure);
+void gg__engine_lock(const struct gg_engine *engine);
+void gg__engine_unlock(const struct gg_engine *engine);
+/* gg_engine_listener for who holds the lock, or is the engine's thread. */
+size_t gg__engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size);
+
+/* start.c: the options of the gateway, with what they borrow from the engine; the thread of the metrics file. */
+int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, struct gg_failure *failure);
+int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure);
+/* Undoes what was made; the threads are ended already, or were never begun. */
+void gg__engine_free_parts(struct gg_engine *engine);
 
 #endif

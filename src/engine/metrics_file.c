@@ -9,12 +9,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { FILE_MODE = 0644 };
 
 struct gg_metrics_file {
   struct gg_metrics_file_options options;
+  char *path; /* the same as the options' */
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t ended;
@@ -67,6 +69,7 @@ static void file_free(struct gg_metrics_file *file)
 {
   pthread_cond_destroy(&file->ended);
   pthread_mutex_destroy(&file->lock);
+  free(file->path);
   free(file);
 }
 
@@ -77,6 +80,11 @@ int gg__metrics_file_start(struct gg_metrics_file **out, const struct gg_metrics
   if (!file)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics file");
   file->options = *options;
+  file->options.path = file->path = strdup(options->path);
+  if (!file->path) {
+    free(file);
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics file");
+  }
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -19,10 +19,10 @@ struct gg_metrics;
 struct gg_metrics_file;
 
 struct gg_metrics_file_options {
-  const char *path; /* borrowed, as the others, until stop */
+  const char *path;
   uint64_t interval_ns;
-  struct gg_metrics *metrics;
-  struct gg_logger *logger; /* a file that cannot be written is warned of once, until it can be again */
+  struct gg_metrics *metrics; /* borrowed until stop, as the logger */
+  struct gg_logger *logger;   /* a file that cannot be written is warned of once, until it can be again */
 };
 
 /* Runs the thread, which writes at once. */

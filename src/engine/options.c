@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c - the configuration's words become the options of the gateway. */
-#include "engine/engine.h"
+#include "engine/configured.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -45,43 +45,61 @@ static void fill_listener(struct gg_listener_options *out, const struct gg_confi
   };
 }
 
-/* The one upstream that a listener has; none: nothing. */
-static int fill_upstream(struct gg_engine *engine, size_t index, struct gg_failure *failure)
+/* A name for the resolver, to be given back with the rest. */
+static int add_name(struct gg_configured *configured, const struct gg_endpoint *endpoint, struct gg_name **out)
 {
-  const struct gg_config_listener *in = &engine->config.listeners[index];
-  struct gg_upstream_options *out = &engine->upstreams[index];
+  size_t size = (configured->name_count + 1) * sizeof(struct gg_name *);
+  struct gg_name **names = realloc(configured->names, size);
+  if (!names)
+    return GG_ERR_NOMEM;
+  configured->names = names;
+  int error = gg_resolver_add(configured->resolver, endpoint->host, endpoint->port, out);
+  if (!error)
+    names[configured->name_count++] = *out;
+  return error;
+}
+
+/* The one upstream that a listener has; none: nothing. */
+static int fill_upstream(struct gg_configured *configured, size_t index, struct gg_failure *failure)
+{
+  const struct gg_config_listener *in = &configured->config.listeners[index];
+  struct gg_upstream_options *out = &configured->upstreams[index];
   if (!in->has_upstream)
     return 0;
   *out = (struct gg_upstream_options){.name = in->upstream, .endpoint = in->upstream_endpoint, .weight = 1};
-  engine->listeners[index].upstreams = out;
-  engine->listeners[index].upstream_count = 1;
+  configured->listeners[index].upstreams = out;
+  configured->listeners[index].upstream_count = 1;
   if (out->endpoint.family != GG_FAMILY_NONE)
     return 0;
-  int error = gg_resolver_add(engine->resolver, out->endpoint.host, out->endpoint.port, &out->resolved);
+  int error = add_name(configured, &out->endpoint, &out->resolved);
   return error ? gg_fail(failure, error, "cannot resolve %s: %s", in->upstream, gg_error_text(error)) : 0;
 }
 
-static int fill_listeners(struct gg_engine *engine, struct gg_failure *failure)
+static int fill_listeners(struct gg_configured *configured, struct gg_failure *failure)
 {
   int error = 0;
-  for (size_t i = 0; i < engine->config.listener_count && !error; i++) {
-    fill_listener(&engine->listeners[i], &engine->config.listeners[i]);
-    error = fill_upstream(engine, i, failure);
+  for (size_t i = 0; i < configured->config.listener_count && !error; i++) {
+    fill_listener(&configured->listeners[i], &configured->config.listeners[i]);
+    error = fill_upstream(configured, i, failure);
   }
   return error;
 }
 
-int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure)
+int gg__configured_fill(struct gg_configured *configured, struct gg_resolver *resolver, struct gg_failure *failure)
 {
-  const struct gg_config *config = &engine->config;
-  assert(config->listener_count > 0);
-  engine->listeners = calloc(config->listener_count, sizeof *engine->listeners);
-  engine->upstreams = calloc(config->listener_count, sizeof *engine->upstreams);
-  if (!engine->listeners || !engine->upstreams)
+  const struct gg_config *config = &configured->config;
+  assert(config->listener_count > 0 && !configured->resolver);
+  configured->resolver = resolver;
+  configured->listeners = calloc(config->listener_count, sizeof *configured->listeners);
+  configured->upstreams = calloc(config->listener_count, sizeof *configured->upstreams);
+  if (!configured->listeners || !configured->upstreams)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %zu listeners", config->listener_count);
-  int error = fill_listeners(engine, failure);
-  engine->gateway_options = (struct gg_gateway_options){
-    .size = sizeof engine->gateway_options,
+  int error = fill_listeners(configured, failure);
+  configured->options = (struct gg_gateway_options){
+    .size = sizeof configured->options,
+    .recorder = configured->options.recorder,
+    .logger = configured->options.logger,
+    .metrics = configured->options.metrics,
     .workers = gg_config_workers(config),
     .sessions_max = config->sessions_max,
     .source_prefix6 = 64,
@@ -92,10 +110,8 @@ int gg__engine_options(struct gg_engine *engine, struct gg_failure *failure)
     .idle_timeout_ns = config->timeouts.idle_ns,
     .proxy_header_timeout_ns = config->timeouts.proxy_header_ns,
     .sync_mode = (enum gg_sync_mode)config->sync.mode,
-    .listeners = engine->listeners,
+    .listeners = configured->listeners,
     .listener_count = config->listener_count,
-    .logger = engine->logger,
-    .metrics = engine->metrics,
   };
   return error;
 }

@@ -14,14 +14,15 @@ static const char *const pressure_names[] = {"flowing", "stalled", "disk_full"};
 
 static void write_listeners(const struct gg_engine *engine, struct gg_json *json)
 {
+  const struct gg_config *config = &engine->now->config;
   char text[512];
   gg_json_key(json, "listeners");
   gg_json_array_begin(json);
-  for (size_t i = 0; i < engine->config.listener_count; i++) {
+  for (size_t i = 0; i < config->listener_count; i++) {
     gg_json_object_begin(json);
-    gg_json_field_string(json, "name", engine->config.listeners[i].name);
-    gg_json_field_string(json, "listen", gg_engine_listener(engine, i, text, sizeof text) ? text : NULL);
-    gg_json_field_string(json, "upstream", engine->config.listeners[i].upstream);
+    gg_json_field_string(json, "name", config->listeners[i].name);
+    gg_json_field_string(json, "listen", gg__engine_listener(engine, i, text, sizeof text) ? text : NULL);
+    gg_json_field_string(json, "upstream", config->listeners[i].upstream);
     gg_json_object_end(json);
   }
   gg_json_array_end(json);
@@ -39,10 +40,12 @@ int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json)
   gg_json_field_string(json, "state", state_names[atomic_load(&engine->state)]);
   gg_json_field_string(json, "started", time);
   gg_json_field_unsigned(json, "uptime_ns", gg_clock_mono_ns() - engine->started_mono_ns);
-  gg_json_field_string(json, "dir", engine->config.dir);
+  gg__engine_lock(engine);
+  gg_json_field_string(json, "dir", engine->now->config.dir);
   gg_json_field_string(json, "store", gg_recorder_uuid(engine->recorder));
-  gg_json_field_unsigned(json, "workers", engine->gateway_options.workers);
+  gg_json_field_unsigned(json, "workers", engine->now->options.workers);
   write_listeners(engine, json);
+  gg__engine_unlock(engine);
   gg_json_key(json, "metrics");
   gg_json_raw(json, metrics, strlen(metrics));
   free(metrics);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/configured.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int gg__arguments_copy(struct gg_arguments *out, const char *const *items, size_t count)
+{
+  *out = (struct gg_arguments){.items = calloc(count + 1, sizeof *out->items)};
+  if (!out->items)
+    return GG_ERR_NOMEM;
+  for (; out->count < count; out->count++) {
+    out->items[out->count] = strdup(items[out->count]);
+    if (!out->items[out->count]) {
+      gg__arguments_free(out);
+      return GG_ERR_NOMEM;
+    }
+  }
+  return 0;
+}
+
+void gg__arguments_free(struct gg_arguments *arguments)
+{
+  for (size_t i = 0; i < arguments->count; i++)
+    free(arguments->items[i]);
+  free(arguments->items);
+  *arguments = (struct gg_arguments){0};
+}
+
+int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments,
+                        struct gg_config_errors *errors, struct gg_failure *failure)
+{
+  struct gg_configured *configured = calloc(1, sizeof *configured);
+  *out = NULL;
+  errors->count = errors->left_out = 0;
+  if (!configured)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the configuration");
+  int error = gg_config_load(&configured->config, (int)arguments->count, arguments->items, errors);
+  if (error) {
+    free(configured);
+    return gg_fail(failure, error, "%s", errors->count > 0 ? errors->items[0].text : gg_error_text(error));
+  }
+  *out = configured;
+  return 0;
+}
+
+void gg__configured_release(struct gg_configured *configured)
+{
+  if (!configured)
+    return;
+  for (size_t i = 0; i < configured->name_count; i++)
+    gg_resolver_remove(configured->resolver, configured->names[i]);
+  free(configured->names);
+  free(configured->listeners);
+  free(configured->upstreams);
+  configured->names = NULL;
+  configured->name_count = 0;
+  configured->listeners = NULL;
+  configured->upstreams = NULL;
+  configured->resolver = NULL;
+}
+
+void gg__configured_destroy(struct gg_configured *configured)
+{
+  if (!configured)
+    return;
+  gg__configured_release(configured);
+  gg_config_fini(&configured->config);
+  free(configured);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* start.c - makes the parts of the engine, in the order that engine.c tells of, and frees them in the reverse. */
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/file.h"
+#include "engine/metrics_file.h"
+
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum { LISTENERS_TEXT_MAX = 1024 };
+
+static void log_line(void *context, enum gg_level level, const char *line, size_t length)
+{
+  struct gg_engine *engine = context;
+  (void)level;
+  engine->log_line(engine->context, line, length);
+}
+
+static int make_logger(struct gg_engine *engine, struct gg_failure *failure)
+{
+  enum gg_level level = engine->now->config.message.level;
+  int error = 0;
+  if (engine->log_line)
+    error = gg_logger_create_sink(&engine->logger, log_line, engine, level, GG_LOGGER_JSON);
+  else if (engine->log_fd >= 0)
+    error = gg_logger_create(&engine->logger, engine->log_fd, level, engine->now->config.message.format);
+  return error ? gg_fail(failure, error, "cannot make the logger") : 0;
+}
+
+/* Rings on a disk are written back by the kernel: each byte is then written twice, and a commit may wait for it. */
+static void warn_of_slow_rings(const struct gg_engine *engine)
+{
+  const char *dir = engine->now->config.log.dir;
+  struct statfs status;
+  if (statfs(dir, &status) == 0 && status.f_type != TMPFS_MAGIC && status.f_type != RAMFS_MAGIC)
+    gg_warn(engine->logger, "log.dir is not a tmpfs", GG_S("dir", dir),
+            GG_S("effect", "the log's rings go to a disk as well: traffic may wait for it, and is written twice"));
+}
+
+static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
+{
+  const struct gg_config *config = &engine->now->config;
+  struct gg_recorder_options options = GG_RECORDER_OPTIONS_INIT;
+  struct gg_recovery recovery; /* the recorder logs what it found */
+  options.dir = config->dir;
+  options.ring_dir = config->log.dir;
+  options.ring_bytes = config->log.ring_bytes;
+  options.log_max_bytes = config->log.max_bytes;
+  options.logs_max = gg_gateway_logs(&engine->now->options);
+  options.segment_max_bytes = config->segment.max_bytes;
+  options.segment_max_age_ns = config->segment.max_age_ns;
+  options.flush_interval_ns = config->log.flush_interval_ns;
+  options.sync_mode = (enum gg_sync_mode)config->sync.mode;
+  options.sync_interval_ns = config->sync.interval_ns;
+  options.logger = engine->logger;
+  options.metrics = engine->metrics;
+  warn_of_slow_rings(engine);
+  int error = gg_recorder_open(&engine->recorder, &options, &recovery, failure);
+  engine->now->options.recorder = engine->recorder;
+  return error;
+}
+
+int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, struct gg_failure *failure)
+{
+  configured->options.recorder = engine->recorder;
+  configured->options.logger = engine->logger;
+  configured->options.metrics = engine->metrics;
+  return gg__configured_fill(configured, engine->resolver, failure);
+}
+
+/* All that can be refused. */
+static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
+{
+  int error = make_logger(engine, failure);
+  if (!error && gg_metrics_create(&engine->metrics) != 0)
+    error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics");
+  if (!error && gg_resolver_create(&engine->resolver, engine->now->config.resolve.interval_ns, engine->logger) != 0)
+    error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the resolver");
+  if (!error)
+    error = gg__engine_fill(engine, engine->now, failure);
+  if (!error)
+    error = open_recorder(engine, failure);
+  /* After the recorder, who makes the store that these files may be in. */
+  if (!error && engine->now->config.stats.file)
+    error = gg__file_check(engine->now->config.stats.file, failure);
+  if (!error && engine->now->config.stats.metrics_file)
+    error = gg__file_check(engine->now->config.stats.metrics_file, failure);
+  if (!error)
+    error = gg_gateway_create(&engine->gateway, &engine->now->options, failure);
+  return error;
+}
+
+int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure)
+{
+  const struct gg_metrics_file_options options = {
+    .path = engine->now->config.stats.metrics_file,
+    .interval_ns = engine->now->config.stats.metrics_interval_ns,
+    .metrics = engine->metrics,
+    .logger = engine->logger,
+  };
+  return options.path ? gg__metrics_file_start(&engine->metrics_file, &options, failure) : 0;
+}
+
+/* The workers are last: sessions begin there, and nothing behind them can fail. */
+static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
+{
+  const struct gg_control_options control = {
+    .dir = engine->now->config.dir,
+    .commands = gg__engine_commands,
+    .command_count = gg__engine_command_count,
+    .context = engine,
+    .logger = engine->logger,
+  };
+  int error = gg_resolver_start(engine->resolver);
+  if (error)
+    return gg_fail(failure, error, "cannot start the resolver: %s", gg_error_text(error));
+  error = gg_recorder_start(engine->recorder, failure);
+  if (!error)
+    error = gg_control_start(&engine->control, &control, failure);
+  if (!error)
+    error = gg__engine_metrics_file(engine, failure);
+  if (!error)
+    error = gg_gateway_start(engine->gateway, failure);
+  return error;
+}
+
+static void tell_ready(const struct gg_engine *engine)
+{
+  char all[LISTENERS_TEXT_MAX] = "", text[512];
+  size_t length = 0;
+  for (size_t i = 0; gg__engine_listener(engine, i, text, sizeof text); i++) {
+    gg_info(engine->logger, "listening", GG_S("address", text), GG_S("listener", engine->now->config.listeners[i].name),
+            GG_S("upstream", engine->now->config.listeners[i].upstream));
+    int more = snprintf(all + length, sizeof all - length, "%s%s", length ? ", " : "", text);
+    length += more > 0 && (size_t)more < sizeof all - length ? (size_t)more : 0;
+    all[length] = '\0';
+  }
+  gg_info(engine->logger, "ready", GG_S("listeners", all), GG_U("pid", getpid()), GG_S("dir", engine->now->config.dir),
+          GG_U("workers", engine->now->options.workers));
+}
+
+/* Undoes what was made; the threads are ended already, or were never begun. */
+void gg__engine_free_parts(struct gg_engine *engine)
+{
+  gg_control_stop(engine->control);
+  gg__metrics_file_stop(engine->metrics_file);
+  gg_gateway_destroy(engine->gateway);
+  gg_recorder_destroy(engine->recorder);
+  gg__configured_release(engine->now);
+  gg_resolver_destroy(engine->resolver);
+  gg_metrics_destroy(engine->metrics);
+  gg_logger_destroy(engine->logger);
+  engine->control = NULL;
+  engine->metrics_file = NULL;
+  engine->gateway = NULL;
+  engine->recorder = NULL;
+  engine->resolver = NULL;
+  engine->metrics = NULL;
+  engine->logger = NULL;
+}
+
+int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
+{
+  if (atomic_load(&engine->state) != GG_ENGINE_CREATED || gg_engine_action(engine) != GG_ENGINE_RUN)
+    return gg_fail(failure, GG_ERR_INVALID, "this engine was started already, or is not meant to run");
+  engine->started_real_ns = gg_clock_real_ns();
+  engine->started_mono_ns = gg_clock_mono_ns();
+  int error = make_parts(engine, failure);
+  if (!error) {
+    /* Signals belong to the embedding program's own threads: none of ours is interrupted by one. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    error = start_threads(engine, failure);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+      gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, NULL);
+  }
+  if (error) {
+    atomic_store(&engine->state, GG_ENGINE_ENDED);
+    gg__engine_free_parts(engine);
+    return error;
+  }
+  atomic_store(&engine->state, GG_ENGINE_RUNNING);
+  tell_ready(engine);
+  return 0;
+}
