@@ -40,6 +40,12 @@
   X(RESETS_CLIENT, resets_client, COUNTER, "Sessions that the client reset")                                           \
   X(RESETS_SERVER, resets_server, COUNTER, "Sessions that the server reset")                                           \
   X(IDLE_TIMEOUTS, idle_timeouts, COUNTER, "Sessions closed for silence")                                              \
+  X(FIRST_BYTE_TIMEOUTS, first_byte_timeouts, COUNTER, "Sessions closed because their client said nothing at all")     \
+  X(SESSION_TIMEOUTS, session_timeouts, COUNTER, "Sessions closed because they had lasted as long as they may")        \
+  X(STALL_TIMEOUTS, stall_timeouts, COUNTER, "Sessions closed because a receiver took nothing of what waited for it")  \
+  X(SOURCE_SESSIONS, refused_source_sessions, COUNTER, "Clients refused by limits.source_sessions")                    \
+  X(SOURCE_RATE, refused_source_rate, COUNTER, "Clients refused by limits.source_rate")                                \
+  X(SOURCES_UNCOUNTED, sources_uncounted, COUNTER, "Sessions whose source was not counted, for want of room")          \
   X(DRAIN_CUT, drain_cut, COUNTER, "Sessions cut at the end of a drain")                                               \
   X(STALL_CLOSED, stall_closed, COUNTER, "Sessions closed by on_stall or on_full: close")                              \
   X(LOOPS, loop_iterations, COUNTER, "Iterations of the workers' loops")                                               \

@@ -74,6 +74,8 @@ static const char *why(const struct gg_session *session)
   case GG_CLOSE_CONNECT_FAILED:
   case GG_CLOSE_UNRESOLVED:
   case GG_CLOSE_PROXY_INVALID:
+  case GG_CLOSE_SOURCE_SESSIONS:
+  case GG_CLOSE_SOURCE_RATE:
     return "not-connected";
   default:
     return "cut";

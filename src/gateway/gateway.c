@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/gateway.h"
 
+#include "gateway/sources.h"
 #include "gateway/worker.h"
 
 #include <ifaddrs.h>
@@ -61,7 +62,12 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   uint64_t most = sessions_by_descriptors(options);
   gateway->sessions_max = options->sessions_max && options->sessions_max < most ? options->sessions_max : most;
   find_local_addresses(gateway);
-  int error = gg_metrics_register(options->metrics, gg__gateway_counters, GG_COUNTERS, &gateway->counters);
+  int error = gg_source_table_create(&gateway->sources);
+  if (error) {
+    gg_gateway_destroy(gateway);
+    return gg_fail(failure, error, "cannot make the table of sources: %s", gg_error_text(error));
+  }
+  error = gg_metrics_register(options->metrics, gg__gateway_counters, GG_COUNTERS, &gateway->counters);
   if (error)
     gg_fail(failure, error, "cannot register the gateway's metrics: %s", gg_error_text(error));
   else
@@ -160,5 +166,6 @@ void gg_gateway_destroy(struct gg_gateway *gateway)
     gg__worker_destroy(gateway->workers[i]);
   close_unix_listeners(gateway);
   gg__routes_destroy(gateway->routes);
+  gg_source_table_destroy(gateway->sources);
   free(gateway);
 }

@@ -78,7 +78,9 @@ struct gg_gateway_options {
   unsigned workers;      /* 1 to GG_WORKERS_MAX */
   uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
   /* A client beyond these is reset at once, before it costs a session: counted, and told at most once in a while. A
-   * source is an IPv4 address or an IPv6 network of source_prefix6 bits, after the PROXY header where one is trusted. */
+   * source is an IPv4 address or an IPv6 network of source_prefix6 bits; of the PROXY header where one is trusted: then
+   * the session exists, and is closed when its header has come. Sessions that were opened while there was no limit are
+   * not counted. */
   uint64_t source_sessions_max; /* open at a time from one source; 0: no such limit */
   uint64_t source_rate_max;     /* new ones a second from one source (a burst of as many is allowed); 0: none */
   unsigned source_prefix6;      /* 1 to 128 */
@@ -88,7 +90,7 @@ struct gg_gateway_options {
   uint64_t connect_timeout_ns;
   uint64_t idle_timeout_ns; /* 0: none */
   uint64_t proxy_header_timeout_ns;
-  uint64_t first_byte_timeout_ns; /* from accept to the client's first byte, if the server speaks first too; 0: none */
+  uint64_t first_byte_timeout_ns; /* from accept to the client's first byte, whatever the server says; 0: none */
   uint64_t session_timeout_ns;    /* the longest that a session may last; 0: none */
   uint64_t stall_timeout_ns;      /* a receiver that takes nothing while bytes wait for it; 0: none */
   enum gg_sync_mode sync_mode;    /* GG_SYNC_ALWAYS: in place only, a byte is durable before the next is read */

@@ -166,6 +166,7 @@ static enum gg_step flush_pending(struct gg_session *session, enum gg_direction 
       return GG_STEP_WAIT;
     }
     to->durable_at = 0;
+    session->waits_ns[direction] = session->worker->loop.now_ns;
   }
   while (to->pending_left > 0) {
     ssize_t sent = send(to->source.fd, to->pending + to->pending_at, to->pending_left, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -179,6 +180,7 @@ static enum gg_step flush_pending(struct gg_session *session, enum gg_direction 
       return gg__relay_send_failed(session, direction, errno);
     to->pending_at += (uint32_t)sent;
     to->pending_left -= (uint32_t)sent;
+    session->waits_ns[direction] = session->worker->loop.now_ns;
     gg__relay_forwarded(session, direction, (size_t)sent);
   }
   pending_drop(session, to);
@@ -203,6 +205,7 @@ bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, con
   }
   to->pending_at = 0;
   to->pending_left = (uint32_t)bytes;
+  session->waits_ns[direction] = worker->loop.now_ns;
   for (size_t copied = 0; copied < bytes; iov++) {
     if (skip >= iov->iov_len) {
       skip -= iov->iov_len;

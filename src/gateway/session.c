@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "gateway/admission.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
 
@@ -71,12 +72,46 @@ static void begin(struct gg_session *session)
   gg__session_relay(session);
 }
 
+/* Whether the peer is a proxy that says for whom it speaks. */
+static bool header_expected(const struct gg_listener *listener, const struct gg_addr *peer)
+{
+  const struct gg_listener_options *options = listener->options;
+  if (options->proxy_in == GG_PROXY_OFF)
+    return false;
+  if (peer->family == GG_FAMILY_UNIX) /* who may connect is the socket file's permissions */
+    return true;
+  for (size_t i = 0; i < options->trusted_count; i++)
+    if (gg_network_contains(&options->trusted[i], peer))
+      return true;
+  return false;
+}
+
+static struct gg_addr peer_of(const struct sockaddr_storage *sockaddr, socklen_t length)
+{
+  struct gg_addr peer;
+  gg_addr_from_sockaddr(&peer, (const struct sockaddr *)sockaddr, length);
+  if (peer.family != GG_FAMILY_IPV4 && peer.family != GG_FAMILY_IPV6)
+    peer = (struct gg_addr){.family = GG_FAMILY_UNIX};
+  return peer;
+}
+
 void gg__session_accept(struct gg_listener *listener, int fd, const struct sockaddr_storage *peer, socklen_t length)
 {
   struct gg_worker *worker = listener->worker;
+  struct gg_addr client_peer = peer_of(peer, length);
+  uint8_t source_bits = 0;
+  enum gg_close reason;
+  /* Of one who has yet to say for whom it speaks, nothing is known: gg__session_sniff asks. */
+  if (gg__sources_are_limited(worker) && !header_expected(listener, &client_peer) &&
+      !gg__source_enter(listener, &client_peer, &source_bits, &reason)) {
+    gg__source_refuse(worker, fd, reason);
+    gg__listener_place_give(listener);
+    return;
+  }
   struct gg_session *session = gg__worker_session_alloc(worker);
   if (!session) {
     close(fd);
+    gg__source_leave(worker, &client_peer, source_bits);
     gg__listener_place_give(listener);
     gg__count(worker, GG_COUNT_ACCEPT_FAILURES, 1);
     return;
@@ -99,9 +134,8 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
 
   struct gg_end *client = &session->end[GG_FROM_CLIENT];
   client->source.fd = fd;
-  gg_addr_from_sockaddr(&session->peer, (const struct sockaddr *)peer, length);
-  if (session->peer.family != GG_FAMILY_IPV4 && session->peer.family != GG_FAMILY_IPV6)
-    session->peer = (struct gg_addr){.family = GG_FAMILY_UNIX};
+  session->peer = client_peer;
+  session->source_bits = source_bits;
   client->finishing = session->peer.family == GG_FAMILY_UNIX; /* reads stop short behind a message with descriptors */
   struct gg_addr server_address = dialled(listener, fd);
   struct gg_addr client_address = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
@@ -120,19 +154,6 @@ uint64_t gg__session_heard_since(const struct gg_session *session, uint64_t now_
 }
 
 /* ── PROXY header ────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static bool header_expected(const struct gg_session *session)
-{
-  const struct gg_listener_options *options = session->listener->options;
-  if (options->proxy_in == GG_PROXY_OFF)
-    return false;
-  if (session->peer.family == GG_FAMILY_UNIX) /* who may connect is the socket file's permissions */
-    return true;
-  for (size_t i = 0; i < options->trusted_count; i++)
-    if (gg_network_contains(&options->trusted[i], &session->peer))
-      return true;
-  return false;
-}
 
 /* recv(2), again if it was interrupted: the event that announced the bytes does not come again. */
 static ssize_t recv_again(int fd, void *data, size_t bytes, int flags)
@@ -168,7 +189,7 @@ void gg__session_sniff(struct gg_session *session)
 {
   struct gg_proxy_header header = {0};
   long length = GG_OK;
-  if (header_expected(session) && (length = header_take(session, &header)) == 0) {
+  if (header_expected(session->listener, &session->peer) && (length = header_take(session, &header)) == 0) {
     if (session->state == GG_STATE_ACCEPTED)
       gg_timer_start(&session->timer, &session->worker->header_timers, session->opened_ns);
     session->state = GG_STATE_SNIFFING;
@@ -179,10 +200,12 @@ void gg__session_sniff(struct gg_session *session)
   session->addressed = header.known;
   if (header.known)
     converse(session, &header.client, &header.server);
-  if (length >= 0)
+  enum gg_close reason = length == GG_ERR_CLOSED ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_PROXY_INVALID;
+  if (length >= 0 && (!header.known || !gg__sources_are_limited(session->worker) ||
+                      gg__source_enter(session->listener, &header.client, &session->source_bits, &reason)))
     begin(session);
   else
-    gg__session_close(session, length == GG_ERR_CLOSED ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_PROXY_INVALID);
+    gg__session_close(session, reason);
 }
 
 uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
@@ -223,25 +246,12 @@ void gg__session_relay(struct gg_session *session)
     session->splice_allowed[GG_FROM_CLIENT] = may_splice(worker->gateway, &session->peer);
     session->splice_allowed[GG_FROM_SERVER] = may_splice(worker->gateway, &session->upstream);
   }
-  gg_timer_start(&session->timer, &worker->idle_timers, worker->loop.now_ns);
+  session->active_ns = worker->loop.now_ns;
+  gg__relay_timer_start(session);
   if (session->end[GG_FROM_SERVER].readable)
     gg__relay_pump(session, GG_FROM_SERVER);
   if (!gg__session_over(session))
     gg__relay_pump(session, GG_FROM_CLIENT);
-}
-
-uint64_t gg__session_idle_expired(struct gg_timer *timer, uint64_t now_ns)
-{
-  struct gg_session *session = GG_CONTAINER(timer, struct gg_session, timer);
-  struct gg_worker *worker = session->worker;
-  if (session->active_ns + worker->idle_timers.duration_ns > now_ns)
-    return session->active_ns;
-  uint64_t heard_ns = gg__session_heard_since(session, now_ns); /* before that it may well have spoken */
-  if (heard_ns + worker->idle_timers.duration_ns > now_ns)
-    return heard_ns;
-  gg__count(worker, GG_COUNT_IDLE_TIMEOUTS, 1);
-  gg__session_close(session, GG_CLOSE_IDLE_TIMEOUT);
-  return 0;
 }
 
 /* ── Ending ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -318,10 +328,20 @@ static void count_close(struct gg_session *session, enum gg_close reason)
 {
   struct gg_worker *worker = session->worker;
   static const enum gg_counter counters[] = {
-    [GG_CLOSE_CLIENT_RESET] = GG_COUNT_RESETS_CLIENT,       [GG_CLOSE_SERVER_RESET] = GG_COUNT_RESETS_SERVER,
-    [GG_CLOSE_CONNECT_REFUSED] = GG_COUNT_CONNECTS_REFUSED, [GG_CLOSE_CONNECT_TIMEOUT] = GG_COUNT_CONNECTS_TIMED_OUT,
-    [GG_CLOSE_CONNECT_FAILED] = GG_COUNT_CONNECTS_FAILED,   [GG_CLOSE_UNRESOLVED] = GG_COUNT_UNRESOLVED,
-    [GG_CLOSE_PROXY_INVALID] = GG_COUNT_PROXY_INVALID,      [GG_CLOSE_DRAIN] = GG_COUNT_DRAIN_CUT,
+    [GG_CLOSE_CLIENT_RESET] = GG_COUNT_RESETS_CLIENT,
+    [GG_CLOSE_SERVER_RESET] = GG_COUNT_RESETS_SERVER,
+    [GG_CLOSE_CONNECT_REFUSED] = GG_COUNT_CONNECTS_REFUSED,
+    [GG_CLOSE_CONNECT_TIMEOUT] = GG_COUNT_CONNECTS_TIMED_OUT,
+    [GG_CLOSE_CONNECT_FAILED] = GG_COUNT_CONNECTS_FAILED,
+    [GG_CLOSE_UNRESOLVED] = GG_COUNT_UNRESOLVED,
+    [GG_CLOSE_PROXY_INVALID] = GG_COUNT_PROXY_INVALID,
+    [GG_CLOSE_DRAIN] = GG_COUNT_DRAIN_CUT,
+    [GG_CLOSE_IDLE_TIMEOUT] = GG_COUNT_IDLE_TIMEOUTS,
+    [GG_CLOSE_FIRST_BYTE_TIMEOUT] = GG_COUNT_FIRST_BYTE_TIMEOUTS,
+    [GG_CLOSE_SESSION_TIMEOUT] = GG_COUNT_SESSION_TIMEOUTS,
+    [GG_CLOSE_STALL_TIMEOUT] = GG_COUNT_STALL_TIMEOUTS,
+    [GG_CLOSE_SOURCE_SESSIONS] = GG_COUNT_SOURCE_SESSIONS,
+    [GG_CLOSE_SOURCE_RATE] = GG_COUNT_SOURCE_RATE,
   };
   if (reason < sizeof counters / sizeof counters[0] && counters[reason])
     gg__count(worker, counters[reason], 1);
@@ -409,6 +429,8 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   end_close(session, client, !ends_politely(session, reason));
   end_close(session, server, !orderly(reason));
   gg_timer_stop(&session->timer);
+  gg__source_leave(worker, session->addressed ? &session->conversation.end[GG_FROM_CLIENT] : &session->peer,
+                   session->source_bits);
   gg_list_remove(&session->stalled);
   gg_list_remove(&session->node);
   session->close = (uint8_t)reason;

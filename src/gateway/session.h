@@ -74,6 +74,11 @@ enum gg_state {
   X(CONNECT_FAILED, "connect-failed")                                                                                  \
   X(UNRESOLVED, "unresolved")           /* the upstream's name has no address yet */                                   \
   X(IDLE_TIMEOUT, "idle-timeout")                                                                                      \
+  X(FIRST_BYTE_TIMEOUT, "first-byte-timeout")                                                                          \
+  X(SESSION_TIMEOUT, "session-timeout")                                                                                \
+  X(STALL_TIMEOUT, "stall-timeout")     /* a receiver took nothing while bytes waited for it */                        \
+  X(SOURCE_SESSIONS, "source-sessions") /* the client of the PROXY header is beyond limits.source_sessions */          \
+  X(SOURCE_RATE, "source-rate")         /* ... or limits.source_rate */                                                \
   X(DRAIN, "drain")                     /* open when the drain's deadline passed */                                    \
   X(LIMIT, "limit")                     /* descriptors or memory were used up */                                       \
   X(STALL, "stall")                     /* on_stall or on_full: close */                                               \
@@ -115,7 +120,7 @@ struct gg_end {
 struct gg_session {
   struct gg_end end[2]; /* by enum gg_direction: the client, the server */
   struct gg_conversation conversation;
-  struct gg_timer timer;  /* PROXY header, then connect, then idle */
+  struct gg_timer timer;  /* PROXY header, then connect, then those of deadlines.c */
   struct gg_list node;    /* all sessions of the worker; in CLOSING: its log's closing list */
   struct gg_list stalled; /* has pending bytes: in order of since when; CONNECTING: in the worker's reconnect list */
   struct gg_worker *worker;
@@ -130,11 +135,15 @@ struct gg_session {
   bool addressed;         /* ... and it had the client's address */
   uint8_t announced;      /* bytes of the PROXY header that the upstream was sent */
   uint8_t proxied;        /* enum gg_proxy_version of the header that was read */
+  uint8_t source_bits;    /* of its client's address, under which it is counted (sources.h); 0: it is not */
   bool splice_allowed[2]; /* by relay.splice and where the end is */
   uint64_t opened_ns;     /* CLOCK_MONOTONIC */
   uint64_t active_ns;     /* last time something came or went */
   uint64_t connected_ns;  /* when the upstream answered; 0: it did not, there is none, or its first byte has come */
-  uint64_t acked[2];      /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
+  union {
+    uint64_t waits_ns[2]; /* while relaying: when the receiver of each direction last took some of what waits for it */
+    uint64_t acked[2];    /* after a reset: bytes of each direction that the receiver's TCP acknowledged */
+  };
 };
 
 /* A connection was accepted, and its place taken. Takes both. */
@@ -186,6 +195,9 @@ uint64_t gg__session_heard_since(const struct gg_session *session, uint64_t now_
 /* Timers' callbacks. */
 uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns);
 uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns);
-uint64_t gg__session_idle_expired(struct gg_timer *timer, uint64_t now_ns);
+uint64_t gg__session_relay_expired(struct gg_timer *timer, uint64_t now_ns); /* deadlines.c */
+
+/* deadlines.c: begins the time-outs of relaying. */
+void gg__relay_timer_start(struct gg_session *session);
 
 #endif

@@ -141,6 +141,7 @@ enum gg_step gg__relay_flush_pipe(struct gg_session *session, enum gg_direction 
     if (sent <= 0)
       return gg__relay_send_failed(session, direction, sent < 0 ? errno : EPIPE);
     pipe->recorded -= (size_t)sent;
+    session->waits_ns[direction] = session->worker->loop.now_ns;
     gg__relay_forwarded(session, direction, (size_t)sent);
   }
   if (pipe->raw == 0)
@@ -205,6 +206,7 @@ static enum gg_step record_raw(struct gg_session *session, enum gg_direction dir
   gg_log_commit(log, used);
   pipe->raw -= (size_t)teed;
   pipe->recorded = (size_t)teed;
+  session->waits_ns[direction] = session->worker->loop.now_ns;
   gg__relay_received(session, direction, (size_t)teed);
   gg__count(session->worker, GG_COUNT_SPLICED, (uint64_t)teed);
   return gg__relay_flush_pipe(session, direction);
@@ -343,5 +345,6 @@ enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direct
   gg__relay_received(session, direction, bytes);
   pipe->raw = 0;
   pipe->recorded = bytes;
+  session->waits_ns[direction] = session->worker->loop.now_ns;
   return gg__relay_flush_pipe(session, direction);
 }

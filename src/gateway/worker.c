@@ -103,7 +103,7 @@ static void init_plain(struct gg_worker *worker)
   worker->loop.base.fd = worker->wake.source.fd = -1;
   gg_timer_list_init(&worker->header_timers, options->proxy_header_timeout_ns, gg__session_header_expired);
   gg_timer_list_init(&worker->connect_timers, options->connect_timeout_ns, gg__session_connect_expired);
-  gg_timer_list_init(&worker->idle_timers, options->idle_timeout_ns, gg__session_idle_expired);
+  gg_timer_list_init(&worker->relay_timers, gg__relay_timer_ns(options), gg__session_relay_expired);
   gg_list_init(&worker->run);
   gg_list_init(&worker->unwatched);
   gg_list_init(&worker->sessions);
@@ -254,7 +254,7 @@ static uint64_t phase_timers(struct gg_worker *worker)
   uint64_t now_ns = worker->loop.now_ns;
   uint64_t next_ns = gg_timer_list_run(&worker->header_timers, now_ns);
   next_ns = earlier(next_ns, gg_timer_list_run(&worker->connect_timers, now_ns));
-  return earlier(next_ns, gg_timer_list_run(&worker->idle_timers, now_ns));
+  return earlier(next_ns, gg_timer_list_run(&worker->relay_timers, now_ns));
 }
 
 static void record_closings(struct gg_worker *worker)

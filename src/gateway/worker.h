@@ -7,7 +7,7 @@
  *   1. poll       wait for events and call the sources: accept, receive, record, send
  *   2. run        directions that had more to do than one turn allows
  *   3. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
- *   4. timers     PROXY header, connect, idle (behind 3, which may start some)
+ *   4. timers     PROXY header, connect, relaying (behind 3, which may start some)
  *   5. logs       group commit (sync: always), watermark, timed flush, rotation
  *   6. drain      begins, or ends with its deadline
  *   7. free       sessions that ended in this iteration
@@ -82,7 +82,7 @@ struct gg_worker {
 
   struct gg_timer_list header_timers;
   struct gg_timer_list connect_timers;
-  struct gg_timer_list idle_timers;
+  struct gg_timer_list relay_timers; /* idle, session, first byte and stall: deadlines.c */
 
   struct gg_list run;       /* ends with more to do */
   struct gg_list unwatched; /* ends whose receiver's socket is full and could not be watched: tried from phase 3 */
@@ -122,6 +122,7 @@ struct gg_gateway {
   _Atomic unsigned workers_running;
   size_t counters;
   struct gg_routes *routes;
+  struct gg_source_table *sources;
   struct gg_addr local[64]; /* this host's addresses, for splice: auto */
   unsigned local_count;
 };
@@ -137,6 +138,11 @@ void gg__worker_retry_soon(struct gg_worker *worker); /* phase 3 within GG_RETRY
 uint64_t gg__worker_random(struct gg_worker *worker);
 /* Closes the session that has been waiting longest for its receiver, but not `spared`. False: there is none. */
 bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_session *spared);
+
+/* deadlines.c: the shortest of the time-outs of relaying, 0: none; it is the duration of relay_timers. */
+uint64_t gg__relay_timer_ns(const struct gg_gateway_options *options);
+/* The options are others: the timers of all sessions go by them. */
+void gg__relay_timers_adopt(struct gg_worker *worker);
 
 /* listener.c */
 int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure);
