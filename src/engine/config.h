@@ -74,7 +74,15 @@ struct gg_config {
     uint64_t idle_ns; /* 0: none */
     uint64_t drain_ns;
     uint64_t proxy_header_ns;
+    uint64_t first_byte_ns; /* this and the next two: 0: none */
+    uint64_t session_ns;
+    uint64_t stall_ns;
   } timeouts;
+  struct {
+    uint64_t source_sessions; /* 0: no limit */
+    uint64_t source_rate;     /* a second; 0: no limit */
+    uint64_t source_prefix6;  /* bits */
+  } limits;
   struct {
     uint64_t interval_ns; /* names of upstreams are resolved again this often */
   } resolve;

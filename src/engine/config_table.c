@@ -7,6 +7,7 @@
 #include "engine/config_table.h"
 
 #include "engine/config.h"
+#include "gateway/sources.h"
 #include <string.h>
 
 /* The names of each enum, in its order. */
@@ -284,6 +285,67 @@ static const struct gg_option options[] = {
    .most = 10 * MINUTE,
    .preset = "5s",
    .help = "for a whole PROXY header to arrive"},
+  {.key = "timeouts.first_byte",
+   .flag = "timeouts-first-byte",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.first_byte_ns),
+   .most = DAY,
+   .preset = "0",
+   .help = "for a client's first byte to arrive, 0 for as long as it likes",
+   .more = "Counted from accept, whatever the server has said meanwhile. Off, since there are protocols in which the "
+           "client waits for the server, and clients that open connections before they need them."},
+  {.key = "timeouts.session",
+   .flag = "timeouts-session",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.session_ns),
+   .most = 365 * DAY,
+   .preset = "0",
+   .help = "a session is closed when it is as old as this, 0 for never"},
+  {.key = "timeouts.stall",
+   .flag = "timeouts-stall",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.stall_ns),
+   .most = 365 * DAY,
+   .preset = "0",
+   .help = "a session is closed when a receiver took nothing for this long of what waits for it, 0 for never",
+   .more =
+     "Off, since a receiver may rest for good reasons (a paused player, a pager, a stopped process), and what it costs "
+     "is bounded: `relay.pending_max` each way, and beyond `relay.pending_total` the longest-stalled are closed "
+     "anyway. A receiver that takes a little now and then has not stalled."},
+
+  {.key = "limits.source_sessions",
+   .flag = "limits-source-sessions",
+   .type = GG_OPTION_COUNT,
+   CONFIG(limits.source_sessions),
+   .most = 1000000,
+   .preset = "0",
+   .help = "most sessions at a time of one source, 0 for no such limit",
+   .more =
+     "A source is an IPv4 address, or the network of an IPv6 one (`limits.source_prefix6`). Where a trusted proxy "
+     "sends "
+     "a PROXY header, it is the client that the header names; the proxy itself is not counted. Unix peers have no "
+     "source. A client beyond the limit is reset right after accept: no session, no record, a count in the metrics, "
+     "and "
+     "a message at most once a second for each source. Behind a PROXY header the session is closed when the header has "
+     "come, and recorded as `source-sessions`. Sessions from before a reload that brought the limit are not counted."},
+  {.key = "limits.source_rate",
+   .flag = "limits-source-rate",
+   .type = GG_OPTION_COUNT,
+   CONFIG(limits.source_rate),
+   .most = GG_SOURCE_RATE_MAX,
+   .preset = "0",
+   .help = "most new sessions a second of one source, 0 for no such limit",
+   .more =
+     "As many at once are let in as the limit allows in a second. Recorded as `source-rate` behind a PROXY header."},
+  {.key = "limits.source_prefix6",
+   .flag = "limits-source-prefix6",
+   .type = GG_OPTION_COUNT,
+   CONFIG(limits.source_prefix6),
+   .least = 1,
+   .most = 128,
+   .preset = "64",
+   .help = "bits of an IPv6 address that make a source",
+   .more = "64 are what one customer has at the least; who has more can come from many sources."},
 
   {.key = "resolve.interval",
    .flag = "resolve-interval",
@@ -431,6 +493,7 @@ static const struct gg_option_section sections[] = {
   {"", "The gateway"},
   {"relay", "Moving bytes"},
   {"timeouts", "How long to wait"},
+  {"limits", "What one source may have"},
   {"resolve", "Names"},
   {"log", "The log in memory"},
   {"segment", "Files of the recording"},

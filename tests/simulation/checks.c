@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include "../unit/metric_named.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +126,11 @@ static void check_orderly(struct sim_conn *conn)
     sim_fail("conn %u: closed by %s, not %s", conn->index, conn->close, expected);
 }
 
+static bool outlived(const struct sim_conn *conn, uint64_t timeout_ns)
+{
+  return timeout_ns > 0 && sim.now_ns - conn->session->opened_ns >= timeout_ns;
+}
+
 /* Whether the world gave a reason for such an end of a connection whose peers were polite. */
 static bool excused(const struct sim_conn *conn, enum gg_close reason)
 {
@@ -134,6 +141,18 @@ static bool excused(const struct sim_conn *conn, enum gg_close reason)
     return true;
   case GG_CLOSE_IDLE_TIMEOUT:
     return sim.config.options.idle_timeout_ns > 0;
+  case GG_CLOSE_FIRST_BYTE_TIMEOUT:
+    return outlived(conn, sim.config.options.first_byte_timeout_ns) && conn->way[GG_FROM_CLIENT].received == 0;
+  case GG_CLOSE_SESSION_TIMEOUT:
+    return outlived(conn, sim.config.options.session_timeout_ns);
+  case GG_CLOSE_STALL_TIMEOUT:
+    return outlived(conn, sim.config.options.stall_timeout_ns) &&
+           (conn->way[GG_FROM_CLIENT].received > conn->way[GG_FROM_CLIENT].taken ||
+            conn->way[GG_FROM_SERVER].received > conn->way[GG_FROM_SERVER].taken);
+  case GG_CLOSE_SOURCE_SESSIONS:
+    return sim.config.options.source_sessions_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
+  case GG_CLOSE_SOURCE_RATE:
+    return sim.config.options.source_rate_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
   case GG_CLOSE_PROXY_INVALID: /* its header came in too small pieces */
     return conn->way[GG_FROM_CLIENT].header > 0 && sim.now_ns - conn->session->opened_ns >= 1000000000;
   case GG_CLOSE_CONNECT_TIMEOUT:
@@ -196,7 +215,11 @@ void sim_check_end(void)
   if (unrecorded != sim.lost_sessions)
     sim_fail("%llu sessions have no last packet, %llu were counted as lost", (unsigned long long)unrecorded,
              (unsigned long long)sim.lost_sessions);
-  if (unmade > sim.faults_made)
+  struct gg_reading sessions, rate; /* of those who had a header there is a session */
+  if (!metric_named(sim.config.options.metrics, "refused_source_sessions", &sessions) ||
+      !metric_named(sim.config.options.metrics, "refused_source_rate", &rate))
+    sim_fail("nobody counts who is refused");
+  if (unmade > sim.faults_made + sessions.value + rate.value)
     sim_fail("%llu connections were accepted and never became sessions", (unsigned long long)unmade);
   if (sim.lost_sessions == 0 && sim.gaps_counted != sim.gaps_told)
     sim_fail("%llu bytes counted as missing, %llu told by the closing comments", (unsigned long long)sim.gaps_counted,

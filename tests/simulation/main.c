@@ -9,6 +9,7 @@
 #include "sim.h"
 
 #include "../unit/metric_named.h"
+#include "gateway/sources.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,12 @@ static void options_choose(struct gg_gateway_options *options)
     .connect_timeout_ns = second + sim_below(5 * second),
     .idle_timeout_ns = sim_chance(3) ? second + sim_below(60 * second) : 0,
     .proxy_header_timeout_ns = second,
+    .source_sessions_max = sim_chance(6) ? 1 + sim_below(10) : 0,
+    .source_rate_max = sim_chance(6) ? 1 + sim_below(50) : 0,
+    .source_prefix6 = 1 + (unsigned)sim_below(128),
+    .first_byte_timeout_ns = sim_chance(6) ? second / 10 + sim_below(10 * second) : 0,
+    .session_timeout_ns = sim_chance(6) ? second + sim_below(60 * second) : 0,
+    .stall_timeout_ns = sim_chance(6) ? second / 10 + sim_below(10 * second) : 0,
     .sync_mode = sim_chance(4) ? GG_SYNC_ALWAYS : GG_SYNC_INTERVAL,
     .listeners = sim.config.listener,
     .listener_count = sim.config.listeners,
@@ -196,11 +203,15 @@ static void drive(void)
   }
   for (unsigned i = 0; i < worker->log_count; i++)
     gg_log_finish(worker->logs[i].log);
+  uint64_t sources = gg_source_table_count(sim.gateway->sources);
+  if (sources > 0 && sim.config.options.source_rate_max == 0)
+    sim_fail("%llu sources are held, and nobody is there", (unsigned long long)sources);
 }
 
 /* What was reached, summed over the seeds: a simulation that never stalls or splices proves little. */
-static const char *const counted[] = {"spliced_bytes",     "tee_short",    "unrecorded_bytes", "worker_stalls",
-                                      "pending_exhausted", "stall_closed", "accept_pauses",    "pipes_refused"};
+static const char *const counted[] = {
+  "spliced_bytes", "tee_short",     "unrecorded_bytes", "worker_stalls",           "pending_exhausted",
+  "stall_closed",  "accept_pauses", "pipes_refused",    "refused_source_sessions", "refused_source_rate"};
 static uint64_t sums[sizeof counted / sizeof counted[0]];
 
 static void count(const struct gg_metrics *metrics)

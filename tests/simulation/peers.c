@@ -224,7 +224,7 @@ static void header_choose(struct sim_conn *conn)
     return;
   }
   int length = snprintf((char *)conn->header, sizeof conn->header, "PROXY TCP4 172.16.%u.%u 192.0.2.1 %u 443\r\n",
-                        conn->index >> 8 & 255, conn->index & 255, 10000 + conn->index);
+                        conn->client.ip[2], conn->client.ip[3], 10000 + conn->index);
   way->header = (uint64_t)length;
   conn->peer[GG_FROM_CLIENT].left += way->header;
 }
@@ -236,10 +236,11 @@ void sim_conn_spawn(void *unused, unsigned index)
   *conn = (struct sim_conn){.index = index, .polite = true, .first_fin = -1, .first_fin_told = -1};
   conn->listener = (unsigned)sim_below(sim.config.listeners);
   const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  unsigned host = index / 3; /* some have more than one connection */
   conn->client = (struct gg_addr){
-    .ip = {10, 0, (uint8_t)(index >> 8), (uint8_t)index}, .port = (uint16_t)(2000 + index), .family = GG_FAMILY_IPV4};
+    .ip = {10, 0, (uint8_t)(host >> 8), (uint8_t)host}, .port = (uint16_t)(2000 + index), .family = GG_FAMILY_IPV4};
   if (sim_chance(4))
-    conn->client = (struct gg_addr){.ip = {0x20, 1, 0xd, 0xb8, [14] = (uint8_t)(index >> 8), (uint8_t)index},
+    conn->client = (struct gg_addr){.ip = {0x20, 1, 0xd, 0xb8, [14] = (uint8_t)(host >> 8), (uint8_t)host},
                                     .port = (uint16_t)(2000 + index),
                                     .family = GG_FAMILY_IPV6};
   if (options->listen.family == GG_FAMILY_UNIX)
