@@ -29,7 +29,7 @@ enum {
   GG_PIPE_BYTES = 1 << 20,          /* asked for */
   GG_PIPE_BYTES_MIN = 64 << 10,     /* less is not worth it */
   GG_PIPES_MAX = 32,                /* of one worker, besides the tap */
-  GG_SPLICE_BYTES = 512 << 10,      /* one splice at the most; bounded also by what the log can reserve */
+  GG_SPLICE_BYTES = 1 << 20,        /* one splice at the most; bounded also by what the log can reserve */
   GG_SPLICE_BYTES_WORTH = 16 << 10, /* less, several times in a row, and the direction goes back in place */
 };
 
