@@ -307,11 +307,12 @@ static const struct gg_option options[] = {
    CONFIG(timeouts.stall_ns),
    .most = 365 * DAY,
    .preset = "0",
-   .help = "a session is closed when a receiver took nothing for this long of what waits for it, 0 for never",
+   .help = "a session whose receiver takes nothing for this long is closed, 0 for never",
    .more =
      "Off, since a receiver may rest for good reasons (a paused player, a pager, a stopped process), and what it costs "
      "is bounded: `relay.pending_max` each way, and beyond `relay.pending_total` the longest-stalled are closed "
-     "anyway. A receiver that takes a little now and then has not stalled."},
+     "anyway. A receiver has stalled while bytes wait for it and its socket takes none of them; one that takes a "
+     "little now and then has not."},
 
   {.key = "limits.source_sessions",
    .flag = "limits-source-sessions",

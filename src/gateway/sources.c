@@ -18,7 +18,7 @@
  * session moves that time on by one interval, and is refused if it would then be more than a second ahead. One number,
  * and nothing to be refilled.
  *
- * Rejected: a count of sessions without addresses (a count-min sketch). It is smaller, but it errs against the innocent.
+ * Rejected: counts without addresses (a count-min sketch). It is smaller, but it errs against the innocent.
  */
 #include "gateway/sources.h"
 
