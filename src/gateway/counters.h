@@ -35,7 +35,8 @@
   X(CONNECTS_REFUSED, connects_refused, COUNTER, "Upstream connects that were refused")                                \
   X(CONNECTS_TIMED_OUT, connects_timed_out, COUNTER, "Upstream connects that timed out")                               \
   X(CONNECTS_FAILED, connects_failed, COUNTER, "Upstream connects that failed otherwise")                              \
-  X(UNRESOLVED, sessions_unresolved, COUNTER, "Sessions refused because the upstream's name has no address")           \
+  X(UNRESOLVED, sessions_unresolved, COUNTER, "Times that an upstream's name had no address to connect to")            \
+  X(UNAVAILABLE, sessions_unavailable, COUNTER, "Sessions refused because every upstream is drained")                  \
   X(PROXY_INVALID, proxy_headers_invalid, COUNTER, "Sessions refused for a bad or missing PROXY header")               \
   X(RESETS_CLIENT, resets_client, COUNTER, "Sessions that the client reset")                                           \
   X(RESETS_SERVER, resets_server, COUNTER, "Sessions that the server reset")                                           \
@@ -91,6 +92,10 @@ extern const struct gg_metric_def gg__flow_counters[GG_FLOW_COUNTERS];
   X(UNRESOLVED, route_connect_failures, COUNTER, "kind", "unresolved", "")                                             \
   X(LOCAL, route_connect_failures, COUNTER, "kind", "local", "")                                                       \
   X(OTHER, route_connect_failures, COUNTER, "kind", "other", "")                                                       \
+  X(UP, route_upstream_up, GAUGE, NULL, NULL, "1 while the upstream is given sessions: it is neither out nor drained") \
+  X(OUT, route_upstream_out, GAUGE, NULL, NULL, "1 while the upstream is taken out, for connects that failed")         \
+  X(DRAINED, route_upstream_drained, GAUGE, NULL, NULL, "1 while the upstream is drained by the operator")             \
+  X(OUTS, route_upstream_outs, COUNTER, NULL, NULL, "Times that the upstream was taken out")                           \
   X(LATENCY, route_connect_ns, HISTOGRAM, NULL, NULL, "Time from connect(2) to the upstream's answer")                 \
   X(FIRST_BYTE, route_first_byte_ns, HISTOGRAM, NULL, NULL, "Time from connected to the upstream's first byte")
 

@@ -22,6 +22,19 @@ static void address(struct gg_json *json, const char *key, const struct gg_addr 
   gg_json_field_string(json, key, text);
 }
 
+/* Its upstream; before that is chosen, the only one that it can be. */
+static void upstream(const struct gg_session *session, struct gg_json *json)
+{
+  const struct gg_group *group = session->listener->group;
+  const struct gg_member *member = session->member;
+  if (!member && group && group->count == 1)
+    member = group->slots[0].member;
+  if (session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6)
+    address(json, "upstream", &session->upstream);
+  else
+    gg_json_field_string(json, "upstream", member ? member->text : NULL);
+}
+
 void gg__session_facts(const void *argument, struct gg_json *json)
 {
   const struct gg_session *session = argument;
@@ -32,15 +45,7 @@ void gg__session_facts(const void *argument, struct gg_json *json)
   gg_json_field_string(json, "listener", options->name);
   address(json, "client", &session->conversation.end[GG_FROM_CLIENT]);
   address(json, "server", &session->conversation.end[GG_FROM_SERVER]);
-  if (options->upstream_count == 0) {
-    gg_json_field_string(json, "upstream", NULL);
-  } else if (session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6) {
-    address(json, "upstream", &session->upstream);
-  } else {
-    char text[sizeof options->upstreams[0].endpoint.host + 16];
-    gg_endpoint_format(&options->upstreams[0].endpoint, text, sizeof text);
-    gg_json_field_string(json, "upstream", text);
-  }
+  upstream(session, json);
   gg_json_field_unsigned(json, "worker", session->worker->index);
   if (options->listen.family == GG_FAMILY_UNIX)
     gg_json_field_string(json, "server_path", options->listen.path);
@@ -62,7 +67,7 @@ static void pair(struct gg_json *json, const char *key, uint64_t client, uint64_
 /* Why not all that was received went on. */
 static const char *why(const struct gg_session *session)
 {
-  if (session->listener->options->upstream_count == 0)
+  if (!session->member && session->close != GG_CLOSE_UNAVAILABLE && !session->listener->group)
     return "no-upstream";
   switch (session->close) {
   case GG_CLOSE_CLIENT_RESET:
@@ -73,6 +78,7 @@ static const char *why(const struct gg_session *session)
   case GG_CLOSE_CONNECT_TIMEOUT:
   case GG_CLOSE_CONNECT_FAILED:
   case GG_CLOSE_UNRESOLVED:
+  case GG_CLOSE_UNAVAILABLE:
   case GG_CLOSE_PROXY_INVALID:
   case GG_CLOSE_SOURCE_SESSIONS:
   case GG_CLOSE_SOURCE_RATE:
@@ -82,11 +88,37 @@ static const char *why(const struct gg_session *session)
   }
 }
 
+/* The upstreams that could not be had, in the order in which they were tried; as many as there is room for. */
+static void tried(struct gg_json *json, const struct gg_attempts *attempts)
+{
+  enum { BYTES_MAX = 640 };
+  size_t begin = json->length;
+  unsigned told = 0;
+  gg_json_key(json, "tried");
+  gg_json_array_begin(json);
+  for (; told < attempts->count; told++) {
+    struct gg_json mark = *json;
+    gg_json_object_begin(json);
+    gg_json_field_string(json, "upstream", attempts->tried[told].health->name);
+    gg_json_field_string(json, "close", gg__close_text(attempts->tried[told].reason));
+    gg_json_object_end(json);
+    if (json->length - begin <= BYTES_MAX)
+      continue;
+    *json = mark;
+    break;
+  }
+  gg_json_array_end(json);
+  if (told < attempts->count)
+    gg_json_field_unsigned(json, "tried_more", attempts->count - told);
+}
+
 void gg__session_closing_facts(const void *argument, struct gg_json *json)
 {
   const struct gg_session *session = argument;
   const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
   gg_json_field_string(json, "close", gg__close_text(session->close));
+  if (session->attempts)
+    tried(json, session->attempts);
   pair(json, "received", client->received, server->received);
   pair(json, "forwarded", client->forwarded, server->forwarded);
   if (session->close != GG_CLOSE_CLIENT_FIN && session->close != GG_CLOSE_SERVER_FIN)

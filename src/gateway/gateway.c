@@ -47,6 +47,19 @@ static void find_local_addresses(struct gg_gateway *gateway)
   freeifaddrs(list);
 }
 
+static int make_groups(struct gg_gateway *gateway, const struct gg_gateway_options *options, struct gg_failure *failure)
+{
+  struct gg_group *groups[GG_LISTENERS_MAX] = {NULL};
+  int error = GG_OK;
+  for (size_t i = 0; i < options->listener_count && !error; i++)
+    error = gg__group_create(&groups[i], gateway, &options->listeners[i], NULL, failure);
+  if (!error)
+    gg__groups_publish(gateway, groups, options->listener_count);
+  for (size_t i = 0; i < options->listener_count; i++)
+    gg__group_destroy(groups[i]);
+  return error;
+}
+
 int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options, struct gg_failure *failure)
 {
   *out = NULL;
@@ -58,6 +71,7 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   if (!gateway)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the gateway");
   gateway->options = *options;
+  pthread_mutex_init(&gateway->groups_lock, NULL);
   gateway->worker_count = options->workers;
   uint64_t most = sessions_by_descriptors(options);
   gateway->sessions_max = options->sessions_max && options->sessions_max < most ? options->sessions_max : most;
@@ -72,6 +86,10 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
     gg_fail(failure, error, "cannot register the gateway's metrics: %s", gg_error_text(error));
   else
     error = gg__routes_create(&gateway->routes, options->metrics, failure);
+  if (!error && (error = gg__health_desk_init(&gateway->health, options->metrics, options->logger)) != 0)
+    gg_fail(failure, error, "cannot count the upstreams' states: %s", gg_error_text(error));
+  if (!error)
+    error = make_groups(gateway, options, failure);
   for (unsigned i = 0; !error && i < options->workers; i++)
     error = gg__worker_create(&gateway->workers[i], gateway, i, failure);
   if (!error)
@@ -165,6 +183,9 @@ void gg_gateway_destroy(struct gg_gateway *gateway)
   for (unsigned i = 0; i < gateway->worker_count; i++)
     gg__worker_destroy(gateway->workers[i]);
   close_unix_listeners(gateway);
+  gg__groups_publish(gateway, NULL, 0);
+  gg__health_desk_fini(&gateway->health);
+  pthread_mutex_destroy(&gateway->groups_lock);
   gg__routes_destroy(gateway->routes);
   gg_source_table_destroy(gateway->sources);
   free(gateway);

@@ -27,7 +27,8 @@ enum gg_refusal { GG_REFUSAL_RESET, GG_REFUSAL_CLOSE };
 
 enum gg_balance { GG_BALANCE_ROUND_ROBIN, GG_BALANCE_LEAST_SESSIONS, GG_BALANCE_HASH };
 
-enum { GG_LISTENERS_MAX = 64, GG_TRUSTED_MAX = 64, GG_WORKERS_MAX = 64, GG_UPSTREAMS_MAX = 64, GG_WEIGHT_MAX = 256 };
+enum { GG_LISTENERS_MAX = 64, GG_TRUSTED_MAX = 64, GG_WORKERS_MAX = 64, GG_UPSTREAMS_MAX = 64 };
+enum { GG_WEIGHT_MAX = 256, GG_UPSTREAM_NAME_MAX = 400 /* with its NUL */ };
 
 /* One member of a listener's list. */
 struct gg_upstream_options {
@@ -120,8 +121,8 @@ void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_
 
 enum gg_upstream_state { GG_UPSTREAM_UP, GG_UPSTREAM_SLOW_START, GG_UPSTREAM_OUT, GG_UPSTREAM_DRAINED };
 struct gg_upstream_status {
-  const char *listener; /* this and the next: valid until the next reload */
-  const char *name;
+  char listener[GG_UPSTREAM_NAME_MAX];
+  char name[GG_UPSTREAM_NAME_MAX];
   char address[400]; /* as gg_endpoint_format writes it */
   enum gg_upstream_state state;
   bool backup;

@@ -62,12 +62,12 @@ static void converse(struct gg_session *session, const struct gg_addr *client, c
 /* The endpoints are known for good: records the handshake, and looks for the upstream. */
 static void begin(struct gg_session *session)
 {
-  gg__session_open_record(session); /* without room now, it is done before the first chunk */
-  gg__route_choose(session, session->listener->routes.upstream);
-  if (session->listener->options->upstream_count > 0) {
+  if (session->listener->group) {
     gg__upstream_connect(session);
     return;
   }
+  gg__session_open_record(session); /* without room now, it is done before the first chunk */
+  gg__route_choose(session, session->listener->routes.upstream);
   session->end[GG_FROM_SERVER].readable = session->listener->options->greeting_length > 0;
   gg__session_relay(session);
 }
@@ -264,7 +264,7 @@ static bool orderly(enum gg_close reason)
 static bool connect_failure(enum gg_close reason)
 {
   return reason == GG_CLOSE_CONNECT_REFUSED || reason == GG_CLOSE_CONNECT_TIMEOUT ||
-         reason == GG_CLOSE_CONNECT_FAILED || reason == GG_CLOSE_UNRESOLVED;
+         reason == GG_CLOSE_CONNECT_FAILED || reason == GG_CLOSE_UNRESOLVED || reason == GG_CLOSE_UNAVAILABLE;
 }
 
 /* Whether the client's connection ends with a FIN. */
@@ -330,10 +330,7 @@ static void count_close(struct gg_session *session, enum gg_close reason)
   static const enum gg_counter counters[] = {
     [GG_CLOSE_CLIENT_RESET] = GG_COUNT_RESETS_CLIENT,
     [GG_CLOSE_SERVER_RESET] = GG_COUNT_RESETS_SERVER,
-    [GG_CLOSE_CONNECT_REFUSED] = GG_COUNT_CONNECTS_REFUSED,
-    [GG_CLOSE_CONNECT_TIMEOUT] = GG_COUNT_CONNECTS_TIMED_OUT,
-    [GG_CLOSE_CONNECT_FAILED] = GG_COUNT_CONNECTS_FAILED,
-    [GG_CLOSE_UNRESOLVED] = GG_COUNT_UNRESOLVED,
+    [GG_CLOSE_UNAVAILABLE] = GG_COUNT_UNAVAILABLE,
     [GG_CLOSE_PROXY_INVALID] = GG_COUNT_PROXY_INVALID,
     [GG_CLOSE_DRAIN] = GG_COUNT_DRAIN_CUT,
     [GG_CLOSE_IDLE_TIMEOUT] = GG_COUNT_IDLE_TIMEOUTS,
@@ -359,12 +356,11 @@ static void tell_close(const struct gg_session *session, enum gg_close reason)
       !gg_logger_wants(logger, GG_LEVEL_WARNING))
     return;
   const struct gg_listener_options *options = session->listener->options;
-  char id[GG_SESSION_ID_TEXT], peer[GG_ADDR_TEXT_MAX],
-    upstream[sizeof options->upstreams[0].endpoint.host + 16] = "none";
+  char id[GG_SESSION_ID_TEXT], peer[GG_ADDR_TEXT_MAX], upstream[GG_UPSTREAM_TEXT_MAX] = "none";
   gg_session_id_format(&session->id, id);
   gg_addr_format(&session->peer, peer, sizeof peer);
-  if (options->upstream_count > 0)
-    gg_endpoint_format(&options->upstreams[0].endpoint, upstream, sizeof upstream);
+  if (session->member)
+    memcpy(upstream, session->member->text, sizeof upstream);
   const char *text = gg__close_text(reason);
   if (refused)
     gg_warn(logger, "upstream cannot be had", GG_S("reason", text), GG_S("upstream", upstream),
@@ -381,6 +377,7 @@ static void finish(struct gg_session *session)
   if (!gg_list_empty(&session->node) && session->log->closing_count > 0 && session->state == GG_STATE_CLOSING)
     session->log->closing_count--;
   session->state = GG_STATE_CLOSED;
+  gg__upstream_let_go(session);
   if (worker->paused) /* its descriptors and its place are free */
     worker->retry_ns = 0;
   gg_list_remove(&session->node);

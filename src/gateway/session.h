@@ -11,7 +11,8 @@
  *                      ├───────────────────────────────────────────────┘
  *                      │ upstream known                        upstream: none
  *                      ▼                                            │
- *                 [CONNECTING]                                      │              upstream.c
+ *                 [CONNECTING] ◄─┐ failed: the next upstream        │              upstream.c
+ *                      │   └─────┘                                  │
  *                      │ connected                                  │
  *                      ▼                                            ▼
  *                 [RELAYING] ◄──────────────────────────────────────┘              relay.c, splice.c
@@ -51,6 +52,8 @@ struct gg_worker_log;
 struct gg_listener;
 struct gg_pipe;
 struct gg_route;
+struct gg_member;
+struct gg_attempts;
 
 enum gg_state {
   GG_STATE_ACCEPTED,
@@ -73,6 +76,7 @@ enum gg_state {
   X(CONNECT_TIMEOUT, "connect-timeout")                                                                                \
   X(CONNECT_FAILED, "connect-failed")                                                                                  \
   X(UNRESOLVED, "unresolved")           /* the upstream's name has no address yet */                                   \
+  X(UNAVAILABLE, "unavailable")         /* every upstream is drained */                                                \
   X(IDLE_TIMEOUT, "idle-timeout")                                                                                      \
   X(FIRST_BYTE_TIMEOUT, "first-byte-timeout")                                                                          \
   X(SESSION_TIMEOUT, "session-timeout")                                                                                \
@@ -128,11 +132,14 @@ struct gg_session {
   struct gg_listener *listener;
   const struct gg_route *route; /* where it is counted (route.h) */
   struct gg_addr peer;          /* who connected to us: not the conversation's client if a PROXY header said so */
-  struct gg_addr upstream;
+  struct gg_member *member;     /* the upstream that it goes to, held (group.h) */
+  struct gg_attempts *attempts; /* the upstreams that could not be had; NULL: none */
+  struct gg_addr upstream;      /* the member's address; of a unix upstream only the family */
   struct gg_session_id id;
   uint8_t state;          /* enum gg_state */
   uint8_t close;          /* enum gg_close, from CLOSING on */
   bool addressed;         /* ... and it had the client's address */
+  bool trial;             /* CONNECTING: the member was out, and this session tries it */
   uint8_t announced;      /* bytes of the PROXY header that the upstream was sent */
   uint8_t proxied;        /* enum gg_proxy_version of the header that was read */
   uint8_t source_bits;    /* of its client's address, under which it is counted (sources.h); 0: it is not */
@@ -180,8 +187,11 @@ const char *gg__close_text(enum gg_close reason);
 void gg__session_facts(const void *session, struct gg_json *json);
 void gg__session_closing_facts(const void *session, struct gg_json *json);
 
-/* upstream.c: begins to connect; what becomes of it ends in gg__session_relay or gg__session_close. */
+/* upstream.c: chooses an upstream, records the handshake, and begins to connect; an upstream that cannot be had is
+ * followed by the next. What becomes of it ends in gg__session_relay or gg__session_close. */
 void gg__upstream_connect(struct gg_session *session);
+/* The session is over, and needs to know of its upstream no more. */
+void gg__upstream_let_go(struct gg_session *session);
 /* The server's socket had an event while connecting. */
 void gg__upstream_ready(struct gg_session *session, uint32_t events);
 

@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connecting a session to one of its listener's upstreams. One that cannot be had is followed by the next, until one
+ * answers or none is left that may be tried; the client notices nothing but the time, since none of its bytes has been
+ * read:
+ *
+ *     choose ──► attempt ──► connected ──► relay
+ *       ▲           │
+ *       └── failed ─┘ (reason, whose fault)          none left, or the fault is ours: close
+ *
+ * An attempt either fails at once, or is waited for: then its socket, the time-out, or phase 3 (a unix upstream whose
+ * backlog is full) goes on from `failed` or `connected`. The fault is ours when descriptors, memory or local ports are
+ * used up: that says nothing of the upstream's health.
+ */
 #include "base/clock.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
-#include "net/resolve.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -30,29 +42,99 @@ static enum gg_close close_reason(int error)
 
 static socklen_t upstream_sockaddr(const struct gg_session *session, struct sockaddr_storage *out)
 {
-  const struct gg_endpoint *endpoint = &session->listener->options->upstreams[0].endpoint;
   if (session->upstream.family != GG_FAMILY_UNIX)
     return gg_addr_to_sockaddr(&session->upstream, out);
-  return gg_endpoint_to_sockaddr_un(endpoint, (struct sockaddr_un *)out);
+  return gg_endpoint_to_sockaddr_un(&session->member->endpoint, (struct sockaddr_un *)out);
 }
 
-/* The attempt came to nothing: told apart by what an operator would look for. */
-static void attempt_failed(struct gg_session *session, enum gg_close reason)
+void gg__upstream_let_go(struct gg_session *session)
 {
-  enum gg_connect_counter counter = GG_CONNECT_OTHER;
-  if (reason == GG_CLOSE_CONNECT_REFUSED)
-    counter = GG_CONNECT_REFUSED;
-  else if (reason == GG_CLOSE_CONNECT_TIMEOUT)
-    counter = GG_CONNECT_TIMED_OUT;
-  else if (reason == GG_CLOSE_UNRESOLVED)
-    counter = GG_CONNECT_UNRESOLVED;
-  else if (reason == GG_CLOSE_LIMIT)
-    counter = GG_CONNECT_LOCAL;
-  gg_shard_add(session->worker->shard, session->route->connect + counter, 1);
-  gg__session_close(session, reason);
+  if (session->member)
+    gg__member_release(session->member);
+  session->member = NULL;
+  gg__attempts_destroy(session->attempts);
+  session->attempts = NULL;
 }
 
-static void connected(struct gg_session *session)
+/* ── Choosing ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The next upstream to try. False: there is none; the session keeps the one that it tried last. */
+static bool choose(struct gg_session *session)
+{
+  struct gg_listener *listener = session->listener;
+  bool made_up = session->peer.family == GG_FAMILY_UNIX && !session->addressed; /* a unix client has no address */
+  const struct gg_addr *client = made_up ? NULL : &session->conversation.end[GG_FROM_CLIENT];
+  struct gg_choice choice;
+  if (!gg__group_choose(listener->group, &listener->turns, client, session->attempts, session->worker->loop.now_ns,
+                        &choice))
+    return false;
+  if (session->member)
+    gg__member_release(session->member);
+  session->member = choice.member;
+  session->trial = choice.trial;
+  session->upstream = choice.address;
+  if (!choice.resolved)
+    session->upstream = (struct gg_addr){.family = GG_FAMILY_NONE};
+  gg__route_choose(session, choice.member->route);
+  return true;
+}
+
+/* Counts and remembers a failure. True: another upstream has been chosen. False: the session is over. */
+static bool failed_choose(struct gg_session *session, enum gg_close reason, bool ours)
+{
+  struct gg_worker *worker = session->worker;
+  struct gg_group *group = session->listener->group;
+  static const struct {
+    enum gg_connect_counter route;
+    enum gg_counter all;
+  } counters[] = {
+    [GG_CLOSE_CONNECT_REFUSED] = {GG_CONNECT_REFUSED, GG_COUNT_CONNECTS_REFUSED},
+    [GG_CLOSE_CONNECT_TIMEOUT] = {GG_CONNECT_TIMED_OUT, GG_COUNT_CONNECTS_TIMED_OUT},
+    [GG_CLOSE_CONNECT_FAILED] = {GG_CONNECT_OTHER, GG_COUNT_CONNECTS_FAILED},
+    [GG_CLOSE_UNRESOLVED] = {GG_CONNECT_UNRESOLVED, GG_COUNT_UNRESOLVED},
+  };
+  gg_list_remove(&session->stalled); /* of those who wait for a unix backlog */
+  if (reason == GG_CLOSE_LIMIT) {
+    gg_shard_add(worker->shard, session->route->connect + GG_CONNECT_LOCAL, 1);
+    gg__session_close(session, reason);
+    return false;
+  }
+  gg_shard_add(worker->shard, session->route->connect + counters[reason].route, 1);
+  gg__count(worker, counters[reason].all, 1);
+  if (!ours && group)
+    gg__health_failed(session->member->health, &group->health, session->trial, gg__close_text(reason),
+                      worker->loop.now_ns, worker->shard);
+  bool only =
+    !group || (group->count == 1 && !session->attempts && group->slots[0].member->health == session->member->health);
+  if (!only && !session->attempts)
+    session->attempts = gg__attempts_create(group);
+  if (!only && session->attempts && gg__attempts_add(session->attempts, session->member->health, (uint8_t)reason) &&
+      choose(session))
+    return true;
+  gg__session_close(session, reason);
+  return false;
+}
+
+/* ── One attempt ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What became of a step: it is waited for, or the session has gone on to relay or has ended; or the attempt failed. */
+struct outcome {
+  bool failed;
+  bool ours;
+  enum gg_close reason;
+};
+
+static struct outcome outcome_failed(enum gg_close reason)
+{
+  return (struct outcome){.failed = true, .reason = reason};
+}
+
+static struct outcome outcome_errno(int error)
+{
+  return (struct outcome){.failed = true, .ours = error == EADDRNOTAVAIL, .reason = close_reason(error)};
+}
+
+static struct outcome connected(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
   const struct gg_listener_options *options = session->listener->options;
@@ -60,6 +142,8 @@ static void connected(struct gg_session *session)
   uint64_t now_ns = gg_clock_mono_ns(), latency_ns = now_ns - session->active_ns;
   gg_shard_observe(worker->shard, worker->counters + GG_COUNT_CONNECT_LATENCY, latency_ns);
   gg_shard_observe(worker->shard, session->route->connect + GG_CONNECT_SLOT_LATENCY, latency_ns);
+  gg__health_succeeded(session->member->health, now_ns, worker->shard);
+  session->trial = false;
   if (options->proxy_out != GG_PROXY_OFF) {
     uint8_t header[GG_PROXY_BUILD_MAX];
     const struct gg_addr *ends = session->conversation.end;
@@ -69,17 +153,16 @@ static void connected(struct gg_session *session)
     size_t length = gg_proxy_build(header, options->proxy_out, client, &ends[GG_FROM_SERVER]);
     session->announced = (uint8_t)length;
     /* An empty socket takes it whole; one that does not is broken. */
-    if (send(server->source.fd, header, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) {
-      attempt_failed(session, GG_CLOSE_CONNECT_FAILED);
-      return;
-    }
+    if (send(server->source.fd, header, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length)
+      return outcome_failed(GG_CLOSE_CONNECT_FAILED);
   }
   session->connected_ns = now_ns;
   gg__session_relay(session);
+  return (struct outcome){0};
 }
 
-/* One attempt. A unix upstream whose backlog is full says EAGAIN: tried again from phase 3 until the time is up. */
-static void attempt(struct gg_session *session)
+/* A unix upstream whose backlog is full says EAGAIN: tried again from phase 3 until the time is up. */
+static struct outcome attempt_connect(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
   struct gg_end *server = &session->end[GG_FROM_SERVER];
@@ -92,18 +175,63 @@ static void attempt(struct gg_session *session)
   if (done != 0 && errno == EAGAIN && session->upstream.family == GG_FAMILY_UNIX) {
     gg_list_append(&worker->reconnect, &session->stalled);
     gg__worker_retry_soon(worker);
-    return;
+    return (struct outcome){0};
   }
-  if (done != 0 && errno != EINPROGRESS) {
-    attempt_failed(session, close_reason(errno));
-    return;
-  }
+  if (done != 0 && errno != EINPROGRESS)
+    return outcome_errno(errno);
   uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   if (gg_loop_watch_reads(&worker->loop, session->log->set, &server->source, events) != GG_OK)
-    attempt_failed(session, GG_CLOSE_LIMIT);
-  else if (done == 0)
-    connected(session);
+    return outcome_failed(GG_CLOSE_LIMIT);
+  return done == 0 ? connected(session) : (struct outcome){0};
 }
+
+/* With the server's end as new: nothing of an earlier attempt stays. */
+static struct outcome attempt_begin(struct gg_session *session)
+{
+  struct gg_end *server = &session->end[GG_FROM_SERVER];
+  if (server->source.fd >= 0)
+    close(server->source.fd);
+  *server = (struct gg_end){.source = {gg__end_ready, -1}, .side = GG_FROM_SERVER};
+  gg_list_init(&server->run);
+  session->announced = 0;
+  if (session->upstream.family == GG_FAMILY_NONE)
+    return outcome_failed(GG_CLOSE_UNRESOLVED);
+  int domain = session->upstream.family == GG_FAMILY_IPV4   ? AF_INET
+               : session->upstream.family == GG_FAMILY_IPV6 ? AF_INET6
+                                                            : AF_UNIX;
+  server->source.fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (server->source.fd < 0)
+    return outcome_errno(errno);
+  if (domain != AF_UNIX) {
+    int on = 1;
+    setsockopt(server->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(server->source.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+  }
+  server->finishing = domain == AF_UNIX; /* as for a client: a short read proves nothing */
+  session->active_ns = gg_clock_mono_ns();
+  gg_timer_start(&session->timer, &session->worker->connect_timers, session->worker->loop.now_ns);
+  return attempt_connect(session);
+}
+
+/* Goes on from an outcome, through as many upstreams as fail at once. */
+static void go_on(struct gg_session *session, struct outcome outcome)
+{
+  while (outcome.failed && failed_choose(session, outcome.reason, outcome.ours))
+    outcome = attempt_begin(session);
+}
+
+void gg__upstream_connect(struct gg_session *session)
+{
+  session->state = GG_STATE_CONNECTING;
+  bool chosen = choose(session);
+  gg__session_open_record(session); /* without room now, it is done before the first chunk */
+  if (chosen)
+    go_on(session, attempt_begin(session));
+  else
+    gg__session_close(session, GG_CLOSE_UNAVAILABLE);
+}
+
+/* ── What was waited for ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 void gg__upstream_reconnect(struct gg_worker *worker)
 {
@@ -113,39 +241,8 @@ void gg__upstream_reconnect(struct gg_worker *worker)
   while (!gg_list_empty(&again)) {
     struct gg_session *session = GG_CONTAINER(again.next, struct gg_session, stalled);
     gg_list_remove(&session->stalled);
-    attempt(session);
+    go_on(session, attempt_connect(session));
   }
-}
-
-void gg__upstream_connect(struct gg_session *session)
-{
-  struct gg_worker *worker = session->worker;
-  struct gg_end *server = &session->end[GG_FROM_SERVER];
-  session->state = GG_STATE_CONNECTING;
-  const struct gg_upstream_options *upstream = &session->listener->options->upstreams[0];
-  session->upstream = upstream->endpoint.addr;
-  session->upstream.family = (uint8_t)upstream->endpoint.family;
-  if (upstream->resolved && !gg_name_current(upstream->resolved, &session->upstream)) {
-    attempt_failed(session, GG_CLOSE_UNRESOLVED);
-    return;
-  }
-  int domain = session->upstream.family == GG_FAMILY_IPV4   ? AF_INET
-               : session->upstream.family == GG_FAMILY_IPV6 ? AF_INET6
-                                                            : AF_UNIX;
-  server->source.fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (server->source.fd < 0) {
-    attempt_failed(session, close_reason(errno));
-    return;
-  }
-  if (domain != AF_UNIX) {
-    int on = 1;
-    setsockopt(server->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(server->source.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
-  }
-  server->finishing = domain == AF_UNIX; /* as for a client: a short read proves nothing */
-  session->active_ns = gg_clock_mono_ns();
-  gg_timer_start(&session->timer, &worker->connect_timers, worker->loop.now_ns);
-  attempt(session);
 }
 
 void gg__upstream_ready(struct gg_session *session, uint32_t events)
@@ -156,7 +253,7 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
     socklen_t length = sizeof error;
     getsockopt(server->source.fd, SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0 && error != ECONNRESET && error != EPIPE) {
-      attempt_failed(session, close_reason(error));
+      go_on(session, outcome_errno(error));
       return;
     }
     /* It was connected, and is reset already. What it sent before is still there to be read. */
@@ -165,7 +262,7 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
     return;
   }
   if (events & EPOLLOUT)
-    connected(session);
+    go_on(session, connected(session));
 }
 
 uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns)
@@ -174,6 +271,6 @@ uint64_t gg__session_connect_expired(struct gg_timer *timer, uint64_t now_ns)
   uint64_t heard_ns = gg__session_heard_since(session, now_ns); /* before that it may well have answered */
   if (heard_ns + session->worker->connect_timers.duration_ns > now_ns)
     return heard_ns;
-  attempt_failed(session, GG_CLOSE_CONNECT_TIMEOUT);
+  go_on(session, outcome_failed(GG_CLOSE_CONNECT_TIMEOUT));
   return 0;
 }

@@ -149,6 +149,7 @@ int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsign
     listener->worker = worker;
     listener->options = &options->listeners[i];
     listener->sessions = &gateway->listener_sessions[i];
+    listener->group = gg__group_ref(gateway->groups[i]);
     error = gg__listener_routes(gateway, listener->options, &listener->routes, failure);
     if (!error)
       error = log_for(worker, listener->options, &listener->log, failure);
@@ -179,6 +180,8 @@ void gg__worker_destroy(struct gg_worker *worker)
   gg_pipe_pool_fini(&worker->pipes);
   gg_wake_fini(&worker->wake);
   gg_loop_fini(&worker->loop);
+  for (size_t i = 0; worker->listeners && i < worker->gateway->options.listener_count; i++)
+    gg__group_destroy(worker->listeners[i].group);
   free(worker->listeners);
   free(worker->scratch);
   free(worker);

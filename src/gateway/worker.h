@@ -19,6 +19,7 @@
 #include "base/metrics.h"
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
+#include "gateway/group.h"
 #include "gateway/pending.h"
 #include "gateway/route.h"
 #include "gateway/session.h"
@@ -63,6 +64,8 @@ struct gg_listener {
   const struct gg_listener_options *options;
   _Atomic uint64_t *sessions; /* of the listener, over all workers */
   struct gg_listener_routes routes;
+  struct gg_group *group; /* its upstreams, held; NULL: there are none */
+  struct gg_balance_turns turns;
   struct gg_addr address; /* where it listens; recorded as the server unless it is a wildcard */
   bool wildcard;
   bool paused;
@@ -123,6 +126,10 @@ struct gg_gateway {
   size_t counters;
   struct gg_routes *routes;
   struct gg_source_table *sources;
+  struct gg_health_desk health;
+  pthread_mutex_t groups_lock;               /* this and the next two: changed by reload, read by whoever asks */
+  struct gg_group *groups[GG_LISTENERS_MAX]; /* of each listener, held; NULL: it has no upstreams */
+  size_t group_count;
   struct gg_addr local[64]; /* this host's addresses, for splice: auto */
   unsigned local_count;
 };
@@ -143,6 +150,9 @@ bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_
 uint64_t gg__relay_timer_ns(const struct gg_gateway_options *options);
 /* The options are others: the timers of all sessions go by them. */
 void gg__relay_timers_adopt(struct gg_worker *worker);
+
+/* upstreams.c: the gateway's groups are these from now on; it takes a reference of each. */
+void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count);
 
 /* listener.c */
 int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstreams.c - all listeners' upstreams together: who asks for their state, or drains one, does so from other threads
+ * than the workers', and finds the groups as they are under a lock of their own. */
+#include "base/clock.h"
+#include "gateway/worker.h"
+
+#include <string.h>
+
+void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count)
+{
+  struct gg_group *old[GG_LISTENERS_MAX];
+  assert(count <= GG_LISTENERS_MAX);
+  for (size_t i = 0; i < count; i++)
+    gg__group_ref(groups[i]);
+  pthread_mutex_lock(&gateway->groups_lock);
+  size_t old_count = gateway->group_count;
+  memcpy(old, gateway->groups, old_count * sizeof old[0]);
+  if (count > 0)
+    memcpy(gateway->groups, groups, count * sizeof groups[0]);
+  gateway->group_count = count;
+  pthread_mutex_unlock(&gateway->groups_lock);
+  for (size_t i = 0; i < old_count; i++)
+    gg__group_destroy(old[i]);
+}
+
+int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upstream_status *out)
+{
+  int error = GG_ERR_NOT_FOUND;
+  pthread_mutex_lock(&gateway->groups_lock);
+  for (size_t i = 0; i < gateway->group_count; i++) {
+    const struct gg_group *group = gateway->groups[i];
+    size_t count = group ? group->count : 0;
+    if (index >= count) {
+      index -= count;
+      continue;
+    }
+    gg__group_status(group, (unsigned)index, gg_clock_mono_ns(), out);
+    error = GG_OK;
+    break;
+  }
+  pthread_mutex_unlock(&gateway->groups_lock);
+  return error;
+}
+
+int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, const char *name, bool drained,
+                              struct gg_failure *failure)
+{
+  unsigned found = 0;
+  pthread_mutex_lock(&gateway->groups_lock);
+  for (size_t i = 0; i < gateway->group_count; i++) {
+    const struct gg_group *group = gateway->groups[i];
+    if (!group || (listener && strcmp(group->listener, listener) != 0))
+      continue;
+    for (unsigned member = 0; member < group->count; member++) {
+      struct gg_health *health = group->slots[member].member->health;
+      if (strcmp(health->name, name) != 0)
+        continue;
+      gg__health_drain(health, drained, gg_clock_mono_ns());
+      found++;
+    }
+  }
+  pthread_mutex_unlock(&gateway->groups_lock);
+  if (found > 0)
+    return GG_OK;
+  return listener ? gg_fail(failure, GG_ERR_NOT_FOUND, "listener %s has no upstream %s", listener, name)
+                  : gg_fail(failure, GG_ERR_NOT_FOUND, "no listener has an upstream %s", name);
+}
