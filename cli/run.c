@@ -102,6 +102,7 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
   options.on_config_error = tell_config_error;
   options.context = &told;
   options.log_fd = STDERR_FILENO;
+  options.own_process = true;
   int error = gg_engine_create(&engine, &options, &failure);
   free(arguments);
   if (error && !told)

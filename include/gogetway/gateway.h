@@ -36,6 +36,7 @@
 #define GOGETWAY_GATEWAY_H
 
 #include <gogetway/error.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,6 +61,10 @@ struct gg_engine_options {
   gg_line_fn log;
   int log_fd;
   void *context; /* of the functions above */
+  /* The process is the gateway's alone, as the program's is: it becomes the configured `user`, confines itself to its
+   * `sandbox` and speaks to a service manager that is named in the environment (sd_notify(3)). gg_engine_start is then
+   * called by the only thread there is. False, as by default: all three are left alone, and `user` is refused. */
+  bool own_process;
 };
 #ifdef __cplusplus
 inline struct gg_engine_options gg_engine_options_init() /* what the macro is in C++, which may not name the members */

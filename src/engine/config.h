@@ -30,6 +30,7 @@ enum gg_config_policy { GG_CONFIG_BLOCK, GG_CONFIG_GAP, GG_CONFIG_CLOSE };
 enum gg_config_proxy { GG_CONFIG_PROXY_OFF, GG_CONFIG_PROXY_V1, GG_CONFIG_PROXY_V2, GG_CONFIG_PROXY_ANY };
 enum gg_config_connect_failure { GG_CONFIG_FAILURE_RESET, GG_CONFIG_FAILURE_CLOSE };
 enum gg_config_splice { GG_CONFIG_SPLICE_AUTO, GG_CONFIG_SPLICE_ON, GG_CONFIG_SPLICE_OFF };
+enum gg_config_switch { GG_CONFIG_OFF, GG_CONFIG_ON };
 enum gg_config_sync { GG_CONFIG_SYNC_INTERVAL, GG_CONFIG_SYNC_NEVER, GG_CONFIG_SYNC_ALWAYS };
 
 /* What the command line asked for besides running. */
@@ -61,6 +62,9 @@ struct gg_config {
   size_t listener_count; /* at least one after an action of RUN */
 
   char *dir;
+  char *user;  /* NULL: stays who it is */
+  char *group; /* NULL: the user's */
+  enum gg_config_switch sandbox;
   uint64_t workers;      /* as written; 0: one per core. gg_config_workers gives the number */
   uint64_t sessions_max; /* of all listeners together; 0: bounded by descriptors only */
 

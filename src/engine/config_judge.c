@@ -142,6 +142,13 @@ static void judge_stats(struct judge *judge)
           "stats.file and stats.metrics_file are the same file");
 }
 
+static void judge_user(struct judge *judge)
+{
+  const struct gg_config *config = judge->config;
+  if (config->group && !config->user && is_right(judge, "user") && is_right(judge, "group"))
+    blame(judge, gg_schema_place(judge->places, "group"), "group has no effect without user");
+}
+
 /* ── The listeners ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool same_place(const struct gg_endpoint *a, const struct gg_endpoint *b)
@@ -201,6 +208,7 @@ int gg__config_judge(const struct gg_config *config, struct gg_schema_places *pl
   judge_pending(&judge);
   judge_segment(&judge);
   judge_stats(&judge);
+  judge_user(&judge);
   for (size_t i = 0; i < config->listener_count; i++)
     judge_listener(&judge, i);
   return judge.rc;

@@ -24,6 +24,7 @@ static const char *const failure_names[] = {
   [GG_CONFIG_FAILURE_RESET] = "reset", [GG_CONFIG_FAILURE_CLOSE] = "close", NULL};
 static const char *const splice_names[] = {
   [GG_CONFIG_SPLICE_AUTO] = "auto", [GG_CONFIG_SPLICE_ON] = "on", [GG_CONFIG_SPLICE_OFF] = "off", NULL};
+static const char *const switch_names[] = {[GG_CONFIG_OFF] = "off", [GG_CONFIG_ON] = "on", NULL};
 static const char *const sync_names[] = {
   [GG_CONFIG_SYNC_INTERVAL] = "interval", [GG_CONFIG_SYNC_NEVER] = "never", [GG_CONFIG_SYNC_ALWAYS] = "always", NULL};
 static const char *const level_names[] = {
@@ -204,6 +205,37 @@ static const struct gg_option options[] = {
    .restart = true,
    .help = "directory of the recordings",
    .more = "`$GOGETWAY_DIR`, if set, is the default instead."},
+  {.key = "user",
+   .flag = "user",
+   .type = GG_OPTION_STRING,
+   CONFIG(user),
+   .least = 1,
+   .most = 255,
+   .restart = true,
+   .help = "who to become when started as root: a name or a number",
+   .more =
+     "Done before the store is opened, so that all files are this user's; a directory that is missing is made for "
+     "it, one that exists must be its own. Ports below 1024 are bound all the same, at start. Nothing brings the "
+     "privileges back: a reload that adds such a port is refused. Configuration files must be readable by this "
+     "user to be reloaded."},
+  {.key = "group",
+   .flag = "group",
+   .type = GG_OPTION_STRING,
+   CONFIG(group),
+   .least = 1,
+   .most = 255,
+   .restart = true,
+   .help = "group to belong to then, instead of the user's own"},
+  {.key = "sandbox",
+   .flag = "sandbox",
+   .type = GG_OPTION_ENUM,
+   CONFIG(sandbox),
+   .names = switch_names,
+   .preset = "on",
+   .restart = true,
+   .help = "give up every file and system call that relaying and recording do not need",
+   .more = "By Landlock and seccomp, as far as the kernel has them; what is missing is warned of. What does not work "
+           "inside is in docs/operations.md. An embedding program is never confined by this."},
   {.key = "workers",
    .flag = "workers",
    .type = GG_OPTION_COUNT,

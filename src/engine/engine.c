@@ -13,6 +13,7 @@
  *   workers      gg_gateway_start         drain or stop, then gg_gateway_join
  *   admin        gg_control_start         gg_control_stop      before the recorder stops: it reads the logs' status
  *   metrics      gg__metrics_file_start   gg__metrics_file_stop  after the recorder: its last counts are final
+ *   watchdog     gg__service_ready        gg__service_end        the very last: it speaks for the others
  *
  * Requests to end come from any thread and from signal handlers. They only count up and ring an eventfd; the engine's
  * thread, in gg_engine_wait, does what they ask for. (Rejected: a signalfd. It needs every thread of the embedding
@@ -22,6 +23,7 @@
 
 #include "base/clock.h"
 #include "engine/metrics_file.h"
+#include "engine/service.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -80,6 +82,7 @@ int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *opt
   engine->log_line = options->log;
   engine->log_fd = options->log_fd;
   engine->context = options->context;
+  engine->own_process = options->own_process;
   pthread_mutex_init(&engine->lock, NULL);
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
@@ -202,6 +205,7 @@ static void serve_requests(struct gg_engine *engine)
     uint64_t now = gg_clock_mono_ns(), patience = engine->now->config.timeouts.drain_ns;
     gg_gateway_drain(engine->gateway, patience < UINT64_MAX - now ? now + patience : UINT64_MAX);
     state = GG_ENGINE_DRAINING;
+    gg__service_stopping(engine);
   }
   if (state != GG_ENGINE_STOPPING && atomic_load(&engine->stops) > 0) {
     gg_info(engine->logger, "stopping", GG_S("effect", "open sessions are closed now"));

@@ -21,6 +21,7 @@ enum gg_engine_state {
 };
 
 struct gg_metrics_file;
+struct gg_notify;
 
 /* What the disk is given to take the rest after the last session has ended. */
 #define GG_RECORDER_STOP_NS (UINT64_C(10) * 1000000000)
@@ -34,6 +35,8 @@ struct gg_engine {
   gg_line_fn log_line;
   int log_fd;
   void *context;
+  bool own_process; /* identity, sandbox and service manager are ours (service.h) */
+  bool gave_up;     /* was root, and is the configured user now */
 
   /* In the order in which they are made, and the reverse of that in which they are undone. */
   struct gg_logger *logger;
@@ -43,6 +46,7 @@ struct gg_engine {
   struct gg_gateway *gateway;
   struct gg_control *control;
   struct gg_metrics_file *metrics_file; /* NULL: not asked for */
+  struct gg_notify *notify;             /* NULL: no service manager */
 
   uint64_t started_real_ns;
   uint64_t started_mono_ns;

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "engine/file.h"
 #include "engine/metrics_file.h"
+#include "engine/service.h"
 
 #include <linux/magic.h>
 #include <signal.h>
@@ -77,6 +78,8 @@ int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, 
 static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
 {
   int error = make_logger(engine, failure);
+  if (!error)
+    error = gg__service_begin(engine, failure);
   if (!error && gg_metrics_create(&engine->metrics) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics");
   if (!error && gg_resolver_create(&engine->resolver, engine->now->config.resolve.interval_ns, engine->logger) != 0)
@@ -92,6 +95,8 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
     error = gg__file_check(engine->now->config.stats.metrics_file, failure);
   if (!error)
     error = gg_gateway_create(&engine->gateway, &engine->now->options, failure);
+  if (!error)
+    error = gg__service_confine(engine, failure);
   return error;
 }
 
@@ -149,6 +154,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
 {
   gg_control_stop(engine->control);
   gg__metrics_file_stop(engine->metrics_file);
+  gg__service_end(engine);
   gg_gateway_destroy(engine->gateway);
   gg_recorder_destroy(engine->recorder);
   gg__configured_release(engine->now);
@@ -188,5 +194,6 @@ int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
   }
   atomic_store(&engine->state, GG_ENGINE_RUNNING);
   tell_ready(engine);
+  gg__service_ready(engine);
   return 0;
 }

@@ -139,6 +139,16 @@ int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure)
   return gg_fail_errno(failure, error, "cannot start a worker's thread");
 }
 
+bool gg_gateway_alive(const struct gg_gateway *gateway, uint64_t now_mono_ns, uint64_t grace_ns)
+{
+  for (unsigned i = 0; i < gateway->worker_count; i++) {
+    uint64_t due_ns = atomic_load_explicit(&gateway->workers[i]->due_ns, memory_order_relaxed);
+    if (due_ns < now_mono_ns && now_mono_ns - due_ns > grace_ns)
+      return false;
+  }
+  return true;
+}
+
 void gg_gateway_drain(struct gg_gateway *gateway, uint64_t deadline_mono_ns)
 {
   atomic_store_explicit(&gateway->drain_deadline_ns, deadline_mono_ns ? deadline_mono_ns : 1, memory_order_release);

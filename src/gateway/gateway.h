@@ -9,8 +9,8 @@
  *        join   (waits for the workers; every session has been closed and recorded, every log finished)
  *        destroy
  *
- * Thread: all of these on the engine's thread; drain and stop from any thread; gg_gateway_upstream and
- * gg_gateway_upstream_drain from any thread but a worker's.
+ * Thread: all of these on the engine's thread; drain and stop from any thread; gg_gateway_alive, gg_gateway_upstream
+ * and gg_gateway_upstream_drain from any thread but a worker's.
  */
 #ifndef GG_GATEWAY_GATEWAY_H
 #define GG_GATEWAY_GATEWAY_H
@@ -146,6 +146,8 @@ int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure);
 void gg_gateway_drain(struct gg_gateway *gateway, uint64_t deadline_mono_ns);
 void gg_gateway_stop(struct gg_gateway *gateway); /* a drain whose deadline is now */
 void gg_gateway_join(struct gg_gateway *gateway);
+/* Whether every worker that has not ended began its turn when it was due, or at most `grace_ns` later. */
+bool gg_gateway_alive(const struct gg_gateway *gateway, uint64_t now_mono_ns, uint64_t grace_ns);
 bool gg_gateway_running(const struct gg_gateway *gateway); /* some worker has not ended yet */
 void gg_gateway_destroy(struct gg_gateway *gateway);
 

@@ -117,6 +117,7 @@ static void init_plain(struct gg_worker *worker)
   if (getrandom(&worker->random_state, sizeof worker->random_state, 0) != sizeof worker->random_state)
     worker->random_state = gg_clock_mono_ns();
   worker->retry_ns = UINT64_MAX;
+  worker->due_ns = UINT64_MAX;
   worker->listening = true;
 }
 
@@ -241,6 +242,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
   return a < b ? a : b;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
 static void phase_run(struct gg_worker *worker)
 {
   struct gg_list turn;
@@ -354,7 +360,9 @@ static void phase_free(struct gg_worker *worker)
 bool gg__worker_turn(struct gg_worker *worker)
 {
   uint64_t wait_ns = gg_list_empty(&worker->run) ? worker->next_ns : 0;
+  atomic_store_explicit(&worker->due_ns, later(wait_ns, worker->loop.now_ns), memory_order_relaxed);
   gg_loop_poll(&worker->loop, wait_ns);
+  atomic_store_explicit(&worker->due_ns, worker->loop.now_ns, memory_order_relaxed);
   gg__count(worker, GG_COUNT_LOOPS, 1);
   phase_run(worker);
   phase_retry(worker);
@@ -380,6 +388,7 @@ void *gg__worker_main(void *argument)
 {
   struct gg_worker *worker = argument;
   gg__worker_loop(worker);
+  atomic_store_explicit(&worker->due_ns, UINT64_MAX, memory_order_relaxed);
   atomic_fetch_sub_explicit(&worker->gateway->workers_running, 1, memory_order_release);
   return NULL;
 }

@@ -94,6 +94,7 @@ struct gg_worker {
   struct gg_list reconnect; /* sessions whose unix upstream's backlog was full (their timer.node stays) */
   struct gg_list over;      /* CLOSED: to be freed at the end of the iteration */
   uint64_t session_count;   /* all that are not CLOSED */
+  _Atomic uint64_t due_ns;  /* its next turn begins by then, or it hangs; for gg_gateway_alive */
   uint64_t next_ns;         /* when the next iteration is due without an event */
   uint64_t retry_ns;        /* next time for phase 3; UINT64_MAX: nothing to retry */
   bool listening;

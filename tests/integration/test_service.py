@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway as a service: what the service manager is told, who it runs as, and the files of packaging/."""
+import contextlib
+import grp
+import os
+import pathlib
+import pwd
+import socket
+import stat
+
+import pytest
+
+import processes
+from gogetway import Gateway, program, tool
+
+pytestmark = pytest.mark.usefixtures("require_program")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+class Manager:
+    """A service manager's end of NOTIFY_SOCKET."""
+
+    def __init__(self, name):
+        self.name = str(name)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("\0" + self.name[1:] if self.name.startswith("@") else self.name)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.heard = []
+
+    def environment(self, watchdog_seconds=None):
+        found = {"NOTIFY_SOCKET": self.name}
+        if watchdog_seconds:
+            found["WATCHDOG_USEC"] = str(int(watchdog_seconds * 1e6))
+        return found
+
+    def message(self, seconds=20):
+        """The next message, as a dictionary."""
+        self.socket.settimeout(seconds)
+        data = self.socket.recv(65536)
+        fields = dict(line.split("=", 1) for line in data.decode().splitlines())
+        self.heard.append(fields)
+        return fields
+
+    def until(self, name, seconds=20):
+        """The next message with that field; those before it are passed over, the watchdog's are the usual ones."""
+        while True:
+            fields = self.message(seconds)
+            if name in fields:
+                return fields
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+class Upstream:
+    """Accepts on a free port of 127.0.0.1."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(20)
+        self.address = processes.address(*self.listener.getsockname())
+
+
+@pytest.fixture
+def upstream():
+    up = Upstream()
+    with contextlib.closing(up.listener):
+        yield up
+
+
+def events(gateway, name):
+    return [line for line in gateway.log() if line["event"] == name]
+
+
+def echo(gateway, upstream):
+    """A byte each way through it."""
+    host, port = gateway.listen.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        server, _ = upstream.listener.accept()
+        with server:
+            server.settimeout(20)
+            client.sendall(b"a")
+            assert server.recv(1) == b"a"
+            server.sendall(b"b")
+            assert client.recv(1) == b"b"
+
+
+# ── The service manager ──────────────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_the_manager_is_told_of_start_and_end(scratch, upstream, kind):
+    name = scratch / "notify" if kind == "path" else f"@gogetway-test-{os.getpid()}"
+    with Manager(name) as manager:
+        gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch, env=manager.environment())
+        with gateway:
+            ready = manager.message()
+            assert ready["READY"] == "1" and ready["MAINPID"] == str(gateway.process.pid)
+            assert ready["STATUS"] == "relaying and recording, 1 listener"
+            assert gateway.stop()[0] == 0
+            assert manager.message()["STOPPING"] == "1"
+        with pytest.raises(TimeoutError):
+            manager.message(0.1)
+        assert not any("WATCHDOG" in message for message in manager.heard)
+
+
+def test_a_start_that_fails_is_never_ready(scratch, upstream):
+    with Manager(scratch / "notify") as manager:
+        done = processes.run([program(), "run", "--listen", upstream.address, "--upstream", "127.0.0.1:9", "--dir",
+                              scratch / "rec"], 20, check=False, env={**os.environ, **manager.environment()})
+        assert done.returncode == 3
+        with pytest.raises(TimeoutError):
+            manager.message(0.1)
+
+
+@pytest.mark.parametrize("name", ["relative/path", "vsock:2:1", "@", "/" + 120 * "x"])
+def test_a_manager_that_cannot_be_is_warned_of(scratch, upstream, name):
+    gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch, env={"NOTIFY_SOCKET": name})
+    with gateway:
+        warning, = events(gateway, "the service manager cannot be told")
+        assert "neither a path nor an abstract name" in warning["error"]
+        echo(gateway, upstream)
+        assert gateway.stop()[0] == 0
+
+
+def test_a_manager_that_is_gone_is_warned_of_once(scratch, upstream):
+    gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch,
+                      env={"NOTIFY_SOCKET": str(scratch / "gone"), "WATCHDOG_USEC": "100000"})
+    with gateway:
+        processes.wait_until(lambda: events(gateway, "the service manager cannot be told"), 10, "a warning")
+        echo(gateway, upstream)
+        assert gateway.stop()[0] == 0
+        assert len(events(gateway, "the service manager cannot be told")) == 1
+
+
+# ── The watchdog ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_the_watchdog_is_fed_while_nothing_happens(scratch, upstream):
+    with Manager(scratch / "notify") as manager:
+        gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch, env=manager.environment(0.4),
+                          options=["--log-flush-interval", "1m"])
+        with gateway:
+            for _ in range(8):
+                assert manager.until("WATCHDOG", 2)["WATCHDOG"] == "1"
+            assert gateway.stop()[0] == 0
+        assert not events(gateway, "a worker hangs")
+
+
+def test_a_watchdog_for_another_process_is_not_fed(scratch, upstream):
+    with Manager(scratch / "notify") as manager:
+        gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch,
+                          env={**manager.environment(0.1), "WATCHDOG_PID": "1"})
+        with gateway:
+            manager.until("READY")
+            with pytest.raises(TimeoutError):
+                manager.message(0.5)
+            assert gateway.stop()[0] == 0
+
+
+@pytest.mark.parametrize("where", ["epoll_wait", "recv"])
+def test_a_worker_that_hangs_starves_the_watchdog(scratch, upstream, where):
+    """One of two workers hangs in a call, busy or idle: the manager hears nothing until it goes on."""
+    switch = scratch / "hang"
+    switch.write_bytes(bytes(4096))
+    with Manager(scratch / "notify") as manager:
+        gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch,
+                          options=["--workers", "2", "--timeouts-drain", "1s"],
+                          env={**manager.environment(1), "LD_PRELOAD": tool("preload_hang.so"),
+                               "PRELOAD_HANG": str(switch), "PRELOAD_HANG_CALL": where})
+        with gateway:
+            manager.until("WATCHDOG")
+            switch_hang(switch, 1)
+            host, port = gateway.listen.rsplit(":", 1)
+            client = socket.create_connection((host, int(port)), timeout=20)
+            client.sendall(b"x")
+            processes.wait_until(lambda: events(gateway, "a worker hangs"), 20, "a worker hangs")
+            with contextlib.suppress(BlockingIOError):
+                manager.socket.setblocking(False)
+                while manager.socket.recv(65536):
+                    pass
+            with pytest.raises(TimeoutError):
+                manager.message(3)
+            switch_hang(switch, 0)
+            client.close()
+            assert manager.until("WATCHDOG")["WATCHDOG"] == "1"
+            assert gateway.stop()[0] == 0
+        assert len(events(gateway, "a worker hangs")) == 1
+
+
+def switch_hang(file, value):
+    with open(file, "r+b") as opened:
+        opened.write(bytes([value]))
+
+
+# ── Privileges ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def status_of(pid):
+    """/proc/PID/status of each thread."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        lines = (task / "status").read_text().splitlines()
+        found.append({name: value.split() for name, value in (line.split(":", 1) for line in lines)})
+    return found
+
+
+def start_as(scratch, upstream, user, *options, **more):
+    home = scratch / "home"
+    if not home.exists():
+        home.mkdir()
+    return Gateway(home / "rec", upstream.address, scratch=scratch, options=["--user", user, *options], **more)
+
+
+@needs_root
+@pytest.mark.parametrize("user, group", [("nobody", None), ("65534", "65534"), ("nobody", "daemon"),
+                                         ("54321", "54321")])
+def test_root_becomes_the_user_for_good(scratch, upstream, user, group):
+    uid = pwd.getpwnam(user).pw_uid if user.isalpha() else int(user)
+    gid = (grp.getgrnam(group).gr_gid if group.isalpha() else int(group)) if group else pwd.getpwnam(user).pw_gid
+    with start_as(scratch, upstream, user, *(["--group", group] if group else [])) as gateway:
+        echo(gateway, upstream)
+        threads = status_of(gateway.process.pid)
+        assert len(threads) >= 5
+        for thread in threads:
+            assert thread["Uid"] == [str(uid)] * 4 and thread["Gid"] == [str(gid)] * 4
+            assert set(thread["Groups"]) <= {str(gid)}
+            assert thread["NoNewPrivs"] == ["1"]
+            assert {int(thread[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+        for place in [gateway.directory, *gateway.directory.rglob("*")]:
+            assert (place.stat().st_uid, place.stat().st_gid) == (uid, gid), place
+        rings = list(pathlib.Path("/dev/shm").glob(f"gogetway-{gateway.stats()['store']}.*"))
+        assert rings and all(ring.stat().st_uid == uid for ring in rings)
+        assert not events(gateway, "runs as root")
+        assert gateway.stop()[0] == 0
+    assert not [ring for ring in rings if ring.exists()]
+    session, = gateway.sessions()
+    assert session.received("client") == 1
+
+
+@needs_root
+def test_a_port_below_1024_is_bound_before_the_last_capability_goes(scratch, upstream):
+    with start_as(scratch, upstream, "nobody", listen="127.0.0.1:923") as gateway:
+        echo(gateway, upstream)
+        assert all(int(thread["CapPrm"][0], 16) == 0 for thread in status_of(gateway.process.pid))
+
+
+@needs_root
+def test_what_a_killed_user_left_is_recovered_by_that_user(scratch, upstream):
+    gateway = start_as(scratch, upstream, "nobody")
+    with gateway:
+        echo(gateway, upstream)
+        gateway.kill()
+        gateway.start()
+        gateway.stop()
+    assert len(gateway.sessions()) == 1
+
+
+@needs_root
+def test_a_directory_that_exists_keeps_its_owner(scratch, upstream):
+    gateway = start_as(scratch, upstream, "nobody")
+    gateway.directory.mkdir()
+    gateway.start(wait=False)
+    assert gateway.process.wait(20) == 3
+    assert "Permission denied" in gateway.process.errors() or "Operation not permitted" in gateway.process.errors()
+    assert gateway.directory.stat().st_uid == 0
+    assert stat.S_IMODE(gateway.directory.stat().st_mode) == 0o755
+
+
+def refused(scratch, upstream, *options, seconds=20, **more):
+    words = ["--listen", f"127.0.0.1:{processes.free_port()}", "--upstream", upstream.address, "--dir", scratch / "rec"]
+    done = processes.run([program(), "run", *words, *options], seconds, check=False, text=True, **more)
+    assert done.returncode in (2, 3)
+    return done.stderr
+
+
+def test_users_that_cannot_be(scratch, upstream):
+    assert "there is no user 'nosuchuser'" in refused(scratch, upstream, "--user", "nosuchuser")
+    assert "there is no group 'nosuchgroup'" in refused(scratch, upstream, "--user", "nobody", "--group", "nosuchgroup")
+    assert "group must be given" in refused(scratch, upstream, "--user", "54321")
+    assert "group has no effect without user" in refused(scratch, upstream, "--group", "daemon")
+    assert not (scratch / "rec").exists()
+
+
+@needs_root
+def test_root_is_not_a_user_to_become(scratch, upstream):
+    assert "user 'root' is root" in refused(scratch, upstream, "--user", "root")
+    errors = refused(scratch, upstream, "--user", "daemon", user=65534, group=65534, extra_groups=[])
+    assert "only root can become user 'daemon'" in errors
+
+
+@needs_root
+def test_root_is_warned_once(scratch, upstream):
+    with Gateway(scratch / "rec", upstream.address, scratch=scratch) as gateway:
+        warning, = events(gateway, "runs as root")
+        assert warning["level"] == "warning" and "'user'" in warning["effect"]
