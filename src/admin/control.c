@@ -40,6 +40,8 @@ static const uint64_t default_idle_ns = 60 * GG_NS_PER_S;
 static const uint64_t accept_pause_ns = 200 * GG_NS_PER_MS;
 static const char socket_name[] = "control";
 
+enum { NAME_MAX_BYTES = 48, FDS_OF_MESSAGE = 253 /* the kernel's SCM_MAX_FD */ };
+
 struct client {
   int fd; /* -1: free */
   char *line;
@@ -47,6 +49,11 @@ struct client {
   char *reply; /* NULL: reading */
   size_t reply_length;
   size_t reply_sent;
+  int *fds; /* to go with the reply, in front of its last bytes: FDS_OF_MESSAGE with each of its first bytes */
+  size_t fd_count;
+  size_t fds_sent;
+  uint64_t id;
+  pid_t pid;
   uint64_t active_ns;
 };
 
@@ -55,10 +62,12 @@ struct gg_control {
   int dir_fd;
   int listen_fd;
   int wake_fd;
-  uint64_t accept_after_ns; /* out of descriptors: the waiting clients are left alone until then */
-  bool bound;
+  uint64_t accept_after_ns;  /* out of descriptors: the waiting clients are left alone until then */
+  char name[NAME_MAX_BYTES]; /* what is removed at the end; empty: nothing. Under the lock */
   bool running;
+  pthread_mutex_t lock;
   pthread_t thread;
+  uint64_t clients_seen;
   char *scratch; /* GG_CONTROL_REPLY_MAX: where a reply is made */
   struct client clients[GG_CONTROL_CLIENTS_MAX];
 };
@@ -161,30 +170,43 @@ static int list_commands(const struct gg_control *control, struct gg_json *reply
   return 0;
 }
 
-static int run_command(const struct gg_control *control, const struct gg_control_request *request,
-                       struct gg_json *reply, struct gg_failure *failure)
+static int run_command(const struct gg_control *control, struct client *client,
+                       const struct gg_control_request *request, struct gg_json *reply, struct gg_failure *failure)
 {
   const char *name = request->command;
   if (strcmp(name, "help") == 0)
     return list_commands(control, reply);
-  for (size_t i = 0; i < control->options.command_count; i++)
-    if (strcmp(control->options.commands[i].name, name) == 0)
-      return control->options.commands[i].run(control->options.context, request, reply, failure);
+  for (size_t i = 0; i < control->options.command_count; i++) {
+    const struct gg_control_command *command = &control->options.commands[i];
+    if (strcmp(command->name, name) != 0)
+      continue;
+    int error = command->run(control->options.context, request, reply, failure);
+    if (!error && command->descriptors)
+      client->fd_count = command->descriptors(control->options.context, &client->fds);
+    assert(client->fd_count <= GG_CONTROL_FDS_MAX);
+    return error;
+  }
   return gg_fail(failure, GG_ERR_NOT_FOUND, "unknown command \"%s\"; {\"command\":\"help\"} lists them", name);
+}
+
+void gg_control_refuse(struct gg_json *reply, const struct gg_failure *failure)
+{
+  gg_json_init(reply, reply->buffer, reply->size);
+  gg_json_object_begin(reply);
+  gg_json_field_bool(reply, "ok", false);
+  gg_json_field_string(reply, "error", failure->message[0] ? failure->message : gg_error_text(failure->code));
 }
 
 static size_t write_error(struct gg_json *reply, char *buffer, size_t size, const struct gg_failure *failure)
 {
   gg_json_init(reply, buffer, size);
-  gg_json_object_begin(reply);
-  gg_json_field_bool(reply, "ok", false);
-  gg_json_field_string(reply, "error", failure->message[0] ? failure->message : gg_error_text(failure->code));
+  gg_control_refuse(reply, failure);
   gg_json_object_end(reply);
   return gg_json_finish(reply);
 }
 
 /* Makes the reply to one line in the scratch buffer; its length, with a newline. */
-static size_t answer(struct gg_control *control, const char *line, size_t length)
+static size_t answer(struct gg_control *control, struct client *client, const char *line, size_t length)
 {
   struct gg_control_request request;
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -192,10 +214,12 @@ static size_t answer(struct gg_control *control, const char *line, size_t length
   size_t room = GG_CONTROL_REPLY_MAX - 1;
   int error = gg_control_request_parse(&request, line, length, &failure);
   if (!error) {
+    request.client = client->id;
+    request.pid = client->pid;
     gg_json_init(&reply, control->scratch, room);
     gg_json_object_begin(&reply);
     gg_json_field_bool(&reply, "ok", true);
-    error = run_command(control, &request, &reply, &failure);
+    error = run_command(control, client, &request, &reply, &failure);
     if (error && failure.code == 0)
       failure.code = error;
   }
@@ -215,25 +239,63 @@ static size_t answer(struct gg_control *control, const char *line, size_t length
 
 /* ── Clients ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void client_close(struct client *client)
+static void fds_close(struct client *client)
 {
+  for (size_t i = 0; i < client->fd_count; i++)
+    close(client->fds[i]);
+  free(client->fds);
+  client->fds = NULL;
+  client->fd_count = client->fds_sent = 0;
+}
+
+static void client_close(struct gg_control *control, struct client *client)
+{
+  fds_close(client);
   close(client->fd);
+  if (control->options.gone)
+    control->options.gone(control->options.context, client->id);
   free(client->line);
   free(client->reply);
   *client = (struct client){.fd = -1};
+}
+
+/* Sends one byte with the next descriptors, as sendmsg(2). */
+static ssize_t send_fds(struct client *client)
+{
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(FDS_OF_MESSAGE * sizeof(int))];
+  } control;
+  size_t left = client->fd_count - client->fds_sent, count = left < FDS_OF_MESSAGE ? left : FDS_OF_MESSAGE;
+  struct iovec byte = {.iov_base = client->reply + client->reply_sent, .iov_len = 1};
+  struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = control.bytes};
+  memset(&control, 0, sizeof control);
+  message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+  control.header.cmsg_level = SOL_SOCKET;
+  control.header.cmsg_type = SCM_RIGHTS;
+  control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+  memcpy(CMSG_DATA(&control.header), client->fds + client->fds_sent, count * sizeof(int));
+  ssize_t sent = sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent > 0)
+    client->fds_sent += count;
+  return sent;
 }
 
 /* Sends what waits. False: the client is gone. */
 static bool client_send(struct client *client, uint64_t now_ns)
 {
   while (client->reply && client->reply_sent < client->reply_length) {
-    ssize_t sent = send(client->fd, client->reply + client->reply_sent, client->reply_length - client->reply_sent,
-                        MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = client->fds_sent < client->fd_count
+                     ? send_fds(client)
+                     : send(client->fd, client->reply + client->reply_sent, client->reply_length - client->reply_sent,
+                            MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
       return errno == EAGAIN || errno == EINTR;
     client->reply_sent += (size_t)sent;
     client->active_ns = now_ns;
   }
+  assert(!client->reply || client->fds_sent == client->fd_count); /* a reply has more bytes than messages */
+  fds_close(client);
   free(client->reply);
   client->reply = NULL;
   return true;
@@ -247,7 +309,7 @@ static bool client_answer(struct gg_control *control, struct client *client, uin
     if (!newline)
       return client->line_length < GG_CONTROL_LINE_MAX;
     size_t length = (size_t)(newline - client->line);
-    size_t reply_length = answer(control, client->line, length);
+    size_t reply_length = answer(control, client, client->line, length);
     client->reply = malloc(reply_length);
     if (!client->reply)
       return false;
@@ -304,12 +366,13 @@ static void refuse(int fd, const char *why)
   close(fd);
 }
 
-static bool peer_is_trusted(int fd)
+static bool peer_is_trusted(int fd, pid_t *pid)
 {
   struct ucred peer;
   socklen_t length = sizeof peer;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
     return false;
+  *pid = peer.pid;
   return peer.uid == 0 || peer.uid == geteuid();
 }
 
@@ -331,7 +394,8 @@ static void accept_clients(struct gg_control *control, uint64_t now_ns)
       return;
     }
     struct client *client = free_client(control);
-    if (!peer_is_trusted(fd)) {
+    pid_t pid;
+    if (!peer_is_trusted(fd, &pid)) {
       gg_warn(control->options.logger, "control client refused", GG_S("why", "it runs as another user"));
       refuse(fd, "only the user that the gateway runs as may ask");
       continue;
@@ -341,7 +405,7 @@ static void accept_clients(struct gg_control *control, uint64_t now_ns)
       refuse(fd, "too many clients");
       continue;
     }
-    *client = (struct client){.fd = fd, .line = line, .active_ns = now_ns};
+    *client = (struct client){.fd = fd, .line = line, .active_ns = now_ns, .id = ++control->clients_seen, .pid = pid};
   }
 }
 
@@ -357,7 +421,7 @@ static int sweep(struct gg_control *control, uint64_t now_ns)
       continue;
     uint64_t until = client->active_ns + control->options.idle_timeout_ns;
     if (until <= now_ns)
-      client_close(client);
+      client_close(control, client);
     else if (until - now_ns < next_ns)
       next_ns = until - now_ns;
     if (client->fd >= 0 && !client->reply && memchr(client->line, '\n', client->line_length))
@@ -389,7 +453,7 @@ static void *serve(void *context)
     for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++) {
       struct client *client = &control->clients[i];
       if (client->fd >= 0 && !client_serve(control, client, polled[i + 2].revents, now_ns))
-        client_close(client);
+        client_close(control, client);
     }
     if (polled[1].revents)
       accept_clients(control, now_ns);
@@ -403,25 +467,50 @@ static int bind_socket(struct gg_control *control, struct gg_failure *failure)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   const char *dir = control->options.dir;
+  char name[NAME_MAX_BYTES];
   control->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (control->dir_fd < 0)
     return gg_fail_errno(failure, errno, "cannot open the store %s", dir);
   control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (control->listen_fd < 0)
     return gg_fail_errno(failure, errno, "cannot make the control socket");
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", control->dir_fd, socket_name);
-  if (unlinkat(control->dir_fd, socket_name, 0) != 0 && errno != ENOENT)
-    return gg_fail_errno(failure, errno, "cannot replace %s/%s", dir, socket_name);
+  snprintf(name, sizeof name, "%s.new.%ld", socket_name, (long)getpid());
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", control->dir_fd, name);
+  if (unlinkat(control->dir_fd, name, 0) != 0 && errno != ENOENT)
+    return gg_fail_errno(failure, errno, "cannot replace %s/%s", dir, name);
   /* The mode is set on the socket before it gets a name, so no other mode is ever seen. */
   if (fchmod(control->listen_fd, 0600) != 0 ||
       bind(control->listen_fd, (const struct sockaddr *)&address, sizeof address) != 0)
-    return gg_fail_errno(failure, errno, "cannot make %s/%s", dir, socket_name);
-  control->bound = true;
-  if (fchmodat(control->dir_fd, socket_name, 0600, 0) != 0) /* a umask may have taken more than it should */
-    return gg_fail_errno(failure, errno, "cannot make %s/%s private", dir, socket_name);
+    return gg_fail_errno(failure, errno, "cannot make %s/%s", dir, name);
+  memcpy(control->name, name, sizeof name);
+  if (fchmodat(control->dir_fd, name, 0600, 0) != 0) /* a umask may have taken more than it should */
+    return gg_fail_errno(failure, errno, "cannot make %s/%s private", dir, name);
   if (listen(control->listen_fd, BACKLOG) != 0)
-    return gg_fail_errno(failure, errno, "cannot listen on %s/%s", dir, socket_name);
+    return gg_fail_errno(failure, errno, "cannot listen on %s/%s", dir, name);
   return 0;
+}
+
+int gg_control_publish(struct gg_control *control, struct gg_failure *failure)
+{
+  pthread_mutex_lock(&control->lock);
+  int result = renameat(control->dir_fd, control->name, control->dir_fd, socket_name), rename_errno = errno;
+  if (result == 0)
+    snprintf(control->name, sizeof control->name, "%s", socket_name);
+  pthread_mutex_unlock(&control->lock);
+  return result == 0 ? 0 : gg_fail_errno(failure, rename_errno, "cannot make %s/%s", control->options.dir, socket_name);
+}
+
+int gg_control_step_aside(struct gg_control *control, struct gg_failure *failure)
+{
+  char name[NAME_MAX_BYTES];
+  snprintf(name, sizeof name, "%s.%ld", socket_name, (long)getpid());
+  pthread_mutex_lock(&control->lock);
+  unlinkat(control->dir_fd, name, 0); /* of a process that had our number and was killed */
+  int result = linkat(control->dir_fd, control->name, control->dir_fd, name, 0), link_errno = errno;
+  if (result == 0)
+    memcpy(control->name, name, sizeof name);
+  pthread_mutex_unlock(&control->lock);
+  return result == 0 ? 0 : gg_fail_errno(failure, link_errno, "cannot make %s/%s", control->options.dir, name);
 }
 
 static int start(struct gg_control *control, struct gg_failure *failure)
@@ -449,6 +538,7 @@ int gg_control_start(struct gg_control **out, const struct gg_control_options *o
   if (control->options.idle_timeout_ns == 0)
     control->options.idle_timeout_ns = default_idle_ns;
   control->dir_fd = control->listen_fd = control->wake_fd = -1;
+  pthread_mutex_init(&control->lock, NULL);
   for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
     control->clients[i].fd = -1;
   int error = start(control, failure);
@@ -470,15 +560,16 @@ void gg_control_stop(struct gg_control *control)
   }
   for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)
     if (control->clients[i].fd >= 0)
-      client_close(&control->clients[i]);
-  if (control->bound)
-    unlinkat(control->dir_fd, socket_name, 0);
+      client_close(control, &control->clients[i]);
+  if (control->name[0] != '\0')
+    unlinkat(control->dir_fd, control->name, 0);
   if (control->listen_fd >= 0)
     close(control->listen_fd);
   if (control->wake_fd >= 0)
     close(control->wake_fd);
   if (control->dir_fd >= 0)
     close(control->dir_fd);
+  pthread_mutex_destroy(&control->lock);
   free(control->scratch);
   free(control);
 }

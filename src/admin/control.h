@@ -17,6 +17,7 @@
 #include <gogetway/error.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct gg_control;
 struct gg_logger;
@@ -28,6 +29,7 @@ enum {
   GG_CONTROL_COMMAND_MAX = 32, /* a command's or an argument's name, with its NUL */
   GG_CONTROL_VALUE_MAX = 512,  /* an argument's value, with its NUL */
   GG_CONTROL_ARGUMENTS_MAX = 8,
+  GG_CONTROL_FDS_MAX = 1 + 64 + 64 * 64, /* descriptors with one reply: a lock, processes, each worker's listeners */
 };
 
 /* A request line, parsed: {"command":"drain","listener":"web","upstream":"a"}. Values are texts, numbers, true and
@@ -39,6 +41,8 @@ struct gg_control_request {
     char value[GG_CONTROL_VALUE_MAX];
   } arguments[GG_CONTROL_ARGUMENTS_MAX];
   unsigned argument_count;
+  uint64_t client; /* who asks: one number a connection, never 0 and never used again; set by the socket */
+  pid_t pid;       /* its process, by its credentials */
 };
 /* Pure; any thread. */
 int gg_control_request_parse(struct gg_control_request *out, const char *line, size_t length,
@@ -53,20 +57,46 @@ struct gg_control_command {
    * and the failure's message, and what was written is dropped. */
   int (*run)(void *context, const struct gg_control_request *request, struct gg_json *reply,
              struct gg_failure *failure);
+  /* After a run that succeeded: descriptors to be sent with the reply, at most GG_CONTROL_FDS_MAX; the array is to be
+   * freed with free(3), and all in it closed, by the socket. Returns how many. NULL: there are none. */
+  size_t (*descriptors)(void *context, int **fds);
 };
+
+/* For a command that fails with more to tell than one sentence: begins the reply anew, with "ok":false and the
+ * failure's message. The command adds its fields and returns 0. */
+void gg_control_refuse(struct gg_json *reply, const struct gg_failure *failure);
 
 struct gg_control_options {
   const char *dir; /* the store; whoever starts a control socket holds its lock: a socket left there is replaced */
   const struct gg_control_command *commands; /* borrowed; "help" is added by itself */
   size_t command_count;
   void *context; /* of the commands */
+  /* A connection was closed, by whichever side, or the socket ends; on the admin thread. May be NULL. */
+  void (*gone)(void *context, uint64_t client);
   struct gg_logger *logger;
   uint64_t idle_timeout_ns; /* a client that neither asks nor reads for so long is closed; 0: 60 s */
 };
 
-/* Binds the socket and runs the admin thread. */
+/* Binds the socket and runs the admin thread. Nobody finds the socket yet: it has a name of its own. */
 int gg_control_start(struct gg_control **out, const struct gg_control_options *options, struct gg_failure *failure);
+/* Gives it its name, in the place of any socket that has it: from now on clients come here. Engine's thread. */
+int gg_control_publish(struct gg_control *control, struct gg_failure *failure);
+/* Another process is about to publish its own: this one gets the name "control.<pid>" besides, by which it can be asked
+ * until it ends, and leaves "control" alone from now on. Any thread. */
+int gg_control_step_aside(struct gg_control *control, struct gg_failure *failure);
 /* Ends the thread, closes all clients, removes the socket. NULL is fine. */
 void gg_control_stop(struct gg_control *control);
+
+/* ── The other side, for several requests over one connection, and for descriptors ───────────────────────────────── */
+
+struct gg_control_peer;
+/* As gg_control_call, whose errors these have too. */
+int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_failure *failure);
+pid_t gg_control_peer_pid(const struct gg_control_peer *peer);
+/* One request, one reply within `bound_ns`. At most `most` descriptors are taken from the reply: *count of them are in
+ * `fds`, the caller's to close, on success only. More are closed, and GG_ERR_LIMIT; with `most` 0 any are closed. */
+int gg_control_ask(struct gg_control_peer *peer, const char *request_json, uint64_t bound_ns, char **reply_json,
+                   int *fds, size_t most, size_t *count, struct gg_failure *failure);
+void gg_control_disconnect(struct gg_control_peer *peer); /* NULL is fine */
 
 #endif

@@ -16,13 +16,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CALL_SECONDS = 5, REPLY_FIRST_BYTES = 16 * 1024 };
+enum { CALL_SECONDS = 5, REPLY_FIRST_BYTES = 16 * 1024, FDS_OF_MESSAGE = 253 /* the kernel's SCM_MAX_FD */ };
 
 struct call {
   const char *dir;
   int fd;
   uint64_t until_ns;
   struct gg_failure *failure;
+  int *fds; /* what came with the reply */
+  size_t fd_count, fds_most;
+};
+
+struct gg_control_peer {
+  char *dir;
+  int fd;
 };
 
 /* Connects by way of /proc, so that a store's path may be longer than a socket's address. */
@@ -85,6 +92,49 @@ static int send_all(struct call *call, const char *bytes, size_t length)
   return 0;
 }
 
+/* Keeps the descriptors of one message; false: they were too many, or were cut. Those that are kept are told. */
+static bool keep_fds(struct call *call, struct msghdr *message)
+{
+  bool all = (message->msg_flags & MSG_CTRUNC) == 0;
+  for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+      continue;
+    size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
+      if (call->fd_count < call->fds_most) {
+        call->fds[call->fd_count++] = fd;
+      } else {
+        close(fd);
+        all = false;
+      }
+    }
+  }
+  return all;
+}
+
+/* As recv(2). Without a place for descriptors the kernel closes those that come. */
+static ssize_t receive(struct call *call, char *bytes, size_t size)
+{
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(FDS_OF_MESSAGE * sizeof(int))];
+  } control;
+  struct iovec place = {.iov_base = bytes, .iov_len = size};
+  struct msghdr message = {.msg_iov = &place, .msg_iovlen = 1};
+  if (call->fds_most > 0) {
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+  }
+  ssize_t got = recvmsg(call->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got >= 0 && call->fds_most > 0 && !keep_fds(call, &message)) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  return got;
+}
+
 /* Receives until a newline, which becomes the NUL. */
 static int receive_line(struct call *call, char **out)
 {
@@ -92,7 +142,7 @@ static int receive_line(struct call *call, char **out)
   char *text = malloc(room);
   int error = text ? 0 : gg_fail(call->failure, GG_ERR_NOMEM, "out of memory for the gateway's reply");
   while (!error) {
-    ssize_t got = recv(call->fd, text + length, room - length, MSG_DONTWAIT);
+    ssize_t got = receive(call, text + length, room - length);
     if (got > 0) {
       char *newline = memchr(text + length, '\n', (size_t)got);
       length += (size_t)got;
@@ -114,6 +164,9 @@ static int receive_line(struct call *call, char **out)
       error = closed(call);
     } else if (errno == EAGAIN || errno == EINTR) {
       error = await(call, POLLIN);
+    } else if (errno == EMSGSIZE) {
+      error =
+        gg_fail(call->failure, GG_ERR_LIMIT, "the gateway on %s sent more descriptors than can be taken", call->dir);
     } else {
       error = gg_fail_errno(call->failure, errno, "cannot hear the gateway on %s", call->dir);
     }
@@ -122,25 +175,89 @@ static int receive_line(struct call *call, char **out)
   return error;
 }
 
-int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure)
+static int check_request(const char *request, struct gg_failure *failure)
 {
-  *reply_json = NULL;
-  if (strlen(request_json) >= GG_CONTROL_LINE_MAX || strchr(request_json, '\n'))
+  if (strlen(request) >= GG_CONTROL_LINE_MAX || strchr(request, '\n'))
     return gg_fail(failure, GG_ERR_RANGE, "a request is one line of less than %d bytes", GG_CONTROL_LINE_MAX);
-  struct call call = {.dir = dir, .failure = failure, .until_ns = gg_clock_mono_ns() + CALL_SECONDS * GG_NS_PER_S};
-  call.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (call.fd < 0)
-    return gg_fail_errno(failure, errno, "cannot make a socket");
-  /* connect(2) waits this long for a place in a full backlog. */
-  struct timeval bound = {.tv_sec = CALL_SECONDS};
-  setsockopt(call.fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
-  int error = connect_to(&call);
+  return 0;
+}
+
+void gg_control_disconnect(struct gg_control_peer *peer)
+{
+  if (!peer)
+    return;
+  if (peer->fd >= 0)
+    close(peer->fd);
+  free(peer->dir);
+  free(peer);
+}
+
+int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_failure *failure)
+{
+  struct gg_control_peer *peer = calloc(1, sizeof *peer);
+  *out = NULL;
+  if (!peer)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the control socket");
+  peer->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  peer->dir = strdup(dir);
+  int error = 0;
+  if (!peer->dir)
+    error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the control socket");
+  else if (peer->fd < 0)
+    error = gg_fail_errno(failure, errno, "cannot make a socket");
+  if (!error) {
+    /* connect(2) waits this long for a place in a full backlog. */
+    struct timeval bound = {.tv_sec = CALL_SECONDS};
+    setsockopt(peer->fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
+    struct call call = {.dir = dir, .fd = peer->fd, .failure = failure};
+    error = connect_to(&call);
+  }
+  if (error) {
+    gg_control_disconnect(peer);
+    return error;
+  }
+  *out = peer;
+  return 0;
+}
+
+pid_t gg_control_peer_pid(const struct gg_control_peer *peer)
+{
+  struct ucred credentials;
+  socklen_t length = sizeof credentials;
+  return getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 ? credentials.pid : 0;
+}
+
+int gg_control_ask(struct gg_control_peer *peer, const char *request_json, uint64_t bound_ns, char **reply_json,
+                   int *fds, size_t most, size_t *count, struct gg_failure *failure)
+{
+  struct call call = {.dir = peer->dir, .fd = peer->fd, .failure = failure, .fds = fds, .fds_most = most};
+  *reply_json = NULL;
+  call.until_ns = gg_clock_mono_ns() + bound_ns;
+  int error = check_request(request_json, failure);
   if (!error)
     error = send_all(&call, request_json, strlen(request_json));
   if (!error)
     error = send_all(&call, "\n", 1);
   if (!error)
     error = receive_line(&call, reply_json);
-  close(call.fd);
+  for (size_t i = 0; error && i < call.fd_count; i++)
+    close(fds[i]);
+  if (count)
+    *count = error ? 0 : call.fd_count;
+  return error;
+}
+
+int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure)
+{
+  struct gg_control_peer *peer;
+  *reply_json = NULL;
+  int error = check_request(request_json, failure);
+  if (error)
+    return error;
+  error = gg_control_connect(&peer, dir, failure);
+  if (error)
+    return error;
+  error = gg_control_ask(peer, request_json, CALL_SECONDS * GG_NS_PER_S, reply_json, NULL, 0, NULL, failure);
+  gg_control_disconnect(peer);
   return error;
 }

@@ -128,6 +128,8 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
   if (!error)
     error = gg_control_start(&engine->control, &control, failure);
   if (!error)
+    error = gg_control_publish(engine->control, failure);
+  if (!error)
     error = gg__engine_metrics_file(engine, failure);
   if (!error)
     error = gg_gateway_start(engine->gateway, failure);

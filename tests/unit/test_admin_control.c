@@ -13,11 +13,13 @@
 #include <fcntl.h>
 #include <gogetway/control.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LARGE_BYTES = GG_CONTROL_REPLY_MAX - 124 * 1024, WAIT_MS = 10000 };
@@ -81,22 +83,74 @@ static int say_text(void *context, const struct gg_control_request *request, str
   return 0;
 }
 
+static int say_why(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                   struct gg_failure *failure)
+{
+  (void)request;
+  (void)context;
+  gg_json_field_string(reply, "half", "written");
+  gg_fail(failure, GG_ERR_FORMAT, "two things");
+  gg_control_refuse(reply, failure);
+  gg_json_field_unsigned(reply, "things", 2);
+  return 0;
+}
+
+/* What the next "send" sends, and who asked for it. */
+static struct {
+  size_t count;
+  pid_t pid;
+  uint64_t client;
+  _Atomic uint64_t gone;
+} sending;
+
+static int say_who(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                   struct gg_failure *failure)
+{
+  (void)context;
+  (void)failure;
+  sending.pid = request->pid;
+  sending.client = request->client;
+  gg_json_field_unsigned(reply, "count", sending.count);
+  return 0;
+}
+
+static size_t send_pipes(void *context, int **fds)
+{
+  (void)context;
+  *fds = malloc((sending.count + 1) * sizeof **fds);
+  for (size_t i = 0; i < sending.count; i++)
+    (*fds)[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  return sending.count;
+}
+
+static void client_gone(void *context, uint64_t client)
+{
+  (void)context;
+  atomic_store(&sending.gone, client);
+}
+
 static const struct gg_control_command commands[] = {
   {"hello", "says hello", say_hello},
   {"no", "fails", say_no},
   {"echo", "says its argument \"text\"", say_text},
   {"much", "nearly the largest reply", say_much},
   {"toomuch", "a reply that does not fit", say_too_much},
+  {"why", "fails with particulars", say_why},
+  {"send", "sends descriptors", say_who, send_pipes},
 };
 
 static struct gg_control *begin(const char *dir, uint64_t idle_timeout_ns)
 {
   static char context[] = "world";
-  struct gg_control_options options = {
-    .dir = dir, .commands = commands, .command_count = 5, .context = context, .idle_timeout_ns = idle_timeout_ns};
+  struct gg_control_options options = {.dir = dir,
+                                       .commands = commands,
+                                       .command_count = 7,
+                                       .context = context,
+                                       .gone = client_gone,
+                                       .idle_timeout_ns = idle_timeout_ns};
   struct gg_control *control = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg_control_start(&control, &options, &failure) != 0)
+  if (gg_control_start(&control, &options, &failure) != 0 || gg_control_publish(control, &failure) != 0)
     fail_msg("%s", failure.message);
   return control;
 }
@@ -106,6 +160,7 @@ static int setup(void **state)
   struct fixture *fixture = calloc(1, sizeof *fixture);
   snprintf(fixture->dir, sizeof fixture->dir, "/tmp/gg-control-XXXXXX");
   assert_non_null(mkdtemp(fixture->dir));
+  atomic_store(&sending.gone, 0);
   fixture->control = begin(fixture->dir, 0);
   *state = fixture;
   return 0;
@@ -171,6 +226,7 @@ static void commands_are_answered(void **state)
   expect_call(fixture->dir, "{\"command\":\"echo\",\"text\":true}", "{\"ok\":true,\"text\":\"true\"}");
   expect_call(fixture->dir, "{\"command\":\"echo\",\"other\":1}", "{\"ok\":true,\"text\":null}");
   expect_call(fixture->dir, "{\"command\":\"no\"}", "{\"ok\":false,\"error\":\"not today: \\\"quoted\\\"\\n\"}");
+  expect_call(fixture->dir, "{\"command\":\"why\"}", "{\"ok\":false,\"error\":\"two things\",\"things\":2}");
   expect_call(fixture->dir, "{\"command\":\"x\"}",
               "{\"ok\":false,\"error\":\"unknown command \\\"x\\\"; {\\\"command\\\":\\\"help\\\"} lists them\"}");
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -331,6 +387,7 @@ static void the_socket_is_private_and_replaces_what_is_left(void **state)
   assert_int_equal(gg_control_call(fixture->dir, "{}", &reply, &failure), GG_ERR_NOT_FOUND);
   assert_non_null(strstr(failure.message, "no gateway runs on"));
   mode_t before = umask(0777);
+  atomic_store(&sending.gone, 0);
   fixture->control = begin(fixture->dir, 0);
   umask(before);
   assert_int_equal(stat(path, &status), 0);
@@ -391,6 +448,115 @@ static void a_store_that_is_not_there_is_told(void **state)
   assert_int_equal(gg_control_start(&control, &options, NULL), GG_ERR_NOT_FOUND);
 }
 
+static size_t descriptors_open(void)
+{
+  size_t count = 0;
+  for (int fd = 0; fd < 8192; fd++)
+    count += fcntl(fd, F_GETFD) >= 0;
+  return count;
+}
+
+static void await_gone(uint64_t client)
+{
+  uint64_t until = gg_clock_mono_ns() + WAIT_MS * GG_NS_PER_MS;
+  while (atomic_load(&sending.gone) != client && gg_clock_mono_ns() < until)
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
+  assert_int_equal(atomic_load(&sending.gone), client);
+}
+
+static void descriptors_come_with_a_reply(void **state)
+{
+  const struct fixture *fixture = *state;
+  static const size_t counts[] = {0, 1, 253, 254, 700};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_control_peer *peer;
+  static int fds[701];
+  size_t before = descriptors_open(), got;
+  char *reply;
+  assert_int_equal(gg_control_connect(&peer, fixture->dir, &failure), 0);
+  assert_int_equal(gg_control_peer_pid(peer), getpid());
+  for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+    sending.count = counts[i];
+    if (gg_control_ask(peer, "{\"command\":\"send\"}", 5 * GG_NS_PER_S, &reply, fds, 701, &got, &failure) != 0)
+      fail_msg("%s", failure.message);
+    assert_int_equal(got, counts[i]);
+    assert_int_equal(sending.pid, getpid());
+    assert_int_not_equal(sending.client, 0);
+    for (size_t j = 0; j < got; j++) {
+      assert_true(fcntl(fds[j], F_GETFD) & FD_CLOEXEC);
+      close(fds[j]);
+    }
+    free(reply);
+  }
+  /* The same connection, without asking for any. */
+  assert_int_equal(gg_control_ask(peer, "{\"command\":\"send\"}", 5 * GG_NS_PER_S, &reply, NULL, 0, &got, &failure), 0);
+  assert_string_equal(reply, "{\"ok\":true,\"count\":700}");
+  assert_int_equal(got, 0);
+  free(reply);
+  gg_control_disconnect(peer);
+  await_gone(sending.client);
+  assert_int_equal(descriptors_open(), before);
+}
+
+static void too_many_descriptors_are_closed(void **state)
+{
+  const struct fixture *fixture = *state;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_control_peer *peer;
+  int fds[300];
+  size_t before = descriptors_open(), got;
+  char *reply;
+  sending.count = 700;
+  assert_int_equal(gg_control_connect(&peer, fixture->dir, &failure), 0);
+  assert_int_equal(gg_control_ask(peer, "{\"command\":\"send\"}", 5 * GG_NS_PER_S, &reply, fds, 300, &got, &failure),
+                   GG_ERR_LIMIT);
+  assert_null(reply);
+  assert_int_equal(got, 0);
+  gg_control_disconnect(peer);
+  await_gone(sending.client);
+  assert_int_equal(descriptors_open(), before);
+}
+
+/* A client that goes while descriptors are on their way to it: none stays open here. */
+static void a_client_that_leaves_takes_nothing(void **state)
+{
+  const struct fixture *fixture = *state;
+  size_t before = descriptors_open();
+  sending.count = 700;
+  sending.client = 0;
+  int fd = connect_raw(fixture->dir);
+  assert_int_equal(write(fd, "{\"command\":\"send\"}\n", 19), 19);
+  char *text = read_lines(fd, 1);
+  free(text);
+  close(fd);
+  await_gone(sending.client);
+  assert_int_equal(descriptors_open(), before);
+}
+
+static void one_steps_aside_for_another(void **state)
+{
+  (void)state;
+  char dir[] = "/tmp/gg-control-XXXXXX", path[64];
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_non_null(mkdtemp(dir));
+  struct gg_control *old = begin(dir, 0), *new;
+  static char context[] = "new";
+  const struct gg_control_options options = {.dir = dir, .commands = commands, .command_count = 7, .context = context};
+  assert_int_equal(gg_control_start(&new, &options, &failure), 0);
+  expect_call(dir, "{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"world\"}"); /* nobody finds the new one yet */
+  assert_int_equal(gg_control_step_aside(old, &failure), 0);
+  expect_call(dir, "{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"world\"}");
+  assert_int_equal(gg_control_publish(new, &failure), 0);
+  expect_call(dir, "{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"new\"}");
+  snprintf(path, sizeof path, "%s/control.%ld", dir, (long)getpid());
+  assert_int_equal(access(path, F_OK), 0);
+  gg_control_stop(old);
+  assert_int_equal(access(path, F_OK), -1);
+  expect_call(dir, "{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"new\"}");
+  gg_control_stop(new);
+  assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -403,6 +569,10 @@ int main(void)
     cmocka_unit_test_setup_teardown(the_seventeenth_client_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(an_idle_client_is_closed, setup, teardown),
     cmocka_unit_test_setup_teardown(the_socket_is_private_and_replaces_what_is_left, setup, teardown),
+    cmocka_unit_test_setup_teardown(descriptors_come_with_a_reply, setup, teardown),
+    cmocka_unit_test_setup_teardown(too_many_descriptors_are_closed, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_client_that_leaves_takes_nothing, setup, teardown),
+    cmocka_unit_test(one_steps_aside_for_another),
     cmocka_unit_test_setup_teardown(another_user_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(a_store_with_a_long_path_has_a_socket_too, setup, teardown),
     cmocka_unit_test(a_store_that_is_not_there_is_told),
