@@ -30,6 +30,12 @@ struct gg_metrics {
   pthread_mutex_t lock; /* making a shard, changing members; counting and reading what is unlabelled take none */
   struct gg_shard *shards[GG_SHARDS_MAX];
   _Atomic size_t shard_count; /* published after shards[shard_count - 1] is whole */
+  struct {
+    gg_collect_fn collect;
+    void *context;
+  } collectors[GG_COLLECTORS_MAX];
+  size_t collector_count;
+  pthread_mutex_t collecting;
 };
 
 int gg_metrics_create(struct gg_metrics **out)
@@ -38,6 +44,7 @@ int gg_metrics_create(struct gg_metrics **out)
   if (!metrics)
     return GG_ERR_NOMEM;
   pthread_mutex_init(&metrics->lock, NULL);
+  pthread_mutex_init(&metrics->collecting, NULL);
   *out = metrics;
   return 0;
 }
@@ -67,6 +74,7 @@ void gg_metrics_destroy(struct gg_metrics *metrics)
     free(metrics->shards[i]);
   }
   pthread_mutex_destroy(&metrics->lock);
+  pthread_mutex_destroy(&metrics->collecting);
   free(metrics);
 }
 
@@ -278,6 +286,24 @@ bool gg_metrics_is_zero(const struct gg_metrics *metrics, size_t slot)
   return true;
 }
 
+int gg_metrics_collector(struct gg_metrics *metrics, gg_collect_fn collect, void *context)
+{
+  if (metrics->collector_count == GG_COLLECTORS_MAX)
+    return GG_ERR_LIMIT;
+  metrics->collectors[metrics->collector_count].collect = collect;
+  metrics->collectors[metrics->collector_count].context = context;
+  metrics->collector_count++;
+  return 0;
+}
+
+void gg_metrics_collect(struct gg_metrics *metrics)
+{
+  pthread_mutex_lock(&metrics->collecting);
+  for (size_t i = 0; i < metrics->collector_count; i++)
+    metrics->collectors[i].collect(metrics->collectors[i].context);
+  pthread_mutex_unlock(&metrics->collecting);
+}
+
 void gg_metrics_hold(struct gg_metrics *metrics)
 {
   pthread_mutex_lock(&metrics->lock);
@@ -433,8 +459,9 @@ static void write_reading(struct gg_json *json, const struct gg_reading *reading
   gg_json_object_end(json);
 }
 
-char *gg_metrics_json(const struct gg_metrics *metrics)
+char *gg_metrics_json(struct gg_metrics *metrics)
 {
+  gg_metrics_collect(metrics);
   /* A name may grow sixfold by escaping; a histogram has five keys and numbers of at most 20 digits. */
   size_t size = 64;
   for (size_t i = 0; i < metrics->count; i++)

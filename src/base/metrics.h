@@ -41,6 +41,7 @@ enum {
   GG_FAMILIES_MAX = 8,
   GG_FAMILY_MEMBERS_MAX = 16384,
   GG_FAMILY_LABELS_MAX = 4,
+  GG_COLLECTORS_MAX = 4,
 };
 
 struct gg_metric_def {
@@ -114,6 +115,14 @@ static inline void gg_shard_set(struct gg_shard *shard, size_t slot, uint64_t n)
 }
 void gg_shard_observe(struct gg_shard *shard, size_t slot, uint64_t value_ns); /* a histogram's slot */
 
+/* Values that nobody counts, but that have to be fetched: `collect` is called at the beginning of every gg_metrics_json
+ * and gg_metrics_text, on the thread that asks, one call at a time, and sets them in a shard of its own. For the
+ * starting thread, before anybody reads. GG_ERR_LIMIT. */
+typedef void (*gg_collect_fn)(void *context);
+int gg_metrics_collector(struct gg_metrics *metrics, gg_collect_fn collect, void *context);
+/* Calls them now, for who reads by gg_metrics_read. */
+void gg_metrics_collect(struct gg_metrics *metrics);
+
 /* One metric's reading. */
 struct gg_reading {
   const struct gg_metric_def *def;
@@ -138,7 +147,7 @@ uint64_t gg_reading_percentile(const struct gg_reading *reading, unsigned percen
  * {"sessions_opened": 3, "write_latency_ns": {"count":..,"sum":..,"p50":..,"p99":..,"max_bucket":..}}.
  * Gauges are signed; p50, p99 and max_bucket are upper edges in nanoseconds. A malloc'ed text that the caller frees;
  * NULL without memory. */
-char *gg_metrics_json(const struct gg_metrics *metrics);
+char *gg_metrics_json(struct gg_metrics *metrics);
 
 /* All of it, with the families, in Prometheus' text exposition format 0.0.4 (metrics_text.c has the rules). A malloc'ed
  * text that the caller frees, its length in *length; NULL without memory. */

@@ -227,6 +227,7 @@ char *gg_metrics_text(struct gg_metrics *metrics, size_t *length)
   FILE *out = open_memstream(&text, length);
   if (!out)
     return NULL;
+  gg_metrics_collect(metrics);
   gg_metrics_hold(metrics);
   put_all(out, metrics);
   gg_metrics_let_go(metrics);

@@ -20,6 +20,7 @@ enum gg_engine_state {
   GG_ENGINE_ENDED, /* also: could not be started */
 };
 
+struct gg_kernel_metrics;
 struct gg_metrics_file;
 struct gg_notify;
 
@@ -41,6 +42,7 @@ struct gg_engine {
   /* In the order in which they are made, and the reverse of that in which they are undone. */
   struct gg_logger *logger;
   struct gg_metrics *metrics;
+  struct gg_kernel_metrics *kernel_metrics;
   struct gg_resolver *resolver;
   struct gg_recorder *recorder;
   struct gg_gateway *gateway;

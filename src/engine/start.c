@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/file.h"
+#include "engine/kernel_metrics.h"
 #include "engine/metrics_file.h"
 #include "engine/service.h"
 
@@ -82,6 +83,8 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
     error = gg__service_begin(engine, failure);
   if (!error && gg_metrics_create(&engine->metrics) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics");
+  if (!error)
+    error = gg__kernel_metrics_start(&engine->kernel_metrics, engine, failure);
   if (!error && gg_resolver_create(&engine->resolver, engine->now->config.resolve.interval_ns, engine->logger) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the resolver");
   if (!error)
@@ -161,6 +164,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
   gg_recorder_destroy(engine->recorder);
   gg__configured_release(engine->now);
   gg_resolver_destroy(engine->resolver);
+  gg__kernel_metrics_stop(engine->kernel_metrics);
   gg_metrics_destroy(engine->metrics);
   gg_logger_destroy(engine->logger);
   engine->control = NULL;
@@ -169,6 +173,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
   engine->recorder = NULL;
   engine->resolver = NULL;
   engine->metrics = NULL;
+  engine->kernel_metrics = NULL;
   engine->logger = NULL;
 }
 

@@ -46,6 +46,7 @@
   X(STALL_TIMEOUTS, stall_timeouts, COUNTER, "Sessions closed because a receiver took nothing of what waited for it")  \
   X(SOURCE_SESSIONS, refused_source_sessions, COUNTER, "Clients refused by limits.source_sessions")                    \
   X(SOURCE_RATE, refused_source_rate, COUNTER, "Clients refused by limits.source_rate")                                \
+  X(SOURCES, sources, GAUGE, "Sources that the table of limits.source_* holds now")                                    \
   X(SOURCES_UNCOUNTED, sources_uncounted, COUNTER, "Sessions whose source was not counted, for want of room")          \
   X(DRAIN_CUT, drain_cut, COUNTER, "Sessions cut at the end of a drain")                                               \
   X(STALL_CLOSED, stall_closed, COUNTER, "Sessions closed by on_stall or on_full: close")                              \

@@ -103,6 +103,11 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   return GG_OK;
 }
 
+void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard)
+{
+  gg_shard_set(shard, gateway->counters + GG_COUNT_SOURCES, gg_source_table_count(gateway->sources));
+}
+
 int gg_gateway_listener_endpoint(const struct gg_gateway *gateway, size_t index, struct gg_endpoint *out)
 {
   if (index >= gateway->options.listener_count)

@@ -21,6 +21,7 @@
 
 struct gg_gateway;
 struct gg_name;
+struct gg_shard;
 
 enum gg_splice_mode { GG_SPLICE_AUTO, GG_SPLICE_ON, GG_SPLICE_OFF };
 enum gg_refusal { GG_REFUSAL_RESET, GG_REFUSAL_CLOSE };
@@ -137,6 +138,9 @@ int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upst
  * NULL: of every listener that has it. GG_ERR_NOT_FOUND. */
 int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, const char *name, bool drained,
                               struct gg_failure *failure);
+
+/* Sets in `shard` what the gateway does not count but knows: sources that are held. While nobody reloads. */
+void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard);
 
 /* Where a listener really listens (port 0 was asked for). */
 int gg_gateway_listener_endpoint(const struct gg_gateway *gateway, size_t index, struct gg_endpoint *out);

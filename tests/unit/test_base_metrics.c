@@ -158,12 +158,49 @@ static void reading_while_others_count(void **state)
   gg_metrics_destroy(f.metrics);
 }
 
+struct fetched {
+  struct gg_metrics *metrics;
+  struct gg_shard *shard;
+  uint64_t calls;
+};
+
+static void fetch(void *context)
+{
+  struct fetched *fetched = context;
+  gg_shard_set(fetched->shard, 0, ++fetched->calls * 10);
+}
+
+static void what_has_to_be_fetched_is_fetched_when_it_is_asked_for(void **state)
+{
+  (void)state;
+  static const struct gg_metric_def table[] = {{"fetched", GG_METRIC_GAUGE, "fetched", NULL, NULL}};
+  struct fetched fetched = {0};
+  size_t first, length;
+  assert_int_equal(gg_metrics_create(&fetched.metrics), 0);
+  assert_int_equal(gg_metrics_register(fetched.metrics, table, 1, &first), 0);
+  assert_int_equal(gg_metrics_shard(fetched.metrics, &fetched.shard), 0);
+  assert_int_equal(gg_metrics_collector(fetched.metrics, fetch, &fetched), 0);
+  char *text = gg_metrics_json(fetched.metrics);
+  assert_string_equal(text, "{\"fetched\":10}");
+  free(text);
+  text = gg_metrics_text(fetched.metrics, &length);
+  assert_non_null(strstr(text, "\ngogetway_fetched 20\n"));
+  free(text);
+  for (unsigned i = 1; i < GG_COLLECTORS_MAX; i++)
+    assert_int_equal(gg_metrics_collector(fetched.metrics, fetch, &fetched), 0);
+  assert_int_equal(gg_metrics_collector(fetched.metrics, fetch, &fetched), GG_ERR_LIMIT);
+  gg_metrics_destroy(fetched.metrics);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(readings_add_the_shards),         cmocka_unit_test(histograms_have_edges),
-    cmocka_unit_test(wrong_registrations_are_refused), cmocka_unit_test(json_is_read_by_another),
+    cmocka_unit_test(readings_add_the_shards),
+    cmocka_unit_test(histograms_have_edges),
+    cmocka_unit_test(wrong_registrations_are_refused),
+    cmocka_unit_test(json_is_read_by_another),
     cmocka_unit_test(reading_while_others_count),
+    cmocka_unit_test(what_has_to_be_fetched_is_fetched_when_it_is_asked_for),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

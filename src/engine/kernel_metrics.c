@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/kernel_metrics.h"
+
+#include "engine/engine.h"
+#include "net/netstat.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct gg_kernel_metrics {
+  struct gg_engine *engine;
+  struct gg_shard *shard; /* NULL until they are read first: a shard ends registration */
+  size_t first;
+  int netstat_fd; /* -1: cannot be opened here */
+};
+
+static const struct gg_metric_def definitions[GG_NETSTAT_VALUES] = {
+#define DEFINITION(NAME, name, field, help) {#name, GG_METRIC_COUNTER, help, NULL, NULL},
+  GG_NETSTAT_LIST(DEFINITION)
+#undef DEFINITION
+};
+
+static void collect(void *context)
+{
+  struct gg_kernel_metrics *kernel = context;
+  struct gg_engine *engine = kernel->engine;
+  uint64_t values[GG_NETSTAT_VALUES];
+  if (!kernel->shard && gg_metrics_shard(engine->metrics, &kernel->shard) != 0)
+    return;
+  if (kernel->netstat_fd >= 0 && gg_netstat_read(kernel->netstat_fd, values))
+    for (unsigned i = 0; i < GG_NETSTAT_VALUES; i++)
+      gg_shard_set(kernel->shard, kernel->first + i, values[i]);
+  /* Who holds the lock may be waiting for the thread that this runs on: then the gateway's stay as they were. */
+  if (pthread_mutex_trylock(&engine->lock) != 0)
+    return;
+  if (engine->gateway)
+    gg_gateway_collect(engine->gateway, kernel->shard);
+  pthread_mutex_unlock(&engine->lock);
+}
+
+int gg__kernel_metrics_start(struct gg_kernel_metrics **out, struct gg_engine *engine, struct gg_failure *failure)
+{
+  struct gg_kernel_metrics *kernel = calloc(1, sizeof *kernel);
+  *out = kernel;
+  if (!kernel)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the kernel's metrics");
+  kernel->engine = engine;
+  kernel->netstat_fd = gg_netstat_open();
+  int error = gg_metrics_register(engine->metrics, definitions, GG_NETSTAT_VALUES, &kernel->first);
+  if (!error)
+    error = gg_metrics_collector(engine->metrics, collect, kernel);
+  return error ? gg_fail(failure, error, "cannot register the kernel's metrics: %s", gg_error_text(error)) : 0;
+}
+
+void gg__kernel_metrics_stop(struct gg_kernel_metrics *kernel)
+{
+  if (!kernel)
+    return;
+  if (kernel->netstat_fd >= 0)
+    close(kernel->netstat_fd);
+  free(kernel);
+}
