@@ -250,7 +250,7 @@ static bool begin_item(struct applier *applier, const struct gg_flag_use *use)
 /* One value, or each part between commas. */
 static int set_parts(const struct gg_option *option, void *values, const char *text, struct gg_failure *failure)
 {
-  if (!gg__option_is_list(option))
+  if (!gg__option_is_list(option) || option->type == GG_OPTION_ENDPOINTS)
     return gg__option_set(option, values, text, strlen(text), failure);
   int rc = 0;
   const char *at = text;

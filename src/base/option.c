@@ -24,7 +24,7 @@ static const void *field_of_const(const struct gg_option *option, const void *va
 
 bool gg__option_is_list(const struct gg_option *option)
 {
-  return option->type == GG_OPTION_STRINGS || option->type == GG_OPTION_NETWORKS;
+  return option->type == GG_OPTION_STRINGS || option->type == GG_OPTION_NETWORKS || option->type == GG_OPTION_ENDPOINTS;
 }
 
 static bool is_number(enum gg_option_type type)

@@ -84,6 +84,8 @@ static bool print_strings(FILE *out, const struct gg_strings *strings)
 
 static bool print_value(FILE *out, const struct gg_option *option, const void *values)
 {
+  if (option->type == GG_OPTION_ENDPOINTS && strings_of(option, values)->count == 1)
+    return print_quoted(out, strings_of(option, values)->items[0]);
   if (gg__option_is_list(option))
     return print_strings(out, strings_of(option, values));
   char *text = gg__option_text(option, values);
@@ -226,10 +228,19 @@ int gg_schema_keep(const struct gg_schema *schema, void *values, const void *kep
 static const char *type_name(enum gg_option_type type)
 {
   static const char *const names[] = {
-    [GG_OPTION_BOOL] = "`on` or `off`", [GG_OPTION_COUNT] = "number",    [GG_OPTION_BYTES] = "size",
-    [GG_OPTION_DURATION] = "duration",  [GG_OPTION_MODE] = "octal mode", [GG_OPTION_ENUM] = "",
-    [GG_OPTION_STRING] = "text",        [GG_OPTION_PATH] = "path",       [GG_OPTION_ENDPOINT] = "address",
-    [GG_OPTION_BLOB] = "bytes",         [GG_OPTION_STRINGS] = "list",    [GG_OPTION_NETWORKS] = "list of networks",
+    [GG_OPTION_BOOL] = "`on` or `off`",
+    [GG_OPTION_COUNT] = "number",
+    [GG_OPTION_BYTES] = "size",
+    [GG_OPTION_DURATION] = "duration",
+    [GG_OPTION_MODE] = "octal mode",
+    [GG_OPTION_ENUM] = "",
+    [GG_OPTION_STRING] = "text",
+    [GG_OPTION_PATH] = "path",
+    [GG_OPTION_ENDPOINT] = "address",
+    [GG_OPTION_BLOB] = "bytes",
+    [GG_OPTION_STRINGS] = "list",
+    [GG_OPTION_NETWORKS] = "list of networks",
+    [GG_OPTION_ENDPOINTS] = "address, or list of them",
   };
   return names[type];
 }
@@ -345,10 +356,11 @@ char *gg_schema_document(const struct gg_schema *schema)
 static const char *argument_name(enum gg_option_type type)
 {
   static const char *const names[] = {
-    [GG_OPTION_BOOL] = "",          [GG_OPTION_COUNT] = " N",        [GG_OPTION_BYTES] = " SIZE",
-    [GG_OPTION_DURATION] = " TIME", [GG_OPTION_MODE] = " MODE",      [GG_OPTION_ENUM] = " ",
-    [GG_OPTION_STRING] = " TEXT",   [GG_OPTION_PATH] = " PATH",      [GG_OPTION_ENDPOINT] = " ADDR",
-    [GG_OPTION_BLOB] = " BYTES",    [GG_OPTION_STRINGS] = " A,B,..", [GG_OPTION_NETWORKS] = " NET,..",
+    [GG_OPTION_BOOL] = "",           [GG_OPTION_COUNT] = " N",        [GG_OPTION_BYTES] = " SIZE",
+    [GG_OPTION_DURATION] = " TIME",  [GG_OPTION_MODE] = " MODE",      [GG_OPTION_ENUM] = " ",
+    [GG_OPTION_STRING] = " TEXT",    [GG_OPTION_PATH] = " PATH",      [GG_OPTION_ENDPOINT] = " ADDR",
+    [GG_OPTION_BLOB] = " BYTES",     [GG_OPTION_STRINGS] = " A,B,..", [GG_OPTION_NETWORKS] = " NET,..",
+    [GG_OPTION_ENDPOINTS] = " ADDR",
   };
   return names[type];
 }

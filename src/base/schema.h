@@ -34,18 +34,19 @@ enum {
 
 /* The type of an option, and of the field that it fills. */
 enum gg_option_type {
-  GG_OPTION_BOOL,     /* bool */
-  GG_OPTION_COUNT,    /* uint64_t */
-  GG_OPTION_BYTES,    /* uint64_t: bytes */
-  GG_OPTION_DURATION, /* uint64_t: nanoseconds */
-  GG_OPTION_MODE,     /* uint64_t: permission bits, written in octal */
-  GG_OPTION_ENUM,     /* any enum (int sized): the index in `names` */
-  GG_OPTION_STRING,   /* char *: malloc'ed, NULL if not set */
-  GG_OPTION_PATH,     /* char *: not empty */
-  GG_OPTION_ENDPOINT, /* char *: an address, judged by `check` */
-  GG_OPTION_BLOB,     /* struct gg_blob: any bytes, written with C escapes */
-  GG_OPTION_STRINGS,  /* struct gg_strings */
-  GG_OPTION_NETWORKS, /* struct gg_strings: networks, each judged by `check` */
+  GG_OPTION_BOOL,      /* bool */
+  GG_OPTION_COUNT,     /* uint64_t */
+  GG_OPTION_BYTES,     /* uint64_t: bytes */
+  GG_OPTION_DURATION,  /* uint64_t: nanoseconds */
+  GG_OPTION_MODE,      /* uint64_t: permission bits, written in octal */
+  GG_OPTION_ENUM,      /* any enum (int sized): the index in `names` */
+  GG_OPTION_STRING,    /* char *: malloc'ed, NULL if not set */
+  GG_OPTION_PATH,      /* char *: not empty */
+  GG_OPTION_ENDPOINT,  /* char *: an address, judged by `check` */
+  GG_OPTION_BLOB,      /* struct gg_blob: any bytes, written with C escapes */
+  GG_OPTION_STRINGS,   /* struct gg_strings */
+  GG_OPTION_NETWORKS,  /* struct gg_strings: networks, each judged by `check` */
+  GG_OPTION_ENDPOINTS, /* struct gg_strings: addresses, each judged by `check`; written alone or as a list */
 };
 
 struct gg_blob {
@@ -181,8 +182,8 @@ int gg_schema_flags_split(const struct gg_schema *schema, const struct gg_schema
                           int argc, char *const *argv, struct gg_flag_use *uses, size_t *use_count,
                           struct gg_config_errors *errors);
 /* Applies the uses in order, skipping extras. The first use of a list's first option replaces what the list had, each
- * one begins an item, and the list's other flags belong to the item begun last. A list value is split at commas and
- * appends to what earlier uses of the same flag gave; any other flag may be used once (once an item).
+ * one begins an item, and the list's other flags belong to the item begun last. A list value is split at commas
+ * (but addresses, whose paths may have some) and appends to what earlier uses of the same flag gave; any other flag may be used once (once an item).
  * `places` may be NULL. GG_ERR_FORMAT, GG_ERR_NOMEM. */
 int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const struct gg_flag_use *uses,
                           size_t use_count, struct gg_schema_places *places, struct gg_config_errors *errors);

@@ -3,6 +3,7 @@
 
 #include "engine/config_judge.h"
 #include "engine/config_table.h"
+#include "engine/config_upstream.h"
 #include <assert.h>
 #include <sched.h>
 #include <stdio.h>
@@ -90,11 +91,11 @@ static char *default_name(const struct gg_config *config, const char *listen)
 /* Fills what a listener's words mean. Those that were refused are missing, or do not parse. */
 static int derive_listener(const struct gg_config *config, struct gg_config_listener *listener)
 {
-  listener->has_upstream = listener->upstream && strcmp(listener->upstream, "none") != 0;
   if (listener->listen)
     gg_endpoint_parse(&listener->listen_endpoint, listener->listen, true, NULL);
-  if (listener->has_upstream)
-    gg_endpoint_parse(&listener->upstream_endpoint, listener->upstream, false, NULL);
+  int rc = gg__config_upstreams_derive(listener);
+  if (rc != 0)
+    return rc;
   if (!listener->name && listener->listen) {
     listener->name = default_name(config, listener->listen);
     if (!listener->name)
@@ -168,8 +169,10 @@ void gg_config_fini(struct gg_config *config)
 {
   if (!config)
     return;
-  for (size_t i = 0; i < config->listener_count; i++)
+  for (size_t i = 0; i < config->listener_count; i++) {
     free(config->listeners[i].trusted_networks);
+    gg__config_upstreams_free(&config->listeners[i]);
+  }
   gg_schema_fini(&gg__config_schema, config);
   memset(config, 0, sizeof *config);
 }
@@ -235,6 +238,10 @@ char *gg_config_document(void)
     "    upstream: none\n"
     "    greeting: 'login: '\n"
     "    on_stall: gap\n"
+    "  - name: db\n"
+    "    listen: :5432\n"
+    "    upstream: [10.0.0.1:5432 weight=3, 10.0.0.2:5432, 10.0.0.9:5432 name=spare backup]\n"
+    "    balance: least-sessions\n"
     "log:\n"
     "  max: 512MiB\n"
     "segment:\n"
@@ -251,7 +258,9 @@ char *gg_config_document(void)
     "- What is **changed by reload** changes when the gateway reads its files again: by SIGHUP or `gogetway reload`. "
     "What is\n"
     "  changed by restart keeps its value until then, and is named.\n"
-    "- On the command line a list is separated by commas, or its flag is repeated.\n"
+    "- On the command line a list is separated by commas, or its flag is repeated; a list of addresses only by "
+    "repeating it:\n"
+    "  `--upstream '10.0.0.1:80 weight=3' --upstream 10.0.0.2:80`.\n"
     "- A file is one YAML document of at most 1 MiB. A key may be given once. Anchors, aliases and tags are refused.\n";
   return join(head, gg_schema_document(&gg__config_schema));
 }

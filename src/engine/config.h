@@ -24,11 +24,17 @@
 #include "base/schema.h"
 #include "net/addr.h"
 
-enum { GG_CONFIG_LISTENERS_MAX = 64, GG_CONFIG_WORKERS_MAX = 64, GG_CONFIG_TRUSTED_MAX = 64 };
+enum {
+  GG_CONFIG_LISTENERS_MAX = 64,
+  GG_CONFIG_WORKERS_MAX = 64,
+  GG_CONFIG_TRUSTED_MAX = 64,
+  GG_CONFIG_UPSTREAMS_MAX = 64
+};
 
 enum gg_config_policy { GG_CONFIG_BLOCK, GG_CONFIG_GAP, GG_CONFIG_CLOSE };
 enum gg_config_proxy { GG_CONFIG_PROXY_OFF, GG_CONFIG_PROXY_V1, GG_CONFIG_PROXY_V2, GG_CONFIG_PROXY_ANY };
 enum gg_config_connect_failure { GG_CONFIG_FAILURE_RESET, GG_CONFIG_FAILURE_CLOSE };
+enum gg_config_balance { GG_CONFIG_ROUND_ROBIN, GG_CONFIG_LEAST_SESSIONS, GG_CONFIG_HASH };
 enum gg_config_splice { GG_CONFIG_SPLICE_AUTO, GG_CONFIG_SPLICE_ON, GG_CONFIG_SPLICE_OFF };
 enum gg_config_switch { GG_CONFIG_OFF, GG_CONFIG_ON };
 enum gg_config_sync { GG_CONFIG_SYNC_INTERVAL, GG_CONFIG_SYNC_NEVER, GG_CONFIG_SYNC_ALWAYS };
@@ -36,9 +42,17 @@ enum gg_config_sync { GG_CONFIG_SYNC_INTERVAL, GG_CONFIG_SYNC_NEVER, GG_CONFIG_S
 /* What the command line asked for besides running. */
 enum gg_config_action { GG_CONFIG_RUN, GG_CONFIG_CHECK, GG_CONFIG_PRINT, GG_CONFIG_HELP };
 
+/* One of a listener's upstreams: "10.0.0.1:80 weight=3 name=a backup". */
+struct gg_config_upstream {
+  char *name; /* as given, else the address as written; unique within the listener */
+  struct gg_endpoint endpoint;
+  uint64_t weight;
+  bool backup;
+};
+
 struct gg_config_listener {
   char *listen;                            /* as written */
-  char *upstream;                          /* as written; "none" */
+  struct gg_strings upstream;              /* as written; "none" alone */
   char *name;                              /* never NULL: made from `listen` if none was given; unique */
   struct gg_blob greeting;                 /* sent to the client at once; only without upstream */
   enum gg_config_proxy proxy_protocol_in;  /* OFF, V1, V2 or ANY */
@@ -49,12 +63,21 @@ struct gg_config_listener {
   uint64_t sessions_max; /* 0: only the gateway's own limit */
   enum gg_config_connect_failure on_connect_failure;
   uint64_t unix_mode; /* permission bits of a unix listener's path */
+  enum gg_config_balance balance;
+  uint64_t health_failures; /* 0: none is ever taken out */
+  uint64_t health_out_ns;
+  uint64_t health_out_max_ns;
+  uint64_t check_interval_ns; /* 0: no active check */
+  uint64_t check_timeout_ns;
+  uint64_t slow_start_ns;
+  uint64_t connect_tries; /* 0: each upstream once */
 
   /* Made from the above. */
   struct gg_endpoint listen_endpoint;
-  struct gg_endpoint upstream_endpoint; /* all zero if has_upstream is false */
-  bool has_upstream;
-  struct gg_network *trusted_networks; /* trusted.count of them */
+  struct gg_config_upstream *upstreams; /* without those that were refused */
+  size_t upstream_count;                /* 0: none, it only records */
+  char *upstream_text;                  /* all of `upstream`, for people; never NULL */
+  struct gg_network *trusted_networks;  /* trusted.count of them */
 };
 
 struct gg_config {

@@ -7,6 +7,7 @@
 #include "engine/config_table.h"
 
 #include "engine/config.h"
+#include "engine/config_upstream.h"
 #include "gateway/sources.h"
 #include <string.h>
 
@@ -22,6 +23,10 @@ static const char *const proxy_out_names[] = {
   [GG_CONFIG_PROXY_OFF] = "off", [GG_CONFIG_PROXY_V1] = "v1", [GG_CONFIG_PROXY_V2] = "v2", NULL};
 static const char *const failure_names[] = {
   [GG_CONFIG_FAILURE_RESET] = "reset", [GG_CONFIG_FAILURE_CLOSE] = "close", NULL};
+static const char *const balance_names[] = {[GG_CONFIG_ROUND_ROBIN] = "round-robin",
+                                            [GG_CONFIG_LEAST_SESSIONS] = "least-sessions",
+                                            [GG_CONFIG_HASH] = "hash",
+                                            NULL};
 static const char *const splice_names[] = {
   [GG_CONFIG_SPLICE_AUTO] = "auto", [GG_CONFIG_SPLICE_ON] = "on", [GG_CONFIG_SPLICE_OFF] = "off", NULL};
 static const char *const switch_names[] = {[GG_CONFIG_OFF] = "off", [GG_CONFIG_ON] = "on", NULL};
@@ -36,8 +41,9 @@ static const char *const format_names[] = {
 /* An enum's field is filled as an int. */
 _Static_assert(sizeof(enum gg_config_policy) == sizeof(int) && sizeof(enum gg_config_proxy) == sizeof(int) &&
                  sizeof(enum gg_config_connect_failure) == sizeof(int) &&
-                 sizeof(enum gg_config_splice) == sizeof(int) && sizeof(enum gg_config_sync) == sizeof(int) &&
-                 sizeof(enum gg_level) == sizeof(int) && sizeof(enum gg_logger_format) == sizeof(int),
+                 sizeof(enum gg_config_balance) == sizeof(int) && sizeof(enum gg_config_splice) == sizeof(int) &&
+                 sizeof(enum gg_config_sync) == sizeof(int) && sizeof(enum gg_level) == sizeof(int) &&
+                 sizeof(enum gg_logger_format) == sizeof(int),
                "enums are as large as int");
 
 #define KIB UINT64_C(1024)
@@ -47,6 +53,7 @@ _Static_assert(sizeof(enum gg_config_policy) == sizeof(int) && sizeof(enum gg_co
 #define SECOND (1000 * MS)
 #define MINUTE (60 * SECOND)
 #define DAY (1440 * MINUTE)
+#define CHECK_INTERVAL_MIN (10 * MS)
 
 static int check_listen(const char *text, struct gg_failure *failure)
 {
@@ -56,8 +63,8 @@ static int check_listen(const char *text, struct gg_failure *failure)
 
 static int check_upstream(const char *text, struct gg_failure *failure)
 {
-  struct gg_endpoint endpoint;
-  return strcmp(text, "none") == 0 ? 0 : gg_endpoint_parse(&endpoint, text, false, failure);
+  struct gg__upstream_words words;
+  return strcmp(text, "none") == 0 ? 0 : gg__config_upstream_parse(&words, text, failure);
 }
 
 static int check_network(const char *text, struct gg_failure *failure)
@@ -66,20 +73,12 @@ static int check_network(const char *text, struct gg_failure *failure)
   return gg_network_parse(&network, text, failure);
 }
 
-/* A name is also a word in filters: no spaces, nothing that would need quotes. */
-static int check_name(const char *text, struct gg_failure *failure)
-{
-  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@/[]-";
-  if (text[0] != '\0' && text[strspn(text, allowed)] == '\0')
-    return 0;
-  return gg_fail(failure, GG_ERR_FORMAT, "'%.80s' is not a name: letters, digits and any of . _ : @ / [ ] - make one",
-                 text);
-}
-
 static int check_listener(const void *item, struct gg_failure *failure)
 {
   const struct gg_config_listener *listener = item;
-  bool none = strcmp(listener->upstream, "none") == 0;
+  if (listener->upstream.count == 0)
+    return gg_fail(failure, GG_ERR_INVALID, "upstream is an empty list");
+  bool none = strcmp(listener->upstream.items[0], "none") == 0;
   bool unix_listener = strncmp(listener->listen, "unix:", 5) == 0;
   bool proxy = listener->proxy_protocol_in != GG_CONFIG_PROXY_OFF;
   if (listener->greeting.length > 0 && !none)
@@ -90,7 +89,11 @@ static int check_listener(const void *item, struct gg_failure *failure)
     return gg_fail(failure, GG_ERR_INVALID, "proxy_protocol_in needs 'trusted': the networks whose header is believed");
   if (!proxy && listener->trusted.count > 0)
     return gg_fail(failure, GG_ERR_INVALID, "trusted has no effect while proxy_protocol_in is off");
-  return 0;
+  if (listener->health_out_max_ns < listener->health_out_ns)
+    return gg_fail(failure, GG_ERR_INVALID, "health_out_max is below health_out, the shortest time that it may be");
+  if (listener->check_interval_ns > 0 && listener->check_interval_ns < CHECK_INTERVAL_MIN)
+    return gg_fail(failure, GG_ERR_INVALID, "check_interval is below 10ms; 0 means no check");
+  return gg__config_upstreams_judge(listener, failure);
 }
 
 #define LISTENER(field) .offset = offsetof(struct gg_config_listener, field)
@@ -107,20 +110,101 @@ static const struct gg_option listener_options[] = {
    .more = "`:9000` is every address of both families. `unix:@name` is an abstract name. Port 0 takes a free port."},
   {.key = "upstream",
    .flag = "upstream",
-   .type = GG_OPTION_ENDPOINT,
+   .type = GG_OPTION_ENDPOINTS,
    LISTENER(upstream),
+   .most = GG_CONFIG_UPSTREAMS_MAX,
    .required = true,
    .check = check_upstream,
    .help = "address to connect to, or none to accept and record only",
    .more =
      "A host name is resolved at start and again every `resolve.interval`. `none` makes a honeypot: what comes is "
-     "recorded and never answered, but for the `greeting`."},
+     "recorded and never answered, but for the `greeting`. Of a list (at most 64) each session goes to one, by "
+     "`balance`; behind an address may stand `weight=N` (1 to 256, its share of the sessions), `name=NAME` (what it is "
+     "called in metrics, messages and commands; without it, its address) and `backup` (it is chosen only while no "
+     "other is available). An upstream that cannot be had is followed by another, before the client notices; nothing "
+     "of what the client sent has been read then. A reload that keeps an upstream's name keeps its state. On the "
+     "command line the flag is repeated."},
+  {.key = "balance",
+   .flag = "balance",
+   .type = GG_OPTION_ENUM,
+   LISTENER(balance),
+   .names = balance_names,
+   .preset = "round-robin",
+   .help = "how a session's upstream is chosen from several",
+   .more =
+     "Each by weight. `round-robin`: in turns, which each worker takes for itself. `least-sessions`: the one with "
+     "the fewest open sessions of this gateway for its weight; among equals in turns. `hash`: by the client's "
+     "address, without its port: while an upstream is away only its own clients go elsewhere, and they come back "
+     "with it; clients of a unix listener, which have no address, take turns."},
+  {.key = "connect_tries",
+   .flag = "connect-tries",
+   .type = GG_OPTION_COUNT,
+   LISTENER(connect_tries),
+   .most = GG_CONFIG_UPSTREAMS_MAX,
+   .preset = "0",
+   .help = "upstreams that one session tries at the most, 0 for each of them once",
+   .more = "Each has `timeouts.connect` to answer. Only when none could be had is the client told, as "
+           "`on_connect_failure` says. Drained ones are not tried; those that are out are, behind the others."},
+  {.key = "health_failures",
+   .flag = "health-failures",
+   .type = GG_OPTION_COUNT,
+   LISTENER(health_failures),
+   .most = 1000,
+   .preset = "3",
+   .help = "connects in a row that failed, and an upstream is taken out; 0 for never",
+   .more =
+     "Refused, timed out, unreachable and unresolved ones count, and checks; not those for which this host lacked "
+     "descriptors, memory or ports. One that succeeds ends the row."},
+  {.key = "health_out",
+   .flag = "health-out",
+   .type = GG_OPTION_DURATION,
+   LISTENER(health_out_ns),
+   .least = 1 * MS,
+   .most = DAY,
+   .preset = "10s",
+   .help = "for how long it is out the first time",
+   .more = "Then one session tries it, the others still do not. If that fails too, it is out for twice as long, and so "
+           "on up to `health_out_max`; if it succeeds, it is back, and the next time begins with this again. While all "
+           "are out, sessions try the one that is back soonest: better a try than a refusal."},
+  {.key = "health_out_max",
+   .flag = "health-out-max",
+   .type = GG_OPTION_DURATION,
+   LISTENER(health_out_max_ns),
+   .least = 1 * MS,
+   .most = 365 * DAY,
+   .preset = "5m",
+   .help = "the longest time that it is out before it is tried again"},
+  {.key = "check_interval",
+   .flag = "check-interval",
+   .type = GG_OPTION_DURATION,
+   LISTENER(check_interval_ns),
+   .most = DAY,
+   .preset = "0",
+   .help = "every upstream is checked by a TCP connect this often, 0 for not at all",
+   .more = "A check that fails counts as a connect that failed; one that succeeds brings an upstream back at once. It "
+           "is a connection that is closed again without a byte, and is not recorded. At least 10ms."},
+  {.key = "check_timeout",
+   .flag = "check-timeout",
+   .type = GG_OPTION_DURATION,
+   LISTENER(check_timeout_ns),
+   .least = 1 * MS,
+   .most = 10 * MINUTE,
+   .preset = "2s",
+   .help = "a check that is not answered in this time has failed"},
+  {.key = "slow_start",
+   .flag = "slow-start",
+   .type = GG_OPTION_DURATION,
+   LISTENER(slow_start_ns),
+   .most = DAY,
+   .preset = "0",
+   .help = "an upstream that came back grows to its weight over this time, 0 for at once",
+   .more = "Also of one that is not drained any more."},
   {.key = "name",
    .flag = "name",
    .type = GG_OPTION_STRING,
    LISTENER(name),
    .most = 64,
-   .check = check_name,
+   .check = gg__config_name_check,
    .help = "what the listener is called in recordings and filters",
    .more =
      "Without it the `listen` address is the name; where several listen on port 0, `-2` and so on follows. Names are "

@@ -17,7 +17,7 @@
 struct gg_configured {
   struct gg_config config;
   struct gg_listener_options *listeners; /* config.listener_count of them */
-  struct gg_upstream_options *upstreams; /* as many: the one of each that has one */
+  struct gg_upstream_options *upstreams; /* of all listeners, one behind the other */
   struct gg_gateway_options options;     /* borrows the above; recorder, logger and metrics are the engine's to set */
 
   struct gg_resolver *resolver; /* whose names these are */

@@ -16,6 +16,9 @@ SAME(GG_CONFIG_PROXY_V2, GG_PROXY_V2);
 SAME(GG_CONFIG_PROXY_ANY, GG_PROXY_ANY);
 SAME(GG_CONFIG_FAILURE_RESET, GG_REFUSAL_RESET);
 SAME(GG_CONFIG_FAILURE_CLOSE, GG_REFUSAL_CLOSE);
+SAME(GG_CONFIG_ROUND_ROBIN, GG_BALANCE_ROUND_ROBIN);
+SAME(GG_CONFIG_LEAST_SESSIONS, GG_BALANCE_LEAST_SESSIONS);
+SAME(GG_CONFIG_HASH, GG_BALANCE_HASH);
 SAME(GG_CONFIG_SPLICE_AUTO, GG_SPLICE_AUTO);
 SAME(GG_CONFIG_SPLICE_ON, GG_SPLICE_ON);
 SAME(GG_CONFIG_SPLICE_OFF, GG_SPLICE_OFF);
@@ -25,6 +28,8 @@ SAME(GG_CONFIG_SYNC_ALWAYS, GG_SYNC_ALWAYS);
 static_assert((int)GG_CONFIG_LISTENERS_MAX <= (int)GG_LISTENERS_MAX, "the gateway takes what the config permits");
 static_assert((int)GG_CONFIG_TRUSTED_MAX <= (int)GG_TRUSTED_MAX, "the gateway takes what the config permits");
 static_assert((int)GG_CONFIG_WORKERS_MAX <= (int)GG_WORKERS_MAX, "the gateway takes what the config permits");
+
+static_assert((int)GG_CONFIG_UPSTREAMS_MAX <= (int)GG_UPSTREAMS_MAX, "the gateway takes what the config permits");
 
 static void fill_listener(struct gg_listener_options *out, const struct gg_config_listener *in)
 {
@@ -42,6 +47,17 @@ static void fill_listener(struct gg_listener_options *out, const struct gg_confi
     .on_connect_failure = (enum gg_refusal)in->on_connect_failure,
     .sessions_max = in->sessions_max,
     .unix_mode = (unsigned)in->unix_mode,
+    .balance = (enum gg_balance)in->balance,
+    .health =
+      {
+        .failures = (unsigned)in->health_failures,
+        .out_min_ns = in->health_out_ns,
+        .out_max_ns = in->health_out_max_ns,
+        .check_interval_ns = in->check_interval_ns,
+        .check_timeout_ns = in->check_timeout_ns,
+        .slow_start_ns = in->slow_start_ns,
+        .tries = (unsigned)in->connect_tries,
+      },
   };
 }
 
@@ -59,28 +75,34 @@ static int add_name(struct gg_configured *configured, const struct gg_endpoint *
   return error;
 }
 
-/* The one upstream that a listener has; none: nothing. */
-static int fill_upstream(struct gg_configured *configured, size_t index, struct gg_failure *failure)
+/* The upstreams of a listener, from `out` on. */
+static int fill_upstreams(struct gg_configured *configured, size_t index, struct gg_upstream_options *out,
+                          struct gg_failure *failure)
 {
   const struct gg_config_listener *in = &configured->config.listeners[index];
-  struct gg_upstream_options *out = &configured->upstreams[index];
-  if (!in->has_upstream)
-    return 0;
-  *out = (struct gg_upstream_options){.name = in->upstream, .endpoint = in->upstream_endpoint, .weight = 1};
   configured->listeners[index].upstreams = out;
-  configured->listeners[index].upstream_count = 1;
-  if (out->endpoint.family != GG_FAMILY_NONE)
-    return 0;
-  int error = add_name(configured, &out->endpoint, &out->resolved);
-  return error ? gg_fail(failure, error, "cannot resolve %s: %s", in->upstream, gg_error_text(error)) : 0;
+  configured->listeners[index].upstream_count = in->upstream_count;
+  for (size_t i = 0; i < in->upstream_count; i++, out++) {
+    const struct gg_config_upstream *upstream = &in->upstreams[i];
+    *out = (struct gg_upstream_options){.name = upstream->name,
+                                        .endpoint = upstream->endpoint,
+                                        .weight = (unsigned)upstream->weight,
+                                        .backup = upstream->backup};
+    int error = out->endpoint.family == GG_FAMILY_NONE ? add_name(configured, &out->endpoint, &out->resolved) : 0;
+    if (error)
+      return gg_fail(failure, error, "cannot resolve %s: %s", out->endpoint.host, gg_error_text(error));
+  }
+  return 0;
 }
 
 static int fill_listeners(struct gg_configured *configured, struct gg_failure *failure)
 {
   int error = 0;
+  struct gg_upstream_options *out = configured->upstreams;
   for (size_t i = 0; i < configured->config.listener_count && !error; i++) {
     fill_listener(&configured->listeners[i], &configured->config.listeners[i]);
-    error = fill_upstream(configured, i, failure);
+    error = fill_upstreams(configured, i, out, failure);
+    out += configured->config.listeners[i].upstream_count;
   }
   return error;
 }
@@ -91,7 +113,10 @@ int gg__configured_fill(struct gg_configured *configured, struct gg_resolver *re
   assert(config->listener_count > 0 && !configured->resolver);
   configured->resolver = resolver;
   configured->listeners = calloc(config->listener_count, sizeof *configured->listeners);
-  configured->upstreams = calloc(config->listener_count, sizeof *configured->upstreams);
+  size_t upstreams = 0;
+  for (size_t i = 0; i < config->listener_count; i++)
+    upstreams += config->listeners[i].upstream_count;
+  configured->upstreams = calloc(upstreams + 1, sizeof *configured->upstreams);
   if (!configured->listeners || !configured->upstreams)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %zu listeners", config->listener_count);
   int error = fill_listeners(configured, failure);

@@ -145,7 +145,7 @@ static void tell_ready(const struct gg_engine *engine)
   size_t length = 0;
   for (size_t i = 0; gg__engine_listener(engine, i, text, sizeof text); i++) {
     gg_info(engine->logger, "listening", GG_S("address", text), GG_S("listener", engine->now->config.listeners[i].name),
-            GG_S("upstream", engine->now->config.listeners[i].upstream));
+            GG_S("upstream", engine->now->config.listeners[i].upstream_text));
     int more = snprintf(all + length, sizeof all - length, "%s%s", length ? ", " : "", text);
     length += more > 0 && (size_t)more < sizeof all - length ? (size_t)more : 0;
     all[length] = '\0';

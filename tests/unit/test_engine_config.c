@@ -55,9 +55,9 @@ static void the_command_line_is_enough(void **state)
   assert_int_equal(config.listener_count, 1);
   const struct gg_config_listener *listener = &config.listeners[0];
   assert_string_equal(listener->name, "127.0.0.1:9000");
-  assert_true(listener->has_upstream);
+  assert_int_equal(listener->upstream_count, 1);
   assert_int_equal(listener->listen_endpoint.port, 9000);
-  assert_int_equal(listener->upstream_endpoint.family, GG_FAMILY_IPV4);
+  assert_int_equal(listener->upstreams[0].endpoint.family, GG_FAMILY_IPV4);
   assert_int_equal(listener->on_stall, GG_CONFIG_BLOCK);
   assert_int_equal(listener->unix_mode, 0660);
   gg_config_fini(&config);
@@ -85,7 +85,16 @@ static void defaults_are_the_documented_ones(void **state)
   assert_int_equal(config.message.level, GG_LEVEL_INFO);
   assert_int_equal(config.message.format, GG_LOGGER_AUTO);
   assert_null(config.stats.file);
-  assert_false(config.listeners[0].has_upstream);
+  assert_int_equal(config.listeners[0].upstream_count, 0);
+  assert_string_equal(config.listeners[0].upstream_text, "none");
+  assert_int_equal(config.listeners[0].balance, GG_CONFIG_ROUND_ROBIN);
+  assert_int_equal(config.listeners[0].health_failures, 3);
+  assert_true(config.listeners[0].health_out_ns == UINT64_C(10000000000));
+  assert_true(config.listeners[0].health_out_max_ns == UINT64_C(300000000000));
+  assert_int_equal(config.listeners[0].check_interval_ns, 0);
+  assert_int_equal(config.listeners[0].check_timeout_ns, 2000000000);
+  assert_int_equal(config.listeners[0].slow_start_ns, 0);
+  assert_int_equal(config.listeners[0].connect_tries, 0);
   gg_config_fini(&config);
 }
 
@@ -100,7 +109,7 @@ static void each_listen_begins_a_listener(void **state)
   assert_int_equal(config.listener_count, 3);
   assert_int_equal(config.listeners[0].on_stall, GG_CONFIG_GAP);
   assert_int_equal(config.listeners[1].on_stall, GG_CONFIG_BLOCK);
-  assert_string_equal(config.listeners[0].upstream_endpoint.host, "db");
+  assert_string_equal(config.listeners[0].upstreams[0].endpoint.host, "db");
   assert_string_equal(config.listeners[1].name, "trap");
   assert_int_equal(config.listeners[1].greeting.length, 4);
   assert_memory_equal(config.listeners[1].greeting.bytes, "hi\r\n", 4);
@@ -308,9 +317,81 @@ static void a_doubled_flag_is_refused(void **state)
                         "--proxy-protocol-in=v1"),
                    GG_ERR_FORMAT);
   assert_int_equal(errors.count, 3);
-  assert_string_equal(errors.items[0].text, "--upstream: was already given");
-  assert_string_equal(errors.items[1].text, "--dir: was already given");
+  assert_string_equal(errors.items[0].text, "--dir: was already given");
+  assert_string_equal(errors.items[1].text, "--listen :1: 'none' cannot stand among other upstreams");
   assert_string_equal(errors.items[2].text, "--listen: two listeners listen on :1");
+}
+
+static void check_upstream(const struct gg_config_upstream *upstream, const char *name, unsigned weight, bool backup)
+{
+  assert_string_equal(upstream->name, name);
+  assert_int_equal(upstream->weight, weight);
+  assert_int_equal(upstream->backup, backup);
+}
+
+static void upstreams_are_lists(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  char *path =
+    make_file("listeners:\n"
+              "  - listen: ':1'\n"
+              "    upstream: [10.0.0.1:80 weight=3 name=a, 10.0.0.2:80, 'unix:/run/my app, too.sock backup']\n"
+              "    balance: hash\n"
+              "    slow_start: 3s\n"
+              "  - listen: ':2'\n"
+              "    upstream: unix:/run/name=x\n");
+  check_loaded(LOAD(&config, "-c", path));
+  assert_int_equal(config.listeners[0].upstream_count, 3);
+  check_upstream(&config.listeners[0].upstreams[0], "a", 3, false);
+  check_upstream(&config.listeners[0].upstreams[1], "10.0.0.2:80", 1, false);
+  check_upstream(&config.listeners[0].upstreams[2], "unix:/run/my app, too.sock", 1, true);
+  assert_string_equal(config.listeners[0].upstreams[2].endpoint.path, "/run/my app, too.sock");
+  assert_int_equal(config.listeners[0].balance, GG_CONFIG_HASH);
+  assert_int_equal(config.listeners[1].upstream_count, 1);
+  assert_string_equal(config.listeners[1].upstreams[0].endpoint.path, "/run/name=x");
+  gg_config_fini(&config);
+  drop_file(path);
+  check_loaded(LOAD(&config, "--listen", ":1", "--upstream", "unix:/a,b", "--upstream", " h:1  backup weight=256 ",
+                    "--connect-tries=2", "--listen", ":2", "--upstream", "h:2"));
+  assert_int_equal(config.listeners[0].upstream_count, 2);
+  check_upstream(&config.listeners[0].upstreams[0], "unix:/a,b", 1, false);
+  check_upstream(&config.listeners[0].upstreams[1], "h:1", 256, true);
+  assert_int_equal(config.listeners[0].connect_tries, 2);
+  assert_string_equal(config.listeners[0].upstream_text, "unix:/a,b,  h:1  backup weight=256 ");
+  assert_int_equal(config.listeners[1].upstream_count, 1);
+  gg_config_fini(&config);
+}
+
+static void wrong_upstreams_are_told(void **state)
+{
+  (void)state;
+  check_file_errors("listeners:\n"
+                    "  - {listen: ':1', upstream: []}\n"
+                    "  - {listen: ':2', upstream: [none, 'h:1']}\n"
+                    "  - {listen: ':3', upstream: ['h:1', 'h:1 weight=2']}\n"
+                    "  - {listen: ':4', upstream: ['h:1 name=a', 'h:2 name=a']}\n"
+                    "  - {listen: ':5', upstream: 'h:1 weight=0'}\n"
+                    "  - {listen: ':6', upstream: 'h:1 weight=257'}\n"
+                    "  - {listen: ':7', upstream: 'h:1 wieght=2'}\n"
+                    "  - {listen: ':8', upstream: 'h:1 backup backup'}\n"
+                    "  - {listen: ':9', upstream: 'h:1 name='}\n"
+                    "  - {listen: ':10', upstream: 'weight=3'}\n"
+                    "  - {listen: ':11', upstream: 'h:1', health_out: 2s, health_out_max: 1s}\n"
+                    "  - {listen: ':12', upstream: 'h:1', check_interval: 9ms}\n",
+                    "2:5: upstream is an empty list\n"
+                    "3:5: 'none' cannot stand among other upstreams\n"
+                    "4:5: two upstreams are called 'h:1': give one a name=NAME\n"
+                    "5:5: two upstreams are called 'a': give one a name=NAME\n"
+                    "6:30: upstream: weight=0 is not a number from 1 to 256\n"
+                    "7:30: upstream: weight=257 is not a number from 1 to 256\n"
+                    "8:30: upstream: 'wieght=2' is not known: behind an address may stand weight=N, name=NAME and "
+                    "backup\n"
+                    "9:30: upstream: 'h:1 backup backup' has backup twice\n"
+                    "10:30: upstream: '' is not a name: letters, digits and any of . _ : @ / [ ] - make one\n"
+                    "11:31: upstream: 'weight=3' is not an address: write host:port, [v6]:port, :port or unix:PATH\n"
+                    "12:5: health_out_max is below health_out, the shortest time that it may be\n"
+                    "13:5: check_interval is below 10ms; 0 means no check");
 }
 
 static void free_ports_get_names_of_their_own(void **state)
@@ -348,7 +429,8 @@ static void what_is_printed_loads_again(void **state)
   check_loaded(LOAD(&config, "--listen", ":1", "--upstream", "none", "--greeting", "\\xff\\r\\n\\\"", "--listen", ":2",
                     "--upstream", "db:1", "--proxy-protocol-in", "v2", "--trusted", "10.0.0.0/8", "--trusted", "::1",
                     "--timeouts-idle", "0", "--stats", "/tmp/a b", "--log-max", "1.5GiB", "--timeouts-connect",
-                    "1500ms"));
+                    "1500ms", "--listen", ":3", "--upstream", "a:1 weight=2 name=x", "--upstream", "unix:/a,b backup",
+                    "--balance", "least-sessions", "--check-interval", "1s"));
   char *text = gg_config_print(&config);
   char *path = make_file(text);
   check_loaded(LOAD(&again, "-c", path));
@@ -358,6 +440,11 @@ static void what_is_printed_loads_again(void **state)
   assert_int_equal(again.listeners[1].trusted.count, 2);
   assert_string_equal(again.stats.file, "/tmp/a b");
   assert_true(again.timeouts.connect_ns == UINT64_C(1500000000));
+  assert_non_null(strstr(text, "upstream: \"db:1\"\n"));
+  assert_non_null(strstr(text, "upstream: [\"a:1 weight=2 name=x\", \"unix:/a,b backup\"]\n"));
+  check_upstream(&again.listeners[2].upstreams[0], "x", 2, false);
+  check_upstream(&again.listeners[2].upstreams[1], "unix:/a,b", 1, true);
+  assert_int_equal(again.listeners[2].balance, GG_CONFIG_LEAST_SESSIONS);
   free(text);
   free(twice);
   drop_file(path);
@@ -394,8 +481,9 @@ static void the_example_of_the_page_loads(void **state)
   *strstr(begin, "```") = '\0';
   char *path = make_file(begin);
   check_loaded(LOAD(&config, "-c", path));
-  assert_int_equal(config.listener_count, 2);
+  assert_int_equal(config.listener_count, 3);
   assert_string_equal(config.listeners[1].name, "telnet-trap");
+  assert_int_equal(config.listeners[2].upstream_count, 3);
   gg_config_fini(&config);
   drop_file(path);
   free(text);
@@ -428,6 +516,8 @@ int main(void)
     cmocka_unit_test(combinations_are_judged_beside_other_errors),
     cmocka_unit_test(limits_are_judged_against_the_workers),
     cmocka_unit_test(a_doubled_flag_is_refused),
+    cmocka_unit_test(upstreams_are_lists),
+    cmocka_unit_test(wrong_upstreams_are_told),
     cmocka_unit_test(free_ports_get_names_of_their_own),
     cmocka_unit_test(combinations_are_judged),
     cmocka_unit_test(command_line_and_file_errors_come_together),
