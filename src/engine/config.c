@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/config.h"
 
+#include "engine/bounds.h"
 #include "engine/config_judge.h"
 #include "engine/config_table.h"
 #include "engine/config_upstream.h"
@@ -262,5 +263,11 @@ char *gg_config_document(void)
     "repeating it:\n"
     "  `--upstream '10.0.0.1:80 weight=3' --upstream 10.0.0.2:80`.\n"
     "- A file is one YAML document of at most 1 MiB. A key may be given once. Anchors, aliases and tags are refused.\n";
-  return join(head, gg_schema_document(&gg__config_schema));
+  char *bounds = gg__bounds_document();
+  char *text = bounds ? join(head, gg_schema_document(&gg__config_schema)) : NULL;
+  char *all = text ? join(text, bounds) : NULL;
+  if (!text)
+    free(bounds);
+  free(text);
+  return all;
 }
