@@ -26,7 +26,8 @@
  *
  * Two processes may write to one store while one takes over from the other: they share the lock's descriptor (and so
  * the kernel's lock, which ends with the last of them), and everything else is each one's own: rings, segments, and its
- * `running` file. gg_recorder_sibling_ended tells about the one that is ending.
+ * `running` file, kept apart by a number that each has (record/process.c). gg_recorder_sibling_ended tells about the one
+ * that is ending.
  *
  * Thread: create, start, stop: the engine's thread. Everything that takes a `struct gg_log` and is not said to be
  * otherwise: its producer only. The wake callback: any thread of the recorder, and the callers of gg_log_want_durable and
@@ -47,6 +48,8 @@ struct gg_log;
 
 enum gg_sync_mode { GG_SYNC_INTERVAL, GG_SYNC_NEVER, GG_SYNC_ALWAYS };
 enum gg_policy { GG_POLICY_BLOCK, GG_POLICY_GAP, GG_POLICY_CLOSE };
+
+enum { GG_RECORDER_PROCESSES_MAX = 64 }; /* that write to one store at one time */
 
 /* What a higher room may do for the log. All members may be NULL. */
 struct gg_recorder_ops {
@@ -75,7 +78,8 @@ struct gg_recorder_options {
   const struct gg_recorder_ops *ops; /* borrowed; may be NULL */
   void *ops_context;
   /* The lock's descriptor, from the process that has the store now and is about to drain (it was sent over a socket);
-   * -1: the store has to be free. Taken, whatever happens. What that process' rings hold is its own while it lives. */
+   * -1: the store has to be free. Taken, whatever happens. What that process' rings hold is its own while it lives.
+   * GG_ERR_INVALID: it is another store's, or not locked; GG_ERR_BUSY: locked, but not by this descriptor. */
   int lock_fd;
 };
 #define GG_RECORDER_OPTIONS_INIT                                                                                       \
@@ -95,7 +99,9 @@ struct gg_recovery {
 };
 
 /* Opens the store: takes its lock (GG_ERR_BUSY names the process that holds it), recovers what an earlier process left
- * (and logs one line that says what), makes the directories. No thread runs yet. */
+ * (and logs one line that says what), makes the directories. With lock_fd only what processes left that are known to be
+ * dead, and a disk that refuses that is a warning. GG_ERR_LIMIT: GG_RECORDER_PROCESSES_MAX at one time. No thread runs
+ * yet. */
 int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options *options, struct gg_recovery *recovery,
                      struct gg_failure *failure);
 const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's, as text; borrowed */
@@ -105,13 +111,16 @@ int gg_recorder_lock_fd(const struct gg_recorder *recorder);
 
 /* A process from which this one took over has ended (the engine's thread finds out by its pidfd): if it was killed,
  * what is left in its rings is written now, as at a start; if it ended well there is nothing to do. Any other process'
- * rings are left alone. Engine's thread, between start and stop. `recovery` as from gg_recorder_open. */
+ * rings are left alone. A disk that refuses is an error that changes nothing: it may be called again, and the next start
+ * on this store does it otherwise. Engine's thread, between start and stop. `recovery` as from gg_recorder_open. */
 int gg_recorder_sibling_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery,
                               struct gg_failure *failure);
 
 /* Adds a log: before gg_recorder_start, or later (a reload brought a policy), on the engine's thread. `wake` must only
  * signal the producer (write an eventfd); it may also come without need: ask again (gg_log_reserve, gg_log_durable).
- * `name` goes into segment names: "w0-block". Owned by the recorder. */
+ * `name` goes into segment names: "w0-block"; in a process that took over, with its number: "w0-block-2" (so it may not
+ * end in a number after a hyphen itself: GG_ERR_INVALID, as for a name that there is already). GG_ERR_LIMIT: no room in
+ * log_max_bytes for its first ring; GG_ERR_NO_SPACE: none on the tmpfs. Owned by the recorder. */
 typedef void (*gg_log_wake_fn)(void *context);
 int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
                     struct gg_log **out, struct gg_failure *failure);

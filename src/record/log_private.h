@@ -35,6 +35,7 @@ enum {
   GG__CLOSING_MAX = 64,                   /* files that wait for their last fdatasync */
   GG__UNSEALED_MAX = 2 * GG__CLOSING_MAX, /* they, and those of the sync thread's round */
   GG__LOGS_MAX = 1024,
+  GG__RUNNING_NAME_MAX = 32,
   GG__RINGS_ALIVE_MAX = 8, /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
 };
 #define GG__RETRY_NS 100000000u          /* after the disk refused */
@@ -195,7 +196,12 @@ struct gg_recorder {
   char *ring_dir;
   char uuid[GG__UUID_TEXT];
   char boot_id[64];
-  int dir_fd, segments_fd, ring_dir_fd, lock_fd;
+  int dir_fd, segments_fd, ring_dir_fd;
+  int lock_fd;      /* byte 0 of `lock` is locked: shared with those that this one took over from */
+  int process_fd;   /* a description of its own, for the byte of `process` */
+  unsigned process; /* this one's number; 0: none yet */
+  uint64_t opened_real_ns;
+  struct gg__ring_owner owner;       /* of the rings that are made */
   uint64_t initial_bytes;            /* of each log's first ring */
   _Atomic uint64_t ring_budget_used; /* bytes of all rings, with the first ones of logs that are to come */
   struct gg_log *logs[GG__LOGS_MAX]; /* the first log_count are whole, and stay */
@@ -283,10 +289,10 @@ int gg__segment_create(int dir_fd, const char *name, bool *direct); /* a descrip
 /* All of it, or an errno value; then *done bytes may have been written. Clears *direct where the file refuses it. */
 int gg__segment_write(int fd, bool *direct, const uint8_t *from, size_t bytes, uint64_t offset, size_t *done);
 
-/* running.c: the `running` file, and what it shall say. Writing: the engine's thread at start, then the sync thread.
+/* running.c: this process' `running` file, and what it shall say. Writing: the engine's thread at start, then the sync thread.
  * Changing what it shall say: any thread; the sync thread is told. */
 void gg__running_write(struct gg_recorder *recorder);
-void gg__running_remove(struct gg_recorder *recorder);
+void gg__running_remove(struct gg_recorder *recorder, unsigned process);
 void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 void gg__running_segment_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
@@ -294,8 +300,23 @@ void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log
 
 /* store_lock.c: the directory, its lock and its name. */
 int gg__store_open(struct gg_recorder *recorder, struct gg_failure *failure);
+/* Says in the lock (by its time, store/live.c reads it) that who is at work now began with this process' start. */
+void gg__store_began_here(struct gg_recorder *recorder);
+
+/* process.c: numbers of the processes on one store. */
+/* At open, after the recovery: sets recorder->process. */
+int gg__process_number(struct gg_recorder *recorder, struct gg_failure *failure);
+/* True if nobody of that number lives, and until the unlock nobody will. False for this process' own. */
+bool gg__process_lock(const struct gg_recorder *recorder, unsigned number);
+void gg__process_unlock(const struct gg_recorder *recorder, unsigned number);
+bool gg__process_is_alone(const struct gg_recorder *recorder);
+/* "running" and "running.2", with a suffix. */
+void gg__process_running_name(char name[GG__RUNNING_NAME_MAX], unsigned number, const char *suffix);
 
 /* recover.c */
+/* The store was free: everything that is left in it. */
 int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, struct gg_failure *failure);
+/* Others are at work: only what those have left that do not live any more; of them, the one with `pid` (0: all). */
+int gg__recover_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery, struct gg_failure *failure);
 
 #endif

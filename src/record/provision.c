@@ -50,7 +50,8 @@ static void provide(struct gg_log *log, uint64_t bytes)
   }
   struct gg__ring *ring;
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, log->name, &log->generation, bytes, &failure) < 0) {
+  if (gg__ring_create(&ring, recorder->ring_dir_fd, &recorder->owner, log->name, &log->generation, bytes, &failure) <
+      0) {
     atomic_fetch_sub(&recorder->ring_budget_used, bytes);
     refuse(log, failure.message, bytes);
     return;

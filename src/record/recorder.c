@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,6 +85,25 @@ static void set_defaults(struct gg_recorder_options *options)
     options->sync_interval_ns = GG_NS_PER_S;
 }
 
+static void close_if_open(int fd)
+{
+  if (fd >= 0)
+    close(fd);
+}
+
+/* What was left by those who live no more. Beside one that lives, a disk that refuses is no reason to fail: it stays
+ * where it is, for the next one. */
+static int recover(struct gg_recorder *recorder, struct gg_recovery *recovery, struct gg_failure *failure)
+{
+  if (recorder->options.lock_fd < 0)
+    return gg__recover(recorder, recovery, failure);
+  struct gg_failure refused = GG_FAILURE_INIT;
+  if (gg__recover_ended(recorder, 0, recovery, &refused) != 0)
+    gg_warn(recorder->logger, "what a killed process left could not be recovered now, the next start tries again",
+            GG_S("reason", refused.message));
+  return 0;
+}
+
 static int prepare(struct gg_recorder *recorder, const struct gg_recorder_options *options,
                    struct gg_recovery *recovery, struct gg_failure *failure)
 {
@@ -97,7 +117,9 @@ static int prepare(struct gg_recorder *recorder, const struct gg_recorder_option
   recorder->ring_dir_fd = open(recorder->ring_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (recorder->ring_dir_fd < 0)
     return gg_fail_errno(failure, errno, "opening the ring directory %s", recorder->ring_dir);
-  error = gg__recover(recorder, recovery, failure);
+  error = recover(recorder, recovery, failure);
+  if (!error)
+    error = gg__process_number(recorder, failure);
   if (error)
     return error;
   error = gg__segment_newest(recorder);
@@ -115,10 +137,14 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
   struct gg_recovery unasked;
   recovery = recovery ? recovery : &unasked;
   memset(recovery, 0, sizeof *recovery);
+  int lock_fd = options->size == sizeof *options ? options->lock_fd : -1; /* ours from here on */
   struct gg_recorder *recorder = calloc(1, sizeof *recorder);
-  if (!recorder)
+  if (!recorder) {
+    close_if_open(lock_fd);
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the recorder");
-  recorder->dir_fd = recorder->segments_fd = recorder->ring_dir_fd = recorder->lock_fd = -1;
+  }
+  recorder->dir_fd = recorder->segments_fd = recorder->ring_dir_fd = recorder->process_fd = -1;
+  recorder->lock_fd = lock_fd;
   pthread_mutex_init(&recorder->files_lock, NULL);
   pthread_mutex_init(&recorder->running_lock, NULL);
   int error = check_options(recorder, options, failure);
@@ -142,12 +168,54 @@ const char *gg_recorder_uuid(const struct gg_recorder *recorder)
   return recorder->uuid;
 }
 
+int gg_recorder_lock_fd(const struct gg_recorder *recorder)
+{
+  return recorder->lock_fd;
+}
+
+int gg_recorder_sibling_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery,
+                              struct gg_failure *failure)
+{
+  struct gg_recovery unasked;
+  recovery = recovery ? recovery : &unasked;
+  memset(recovery, 0, sizeof *recovery);
+  if (!recorder->started || pid <= 0)
+    return gg_fail(failure, GG_ERR_INVALID, "no process of that number can have ended");
+  int error = gg__recover_ended(recorder, pid, recovery, failure);
+  if (gg__process_is_alone(recorder))
+    gg__store_began_here(recorder);
+  return error;
+}
+
 static bool log_name_valid(const char *name)
 {
   size_t length = strnlen(name, GG__LOG_NAME_MAX);
   if (length == 0 || length >= GG__LOG_NAME_MAX)
     return false;
   return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == length;
+}
+
+/* A hyphen and digits at the end are how the logs of a second process differ from those of the first. */
+static bool ends_like_a_process(const char *name)
+{
+  size_t length = strlen(name), digits = 0;
+  while (digits < length && name[length - 1 - digits] >= '0' && name[length - 1 - digits] <= '9')
+    digits++;
+  return digits > 0 && digits < length && name[length - 1 - digits] == '-';
+}
+
+/* The log's name among those of all processes on this store (process.c). */
+static int full_name(const struct gg_recorder *recorder, const char *name, char full[GG__LOG_NAME_MAX],
+                     struct gg_failure *failure)
+{
+  if (!log_name_valid(name) || ends_like_a_process(name))
+    return gg_fail(failure, GG_ERR_INVALID,
+                   "a log's name has 1 to %d letters, digits, - and _, and no number after a -", GG__LOG_NAME_MAX - 1);
+  int length = recorder->process == 1 ? snprintf(full, GG__LOG_NAME_MAX, "%s", name)
+                                      : snprintf(full, GG__LOG_NAME_MAX, "%s-%u", name, recorder->process);
+  if (length >= GG__LOG_NAME_MAX)
+    return gg_fail(failure, GG_ERR_INVALID, "the name of log %s is too long with the number of this process", name);
+  return 0;
 }
 
 static bool name_is_taken(const struct gg_recorder *recorder, const char *name)
@@ -203,16 +271,18 @@ static void publish_log(struct gg_recorder *recorder, struct gg_log *log)
 int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_fn wake, void *wake_context,
                     struct gg_log **out, struct gg_failure *failure)
 {
-  if (!log_name_valid(name))
-    return gg_fail(failure, GG_ERR_INVALID, "a log's name has 1 to %d letters, digits, - and _", GG__LOG_NAME_MAX - 1);
-  if (name_is_taken(recorder, name))
-    return gg_fail(failure, GG_ERR_INVALID, "there is a log %s already", name);
+  char full[GG__LOG_NAME_MAX];
   uint64_t ring_bytes;
-  int error = take_first_ring(recorder, name, &ring_bytes, failure);
+  int error = full_name(recorder, name, full, failure);
+  if (error)
+    return error;
+  if (name_is_taken(recorder, full))
+    return gg_fail(failure, GG_ERR_INVALID, "there is a log %s already", name);
+  error = take_first_ring(recorder, name, &ring_bytes, failure);
   if (error)
     return error;
   bool announced = gg__log_count(recorder) < recorder->options.logs_max;
-  struct gg_log *log = make_log(name, wake, wake_context);
+  struct gg_log *log = make_log(full, wake, wake_context);
   struct gg__ring *ring = NULL;
   error = log ? 0 : gg_fail(failure, GG_ERR_NOMEM, "no memory for log %s", name);
   if (!error && recorder->started && recorder->options.metrics) {
@@ -220,7 +290,8 @@ int gg_recorder_log(struct gg_recorder *recorder, const char *name, gg_log_wake_
     error = error ? gg_fail(failure, error, "no place for the metrics of log %s", name) : 0;
   }
   if (!error)
-    error = gg__ring_create(&ring, recorder->ring_dir_fd, recorder->uuid, name, &log->generation, ring_bytes, failure);
+    error =
+      gg__ring_create(&ring, recorder->ring_dir_fd, &recorder->owner, full, &log->generation, ring_bytes, failure);
   if (error) {
     if (!announced)
       atomic_fetch_sub(&recorder->ring_budget_used, ring_bytes);
@@ -342,7 +413,7 @@ static void remove_rings(struct gg_recorder *recorder)
   if (recorder->rings_removed || gg__log_count(recorder) == 0)
     return;
   recorder->rings_removed = true;
-  gg__running_remove(recorder); /* first: a name without a file means a loss */
+  gg__running_remove(recorder, recorder->process); /* first: a name without a file means a loss */
   for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
     const struct gg_log *log = recorder->logs[i];
     for (struct gg__ring *ring = log->oldest; ring; ring = ring->next)
@@ -397,12 +468,6 @@ static void destroy_log(struct gg_log *log)
   free(log);
 }
 
-static void close_if_open(int fd)
-{
-  if (fd >= 0)
-    close(fd);
-}
-
 void gg_recorder_destroy(struct gg_recorder *recorder)
 {
   if (!recorder || recorder->abandoned)
@@ -415,6 +480,7 @@ void gg_recorder_destroy(struct gg_recorder *recorder)
   close_if_open(recorder->segments_fd);
   close_if_open(recorder->ring_dir_fd);
   close_if_open(recorder->dir_fd);
+  close_if_open(recorder->process_fd);
   close_if_open(recorder->lock_fd); /* gives the store free, so it is last */
   pthread_mutex_destroy(&recorder->files_lock);
   pthread_mutex_destroy(&recorder->running_lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover.c - what a new start does about the rings that a killed process left.
+ * recover.c - what is done about the rings that a killed process left: by the next start, or by the process that took
+ * over from it and lives on.
  *
  *   rings of this store: those that `running` names, and what else a scan of their directories finds
  *   for each, oldest generation first                          (recover_ring.c)
@@ -12,6 +13,9 @@
  *
  * Every step gives the same result when it is done again, so a kill in the middle of a recovery only makes the next
  * start do the rest. A disk that refuses fails the start, with everything still in the rings.
+ *
+ * While others are at work on the store (process.c), only the rings and the `running` file of such process numbers are
+ * looked at whose byte of the lock is free, which means that nobody lives who has them; the byte is held meanwhile.
  *
  * /dev/shm can be written by everybody, so a ring is believed only if it is a regular file of ours, mode 0600, and its
  * header agrees with its size, its name and the store. Others are left alone and counted; they take nobody's place:
@@ -30,7 +34,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RINGS_MAX = GG__RINGS_ALIVE_MAX * GG__LOGS_MAX, DIRS_MAX = 8 };
+enum { RINGS_MAX = GG__RINGS_ALIVE_MAX * GG__LOGS_MAX, DIRS_MAX = GG_RECORDER_PROCESSES_MAX + 1 };
+
+/* Whose rings and `running` files. */
+struct scope {
+  bool all;         /* the store was free: everybody's */
+  uint64_t numbers; /* else: bit n - 1 for process number n, whose byte is locked here while this lasts */
+  long pid;         /* 0: whatever it was */
+};
+_Static_assert(GG_RECORDER_PROCESSES_MAX <= 64, "a bit each");
 
 struct candidate {
   bool done; /* written out, to be removed */
@@ -41,6 +53,7 @@ struct candidate {
 };
 
 struct search {
+  struct scope scope;
   struct candidate *found;
   unsigned count;
   struct {
@@ -48,7 +61,7 @@ struct search {
     char *path;
     dev_t device;
     ino_t inode;
-  } dirs[DIRS_MAX]; /* one process has had one, so there are two at the most if nobody wrote in `running` */
+  } dirs[DIRS_MAX]; /* ours of now, and each process has had one */
   unsigned dir_count;
 };
 
@@ -143,7 +156,7 @@ static int open_dir(struct search *search, const char *path, size_t length, unsi
   return gg_fail_errno(failure, error, "opening the ring directory %.*s", (int)length, path);
 }
 
-/* The rings that the last process named. */
+/* The rings that those processes named. */
 static int find_named(struct search *search, const struct gg_recorder *recorder, const struct gg__running *running,
                       struct gg_failure *failure)
 {
@@ -156,6 +169,8 @@ static int find_named(struct search *search, const struct gg_recorder *recorder,
     int error = open_dir(search, path, (size_t)(slash - path), &candidate.dir, failure);
     if (error)
       return error;
+    if (!search->scope.all) /* the scan comes by, and looks whose it is */
+      continue;
     if (candidate.dir == DIRS_MAX || !parse_ring_name(&candidate, slash + 1, recorder->uuid) ||
         is_known(search, &candidate) || faccessat(search->dirs[candidate.dir].fd, slash + 1, F_OK, AT_SYMLINK_NOFOLLOW))
       continue;
@@ -164,6 +179,24 @@ static int find_named(struct search *search, const struct gg_recorder *recorder,
       return error;
   }
   return 0;
+}
+
+static bool has_number(const struct scope *scope, unsigned process)
+{
+  return process >= 1 && process <= GG_RECORDER_PROCESSES_MAX && (scope->numbers >> (process - 1) & 1) != 0;
+}
+
+/* A ring of somebody who lives is not looked into: it changes under one's eyes. */
+static bool is_somebody_elses(const struct search *search, const struct candidate *candidate)
+{
+  unsigned process;
+  long pid;
+  if (search->scope.all)
+    return false;
+  int error = gg__recover_ring_owner(place_of(search, candidate), &process, &pid);
+  if (error)
+    return error == GG_ERR_NOT_FOUND; /* what is nobody's is refused */
+  return !has_number(&search->scope, process) || (search->scope.pid && pid != search->scope.pid);
 }
 
 static int scan(struct search *search, DIR *list, unsigned dir, const struct gg_recorder *recorder,
@@ -175,7 +208,7 @@ static int scan(struct search *search, DIR *list, unsigned dir, const struct gg_
     if (!parse_ring_name(&candidate, entry->d_name, recorder->uuid))
       continue;
     candidate.dir = dir;
-    if (is_known(search, &candidate))
+    if (is_known(search, &candidate) || is_somebody_elses(search, &candidate))
       continue;
     bool ours = gg__recover_ring_check(recorder, place_of(search, &candidate));
     recovery->rings_refused += !ours;
@@ -202,7 +235,7 @@ static int scan_dir(struct search *search, unsigned dir, const struct gg_recorde
   return error;
 }
 
-/* In the ring directory of now, and in those of the rings that the last process had. */
+/* In the ring directory of now, and in those of the rings that were named. */
 static int search_rings(struct search *search, const struct gg_recorder *recorder, const struct gg__running *running,
                         struct gg_recovery *recovery, struct gg_failure *failure)
 {
@@ -252,12 +285,12 @@ static int write_out_rings(struct gg_recorder *recorder, struct search *search, 
   return 0;
 }
 
-static int mark_log(struct gg_recorder *recorder, const struct gg__running *running, const char *log,
+static int mark_log(struct gg_recorder *recorder, const struct gg__running *running, unsigned process, const char *log,
                     struct gg_recovery *recovery, struct gg_failure *failure)
 {
   for (unsigned i = 0; i < running->count; i++) {
     const struct gg__running_entry *entry = &running->entries[i];
-    if (entry->is_ring || strcmp(entry->log, log) != 0)
+    if (entry->is_ring || entry->process != process || strcmp(entry->log, log) != 0)
       continue;
     int result = gg__recover_segment(recorder, entry->value, failure);
     if (result < 0)
@@ -275,7 +308,7 @@ static int mark_missing(struct gg_recorder *recorder, const struct gg__running *
     if (!entry->is_ring || entry->accounted)
       continue;
     recovery->rings_missing++;
-    int error = mark_log(recorder, running, entry->log, recovery, failure);
+    int error = mark_log(recorder, running, entry->process, entry->log, recovery, failure);
     if (error)
       return error;
   }
@@ -292,18 +325,35 @@ static void remove_rings(const struct search *search)
 static void report(const struct gg_recorder *recorder, const struct gg__running *running,
                    const struct gg_recovery *recovery)
 {
-  if (!running->found && !recovery->rings && !recovery->rings_refused)
+  if (!gg__running_found(running) && !recovery->rings && !recovery->rings_refused)
     return;
   gg_info(recorder->logger, "recovered", GG_U("rings", recovery->rings), GG_U("bytes", recovery->bytes),
           GG_U("segments", recovery->segments), GG_U("rings_missing", recovery->rings_missing),
           GG_U("rings_refused", recovery->rings_refused), GG_B("restarted_machine", running->other_boot));
 }
 
-int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, struct gg_failure *failure)
+static int read_running(struct gg__running *running, const struct gg_recorder *recorder, const struct scope *scope)
+{
+  int error = 0;
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX && !error; number++)
+    if (scope->all || has_number(scope, number))
+      error = gg__running_read(running, recorder, number, scope->pid);
+  return error;
+}
+
+static void remove_running(struct gg_recorder *recorder, const struct gg__running *running)
+{
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++)
+    if (running->texts[number - 1])
+      gg__running_remove(recorder, number);
+}
+
+static int recover(struct gg_recorder *recorder, const struct scope *scope, struct gg_recovery *recovery,
+                   struct gg_failure *failure)
 {
   struct gg__running running = {0};
-  struct search search = {.found = calloc(RINGS_MAX, sizeof search.found[0])};
-  int error = search.found ? gg__running_read(&running, recorder) : GG_ERR_NOMEM;
+  struct search search = {.scope = *scope, .found = calloc(RINGS_MAX, sizeof search.found[0])};
+  int error = search.found ? read_running(&running, recorder, scope) : GG_ERR_NOMEM;
   if (error) {
     free(search.found);
     gg__running_fini(&running);
@@ -314,9 +364,8 @@ int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, stru
     error = write_out_rings(recorder, &search, &running, recovery, failure);
   if (!error)
     error = mark_missing(recorder, &running, recovery, failure);
-  if (!error && running.found)
-    gg__running_remove(recorder);
   if (!error) {
+    remove_running(recorder, &running);
     remove_rings(&search);
     report(recorder, &running, recovery);
   }
@@ -327,4 +376,55 @@ int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, stru
   free(search.found);
   gg__running_fini(&running);
   return error;
+}
+
+int gg__recover(struct gg_recorder *recorder, struct gg_recovery *recovery, struct gg_failure *failure)
+{
+  return recover(recorder, &(struct scope){.all = true}, recovery, failure);
+}
+
+int gg__recover_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery, struct gg_failure *failure)
+{
+  struct scope scope = {.pid = pid};
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++)
+    if (gg__process_lock(recorder, number))
+      scope.numbers |= UINT64_C(1) << (number - 1);
+  int error = recover(recorder, &scope, recovery, failure);
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++)
+    if (has_number(&scope, number))
+      gg__process_unlock(recorder, number);
+  return error;
+}
+
+static bool is_ring_left(const struct gg_recorder *recorder, int dir_fd, DIR *list, unsigned process)
+{
+  errno = 0;
+  for (struct dirent *entry; (entry = readdir(list)); errno = 0) { /* bounded by the names that are there */
+    struct candidate candidate;
+    unsigned owner;
+    long pid;
+    const struct gg__ring_place place = {.dir_fd = dir_fd, .dir = recorder->ring_dir, .name = entry->d_name};
+    if (parse_ring_name(&candidate, entry->d_name, recorder->uuid) &&
+        gg__recover_ring_owner(place, &owner, &pid) == 0 && owner == process)
+      return true;
+  }
+  return errno != 0;
+}
+
+bool gg__recover_is_left(const struct gg_recorder *recorder, unsigned process)
+{
+  char name[GG__RUNNING_NAME_MAX];
+  gg__process_running_name(name, process, "");
+  if (faccessat(recorder->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+    return true;
+  int fd = openat(recorder->ring_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+  if (!list) {
+    if (fd >= 0)
+      close(fd);
+    return true;
+  }
+  bool left = is_ring_left(recorder, fd, list, process);
+  closedir(list);
+  return left;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * recover.h - what the files of the recovery share. Private to src/record; used by gg_recorder_open, on its thread,
- * after the store's lock was taken and before any ring of this process exists.
+ * after the store's lock was taken and before any ring of this process exists, and by gg_recorder_sibling_ended.
  */
 #ifndef GG_RECORD_RECOVER_H
 #define GG_RECORD_RECOVER_H
@@ -17,20 +17,22 @@ enum {
 struct gg__running_entry {
   bool is_ring;   /* else a segment */
   bool accounted; /* a ring that was found and written out */
+  unsigned process;
   const char *log;
   const char *value; /* the ring's path, or the segment's name */
 };
 
 struct gg__running {
-  bool found;
   bool other_boot;
-  char *text;
+  char *texts[GG_RECORDER_PROCESSES_MAX]; /* by number - 1; NULL: that process left none */
   unsigned count;
   struct gg__running_entry *entries;
 };
 
-/* Reads the file; absent is no error (found: false), and what cannot be understood is skipped. GG_ERR_NOMEM. */
-int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder);
+/* Adds what the file of process number `process` says; absent is no error, what cannot be understood is skipped, and so
+ * is the file of another process than `pid` (0: whoever). GG_ERR_NOMEM. */
+int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder, unsigned process, long pid);
+bool gg__running_found(const struct gg__running *running);
 void gg__running_fini(struct gg__running *running);
 
 /* Where a ring file is. */
@@ -40,7 +42,14 @@ struct gg__ring_place {
   const char *name;
 };
 
-/* recover_ring.c. Is it a ring of ours, by its file and its header? False: it is refused, and the log says why. */
+/* recover.c. True if there is a `running` file or a ring of that number; also if it cannot be told. */
+bool gg__recover_is_left(const struct gg_recorder *recorder, unsigned process);
+
+/* recover_ring.c. Whose ring it is, without a look at what its owner may be changing: 0; GG_ERR_NOT_FOUND if it is gone,
+ * GG_ERR_FORMAT if it is none of ours. */
+int gg__recover_ring_owner(struct gg__ring_place place, unsigned *process, long *pid);
+
+/* Is it a ring of ours, by its file and its header? False: it is refused, and the log says why. */
 bool gg__recover_ring_check(const struct gg_recorder *recorder, struct gg__ring_place place);
 
 /* Writes what is left in one ring file to its segments. 0: done, the file may be removed; 1: refused, to be left alone;

@@ -285,6 +285,27 @@ static const char *open_ring(struct found *found, const struct gg_recorder *reco
   return wrong;
 }
 
+int gg__recover_ring_owner(struct gg__ring_place place, unsigned *process, long *pid)
+{
+  struct stat status;
+  if (fstatat(place.dir_fd, place.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    return errno == ENOENT ? GG_ERR_NOT_FOUND : GG_ERR_FORMAT;
+  if (check_file(&status))
+    return GG_ERR_FORMAT;
+  int fd = openat(place.dir_fd, place.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT ? GG_ERR_NOT_FOUND : GG_ERR_FORMAT;
+  struct gg__ring_header header;
+  bool complete = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
+                  memcmp(header.magic, GG__RING_MAGIC, sizeof header.magic) == 0;
+  close(fd);
+  if (!complete)
+    return GG_ERR_FORMAT;
+  *process = header.process;
+  *pid = header.pid;
+  return 0;
+}
+
 static int refuse(const struct gg_recorder *recorder, struct gg__ring_place place, const char *reason)
 {
   gg_warn(recorder->logger, "a file that looks like a ring of this store is refused and left alone",

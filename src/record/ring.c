@@ -46,15 +46,18 @@ void gg__ring_unmap(uint8_t *data, size_t bytes)
     munmap(data, 2 * bytes);
 }
 
-static void fill_header(struct gg__ring *ring, const char *uuid, const char *log_name, uint64_t generation)
+static void fill_header(struct gg__ring *ring, const struct gg__ring_owner *owner, const char *log_name,
+                        uint64_t generation)
 {
   struct gg__ring_header *header = ring->header;
   header->version = GG__RING_VERSION;
   header->header_bytes = (uint32_t)ring->header_bytes;
-  snprintf(header->uuid, sizeof header->uuid, "%s", uuid);
+  snprintf(header->uuid, sizeof header->uuid, "%s", owner->uuid);
   snprintf(header->log_name, sizeof header->log_name, "%s", log_name);
   header->generation = generation;
   header->ring_bytes = ring->bytes;
+  header->process = owner->process;
+  header->pid = owner->pid;
   atomic_store(&header->committed, 0);
   atomic_store(&header->written, 0);
   atomic_store(&header->base, GG__RING_UNUSED);
@@ -116,8 +119,8 @@ static int allocate_and_map(struct gg__ring *ring, int fd)
   return ring->data ? 0 : errno;
 }
 
-int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const char *log_name, uint64_t *generation,
-                    uint64_t bytes, struct gg_failure *failure)
+int gg__ring_create(struct gg__ring **out, int dir_fd, const struct gg__ring_owner *owner, const char *log_name,
+                    uint64_t *generation, uint64_t bytes, struct gg_failure *failure)
 {
   assert((bytes & (bytes - 1)) == 0 && bytes >= GG__RING_BYTES_MIN && bytes <= GG__RING_BYTES_MAX);
   struct gg__ring *ring = calloc(1, sizeof *ring);
@@ -132,13 +135,13 @@ int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const c
   if (!nameless) {
     if (fd >= 0)
       close(fd);
-    fd = open_named(ring, uuid, log_name, generation);
+    fd = open_named(ring, owner->uuid, log_name, generation);
   }
   int error = fd < 0 ? errno : allocate_and_map(ring, fd);
   if (!error)
-    fill_header(ring, uuid, log_name, *generation);
+    fill_header(ring, owner, log_name, *generation);
   if (!error && nameless)
-    error = give_name(ring, fd, uuid, log_name, generation);
+    error = give_name(ring, fd, owner->uuid, log_name, generation);
   if (error) {
     if (fd >= 0 && !nameless)
       unlinkat(dir_fd, ring->name, 0);

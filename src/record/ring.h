@@ -48,12 +48,21 @@ struct gg__ring_header {
   char log_name[GG__LOG_NAME_MAX];
   uint64_t generation;
   uint64_t ring_bytes;
+  uint32_t process; /* whose it is (record/process.c); 0: of a version that knew only one at a time */
+  int32_t pid;
   _Alignas(64) _Atomic uint64_t base; /* first position in this ring */
   _Atomic uint64_t committed;
   _Alignas(64) _Atomic uint64_t written;
   _Alignas(64) struct gg__ring_segment segments[GG__RING_SEGMENTS_MAX]; /* segment n is entry n modulo the size */
 };
 _Static_assert(sizeof(struct gg__ring_header) <= GG__PAGE_BYTES, "the header is one page");
+
+/* Whose ring it will be. */
+struct gg__ring_owner {
+  const char *uuid; /* the store's */
+  uint32_t process;
+  int32_t pid;
+};
 
 struct gg__ring {
   struct gg__ring *next; /* newer generation; set before `end` */
@@ -69,8 +78,8 @@ struct gg__ring {
 /* Makes, maps and fills in a ring file named "gogetway-<uuid>.<log name>.<generation>". *generation is the last ring's
  * and becomes this one's: larger by a random step, so that nobody who sees the names can take the next ones first.
  * GG_ERR_NO_SPACE where the tmpfs is full. */
-int gg__ring_create(struct gg__ring **out, int dir_fd, const char *uuid, const char *log_name, uint64_t *generation,
-                    uint64_t bytes, struct gg_failure *failure);
+int gg__ring_create(struct gg__ring **out, int dir_fd, const struct gg__ring_owner *owner, const char *log_name,
+                    uint64_t *generation, uint64_t bytes, struct gg_failure *failure);
 /* Removes a ring that holds nothing any more: also where it has another name, it will be found empty. */
 void gg__ring_unlink(struct gg__ring *ring);
 void gg__ring_destroy(struct gg__ring *ring); /* unmaps; the file stays */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * running.c - the store's `running` file: which rings and open segments this process has.
+ * running.c - a process' `running` file: which rings and open segments it has. `running` is that of process number 1;
+ * one that takes over while another is at work has running.2, and so on (process.c).
  *
  *     gogetway running 1
  *     boot 101c1174-f4ab-4b63-9d5d-beb7a6effdd4
+ *     pid 4711
  *     ring w0-block /dev/shm/gogetway-<uuid>.w0-block.2891336453
  *     segment w0-block 20261122T123759.123Z-w0-block-000001.pcapng
  *
@@ -19,6 +21,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +45,7 @@ static char *print_all(struct gg_recorder *recorder, size_t *length)
   FILE *file = open_memstream(&text, length);
   if (!file)
     return NULL;
-  fprintf(file, "gogetway running 1\nboot %s\n", recorder->boot_id);
+  fprintf(file, "gogetway running 1\nboot %s\npid %" PRId32 "\n", recorder->boot_id, recorder->owner.pid);
   pthread_mutex_lock(&recorder->running_lock);
   for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     print_log(file, recorder, recorder->logs[i]);
@@ -75,11 +78,14 @@ static int write_file(struct gg_recorder *recorder, int fd)
 
 static int replace(struct gg_recorder *recorder)
 {
-  int fd = openat(recorder->dir_fd, "running.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  char name[GG__RUNNING_NAME_MAX], fresh[GG__RUNNING_NAME_MAX];
+  gg__process_running_name(name, recorder->process, "");
+  gg__process_running_name(fresh, recorder->process, ".new");
+  int fd = openat(recorder->dir_fd, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0)
     return errno;
   int error = write_file(recorder, fd);
-  if (!error && renameat(recorder->dir_fd, "running.new", recorder->dir_fd, "running") < 0)
+  if (!error && renameat(recorder->dir_fd, fresh, recorder->dir_fd, name) < 0)
     error = errno;
   if (!error && fsync(recorder->dir_fd) < 0)
     error = errno;
@@ -103,10 +109,13 @@ static void tell_sync_thread(struct gg_recorder *recorder)
   gg__bell_ring(&recorder->sync_bell);
 }
 
-void gg__running_remove(struct gg_recorder *recorder)
+void gg__running_remove(struct gg_recorder *recorder, unsigned process)
 {
-  unlinkat(recorder->dir_fd, "running", 0);
-  unlinkat(recorder->dir_fd, "running.new", 0);
+  char name[GG__RUNNING_NAME_MAX];
+  gg__process_running_name(name, process, "");
+  unlinkat(recorder->dir_fd, name, 0);
+  gg__process_running_name(name, process, ".new");
+  unlinkat(recorder->dir_fd, name, 0);
   (void)fsync(recorder->dir_fd);
 }
 
@@ -159,13 +168,13 @@ void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log
     tell_sync_thread(recorder);
 }
 
-/* ── Reading what the last process left ──────────────────────────────────────────────────────────────────────────── */
+/* ── Reading what a process left ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Ends a line's first two words and takes them; what is left is the value. */
-static void parse_line(struct gg__running *running, const struct gg_recorder *recorder, char *line)
+static void parse_line(struct gg__running *running, const struct gg_recorder *recorder, unsigned process, char *line)
 {
   if (strncmp(line, "boot ", 5) == 0) {
-    running->other_boot = strcmp(line + 5, recorder->boot_id) != 0;
+    running->other_boot |= strcmp(line + 5, recorder->boot_id) != 0;
     return;
   }
   bool is_ring = strncmp(line, "ring ", 5) == 0;
@@ -176,7 +185,8 @@ static void parse_line(struct gg__running *running, const struct gg_recorder *re
   if (!space || !space[1])
     return;
   *space = '\0';
-  running->entries[running->count++] = (struct gg__running_entry){.is_ring = is_ring, .log = log, .value = space + 1};
+  running->entries[running->count++] =
+    (struct gg__running_entry){.is_ring = is_ring, .process = process, .log = log, .value = space + 1};
 }
 
 static ssize_t read_text(int fd, char *text, size_t room)
@@ -193,35 +203,72 @@ static ssize_t read_text(int fd, char *text, size_t room)
   return (ssize_t)used;
 }
 
-int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder)
+/* The file's text, to be freed; NULL with *error 0 if there is none. */
+static char *load(const struct gg_recorder *recorder, unsigned process, int *error)
 {
-  int fd = openat(recorder->dir_fd, "running", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  char name[GG__RUNNING_NAME_MAX];
+  gg__process_running_name(name, process, "");
+  int fd = openat(recorder->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  *error = fd < 0 && errno != ENOENT ? gg_error_from_errno(errno) : 0;
   if (fd < 0)
-    return errno == ENOENT ? 0 : gg_error_from_errno(errno);
+    return NULL;
   struct stat status;
   size_t room = fstat(fd, &status) == 0 && status.st_size < GG__RUNNING_BYTES_MAX ? (size_t)status.st_size : 0;
-  running->found = true;
-  running->text = malloc(room + 1);
-  running->entries = calloc(GG__RUNNING_ENTRIES_MAX, sizeof running->entries[0]);
-  ssize_t used = running->text && running->entries ? read_text(fd, running->text, room) : -1;
+  char *text = malloc(room + 1);
+  ssize_t used = text ? read_text(fd, text, room) : -1;
+  *error = !text ? GG_ERR_NOMEM : used < 0 ? GG_ERR_IO : 0;
   close(fd);
-  if (!running->text || !running->entries)
+  if (*error) {
+    free(text);
+    return NULL;
+  }
+  text[used] = '\0';
+  return text;
+}
+
+/* Of an older version, or damaged: 0. */
+static long pid_in(const char *text)
+{
+  const char *line = strstr(text, "\npid ");
+  return line ? strtol(line + 5, NULL, 10) : 0;
+}
+
+int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder, unsigned process, long pid)
+{
+  if (!running->entries)
+    running->entries = calloc(GG__RUNNING_ENTRIES_MAX, sizeof running->entries[0]);
+  if (!running->entries)
     return GG_ERR_NOMEM; /* the caller's fini frees */
-  if (used < 0)
-    return GG_ERR_IO;
-  running->text[used] = '\0';
-  for (char *line = running->text, *end; line; line = end) {
+  int error;
+  char *text = load(recorder, process, &error);
+  if (!text)
+    return error;
+  if (pid && pid_in(text) != pid) {
+    free(text);
+    return 0;
+  }
+  running->texts[process - 1] = text;
+  for (char *line = text, *end; line; line = end) {
     end = strchr(line, '\n');
     if (!end)
       break; /* an unfinished line says nothing */
     *end++ = '\0';
-    parse_line(running, recorder, line);
+    parse_line(running, recorder, process, line);
   }
   return 0;
 }
 
+bool gg__running_found(const struct gg__running *running)
+{
+  for (unsigned i = 0; i < GG_RECORDER_PROCESSES_MAX; i++)
+    if (running->texts[i])
+      return true;
+  return false;
+}
+
 void gg__running_fini(struct gg__running *running)
 {
-  free(running->text);
+  for (unsigned i = 0; i < GG_RECORDER_PROCESSES_MAX; i++)
+    free(running->texts[i]);
   free(running->entries);
 }

@@ -3,12 +3,15 @@
  * store_lock.c - the store's directory, its lock and its name.
  *
  *     DIR/            0700   made here if missing (one level)
- *     DIR/lock        0600   locked (OFD lock) by the process that records; holds its process id
+ *     DIR/lock        0600   locked (OFD locks, process.c) by who records; holds the last one's process id; its time:
+ *                            when the first of those began that are at work without a pause until now
  *     DIR/store       0600   "gogetway store 1", the random UUID
  *     DIR/segments/   0700
- *     DIR/running     0600   running.c
+ *     DIR/running     0600   running.c, and running.2, ... of processes that took over
  *
  * The lock is the kernel's, so it ends with its holder however that dies; the process id in it is only for the message.
+ * It belongs to the open file description: a descriptor that one process sends to another (SCM_RIGHTS) is the same lock,
+ * held by both and free when the last has closed it. That is how a store is handed over without being free in between.
  */
 #include "record/log_private.h"
 
@@ -103,22 +106,92 @@ static int held_by_other(const struct gg_recorder *recorder, struct gg_failure *
   return gg_fail(failure, GG_ERR_BUSY, "store %s is in use by another gogetway process", recorder->dir);
 }
 
+/* Byte 0: process.c. */
+static struct flock store_lock(void)
+{
+  return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+}
+
 static int take_lock(struct gg_recorder *recorder, struct gg_failure *failure)
 {
   recorder->lock_fd = openat(recorder->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (recorder->lock_fd < 0 || fchmod(recorder->lock_fd, 0600) < 0)
     return gg_fail_errno(failure, errno, "opening %s/lock", recorder->dir);
-  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  if (fcntl(recorder->lock_fd, F_OFD_SETLK, &lock) < 0) {
-    if (errno == EAGAIN || errno == EACCES)
-      return held_by_other(recorder, failure);
-    return gg_fail_errno(failure, errno, "locking %s/lock", recorder->dir);
-  }
+  struct flock lock = store_lock();
+  if (fcntl(recorder->lock_fd, F_OFD_SETLK, &lock) == 0)
+    return 0;
+  if (errno == EAGAIN || errno == EACCES)
+    return held_by_other(recorder, failure);
+  return gg_fail_errno(failure, errno, "locking %s/lock", recorder->dir);
+}
+
+/* A lock that another process sent: is it this store's, and does it hold it? */
+static int adopt_lock(struct gg_recorder *recorder, struct gg_failure *failure)
+{
+  struct stat sent, named;
+  if (fstat(recorder->lock_fd, &sent) < 0 || fcntl(recorder->lock_fd, F_SETFD, FD_CLOEXEC) < 0)
+    return gg_fail_errno(failure, errno, "looking at the lock of store %s that was handed over", recorder->dir);
+  if (fstatat(recorder->dir_fd, "lock", &named, AT_SYMLINK_NOFOLLOW) < 0)
+    return gg_fail_errno(failure, errno, "looking at %s/lock", recorder->dir);
+  if (sent.st_dev != named.st_dev || sent.st_ino != named.st_ino)
+    return gg_fail(failure, GG_ERR_INVALID, "the lock that was handed over is not that of store %s", recorder->dir);
+  struct flock lock = store_lock();
+  if (fcntl(recorder->process_fd, F_OFD_GETLK, &lock) < 0)
+    return gg_fail_errno(failure, errno, "asking for the holder of %s/lock", recorder->dir);
+  if (lock.l_type == F_UNLCK)
+    return gg_fail(failure, GG_ERR_INVALID, "the lock of store %s that was handed over is not locked", recorder->dir);
+  lock = store_lock();
+  if (fcntl(recorder->lock_fd, F_OFD_SETLK, &lock) == 0) /* it holds it already: nothing changes */
+    return 0;
+  if (errno == EAGAIN || errno == EACCES)
+    return held_by_other(recorder, failure);
+  return gg_fail_errno(failure, errno, "locking %s/lock by the descriptor that was handed over", recorder->dir);
+}
+
+/* A description of its own, for the byte of this process' number. */
+static int open_process_fd(struct gg_recorder *recorder, struct gg_failure *failure)
+{
+  recorder->process_fd = openat(recorder->dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  return recorder->process_fd < 0 ? gg_fail_errno(failure, errno, "opening %s/lock", recorder->dir) : 0;
+}
+
+static void set_lock_time(struct gg_recorder *recorder, struct timespec time)
+{
+  const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time};
+  if (futimens(recorder->lock_fd, times) < 0)
+    gg_warn(recorder->logger, "cannot set the time of the store's lock", GG_S("dir", recorder->dir),
+            GG_S("reason", strerrordesc_np(errno)));
+}
+
+/* Written over the old one before that is cut off: this needs no room on a full disk. */
+static void write_pid(struct gg_recorder *recorder)
+{
   char pid[32];
   int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-  if (ftruncate(recorder->lock_fd, 0) < 0 || pwrite(recorder->lock_fd, pid, (size_t)length, 0) != length)
+  if (pwrite(recorder->lock_fd, pid, (size_t)length, 0) != length || ftruncate(recorder->lock_fd, length) < 0)
     gg_warn(recorder->logger, "cannot write the process id into the store's lock", GG_S("dir", recorder->dir));
+}
+
+static int lock_store(struct gg_recorder *recorder, struct gg_failure *failure)
+{
+  bool handed_over = recorder->lock_fd >= 0;
+  int error = handed_over ? open_process_fd(recorder, failure) : take_lock(recorder, failure);
+  if (!error)
+    error = handed_over ? adopt_lock(recorder, failure) : open_process_fd(recorder, failure);
+  if (error)
+    return error;
+  struct stat status;
+  bool known = handed_over && fstat(recorder->lock_fd, &status) == 0;
+  write_pid(recorder);
+  if (known) /* sessions of those who had it before are not over */
+    set_lock_time(recorder, status.st_mtim);
   return 0;
+}
+
+void gg__store_began_here(struct gg_recorder *recorder)
+{
+  uint64_t ns = recorder->opened_real_ns;
+  set_lock_time(recorder, (struct timespec){.tv_sec = (time_t)(ns / GG_NS_PER_S), .tv_nsec = (long)(ns % GG_NS_PER_S)});
 }
 
 static bool uuid_valid(const char *uuid)
@@ -200,13 +273,16 @@ static void read_boot_id(struct gg_recorder *recorder)
 
 int gg__store_open(struct gg_recorder *recorder, struct gg_failure *failure)
 {
+  recorder->opened_real_ns = gg_clock_real_ns();
   int error = open_directory(recorder, failure);
   if (!error)
-    error = take_lock(recorder, failure);
+    error = lock_store(recorder, failure);
   if (!error)
     error = open_segments(recorder, failure);
   if (!error)
     error = name_store(recorder, failure);
   read_boot_id(recorder);
+  recorder->owner.uuid = recorder->uuid;
+  recorder->owner.pid = (int32_t)getpid();
   return error;
 }

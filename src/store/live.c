@@ -5,10 +5,14 @@
  * A gateway holds an open-file-description lock on its store's `lock` file, and writes its process id into it when it
  * starts. So whether one runs is asked of the kernel (asking takes no lock and disturbs nobody), and since when is the
  * file's time. The `running` file is there from its start to its orderly end, and names its rings and open segments.
+ *
+ * While one takes over from another, several are at work: the lock's time is when the first of them began, and each has
+ * its own list, `running`, running.2, and so on (record/process.c).
  */
 #include "store/source.h"
 
 #include "base/clock.h"
+#include "record/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,20 +50,34 @@ bool gg__store_is_live(const char *store, uint64_t *since_ns)
   return ask_lock(store, since_ns) == LOCK_HELD;
 }
 
+/* Adds the file to what is there; nothing if it is not there or cannot be read. */
+static void add_file(const char *path, char **text, size_t *used)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0)
+    return;
+  char *larger = realloc(*text, *used + RUNNING_BYTES_MAX + 1);
+  if (larger) {
+    *text = larger;
+    size_t most = *used + RUNNING_BYTES_MAX;
+    for (ssize_t n = 1; n > 0 && *used<most; *used += n> 0 ? (size_t)n : 0)
+      n = read(fd, larger + *used, most - *used);
+    larger[*used] = '\0';
+  }
+  close(fd);
+}
+
 char *gg__store_running(const char *store)
 {
   char path[4096];
-  if ((size_t)snprintf(path, sizeof path, "%s/running", store) >= sizeof path)
-    return NULL;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  char *text = fd >= 0 ? malloc(RUNNING_BYTES_MAX + 1) : NULL;
+  char *text = NULL;
   size_t used = 0;
-  for (ssize_t n = 1; text && n > 0 && used<RUNNING_BYTES_MAX; used += n> 0 ? (size_t)n : 0)
-    n = read(fd, text + used, RUNNING_BYTES_MAX - used);
-  if (fd >= 0)
-    close(fd);
-  if (text)
-    text[used] = '\0';
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++) {
+    int length = number == 1 ? snprintf(path, sizeof path, "%s/running", store)
+                             : snprintf(path, sizeof path, "%s/running.%u", store, number);
+    if ((size_t)length < sizeof path)
+      add_file(path, &text, &used);
+  }
   return text;
 }
 
