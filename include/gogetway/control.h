@@ -11,6 +11,8 @@
  *     {"command":"metrics"} ->  {"ok":true,"content_type":"text/plain; version=0.0.4; charset=utf-8",
  *                                "text":"# HELP ..."}    Prometheus' text form, each listener's and upstream's counts
  *                                                        among it
+ *     {"command":"rotate"}  ->  {"ok":true,"rotated":false}    every segment is being ended; ask until it is true:
+ *     {"command":"rotated"} ->  {"ok":true,"rotated":true}
  *     {"command":"stop"}    ->  {"ok":true}    the gateway drains and ends, as by SIGTERM
  *     {"command":"help"}    ->  {"ok":true,"commands":[{"name":"stats","help":"..."}, ...]}
  *     anything else         ->  {"ok":false,"error":"unknown command \"x\""}

@@ -67,6 +67,10 @@ int gg__engine_stats_file(const struct gg_engine *engine, const char *path, stru
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];
 extern const size_t gg__engine_command_count;
+int gg__command_rotate(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                       struct gg_failure *failure); /* live.c: this and the next */
+int gg__command_rotated(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                        struct gg_failure *failure);
 
 void gg__engine_lock(const struct gg_engine *engine);
 void gg__engine_unlock(const struct gg_engine *engine);

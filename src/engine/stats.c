@@ -140,6 +140,8 @@ const struct gg_control_command gg__engine_commands[] = {
   {"stats", "version, process, listeners and all metrics", command_stats},
   {"metrics", "all metrics, for each listener and upstream too, as Prometheus' text", command_metrics},
   {"logs", "each log: its open segment, how far it is written, and its fill", command_logs},
+  {"rotate", "end every segment now", gg__command_rotate},
+  {"rotated", "whether all segments are sealed that rotate ended", gg__command_rotated},
   {"stop", "drain and end, as by SIGTERM", command_stop},
 };
 const size_t gg__engine_command_count = sizeof gg__engine_commands / sizeof gg__engine_commands[0];

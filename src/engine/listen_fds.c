@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/listen_fds.h"
+
+#include "base/text.h"
+#include "engine/config_diff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PLACE_TEXT_MAX = 512 };
+
+/* ── The environment ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* How many there are for this process; 0 without the variables, or with another's. */
+static int count_fds(uint64_t *out, struct gg_failure *failure)
+{
+  const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+  uint64_t number;
+  *out = 0;
+  if (!pid || !fds)
+    return 0;
+  if (gg_text_parse_count(&number, pid) != 0)
+    return gg_fail(failure, GG_ERR_INVALID, "LISTEN_PID is '%.40s', which is no process", pid);
+  if (number != (uint64_t)getpid())
+    return 0;
+  if (gg_text_parse_count(out, fds) != 0 || *out > GG_LISTEN_FDS_MAX)
+    return gg_fail(failure, GG_ERR_INVALID, "LISTEN_FDS is '%.40s', which is no number from 0 to %d", fds,
+                   GG_LISTEN_FDS_MAX);
+  return 0;
+}
+
+static int endpoint_of(struct gg_endpoint *out, int fd)
+{
+  struct sockaddr_storage address = {0};
+  const struct sockaddr_un *local = (const struct sockaddr_un *)&address;
+  socklen_t length = sizeof address;
+  memset(out, 0, sizeof *out);
+  if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+    return GG_ERR_INVALID;
+  if (address.ss_family == AF_INET || address.ss_family == AF_INET6) {
+    gg_addr_from_sockaddr(&out->addr, (const struct sockaddr *)&address, length);
+    out->family = (enum gg_family)out->addr.family;
+    out->port = out->addr.port;
+    return 0;
+  }
+  if (address.ss_family != AF_UNIX || length <= offsetof(struct sockaddr_un, sun_path))
+    return GG_ERR_INVALID;
+  size_t bytes = length - offsetof(struct sockaddr_un, sun_path);
+  out->family = GG_FAMILY_UNIX;
+  memcpy(out->path, local->sun_path, bytes < sizeof out->path ? bytes : sizeof out->path - 1);
+  if (out->path[0] == '\0')
+    out->path[0] = '@';
+  return 0;
+}
+
+static int take_one(struct gg_listen_fd *item, struct gg_failure *failure)
+{
+  int accepts = 0, type = 0;
+  socklen_t length = sizeof accepts;
+  int flags = fcntl(item->fd, F_GETFL);
+  if (flags < 0)
+    return gg_fail(failure, GG_ERR_INVALID, "LISTEN_FDS: there is no descriptor %d", item->fd);
+  if (getsockopt(item->fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length) != 0 || !accepts ||
+      getsockopt(item->fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_STREAM ||
+      endpoint_of(&item->endpoint, item->fd) != 0)
+    return gg_fail(failure, GG_ERR_INVALID, "LISTEN_FDS: descriptor %d is no stream socket that listens", item->fd);
+  if (fcntl(item->fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(item->fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    return gg_fail_errno(failure, errno, "LISTEN_FDS: descriptor %d", item->fd);
+  return 0;
+}
+
+/* The next of the names, which colons part. */
+static const char *take_name(const char *names, char out[GG_LISTEN_FDS_NAME_MAX])
+{
+  size_t length = names ? strcspn(names, ":") : 0;
+  snprintf(out, GG_LISTEN_FDS_NAME_MAX, "%.*s", (int)(length < INT16_MAX ? length : INT16_MAX), names ? names : "");
+  return names && names[length] == ':' ? names + length + 1 : NULL;
+}
+
+int gg__listen_fds_take(struct gg_listen_fds *out, struct gg_failure *failure)
+{
+  uint64_t count;
+  int error = count_fds(&count, failure);
+  const char *names = getenv("LISTEN_FDNAMES");
+  out->count = 0;
+  for (uint64_t i = 0; i < count && !error; i++) {
+    struct gg_listen_fd *item = &out->items[i];
+    item->fd = GG_LISTEN_FDS_FIRST + (int)i;
+    names = take_name(names, item->name);
+    error = take_one(item, failure);
+  }
+  if (!error)
+    out->count = (size_t)count;
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+  return error;
+}
+
+/* ── Whose they are ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The listener at whose address it is, else that of its name; the count if there is none. */
+static size_t owner(const struct gg_listen_fd *item, const struct gg_config *config)
+{
+  struct gg_config_listener there = {.listen_endpoint = item->endpoint, .name = (char *)(uintptr_t)item->name};
+  size_t i = 0;
+  while (i < config->listener_count && !gg__config_same_listener(&config->listeners[i], &there))
+    i++;
+  if (i < config->listener_count)
+    return i;
+  for (i = 0; i < config->listener_count && strcmp(config->listeners[i].name, item->name) != 0;)
+    i++;
+  return i;
+}
+
+int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *configured, struct gg_failure *failure)
+{
+  const struct gg_config *config = &configured->config;
+  char text[PLACE_TEXT_MAX];
+  size_t owners[GG_LISTEN_FDS_MAX], at = 0;
+  for (size_t i = 0; i < fds->count; i++) {
+    owners[i] = owner(&fds->items[i], config);
+    if (owners[i] < config->listener_count)
+      continue;
+    gg_endpoint_format(&fds->items[i].endpoint, text, sizeof text);
+    return gg_fail(failure, GG_ERR_NOT_FOUND,
+                   "LISTEN_FDS: descriptor %d listens on %.200s, where no listener of the configuration does, and none "
+                   "is called '%.64s'",
+                   fds->items[i].fd, text, fds->items[i].name);
+  }
+  for (size_t listener = 0; listener < config->listener_count; listener++) {
+    size_t first = at;
+    for (size_t i = 0; i < fds->count; i++)
+      if (owners[i] == listener)
+        fds->sorted[at++] = fds->items[i].fd;
+    if (at == first || configured->listeners[listener].inherited_count > 0)
+      continue;
+    configured->listeners[listener].inherited = fds->sorted + first;
+    configured->listeners[listener].inherited_count = at - first;
+  }
+  return 0;
+}
+
+void gg__listen_fds_close(struct gg_listen_fds *fds, struct gg_configured *configured)
+{
+  for (size_t i = 0; configured->listeners && i < configured->config.listener_count; i++) {
+    configured->listeners[i].inherited = NULL;
+    configured->listeners[i].inherited_count = 0;
+  }
+  for (size_t i = 0; i < fds->count; i++)
+    close(fds->items[i].fd);
+  fds->count = 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * listen_fds.h - sockets that a parent has opened for us, by the protocol of sd_listen_fds(3): descriptors from 3 on,
+ * $LISTEN_FDS of them, named by $LISTEN_FDNAMES, for the process $LISTEN_PID.
+ *
+ * Each must be a listener's: by the address that it is bound to, or else by its name. One that is nobody's is an error,
+ * for clients would connect to it and never be accepted.
+ *
+ * Thread: the engine's, before it has others: the environment is changed.
+ */
+#ifndef GG_ENGINE_LISTEN_FDS_H
+#define GG_ENGINE_LISTEN_FDS_H
+
+#include "engine/configured.h"
+
+enum { GG_LISTEN_FDS_FIRST = 3, GG_LISTEN_FDS_MAX = 256, GG_LISTEN_FDS_NAME_MAX = 256 };
+
+struct gg_listen_fds {
+  size_t count;
+  struct gg_listen_fd {
+    int fd;
+    char name[GG_LISTEN_FDS_NAME_MAX];
+    struct gg_endpoint endpoint;
+  } items[GG_LISTEN_FDS_MAX];
+  int sorted[GG_LISTEN_FDS_MAX]; /* the same descriptors, each listener's beside each other */
+};
+
+/* Takes them out of the environment, which is cleared of them whether they are ours or not; none is fine. They are
+ * close-on-exec and non-blocking from then on. GG_ERR_INVALID: the variables, or a descriptor, are not what they should
+ * be; none is taken then. */
+int gg__listen_fds_take(struct gg_listen_fds *out, struct gg_failure *failure);
+/* Gives the listeners theirs (struct gg_listener_options.inherited), but for those that have some. GG_ERR_NOT_FOUND: one
+ * is nobody's; the failure names it. */
+int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *configured, struct gg_failure *failure);
+/* Closes what was taken; no listener refers to it any more. */
+void gg__listen_fds_close(struct gg_listen_fds *fds, struct gg_configured *configured);
+
+#endif
