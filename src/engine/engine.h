@@ -64,6 +64,12 @@ int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json);
 /* Writes the same as one object to the file `path`, whole or not at all. */
 int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure);
 
+/* upstreams.c: commands of the control socket. */
+int gg__command_upstreams(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                          struct gg_failure *failure);
+int gg__command_upstream_drain(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                               struct gg_failure *failure);
+
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];
 extern const size_t gg__engine_command_count;

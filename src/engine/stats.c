@@ -142,6 +142,9 @@ const struct gg_control_command gg__engine_commands[] = {
   {"logs", "each log: its open segment, how far it is written, and its fill", command_logs},
   {"rotate", "end every segment now", gg__command_rotate},
   {"rotated", "whether all segments are sealed that rotate ended", gg__command_rotated},
+  {"upstreams", "each listener's upstreams: state, weight, open sessions, failures", gg__command_upstreams},
+  {"upstream-drain", "no new session for \"upstream\" (of \"listener\"); with \"drained\":false again",
+   gg__command_upstream_drain},
   {"stop", "drain and end, as by SIGTERM", command_stop},
 };
 const size_t gg__engine_command_count = sizeof gg__engine_commands / sizeof gg__engine_commands[0];
