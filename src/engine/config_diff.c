@@ -68,7 +68,7 @@ int gg__config_diff(const struct gg_config *from, const struct gg_config *to, st
       error = diff_listener(before, now, report);
     else
       gg__report_add(report, GG_REPORT_CHANGED, "listener %.64s: added at %.160s, upstream %.160s", now->name,
-                     now->listen, now->upstream);
+                     now->listen, now->upstream_text);
   }
   return error;
 }
