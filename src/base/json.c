@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
+#include "base/text.h"
 #include "base/utf8.h"
 #include <assert.h>
 #include <inttypes.h>
@@ -109,12 +110,36 @@ static void put_escaped(struct gg_json *json, uint32_t point)
   put(json, text, (size_t)length);
 }
 
+/* How many bytes at the beginning are printable ASCII that JSON does not escape, which is nearly all that is ever
+ * written here. Eight are looked at in one go; a word with another byte in it may be told a little short. */
+static size_t plain_run(const char *text, size_t length)
+{
+  const uint64_t ones = UINT64_MAX / 255, tops = ones << 7;
+  size_t at = 0;
+  for (uint64_t word; at + sizeof word <= length; at += sizeof word) {
+    memcpy(&word, text + at, sizeof word);
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\', erase = word ^ ones * 0x7F;
+    uint64_t odd = word | (word - ones * ' ') | (quote - ones) | (backslash - ones) | (erase - ones);
+    if (odd & tops)
+      break;
+  }
+  for (; at < length; at++) {
+    char c = text[at];
+    if (c < ' ' || c > '~' || c == '"' || c == '\\')
+      break;
+  }
+  return at;
+}
+
 static void put_string(struct gg_json *json, const char *text, size_t length)
 {
   put(json, "\"", 1);
   size_t plain = 0; /* where the run begins that can be copied as it is */
   size_t at = 0;
   while (at < length && !json->overflow) {
+    at += plain_run(text + at, length - at);
+    if (at == length)
+      break;
     uint32_t point = 0;
     size_t step = gg_utf8_next(text + at, length - at, &point);
     if (step > 0 && !gg_utf8_is_unsafe(point) && point != '"' && point != '\\') {
@@ -164,9 +189,10 @@ static void put_value(struct gg_json *json, const char *text)
 
 void gg_json_unsigned(struct gg_json *json, uint64_t number)
 {
-  char text[24];
-  snprintf(text, sizeof text, "%" PRIu64, number);
-  put_value(json, text);
+  char text[GG_TEXT_DIGITS_MAX];
+  size_t length = gg_text_digits(number, text);
+  before_value(json);
+  put(json, text, length);
 }
 
 void gg_json_signed(struct gg_json *json, int64_t number)

@@ -227,6 +227,18 @@ size_t gg_text_format_duration(uint64_t ns, char *text, size_t size)
   return give(text, size, best);
 }
 
+size_t gg_text_digits(uint64_t number, char *text)
+{
+  char backwards[GG_TEXT_DIGITS_MAX];
+  size_t count = 0;
+  do
+    backwards[count++] = (char)('0' + number % 10);
+  while ((number /= 10) != 0);
+  for (size_t i = 0; i < count; i++)
+    text[i] = backwards[count - 1 - i];
+  return count;
+}
+
 int gg_text_parse_bool(bool *out, const char *text)
 {
   static const char *const yes[] = {"true", "on", "yes", "1"};

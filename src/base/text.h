@@ -27,6 +27,11 @@ size_t gg_text_format_bytes(uint64_t bytes, char *text, size_t size); /* the sho
 int gg_text_parse_duration(uint64_t *out_ns, const char *text);
 size_t gg_text_format_duration(uint64_t ns, char *text, size_t size); /* the shortest exact form */
 
+/* Decimal digits, at most GG_TEXT_DIGITS_MAX of them and no NUL: for the data path, where printf is too slow. Returns
+ * how many. */
+enum { GG_TEXT_DIGITS_MAX = 20 };
+size_t gg_text_digits(uint64_t number, char *text);
+
 int gg_text_parse_bool(bool *out, const char *text);      /* true/false, on/off, yes/no, 1/0; any case */
 int gg_text_parse_count(uint64_t *out, const char *text); /* decimal digits only; "1_000" is read as 1000 */
 int gg_text_parse_octal(uint64_t *out, const char *text); /* "600", "0600", "0o600" */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/addr.h"
 
+#include "base/text.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stddef.h>
@@ -304,29 +306,64 @@ socklen_t gg_addr_to_sockaddr(const struct gg_addr *addr, struct sockaddr_storag
   return 0;
 }
 
+/* The address without port, at most INET6_ADDRSTRLEN bytes and no NUL: sessions' facts are made of these. */
+static size_t put_ip(const struct gg_addr *addr, char *text)
+{
+  if (addr->family == GG_FAMILY_IPV4) {
+    size_t length = 0;
+    for (unsigned i = 0; i < 4; i++) {
+      if (i > 0)
+        text[length++] = '.';
+      length += gg_text_digits(addr->ip[i], text + length);
+    }
+    return length;
+  }
+  if (addr->family == GG_FAMILY_IPV6) {
+    char ip[INET6_ADDRSTRLEN];
+    const char *shown = inet_ntop(AF_INET6, addr->ip, ip, sizeof ip);
+    assert(shown);
+    size_t length = strlen(shown);
+    memcpy(text, shown, length);
+    return length;
+  }
+  const char *shown = addr->family == GG_FAMILY_UNIX ? "unix" : "none";
+  memcpy(text, shown, 4);
+  return 4;
+}
+
+/* Copies what fits, and a NUL. */
+static size_t give(const char *from, size_t length, char *text, size_t size)
+{
+  if (size == 0)
+    return 0;
+  if (length >= size)
+    length = size - 1;
+  memcpy(text, from, length);
+  text[length] = '\0';
+  return length;
+}
+
 size_t gg_addr_format_ip(const struct gg_addr *addr, char *text, size_t size)
 {
   char ip[INET6_ADDRSTRLEN];
-  const char *shown = "none";
-  if (addr->family == GG_FAMILY_UNIX)
-    shown = "unix";
-  else if (addr->family == GG_FAMILY_IPV4)
-    shown = inet_ntop(AF_INET, addr->ip, ip, sizeof ip);
-  else if (addr->family == GG_FAMILY_IPV6)
-    shown = inet_ntop(AF_INET6, addr->ip, ip, sizeof ip);
-  assert(shown);
-  return written(snprintf(text, size, "%s", shown), size);
+  return give(ip, put_ip(addr, ip), text, size);
 }
 
 size_t gg_addr_format(const struct gg_addr *addr, char *text, size_t size)
 {
-  char ip[INET6_ADDRSTRLEN];
-  gg_addr_format_ip(addr, ip, sizeof ip);
-  if (addr->family == GG_FAMILY_IPV4)
-    return written(snprintf(text, size, "%s:%u", ip, addr->port), size);
-  if (addr->family == GG_FAMILY_IPV6)
-    return written(snprintf(text, size, "[%s]:%u", ip, addr->port), size);
-  return written(snprintf(text, size, "%s", ip), size);
+  char whole[GG_ADDR_TEXT_MAX + GG_TEXT_DIGITS_MAX];
+  size_t length = 0;
+  bool bracketed = addr->family == GG_FAMILY_IPV6;
+  if (bracketed)
+    whole[length++] = '[';
+  length += put_ip(addr, whole + length);
+  if (bracketed)
+    whole[length++] = ']';
+  if (bracketed || addr->family == GG_FAMILY_IPV4) {
+    whole[length++] = ':';
+    length += gg_text_digits(addr->port, whole + length);
+  }
+  return give(whole, length, text, size);
 }
 
 int gg_addr_parse(struct gg_addr *out, const char *text)

@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+
 #include <gogetway/error.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -253,9 +256,22 @@ static void escapes_go_both_ways(void **state)
   assert_memory_equal(all, back, 256);
 }
 
+static void digits_are_printfs(void **state)
+{
+  (void)state;
+  static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 65535, 4294967296u, 999999999999999999u, UINT64_MAX};
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    char expected[GG_TEXT_DIGITS_MAX + 1], got[GG_TEXT_DIGITS_MAX];
+    int length = snprintf(expected, sizeof expected, "%" PRIu64, numbers[i]);
+    assert_int_equal(gg_text_digits(numbers[i], got), length);
+    assert_memory_equal(got, expected, (size_t)length);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(digits_are_printfs),
     cmocka_unit_test(bytes_are_read),
     cmocka_unit_test(wrong_bytes_are_refused),
     cmocka_unit_test(durations_are_read),
