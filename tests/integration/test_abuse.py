@@ -173,7 +173,7 @@ def test_the_rate_behind_a_proxy(gateways):
     with faults.Echo() as upstream:
         gateway = gateways(upstream.address, options=[*TRUST, "--limits-source-rate", 1])
         assert close_if(proxied(gateway.listen, client("192.0.2.1")))
-        assert proxied(gateway.listen, client("192.0.2.1")) is None
+        assert proxied(gateway.listen, client("192.0.2.1", 4712)) is None  # a port of its own, as connections have
         assert close_if(proxied(gateway.listen, client("192.0.2.2")))
         sessions = finish(gateway)
     assert closes(sessions) == ["client-fin", "client-fin", "source-rate"]
