@@ -19,7 +19,7 @@ static int follow(const struct gg_cli *cli, struct gg_tail *tail, struct gg_fail
   for (bool asked = false; !gg_cli_signalled(); asked = true) {
     char *reply = NULL;
     struct gg_failure refused = GG_FAILURE_INIT;
-    int error = gg_control_call(cli->dir, "{\"command\":\"logs\"}", &reply, &refused);
+    int error = gg_control_call_all(cli->dir, "{\"command\":\"logs\"}", &reply, &refused);
     bool ended = error == GG_ERR_NOT_FOUND || error == GG_ERR_CLOSED;
     if (ended && asked)
       return gg_tail_finish(tail, failure);

@@ -41,6 +41,11 @@ extern "C" {
  * Any thread; blocks. */
 GG_API int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure);
 
+/* As gg_control_call, of every gateway that is at work on the store: the one that took over last, and those that drain
+ * since. *replies: theirs, a line each, to be freed with free(3). One that ends before it answers is left out; if there
+ * is no answer at all, GG_ERR_NOT_FOUND or GG_ERR_CLOSED. */
+GG_API int gg_control_call_all(const char *dir, const char *request_json, char **replies, struct gg_failure *failure);
+
 #ifdef __cplusplus
 }
 #endif

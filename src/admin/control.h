@@ -99,4 +99,7 @@ int gg_control_ask(struct gg_control_peer *peer, const char *request_json, uint6
                    int *fds, size_t most, size_t *count, struct gg_failure *failure);
 void gg_control_disconnect(struct gg_control_peer *peer); /* NULL is fine */
 
+/* To the socket of that name in the store, for this room's own files. */
+int gg__control_connect(struct gg_control_peer **out, const char *dir, const char *name, struct gg_failure *failure);
+
 #endif

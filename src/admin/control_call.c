@@ -20,6 +20,7 @@ enum { CALL_SECONDS = 5, REPLY_FIRST_BYTES = 16 * 1024, FDS_OF_MESSAGE = 253 /* 
 
 struct call {
   const char *dir;
+  const char *name; /* of the socket */
   int fd;
   uint64_t until_ns;
   struct gg_failure *failure;
@@ -39,7 +40,7 @@ static int connect_to(struct call *call)
   int dir_fd = open(call->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (dir_fd < 0)
     return gg_fail_errno(call->failure, errno, "cannot open the store %s", call->dir);
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/control", dir_fd);
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", dir_fd, call->name);
   int result = connect(call->fd, (const struct sockaddr *)&address, sizeof address);
   int connect_errno = errno;
   close(dir_fd);
@@ -192,7 +193,7 @@ void gg_control_disconnect(struct gg_control_peer *peer)
   free(peer);
 }
 
-int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_failure *failure)
+int gg__control_connect(struct gg_control_peer **out, const char *dir, const char *name, struct gg_failure *failure)
 {
   struct gg_control_peer *peer = calloc(1, sizeof *peer);
   *out = NULL;
@@ -209,7 +210,7 @@ int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_
     /* connect(2) waits this long for a place in a full backlog. */
     struct timeval bound = {.tv_sec = CALL_SECONDS};
     setsockopt(peer->fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
-    struct call call = {.dir = dir, .fd = peer->fd, .failure = failure};
+    struct call call = {.dir = dir, .name = name, .fd = peer->fd, .failure = failure};
     error = connect_to(&call);
   }
   if (error) {
@@ -218,6 +219,11 @@ int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_
   }
   *out = peer;
   return 0;
+}
+
+int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_failure *failure)
+{
+  return gg__control_connect(out, dir, "control", failure);
 }
 
 pid_t gg_control_peer_pid(const struct gg_control_peer *peer)

@@ -19,6 +19,7 @@
 #include "store/frames.h"
 #include "store/segment_name.h"
 #include "store/sink.h"
+#include "store/source.h"
 #include "store/store.h"
 
 #include "record/pcapng.h"
@@ -50,6 +51,7 @@ struct chain {
   char first_live[NAME_MAX_BYTES]; /* and by its first word */
   struct gg__frames *frames;
   uint64_t watermark_ns;  /* of this log, by the last word */
+  bool told;              /* the last word spoke of it */
   uint64_t due_ns;        /* the frame's time, or when it is held to have been (hold_due) */
   struct gg__frame frame; /* waits to be written, if `waiting` */
   bool waiting;
@@ -309,9 +311,10 @@ static int take_log(struct gg_tail *tail, const json_t *object, struct gg_failur
     return gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names a log that cannot be followed");
   memcpy(chain->live, segment, strlen(segment) + 1);
   chain->watermark_ns = watermark_ns;
+  chain->told = true;
   if (watermark_ns < tail->watermark_ns)
     tail->watermark_ns = watermark_ns;
-  if (tail->updated)
+  if (tail->updated || chain->frames)
     return 0;
   memcpy(chain->first_live, segment, strlen(segment) + 1);
   if (tail->from_start || !segment[0])
@@ -321,20 +324,56 @@ static int take_log(struct gg_tail *tail, const json_t *object, struct gg_failur
   return error ? error : open_segment(tail, chain, segment, bytes, failure);
 }
 
-int gg_tail_update(struct gg_tail *tail, const char *logs_reply, struct gg_failure *failure)
+static int take_reply(struct gg_tail *tail, const json_t *reply, struct gg_failure *failure)
 {
-  json_t *reply = json_loads(logs_reply, 0, NULL);
   const json_t *logs = json_object_get(reply, "logs");
   int error = json_is_array(logs) ? 0 : gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names no logs");
-  if (!error && !tail->updated && tail->from_start)
-    error = each_segment(tail, find_old_chain, NULL, failure);
-  tail->watermark_ns = UINT64_MAX;
   for (size_t i = 0; !error && i < json_array_size(logs); i++)
     error = take_log(tail, json_array_get(logs, i), failure);
-  json_decref(reply);
+  return error;
+}
+
+/* A gateway that answers no more may still be writing what it has, until it ends: its segments are named in its list
+ * of what runs (record/running.c). Nothing goes beyond its last word before, but for one that was killed and that nobody
+ * recovers: that is not waited for any longer than behind_max_ns. */
+static void wait_for_the_silent(struct gg_tail *tail)
+{
+  char *running = NULL, line[NAME_MAX_BYTES + 16];
+  for (size_t i = 0; i < tail->chain_count; i++) {
+    const struct chain *chain = tail->chains[i];
+    if (chain->told || chain->watermark_ns == 0 || chain->watermark_ns >= tail->watermark_ns ||
+        tail->watermark_ns - chain->watermark_ns > behind_max_ns)
+      continue;
+    if (!running && !(running = gg__store_running(tail->store->path)))
+      return;
+    snprintf(line, sizeof line, "\nsegment %s ", chain->log);
+    if (strstr(running, line))
+      tail->watermark_ns = chain->watermark_ns;
+  }
+  free(running);
+}
+
+int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct gg_failure *failure)
+{
+  int error = 0;
+  if (!tail->updated && tail->from_start)
+    error = each_segment(tail, find_old_chain, NULL, failure);
+  tail->watermark_ns = UINT64_MAX;
+  for (size_t i = 0; i < tail->chain_count; i++) {
+    tail->chains[i]->told = false;
+    tail->chains[i]->live[0] = '\0';
+  }
+  do { /* a line each */
+    size_t length = strcspn(logs_replies, "\n");
+    json_t *reply = json_loadb(logs_replies, length, 0, NULL);
+    error = error ? error : take_reply(tail, reply, failure);
+    json_decref(reply);
+    logs_replies += length + (logs_replies[length] != '\0');
+  } while (!error && *logs_replies);
   if (error)
     return error;
   tail->updated = true;
+  wait_for_the_silent(tail);
   return write_until(tail, tail->watermark_ns, failure);
 }
 

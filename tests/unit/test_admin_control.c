@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <gogetway/control.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -448,6 +449,62 @@ static void a_store_that_is_not_there_is_told(void **state)
   assert_int_equal(gg_control_start(&control, &options, NULL), GG_ERR_NOT_FOUND);
 }
 
+/* Another process that has stepped aside; it lives until it is killed. */
+static pid_t begin_elder(const char *dir)
+{
+  int pipes[2];
+  char byte = 0;
+  assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+  pid_t pid = fork();
+  assert_true(pid >= 0);
+  if (pid == 0) {
+    struct gg_control *control = begin(dir, 0);
+    if (gg_control_step_aside(control, NULL) != 0 || write(pipes[1], &byte, 1) != 1)
+      _exit(2);
+    close(pipes[0]);
+    for (;;)
+      pause();
+  }
+  close(pipes[1]);
+  assert_int_equal(read(pipes[0], &byte, 1), 1);
+  close(pipes[0]);
+  return pid;
+}
+
+/* Both answer, each once; one that was killed left its socket, and is no error. */
+static void all_gateways_are_asked(void **state)
+{
+  (void)state;
+  static const char hello[] = "{\"ok\":true,\"hello\":\"world\"}\n";
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char dir[] = "/tmp/gg-control-XXXXXX", path[64], twice[2 * sizeof hello], *replies;
+  assert_non_null(mkdtemp(dir));
+  assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), GG_ERR_NOT_FOUND);
+  pid_t elder = begin_elder(dir);
+  snprintf(path, sizeof path, "%s/control.new.1", dir); /* of one that is about to begin: nobody's yet */
+  int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  close(fd);
+  assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), 0);
+  assert_string_equal(replies, hello); /* it has both names */
+  free(replies);
+  struct gg_control *control = begin(dir, 0);
+  assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), 0);
+  snprintf(twice, sizeof twice, "%s%s", hello, hello);
+  assert_string_equal(replies, twice);
+  free(replies);
+  kill(elder, SIGKILL);
+  assert_int_equal(waitpid(elder, NULL, 0), elder);
+  assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), 0);
+  assert_string_equal(replies, hello);
+  free(replies);
+  gg_control_stop(control);
+  assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), GG_ERR_NOT_FOUND);
+  assert_int_equal(unlink(path), 0);
+  snprintf(path, sizeof path, "%s/control.%ld", dir, (long)elder);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(rmdir(dir), 0);
+}
+
 static size_t descriptors_open(void)
 {
   size_t count = 0;
@@ -576,6 +633,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(another_user_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(a_store_with_a_long_path_has_a_socket_too, setup, teardown),
     cmocka_unit_test(a_store_that_is_not_there_is_told),
+    cmocka_unit_test(all_gateways_are_asked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

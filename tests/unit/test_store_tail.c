@@ -174,6 +174,62 @@ static void runs_of_different_lengths(void **state)
   files_end(&files);
 }
 
+/* The words of two gateways, one of which drains, a line each; NULL: that one answers no more. */
+static void tell_both(struct following *following, const char *first, uint64_t first_ns, const char *second,
+                      uint64_t second_ns)
+{
+  char replies[1024];
+  int length = 0;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  static const char form[] = "{\"ok\":true,\"logs\":[{\"name\":\"%s\",\"segment\":\"%s\",\"segment_bytes\":0,"
+                             "\"watermark_ns\":%" PRIu64 "}]}\n";
+  if (first)
+    length += snprintf(replies, sizeof replies, form, "w0-block", first, first_ns);
+  if (second)
+    snprintf(replies + length, sizeof replies - (size_t)length, form, "w0-block-2", second, second_ns);
+  if (gg_tail_update(following->tail, replies, &failure) != 0)
+    fail_msg("%s", failure.message);
+}
+
+/* One takes over: its log is another one. When the first falls silent, nothing goes beyond its last word until it has
+ * written all, or it has been silent for long. */
+static void two_gateways(void **state)
+{
+  static const char old[] = "20240101T000000.000Z-w0-block-000001.pcapng";
+  static const char fresh[] = "20240101T000001.000Z-w0-block-2-000001.pcapng";
+  (void)state;
+  struct files files;
+  struct following following;
+  char running[160];
+  files_begin(&files);
+  snprintf(running, sizeof running, "%s/running", files.dir);
+  add_segment(&files, old, 1);
+  uint64_t first_ns = files.time_ns - 1;
+  follow(&following, &files, true);
+  tell_both(&following, old, first_ns, "", first_ns);
+  assert_string_equal(told(&following), "1");
+  add_segment(&files, fresh, 2);
+  tell_both(&following, old, first_ns, fresh, files.time_ns); /* the first's word is older */
+  assert_string_equal(told(&following), "1");
+  FILE *file = fopen(running, "w");
+  assert_non_null(file);
+  fprintf(file, "gogetway running 1\nring w0-block /dev/shm/x\nsegment w0-block %s\n", old);
+  assert_int_equal(fclose(file), 0);
+  tell_both(&following, NULL, 0, fresh, files.time_ns);
+  assert_string_equal(told(&following), "1");
+  assert_int_equal(unlink(running), 0);
+  tell_both(&following, NULL, 0, fresh, files.time_ns);
+  assert_string_equal(told(&following), "12");
+  /* A third one has the first's number, and begins its count again. */
+  static const char third[] = "20240101T000002.000Z-w0-block-000001.pcapng";
+  add_segment(&files, third, 3);
+  tell_both(&following, third, files.time_ns, fresh, files.time_ns);
+  assert_string_equal(told(&following), "123");
+  stop(&following);
+  assert_string_equal(told(&following), "123");
+  files_end(&files);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -181,6 +237,7 @@ int main(void)
     cmocka_unit_test(a_clock_that_goes_back),
     cmocka_unit_test(a_watermark_that_goes_back),
     cmocka_unit_test(runs_of_different_lengths),
+    cmocka_unit_test(two_gateways),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
