@@ -2,7 +2,7 @@
 /*
  * Reads every block of a store and holds it against what it says of itself.
  *
- *   file by file, in order of time:   block ──► packet ──► checksums ──► part of a session ──► check of that session
+ *   file by file, as they were begun:   block ──► packet ──► checksums ──► part of a session ──► check of that session
  *
  * A check goes on from file to file: the sequence number and the offset that each direction must have next, the gaps
  * that were marked, and at the end the closing record's counts. What others captured is held to the structure
@@ -347,9 +347,16 @@ static int check_capture(struct verifying *verifying, struct gg__capture *captur
 
 /* ── The whole store ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int by_time(const void *a, const void *b)
+/* A gateway's segments by name, which does not go back when the wall clock does; what others captured by time. */
+static int in_order(const void *a, const void *b)
 {
   const struct gg__capture *const *left = a, *const *right = b;
+  char log[GG__SEGMENT_LOG_MAX];
+  bool left_ours = gg__segment_log((*left)->name, log), right_ours = gg__segment_log((*right)->name, log);
+  if (left_ours != right_ours)
+    return left_ours ? -1 : 1;
+  if (left_ours)
+    return strcmp((*left)->name, (*right)->name);
   if ((*left)->first_ns != (*right)->first_ns)
     return (*left)->first_ns < (*right)->first_ns ? -1 : 1;
   return strcmp((*left)->name, (*right)->name);
@@ -374,7 +381,7 @@ static int sorted_captures(const struct gg_store *store, struct gg__capture ***o
   }
   *out = captures;
   if (captures)
-    qsort(captures, *count, sizeof(struct gg__capture *), by_time);
+    qsort(captures, *count, sizeof(struct gg__capture *), in_order);
   return captures ? 0 : GG_ERR_NOMEM;
 }
 
