@@ -5,6 +5,8 @@ import hashlib
 import os
 import resource
 import select
+import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -245,6 +247,22 @@ def mounted(directory, kind="tmpfs", **options):
 
 def remount(directory, size):
     subprocess.run(["mount", "-o", f"remount,size={size}", directory], check=True)
+
+
+@contextlib.contextmanager
+def slow_disk(gateway, scratch, milliseconds):
+    """Each write of the gateway takes so much longer, by strace."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e",
+               f"inject=pwrite64:delay_enter={milliseconds * 1000}", "-p", gateway.process.pid]
+    with processes.Process(command, scratch, name="strace") as strace:
+        processes.wait_until(lambda: "attached" in strace.errors() or not strace.running(), 20, "strace")
+        if not strace.running():
+            pytest.skip(f"ptrace is not permitted here: {strace.errors()[-200:]}")
+        yield
+        strace.popen.send_signal(signal.SIGINT)
+        strace.wait(20)
 
 
 def check_cut_short(result, store, raw):

@@ -71,22 +71,6 @@ def small_disk(scratch, kind, free):
         subprocess.run(["umount", "-l", place], check=True)
 
 
-@contextlib.contextmanager
-def slow_disk(gateway, scratch, milliseconds):
-    """Each write of the gateway takes so much longer, by strace."""
-    if not shutil.which("strace"):
-        pytest.skip("needs strace")
-    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e",
-               f"inject=pwrite64:delay_enter={milliseconds * 1000}", "-p", gateway.process.pid]
-    with processes.Process(command, scratch, name="strace") as strace:
-        processes.wait_until(lambda: "attached" in strace.errors() or not strace.running(), 20, "strace")
-        if not strace.running():
-            pytest.skip(f"ptrace is not permitted here: {strace.errors()[-200:]}")
-        yield
-        strace.popen.send_signal(signal.SIGINT)
-        strace.wait(20)
-
-
 # ── What is looked at ────────────────────────────────────────────────────────────────────────────────────────────────
 
 class Memory:
@@ -315,7 +299,7 @@ def test_a_disk_slower_than_the_traffic(gateways, scratch, policy):
         gateway = start(gateways, None, policy, upstream.address)
         with faults.connect(gateway.listen) as client, upstream.accept(120) as server, Memory(gateway) as memory:
             reader = faults.Hasher(server)
-            with slow_disk(gateway, scratch, SLOW_MS):
+            with faults.slow_disk(gateway, scratch, SLOW_MS):
                 sender = Sender(client, SIZE)
                 sender.finish()
                 if policy != "close":
@@ -351,7 +335,7 @@ def test_the_other_listener_feels_nothing(gateways, scratch, policy):
             reader = faults.Hasher(server)
             talk = EchoTalk(quiet)
             processes.wait_until(lambda: talk.count >= 20, 20, "messages before")
-            with slow_disk(gateway, scratch, 100):
+            with faults.slow_disk(gateway, scratch, 100):
                 sender = Sender(client, SIZE)
                 sender.finish()
                 during = talk.count
@@ -386,7 +370,7 @@ def test_a_ring_that_cannot_grow(gateways, scratch):
                                                       "--workers", 1])
         with faults.connect(gateway.listen) as client, upstream.accept(120) as server:
             reader = faults.Hasher(server)
-            with slow_disk(gateway, scratch, 100):
+            with faults.slow_disk(gateway, scratch, 100):
                 sender = Sender(client, SIZE)
                 faults.wait_event(gateway, "the log cannot grow; traffic is held back when it is full")
                 sender.finish()

@@ -251,6 +251,8 @@ static bool start_client(struct run *run, struct pool *pool, uint32_t slot)
   if (fd < 0 || half == NULL || !half_begin(&pool->context, half, fd, SIDE_CLIENT, &script, connecting)) {
     run->clients[slot].end = HALF_END_CONNECT_FAILED;
     run->clients[slot].error = errno;
+    run->clients[slot].begin_ns = run->clients[slot].end_ns = half_now_ns();
+    run->clients[slot].first_difference = UINT64_MAX;
     return true;
   }
   note_own_address(&half->result, fd);
@@ -362,9 +364,10 @@ static void print_half(const struct half_result *result)
     printf("null");
     return;
   }
-  printf("{\"end\":\"%s\",\"error\":\"%s\",\"sent\":%" PRIu64 ",\"received\":%" PRIu64 ",\"sent_sha256\":\"",
-         half_end_name(result->end), result->error != 0 ? strerrorname_np(result->error) : "", result->sent,
-         result->received);
+  printf("{\"end\":\"%s\",\"error\":\"%s\",\"began_s\":%.6f,\"ended_s\":%.6f,\"sent\":%" PRIu64 ",\"received\":%" PRIu64
+         ",\"sent_sha256\":\"",
+         half_end_name(result->end), result->error != 0 ? strerrorname_np(result->error) : "",
+         (double)result->begin_ns / 1e9, (double)result->end_ns / 1e9, result->sent, result->received);
   print_hex(stdout, result->sent_sha256, sizeof result->sent_sha256);
   printf("\",\"received_sha256\":\"");
   print_hex(stdout, result->received_sha256, sizeof result->received_sha256);

@@ -82,6 +82,7 @@ bool half_begin(struct half_context *context, struct half *half, int fd, enum si
 {
   struct half fresh = {.fd = fd, .side = side, .connecting = connecting};
   fresh.result.first_difference = UINT64_MAX;
+  fresh.result.begin_ns = half_now_ns();
   fresh.sent_hash = EVP_MD_CTX_new();
   fresh.received_hash = EVP_MD_CTX_new();
   if (fresh.sent_hash == NULL || fresh.received_hash == NULL)
@@ -100,6 +101,7 @@ static bool finish(struct half *half, enum half_end end, int error)
 {
   unsigned size = 0;
   half->result.end = end;
+  half->result.end_ns = half_now_ns();
   half->result.error = error;
   EVP_DigestFinal_ex(half->sent_hash, half->result.sent_sha256, &size);
   EVP_DigestFinal_ex(half->received_hash, half->result.received_sha256, &size);

@@ -35,6 +35,8 @@ struct half_result {
   char address[64]; /* a client's own address, or "" */
   bool known;       /* the header was whole: the index is certain */
   uint32_t index;
+  uint64_t begin_ns; /* CLOCK_MONOTONIC; a server's half begins when it was accepted */
+  uint64_t end_ns;
   uint64_t sent;
   uint64_t received;
   uint64_t first_difference; /* offset of the first received byte that was not the scripted one; UINT64_MAX: none */
