@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the recording against what the ends of its sessions saw, as it grows, and deletes what has been checked.
+
+    every few seconds: the segments that are complete ──► sessions, verify, raw bytes (and tshark, of some)
+        each session whose end is there (or whose process has ended) against its Expectation
+        a segment is deleted when all sessions in it were checked
+
+A segment is complete when a later one of its log is there, no process has it open, and `running` does not name it; or
+when its process has ended and its successor has recovered what there was.
+"""
+import base64
+import collections
+import dataclasses
+import json
+import pathlib
+import shutil
+import threading
+import time
+
+import endpoints
+import gogetway
+import processes
+import prometheus
+import recording
+from gogetway import EMPTY, SIDES, Stream
+from traffic import HEADER, OTHER
+
+GAPS_MAX = 6           # sessions with gaps that are looked at in a cycle: each takes two processes
+PATIENCE = 100.0       # an expected session is in complete segments by then, and a recorded one's ends were heard
+SEEN_MAX = 200_000     # ids of checked sessions that are remembered
+TSHARK_BYTES = 6 << 20  # a cycle
+
+EQUAL = "what was sent is what is recorded (SHA-256)"
+RECEIVED = "what was received is a prefix of the recording"
+SENT = "the recording is a prefix of what was sent"
+COUNTS = "forwarded <= received = recorded + gaps"
+GAPS = "a recording with gaps has its bytes at their places"
+RECORDED = "every session that passed bytes is recorded"
+KNOWN = "every recorded session is somebody's"
+VERIFY, TSHARK = "verify finds nothing in complete segments", "tshark finds nothing in complete segments"
+CLOSED = "sessions are open only where a process was killed"
+METRICS = "metrics equal the recording"
+
+
+class Fact:
+    """What prometheus.check_against_recording asks of a session, in little memory."""
+    __slots__ = ("listener", "close", "counts")
+    state = "closed"
+
+    def __init__(self, session):
+        self.listener, self.close = session["listener"], session["close"]
+        self.counts = tuple(session[what][side] for what in ("received", "forwarded") for side in SIDES)
+
+    def __getitem__(self, name):
+        if name == "bytes":  # with what is missing: the metric counts what was received
+            return {side: self.counts[number] for number, side in enumerate(SIDES)}
+        return getattr(self, name)
+
+    def forwarded(self, side):
+        return self.counts[2 + SIDES.index(side)]
+
+
+@dataclasses.dataclass
+class View:
+    """Complete segments, and what is in them."""
+    segments: list
+    sessions: list
+    raw: pathlib.Path
+
+    def file(self, session, side):
+        return self.raw / f"{session.id}.{side}"
+
+
+class Checker:
+    def __init__(self, site, own, strict=()):
+        """`own`: listeners whose sessions are all expected. `strict`: of these, where empty sessions are too."""
+        self.site, self.checks, self.instance = site, site.checks, site.instance
+        self.own, self.strict = set(own), set(strict)
+        self.lock = threading.Lock()
+        self.gate = threading.Lock()    # readers hold it: nothing is deleted under them
+        self.hold = threading.Lock()    # who holds it wants no room to be made
+        self.expected = collections.defaultdict(list)  # (listener, client or (seed, index)) -> expectations
+        self.pending = {}               # id(expectation) -> expectation
+        self.first_seen = {}            # session id -> when
+        self.checked = {}               # session id -> True, in the order in which they were
+        self.tsharked = set()
+        self.sessions = self.recorded_bytes = self.deleted = self.deleted_bytes = 0
+        self.cycles = self.gaps_left = 0
+
+    # ── What the ends tell ───────────────────────────────────────────────────────────────────────────────────────
+
+    def expect(self, expectation):
+        with self.lock:
+            self.pending[id(expectation)] = expectation
+            for key in self.keys(expectation):
+                self.expected[key].append(expectation)
+
+    @staticmethod
+    def keys(expectation):
+        if expectation.client:
+            yield expectation.listener, expectation.client
+        if expectation.generator:
+            yield expectation.listener, expectation.generator
+
+    def claim(self, session, header):
+        """The expectation that is this session's, by the header of the generator or by the client's address."""
+        keys = [(session["listener"], session.client)]
+        if len(header) == HEADER.size and header.startswith(b"ggEP"):
+            _, index, seed = HEADER.unpack(header)
+            keys.insert(0, (session["listener"], (seed, index)))
+        with self.lock:
+            for key in keys:
+                if self.expected.get(key):
+                    found = self.expected[key][0]
+                    for other in self.keys(found):
+                        self.expected[other] = [entry for entry in self.expected[other] if entry is not found]
+                        if not self.expected[other]:
+                            del self.expected[other]
+                    del self.pending[id(found)]
+                    return found
+        return None
+
+    # ── Which segments ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def complete_segments(self):
+        """While no process begins or ends."""
+        instance = self.instance
+        files = sorted((instance.directory / "segments").glob("*.pcapng"))
+        alive = instance.alive()
+        if instance.over:
+            return files
+        if not alive:
+            return []
+        # In this order: a segment is open, or named, before and until it is complete.
+        busy = set().union(*(generation.open_segments() for generation in alive))
+        running = "".join(path.read_text() for path in sorted(instance.directory.glob("running*")))
+        newest = {file.name.split("-", 1)[1].rsplit("-", 1)[0]: file.name for file in files}
+        return [file for file in files if file.name not in busy and file.name not in running and
+                (file.name not in newest.values() or file.name in instance.current.before)]
+
+    # ── A cycle ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cycle(self, last=False):
+        """`last`: the gateway has ended, and all expectations are told."""
+        self.cycles, self.gaps_left = self.cycles + 1, GAPS_MAX
+        with self.instance.lock:  # no process begins or ends meanwhile
+            files = self.complete_segments()
+        if files:
+            place = self.site.scratch / f"view-{self.site.name}"
+            shutil.rmtree(place, ignore_errors=True)
+            (place / "segments").mkdir(parents=True)
+            for file in files:
+                (place / "segments" / file.name).symlink_to(file)
+            try:
+                view = self.look(place, files)
+                if view:
+                    self.check(view, last)
+                    self.delete(view)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+        self.miss(last)
+        self.judge_metrics(last)
+
+    def look(self, place, files):
+        """None: nothing that can be checked."""
+        store = gogetway.Store(place)
+        done = store.command("verify", check=False, seconds=300)
+        problems = [] if done.returncode == 0 else [f"{self.site.name}: status {done.returncode}: " +
+                                                    processes.as_text(done.stdout + done.stderr)[-1500:]]
+        self.checks.judge(VERIFY, problems, len(files))
+        sessions = [session for session in store.sessions() if not session["foreign"]]
+        raw = store.export_raw(place / "raw")
+        view = View(files, sessions, raw)
+        self.tshark(view)
+        return view
+
+    def check(self, view, last):
+        prefixes = collections.defaultdict(list)  # seed -> (index, side, path)
+        batches = [load.running for site in (self.site, self.site.other) for load in site.loads
+                   if getattr(load, "running", None)]
+        for session in view.sessions:
+            if session.id in self.checked:
+                continue
+            generation = self.instance.generation_of(session)
+            dead = generation is not None and generation.ended is not None
+            if session.state != "closed" and not dead:
+                continue
+            if not self.check_one(view, session, generation, prefixes, batches, last):
+                continue
+            self.checked[session.id] = True
+            self.first_seen.pop(session.id, None)
+            self.sessions += 1
+            self.recorded_bytes += sum(session["bytes"].values())
+        for seed, entries in prefixes.items():
+            self.checks.judge(SENT, (
+                f"{self.site.name}: seed {seed}, session {line['index']}: what is recorded of the {line['side']} is "
+                f"wrong at byte {line['first_difference']}" for line in endpoints.verify_prefixes(seed, entries)
+                if line["first_difference"] is not None), len(entries))
+        while len(self.checked) > SEEN_MAX:
+            del self.checked[next(iter(self.checked))]
+
+    def check_one(self, view, session, generation, prefixes, batches, last):
+        """False: not yet, its ends may still be telling what they saw."""
+        listener = session["listener"]
+        seen = self.first_seen.setdefault(session.id, time.monotonic())
+        expectation = None
+        if generation is None and not last and time.monotonic() - seen < PATIENCE:
+            return False
+        if listener in self.own:
+            with open(view.file(session, "client"), "rb") as file:
+                header = file.read(HEADER.size)
+            expectation = self.claim(session, header)
+            if expectation is None:
+                waited = time.monotonic() - seen
+                if not last and (waited < PATIENCE or any(begun < seen for begun in batches)) and waited < 3 * PATIENCE:
+                    return False
+                # Over before its client could know its own address, or before a byte came.
+                refused = session.state == "closed" and session["close"] in prometheus.KINDS
+                few = sum(session["bytes"].values()) < HEADER.size
+                nothing = few and (refused or listener not in self.strict)
+                self.checks.judge(KNOWN, [] if nothing or self.is_cut(session, generation) else
+                                  [f"{self.site.name}: nobody had {dict(session)}"])
+        self.check_counts(view, session, generation)
+        if expectation:
+            self.checks.judge(KNOWN, [])
+            self.check_bytes(view, session, expectation, prefixes)
+        return True
+
+    @staticmethod
+    def is_cut(session, generation):
+        """Whether a process that was killed had it: its ends are those of a session that nobody finished."""
+        return session.state != "closed" and generation is not None and generation.ended == "kill"
+
+    def check_counts(self, view, session, generation):
+        name = f"{self.site.name}: {session.id} ({session['listener']}, {session['close']})"
+        if session["beginning_missing"]:
+            self.checks.judge(RECORDED, [f"{name}: its beginning is not in the recording: {dict(session)}"])
+            return
+        if session.state != "closed":
+            cut = self.is_cut(session, generation)
+            self.checks.judge(CLOSED, [] if cut else [f"{name}: {session.state}, and its process was not killed"])
+            return
+        problems = []
+        for side in SIDES:
+            count, gaps = session["bytes"][side], session["gaps"][side]
+            if session.received(side) != count + gaps or session.forwarded(side) > session.received(side):
+                problems.append(f"{name}: {side}: received {session.received(side)}, forwarded "
+                                f"{session.forwarded(side)}, recorded {count}, gaps {gaps}")
+            if view.file(session, side).stat().st_size != count:
+                problems.append(f"{name}: {side}: {count} bytes, {view.file(session, side).stat().st_size} exported")
+            if gaps and not self.site.may_have_gaps(session["listener"]):
+                problems.append(f"{name}: {side}: {gaps} bytes are missing, and its listener's policy is not gap")
+        self.checks.judge(COUNTS, problems)
+        if generation:
+            generation.facts.append(Fact(session))
+
+    def check_bytes(self, view, session, expectation, prefixes):
+        name = f"{self.site.name}: {expectation.name} ({session.id}, {session['close']})"
+        gaps = session["gaps"]
+        for side in SIDES:
+            if gaps[side]:
+                if expectation.generator and self.gaps_left > 0:
+                    self.gaps_left -= 1
+                    self.check_gaps(session, side, expectation, name)
+                continue
+            path = view.file(session, side)
+            count, sent, received = session["bytes"][side], expectation.sent[side], expectation.received[side]
+            if expectation.orderly and sent:
+                found = Stream.of_file(path)
+                self.checks.judge(EQUAL, [] if found == sent else [
+                    f"{name}: of the {side}'s {sent.count} bytes {count} are recorded" +
+                    (", with another SHA-256" if count == sent.count else "")])
+            elif expectation.content:
+                self.check_content(name, side, path.read_bytes(), expectation)
+            else:
+                self.checks.judge(SENT, [f"{name}: {count} bytes of the {side} are recorded, it sent {sent.count}"]
+                                  if sent and count > sent.count else [])
+                if count:
+                    prefixes[expectation.generator[0]].append((expectation.generator[1], side, path))
+            if received is not None:
+                forwarded = session.forwarded(side) if session.state == "closed" else count
+                self.checks.judge(RECEIVED, [] if received <= forwarded else [
+                    f"{name}: {received} bytes of the {side} were received by the other, {count} are recorded, "
+                    f"{forwarded} said to be forwarded"])
+
+    def check_content(self, name, side, recorded, expectation):
+        told = expectation.content[side]
+        if side == "client":
+            self.checks.judge(SENT, [] if told.startswith(recorded) else
+                              [f"{name}: {len(recorded)} bytes are recorded that the client did not send so"])
+        else:
+            fine = recorded == told if expectation.orderly else recorded.startswith(told)
+            self.checks.judge(RECEIVED, [] if fine else
+                              [f"{name}: the client received {len(told)} bytes, other ones are recorded"])
+
+    def check_gaps(self, session, side, expectation, name):
+        """Each recorded chunk of a stream with holes stands where the generator has it."""
+        seed, index = expectation.generator
+        with self.gate:
+            done = self.instance.command("show", session.id, "--as", "json", "--from", side, check=False)
+        stream = processes.run([gogetway.tool("endpoints"), "stream", "--seed", seed, "--index", index, "--side", side,
+                                *self.site.generator_words(session["listener"])]).stdout
+        problems, at = [] if done.returncode == 0 else [f"{name}: show: {processes.as_text(done.stderr)}"], 0
+        for line in map(json.loads, done.stdout.splitlines()):
+            if line.get("from") != side:
+                continue
+            chunk = b"" if "gap" in line else base64.b64decode(line["data"])
+            if line["offset"] != at or chunk != stream[at:at + len(chunk)]:
+                problems.append(f"{name}: {side}: a chunk at {line['offset']}, behind {at} bytes, is not what was sent")
+                break
+            at += line.get("gap", len(chunk))
+        self.checks.judge(GAPS, problems)
+
+    # ── tshark ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tshark(self, view):
+        """Segments that it has not read yet, as many as the cycle may cost. Streams that lie wholly in one of them are
+        compared as well; what a gap shows is no complaint."""
+        budget = TSHARK_BYTES
+        by_segment = collections.defaultdict(list)
+        for session in view.sessions:
+            for segment in session["segments"]:
+                by_segment[segment].append(session)
+        for file in sorted(view.segments, key=lambda file: hash((self.site.seed, file.name))):
+            size = file.stat().st_size
+            if file.name in self.tsharked or size > budget:
+                continue
+            budget -= size
+            self.tsharked.add(file.name)
+            with self.checks.no_exception(TSHARK):
+                self.tshark_one(view, file, by_segment[file.name])
+
+    def tshark_one(self, view, file, sessions):
+        reading = recording.tshark_read([file])
+        holey = {session.client for session in sessions
+                 if any(session["gaps"].values()) or len(session["segments"]) > 1}
+        excused = {str(one.number) for one in reading.conversations if one.client in holey or one.server in holey}
+        problems = []
+        for text in reading.anomalies:
+            stream = text.partition("stream ")[2].partition(":")[0]
+            if "tcp.analysis.flags" not in text or stream not in excused:
+                problems.append(f"{self.site.name}: {file.name}: {text}")
+        by_client = reading.by_client()
+        for session in sessions:
+            found = by_client.get(session.client, [])
+            if len(session["segments"]) == 1 and len(found) == 1 and not any(session["gaps"].values()):
+                wanted = {side: Stream.of_file(view.file(session, side)) for side in SIDES}
+                if found[0].streams != wanted:
+                    problems.append(f"{self.site.name}: {session.id}: tshark read {found[0].streams}, we {wanted}")
+        self.checks.judge(TSHARK, problems)
+
+    # ── What is over ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def delete(self, view):
+        left = {session.id for session in view.sessions if session.id not in self.checked}
+        keep = {segment for session in view.sessions if session.id in left for segment in session["segments"]}
+        with self.hold, self.gate:
+            for file in view.segments:
+                if file.name not in keep:
+                    self.deleted += 1
+                    self.deleted_bytes += file.stat().st_size
+                    self.tsharked.discard(file.name)
+                    file.unlink()
+
+    def miss(self, last):
+        """Sessions that no segment has: fine if nothing passed, or if it was a process' end that they met."""
+        now = time.monotonic()
+        with self.lock:
+            late = [one for one in self.pending.values() if last or now - one.told > PATIENCE]
+            for one in late:
+                del self.pending[id(one)]
+                for key in self.keys(one):
+                    self.expected[key] = [entry for entry in self.expected[key] if entry is not one]
+                    if not self.expected[key]:
+                        del self.expected[key]
+        for one in late:
+            passed = sum(count or 0 for count in one.received.values())
+            fine = passed == 0 and (one.empty or self.site.excused(one.listener, one.began, one.ended))
+            if one.empty and one.listener in self.strict:
+                fine = bool(self.site.excused(one.listener, one.began, one.ended))
+            self.checks.judge(RECORDED, [] if fine else
+                              [f"{self.site.name}: {one.name} is not in the recording: {one.received} were received"])
+
+    def judge_metrics(self, last):
+        """Of each process that ended well, when all its sessions were checked: to the byte."""
+        with self.instance.lock:
+            files = [file.name for file in (self.instance.directory / "segments").glob("*.pcapng")]
+            owners = [self.instance.owner([name]) for name in files]
+        for generation in self.instance.generations:
+            if generation.judged or not generation.ended or not last and (generation in owners or None in owners):
+                continue
+            generation.judged = True
+            if generation.ended != "kill" and generation.status == 0:
+                with self.checks.no_exception(METRICS):
+                    families = prometheus.parse(generation.metrics_file.read_text())
+                    if not prometheus.value(families, "gogetway_log_sessions_lost_total"):
+                        prometheus.check_against_recording(families, generation.facts)
+            generation.facts = []
+

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done to a gateway: the plan, drawn by a seed before anything runs, and the doing.
+
+Each site has two tracks that run beside each other, so that a process may be killed while its disk is full: what
+happens to the process, and what happens to the world around it. A track does one thing at a time.
+"""
+import contextlib
+import dataclasses
+import mmap
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import faults
+import processes
+
+MIB = 1 << 20
+DRAIN_SECONDS = 8
+EXIT = "a process that is told to end ends with status 0, in time"
+RECOVERED = "a start after a kill recovers, and leaves no rings of the dead"
+
+
+@dataclasses.dataclass
+class Event:
+    at: float
+    site: str
+    track: str
+    kind: str
+    seed: int
+    begun: float = None
+    seconds: float = None
+
+    def row(self):
+        return {name: round(value, 2) if isinstance(value, float) else value
+                for name, value in dataclasses.asdict(self).items()}
+
+
+def plan(seed, seconds, decks):
+    """`decks`: (site, track) -> kinds, the frequent ones more than once. Every deck is dealt to its end before it is
+    shuffled again, so that nothing is left out for long."""
+    events = []
+    gap = min(12.0, max(2.0, seconds / 8))
+    for (site, track), kinds in sorted(decks.items()):
+        chance = random.Random(f"{seed} {site} {track}")
+        at, left = gap * chance.uniform(0.6, 1.0), []
+        while kinds and at < seconds - gap / 2:
+            if not left:
+                left = list(kinds)
+                chance.shuffle(left)
+            events.append(Event(round(at, 2), site, track, left.pop(), chance.getrandbits(32)))
+            at += gap * chance.uniform(0.4, 1.6)
+    return sorted(events, key=lambda event: event.at)
+
+
+# ── The world ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class Clock:
+    """The wall clock of the processes that have tests/tools/preload_clock."""
+
+    def __init__(self, path):
+        self.path = path
+        path.write_bytes(bytes(8))
+        with open(path, "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), 8)
+
+    def step(self, seconds):
+        ahead, = struct.unpack("<q", self.map[:8])
+        self.map[:8] = struct.pack("<q", ahead + int(seconds * 1e9))
+
+
+class Disk:
+    """A small file system of its own, ext4 in a file, that can be filled and frozen."""
+
+    def __init__(self, image, place, size):
+        self.image, self.place = image, place
+        self.ballast = place / "ballast"
+        with open(image, "wb") as file:
+            file.truncate(size)
+        processes.run(["mkfs.ext4", "-q", "-F", "-m", "0", image])
+        place.mkdir()
+        processes.run(["mount", "-o", "loop", image, place])
+
+    def fill(self, leave):
+        with open(self.ballast, "wb") as file:
+            while True:
+                status = os.statvfs(self.place)
+                room = status.f_bavail * status.f_frsize - leave
+                if room <= 0:
+                    return
+                with contextlib.suppress(OSError):  # the gateway was quicker: less is left
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, room)
+
+    def free(self):
+        self.ballast.unlink(missing_ok=True)
+
+    def freeze(self, seconds):
+        processes.run(["fsfreeze", "-f", self.place])
+        try:
+            time.sleep(seconds)  # the length of the disturbance
+        finally:
+            processes.run(["fsfreeze", "-u", self.place])
+
+    def close(self):
+        self.free()
+        subprocess.run(["umount", "-l", self.place], check=False)
+        self.image.unlink()
+
+
+class Echo:
+    """An echo in a process, which can be stopped, made to hang, and started again."""
+
+    def __init__(self, scratch, name):
+        self.scratch, self.name = scratch, name
+        self.address = processes.address("127.0.0.1", processes.free_port())
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = processes.Process([sys.executable, faults.__file__, self.address], self.scratch, name=self.name)
+        self.process.wait_listening(self.address)
+
+    def stop(self):
+        self.process.kill()
+
+
+# ── The doing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class Events:
+    """Carries the plan out on one site."""
+
+    def __init__(self, site, events):
+        self.site, self.instance, self.checks = site, site.instance, site.checks
+        self.windows = site.instance.windows
+        self.events = events
+        self.threads = [threading.Thread(target=self._run, args=(track,), daemon=True, name=f"{site.name}-{track}")
+                        for track in ("process", "world")]
+        self.begun = None
+
+    def start(self):
+        self.begun = time.monotonic()
+        for thread in self.threads:
+            thread.start()
+
+    def join(self, seconds):
+        for thread in self.threads:
+            thread.join(seconds)
+
+    def _run(self, track):
+        for event in self.events:
+            if event.track != track:
+                continue
+            if self.site.stopping.wait(max(0.0, self.begun + event.at - time.monotonic())):
+                return
+            began = time.monotonic()
+            with self.checks.no_exception(f"event {event.kind}"):
+                getattr(self, event.kind.replace("-", "_"))(random.Random(event.seed))
+            event.begun, event.seconds = began - self.begun, time.monotonic() - began
+
+    def pause(self, seconds):
+        """The length of a disturbance, drawn from the seed; cut short when the soak ends."""
+        self.site.stopping.wait(seconds)
+
+    def start_again(self, chance):
+        """A start that must succeed, unless the disk has no room for what has to be recovered."""
+        for _ in range(60):
+            try:
+                self.instance.start()
+                return
+            except AssertionError:
+                generation = self.instance.current
+                generation.process.wait(5)
+                self.instance.end(generation, "kill")
+                full = self.windows.overlapping(generation.begun, time.monotonic(), kinds=("disk-full",))
+                if not full:
+                    raise
+            time.sleep(chance.uniform(0.3, 0.7))  # between two tries, as a service manager waits
+        raise AssertionError("no start succeeded")
+
+    # ── Of the process ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def kill(self, chance):
+        with self.instance.lock, self.windows.during("kill", after=0.2):
+            self.instance.kill()
+            self.pause(chance.uniform(0, 0.5))
+            self.start_again(chance)
+        self.check_rings()
+
+    def kill_in_recovery(self, chance):
+        """Killed, and the next one while it recovers, twice."""
+        with self.instance.lock, self.windows.during("kill", after=0.2):
+            self.instance.kill()
+            for _ in range(2):
+                self.instance.start(wait=False)
+                faults.sleep_to_a_random_moment(chance, 0.03)
+                self.instance.kill()
+            self.start_again(chance)
+        self.check_rings()
+
+    def kill_in_drain(self, chance):
+        with self.instance.lock, self.windows.during("kill", after=0.2):
+            self.instance.current.process.popen.terminate()
+            faults.sleep_to_a_random_moment(chance, 1.0)
+            self.instance.kill()
+            self.start_again(chance)
+
+    def drain(self, chance):
+        window = self.windows.open("drain", deadline=time.monotonic() + DRAIN_SECONDS)
+        self.end_and_start(chance, window, 1)
+
+    def end_at_once(self, chance):
+        """A second SIGTERM: sessions are cut, and recorded as that."""
+        self.end_and_start(chance, self.windows.open("kill"), 2)
+
+    def end_and_start(self, chance, window, signals):
+        with self.instance.lock:
+            began = time.monotonic()
+            status = self.instance.drain(DRAIN_SECONDS + 30, signals)
+            full = self.windows.overlapping(began - 15, time.monotonic(), kinds=("disk-full", "disk-hang", "disk-slow"))
+            seconds = time.monotonic() - began
+            problems = []
+            if status != 0 and not (full and status == 3):
+                problems.append(f"{self.site.name}: status {status}\n{self.instance.process.errors()[-1500:]}")
+            if seconds > (DRAIN_SECONDS if signals == 1 else 0) + 3 and not full:
+                problems.append(f"{self.site.name}: it took {seconds:.1f} s to end")
+            self.checks.judge(EXIT, problems)
+            self.start_again(chance)
+            window.end = time.monotonic() + 0.2
+
+    def check_rings(self):
+        """A ring that a dead process had is gone when its successor is ready."""
+        lines = [line for line in self.instance.messages(self.instance.current) if line["event"] == "recovered"]
+        refused = [line for line in lines if line["rings_refused"] or line["rings_missing"]]
+        self.checks.judge(RECOVERED, [f"{self.site.name}: {line}" for line in refused])
+
+    # ── Of the world ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def disk_full(self, chance):
+        disk = self.site.disk
+        with self.site.checker.hold, self.windows.during("disk-full", after=3.0):
+            disk.fill(int(chance.uniform(0, 2 * MIB)))
+            try:
+                with contextlib.suppress(processes.DeadlineExceeded):
+                    processes.wait_until(lambda: (self.instance.stats() or {}).get("log_disk_full") or
+                                         self.site.stopping.is_set(), 8, "a full disk", interval=0.1)
+                self.pause(chance.uniform(0.5, 4))
+            finally:
+                disk.free()
+            with contextlib.suppress(processes.DeadlineExceeded):
+                processes.wait_until(lambda: not (self.instance.stats() or {}).get("log_disk_full"), 15, "room",
+                                     interval=0.1)
+
+    def disk_hang(self, chance):
+        with self.windows.during("disk-hang", after=3.0):
+            self.site.disk.freeze(chance.uniform(0.3, 2.5))
+
+    def disk_slow(self, chance):
+        """strace makes every write wait."""
+        with self.windows.during("disk-slow", after=3.0):
+            with self.site.slow_disk(self.instance, chance.randrange(20, 200)):
+                self.pause(chance.uniform(2, 6))
+
+    def upstream_down(self, chance):
+        with self.windows.during("upstream-down", "echo", after=1.0):
+            self.site.echo.stop()
+            self.pause(chance.uniform(0.5, 4))
+            self.site.echo.start()
+
+    def upstream_hang(self, chance):
+        with self.windows.during("upstream-hang", "echo", after=1.0):
+            self.site.echo.process.popen.send_signal(signal.SIGSTOP)
+            try:
+                self.pause(chance.uniform(0.5, 4))
+            finally:
+                self.site.echo.process.popen.send_signal(signal.SIGCONT)
+
+    def clock_step(self, chance):
+        with self.windows.during("clock-step", after=15.0):
+            size = 10 ** chance.uniform(-1, 3.6)
+            self.site.clock.step(size if chance.random() < 0.5 else -size)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One gateway under soak: its configuration, and the processes ("generations") that run it one after the other, or,
+while one takes over from another, two at a time.
+
+Which generation recorded a session is learned from its segments: a process has the segment that it writes open, and
+every session id holds a number of the process and worker that made it (its salt).
+"""
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+import gogetway
+import ledger
+import processes
+
+STORE_NAMES = re.compile(r"gogetway-([0-9a-f-]{36})\.")
+SALT = slice(12, 16)  # of a session's id
+LOG_SLACK = 20.0      # seconds between what causes a message and its being read
+
+# A warning or an error: the disturbances that explain it. () is always fine.
+EXPECTED_MESSAGES = {
+    "wall clock was set; the recording keeps its time until the next segment": ("clock-step",),
+    "the log cannot grow; traffic is held back when it is full": ("disk-full", "disk-slow", "disk-hang"),
+    "bytes pass without being recorded": ("disk-full", "disk-slow", "disk-hang"),
+    "recording again": ("disk-full", "disk-slow", "disk-hang"),
+    "recording cannot be written, trying again": ("disk-full",),
+    "cannot write the store's `running` file, trying again": ("disk-full",),
+    "upstream cannot be had": ("upstream-down", "upstream-hang", "kill", "drain", "reload-remove", "takeover"),
+    "session closed by the gateway": ("disk-full", "disk-slow", "disk-hang", "drain", "takeover", "reload-remove",
+                                      "upstream-hang", "kill"),
+    "ended with a failure": ("disk-full", "disk-hang"),
+    "the file system refuses direct writes, using the page cache": (),
+    "runs as root": (),
+}
+
+
+def control(directory, command, **arguments):
+    """One request to the gateway's control socket, without a process; None if nobody answers."""
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(5)
+            sock.connect(str(directory / "control"))
+            sock.sendall(json.dumps(dict(arguments, command=command)).encode() + b"\n")
+            reply = b""
+            while not reply.endswith(b"\n"):
+                piece = sock.recv(1 << 16)
+                if not piece:
+                    return None
+                reply += piece
+            return json.loads(reply)
+    except (OSError, ValueError):
+        return None
+
+
+class Generation:
+    """One process."""
+
+    def __init__(self, number, process, prefix, before, took_over=False):
+        self.number, self.process = number, process
+        self.before, self.took_over = before, took_over  # segments that were there when it was started
+        self.stats_file, self.metrics_file = prefix.with_suffix(".json"), prefix.with_suffix(".prom")
+        self.begun = time.monotonic()
+        self.ended = None       # how: kill, drain, stop
+        self.ended_at = None
+        self.status = None
+        self.segments = set()   # names that it was seen writing
+        self.log_read = 0
+        self.facts = []         # of its sessions that were checked
+        self.judged = False     # its metrics were held against them
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def open_segments(self):
+        """Those that it has open now; they are its own from now on."""
+        found = set()
+        with contextlib.suppress(OSError):  # it has just ended
+            for name in os.listdir(f"/proc/{self.pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):  # closed since they were listed
+                    target = os.readlink(f"/proc/{self.pid}/fd/{name}")
+                    if target.endswith(".pcapng"):
+                        found.add(os.path.basename(target))
+        self.segments |= found
+        return found
+
+
+class Instance(gogetway.Store):
+    """A store, and whoever runs on it. The lock is held while processes begin and end."""
+
+    def __init__(self, name, directory, scratch, listeners, settings, checks, clock=None):
+        super().__init__(directory)
+        self.name, self.scratch, self.checks = name, scratch, checks
+        self.listeners, self.settings = listeners, settings
+        self.clock = clock
+        self.windows = ledger.Windows()
+        self.windows_of_others = []  # of gateways that this one connects to, or that share its host's disk
+        self.config = scratch / f"{name}.yaml"
+        self.generations = []
+        self.salts = {}         # of session ids -> generation
+        self.lock = threading.RLock()
+        self.up = threading.Event()
+        self.over = False       # it has ended for good: all segments are complete
+        self.write_config()
+
+    def listen(self, name):
+        return next(listener["listen"] for listener in self.listeners if listener["name"] == name)
+
+    def write_config(self, listeners=None, **settings):
+        """JSON is YAML."""
+        text = json.dumps(dict(self.settings, **settings, listeners=listeners or self.listeners), indent=1)
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(self.config)
+
+    @property
+    def current(self):
+        return self.generations[-1]
+
+    @property
+    def process(self):
+        """As a gogetway.Gateway has it, for the functions of other modules."""
+        return self.current.process
+
+    def start(self, wait=True, words=(), seconds=30, took_over=False):
+        number = len(self.generations) + 1
+        prefix = self.scratch / f"{self.name}-{number}"
+        environment = {}
+        if self.clock:
+            environment = {"LD_PRELOAD": gogetway.tool("preload_clock.so"), "PRELOAD_CLOCK": str(self.clock.path)}
+        command = [gogetway.program(), "run", "-c", self.config, "--dir", self.directory, "--stats",
+                   prefix.with_suffix(".json"), "--metrics-file", prefix.with_suffix(".prom"), *words]
+        before = {file.name for file in (self.directory / "segments").glob("*.pcapng")}
+        process = processes.Process(command, self.scratch, name=prefix.name, env=environment)
+        self.generations.append(Generation(number, process, prefix, before, took_over))
+        if wait:
+            self.wait_ready(seconds)
+        return self.current
+
+    def messages(self, generation):
+        whole = generation.process.errors().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def wait_ready(self, seconds=30):
+        generation = self.current
+
+        def ready():
+            if not generation.process.running():
+                raise AssertionError(f"{self.name}: the gateway ended with {generation.process.popen.returncode} when "
+                                     f"it was started:\n{generation.process.errors()[-2000:]}")
+            return any(line["event"] == "ready" for line in self.messages(generation))
+        processes.wait_until(ready, seconds, f"{self.name}: gogetway ready")
+        self.up.set()
+
+    def end(self, generation, how):
+        """After its process has ended."""
+        generation.status = generation.process.popen.returncode
+        generation.ended_at = time.monotonic()
+        generation.ended = how
+
+    def kill(self):
+        self.up.clear()
+        generation = self.current
+        generation.open_segments()
+        generation.process.kill()
+        self.end(generation, "kill")
+
+    def drain(self, seconds, signals=1):
+        """SIGTERM, `signals` times; returns the exit status."""
+        self.up.clear()
+        generation = self.current
+        for _ in range(signals):
+            generation.process.popen.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        generation.process.wait(seconds)
+        self.end(generation, "drain")
+        return generation.status
+
+    def alive(self):
+        return [generation for generation in self.generations if generation.ended is None]
+
+    def stats(self):
+        reply = control(self.directory, "stats")
+        return reply["metrics"] if reply and "metrics" in reply else None
+
+    def look(self):
+        """Once a second or so: whose segments are whose, and what the processes say."""
+        for generation in self.alive():
+            generation.open_segments()
+        for generation in self.generations[-6:]:
+            self.read_messages(generation)
+
+    def read_messages(self, generation):
+        lines = self.messages(generation)
+        fresh, generation.log_read = lines[generation.log_read:], len(lines)
+        now = time.monotonic()
+        for line in fresh:
+            if line["level"] not in ("warning", "error"):
+                continue
+            kinds = EXPECTED_MESSAGES.get(line["event"])
+            fine = kinds == () or (kinds and any(windows.overlapping(now - LOG_SLACK, now, kinds=kinds)
+                                                 for windows in (self.windows, *self.windows_of_others)))
+            self.checks.judge("messages are explained by what was done", [] if fine else
+                              [f"{self.name}, process {generation.number}: {json.dumps(line)[:600]}"])
+
+    def owner(self, segments):
+        """The process that wrote one of these segments, or None while that is not known."""
+        for number, generation in enumerate(self.generations):
+            if generation.segments.intersection(segments):
+                return generation
+            later = self.generations[number + 1] if number + 1 < len(self.generations) else None
+            for name in segments:
+                # Nobody else can have begun it, unless another process was there at the same time.
+                if name not in generation.before and not generation.took_over and (
+                        later is None or name in later.before):
+                    return generation
+        return None
+
+    def generation_of(self, session):
+        salt = session.id[SALT]
+        if salt not in self.salts:
+            found = self.owner(session["segments"])
+            if found is None:
+                return None
+            self.salts[salt] = found
+        return self.salts[salt]
+
+    def remove_rings(self):
+        try:
+            uuid = (self.directory / "store").read_text().split()[-1]
+        except (OSError, IndexError):
+            return
+        for name in os.listdir("/dev/shm"):
+            found = STORE_NAMES.match(name)
+            if found and found.group(1) == uuid:
+                os.unlink(f"/dev/shm/{name}")

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a soak leaves: soak.json, soak.md, and a drawing of memory, descriptors and threads over its time."""
+import collections
+import json
+import os
+import platform
+import subprocess
+
+import gogetway
+
+WIDTH, ROW, LEFT, RIGHT, TOP = 860, 96, 110, 90, 30
+SERIES = (("private", "private memory, MiB", 1 << 20), ("resident", "resident, with rings, MiB", 1 << 20),
+          ("descriptors", "descriptors", 1), ("threads", "threads", 1), ("sessions", "open sessions", 1))
+POINTS_MAX = 400
+COLORS = {"steady": "#1f6fb2", "restless": "#c2571a"}
+
+
+def machine():
+    model = ""
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    commit = subprocess.run(["git", "-C", gogetway.ROOT, "describe", "--always", "--dirty"], capture_output=True,
+                            text=True)
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "commit": commit.stdout.strip(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1)}
+
+
+def thinned(samples):
+    step = max(1, len(samples) // POINTS_MAX)
+    return samples[::step]
+
+
+def draw(sites, events, seconds):
+    """One row a series, one colour a site, a thin line for each event."""
+    height = TOP + ROW * len(SERIES) + 30
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" '
+           f'font-size="11"><rect width="100%" height="100%" fill="#fff"/>']
+    span = max(seconds, 1)
+
+    def x(second):
+        return LEFT + (WIDTH - LEFT - RIGHT) * second / span
+    for number, (name, color) in enumerate(sorted(COLORS.items())):
+        out.append(f'<text x="{LEFT + 110 * number}" y="16" fill="{color}">{name}</text>')
+    for row, (name, title, unit) in enumerate(SERIES):
+        base, top = TOP + ROW * (row + 1) - 18, TOP + ROW * row
+        values = [sample[name] / unit for site in sites for sample in site.health.samples] or [0]
+        most = max(max(values) * 1.1, 1)
+        out.append(f'<text x="4" y="{top + 12}">{title.split(",")[0]}</text>'
+                   f'<text x="{WIDTH - RIGHT + 6}" y="{top + 10}">{most:.4g}</text>'
+                   f'<text x="{WIDTH - RIGHT + 6}" y="{base}">0</text>'
+                   f'<line x1="{LEFT}" y1="{base}" x2="{WIDTH - RIGHT}" y2="{base}" stroke="#999"/>')
+        if row == 0:
+            out += [f'<line x1="{x(event.begun):.1f}" y1="{TOP}" x2="{x(event.begun):.1f}" y2="{height - 30}" '
+                    f'stroke="{COLORS[event.site]}" stroke-opacity="0.15"><title>{event.site}: {event.kind}</title>'
+                    '</line>' for event in events if event.begun is not None]
+        for site in sites:
+            lives = collections.defaultdict(list)
+            for sample in thinned(site.health.samples):
+                lives[sample["generation"]].append(
+                    f"{x(sample['second']):.1f},{base - (base - top) * sample[name] / unit / most:.1f}")
+            out += [f'<polyline fill="none" stroke="{COLORS[site.name]}" points="{" ".join(points)}"/>'
+                    for points in lives.values()]
+    out.append(f'<text x="{LEFT}" y="{height - 8}">0 s</text>'
+               f'<text x="{WIDTH - RIGHT - 30}" y="{height - 8}">{seconds:.0f} s</text></svg>')
+    return "\n".join(out) + "\n"
+
+
+def table(rows, columns):
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def flatness(sites):
+    rows = []
+    for site in sites:
+        for name, (rise, bound, seconds) in site.health.growth().items():
+            unit = (1 << 20) if name == "private" else 1
+            rows.append({"site": site.name, "what": f"{name}{', MiB' if unit > 1 else ''}",
+                         "growth of the line": round(rise / unit, 2), "bound": round(bound / unit, 2),
+                         "over seconds": round(seconds)})
+    return rows
+
+
+def collect(soak):
+    done = [event for event in soak.events if event.begun is not None]
+    checkers = {site.name: site.checker for site in soak.sites}
+    return {
+        "result": "broken" if soak.checks.broken_count else "interrupted" if soak.interrupted else "held",
+        "date": soak.date, "machine": machine(), "minutes": round(soak.seconds / 60, 2), "asked_minutes": soak.minutes,
+        "seed": soak.seed, "repeat": soak.repeat(),
+        "events": dict(sorted(collections.Counter(f"{event.site} {event.kind}" for event in done).items())),
+        "processes": {site.name: len(site.instance.generations) for site in soak.sites},
+        "sessions": {name: checker.sessions for name, checker in checkers.items()},
+        "recorded_bytes": {name: checker.recorded_bytes for name, checker in checkers.items()},
+        "segments": {name: checker.deleted for name, checker in checkers.items()},
+        "segment_bytes": {name: checker.deleted_bytes for name, checker in checkers.items()},
+        "client_errors_that_events_explain": {site.name: site.excused_errors for site in soak.sites},
+        "loads": {site.name: {load.name: load.rounds for load in site.loads} for site in soak.sites},
+        "left_out": soak.left_out,
+        "checks": soak.checks.as_rows(), "broken_count": soak.checks.broken_count, "broken": soak.checks.broken,
+        "flat": flatness(soak.sites),
+        "plan": [event.row() for event in soak.events],
+        "samples": {site.name: thinned(site.health.samples) for site in soak.sites},
+    }
+
+
+def write(soak, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    found = collect(soak)
+    (folder / "soak.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "soak.svg").write_text(draw(soak.sites, soak.events, soak.seconds))
+    host = found["machine"]
+    rows = [{"event": name, "times": count} for name, count in found["events"].items()]
+    broken = "\n".join(f"- at {entry['second']} s, {entry['check']}: `{entry['text'][:600]}`"
+                       for entry in found["broken"][:30])
+    sessions, total, segments = (sum(found[name].values()) for name in ("sessions", "recorded_bytes", "segments"))
+    (folder / "soak.md").write_text(f"""# Soak: {found['result']}
+
+{found['minutes']} minutes (asked: {found['asked_minutes']}), seed {found['seed']}, {found['date']}. {host['cores']} x
+{host['cpu']}, {host['memory_gib']} GiB, kernel {host['kernel']}, commit {host['commit']}.
+Again: `{found['repeat']}`
+
+{sessions:,} sessions with {total / 1e6:,.1f} MB were checked and deleted, in {segments:,} segments;
+{sum(found['processes'].values())} processes of the gateway; {len(found['plan'])} events were planned,
+{sum(found['events'].values())} done. Errors of clients that an event explains:
+{sum(found['client_errors_that_events_explain'].values())}.
+
+## Checks
+
+{table(found['checks'], ["check", "made", "broken"])}
+
+{('## Broken' + chr(10) + chr(10) + broken + chr(10)) if broken else ''}
+## Flat
+
+The straight line through the samples of the process that lived longest, after the warm-up.
+
+{table(found['flat'], ["site", "what", "growth of the line", "bound", "over seconds"])}
+
+![memory, descriptors and threads](soak.svg)
+
+## Events
+
+{table(rows, ["event", "times"])}
+
+Left out: {'; '.join(found['left_out']) or 'nothing'}.
+""")
+    return found
