@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/gateway.h"
 
+#include "gateway/checker.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
 
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-  FDS_OF_PROCESS = 64, /* standard streams, store, segments, rings, control socket, libraries */
+  FDS_OF_PROCESS = 96, /* standard streams, store, segments, rings, control socket, libraries, checks of upstreams */
   FDS_OF_WORKER = 16 + 2 * (GG_PIPES_MAX + 1),
   FDS_OF_SESSION = 2,
 };
@@ -118,11 +119,13 @@ int gg_gateway_listener_endpoint(const struct gg_gateway *gateway, size_t index,
 
 int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure)
 {
+  int error = gg__groups_start(gateway, failure);
+  if (error)
+    return error;
   /* Signals are the engine's: no worker may be interrupted by one. */
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  int error = 0;
   for (unsigned i = 0; i < gateway->worker_count && !error; i++) {
     struct gg_worker *worker = gateway->workers[i];
     atomic_fetch_add(&gateway->workers_running, 1);
@@ -198,6 +201,8 @@ void gg_gateway_destroy(struct gg_gateway *gateway)
   for (unsigned i = 0; i < gateway->worker_count; i++)
     gg__worker_destroy(gateway->workers[i]);
   close_unix_listeners(gateway);
+  gg__checker_stop(gateway->checker);
+  gateway->groups_started = false;
   gg__groups_publish(gateway, NULL, 0);
   gg__health_desk_fini(&gateway->health);
   pthread_mutex_destroy(&gateway->groups_lock);

@@ -152,13 +152,14 @@ void gg__group_destroy(struct gg_group *group)
 
 void gg__group_retire(struct gg_group *group)
 {
-  for (unsigned i = 0; group && i < group->count; i++) {
+  if (!group || atomic_load(&group->retired))
+    return;
+  for (unsigned i = 0; i < group->count; i++) {
     struct gg_group_slot *slot = &group->slots[i];
     if (slot->resolved && !gg_name_current(slot->resolved, &slot->last))
       slot->last = (struct gg_addr){.family = GG_FAMILY_NONE};
   }
-  if (group)
-    atomic_store_explicit(&group->retired, true, memory_order_release);
+  atomic_store_explicit(&group->retired, true, memory_order_release);
 }
 
 /* ── Choosing ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -241,18 +242,17 @@ static unsigned soonest(const struct gg_group *group, uint64_t waiting)
   return best;
 }
 
-static void find_address(const struct gg_group *group, const struct gg_group_slot *slot, struct gg_choice *out)
+bool gg__group_address(const struct gg_group *group, unsigned index, struct gg_addr *out)
 {
-  out->address = slot->member->endpoint.addr;
-  out->address.family = (uint8_t)slot->member->endpoint.family;
+  const struct gg_group_slot *slot = &group->slots[index];
+  *out = slot->member->endpoint.addr;
+  out->family = (uint8_t)slot->member->endpoint.family;
   if (!slot->resolved)
-    out->resolved = true;
-  else if (!atomic_load_explicit(&group->retired, memory_order_acquire))
-    out->resolved = gg_name_current(slot->resolved, &out->address);
-  else {
-    out->address = slot->last;
-    out->resolved = slot->last.family != GG_FAMILY_NONE;
-  }
+    return true;
+  if (!atomic_load_explicit(&group->retired, memory_order_acquire))
+    return gg_name_current(slot->resolved, out);
+  *out = slot->last;
+  return slot->last.family != GG_FAMILY_NONE;
 }
 
 bool gg__group_choose(struct gg_group *group, struct gg_balance_turns *turns, const struct gg_addr *client,
@@ -281,7 +281,7 @@ bool gg__group_choose(struct gg_group *group, struct gg_balance_turns *turns, co
   const struct gg_group_slot *slot = &group->slots[chosen];
   atomic_fetch_add_explicit(&slot->member->holds, 1, memory_order_relaxed);
   out->member = slot->member;
-  find_address(group, slot, out);
+  out->resolved = gg__group_address(group, chosen, &out->address);
   return true;
 }
 

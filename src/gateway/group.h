@@ -64,6 +64,9 @@ void gg__group_destroy(struct gg_group *group);         /* drops a reference */
  * has gone through its loop once more. */
 void gg__group_retire(struct gg_group *group);
 
+/* Where a member is now; of a unix one only the family. False: its name has no address. */
+bool gg__group_address(const struct gg_group *group, unsigned index, struct gg_addr *out);
+
 /* Healths that a session has tried in vain. */
 struct gg_attempts {
   unsigned count;

@@ -190,6 +190,8 @@ void gg__session_closing_facts(const void *session, struct gg_json *json);
 /* upstream.c: chooses an upstream, records the handshake, and begins to connect; an upstream that cannot be had is
  * followed by the next. What becomes of it ends in gg__session_relay or gg__session_close. */
 void gg__upstream_connect(struct gg_session *session);
+/* What an error of connect(2) means, and whether the fault is ours: want of descriptors, memory or ports. */
+enum gg_close gg__connect_reason(int error, bool *ours);
 /* The session is over, and needs to know of its upstream no more. */
 void gg__upstream_let_go(struct gg_session *session);
 /* The server's socket had an event while connecting. */

@@ -22,8 +22,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static enum gg_close close_reason(int error)
+enum gg_close gg__connect_reason(int error, bool *ours)
 {
+  *ours = false;
   switch (error) {
   case ECONNREFUSED:
   case ENOENT: /* a unix path that is not there */
@@ -34,7 +35,11 @@ static enum gg_close close_reason(int error)
   case ENFILE:
   case ENOBUFS:
   case ENOMEM:
+    *ours = true;
     return GG_CLOSE_LIMIT;
+  case EADDRNOTAVAIL: /* no local port is left towards there */
+    *ours = true;
+    return GG_CLOSE_CONNECT_FAILED;
   default:
     return GG_CLOSE_CONNECT_FAILED;
   }
@@ -131,7 +136,9 @@ static struct outcome outcome_failed(enum gg_close reason)
 
 static struct outcome outcome_errno(int error)
 {
-  return (struct outcome){.failed = true, .ours = error == EADDRNOTAVAIL, .reason = close_reason(error)};
+  struct outcome outcome = {.failed = true};
+  outcome.reason = gg__connect_reason(error, &outcome.ours);
+  return outcome;
 }
 
 static struct outcome connected(struct gg_session *session)

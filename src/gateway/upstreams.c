@@ -2,9 +2,28 @@
 /* upstreams.c - all listeners' upstreams together: who asks for their state, or drains one, does so from other threads
  * than the workers', and finds the groups as they are under a lock of their own. */
 #include "base/clock.h"
+#include "base/logger.h"
+#include "gateway/checker.h"
 #include "gateway/worker.h"
 
 #include <string.h>
+
+/* Tells the checker, which is there when somebody first asks for it. */
+static int check_groups(struct gg_gateway *gateway, struct gg_failure *failure)
+{
+  int error = GG_OK;
+  if (!gateway->checker && gg__checker_wanted(gateway->groups, gateway->group_count))
+    error = gg__checker_start(&gateway->checker, gateway->options.metrics, failure);
+  if (!error && gateway->checker && gg__checker_set(gateway->checker, gateway->groups, gateway->group_count) != 0)
+    error = gg_fail(failure, GG_ERR_NOMEM, "no memory for the checks of upstreams");
+  return error;
+}
+
+int gg__groups_start(struct gg_gateway *gateway, struct gg_failure *failure)
+{
+  gateway->groups_started = true;
+  return check_groups(gateway, failure);
+}
 
 void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count)
 {
@@ -19,6 +38,9 @@ void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *grou
     memcpy(gateway->groups, groups, count * sizeof groups[0]);
   gateway->group_count = count;
   pthread_mutex_unlock(&gateway->groups_lock);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gateway->groups_started && check_groups(gateway, &failure) != 0)
+    gg_warn(gateway->options.logger, "upstreams are not checked", GG_S("reason", failure.message));
   for (size_t i = 0; i < old_count; i++)
     gg__group_destroy(old[i]);
 }

@@ -29,6 +29,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct gg_checker;
+
 enum {
   GG_POLICY_PAIRS = 9,                     /* on_stall times on_full */
   GG_RETRY_INTERVAL_NS = 20 * 1000 * 1000, /* paused accepts, full unix backlogs */
@@ -131,6 +133,8 @@ struct gg_gateway {
   pthread_mutex_t groups_lock;               /* this and the next two: changed by reload, read by whoever asks */
   struct gg_group *groups[GG_LISTENERS_MAX]; /* of each listener, held; NULL: it has no upstreams */
   size_t group_count;
+  struct gg_checker *checker; /* NULL: nobody has asked for it yet */
+  bool groups_started;
   struct gg_addr local[64]; /* this host's addresses, for splice: auto */
   unsigned local_count;
 };
@@ -152,7 +156,10 @@ uint64_t gg__relay_timer_ns(const struct gg_gateway_options *options);
 /* The options are others: the timers of all sessions go by them. */
 void gg__relay_timers_adopt(struct gg_worker *worker);
 
-/* upstreams.c: the gateway's groups are these from now on; it takes a reference of each. */
+/* upstreams.c: begins to check those that ask for it. */
+int gg__groups_start(struct gg_gateway *gateway, struct gg_failure *failure);
+/* The gateway's groups are these from now on; it takes a reference of each. Nobody checks those before any more; who
+ * lets their options end retires them as well. The engine's thread. */
 void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count);
 
 /* listener.c */
