@@ -23,7 +23,7 @@ bool gg__source_enter(const struct gg_listener *listener, const struct gg_addr *
                       enum gg_close *reason)
 {
   struct gg_worker *worker = listener->worker;
-  const struct gg_gateway_options *options = &worker->gateway->options;
+  const struct gg_gateway_options *options = worker->options;
   const struct gg_source_limits limits = {options->source_sessions_max, options->source_rate_max};
   unsigned source_bits = gg_source_bits(client, options->source_prefix6);
   uint64_t refused;

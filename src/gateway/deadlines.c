@@ -55,7 +55,7 @@ static bool waits(const struct gg_session *session, enum gg_direction direction)
 
 static struct deadline earliest(const struct gg_session *session, uint64_t now_ns)
 {
-  const struct gg_gateway_options *options = &session->worker->gateway->options;
+  const struct gg_gateway_options *options = session->worker->options;
   const struct gg_end *client = &session->end[GG_FROM_CLIENT];
   uint64_t heard_ns = gg__session_heard_since(session, now_ns);
   struct deadline found = {UINT64_MAX, GG_CLOSE_INTERNAL};
@@ -85,7 +85,7 @@ void gg__relay_timer_start(struct gg_session *session)
 
 void gg__relay_timers_adopt(struct gg_worker *worker)
 {
-  worker->relay_timers.duration_ns = gg__relay_timer_ns(&worker->gateway->options);
+  worker->relay_timers.duration_ns = gg__relay_timer_ns(worker->options);
   for (struct gg_list *node = worker->sessions.next; node != &worker->sessions; node = node->next) {
     struct gg_session *session = GG_CONTAINER(node, struct gg_session, node);
     if (session->state == GG_STATE_RELAYING || session->state == GG_STATE_HALF_CLOSED)

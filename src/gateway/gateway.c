@@ -11,24 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-enum {
-  FDS_OF_PROCESS = 96, /* standard streams, store, segments, rings, control socket, libraries, checks of upstreams */
-  FDS_OF_WORKER = 16 + 2 * (GG_PIPES_MAX + 1),
-  FDS_OF_SESSION = 2,
-};
-
-/* Each session needs two descriptors: what the limit leaves after everything else is how many there can be. */
-static uint64_t sessions_by_descriptors(const struct gg_gateway_options *options)
-{
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-    return 1024;
-  uint64_t used = FDS_OF_PROCESS + options->workers * (FDS_OF_WORKER + options->listener_count);
-  return limit.rlim_cur > used + FDS_OF_SESSION ? (limit.rlim_cur - used) / FDS_OF_SESSION : 1;
-}
 
 static void find_local_addresses(struct gg_gateway *gateway)
 {
@@ -48,16 +31,28 @@ static void find_local_addresses(struct gg_gateway *gateway)
   freeifaddrs(list);
 }
 
-static int make_groups(struct gg_gateway *gateway, const struct gg_gateway_options *options, struct gg_failure *failure)
+/* What can fail of making it, in the order in which it is needed. */
+static int make_parts(struct gg_gateway *gateway, const struct gg_gateway_options *options, struct gg_failure *failure)
 {
-  struct gg_group *groups[GG_LISTENERS_MAX] = {NULL};
-  int error = GG_OK;
-  for (size_t i = 0; i < options->listener_count && !error; i++)
-    error = gg__group_create(&groups[i], gateway, &options->listeners[i], NULL, failure);
+  int error = gg_source_table_create(&gateway->sources);
+  if (error)
+    return gg_fail(failure, error, "cannot make the table of sources: %s", gg_error_text(error));
+  error = gg_metrics_register(options->metrics, gg__gateway_counters, GG_COUNTERS, &gateway->counters);
+  if (error)
+    return gg_fail(failure, error, "cannot register the gateway's metrics: %s", gg_error_text(error));
+  error = gg__routes_create(&gateway->routes, options->metrics, failure);
+  if (error)
+    return error;
+  error = gg__health_desk_init(&gateway->health, options->metrics, options->logger);
+  if (error)
+    return gg_fail(failure, error, "cannot count the upstreams' states: %s", gg_error_text(error));
+  for (unsigned i = 0; !error && i < options->workers; i++)
+    error = gg__worker_create(&gateway->workers[i], gateway, i, failure);
+  struct gg_snapshot *first;
   if (!error)
-    gg__groups_publish(gateway, groups, options->listener_count);
-  for (size_t i = 0; i < options->listener_count; i++)
-    gg__group_destroy(groups[i]);
+    error = gg__snapshot_create(&first, gateway, options, failure);
+  if (!error)
+    gg__gateway_go_over(gateway, first);
   return error;
 }
 
@@ -72,34 +67,19 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   if (!gateway)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the gateway");
   gateway->options = *options;
+  gateway->options.listeners = NULL; /* borrowed for as long as this takes */
+  gateway->options.listener_count = 0;
+  gg_list_init(&gateway->bindings);
+  pthread_mutex_init(&gateway->lock, NULL);
+  pthread_cond_init(&gateway->passed, NULL);
   pthread_mutex_init(&gateway->groups_lock, NULL);
   gateway->worker_count = options->workers;
-  uint64_t most = sessions_by_descriptors(options);
-  gateway->sessions_max = options->sessions_max && options->sessions_max < most ? options->sessions_max : most;
   find_local_addresses(gateway);
-  int error = gg_source_table_create(&gateway->sources);
-  if (error) {
-    gg_gateway_destroy(gateway);
-    return gg_fail(failure, error, "cannot make the table of sources: %s", gg_error_text(error));
-  }
-  error = gg_metrics_register(options->metrics, gg__gateway_counters, GG_COUNTERS, &gateway->counters);
-  if (error)
-    gg_fail(failure, error, "cannot register the gateway's metrics: %s", gg_error_text(error));
-  else
-    error = gg__routes_create(&gateway->routes, options->metrics, failure);
-  if (!error && (error = gg__health_desk_init(&gateway->health, options->metrics, options->logger)) != 0)
-    gg_fail(failure, error, "cannot count the upstreams' states: %s", gg_error_text(error));
-  if (!error)
-    error = make_groups(gateway, options, failure);
-  for (unsigned i = 0; !error && i < options->workers; i++)
-    error = gg__worker_create(&gateway->workers[i], gateway, i, failure);
-  if (!error)
-    error = gg__listeners_bind(gateway, failure);
+  int error = make_parts(gateway, options, failure);
   if (error) {
     gg_gateway_destroy(gateway);
     return error;
   }
-  gg__routes_end(gateway->routes, true);
   *out = gateway;
   return GG_OK;
 }
@@ -107,14 +87,6 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
 void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard)
 {
   gg_shard_set(shard, gateway->counters + GG_COUNT_SOURCES, gg_source_table_count(gateway->sources));
-}
-
-int gg_gateway_listener_endpoint(const struct gg_gateway *gateway, size_t index, struct gg_endpoint *out)
-{
-  if (index >= gateway->options.listener_count)
-    return GG_ERR_RANGE;
-  *out = gateway->bound[index];
-  return GG_OK;
 }
 
 int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure)
@@ -180,17 +152,12 @@ void gg_gateway_join(struct gg_gateway *gateway)
     if (gateway->workers[i]->thread_runs)
       pthread_join(gateway->workers[i]->thread, NULL);
     gateway->workers[i]->thread_runs = false;
-  }
-}
-
-static void close_unix_listeners(struct gg_gateway *gateway)
-{
-  for (size_t i = 0; i < gateway->options.listener_count; i++) {
-    if (gateway->unix_fds[i] <= 0)
-      continue;
-    close(gateway->unix_fds[i]);
-    if (gateway->bound[i].path[0] != '@')
-      unlink(gateway->bound[i].path);
+    /* Logs that a reload made which then came to nothing. */
+    for (unsigned log = gateway->workers[i]->log_count; log < gateway->pair_count; log++)
+      if (gateway->workers[i]->logs[log].log) {
+        gg_log_finish(gateway->workers[i]->logs[log].log);
+        gateway->workers[i]->logs[log].log = NULL;
+      }
   }
 }
 
@@ -200,12 +167,15 @@ void gg_gateway_destroy(struct gg_gateway *gateway)
     return;
   for (unsigned i = 0; i < gateway->worker_count; i++)
     gg__worker_destroy(gateway->workers[i]);
-  close_unix_listeners(gateway);
   gg__checker_stop(gateway->checker);
   gateway->groups_started = false;
+  gg__snapshot_destroy(gateway->snapshot, gateway);
+  gg__bindings_sweep(gateway, true);
   gg__groups_publish(gateway, NULL, 0);
   gg__health_desk_fini(&gateway->health);
   pthread_mutex_destroy(&gateway->groups_lock);
+  pthread_cond_destroy(&gateway->passed);
+  pthread_mutex_destroy(&gateway->lock);
   gg__routes_destroy(gateway->routes);
   gg_source_table_destroy(gateway->sources);
   free(gateway);

@@ -9,8 +9,8 @@
  *        join   (waits for the workers; every session has been closed and recorded, every log finished)
  *        destroy
  *
- * Thread: all of these on the engine's thread; drain and stop from any thread; gg_gateway_alive, gg_gateway_upstream
- * and gg_gateway_upstream_drain from any thread but a worker's.
+ * Thread: all of these on the engine's thread; drain and stop from any thread; gg_gateway_alive, gg_gateway_upstream,
+ * gg_gateway_upstream_drain and gg_gateway_listener_endpoint from any thread but a worker's.
  */
 #ifndef GG_GATEWAY_GATEWAY_H
 #define GG_GATEWAY_GATEWAY_H
@@ -73,6 +73,7 @@ struct gg_listener_options {
    * all workers). The gateway duplicates them, and binds nothing itself unless it has more workers than came. */
   const int *inherited;
   size_t inherited_count;
+  bool inherited_foreign; /* systemd's: it holds them too, so they are only let go of, and unix paths stay */
 };
 
 struct gg_gateway_options {
@@ -143,7 +144,7 @@ int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, 
 void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard);
 
 /* Where a listener really listens (port 0 was asked for). */
-int gg_gateway_listener_endpoint(const struct gg_gateway *gateway, size_t index, struct gg_endpoint *out);
+int gg_gateway_listener_endpoint(struct gg_gateway *gateway, size_t index, struct gg_endpoint *out);
 /* How many logs create will add, for gg_recorder_options.logs_max. */
 unsigned gg_gateway_logs(const struct gg_gateway_options *options);
 int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure);

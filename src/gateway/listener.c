@@ -1,192 +1,111 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every worker has a socket of its own for every TCP listener (SO_REUSEPORT: the kernel spreads the connections). With
- * that option a second process would silently share the port, so a bind without it comes first and finds a port in
- * use. Unix listeners are one descriptor that all workers watch with EPOLLEXCLUSIVE.
- *
- * Accepted sockets inherit TCP_NODELAY, SO_OOBINLINE and SO_KEEPALIVE from the listener: no system call per session.
+ * A listener as a worker sees it: it watches a socket (bind.c), accepts who waits there while there are places, and
+ * leaves when it is removed.
  *
  * Listeners are watched in the read set of their policy, so a log without room stops accepts too. When descriptors,
- * memory or sessions are used up, the listener leaves the set and comes back from phase 3: no spinning.
+ * memory or sessions are used up, the listener leaves the set and comes back from phase 4: no spinning.
+ *
+ *        fresh (plan.c)
+ *          │ the worker goes over to its snapshot: gg__listeners_adopt
+ *          ▼
+ *      [LISTENS] ◄──► [PAUSED]
+ *          │ a reload removed it, or the gateway drains          │ the next snapshot has the same socket:
+ *          ▼                                                     │ its listener takes it over
+ *      [LEAVES]   no new client comes; those who wait are served │
+ *          │ GRACE has passed, and nobody waits                  │
+ *          ▼                                                     ▼
+ *      [RETIRED]  without a socket; freed when the last session that came by it has ended
+ *
+ * One that leaves while a limit is reached stays until places come free and those who wait have been served, at the
+ * latest until the drain's deadline: they were promised a connection. Until then its address may be had again by
+ * another reload.
  */
 #include "base/logger.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096 };
+/* How long handshakes that have begun are waited for: on this host they take microseconds, elsewhere a round trip; and
+ * if more clients were waiting than the queue takes, the kernel asks them again after one second and three. */
+static const uint64_t GRACE_LOCAL_NS = 10 * 1000000u;
+static const uint64_t GRACE_NS = 500 * 1000000u;
+static const uint64_t GRACE_FULL_NS = 3500 * (uint64_t)1000000;
+enum { LEAVE_BATCHES = 16, LEAVE_AGAIN_NS = 1000000 };
 
-static int bind_failed(struct gg_failure *failure, const struct gg_endpoint *endpoint, int error)
-{
-  char text[400];
-  gg_endpoint_format(endpoint, text, sizeof text);
-  return gg_fail_errno(failure, error, "cannot listen on %s", text);
-}
-
-/* ── TCP ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static int tcp_socket(const struct gg_endpoint *endpoint, bool share, int *out)
-{
-  struct sockaddr_storage address;
-  socklen_t length = gg_addr_to_sockaddr(&endpoint->addr, &address);
-  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    return errno;
-  int on = 1, off = 0;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (share)
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  if (address.ss_family == AF_INET6)
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  if (bind(fd, (struct sockaddr *)&address, length) != 0) {
-    int error = errno;
-    close(fd);
-    return error;
-  }
-  *out = fd;
-  return 0;
-}
-
-static int own_address(int fd, struct gg_addr *out)
-{
-  struct sockaddr_storage address;
-  socklen_t length = sizeof address;
-  if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-    return errno;
-  gg_addr_from_sockaddr(out, (struct sockaddr *)&address, length);
-  return 0;
-}
-
-static bool is_wildcard(const struct gg_addr *addr)
-{
-  static const uint8_t zero[16];
-  return memcmp(addr->ip, zero, sizeof zero) == 0;
-}
-
-/* Binds one listener for all workers. The probe also chooses the port where 0 was asked for. */
-static int tcp_bind(struct gg_gateway *gateway, size_t index, struct gg_failure *failure)
-{
-  struct gg_endpoint *bound = &gateway->bound[index];
-  *bound = gateway->options.listeners[index].listen;
-  int probe;
-  int error = tcp_socket(bound, false, &probe);
-  if (error == EAFNOSUPPORT && is_wildcard(&bound->addr)) { /* no IPv6 here: ":port" means IPv4 */
-    bound->addr = (struct gg_addr){.port = bound->addr.port, .family = GG_FAMILY_IPV4};
-    bound->family = GG_FAMILY_IPV4;
-    error = tcp_socket(bound, false, &probe);
-  }
-  if (error)
-    return bind_failed(failure, bound, error);
-  struct gg_addr address;
-  error = listen(probe, 1) != 0 ? errno : 0; /* bind alone lets two sockets that do not listen share a port */
-  if (!error)
-    error = own_address(probe, &address);
-  close(probe);
-  if (error)
-    return bind_failed(failure, bound, error);
-  bool wildcard = is_wildcard(&bound->addr);
-  bound->addr.port = bound->port = address.port;
-  for (unsigned i = 0; i < gateway->worker_count; i++) {
-    struct gg_listener *listener = &gateway->workers[i]->listeners[index];
-    int fd;
-    error = tcp_socket(bound, true, &fd);
-    if (error)
-      return bind_failed(failure, bound, error);
-    listener->source.fd = fd;
-    listener->address = bound->addr;
-    listener->wildcard = wildcard;
-    if (listen(fd, BACKLOG) != 0)
-      return bind_failed(failure, bound, errno);
-  }
-  return GG_OK;
-}
-
-/* ── Unix ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* A socket file that nobody answers on is left from an earlier process. */
-static bool unix_is_stale(const struct sockaddr_un *address, socklen_t length)
-{
-  struct stat status;
-  if (address->sun_path[0] == '\0' || lstat(address->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
-    return false;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    return false;
-  bool stale = connect(fd, (const struct sockaddr *)address, length) != 0 && errno == ECONNREFUSED;
-  close(fd);
-  return stale;
-}
-
-static int unix_bind(struct gg_gateway *gateway, size_t index, struct gg_failure *failure)
-{
-  const struct gg_listener_options *options = &gateway->options.listeners[index];
-  gateway->bound[index] = options->listen;
-  struct sockaddr_un address;
-  socklen_t length = gg_endpoint_to_sockaddr_un(&options->listen, &address);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    return bind_failed(failure, &options->listen, errno);
-  for (unsigned i = 0; i < gateway->worker_count; i++) {
-    gateway->workers[i]->listeners[index].source.fd = fd;
-    /* Recorded as 127.0.0.1; the path is among the facts. */
-    gateway->workers[i]->listeners[index].address =
-      (struct gg_addr){.ip = {127, 0, 0, 1}, .port = (uint16_t)(index + 1), .family = GG_FAMILY_IPV4};
-  }
-  if (unix_is_stale(&address, length))
-    unlink(address.sun_path);
-  if (bind(fd, (struct sockaddr *)&address, length) != 0) {
-    int error = errno;
-    close(fd);
-    for (unsigned i = 0; i < gateway->worker_count; i++)
-      gateway->workers[i]->listeners[index].source.fd = -1;
-    return bind_failed(failure, &options->listen, error);
-  }
-  gateway->unix_fds[index] = fd; /* bound: closed and unlinked with the gateway */
-  if (address.sun_path[0] != '\0' && options->unix_mode && chmod(address.sun_path, options->unix_mode) != 0)
-    return bind_failed(failure, &options->listen, errno);
-  if (listen(fd, BACKLOG) != 0)
-    return bind_failed(failure, &options->listen, errno);
-  return GG_OK;
-}
+/* ── Making and watching ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void listener_ready(struct gg_source *source, uint32_t events);
+
+struct gg_listener *gg__listener_create(struct gg_worker *worker, struct gg_plan *plan, unsigned slot)
+{
+  struct gg_listener *listener = calloc(1, sizeof *listener);
+  if (!listener)
+    return NULL;
+  struct gg_binding *binding = plan->binding;
+  gg_list_init(&listener->node);
+  atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+  atomic_fetch_add(&binding->sockets[slot].users, 1);
+  listener->plan = plan;
+  listener->slot = slot;
+  listener->worker = worker;
+  listener->source = (struct gg_source){listener_ready, binding->sockets[slot].fd};
+  listener->log = &worker->logs[plan->log];
+  listener->options = &plan->options;
+  listener->sessions = &binding->sessions;
+  listener->routes = plan->routes;
+  listener->group = plan->group;
+  listener->address = binding->address;
+  listener->wildcard = binding->wildcard;
+  return listener;
+}
+
+void gg__listener_destroy(struct gg_listener *listener)
+{
+  gg__plan_unref(listener->plan);
+  free(listener);
+}
 
 static int listener_watch(struct gg_listener *listener)
 {
   uint32_t events = EPOLLIN;
-  if (listener->options->listen.family == GG_FAMILY_UNIX)
+  if (listener->plan->binding->shared)
     events |= EPOLLEXCLUSIVE;
   return gg_loop_watch_reads(&listener->worker->loop, listener->log->set, &listener->source, events);
 }
 
-int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure)
+static void listener_unwatch(struct gg_listener *listener)
 {
-  for (size_t index = 0; index < gateway->options.listener_count; index++) {
-    bool is_unix = gateway->options.listeners[index].listen.family == GG_FAMILY_UNIX;
-    int error = is_unix ? unix_bind(gateway, index, failure) : tcp_bind(gateway, index, failure);
-    if (error)
-      return error;
-    for (unsigned i = 0; i < gateway->worker_count; i++) {
-      struct gg_listener *listener = &gateway->workers[i]->listeners[index];
-      listener->source.ready = listener_ready;
-      error = listener_watch(listener);
-      if (error)
-        return gg_fail(failure, error, "cannot watch a listener");
-    }
-  }
-  return GG_OK;
+  if (!listener->paused)
+    gg_loop_ignore_reads(&listener->worker->loop, listener->log->set, &listener->source);
+  gg_source_forget(&listener->source);
+  listener->source.fd = -1;
 }
 
-/* ── Accepting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* It has no socket any more; its sessions may still need it. */
+static void retire(struct gg_listener *listener)
+{
+  struct gg_worker *worker = listener->worker;
+  gg_list_remove(&listener->node);
+  if (listener->leaving)
+    worker->leaving_count--;
+  listener->retired = true;
+  gg_list_append(listener->session_count > 0 ? &worker->retired : &worker->listeners_over, &listener->node);
+}
+
+void gg__listener_session_ended(struct gg_listener *listener)
+{
+  if (--listener->session_count > 0 || !listener->retired)
+    return;
+  gg_list_remove(&listener->node);
+  gg_list_append(&listener->worker->listeners_over, &listener->node);
+}
+
+/* ── Limits ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void pause_listener(struct gg_listener *listener, const char *reason)
 {
@@ -203,10 +122,11 @@ static void pause_listener(struct gg_listener *listener, const char *reason)
 /* Which limit is reached; NULL: none. */
 static const char *limit_reached(const struct gg_listener *listener)
 {
-  const struct gg_gateway *gateway = listener->worker->gateway;
-  if (atomic_load_explicit(&gateway->sessions, memory_order_relaxed) >= gateway->sessions_max)
-    return gateway->sessions_max == gateway->options.sessions_max ? "sessions_max is reached"
-                                                                  : "the limit on open files allows no more sessions";
+  const struct gg_worker *worker = listener->worker;
+  const struct gg_snapshot *snapshot = worker->snapshot;
+  if (atomic_load_explicit(&worker->gateway->sessions, memory_order_relaxed) >= snapshot->sessions_max)
+    return snapshot->sessions_max == snapshot->options.sessions_max ? "sessions_max is reached"
+                                                                    : "the limit on open files allows no more sessions";
   uint64_t most = listener->options->sessions_max;
   return most > 0 && atomic_load_explicit(listener->sessions, memory_order_relaxed) >= most
            ? "the listener's sessions_max is reached"
@@ -220,7 +140,7 @@ static const char *place_take(const struct gg_listener *listener)
   uint64_t most = listener->options->sessions_max;
   uint64_t all = atomic_fetch_add_explicit(&gateway->sessions, 1, memory_order_relaxed);
   uint64_t own = atomic_fetch_add_explicit(listener->sessions, 1, memory_order_relaxed);
-  if (all < gateway->sessions_max && (most == 0 || own < most))
+  if (all < listener->worker->snapshot->sessions_max && (most == 0 || own < most))
     return NULL;
   const char *reached = limit_reached(listener);
   gg__listener_place_give(listener);
@@ -233,33 +153,38 @@ void gg__listener_place_give(const struct gg_listener *listener)
   atomic_fetch_sub_explicit(listener->sessions, 1, memory_order_relaxed);
 }
 
-/* Accepts a batch; false when nobody is waiting or nobody can be taken. */
-static bool accept_batch(struct gg_listener *listener)
+/* ── Accepting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum accepted { ACCEPTED_SOME, ACCEPTED_ALL, ACCEPTED_NONE_CAN_BE };
+
+static enum accepted accept_batch(struct gg_listener *listener)
 {
   for (unsigned i = 0; i < GG_ACCEPT_BATCH; i++) {
     const char *reached = place_take(listener);
     if (reached) {
       pause_listener(listener, reached);
-      return false;
+      return ACCEPTED_NONE_CAN_BE;
     }
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
     int fd = accept4(listener->source.fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+      if (listener->leaving)
+        gg__binding_accepted(listener->plan->binding, fd);
       gg__session_accept(listener, fd, &peer, length);
       continue;
     }
     gg__listener_place_give(listener);
-    if (errno == EAGAIN)
-      return false;
+    if (errno == EAGAIN || (listener->leaving && errno == EINVAL)) /* EINVAL: a unix listener that was shut */
+      return ACCEPTED_ALL;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       pause_listener(listener, strerrordesc_np(errno));
-      return false;
+      return ACCEPTED_NONE_CAN_BE;
     }
     if (errno != ECONNABORTED && errno != EINTR) /* gone again before we came, or the network's own trouble */
       gg__count(listener->worker, GG_COUNT_ACCEPT_FAILURES, 1);
   }
-  return true;
+  return ACCEPTED_SOME;
 }
 
 static void listener_ready(struct gg_source *source, uint32_t events)
@@ -268,23 +193,12 @@ static void listener_ready(struct gg_source *source, uint32_t events)
   accept_batch(GG_CONTAINER(source, struct gg_listener, source));
 }
 
-void gg__listeners_accept_rest(struct gg_worker *worker)
-{
-  for (size_t i = 0; i < worker->gateway->options.listener_count; i++) {
-    struct gg_listener *listener = &worker->listeners[i];
-    for (unsigned batch = 0; batch < BACKLOG / GG_ACCEPT_BATCH && !listener->paused && listener->source.fd >= 0;
-         batch++)
-      if (!accept_batch(listener))
-        break;
-  }
-}
-
 void gg__listeners_resume(struct gg_worker *worker)
 {
   worker->paused = false;
-  for (size_t i = 0; i < worker->gateway->options.listener_count; i++) {
-    struct gg_listener *listener = &worker->listeners[i];
-    if (!listener->paused || listener->source.fd < 0)
+  for (struct gg_list *node = worker->listeners.next; node != &worker->listeners; node = node->next) {
+    struct gg_listener *listener = GG_CONTAINER(node, struct gg_listener, node);
+    if (!listener->paused)
       continue;
     if (limit_reached(listener) || listener_watch(listener) != GG_OK) {
       worker->paused = true;
@@ -296,18 +210,142 @@ void gg__listeners_resume(struct gg_worker *worker)
   }
 }
 
+/* ── Leaving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void let_go(struct gg_listener *listener)
+{
+  struct gg_binding *binding = listener->plan->binding;
+  unsigned slot = listener->slot;
+  listener_unwatch(listener);
+  gg__binding_drop(binding, slot); /* while the plan holds it */
+  retire(listener);
+}
+
+static uint64_t grace(const struct gg_listener *listener)
+{
+  const struct gg_binding *binding = listener->plan->binding;
+  if (binding->listen.family == GG_FAMILY_UNIX)
+    return 0;
+  if (gg__binding_overflows(binding, listener->slot))
+    return GRACE_FULL_NS;
+  return gg_addr_is_loopback(&listener->address) ? GRACE_LOCAL_NS : GRACE_NS;
+}
+
+static void leave(struct gg_listener *listener)
+{
+  struct gg_binding *binding = listener->plan->binding;
+  struct gg_worker *worker = listener->worker;
+  if (listener->leaving)
+    return;
+  if (binding->foreign || atomic_load_explicit(&binding->handed, memory_order_acquire)) {
+    let_go(listener); /* who waits there is somebody else's client */
+    return;
+  }
+  listener->leaving = true;
+  worker->leaving_count++;
+  gg__binding_leave(binding, listener->slot);
+  listener->leave_ns = worker->loop.now_ns + grace(listener);
+}
+
+void gg__listeners_leave(struct gg_worker *worker)
+{
+  for (struct gg_list *node = worker->listeners.next, *next; node != &worker->listeners; node = next) {
+    next = node->next;
+    leave(GG_CONTAINER(node, struct gg_listener, node));
+  }
+}
+
+/* Serves who is left and closes it. Returns when it wants to be looked at again. */
+static uint64_t part(struct gg_listener *listener, uint64_t now_ns)
+{
+  if (now_ns < listener->leave_ns)
+    return listener->leave_ns;
+  if (listener->paused) /* phase 4 finds out when there are places again */
+    return UINT64_MAX;
+  enum accepted accepted = ACCEPTED_SOME;
+  for (unsigned i = 0; i < LEAVE_BATCHES && accepted == ACCEPTED_SOME; i++)
+    accepted = accept_batch(listener);
+  if (accepted == ACCEPTED_NONE_CAN_BE)
+    return UINT64_MAX;
+  if (accepted == ACCEPTED_SOME)
+    return now_ns;
+  struct gg_binding *binding = listener->plan->binding;
+  int fd = listener->source.fd;
+  if (!gg__binding_may_part(binding, listener->slot))
+    return now_ns + LEAVE_AGAIN_NS;
+  assert(fd >= 0);
+  (void)fd;
+  let_go(listener);
+  return UINT64_MAX;
+}
+
+uint64_t gg__listeners_part(struct gg_worker *worker)
+{
+  uint64_t next_ns = UINT64_MAX;
+  if (worker->leaving_count == 0)
+    return next_ns;
+  for (struct gg_list *node = worker->listeners.next, *next; node != &worker->listeners; node = next) {
+    next = node->next;
+    struct gg_listener *listener = GG_CONTAINER(node, struct gg_listener, node);
+    uint64_t at_ns = listener->leaving ? part(listener, worker->loop.now_ns) : UINT64_MAX;
+    next_ns = at_ns < next_ns ? at_ns : next_ns;
+  }
+  return next_ns;
+}
+
 void gg__listeners_close(struct gg_worker *worker)
 {
-  for (size_t i = 0; i < worker->gateway->options.listener_count; i++) {
-    struct gg_listener *listener = &worker->listeners[i];
-    if (listener->source.fd < 0)
-      continue;
-    if (!listener->paused)
-      gg_loop_ignore_reads(&worker->loop, listener->log->set, &listener->source);
-    gg_source_forget(&listener->source);
-    bool is_unix = listener->options->listen.family == GG_FAMILY_UNIX;
-    if (!is_unix) /* a unix listener's one descriptor is the gateway's to close */
-      close(listener->source.fd);
-    listener->source.fd = -1;
+  while (!gg_list_empty(&worker->listeners))
+    let_go(GG_CONTAINER(worker->listeners.next, struct gg_listener, node));
+}
+
+/* ── Going over to another snapshot ──────────────────────────────────────────────────────────────────────────────── */
+
+static struct gg_listener *with_socket(const struct gg_worker *worker, const struct gg_binding *binding, unsigned slot)
+{
+  for (struct gg_list *node = worker->listeners.next; node != &worker->listeners; node = node->next) {
+    struct gg_listener *listener = GG_CONTAINER(node, struct gg_listener, node);
+    if (listener->plan->binding == binding && listener->slot == slot)
+      return listener;
+  }
+  return NULL;
+}
+
+/* `fresh` watches the socket from here on. Nobody who waits there is missed: the set tells what is there already. */
+static void take_over(struct gg_worker *worker, struct gg_listener *fresh)
+{
+  struct gg_listener *old = with_socket(worker, fresh->plan->binding, fresh->slot);
+  if (old) {
+    listener_unwatch(old);
+    atomic_fetch_sub(&old->plan->binding->sockets[old->slot].users, 1);
+    retire(old);
+  }
+  gg_list_append(&worker->listeners_next, &fresh->node);
+  if (listener_watch(fresh) == GG_OK)
+    return;
+  fresh->paused = worker->paused = true;
+  gg__worker_retry_soon(worker);
+}
+
+void gg__listeners_adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
+{
+  struct gg_list *fresh = &snapshot->fresh[worker->index];
+  while (!gg_list_empty(fresh)) {
+    struct gg_listener *listener = GG_CONTAINER(fresh->next, struct gg_listener, node);
+    gg_list_remove(&listener->node);
+    take_over(worker, listener);
+  }
+  gg__listeners_leave(worker); /* those that nobody took the socket of */
+  gg_list_splice(&worker->listeners, &worker->listeners_next);
+  if (!worker->listening) /* a drain has begun meanwhile */
+    gg__listeners_leave(worker);
+}
+
+void gg__listeners_free(struct gg_list *listeners)
+{
+  while (!gg_list_empty(listeners)) {
+    struct gg_listener *listener = GG_CONTAINER(listeners->next, struct gg_listener, node);
+    gg_list_remove(&listener->node);
+    gg__listener_destroy(listener);
   }
 }

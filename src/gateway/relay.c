@@ -353,7 +353,7 @@ static void learn(struct gg_session *session, struct gg_end *from, size_t got, s
 
 static size_t read_size(const struct gg_session *session, const struct gg_end *from)
 {
-  size_t most = session->worker->gateway->options.pending_max;
+  size_t most = session->worker->options->pending_max;
   size_t size = from->bulk ? GG_READ_BULK_BYTES : GG_READ_BYTES;
   return size < most ? size : most;
 }

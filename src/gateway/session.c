@@ -128,6 +128,7 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   gg_list_init(&session->stalled);
   gg_list_append(&worker->sessions, &session->node);
   worker->session_count++;
+  listener->session_count++;
   gg__count(worker, GG_COUNT_SESSIONS_OPENED, 1);
   gg__count(worker, GG_COUNT_SESSIONS_OPEN, 1);
   gg__route_begin(session);
@@ -221,11 +222,12 @@ uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 /* ── Relaying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A peer on this host may change the pages of its sendfile between tee and send, so auto leaves it in place. */
-static bool may_splice(const struct gg_gateway *gateway, const struct gg_addr *peer)
+static bool may_splice(const struct gg_worker *worker, const struct gg_addr *peer)
 {
-  if (gateway->options.splice == GG_SPLICE_OFF || gateway->options.sync_mode == GG_SYNC_ALWAYS)
+  const struct gg_gateway *gateway = worker->gateway;
+  if (worker->options->splice == GG_SPLICE_OFF || gateway->options.sync_mode == GG_SYNC_ALWAYS)
     return false;
-  if (gateway->options.splice == GG_SPLICE_ON)
+  if (worker->options->splice == GG_SPLICE_ON)
     return true;
   if ((peer->family != GG_FAMILY_IPV4 && peer->family != GG_FAMILY_IPV6) || gg_addr_is_loopback(peer))
     return false;
@@ -243,8 +245,8 @@ void gg__session_relay(struct gg_session *session)
   struct gg_worker *worker = session->worker;
   session->state = GG_STATE_RELAYING;
   if (session->end[GG_FROM_SERVER].source.fd >= 0) {
-    session->splice_allowed[GG_FROM_CLIENT] = may_splice(worker->gateway, &session->peer);
-    session->splice_allowed[GG_FROM_SERVER] = may_splice(worker->gateway, &session->upstream);
+    session->splice_allowed[GG_FROM_CLIENT] = may_splice(worker, &session->peer);
+    session->splice_allowed[GG_FROM_SERVER] = may_splice(worker, &session->upstream);
   }
   session->active_ns = worker->loop.now_ns;
   gg__relay_timer_start(session);
@@ -384,6 +386,7 @@ static void finish(struct gg_session *session)
   gg_list_append(&worker->over, &session->node);
   worker->session_count--;
   gg__listener_place_give(session->listener);
+  gg__listener_session_ended(session->listener);
 }
 
 bool gg__session_close_record(struct gg_session *session)

@@ -42,68 +42,17 @@ static void woken(void *context)
   }
 }
 
-static void log_wake(void *context)
-{
-  gg_wake_signal(&((struct gg_worker *)context)->wake);
-}
-
-static const char *policy_name(enum gg_policy policy)
-{
-  return policy == GG_POLICY_BLOCK ? "block" : policy == GG_POLICY_GAP ? "gap" : "close";
-}
-
-/* The worker's log for a listener's pair of policies, made when it is first asked for. */
-static int log_for(struct gg_worker *worker, const struct gg_listener_options *options, struct gg_worker_log **out,
-                   struct gg_failure *failure)
-{
-  for (unsigned i = 0; i < worker->log_count; i++) {
-    *out = &worker->logs[i];
-    if ((*out)->on_stall == options->on_stall && (*out)->on_full == options->on_full)
-      return GG_OK;
-  }
-  struct gg_worker_log *log = &worker->logs[worker->log_count];
-  *log = (struct gg_worker_log){
-    .worker = worker, .on_stall = options->on_stall, .on_full = options->on_full, .set = worker->log_count};
-  gg_list_init(&log->waiting);
-  gg_list_init(&log->closing);
-  gg_list_init(&log->undurable);
-  char name[32];
-  if (log->on_stall == log->on_full)
-    snprintf(name, sizeof name, "w%u-%s", worker->index, policy_name(log->on_stall));
-  else
-    snprintf(name, sizeof name, "w%u-%s-%s", worker->index, policy_name(log->on_stall), policy_name(log->on_full));
-  int error = gg_recorder_log(worker->gateway->options.recorder, name, log_wake, worker, &log->log, failure);
-  if (error)
-    return error;
-  worker->log_count++;
-  *out = log;
-  return GG_OK;
-}
-
-static unsigned policy_pairs(const struct gg_gateway_options *options)
-{
-  unsigned pairs = 0;
-  bool seen[3][3] = {{false}};
-  for (size_t i = 0; i < options->listener_count; i++) {
-    bool *pair = &seen[options->listeners[i].on_stall][options->listeners[i].on_full];
-    pairs += !*pair;
-    *pair = true;
-  }
-  return pairs;
-}
-
-unsigned gg_gateway_logs(const struct gg_gateway_options *options)
-{
-  return policy_pairs(options) * options->workers;
-}
-
 static void init_plain(struct gg_worker *worker)
 {
   const struct gg_gateway_options *options = &worker->gateway->options;
   worker->loop.base.fd = worker->wake.source.fd = -1;
-  gg_timer_list_init(&worker->header_timers, options->proxy_header_timeout_ns, gg__session_header_expired);
-  gg_timer_list_init(&worker->connect_timers, options->connect_timeout_ns, gg__session_connect_expired);
-  gg_timer_list_init(&worker->relay_timers, gg__relay_timer_ns(options), gg__session_relay_expired);
+  gg_timer_list_init(&worker->header_timers, 0, gg__session_header_expired);
+  gg_timer_list_init(&worker->connect_timers, 0, gg__session_connect_expired);
+  gg_timer_list_init(&worker->relay_timers, 0, gg__session_relay_expired);
+  gg_list_init(&worker->listeners);
+  gg_list_init(&worker->listeners_next);
+  gg_list_init(&worker->retired);
+  gg_list_init(&worker->listeners_over);
   gg_list_init(&worker->run);
   gg_list_init(&worker->unwatched);
   gg_list_init(&worker->sessions);
@@ -133,30 +82,15 @@ int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsign
   worker->counters = gateway->counters;
   init_plain(worker);
   worker->scratch = malloc(GG_READ_BULK_BYTES);
-  worker->listeners = calloc(options->listener_count, sizeof *worker->listeners);
-  for (size_t i = 0; worker->listeners && i < options->listener_count; i++)
-    worker->listeners[i].source.fd = -1;
-  if (!worker->scratch || !worker->listeners)
+  if (!worker->scratch)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
   int error = gg_metrics_shard(options->metrics, &worker->shard);
   if (!error)
-    error = gg_loop_init(&worker->loop, policy_pairs(options));
+    error = gg_loop_init(&worker->loop, 1);
   if (!error)
     error = gg_wake_init(&worker->wake, &worker->loop, woken, worker);
   if (error)
     return gg_fail(failure, error, "cannot make a worker's event loop: %s", gg_error_text(error));
-  for (size_t i = 0; i < options->listener_count; i++) {
-    struct gg_listener *listener = &worker->listeners[i];
-    listener->worker = worker;
-    listener->options = &options->listeners[i];
-    listener->sessions = &gateway->listener_sessions[i];
-    listener->group = gg__group_ref(gateway->groups[i]);
-    error = gg__listener_routes(gateway, listener->options, &listener->routes, failure);
-    if (!error)
-      error = log_for(worker, listener->options, &listener->log, failure);
-    if (error)
-      return error;
-  }
   return GG_OK;
 }
 
@@ -173,17 +107,15 @@ void gg__worker_destroy(struct gg_worker *worker)
 {
   if (!worker)
     return;
-  if (worker->listeners)
-    gg__listeners_close(worker);
+  gg__listeners_close(worker);
+  gg__listeners_free(&worker->retired);
+  gg__listeners_free(&worker->listeners_over);
   free_sessions(&worker->over);
   free_sessions(&worker->spare);
   gg_pending_fini(&worker->pending);
   gg_pipe_pool_fini(&worker->pipes);
   gg_wake_fini(&worker->wake);
   gg_loop_fini(&worker->loop);
-  for (size_t i = 0; worker->listeners && i < worker->gateway->options.listener_count; i++)
-    gg__group_destroy(worker->listeners[i].group);
-  free(worker->listeners);
   free(worker->scratch);
   free(worker);
 }
@@ -278,6 +210,36 @@ static void record_closings(struct gg_worker *worker)
   }
 }
 
+/* Logs come by the engine's hand, in places behind those that the worker knew so far. */
+static void adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
+{
+  const struct gg_gateway_options *options = &snapshot->options;
+  worker->snapshot = snapshot;
+  worker->options = options;
+  worker->log_count = snapshot->log_count;
+  gg_loop_sets_use(&worker->loop, snapshot->log_count);
+  worker->header_timers.duration_ns = options->proxy_header_timeout_ns;
+  worker->connect_timers.duration_ns = options->connect_timeout_ns;
+  gg__relay_timers_adopt(worker);
+  gg__listeners_adopt(worker, snapshot);
+  if (worker->paused) /* the limits may be others */
+    worker->retry_ns = 0;
+}
+
+void gg__worker_pass(struct gg_worker *worker)
+{
+  struct gg_gateway *gateway = worker->gateway;
+  unsigned generation = atomic_load_explicit(&gateway->generation, memory_order_acquire);
+  if (generation == worker->passed)
+    return;
+  if (worker->snapshot != gateway->published)
+    adopt(worker, gateway->published);
+  pthread_mutex_lock(&gateway->lock);
+  worker->passed = generation;
+  pthread_cond_broadcast(&gateway->passed);
+  pthread_mutex_unlock(&gateway->lock);
+}
+
 static void phase_retry(struct gg_worker *worker)
 {
   if (worker->loop.now_ns < worker->retry_ns)
@@ -329,12 +291,11 @@ static uint64_t phase_drain(struct gg_worker *worker)
     return UINT64_MAX;
   if (worker->listening) {
     worker->listening = false;
-    if (worker->loop.now_ns < deadline_ns)
-      gg__listeners_accept_rest(worker);
-    gg__listeners_close(worker);
+    gg__listeners_leave(worker);
   }
   if (worker->loop.now_ns < deadline_ns)
     return deadline_ns;
+  gg__listeners_close(worker);
   while (!gg_list_empty(&worker->sessions))
     gg__session_close(GG_CONTAINER(worker->sessions.next, struct gg_session, node), GG_CLOSE_DRAIN);
   if (worker->loop.now_ns < deadline_ns + CLOSING_GRACE_NS)
@@ -345,6 +306,7 @@ static uint64_t phase_drain(struct gg_worker *worker)
 
 static void phase_free(struct gg_worker *worker)
 {
+  gg__listeners_free(&worker->listeners_over);
   while (!gg_list_empty(&worker->over)) {
     struct gg_session *session = GG_CONTAINER(worker->over.next, struct gg_session, node);
     gg_list_remove(&session->node);
@@ -365,15 +327,17 @@ bool gg__worker_turn(struct gg_worker *worker)
   atomic_store_explicit(&worker->due_ns, worker->loop.now_ns, memory_order_relaxed);
   gg__count(worker, GG_COUNT_LOOPS, 1);
   phase_run(worker);
+  gg__worker_pass(worker);
   phase_retry(worker);
   uint64_t next_ns = phase_timers(worker);
   next_ns = earlier(next_ns, phase_logs(worker));
   next_ns = earlier(next_ns, phase_drain(worker));
+  next_ns = earlier(next_ns, gg__listeners_part(worker));
   next_ns = earlier(next_ns, worker->retry_ns); /* any phase may have asked for it */
   phase_free(worker);
   gg_shard_set(worker->shard, worker->counters + GG_COUNT_PENDING, worker->pending.mapped_bytes);
   worker->next_ns = next_ns;
-  return worker->listening || worker->session_count > 0;
+  return worker->listening || !gg_list_empty(&worker->listeners) || worker->session_count > 0;
 }
 
 void gg__worker_loop(struct gg_worker *worker)
@@ -388,6 +352,10 @@ void *gg__worker_main(void *argument)
 {
   struct gg_worker *worker = argument;
   gg__worker_loop(worker);
+  pthread_mutex_lock(&worker->gateway->lock);
+  worker->ended = true;
+  pthread_cond_broadcast(&worker->gateway->passed);
+  pthread_mutex_unlock(&worker->gateway->lock);
   atomic_store_explicit(&worker->due_ns, UINT64_MAX, memory_order_relaxed);
   atomic_fetch_sub_explicit(&worker->gateway->workers_running, 1, memory_order_release);
   return NULL;

@@ -6,11 +6,12 @@
  * The phases of an iteration, in the order in which they run (worker.c):
  *   1. poll       wait for events and call the sources: accept, receive, record, send
  *   2. run        directions that had more to do than one turn allows
- *   3. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
- *   4. timers     PROXY header, connect, relaying (behind 3, which may start some)
- *   5. logs       group commit (sync: always), watermark, timed flush, rotation
- *   6. drain      begins, or ends with its deadline
- *   7. free       sessions that ended in this iteration
+ *   3. adopt      goes over to what a reload has published: listeners, limits, time-outs, logs
+ *   4. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
+ *   5. timers     PROXY header, connect, relaying (behind 3 and 4, which may start some)
+ *   6. logs       group commit (sync: always), watermark, timed flush, rotation
+ *   7. part       listeners that leave, when nobody waits there; a drain begins, or ends with its deadline
+ *   8. free       sessions and listeners that ended in this iteration
  */
 #ifndef GG_GATEWAY_WORKER_H
 #define GG_GATEWAY_WORKER_H
@@ -21,6 +22,7 @@
 #include "gateway/gateway.h"
 #include "gateway/group.h"
 #include "gateway/pending.h"
+#include "gateway/plan.h"
 #include "gateway/route.h"
 #include "gateway/session.h"
 #include "gateway/splice.h"
@@ -58,19 +60,34 @@ struct gg_worker_log {
   uint64_t durable_asked;   /* ... the position up to which the last group goes */
 };
 
-/* A listener as one worker sees it. */
+/* A listener as one worker sees it, from one reload to the next: a socket, and what is done with who comes there
+ * (listener.c has its states). */
 struct gg_listener {
-  struct gg_source source;
+  struct gg_source source; /* fd -1: it has left */
+  struct gg_list node;     /* the worker's: listeners, retired or over */
   struct gg_worker *worker;
   struct gg_worker_log *log;
+  struct gg_plan *plan; /* held */
+  /* Of the plan: */
   const struct gg_listener_options *options;
   _Atomic uint64_t *sessions; /* of the listener, over all workers */
   struct gg_listener_routes routes;
-  struct gg_group *group; /* its upstreams, held; NULL: there are none */
+  struct gg_group *group; /* its upstreams; NULL: there are none */
   struct gg_balance_turns turns;
   struct gg_addr address; /* where it listens; recorded as the server unless it is a wildcard */
   bool wildcard;
   bool paused;
+  bool leaving;
+  bool retired;
+  unsigned slot;          /* which of the binding's sockets */
+  uint64_t session_count; /* that came by it and have not ended */
+  uint64_t leave_ns;      /* leaving: not closed before */
+};
+
+/* A pair of policies, for which every worker has a log. */
+struct gg_policy_pair {
+  enum gg_policy on_stall;
+  enum gg_policy on_full;
 };
 
 struct gg_worker {
@@ -83,22 +100,30 @@ struct gg_worker {
 
   struct gg_worker_log logs[GG_POLICY_PAIRS];
   unsigned log_count;
-  struct gg_listener *listeners; /* options->listener_count of them */
+  const struct gg_snapshot *snapshot;       /* what it goes by */
+  const struct gg_gateway_options *options; /* the snapshot's */
+  struct gg_list listeners;                 /* with a socket */
+  struct gg_list listeners_next;            /* while it goes over to another snapshot: those of that */
+  struct gg_list retired;                   /* listeners without a socket, with sessions */
+  struct gg_list listeners_over;            /* ... without either: to be freed at the end of the iteration */
+  unsigned leaving_count;                   /* of listeners */
 
   struct gg_timer_list header_timers;
   struct gg_timer_list connect_timers;
   struct gg_timer_list relay_timers; /* idle, session, first byte and stall: deadlines.c */
 
   struct gg_list run;       /* ends with more to do */
-  struct gg_list unwatched; /* ends whose receiver's socket is full and could not be watched: tried from phase 3 */
+  struct gg_list unwatched; /* ends whose receiver's socket is full and could not be watched: tried from phase 4 */
   struct gg_list sessions;  /* all that have sockets */
   struct gg_list stalled;   /* sessions with pending bytes, longest first */
   struct gg_list reconnect; /* sessions whose unix upstream's backlog was full (their timer.node stays) */
   struct gg_list over;      /* CLOSED: to be freed at the end of the iteration */
+  unsigned passed;          /* the generation that it has seen; under the gateway's lock, as the next */
+  bool ended;               /* its thread makes no turn any more */
   uint64_t session_count;   /* all that are not CLOSED */
   _Atomic uint64_t due_ns;  /* its next turn begins by then, or it hangs; for gg_gateway_alive */
   uint64_t next_ns;         /* when the next iteration is due without an event */
-  uint64_t retry_ns;        /* next time for phase 3; UINT64_MAX: nothing to retry */
+  uint64_t retry_ns;        /* next time for phase 4; UINT64_MAX: nothing to retry */
   bool listening;
   bool paused; /* some listener is: the end of a session may let it go on */
 
@@ -116,14 +141,20 @@ struct gg_worker {
 };
 
 struct gg_gateway {
-  struct gg_gateway_options options;
+  struct gg_gateway_options options; /* what no reload changes: workers, pending_total, sync_mode, recorder, logger,
+                                        metrics; all else is the worker's to know */
   struct gg_worker *workers[GG_WORKERS_MAX];
   unsigned worker_count;
-  struct gg_endpoint bound[GG_LISTENERS_MAX]; /* where the listeners really are */
-  int unix_fds[GG_LISTENERS_MAX];             /* of unix listeners, shared by the workers; 0: none */
-  _Atomic uint64_t listener_sessions[GG_LISTENERS_MAX];
+  struct gg_list bindings; /* where it listens, and where it did */
+  unsigned bindings_made;
+  struct gg_policy_pair pairs[GG_POLICY_PAIRS]; /* as the workers' logs */
+  unsigned pair_count;
+  pthread_mutex_t lock;          /* of this group: */
+  pthread_cond_t passed;         /* a worker has gone through its loop, or ended */
+  struct gg_snapshot *snapshot;  /* what the gateway is; changed by reload */
+  struct gg_snapshot *published; /* what the workers go over to; before `generation` */
+  _Atomic unsigned generation;   /* grows when the workers are to pass: see gg__worker_pass */
   _Atomic uint64_t sessions;
-  uint64_t sessions_max;              /* by configuration and by descriptors */
   _Atomic uint64_t drain_deadline_ns; /* 0: not draining */
   _Atomic unsigned workers_running;
   size_t counters;
@@ -146,7 +177,7 @@ void gg__worker_loop(struct gg_worker *worker); /* until drained: the body of th
 bool gg__worker_turn(struct gg_worker *worker); /* one iteration; false when there is nothing left to do */
 
 struct gg_session *gg__worker_session_alloc(struct gg_worker *worker);
-void gg__worker_retry_soon(struct gg_worker *worker); /* phase 3 within GG_RETRY_INTERVAL_NS */
+void gg__worker_retry_soon(struct gg_worker *worker); /* phase 4 within GG_RETRY_INTERVAL_NS */
 uint64_t gg__worker_random(struct gg_worker *worker);
 /* Closes the session that has been waiting longest for its receiver, but not `spared`. False: there is none. */
 bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_session *spared);
@@ -162,14 +193,28 @@ int gg__groups_start(struct gg_gateway *gateway, struct gg_failure *failure);
  * lets their options end retires them as well. The engine's thread. */
 void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count);
 
-/* listener.c */
-int gg__listeners_bind(struct gg_gateway *gateway, struct gg_failure *failure);
+/* Phase 3: goes over to what the engine has published. On the engine's thread for a worker that has none (yet, or any
+ * more). */
+void gg__worker_pass(struct gg_worker *worker);
+
+/* listener.c: on the engine's thread; takes a reference of the plan. NULL without memory. */
+struct gg_listener *gg__listener_create(struct gg_worker *worker, struct gg_plan *plan, unsigned slot);
+void gg__listener_destroy(struct gg_listener *listener); /* any thread */
+/* Frees all of the list. */
+void gg__listeners_free(struct gg_list *listeners);
 /* A session that has its place ended, or came to nothing. */
 void gg__listener_place_give(const struct gg_listener *listener);
-/* Before they close: takes the clients whose handshake the kernel has completed, up to the backlog. */
-void gg__listeners_accept_rest(struct gg_worker *worker);
-void gg__listeners_close(struct gg_worker *worker);
+/* The last session may have ended for which a listener had to stay; it stays until the iteration ends. */
+void gg__listener_session_ended(struct gg_listener *listener);
+/* The listeners are those of the snapshot; others leave. */
+void gg__listeners_adopt(struct gg_worker *worker, struct gg_snapshot *snapshot);
 void gg__listeners_resume(struct gg_worker *worker);
+/* No new clients; those who wait are served. */
+void gg__listeners_leave(struct gg_worker *worker);
+/* Phase 7: closes those that leave when nobody waits there any more. Returns when it wants to be called again. */
+uint64_t gg__listeners_part(struct gg_worker *worker);
+/* Closes them all, whoever waits there. */
+void gg__listeners_close(struct gg_worker *worker);
 
 static inline void gg__count(struct gg_worker *worker, enum gg_counter counter, uint64_t n)
 {

@@ -42,35 +42,59 @@ static void nested_ready(struct gg_source *source, uint32_t events)
   dispatch(source->fd, 0);
 }
 
+int gg_loop_set_open(struct gg_loop *loop, unsigned number)
+{
+  assert(number < GG_READ_SETS_MAX);
+  struct gg_read_set *set = &loop->sets[number];
+  if (set->source.fd >= 0)
+    return GG_OK;
+  int fd = epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0)
+    return gg_error_from_errno(errno);
+  *set = (struct gg_read_set){{nested_ready, fd}, true};
+  int error = number == 0 ? add(fd, &loop->base, EPOLLIN) : add(loop->base.fd, &set->source, EPOLLIN);
+  if (error) {
+    close(fd);
+    set->source.fd = -1;
+  }
+  return error;
+}
+
+void gg_loop_sets_use(struct gg_loop *loop, unsigned count)
+{
+  assert(count <= GG_READ_SETS_MAX);
+  for (; loop->set_count < count; loop->set_count++)
+    assert(loop->sets[loop->set_count].source.fd >= 0);
+}
+
 int gg_loop_init(struct gg_loop *loop, unsigned read_sets)
 {
   assert(read_sets >= 1 && read_sets <= GG_READ_SETS_MAX);
   *loop = (struct gg_loop){.base = {nested_ready, epoll_create1(EPOLL_CLOEXEC)}, .now_ns = gg_clock_mono_ns()};
+  for (unsigned i = 0; i < GG_READ_SETS_MAX; i++)
+    loop->sets[i].source.fd = -1;
   if (loop->base.fd < 0)
     return gg_error_from_errno(errno);
-  for (; loop->set_count < read_sets; loop->set_count++) {
-    struct gg_read_set *set = &loop->sets[loop->set_count];
-    *set = (struct gg_read_set){{nested_ready, epoll_create1(EPOLL_CLOEXEC)}, true};
-    int error = set->source.fd < 0     ? gg_error_from_errno(errno)
-                : loop->set_count == 0 ? add(set->source.fd, &loop->base, EPOLLIN)
-                                       : add(loop->base.fd, &set->source, EPOLLIN);
+  for (unsigned i = 0; i < read_sets; i++) {
+    int error = gg_loop_set_open(loop, i);
     if (error) {
-      if (set->source.fd >= 0)
-        close(set->source.fd);
       gg_loop_fini(loop);
       return error;
     }
   }
+  gg_loop_sets_use(loop, read_sets);
   return GG_OK;
 }
 
 void gg_loop_fini(struct gg_loop *loop)
 {
-  for (unsigned i = 0; i < loop->set_count; i++)
-    close(loop->sets[i].source.fd);
+  if (loop->base.fd < 0)
+    return;
+  for (unsigned i = 0; i < GG_READ_SETS_MAX; i++)
+    if (loop->sets[i].source.fd >= 0)
+      close(loop->sets[i].source.fd);
   loop->set_count = 0;
-  if (loop->base.fd >= 0)
-    close(loop->base.fd);
+  close(loop->base.fd);
   loop->base.fd = -1;
 }
 

@@ -50,6 +50,11 @@ struct gg_loop {
 
 int gg_loop_init(struct gg_loop *loop, unsigned read_sets); /* 1 to GG_READ_SETS_MAX; an error leaves nothing open */
 void gg_loop_fini(struct gg_loop *loop);
+/* Opens a further read set, the next one that the loop does not have yet; a second time it does nothing. On any thread,
+ * one at a time, also while the loop runs: nothing is in the set. */
+int gg_loop_set_open(struct gg_loop *loop, unsigned set);
+/* The loop's thread: there are so many sets from here on, all opened; never fewer than before. */
+void gg_loop_sets_use(struct gg_loop *loop, unsigned count);
 
 /* Adds `source` (its fd and ready are set) to the base set. `events` as epoll_ctl takes them. */
 int gg_loop_watch(struct gg_loop *loop, struct gg_source *source, uint32_t events);

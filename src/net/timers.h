@@ -27,7 +27,7 @@ typedef uint64_t (*gg_timer_fn)(struct gg_timer *timer, uint64_t now_ns);
 
 struct gg_timer_list {
   struct gg_list head;
-  uint64_t duration_ns; /* 0: these timers never expire */
+  uint64_t duration_ns; /* 0: these timers never expire; may be changed at any time, for all that run */
   gg_timer_fn expired;
 };
 
@@ -58,8 +58,6 @@ static inline void gg_timer_start(struct gg_timer *timer, struct gg_timer_list *
 {
   gg_list_remove(&timer->node);
   timer->started_ns = started_ns;
-  if (!list->duration_ns)
-    return;
   struct gg_list *after = list->head.previous;
   for (unsigned walk = 0; walk < GG_TIMER_WALK_MAX && after != &list->head; walk++, after = after->previous)
     if (GG_CONTAINER(after, struct gg_timer, node)->started_ns <= started_ns)
@@ -70,7 +68,7 @@ static inline void gg_timer_start(struct gg_timer *timer, struct gg_timer_list *
 /* Expires what is due. Returns when the next one is, UINT64_MAX if none. */
 static inline uint64_t gg_timer_list_run(struct gg_timer_list *list, uint64_t now_ns)
 {
-  while (!gg_list_empty(&list->head)) {
+  while (list->duration_ns && !gg_list_empty(&list->head)) {
     struct gg_timer *timer = GG_CONTAINER(list->head.next, struct gg_timer, node);
     if (timer->started_ns + list->duration_ns > now_ns)
       return timer->started_ns + list->duration_ns;

@@ -296,6 +296,8 @@ int __wrap_shutdown(int fd, int how);
 int __wrap_shutdown(int fd, int how)
 {
   sim_meddle();
+  if (sim_fd_kind(fd) == SIM_LISTENER)
+    return how == SHUT_RD ? 0 : failing(EINVAL);
   struct sim_socket *s = sim_socket_of(fd);
   struct sim_conn *conn = s->conn;
   if (how != SHUT_WR)
@@ -397,6 +399,8 @@ int __wrap_listen(int fd, int backlog)
 void sim_listener_close(int fd)
 {
   struct listener *listener = sim_fd_object(fd, SIM_LISTENER);
+  if (listener->count > 0 && sim.gateway && sim.now_ns < sim.gateway->drain_deadline_ns)
+    sim_fail("a listener was closed with %u clients waiting", listener->count);
   for (unsigned i = 0; i < listener->count; i++) {
     listener->queue[i]->socket[GG_FROM_CLIENT].closed = true;
     listener->queue[i]->socket[GG_FROM_CLIENT].aborted = true;
@@ -407,8 +411,8 @@ void sim_listener_close(int fd)
 
 static int listener_fd(const struct sim_conn *conn)
 {
-  const struct gg_worker *worker = sim.gateway->workers[0];
-  return worker->listeners[conn->listener].source.fd;
+  const struct gg_socket *socket = &sim.gateway->snapshot->plans[conn->listener]->binding->sockets[0];
+  return socket->state == GG_SOCKET_OPEN ? socket->fd : -1; /* one that leaves drops or refuses who comes */
 }
 
 void sim_listener_push(struct sim_conn *conn)
@@ -532,6 +536,12 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
+  if (sim_fd_kind(fd) == SIM_LISTENER) {
+    const struct listener *listener = sim_fd_object(fd, SIM_LISTENER);
+    struct tcp_info waiting = {.tcpi_unacked = listener->count, .tcpi_sacked = SIM_FDS};
+    memcpy(value, &waiting, *length < sizeof waiting ? *length : sizeof waiting);
+    return 0;
+  }
   struct sim_socket *s = sim_socket_of(fd);
   if (level == SOL_SOCKET && name == SO_ERROR) {
     *(int *)value = s->error;

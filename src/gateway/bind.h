@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * bind.h - where a listener listens: its sockets, and who uses them.
+ *
+ * Every worker has a socket of its own for every TCP listener (SO_REUSEPORT: the kernel spreads the connections), or
+ * several, if more came from another process. A unix listener, and a TCP one that came without SO_REUSEPORT, has one
+ * socket, which all workers watch.
+ *
+ * A socket's life, and who moves it on:
+ *
+ *      bound ──listen──► OPEN ──removed, drained──► LEAVING ──nobody waits there──► CLOSED
+ *       (engine)           ▲        (worker)         │   ▲         (worker)
+ *                          │                         ▼   │ the reload failed
+ *                          └──reload is done──── WANTED (engine: the listener is to be had again)
+ *
+ * The engine and a worker may both want a leaving socket; whoever exchanges its state has it.
+ *
+ * Thread: the engine's, but for what workers do with the atomics and what is said to be theirs below.
+ */
+#ifndef GG_GATEWAY_BIND_H
+#define GG_GATEWAY_BIND_H
+
+#include "base/list.h"
+#include "gateway/gateway.h"
+
+#include <stdatomic.h>
+
+enum {
+  GG_BACKLOG = 4096,
+  GG_SOCKETS_MAX = GG_WORKERS_MAX, /* of one listener */
+};
+
+enum gg_socket_state { GG_SOCKET_OPEN, GG_SOCKET_LEAVING, GG_SOCKET_WANTED, GG_SOCKET_CLOSED };
+
+struct gg_socket {
+  int fd;
+  _Atomic int state;      /* enum gg_socket_state */
+  _Atomic unsigned users; /* workers' listeners: who is the last closes it */
+  bool fresh;             /* made for the reload that is going on, and does not listen yet */
+};
+
+struct gg_binding {
+  struct gg_list node;       /* the gateway's */
+  struct gg_endpoint listen; /* as it was asked for */
+  char *name;                /* who asked; where port 0 was asked for it is needed to know it again */
+  struct gg_endpoint bound;  /* where it is */
+  struct gg_addr address;    /* the same, as it is recorded; of a unix listener an address that stands for it */
+  bool wildcard;             /* the address is known only of a connection */
+  bool shared;               /* one socket for all workers */
+  bool foreign;              /* somebody else holds the sockets too, and goes on to listen: only let go of */
+  unsigned unix_mode;        /* 0: as it came */
+  unsigned mode_before;      /* during a reload: what it goes back to; 0: it has not changed */
+  bool chosen;               /* by the reload that is going on */
+  _Atomic bool handed;       /* to another process, which listens there from now on */
+  _Atomic bool parted;       /* a unix listener: its path is gone */
+  _Atomic unsigned refs;     /* the gateway, and plans */
+  _Atomic uint64_t sessions; /* open ones, over all workers */
+  unsigned socket_count;
+  struct gg_socket sockets[GG_SOCKETS_MAX];
+};
+
+/* Finds out where `options` want to listen. An earlier binding is taken, with what is left of its sockets, if it is
+ * the same; else sockets are bound, or what was inherited is duplicated. Nothing listens yet that did not before.
+ * `chosen` is set. An error changes nothing. */
+int gg__binding_get(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+                    struct gg_failure *failure);
+/* The last step of all that can fail: new sockets listen, a unix path has its mode. */
+int gg__binding_listen(struct gg_binding *binding, const struct gg_listener_options *options,
+                       struct gg_failure *failure);
+/* The reload is over: chosen bindings stay (`done`), or are as they were before. */
+void gg__bindings_settle(struct gg_gateway *gateway, bool done);
+/* Frees the bindings that nobody uses any more; all of them when the gateway ends. */
+void gg__bindings_sweep(struct gg_gateway *gateway, bool all);
+
+void gg__binding_unref(struct gg_binding *binding); /* any thread: the gateway's own reference is the last */
+
+/* Worker: it leaves. No new client comes to the socket from here on, but those who are on their way still arrive. */
+void gg__binding_leave(struct gg_binding *binding, unsigned slot);
+/* Worker: an accepted socket of a leaving listener gets rid of what it inherited from that. */
+void gg__binding_accepted(const struct gg_binding *binding, int fd);
+/* Worker: whether those who are waiting have begun to be lost, so many they are. */
+bool gg__binding_overflows(const struct gg_binding *binding, unsigned slot);
+/* Worker: nobody waits at the leaving socket, which may be dropped now. False: the engine wants it; ask again. */
+bool gg__binding_may_part(struct gg_binding *binding, unsigned slot);
+/* Worker: it has no use for the socket any more, and has taken it out of its sets. The last one closes it. */
+void gg__binding_drop(struct gg_binding *binding, unsigned slot);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/plan.h"
+
+#include "gateway/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum {
+  FDS_OF_PROCESS = 96, /* standard streams, store, segments, rings, control socket, libraries, checks of upstreams */
+  FDS_OF_WORKER = 16 + 2 * (GG_PIPES_MAX + 1),
+  FDS_OF_SESSION = 2,
+};
+
+/* ── A plan ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Where the copies go that stand behind a plan; first they are measured, with `to` NULL. */
+struct copies {
+  uint8_t *to;
+  size_t used;
+};
+
+static void *copy(struct copies *copies, const void *from, size_t bytes)
+{
+  size_t at = copies->used;
+  copies->used += (bytes + 7) / 8 * 8;
+  if (!copies->to)
+    return NULL;
+  if (bytes > 0)
+    memcpy(copies->to + at, from, bytes);
+  return copies->to + at;
+}
+
+static const char *copy_text(struct copies *copies, const char *text)
+{
+  return copy(copies, text, strlen(text) + 1);
+}
+
+static void copy_options(struct copies *copies, struct gg_listener_options *out, const struct gg_listener_options *from)
+{
+  *out = *from;
+  out->inherited = NULL;
+  out->inherited_count = 0;
+  out->name = copy_text(copies, from->name);
+  out->greeting = copy(copies, from->greeting, from->greeting_length);
+  out->trusted = copy(copies, from->trusted, from->trusted_count * sizeof *from->trusted);
+  struct gg_upstream_options *upstreams = copy(copies, from->upstreams, from->upstream_count * sizeof *from->upstreams);
+  out->upstreams = upstreams;
+  for (size_t i = 0; i < from->upstream_count; i++) {
+    const char *name = copy_text(copies, from->upstreams[i].name);
+    if (!upstreams)
+      continue;
+    upstreams[i].name = name;
+    upstreams[i].resolved = NULL;
+  }
+}
+
+static struct gg_plan *plan_alloc(const struct gg_listener_options *options)
+{
+  struct gg_listener_options measured;
+  struct copies copies = {0};
+  copy_options(&copies, &measured, options);
+  size_t head = (sizeof(struct gg_plan) + 7) / 8 * 8;
+  struct gg_plan *plan = calloc(1, head + copies.used);
+  if (!plan)
+    return NULL;
+  copies = (struct copies){.to = (uint8_t *)plan + head};
+  copy_options(&copies, &plan->options, options);
+  atomic_store(&plan->refs, 1);
+  return plan;
+}
+
+void gg__plan_unref(struct gg_plan *plan)
+{
+  if (!plan || atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  gg__group_destroy(plan->group);
+  if (plan->binding)
+    gg__binding_unref(plan->binding);
+  free(plan);
+}
+
+/* The group that the same listener has now. */
+static struct gg_group *group_before(const struct gg_gateway *gateway, const struct gg_binding *binding)
+{
+  const struct gg_snapshot *now = gateway->snapshot;
+  for (size_t i = 0; now && i < now->plan_count; i++)
+    if (now->plans[i]->binding == binding)
+      return now->plans[i]->group;
+  return NULL;
+}
+
+/* ── Logs ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void log_wake(void *context)
+{
+  gg_wake_signal(&((struct gg_worker *)context)->wake);
+}
+
+static const char *policy_name(enum gg_policy policy)
+{
+  return policy == GG_POLICY_BLOCK ? "block" : policy == GG_POLICY_GAP ? "gap" : "close";
+}
+
+/* Prepares a worker's log for a pair of policies, in a place that the worker does not look at yet. */
+static int log_make(struct gg_worker *worker, unsigned index, const struct gg_listener_options *options,
+                    struct gg_failure *failure)
+{
+  struct gg_worker_log *log = &worker->logs[index];
+  if (log->log) /* it is there; or was made for a reload that came to nothing */
+    return GG_OK;
+  int error = gg_loop_set_open(&worker->loop, index);
+  if (error)
+    return gg_fail(failure, error, "cannot make a worker's set of sockets: %s", gg_error_text(error));
+  *log =
+    (struct gg_worker_log){.worker = worker, .on_stall = options->on_stall, .on_full = options->on_full, .set = index};
+  gg_list_init(&log->waiting);
+  gg_list_init(&log->closing);
+  gg_list_init(&log->undurable);
+  char name[32];
+  if (log->on_stall == log->on_full)
+    snprintf(name, sizeof name, "w%u-%s", worker->index, policy_name(log->on_stall));
+  else
+    snprintf(name, sizeof name, "w%u-%s-%s", worker->index, policy_name(log->on_stall), policy_name(log->on_full));
+  return gg_recorder_log(worker->gateway->options.recorder, name, log_wake, worker, &log->log, failure);
+}
+
+/* Every worker has a log for every pair of policies that was ever asked for, all in the same order. */
+static int log_for(struct gg_gateway *gateway, struct gg_snapshot *snapshot, struct gg_plan *plan,
+                   struct gg_failure *failure)
+{
+  const struct gg_listener_options *options = &plan->options;
+  for (plan->log = 0; plan->log < gateway->pair_count; plan->log++)
+    if (gateway->pairs[plan->log].on_stall == options->on_stall &&
+        gateway->pairs[plan->log].on_full == options->on_full)
+      break;
+  if (plan->log == gateway->pair_count)
+    gateway->pairs[gateway->pair_count++] = (struct gg_policy_pair){options->on_stall, options->on_full};
+  int error = GG_OK;
+  for (unsigned i = 0; i < gateway->worker_count && !error; i++)
+    error = log_make(gateway->workers[i], plan->log, options, failure);
+  snapshot->log_count = gateway->pair_count;
+  return error;
+}
+
+unsigned gg_gateway_logs(const struct gg_gateway_options *options)
+{
+  unsigned pairs = 0;
+  bool seen[3][3] = {{false}};
+  for (size_t i = 0; i < options->listener_count; i++) {
+    bool *pair = &seen[options->listeners[i].on_stall][options->listeners[i].on_full];
+    pairs += !*pair;
+    *pair = true;
+  }
+  return pairs * options->workers;
+}
+
+/* ── A snapshot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Each session needs two descriptors: what the limit leaves after everything else is how many there can be. */
+static uint64_t sessions_by_descriptors(const struct gg_gateway_options *options)
+{
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return 1024;
+  uint64_t used = FDS_OF_PROCESS + options->workers * (FDS_OF_WORKER + options->listener_count);
+  return limit.rlim_cur > used + FDS_OF_SESSION ? (limit.rlim_cur - used) / FDS_OF_SESSION : 1;
+}
+
+static int plan_make(struct gg_snapshot *snapshot, struct gg_gateway *gateway,
+                     const struct gg_listener_options *options, struct gg_failure *failure)
+{
+  struct gg_plan *plan = plan_alloc(options);
+  if (!plan)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for listener %s", options->name);
+  snapshot->plans[snapshot->plan_count++] = plan;
+  int error = gg__binding_get(&plan->binding, gateway, options, failure);
+  if (error)
+    return error;
+  atomic_fetch_add(&plan->binding->refs, 1);
+  error = gg__listener_routes(gateway, options, &plan->routes, failure);
+  if (!error)
+    error = gg__group_create(&plan->group, gateway, options, group_before(gateway, plan->binding), failure);
+  return error;
+}
+
+/* A worker's listener, for one socket. */
+static int fresh_make(struct gg_snapshot *snapshot, struct gg_worker *worker, struct gg_plan *plan, unsigned slot,
+                      struct gg_failure *failure)
+{
+  struct gg_listener *listener = gg__listener_create(worker, plan, slot);
+  if (!listener)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for listener %s", plan->options.name);
+  gg_list_append(&snapshot->fresh[worker->index], &listener->node);
+  return GG_OK;
+}
+
+/* Sockets go round; a shared one goes to everybody. */
+static int fresh_for(struct gg_snapshot *snapshot, struct gg_gateway *gateway, struct gg_plan *plan,
+                     struct gg_failure *failure)
+{
+  int error = GG_OK;
+  bool shared = plan->binding->shared;
+  unsigned count = shared ? gateway->worker_count : plan->binding->socket_count;
+  for (unsigned i = 0; i < count && !error; i++)
+    error = fresh_make(snapshot, gateway->workers[i % gateway->worker_count], plan, shared ? 0 : i, failure);
+  return error;
+}
+
+/* What can be taken back without a trace comes first; that somebody may connect comes last. */
+static int fill(struct gg_snapshot *snapshot, struct gg_gateway *gateway, const struct gg_gateway_options *options,
+                struct gg_failure *failure)
+{
+  int error = GG_OK;
+  for (size_t i = 0; i < options->listener_count && !error; i++)
+    error = plan_make(snapshot, gateway, &options->listeners[i], failure);
+  for (size_t i = 0; i < snapshot->plan_count && !error; i++)
+    error = log_for(gateway, snapshot, snapshot->plans[i], failure);
+  for (size_t i = 0; i < snapshot->plan_count && !error; i++)
+    error = fresh_for(snapshot, gateway, snapshot->plans[i], failure);
+  for (size_t i = 0; i < snapshot->plan_count && !error; i++)
+    error = gg__binding_listen(snapshot->plans[i]->binding, &options->listeners[i], failure);
+  return error;
+}
+
+static void fresh_free(struct gg_list *fresh)
+{
+  while (!gg_list_empty(fresh)) {
+    struct gg_listener *listener = GG_CONTAINER(fresh->next, struct gg_listener, node);
+    gg_list_remove(&listener->node);
+    atomic_fetch_sub(&listener->plan->binding->sockets[listener->slot].users, 1);
+    gg__listener_destroy(listener);
+  }
+}
+
+int gg__snapshot_create(struct gg_snapshot **out, struct gg_gateway *gateway, const struct gg_gateway_options *options,
+                        struct gg_failure *failure)
+{
+  *out = NULL;
+  struct gg_snapshot *snapshot = calloc(1, sizeof *snapshot);
+  if (!snapshot)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the gateway's options");
+  for (unsigned i = 0; i < GG_WORKERS_MAX; i++)
+    gg_list_init(&snapshot->fresh[i]);
+  snapshot->options = *options;
+  snapshot->options.listeners = NULL;
+  snapshot->options.listener_count = 0;
+  uint64_t most = sessions_by_descriptors(options);
+  snapshot->sessions_max = options->sessions_max && options->sessions_max < most ? options->sessions_max : most;
+  gg__routes_begin(gateway->routes);
+  int error = fill(snapshot, gateway, options, failure);
+  gg__routes_end(gateway->routes, !error);
+  if (error) {
+    gg__snapshot_destroy(snapshot, gateway);
+    gg__bindings_settle(gateway, false);
+    return error;
+  }
+  gg__bindings_settle(gateway, true);
+  *out = snapshot;
+  return GG_OK;
+}
+
+void gg__snapshot_destroy(struct gg_snapshot *snapshot, struct gg_gateway *gateway)
+{
+  if (!snapshot)
+    return;
+  for (unsigned i = 0; i < gateway->worker_count; i++)
+    fresh_free(&snapshot->fresh[i]);
+  for (size_t i = 0; i < snapshot->plan_count; i++)
+    gg__plan_unref(snapshot->plans[i]);
+  free(snapshot);
+}
