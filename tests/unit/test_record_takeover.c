@@ -7,17 +7,44 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 enum { KILLS = 25, CHAIN = 20, FIRST = 300, RECORDS_MAX = 4000 };
+
+/* ── A disk that is full ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static _Atomic bool disk_full; /* of this process, not of the one before */
+
+ssize_t __real_pwrite64(int fd, const void *bytes, size_t length, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t length, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t length, off_t offset)
+{
+  if (!atomic_load(&disk_full))
+    return __real_pwrite64(fd, bytes, length, offset);
+  errno = ENOSPC;
+  return -1;
+}
+
+ssize_t __real_write(int fd, const void *bytes, size_t length);
+ssize_t __wrap_write(int fd, const void *bytes, size_t length);
+ssize_t __wrap_write(int fd, const void *bytes, size_t length)
+{
+  struct stat status;
+  if (!atomic_load(&disk_full) || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+    return __real_write(fd, bytes, length);
+  errno = ENOSPC;
+  return -1;
+}
 
 /* ── A process of the past: records until it is told to end, or is killed ────────────────────────────────────────── */
 
 struct shared {
   _Atomic uint64_t committed; /* records */
   _Atomic uint32_t end;       /* finish well */
-  _Atomic uint32_t hold;      /* record no more */
+  _Atomic uint32_t hold;      /* record no more, and leave something in the ring */
+  _Atomic uint32_t held;      /* done */
 };
 
 struct elder {
@@ -66,31 +93,60 @@ static int receive_fd(int socket)
   return fd;
 }
 
-/* No cmocka in here: a failure is an exit that the parent sees. */
+static bool record_one(struct fixture *f, struct shared *shared)
+{
+  uint64_t next = atomic_load(&shared->committed);
+  size_t length = record_length(next);
+  uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
+  if (!at)
+    return false;
+  record_write(at, next);
+  gg_log_commit(f->log, length);
+  atomic_store(&shared->committed, next + 1);
+  return true;
+}
+
+/* Until what was recorded last is in no file for a while, so nobody is about to write it. */
+static void hold(struct fixture *f, struct shared *shared)
+{
+  for (unsigned calm = 0; calm < 5; calm++) {
+    struct gg_log_status status;
+    (void)gg_log_tick(f->log, gg_clock_mono_ns());
+    pause_ns(5 * GG_NS_PER_MS);
+    (void)gg_recorder_log_status(f->recorder, 0, &status);
+    if (status.fill_bytes)
+      continue;
+    (void)record_one(f, shared);
+    calm = 0;
+  }
+  atomic_store(&shared->held, 1);
+}
+
+static void wait_for_room(struct fixture *f)
+{
+  struct pollfd wait = {.fd = f->event, .events = POLLIN};
+  uint64_t count;
+  if (poll(&wait, 1, 1) == 1 && read(f->event, &count, sizeof count) != sizeof count)
+    _exit(3);
+}
+
+/* No cmocka in here: a failure is an exit that the parent sees. What it records is bounded. */
 static void live(struct fixture *f, const struct gg_recorder_options *options, const char *log, int socket,
                  struct shared *shared)
 {
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody */
   f->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (f->event < 0 || gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
       gg_recorder_log(f->recorder, log, fixture_wake, f, &f->log, NULL) != 0 ||
       gg_recorder_start(f->recorder, NULL) != 0 || !send_fd(socket, gg_recorder_lock_fd(f->recorder)))
     _exit(2);
   while (!atomic_load(&shared->end)) {
-    uint64_t next = atomic_load(&shared->committed);
-    size_t length = record_length(next);
-    uint8_t *at =
-      atomic_load(&shared->hold) || next >= RECORDS_MAX ? NULL : gg_log_reserve(f->log, length, GG_LOG_DATA);
-    if (at) {
-      record_write(at, next);
-      gg_log_commit(f->log, length);
-      atomic_store(&shared->committed, ++next);
-    } else {
-      struct pollfd wait = {.fd = f->event, .events = POLLIN};
-      uint64_t count;
-      if (poll(&wait, 1, 1) == 1 && read(f->event, &count, sizeof count) != sizeof count)
-        _exit(3);
-    }
-    if (at && record_mix(next) % 37 == 0)
+    if (atomic_load(&shared->hold) && !atomic_load(&shared->held))
+      hold(f, shared);
+    bool more = !atomic_load(&shared->hold) && atomic_load(&shared->committed) < RECORDS_MAX;
+    if (!more || !record_one(f, shared))
+      wait_for_room(f);
+    else if (record_mix(atomic_load(&shared->committed)) % 37 == 0)
       gg_log_flush(f->log);
     (void)gg_log_tick(f->log, gg_clock_mono_ns());
   }
@@ -133,6 +189,17 @@ static void elder_record(const struct elder *elder, uint64_t records)
 {
   uint64_t deadline_ns = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
   while (atomic_load(&elder->shared->committed) < records) {
+    assert_true(gg_clock_mono_ns() < deadline_ns);
+    pause_ns(50000);
+  }
+}
+
+/* From now on it has something in its ring that is in no file, until it is killed. */
+static void elder_hold(const struct elder *elder)
+{
+  uint64_t deadline_ns = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  atomic_store(&elder->shared->hold, 1);
+  while (!atomic_load(&elder->shared->held)) {
     assert_true(gg_clock_mono_ns() < deadline_ns);
     pause_ns(50000);
   }
@@ -310,8 +377,8 @@ static void test_both_are_killed(void **state)
   close(options.lock_fd); /* the second has it */
   int lock_fd = elder_lock(&second);
   elder_record(&second, FIRST);
-  atomic_store(&first.shared->hold, 1); /* its last records stay in its ring */
-  atomic_store(&second.shared->hold, 1);
+  elder_hold(&first);
+  elder_hold(&second);
   uint64_t records_first = elder_end(&first, false), records_second = elder_end(&second, false);
   assert_true(exists_in(f.dir, "running") && exists_in(f.dir, "running.2"));
   options.lock_fd = -1;
@@ -320,7 +387,7 @@ static void test_both_are_killed(void **state)
   close(lock_fd);
   struct gg_recovery recovery;
   assert_int_equal(gg_recorder_open(&f.recorder, &options, &recovery, &failure), 0);
-  assert_in_range(recovery.rings, 1, 2); /* one may just have written all of it */
+  assert_int_equal(recovery.rings, 2);
   assert_int_equal(recovery.rings_refused + recovery.rings_missing, 0);
   gg_recorder_destroy(f.recorder);
   assert_log_holds(&f, "w0-block", records_first, true);
@@ -344,10 +411,11 @@ static void test_the_next_takeover_recovers_the_dead(void **state)
   close(options.lock_fd);
   options.lock_fd = elder_lock(&second);
   elder_record(&second, FIRST);
-  atomic_store(&first.shared->hold, 1);
+  elder_hold(&first);
   uint64_t records_first = elder_end(&first, false);
   struct gg_recovery recovery;
   fixture_open(&f, &options, &recovery);
+  assert_int_equal(recovery.rings, 1);
   assert_int_equal(recovery.rings_refused + recovery.rings_missing, 0);
   struct gg_log_status status;
   assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
@@ -360,6 +428,20 @@ static void test_the_next_takeover_recovers_the_dead(void **state)
   assert_log_holds(&f, "w0-block-2", records_second, true);
   assert_clean(&f);
   fixture_fini(&f);
+}
+
+static void wait_until_named(const struct fixture *f, const char *file, const char *words)
+{
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", f->dir, file);
+  uint64_t deadline_ns = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  for (bool named = false; !named; pause_ns(GG_NS_PER_MS)) {
+    size_t size;
+    uint8_t *text = walk_read(path, &size);
+    named = memmem(text, size, words, strlen(words)) != NULL;
+    free(text);
+    assert_true(gg_clock_mono_ns() < deadline_ns);
+  }
 }
 
 /* The tmpfs is gone with the process: the segment says so, and the living one's does not. */
@@ -381,6 +463,7 @@ static void test_a_missing_ring_marks_only_its_own_segment(void **state)
     assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
     pause_ns(GG_NS_PER_MS);
   }
+  wait_until_named(&f, "running", "\nsegment w0-block ");
   pid_t pid = elder.pid;
   (void)elder_end(&elder, false);
   struct dirent **names;
@@ -404,6 +487,57 @@ static void test_a_missing_ring_marks_only_its_own_segment(void **state)
   walk_log(&walk, &f, "w0-block-2");
   assert_int_equal(walk.next, 1);
   assert_int_equal(walk.comment_count, 0);
+  assert_clean(&f);
+  fixture_fini(&f);
+}
+
+/* The disk is full all the time: the takeover is not refused, the killed one's bytes wait in its rings, and when there
+ * is room again nothing of either is missing. */
+static void test_takeover_on_a_full_disk(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = takeover_options(&f);
+  options.flush_interval_ns = 3600 * GG_NS_PER_S;
+  struct elder first = elder_begin(&f, &options, "w0-block");
+  options.lock_fd = elder_lock(&first);
+  elder_record(&first, FIRST);
+  struct elder second = elder_begin(&f, &options, "w0-block"); /* will be dead when we come */
+  close(options.lock_fd);
+  options.lock_fd = elder_lock(&second);
+  elder_record(&second, FIRST);
+  pid_t pid = first.pid;
+  elder_hold(&first);
+  elder_hold(&second);
+  uint64_t records_second = elder_end(&second, false);
+  atomic_store(&disk_full, true);
+  struct gg_recovery recovery;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  fixture_open(&f, &options, &recovery);
+  struct gg_log_status status;
+  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
+  assert_string_equal(status.name, "w0-block-3"); /* the second's number is taken while it has something there */
+  for (unsigned i = 0; i < 20; i++)
+    (void)fixture_record(&f);
+  gg_log_flush(f.log);
+  uint64_t records_first = elder_end(&first, false);
+  assert_int_equal(gg_recorder_sibling_ended(f.recorder, pid, &recovery, &failure), GG_ERR_NO_SPACE);
+  assert_true(exists_in(f.dir, "running"));
+  assert_true(exists_in(f.dir, "running.2"));
+  (void)fixture_record(&f);
+  atomic_store(&disk_full, false);
+  recovery = ended(&f, pid);
+  assert_int_equal(recovery.rings_refused + recovery.rings_missing, 0);
+  assert_log_holds(&f, "w0-block", records_first, true);
+  uint64_t ours = f.next;
+  fixture_stop(&f);
+  assert_log_holds(&f, "w0-block-3", ours, false);
+  options.lock_fd = -1;
+  fixture_open(&f, &options, &recovery); /* the second's, which nobody asked for */
+  assert_int_equal(recovery.rings_refused + recovery.rings_missing, 0);
+  fixture_stop(&f);
+  assert_log_holds(&f, "w0-block-2", records_second, true);
   assert_clean(&f);
   fixture_fini(&f);
 }
@@ -577,6 +711,7 @@ int main(void)
     cmocka_unit_test(test_both_are_killed),
     cmocka_unit_test(test_the_next_takeover_recovers_the_dead),
     cmocka_unit_test(test_a_missing_ring_marks_only_its_own_segment),
+    cmocka_unit_test(test_takeover_on_a_full_disk),
     cmocka_unit_test(test_planted_rings_are_refused),
     cmocka_unit_test(test_only_this_stores_lock_is_taken_over),
     cmocka_unit_test(test_a_chain_of_takeovers),
