@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 
@@ -119,6 +120,15 @@ class Store:
     def sessions(self, *filters):
         done = self.command("sessions", *filters, "--json")
         return [Session(json.loads(line)) for line in done.stdout.splitlines() if line.strip()]
+
+    def tried(self):
+        """(listener, [{"upstream": name, "close": reason}, ...]) of each session that an upstream was not to be had
+        for, out of the segments' closing comments."""
+        found = []
+        for file in self.segments():
+            for comment in re.finditer(rb'"listener":"([^"]*)"[^\0]{0,2000}?"tried":(\[[^\]\0]*\])', file.read_bytes()):
+                found.append((comment[1].decode(), json.loads(comment[2])))
+        return found
 
     def export_raw(self, target, *filters):
         """Writes <id>.client and <id>.server of each session to the new directory `target`."""

@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists of upstreams: shares, stability, and what happens when some of them refuse, hang, come back or are drained."""
+import collections
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+import faults
+import processes
+
+ONE_WORKER = ["--workers", "1"]  # turns are each worker's own: with one they are exact
+
+
+class Server:
+    """Says its name to everybody and closes; or, with `hold`, keeps the connection until the client ends it. It can be
+    stopped (its port then refuses) and started again."""
+
+    def __init__(self, name, hold=False):
+        self.name, self.hold = name, hold
+        self.port = processes.free_port()
+        self.address = processes.address("127.0.0.1", self.port)
+        self.received = []
+        self.listener = None
+
+    def start(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.listen(256)
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        return self
+
+    def _accept(self, listener):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(self.name.encode())
+            if self.hold:
+                data = b""
+                while chunk := connection.recv(4096):
+                    data += chunk
+                self.received.append(data)
+
+    def stop(self):
+        if self.listener:
+            with contextlib.suppress(OSError):
+                self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+            self.listener = None
+
+
+class HidingServer(Server):
+    """On a unix path, which goes away and comes back: new connects are refused, and who was connected is still served.
+    (A TCP listener that closes resets those who wait in its backlog: they were connected.)"""
+
+    def __init__(self, name, path):
+        super().__init__(name)
+        self.path, self.address = path, f"unix:{path}"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(256)
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def hide(self):
+        self.path.rename(self.path.with_suffix(".away"))
+
+    def show(self):
+        self.path.with_suffix(".away").rename(self.path)
+
+
+@pytest.fixture
+def servers():
+    """servers("a", "b", ...): started ones of these names."""
+    made = []
+
+    def make(*names, **more):
+        made.extend(Server(name, **more).start() for name in names)
+        return made[-len(names):]
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def silent():
+    """A TCP address that never answers: its listener's backlog is full, so the kernel drops every SYN."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        probe = stack.enter_context(socket.socket())
+        probe.settimeout(0.3)
+        if probe.connect_ex(listener.getsockname()) == 0:
+            pytest.skip("a full backlog accepts connections here")
+        yield processes.address(*listener.getsockname())
+
+
+def upstreams_of(*words):
+    """(the first upstream, options for the others)"""
+    return words[0], [part for word in words[1:] for part in ("--upstream", word)]
+
+
+def ask(gateway, source="127.0.0.1", seconds=10):
+    """Who answers a client: a name; empty if nobody did."""
+    host, port = gateway.listen.rsplit(":", 1)
+    data = b""
+    with contextlib.suppress(ConnectionResetError), \
+            socket.create_connection((host, int(port)), seconds, (source, 0)) as client:
+        while chunk := client.recv(4096):
+            data += chunk
+    return data.decode()
+
+
+def open_one(gateway):
+    """A session that stays: (socket, who answers)"""
+    host, port = gateway.listen.rsplit(":", 1)
+    client = socket.create_connection((host, int(port)), 10)
+    return client, client.recv(4096).decode()
+
+
+def states(gateway):
+    """name -> what `gogetway upstreams --json` says of it"""
+    lines = gateway.command("upstreams", "--json").stdout.splitlines()
+    return {entry["name"]: entry for entry in map(json.loads, lines)}
+
+
+def wait_state(gateway, name, state, seconds=10):
+    processes.wait_until(lambda: states(gateway)[name]["state"] == state, seconds, f"{name} {state}", interval=0.05)
+
+
+def events(gateway, event, name):
+    return [line for line in gateway.log() if line["event"] == event and line["upstream"] == name]
+
+
+def seconds_of(line):
+    hours, minutes, seconds = re.search(r"T(\d+):(\d+):([\d.]+)Z", line["time"]).groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def test_turns_are_shares_by_weight(gateways, servers):
+    a, b, c = servers("a", "b", "c")
+    first, others = upstreams_of(f"{a.address} weight=3 name=a", f"{b.address} name=b", f"{c.address} weight=2 name=c")
+    gateway = gateways(first, options=ONE_WORKER + others)
+    count = collections.Counter(ask(gateway) for _ in range(60))
+    assert count == {"a": 30, "b": 10, "c": 20}
+    assert {name: entry["weight"] for name, entry in states(gateway).items()} == {"a": 3, "b": 1, "c": 2}
+
+
+def test_the_fewest_open_sessions(gateways, servers):
+    a, b = servers("a", "b", hold=True)
+    first, others = upstreams_of(f"{a.address} weight=2 name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=[*others, "--balance", "least-sessions"])  # over all workers
+    with contextlib.ExitStack() as stack:
+        opened = [open_one(gateway) for _ in range(9)]
+        for client, _ in opened:
+            stack.enter_context(client)
+        assert collections.Counter(name for _, name in opened) == {"a": 6, "b": 3}
+        assert {name: entry["sessions"] for name, entry in states(gateway).items()} == {"a": 6, "b": 3}
+        for client, name in opened:
+            if name == "a":
+                client.close()
+        processes.wait_until(lambda: states(gateway)["a"]["sessions"] == 0, 5, "a has no session")
+        more = [open_one(gateway) for _ in range(4)]
+        for client, _ in more:
+            stack.enter_context(client)
+        assert [name for _, name in more] == ["a"] * 4
+
+
+def test_hash_is_stable_when_one_leaves_and_comes_back(gateways, servers):
+    """While one is away its own clients go elsewhere, nobody else moves, and then all are where they were."""
+    a, b, c = servers("a", "b", "c")
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b", f"{c.address} name=c")
+    gateway = gateways(first, options=[*others, "--balance", "hash", "--health-out", "300ms"])
+    clients = [f"127.0.{1 + number // 100}.{1 + number % 100}" for number in range(150)]
+    before = {client: ask(gateway, client) for client in clients}
+    assert before == {client: ask(gateway, client) for client in clients}
+    shares = collections.Counter(before.values())
+    assert set(shares) == {"a", "b", "c"} and min(shares.values()) > 25  # 50 each, five standard deviations: 29
+    b.stop()
+    away = {client: ask(gateway, client) for client in clients}
+    assert "b" not in away.values() and "" not in away.values()
+    moved = [client for client in clients if away[client] != before[client]]
+    assert len(moved) == shares["b"] and all(before[client] == "b" for client in moved)
+    assert {away[client] for client in moved} == {"a", "c"}
+    b.start()
+    lost = moved[0]
+    processes.wait_until(lambda: ask(gateway, lost) == "b", 10, "its client is at b again", interval=0.05)
+    assert before == {client: ask(gateway, client) for client in clients}
+
+
+def test_one_that_refuses_is_out_for_growing_times_and_comes_back(gateways, servers):
+    """200 ms, 400 ms, 800 ms and not longer; no client notices; and when it answers again it gets its share."""
+    a, b = servers("a", "b")
+    b.stop()
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--health-out", "200ms", "--health-out-max", "800ms"])
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        assert ask(gateway) == "a"
+        time.sleep(0.005)
+    out = events(gateway, "upstream is out", "b")
+    assert out[0]["failures"] == 3 and out[0]["reason"] == "connect-refused"
+    times = [line["seconds"] for line in out]
+    assert times[:4] == [0.2, 0.4, 0.8, 0.8] and set(times[4:]) <= {0.8}
+    for line, following in zip(out, out[1:]):
+        gap = seconds_of(following) - seconds_of(line)
+        assert line["seconds"] - 0.002 <= gap < line["seconds"] + 0.5, (line, following)  # each trial at its time
+    assert states(gateway)["b"]["state"] == "out" and states(gateway)["b"]["failures"] == 3 + len(out) - 1
+    b.start()
+    processes.wait_until(lambda: ask(gateway) == "b", 5, "b is back")
+    assert len(events(gateway, "upstream is back", "b")) == 1
+    assert collections.Counter(ask(gateway) for _ in range(40)) == {"a": 20, "b": 20}
+    # The growing has ended: the next time begins with the shortest.
+    b.stop()
+    processes.wait_until(lambda: ask(gateway) == "a" and states(gateway)["b"]["state"] == "out", 5, "b is out")
+    assert events(gateway, "upstream is out", "b")[-1]["seconds"] == 0.2
+
+
+def test_one_that_hangs_is_out_and_nobody_sees_an_error(gateways, servers, silent):
+    a, = servers("a")
+    first, others = upstreams_of(f"{silent} name=silent", f"{a.address} name=a")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--timeouts-connect", "300ms", "--health-out", "1m"])
+    begun = time.monotonic()
+    assert [ask(gateway) for _ in range(12)] == ["a"] * 12
+    assert time.monotonic() - begun < 3  # three waited 300 ms
+    out, = events(gateway, "upstream is out", "silent")
+    assert out["reason"] == "connect-timeout" and out["seconds"] == 60
+    begun = time.monotonic()
+    assert [ask(gateway) for _ in range(10)] == ["a"] * 10
+    assert time.monotonic() - begun < 0.3 * 3
+    stats = gateway.stats()["metrics"]
+    assert stats["connects_timed_out"] == 3 and stats["sessions_closed"] >= 21
+
+
+def test_many_clients_while_one_flaps(gateways, servers, scratch):
+    """Two workers, eight clients at a time: as long as one upstream is healthy every one of them is served."""
+    a, = servers("a")
+    b = HidingServer("b", scratch / "b.sock")
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=["--workers", "2", *others, "--health-out", "50ms", "--health-out-max", "100ms"])
+    wrong, served, ending = [], collections.Counter(), threading.Event()
+
+    def client():
+        while not ending.is_set():
+            name = ask(gateway)
+            served[name] += 1
+            if name not in ("a", "b"):
+                wrong.append(name)
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(6):
+        b.hide()
+        time.sleep(0.25)
+        b.show()
+        time.sleep(0.25)
+    ending.set()
+    for thread in threads:
+        thread.join()
+    b.stop()
+    assert not wrong and served["a"] > 20 and served["b"] > 20, served
+    assert events(gateway, "upstream is out", "b") and events(gateway, "upstream is back", "b")
+
+
+def test_backup_only_when_no_other_is_left(gateways, servers):
+    a, b, spare = servers("a", "b", "spare")
+    first, others = upstreams_of(f"{spare.address} name=spare backup", f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--health-out", "200ms"])
+    assert collections.Counter(ask(gateway) for _ in range(20)) == {"a": 10, "b": 10}
+    a.stop()
+    assert {ask(gateway) for _ in range(10)} == {"b"}
+    b.stop()
+    assert {ask(gateway) for _ in range(10)} == {"spare"}
+    a.start()
+    processes.wait_until(lambda: ask(gateway) == "a", 5, "a is back")
+    assert {ask(gateway) for _ in range(10)} == {"a"}
+
+
+def test_draining_by_name(gateways, servers):
+    a, b = servers("a", "b", hold=True)
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--name", "web", "--on-connect-failure", "close"])
+    client, name = open_one(gateway)
+    with client:
+        assert name == "a"
+        gateway.command("upstreams", "drain", "a", "--listener", "web")
+        assert states(gateway)["a"]["state"] == "drained" and states(gateway)["a"]["sessions"] == 1
+        for _ in range(4):
+            other, name = open_one(gateway)
+            other.close()
+            assert name == "b"
+        gateway.command("upstreams", "drain", "b")
+        assert ask(gateway) == ""
+        client.sendall(b"still here")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    assert a.received == [b"still here"]
+    gateway.command("upstreams", "resume", "a")
+    other, name = open_one(gateway)
+    other.close()
+    assert name == "a"
+    table = gateway.command("upstreams").stdout.decode()
+    assert re.search(rf"web +b +{re.escape(b.address)} +drained ", table), table
+    for words in (["drain", "x"], ["drain", "a", "--listener", "x"], ["resume", "x"]):
+        assert gateway.command("upstreams", *words, check=False).returncode == 3
+    for words in (["drain"], ["dry", "a"], ["drain", "a", "b"], ["--listener", "web"]):
+        assert gateway.command("upstreams", *words, check=False).returncode == 2
+    gateway.stop()
+    closes = collections.Counter(session["close"] for session in gateway.sessions())
+    assert closes["unavailable"] == 1
+
+
+def test_slow_start(gateways, servers):
+    a, b = servers("a", "b")
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--slow-start", "4s", "--health-out", "100ms"])
+    b.stop()
+    processes.wait_until(lambda: ask(gateway) == "a" and states(gateway)["b"]["state"] == "out", 5, "b is out")
+    b.start()
+    processes.wait_until(lambda: ask(gateway) == "b", 5, "b is back")
+    back, begun = seconds_of(events(gateway, "upstream is back", "b")[0]), time.monotonic()
+    assert states(gateway)["b"]["state"] == "slow_start"
+    early = collections.Counter()
+    while time.monotonic() - begun < 0.8:
+        early[ask(gateway)] += 1
+    # Its weight was below a fifth of the other's all the time, so it got less than a sixth, give or take a turn.
+    assert sum(early.values()) > 30 and early["b"] <= sum(early.values()) / 6 + 1, early
+    wait_state(gateway, "b", "up")
+    assert time.monotonic() - begun > 3, back
+    assert collections.Counter(ask(gateway) for _ in range(40)) == {"a": 20, "b": 20}
+
+
+def test_the_active_check(gateways, servers):
+    """It finds out without any session, both ways, and is not a session itself."""
+    a, b = servers("a", "b")
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=[*others, "--check-interval", "50ms", "--health-out", "1h", "--health-out-max",
+                                       "1h"])
+    assert {entry["state"] for entry in states(gateway).values()} == {"up"}
+    b.stop()
+    wait_state(gateway, "b", "out", 3)
+    assert {ask(gateway) for _ in range(10)} == {"a"}
+    assert gateway.stats()["metrics"]["connects_refused"] == 0
+    b.start()
+    wait_state(gateway, "b", "up", 3)
+    assert {ask(gateway) for _ in range(10)} == {"a", "b"}
+    gateway.stop()
+    assert len(gateway.sessions()) == 20
+
+
+def test_the_active_check_times_out(gateways, servers, silent):
+    a, = servers("a")
+    first, others = upstreams_of(f"{silent} name=silent", f"{a.address} name=a")
+    gateway = gateways(first, options=[*others, "--check-interval", "50ms", "--check-timeout", "100ms"])
+    wait_state(gateway, "silent", "out", 5)
+    begun = time.monotonic()
+    assert {ask(gateway) for _ in range(10)} == {"a"} and time.monotonic() - begun < 2
+    assert events(gateway, "upstream is out", "silent")[0]["reason"] == "connect-timeout"
+
+
+def test_all_are_down(gateways, servers):
+    """Then the client is told, the recording says who was tried, and the first that is back serves at once, though both
+    are out for an hour."""
+    a, b = servers("a", "b")
+    a.stop()
+    b.stop()
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--health-out", "1h", "--health-out-max", "1h"])
+    for _ in range(5):
+        data, was_reset = faults.attempt(gateway.listen, b"anybody?")
+        assert data == b"" and was_reset
+    assert {entry["state"] for entry in states(gateway).values()} == {"out"}
+    b.start()
+    assert ask(gateway) == "b"
+    gateway.stop()
+    sessions = gateway.sessions()
+    assert [session["close"] for session in sessions[:5]] == ["connect-refused"] * 5
+    tried = gateway.tried()
+    assert len(tried) in (5, 6) and all({entry["upstream"] for entry in found} == {"a", "b"} for _, found in tried[:5])
+    assert sessions[5]["upstream"] == b.address
+
+
+def test_as_many_tries_as_configured(gateways, servers):
+    a, b = servers("a", "b")
+    a.stop()
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--connect-tries", "1", "--health-failures", "0"])
+    answers = collections.Counter(ask(gateway) for _ in range(10))
+    assert answers == {"": 5, "b": 5}
+    assert states(gateway)["a"]["state"] == "up"
+
+
+def test_each_attempt_has_its_own_proxy_header(gateways, servers):
+    dead, b = servers("dead", "b", hold=True)
+    dead.stop()
+    first, others = upstreams_of(f"{dead.address} name=dead", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--proxy-protocol-out", "v1"])
+    client, name = open_one(gateway)
+    with client:
+        assert name == "b"
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1)
+    processes.wait_until(lambda: b.received, 5, "b has read it")
+    assert re.fullmatch(rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\nhello", b.received[0])
+
+
+def test_metrics_tell_the_states(gateways, servers):
+    a, b = servers("a", "b")
+    b.stop()
+    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
+    gateway = gateways(first, options=ONE_WORKER + others + ["--name", "web", "--health-out", "1h", "--health-out-max",
+                                                            "1h"])
+    while states(gateway)["b"]["state"] != "out":
+        assert ask(gateway) == "a"
+    gateway.command("upstreams", "drain", "a")
+    text = gateway.command("stats", "--format", "prometheus").stdout.decode()
+    told = dict(re.findall(r'^gogetway_route_upstream_(\w+\{listener="web",upstream="[ab]")\} (\d+)$', text, re.M))
+    labels = {name: f'{{listener="web",upstream="{name}"' for name in "ab"}
+    assert [told[f"{what}{labels['a']}"] for what in ("up", "out", "drained", "outs_total")] == ["0", "0", "1", "0"]
+    assert [told[f"{what}{labels['b']}"] for what in ("up", "out", "drained", "outs_total")] == ["0", "1", "0", "1"]
