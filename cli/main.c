@@ -23,7 +23,7 @@ static const struct gg_command command_help = {
 static const struct gg_command *const commands[] = {
   &gg_command_run,       &gg_command_sessions, &gg_command_show,   &gg_command_export,
   &gg_command_replay,    &gg_command_tail,     &gg_command_verify, &gg_command_stats,
-  &gg_command_upstreams, &gg_command_rotate,   &command_help,
+  &gg_command_upstreams, &gg_command_reload,   &gg_command_rotate, &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -11,6 +11,10 @@
  *     {"command":"metrics"} ->  {"ok":true,"content_type":"text/plain; version=0.0.4; charset=utf-8",
  *                                "text":"# HELP ..."}    Prometheus' text form, each listener's and upstream's counts
  *                                                        among it
+ *     {"command":"reload"}  ->  {"ok":true,"changed":["sessions_max: 100000 -> 5"],
+ *                                "restart":["workers: 2 -> 4 needs a restart"],"warnings":[]}
+ *                           or  {"ok":false,"error":"f.yaml:3:5: ...","errors":["f.yaml:3:5: ...", ...]}: nothing has
+ *                                changed
  *     {"command":"rotate"}  ->  {"ok":true,"rotated":false}    every segment is being ended; ask until it is true:
  *     {"command":"rotated"} ->  {"ok":true,"rotated":true}
  *     {"command":"upstreams"} -> {"ok":true,"upstreams":[{"listener":"web","name":"a","address":"10.0.0.1:80",

@@ -30,7 +30,7 @@
  * Several engines may live in one process, each with a store of its own.
  *
  * Thread: create, start, wait and destroy: one thread at a time. drain, stop, signal: any thread and signal handlers,
- * between create and destroy. The rest: any thread between start and destroy.
+ * between create and destroy. reload and the rest: any thread between start and destroy.
  */
 #ifndef GOGETWAY_GATEWAY_H
 #define GOGETWAY_GATEWAY_H
@@ -110,7 +110,17 @@ GG_API int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
 GG_API void gg_engine_drain(struct gg_engine *engine);
 /* The same without the patience: open sessions are closed now, and recorded so. */
 GG_API void gg_engine_stop(struct gg_engine *engine);
-/* Does what the program does on a signal: SIGHUP is noted in the messages, and changes nothing; SIGTERM, SIGINT and any
+/* Reads the arguments and the files they name again, and goes over to what they say now: listeners that are new, gone
+ * or changed, upstreams, limits, time-outs, the messages' level. No open session is lost, and no connection that waits.
+ * What needs a new process keeps its value, is told, and everything else is applied (docs/config.md says which).
+ * `tell`, which may be NULL, gets a line for each change, for each option that needs a restart and for each name that
+ * does not resolve; or, on failure, for everything that is wrong. Returns when all is done, at the latest after 30 s.
+ *
+ * On failure nothing has changed: GG_ERR_FORMAT and others as gg_engine_create; GG_ERR_BUSY: a new listener's port is
+ * in use; GG_ERR_INVALID: the engine does not run, or is ending; GG_ERR_TIMEOUT: it is not done yet, the messages will
+ * tell. Any thread but the one that is in gg_engine_wait, which has to be: it carries this out. */
+GG_API int gg_engine_reload(struct gg_engine *engine, gg_line_fn tell, void *context, struct gg_failure *failure);
+/* Does what the program does on a signal: SIGHUP reloads, and the messages say what came of it; SIGTERM, SIGINT and any
  * other number drain at first, and stop if the gateway was told to drain before, by a signal or otherwise. */
 GG_API void gg_engine_signal(struct gg_engine *engine, int signal_number);
 

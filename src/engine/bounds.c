@@ -5,6 +5,9 @@
 #include "admin/control.h"
 #include "base/metrics.h"
 #include "engine/config.h"
+#include "engine/listen_fds.h"
+#include "engine/report.h"
+#include "engine/takeover.h"
 #include "gateway/relay.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
@@ -40,6 +43,10 @@ static const struct {
   {"clients of the control socket", GG_CONTROL_CLIENTS_MAX, "refused"},
   {"bytes of a request to the control socket", GG_CONTROL_LINE_MAX, "the client is told, and cut off"},
   {"bytes of a reply of the control socket", GG_CONTROL_REPLY_MAX, "an error is the reply"},
+  {"descriptors with a reply of the control socket", GG_CONTROL_FDS_MAX, "a takeover is refused"},
+  {"lines that a reload tells", GG_REPORT_LINES_MAX, "their number is told"},
+  {"processes that still end, of those taken over from", GG_SIBLINGS_MAX, "a takeover is refused"},
+  {"sockets from a parent (`LISTEN_FDS`)", GG_LISTEN_FDS_MAX, "refused at start"},
   {"members of a family of metrics", GG_FAMILY_MEMBERS_MAX, "refused at start or reload"},
   {"threads that count", GG_SHARDS_MAX, "refused at start"},
   {"bytes that are read of /proc/net/netstat", GG_NETSTAT_BYTES_MAX, "the rest is not looked at"},

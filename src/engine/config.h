@@ -85,8 +85,9 @@ struct gg_config {
   size_t listener_count; /* at least one after an action of RUN */
 
   char *dir;
-  char *user;  /* NULL: stays who it is */
-  char *group; /* NULL: the user's */
+  bool takeover; /* of the sockets of the gateway that runs on this store */
+  char *user;    /* NULL: stays who it is */
+  char *group;   /* NULL: the user's */
   enum gg_config_switch sandbox;
   uint64_t workers;      /* as written; 0: one per core. gg_config_workers gives the number */
   uint64_t sessions_max; /* of all listeners together; 0: bounded by descriptors only */

@@ -289,6 +289,17 @@ static const struct gg_option options[] = {
    .restart = true,
    .help = "directory of the recordings",
    .more = "`$GOGETWAY_DIR`, if set, is the default instead."},
+  {.key = "takeover",
+   .flag = "takeover",
+   .type = GG_OPTION_BOOL,
+   CONFIG(takeover),
+   .preset = "off",
+   .restart = true,
+   .help = "take over from the gateway that runs on this store",
+   .more =
+     "A hot restart: the new process gets the listening sockets and the store, and serves; the old one drains its "
+     "sessions for `timeouts.drain` and ends. No connection is refused or reset. Until the new one serves, "
+     "nothing has changed for the old one. If none runs, this changes nothing. Both must be the same user."},
   {.key = "user",
    .flag = "user",
    .type = GG_OPTION_STRING,

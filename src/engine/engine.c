@@ -84,6 +84,7 @@ int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *opt
   engine->context = options->context;
   engine->own_process = options->own_process;
   pthread_mutex_init(&engine->lock, NULL);
+  gg__reload_init(&engine->reloads);
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
   if (!error)
@@ -193,17 +194,36 @@ void gg_engine_signal(struct gg_engine *engine, int signal_number)
 
 /* ── Wait ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+static uint64_t drain_deadline_ns(const struct gg_engine *engine)
+{
+  uint64_t now = gg_clock_mono_ns(), patience = engine->now->config.timeouts.drain_ns;
+  return patience < UINT64_MAX - now ? now + patience : UINT64_MAX;
+}
+
+/* Another process serves: what was written for all to see is its from now on. */
+static void hand_over(struct gg_engine *engine)
+{
+  if (!gg__takeover_serve(engine, drain_deadline_ns(engine)))
+    return;
+  gg_info(engine->logger, "handed over", GG_I("to_pid", engine->handing.pid),
+          GG_D("seconds_max", (double)engine->now->config.timeouts.drain_ns / 1e9),
+          GG_S("effect", "open sessions go on here; new ones are the other process'"));
+  gg__metrics_file_drop(engine->metrics_file);
+  engine->metrics_file = NULL;
+  gg__service_end(engine);
+  if (atomic_load(&engine->state) == GG_ENGINE_RUNNING)
+    atomic_store(&engine->state, GG_ENGINE_DRAINING);
+}
+
 static void serve_requests(struct gg_engine *engine)
 {
+  hand_over(engine);
+  gg__siblings_look(engine);
   int state = atomic_load(&engine->state);
-  if (atomic_exchange(&engine->hangups, 0) > 0)
-    gg_warn(engine->logger, "hangup ignored",
-            GG_S("effect", "the configuration is not read again; restart the gateway to change it"));
   if (state == GG_ENGINE_RUNNING && atomic_load(&engine->drains) > 0) {
     gg_info(engine->logger, "draining", GG_D("seconds_max", (double)engine->now->config.timeouts.drain_ns / 1e9),
             GG_S("effect", "no new sessions; another signal ends those that are open"));
-    uint64_t now = gg_clock_mono_ns(), patience = engine->now->config.timeouts.drain_ns;
-    gg_gateway_drain(engine->gateway, patience < UINT64_MAX - now ? now + patience : UINT64_MAX);
+    gg_gateway_drain(engine->gateway, drain_deadline_ns(engine));
     state = GG_ENGINE_DRAINING;
     gg__service_stopping(engine);
   }
@@ -213,13 +233,16 @@ static void serve_requests(struct gg_engine *engine)
     state = GG_ENGINE_STOPPING;
   }
   atomic_store(&engine->state, state);
+  gg__reload_serve(engine, atomic_exchange(&engine->hangups, 0) > 0);
 }
 
 static int finish(struct gg_engine *engine, struct gg_failure *failure)
 {
+  gg__reload_close(engine);
   gg_gateway_join(engine->gateway);
   gg_control_stop(engine->control);
   engine->control = NULL;
+  gg__siblings_look(engine);
   struct gg_failure told = GG_FAILURE_INIT;
   int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, &told);
   gg__metrics_file_stop(engine->metrics_file);
@@ -240,18 +263,27 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
   return error;
 }
 
+/* Until there is a request, a process ended from which this one took over, or some time has passed. */
+static void await(struct gg_engine *engine)
+{
+  struct pollfd polled[1 + GG_SIBLINGS_MAX] = {{.fd = engine->wake_fd, .events = POLLIN}};
+  bool ending = atomic_load(&engine->state) != GG_ENGINE_RUNNING;
+  for (size_t i = 0; i < engine->siblings.count; i++)
+    polled[1 + i] = (struct pollfd){.fd = engine->siblings.items[i].pidfd, .events = POLLIN};
+  if (poll(polled, (nfds_t)(1 + engine->siblings.count), ending ? DRAIN_POLL_MS : RUN_POLL_MS) > 0 &&
+      polled[0].revents) {
+    eventfd_t rings;
+    eventfd_read(engine->wake_fd, &rings);
+  }
+}
+
 int gg_engine_wait(struct gg_engine *engine, struct gg_failure *failure)
 {
   int state = atomic_load(&engine->state);
   if (state == GG_ENGINE_CREATED || state == GG_ENGINE_ENDED)
     return gg_fail(failure, GG_ERR_INVALID, "this engine does not run");
   while (gg_gateway_running(engine->gateway)) {
-    struct pollfd polled = {.fd = engine->wake_fd, .events = POLLIN};
-    bool ending = atomic_load(&engine->state) != GG_ENGINE_RUNNING;
-    if (poll(&polled, 1, ending ? DRAIN_POLL_MS : RUN_POLL_MS) > 0) {
-      eventfd_t rings;
-      eventfd_read(engine->wake_fd, &rings);
-    }
+    await(engine);
     serve_requests(engine);
   }
   return finish(engine, failure);
@@ -271,6 +303,7 @@ void gg_engine_destroy(struct gg_engine *engine)
   gg__arguments_free(&engine->arguments);
   if (engine->wake_fd >= 0)
     close(engine->wake_fd);
+  gg__reload_fini(&engine->reloads);
   pthread_mutex_destroy(&engine->lock);
   free(engine);
 }

@@ -7,6 +7,8 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "engine/configured.h"
+#include "engine/reload.h"
+#include "engine/takeover.h"
 #include "record/log.h"
 #include <gogetway/gateway.h>
 #include <pthread.h>
@@ -57,6 +59,10 @@ struct gg_engine {
   _Atomic unsigned drains; /* requests, from any thread or a signal handler */
   _Atomic unsigned stops;
   _Atomic unsigned hangups;
+  struct gg_reloads reloads;
+  struct gg_handing handing;    /* another process takes over; under the lock */
+  struct gg_takeover *takeover; /* from which this one is taking over, until it serves */
+  struct gg_siblings siblings;  /* from which this one took over; changed under the lock */
 };
 
 /* Writes version, process, listeners, workers and metrics as fields of the open object. */
@@ -73,8 +79,10 @@ int gg__command_upstream_drain(void *context, const struct gg_control_request *r
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];
 extern const size_t gg__engine_command_count;
-int gg__command_rotate(void *context, const struct gg_control_request *request, struct gg_json *reply,
+int gg__command_reload(void *context, const struct gg_control_request *request, struct gg_json *reply,
                        struct gg_failure *failure); /* live.c: this and the next */
+int gg__command_rotate(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                       struct gg_failure *failure);
 int gg__command_rotated(void *context, const struct gg_control_request *request, struct gg_json *reply,
                         struct gg_failure *failure);
 

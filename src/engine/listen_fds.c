@@ -142,6 +142,7 @@ int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *config
       continue;
     configured->listeners[listener].inherited = fds->sorted + first;
     configured->listeners[listener].inherited_count = at - first;
+    configured->listeners[listener].inherited_foreign = true;
   }
   return 0;
 }

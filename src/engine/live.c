@@ -1,6 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* live.c - commands of the control socket that do something to the running gateway. */
+#include "base/clock.h"
 #include "engine/engine.h"
+
+#include <stdlib.h>
+
+/* Below the five seconds for which who asks waits, and for which all other clients do. */
+static const uint64_t reload_bound_ns = 4 * GG_NS_PER_S;
+
+int gg__command_reload(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                       struct gg_failure *failure)
+{
+  struct gg_report *report = calloc(1, sizeof *report);
+  (void)request;
+  if (!report)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for a report");
+  int error = gg__reload_ask(context, reload_bound_ns, report, failure);
+  if (!error) {
+    gg__report_write(report, GG_REPORT_CHANGED, "changed", reply);
+    gg__report_write(report, GG_REPORT_RESTART, "restart", reply);
+    gg__report_write(report, GG_REPORT_WARNING, "warnings", reply);
+  } else if (report->count > 0) {
+    gg_control_refuse(reply, failure);
+    gg__report_write(report, GG_REPORT_ERROR, "errors", reply);
+    error = 0;
+  }
+  if (report->left_out > 0)
+    gg_json_field_unsigned(reply, "left_out", report->left_out);
+  free(report);
+  return error;
+}
 
 int gg__command_rotate(void *context, const struct gg_control_request *request, struct gg_json *reply,
                        struct gg_failure *failure)

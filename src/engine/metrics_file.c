@@ -101,15 +101,28 @@ int gg__metrics_file_start(struct gg_metrics_file **out, const struct gg_metrics
   return 0;
 }
 
-void gg__metrics_file_stop(struct gg_metrics_file *file)
+static void end_thread(struct gg_metrics_file *file)
 {
-  if (!file)
-    return;
   pthread_mutex_lock(&file->lock);
   file->ending = true;
   pthread_cond_signal(&file->ended);
   pthread_mutex_unlock(&file->lock);
   pthread_join(file->thread, NULL);
+}
+
+void gg__metrics_file_stop(struct gg_metrics_file *file)
+{
+  if (!file)
+    return;
+  end_thread(file);
   write_once(file);
+  file_free(file);
+}
+
+void gg__metrics_file_drop(struct gg_metrics_file *file)
+{
+  if (!file)
+    return;
+  end_thread(file);
   file_free(file);
 }

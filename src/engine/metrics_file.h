@@ -30,5 +30,7 @@ int gg__metrics_file_start(struct gg_metrics_file **out, const struct gg_metrics
                            struct gg_failure *failure);
 /* Ends the thread, writes once more, and frees. NULL is fine. */
 void gg__metrics_file_stop(struct gg_metrics_file *file);
+/* The same, but the file is another's to write now. */
+void gg__metrics_file_drop(struct gg_metrics_file *file);
 
 #endif

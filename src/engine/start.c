@@ -4,12 +4,14 @@
 #include "engine/engine.h"
 #include "engine/file.h"
 #include "engine/kernel_metrics.h"
+#include "engine/listen_fds.h"
 #include "engine/metrics_file.h"
 #include "engine/service.h"
 
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -61,6 +63,7 @@ static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
   options.sync_interval_ns = config->sync.interval_ns;
   options.logger = engine->logger;
   options.metrics = engine->metrics;
+  options.lock_fd = gg__takeover_lock(engine->takeover);
   warn_of_slow_rings(engine);
   int error = gg_recorder_open(&engine->recorder, &options, &recovery, failure);
   engine->now->options.recorder = engine->recorder;
@@ -73,6 +76,28 @@ int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, 
   configured->options.logger = engine->logger;
   configured->options.metrics = engine->metrics;
   return gg__configured_fill(configured, engine->resolver, failure);
+}
+
+/* Sockets that listen already: those of the process before go before those of a parent. */
+static int inherit(struct gg_engine *engine, struct gg_listen_fds *fds, struct gg_failure *failure)
+{
+  int error = engine->own_process ? gg__listen_fds_take(fds, failure) : 0;
+  gg__takeover_sockets(engine->takeover, engine);
+  return error ? error : gg__listen_fds_match(fds, engine->now, failure);
+}
+
+static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
+{
+  struct gg_listen_fds *fds = calloc(1, sizeof *fds);
+  if (!fds)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the listeners");
+  int error = inherit(engine, fds, failure);
+  if (!error)
+    error = gg_gateway_create(&engine->gateway, &engine->now->options, failure);
+  gg__listen_fds_close(fds, engine->now);
+  gg__takeover_bound(engine->takeover, engine);
+  free(fds);
+  return error;
 }
 
 /* All that can be refused. */
@@ -89,6 +114,8 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the resolver");
   if (!error)
     error = gg__engine_fill(engine, engine->now, failure);
+  if (!error && engine->now->config.takeover)
+    error = gg__takeover_begin(&engine->takeover, engine, failure);
   if (!error)
     error = open_recorder(engine, failure);
   /* After the recorder, who makes the store that these files may be in. */
@@ -97,7 +124,7 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
   if (!error && engine->now->config.stats.metrics_file)
     error = gg__file_check(engine->now->config.stats.metrics_file, failure);
   if (!error)
-    error = gg_gateway_create(&engine->gateway, &engine->now->options, failure);
+    error = make_gateway(engine, failure);
   if (!error)
     error = gg__service_confine(engine, failure);
   return error;
@@ -114,7 +141,17 @@ int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure
   return options.path ? gg__metrics_file_start(&engine->metrics_file, &options, failure) : 0;
 }
 
-/* The workers are last: sessions begin there, and nothing behind them can fail. */
+/* Clients of the control socket find this gateway from now on, and no other. The process that had it lets go first, if
+ * there is one: it serves on if that cannot be said to it. */
+static int step_forward(struct gg_engine *engine, struct gg_failure *failure)
+{
+  int error = engine->takeover ? gg__takeover_finish(engine->takeover, engine, failure) : 0;
+  gg__takeover_end(engine->takeover);
+  engine->takeover = NULL;
+  return error ? error : gg_control_publish(engine->control, failure);
+}
+
+/* The workers are last: sessions begin there. Nothing behind them can fail, but for a process that does not let go. */
 static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
 {
   const struct gg_control_options control = {
@@ -122,6 +159,7 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
     .commands = gg__engine_commands,
     .command_count = gg__engine_command_count,
     .context = engine,
+    .gone = gg__takeover_gone,
     .logger = engine->logger,
   };
   int error = gg_resolver_start(engine->resolver);
@@ -130,12 +168,19 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
   error = gg_recorder_start(engine->recorder, failure);
   if (!error)
     error = gg_control_start(&engine->control, &control, failure);
-  if (!error)
-    error = gg_control_publish(engine->control, failure);
+  if (!error && !engine->takeover)
+    error = step_forward(engine, failure);
   if (!error)
     error = gg__engine_metrics_file(engine, failure);
   if (!error)
     error = gg_gateway_start(engine->gateway, failure);
+  if (!error && engine->takeover) {
+    error = step_forward(engine, failure);
+    if (error) {
+      gg_gateway_stop(engine->gateway);
+      gg_gateway_join(engine->gateway);
+    }
+  }
   return error;
 }
 
@@ -157,6 +202,8 @@ static void tell_ready(const struct gg_engine *engine)
 /* Undoes what was made; the threads are ended already, or were never begun. */
 void gg__engine_free_parts(struct gg_engine *engine)
 {
+  gg__takeover_end(engine->takeover);
+  gg__siblings_close(engine);
   gg_control_stop(engine->control);
   gg__metrics_file_stop(engine->metrics_file);
   gg__service_end(engine);
@@ -167,6 +214,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
   gg__kernel_metrics_stop(engine->kernel_metrics);
   gg_metrics_destroy(engine->metrics);
   gg_logger_destroy(engine->logger);
+  engine->takeover = NULL;
   engine->control = NULL;
   engine->metrics_file = NULL;
   engine->gateway = NULL;

@@ -38,8 +38,10 @@ int gg__command_upstreams(void *context, const struct gg_control_request *reques
   (void)failure;
   gg_json_key(reply, "upstreams");
   gg_json_array_begin(reply);
+  gg__engine_lock(engine); /* no reload in between: the names are the configuration's */
   for (size_t i = 0; gg_gateway_upstream(engine->gateway, i, &status) == 0; i++)
     write_upstream(&status, now_ns, reply);
+  gg__engine_unlock(engine);
   gg_json_array_end(reply);
   return 0;
 }
@@ -55,5 +57,9 @@ int gg__command_upstream_drain(void *context, const struct gg_control_request *r
   bool resumes = drained && strcmp(drained, "false") == 0;
   if (drained && !resumes && strcmp(drained, "true") != 0)
     return gg_fail(failure, GG_ERR_INVALID, "\"drained\" is true or false");
-  return gg_gateway_upstream_drain(engine->gateway, gg_control_argument(request, "listener"), name, !resumes, failure);
+  gg__engine_lock(engine);
+  int error =
+    gg_gateway_upstream_drain(engine->gateway, gg_control_argument(request, "listener"), name, !resumes, failure);
+  gg__engine_unlock(engine);
+  return error;
 }

@@ -16,7 +16,8 @@ static void load(struct gg_config *out, const char *words)
 {
   char *copy = strdup(words), *arguments[64];
   int count = 0;
-  for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+  char *left;
+  for (char *word = strtok_r(copy, " ", &left); word; word = strtok_r(NULL, " ", &left))
     arguments[count++] = word;
   if (gg_config_load(out, count, arguments, &errors) != 0)
     fail_msg("%s", errors.items[0].text);

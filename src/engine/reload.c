@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * reload.c - the same arguments and files are read again, and the gateway goes over to what they say now.
+ *
+ *   read ──► compare ──► keep what needs a restart ──► fill, resolve ──► gg_gateway_reload ──► now = next
+ *     │                                                      │                  │
+ *     └─ a file is bad ─────────────────────────────────────┴──── refused ─────┴──► nothing has changed
+ *
+ * What needs a restart keeps its value in the new configuration, so that each later reload names it again. What can
+ * fail is done before the gateway goes over; what follows (the messages' level, the resolver's interval, the thread of
+ * the metrics file) cannot, or is warned of.
+ *
+ * (Rejected: applying what is good of a bad file. Whoever looks at the file would have to know which half is in force.)
+ */
+#include "engine/reload.h"
+
+#include "base/clock.h"
+#include "engine/config_diff.h"
+#include "engine/config_table.h"
+#include "engine/engine.h"
+#include "engine/file.h"
+#include "engine/metrics_file.h"
+#include "engine/service.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+/* New names are asked for this long before the gateway uses them; who answers later is refused until then. */
+static const uint64_t resolve_bound_ns = GG_NS_PER_S;
+static const uint64_t api_bound_ns = 30 * GG_NS_PER_S;
+
+/* ── Carrying one out ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int read_next(struct gg_engine *engine, struct gg_configured **out, struct gg_report *report)
+{
+  struct gg_config_errors *errors = calloc(1, sizeof *errors);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  *out = NULL;
+  int error = errors ? gg__configured_load(out, &engine->arguments, errors, &failure) : GG_ERR_NOMEM;
+  for (size_t i = 0; errors && i < errors->count; i++)
+    gg__report_add(report, GG_REPORT_ERROR, "%s", errors->items[i].text);
+  if (errors)
+    report->left_out += errors->left_out;
+  free(errors);
+  return error;
+}
+
+static bool differ(const char *a, const char *b)
+{
+  return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+/* Files that will be written are looked at now, as at start. */
+static int check_files(const struct gg_config *from, const struct gg_config *to, struct gg_failure *failure)
+{
+  int error = 0;
+  if (to->stats.file && differ(from->stats.file, to->stats.file))
+    error = gg__file_check(to->stats.file, failure);
+  if (!error && to->stats.metrics_file && differ(from->stats.metrics_file, to->stats.metrics_file))
+    error = gg__file_check(to->stats.metrics_file, failure);
+  return error;
+}
+
+static void warn_of_names(const struct gg_configured *next, struct gg_report *report)
+{
+  for (size_t i = 0; i < next->name_count; i++)
+    if (!gg_name_resolved(next->names[i]))
+      gg__report_add(report, GG_REPORT_WARNING, "%s does not resolve: its sessions are refused until it does",
+                     gg_name_host(next->names[i]));
+}
+
+/* Everything that can be refused. On success the gateway works by `next`. */
+static int go_over(struct gg_engine *engine, struct gg_configured *next, struct gg_report *report,
+                   struct gg_failure *failure)
+{
+  struct gg_configured *before = engine->now;
+  int error = gg__config_diff(&before->config, &next->config, report);
+  if (!error)
+    error = gg_schema_keep(&gg__config_schema, &next->config, &before->config);
+  if (error)
+    return gg_fail(failure, error, "cannot compare the configurations: %s", gg_error_text(error));
+  error = check_files(&before->config, &next->config, failure);
+  if (!error)
+    error = gg__engine_fill(engine, next, failure);
+  if (!error)
+    gg_resolver_await(engine->resolver, resolve_bound_ns);
+  if (error)
+    return error;
+  gg__engine_lock(engine);
+  if (engine->handing.client != 0)
+    error = gg_fail(failure, GG_ERR_BUSY, "process %ld is taking over: reload that one", engine->handing.pid);
+  else
+    error = gg_gateway_reload(engine->gateway, &next->options, failure);
+  if (!error)
+    engine->now = next;
+  gg__engine_unlock(engine);
+  return error;
+}
+
+static void restart_metrics_file(struct gg_engine *engine, const struct gg_config *from, struct gg_report *report)
+{
+  const struct gg_config *to = &engine->now->config;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (!differ(from->stats.metrics_file, to->stats.metrics_file) &&
+      from->stats.metrics_interval_ns == to->stats.metrics_interval_ns)
+    return;
+  gg__metrics_file_stop(engine->metrics_file);
+  engine->metrics_file = NULL;
+  if (gg__engine_metrics_file(engine, &failure) != 0)
+    gg__report_add(report, GG_REPORT_WARNING, "the metrics file is not written: %s", failure.message);
+}
+
+/* What follows the gateway, and cannot be refused any more. */
+static void follow(struct gg_engine *engine, const struct gg_config *from, struct gg_report *report)
+{
+  const struct gg_config *to = &engine->now->config;
+  gg_logger_set(engine->logger, to->message.level, to->message.format);
+  gg_resolver_set_interval(engine->resolver, to->resolve.interval_ns);
+  restart_metrics_file(engine, from, report);
+  warn_of_names(engine->now, report);
+}
+
+static int carry_out(struct gg_engine *engine, struct gg_report *report)
+{
+  struct gg_configured *before = engine->now, *next = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  int error = atomic_load(&engine->state) == GG_ENGINE_RUNNING
+                ? read_next(engine, &next, report)
+                : gg_fail(&failure, GG_ERR_INVALID, "the gateway is ending: its configuration stays as it is");
+  if (!error)
+    error = go_over(engine, next, report, &failure);
+  if (!error) {
+    follow(engine, &before->config, report);
+    gg__configured_destroy(before);
+    return 0;
+  }
+  gg__configured_destroy(next);
+  if (gg__report_count(report, GG_REPORT_ERROR) > 0)
+    return error;
+  /* What would have changed did not. */
+  gg__report_clear(report);
+  gg__report_add(report, GG_REPORT_ERROR, "%s", failure.message[0] ? failure.message : gg_error_text(error));
+  return error;
+}
+
+/* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* All lines: their number is bounded, so they are not held back as repeats are. */
+static void tell_lines(struct gg_engine *engine, const struct gg_report *report)
+{
+  static const struct {
+    enum gg_level level;
+    const char *event;
+  } told[GG_REPORT_KINDS] = {
+    [GG_REPORT_CHANGED] = {GG_LEVEL_INFO, "configuration changed"},
+    [GG_REPORT_RESTART] = {GG_LEVEL_WARNING, "configuration needs a restart"},
+    [GG_REPORT_WARNING] = {GG_LEVEL_WARNING, "configuration in force, but"},
+    [GG_REPORT_ERROR] = {GG_LEVEL_ERROR, "configuration refused"},
+  };
+  for (size_t i = 0; i < report->count; i++) {
+    const struct gg_field field = GG_S("what", report->lines[i].text);
+    enum gg_report_kind kind = report->lines[i].kind;
+    if (gg_logger_wants(engine->logger, told[kind].level))
+      gg_logger_emit(engine->logger, NULL, told[kind].level, told[kind].event, &field, 1);
+  }
+}
+
+static void tell(struct gg_engine *engine, int error, const struct gg_report *report)
+{
+  tell_lines(engine, report);
+  if (error)
+    gg_error_log(engine->logger, "not reloaded", GG_U("errors", report->count + report->left_out),
+                 GG_S("effect", "nothing has changed"));
+  else
+    gg_info(engine->logger, "reloaded", GG_U("changes", gg__report_count(report, GG_REPORT_CHANGED)),
+            GG_U("need_restart", gg__report_count(report, GG_REPORT_RESTART)));
+}
+
+/* ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__reload_init(struct gg_reloads *reloads)
+{
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&reloads->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&reloads->lock, NULL);
+}
+
+void gg__reload_fini(struct gg_reloads *reloads)
+{
+  pthread_cond_destroy(&reloads->changed);
+  pthread_mutex_destroy(&reloads->lock);
+}
+
+void gg__reload_serve(struct gg_engine *engine, bool hangup)
+{
+  struct gg_reloads *reloads = &engine->reloads;
+  pthread_mutex_lock(&reloads->lock);
+  uint64_t wanted = reloads->wanted;
+  bool asked = hangup || wanted != reloads->carried;
+  pthread_mutex_unlock(&reloads->lock);
+  struct gg_report *report = asked ? calloc(1, sizeof *report) : NULL;
+  if (!asked)
+    return;
+  gg__service_reloading(engine);
+  int error = report ? carry_out(engine, report) : GG_ERR_NOMEM;
+  if (report)
+    tell(engine, error, report);
+  gg__service_reloaded(engine);
+  pthread_mutex_lock(&reloads->lock);
+  reloads->error = error;
+  reloads->carried = wanted;
+  if (report)
+    reloads->report = *report;
+  else
+    gg__report_clear(&reloads->report);
+  pthread_cond_broadcast(&reloads->changed);
+  pthread_mutex_unlock(&reloads->lock);
+  free(report);
+}
+
+void gg__reload_close(struct gg_engine *engine)
+{
+  pthread_mutex_lock(&engine->reloads.lock);
+  engine->reloads.closed = true;
+  pthread_cond_broadcast(&engine->reloads.changed);
+  pthread_mutex_unlock(&engine->reloads.lock);
+}
+
+int gg__reload_ask(struct gg_engine *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure)
+{
+  struct gg_reloads *reloads = &engine->reloads;
+  uint64_t until_ns = gg_clock_mono_ns() + bound_ns;
+  const struct timespec until = {.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
+  int waited = 0, error = 0;
+  gg__report_clear(report);
+  pthread_mutex_lock(&reloads->lock);
+  uint64_t mine = ++reloads->wanted;
+  eventfd_write(engine->wake_fd, 1);
+  while (!reloads->closed && reloads->carried < mine && waited == 0)
+    waited = pthread_cond_timedwait(&reloads->changed, &reloads->lock, &until);
+  if (reloads->carried >= mine) {
+    *report = reloads->report;
+    error = reloads->error;
+    if (error)
+      gg_fail(failure, error, "%s", report->count ? report->lines[0].text : gg_error_text(error));
+  } else if (reloads->closed) {
+    error = gg_fail(failure, GG_ERR_INVALID, "the gateway does not run");
+  } else {
+    error = gg_fail(failure, GG_ERR_TIMEOUT, "the configuration is still being read; the gateway's messages will tell");
+  }
+  pthread_mutex_unlock(&reloads->lock);
+  return error;
+}
+
+int gg_engine_reload(struct gg_engine *engine, gg_line_fn tell_line, void *context, struct gg_failure *failure)
+{
+  int state = atomic_load(&engine->state);
+  struct gg_report *report = calloc(1, sizeof *report);
+  if (!report)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for a report");
+  int error = state == GG_ENGINE_CREATED || state == GG_ENGINE_ENDED
+                ? gg_fail(failure, GG_ERR_INVALID, "this engine does not run")
+                : gg__reload_ask(engine, api_bound_ns, report, failure);
+  for (size_t i = 0; tell_line && i < report->count; i++)
+    tell_line(context, report->lines[i].text, strlen(report->lines[i].text));
+  free(report);
+  return error;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * reload.h - reading the configuration again while the gateway runs. For the engine's files only.
+ *
+ *   any thread                          the engine's thread
+ *   gg__reload_ask     ─ wanted++ ──►   gg__reload_serve: carry out, report, carried = what was wanted before
+ *      waits           ◄── changed ──
+ *
+ * Those who ask while one is being carried out get one that begins after their asking, and share it.
+ */
+#ifndef GG_ENGINE_RELOAD_H
+#define GG_ENGINE_RELOAD_H
+
+#include "engine/report.h"
+#include <pthread.h>
+#include <stdint.h>
+
+struct gg_engine;
+
+struct gg_reloads {
+  pthread_mutex_t lock;
+  pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+  uint64_t wanted;
+  uint64_t carried;
+  bool closed; /* the engine does not run: nothing is carried out any more */
+  int error;   /* of the last one; its report: */
+  struct gg_report report;
+};
+
+void gg__reload_init(struct gg_reloads *reloads);
+void gg__reload_fini(struct gg_reloads *reloads);
+
+/* Asks, and waits at most `bound_ns`: its report is copied to *report, and its error returned. GG_ERR_TIMEOUT: it is
+ * still being carried out (the messages will tell); GG_ERR_INVALID: the engine does not run. Any thread but the
+ * engine's. */
+int gg__reload_ask(struct gg_engine *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure);
+/* Carries out what was asked for; `hangup`: also without. The engine's thread. */
+void gg__reload_serve(struct gg_engine *engine, bool hangup);
+/* From now on nobody waits: the engine ends. The engine's thread. */
+void gg__reload_close(struct gg_engine *engine);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* takeover.c - the new process, which takes over: takeover.h has the conversation. */
+#include "engine/takeover.h"
+
+#include "base/clock.h"
+#include "engine/config_diff.h"
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { GONE_BOUND_MS = 1000 };
+
+static const uint64_t ask_bound_ns = 5 * GG_NS_PER_S;
+
+struct gg_takeover {
+  struct gg_control_peer *peer;
+  long pid;
+  int lock_fd; /* -1: given away */
+  struct gg_takeover_reply reply;
+  int fds[GG_CONTROL_FDS_MAX]; /* the sockets of the other's listeners, in its order */
+  size_t fd_count;
+  char taken[GG_LISTENERS_MAX + 1]; /* '1': one of ours has that listener's sockets */
+};
+
+static void close_fds(const int *fds, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (fds[i] >= 0)
+      close(fds[i]);
+}
+
+void gg__takeover_end(struct gg_takeover *takeover)
+{
+  if (!takeover)
+    return;
+  gg_control_disconnect(takeover->peer);
+  close_fds(&takeover->lock_fd, 1);
+  close_fds(takeover->fds, takeover->fd_count);
+  gg__takeover_reply_fini(&takeover->reply);
+  free(takeover);
+}
+
+/* ── What the other one says ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static int nonsense(struct gg_failure *failure)
+{
+  return gg_fail(failure, GG_ERR_FORMAT, "it gave no sensible reply");
+}
+
+static int read_listener(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+{
+  const char *name = json_string_value(json_object_get(from, "name"));
+  const char *listen = json_string_value(json_object_get(from, "listen"));
+  const json_t *sockets = json_object_get(from, "sockets");
+  struct gg_config_listener *listener = &out->listeners[out->listener_count].known;
+  if (out->listener_count == GG_LISTENERS_MAX || !name || !listen || !json_is_integer(sockets) ||
+      json_integer_value(sockets) < 0 || json_integer_value(sockets) > GG_WORKERS_MAX ||
+      gg_endpoint_parse(&listener->listen_endpoint, listen, true, NULL) != 0)
+    return nonsense(failure);
+  listener->name = strdup(name);
+  if (!listener->name)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its listeners");
+  out->listeners[out->listener_count].sockets = (size_t)json_integer_value(sockets);
+  out->sockets += out->listeners[out->listener_count].sockets;
+  out->listener_count++;
+  return 0;
+}
+
+static int read_siblings(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+{
+  /* One place is for the process itself. */
+  if (!json_is_array(from) || json_array_size(from) >= GG_SIBLINGS_MAX)
+    return nonsense(failure);
+  for (size_t i = 0; i < json_array_size(from); i++) {
+    const json_t *pid = json_array_get(from, i);
+    if (!json_is_integer(pid) || json_integer_value(pid) <= 0 || json_integer_value(pid) > INT32_MAX)
+      return nonsense(failure);
+    out->siblings[out->sibling_count++] = (long)json_integer_value(pid);
+  }
+  return 0;
+}
+
+static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct gg_failure *failure)
+{
+  const char *why = json_string_value(json_object_get(reply, "error"));
+  const json_t *listeners = json_object_get(reply, "listeners");
+  if (why && strncmp(why, "unknown command", 15) == 0)
+    return gg_fail(failure, GG_ERR_UNSUPPORTED,
+                   "it is of a version that cannot; stop it, and start this one without takeover");
+  if (why)
+    return gg_fail(failure, GG_ERR_BUSY, "%.300s", why);
+  if (!json_is_true(json_object_get(reply, "ok")))
+    return nonsense(failure);
+  int error = read_siblings(out, json_object_get(reply, "siblings"), failure);
+  if (!error && !json_is_array(listeners))
+    error = nonsense(failure);
+  for (size_t i = 0; i < json_array_size(listeners) && !error; i++)
+    error = read_listener(out, json_array_get(listeners, i), failure);
+  return error;
+}
+
+void gg__takeover_reply_fini(struct gg_takeover_reply *reply)
+{
+  for (size_t i = 0; i < reply->listener_count; i++)
+    free(reply->listeners[i].known.name);
+  *reply = (struct gg_takeover_reply){0};
+}
+
+int gg__takeover_reply_parse(struct gg_takeover_reply *out, const char *text, size_t length, struct gg_failure *failure)
+{
+  *out = (struct gg_takeover_reply){0};
+  json_t *reply = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
+  int error = reply ? read_reply(out, reply, failure) : nonsense(failure);
+  json_decref(reply);
+  if (error)
+    gg__takeover_reply_fini(out);
+  return error;
+}
+
+static void add_sibling(struct gg_engine *engine, long pid, int pidfd)
+{
+  assert(engine->siblings.count < GG_SIBLINGS_MAX);
+  engine->siblings.items[engine->siblings.count++] = (struct gg_sibling){pid, pidfd};
+}
+
+/* Sorts out what came: the lock, the processes that the other one waits for, the sockets. */
+static int keep_fds(struct gg_takeover *takeover, struct gg_engine *engine, const int *fds, size_t count,
+                    struct gg_failure *failure)
+{
+  const struct gg_takeover_reply *reply = &takeover->reply;
+  if (count != 1 + reply->sibling_count + reply->sockets) {
+    close_fds(fds, count);
+    return nonsense(failure);
+  }
+  takeover->lock_fd = fds[0];
+  for (size_t i = 0; i < reply->sibling_count; i++)
+    add_sibling(engine, reply->siblings[i], fds[1 + i]);
+  takeover->fd_count = reply->sockets;
+  memcpy(takeover->fds, fds + 1 + reply->sibling_count, takeover->fd_count * sizeof *fds);
+  memset(takeover->taken, '0', reply->listener_count);
+  return 0;
+}
+
+static int cannot(const struct gg_takeover *takeover, const struct gg_engine *engine, int error,
+                  const struct gg_failure *why, struct gg_failure *failure)
+{
+  return gg_fail(failure, error, "gogetway process %ld, which runs on %s, does not hand over: %.300s", takeover->pid,
+                 engine->now->config.dir, why->message);
+}
+
+static int ask(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+{
+  int *fds = calloc(GG_CONTROL_FDS_MAX, sizeof *fds);
+  struct gg_failure why = GG_FAILURE_INIT;
+  size_t count = 0;
+  char *text = NULL;
+  if (!fds)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the descriptors of process %ld", takeover->pid);
+  int error = gg_control_ask(takeover->peer, "{\"command\":\"takeover\",\"protocol\":\"1\"}", ask_bound_ns, &text, fds,
+                             GG_CONTROL_FDS_MAX, &count, &why);
+  if (!error) {
+    error = gg__takeover_reply_parse(&takeover->reply, text, strlen(text), &why);
+    if (error)
+      close_fds(fds, count);
+    else
+      error = keep_fds(takeover, engine, fds, count, &why);
+  }
+  free(text);
+  free(fds);
+  return error ? cannot(takeover, engine, error, &why, failure) : 0;
+}
+
+int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  struct gg_takeover *takeover = calloc(1, sizeof *takeover);
+  *out = NULL;
+  if (!takeover)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for taking over");
+  takeover->lock_fd = -1;
+  int error = gg_control_connect(&takeover->peer, engine->now->config.dir, &why);
+  if (error) {
+    free(takeover);
+    return error == GG_ERR_NOT_FOUND ? 0 : gg_fail(failure, error, "%s", why.message);
+  }
+  takeover->pid = gg_control_peer_pid(takeover->peer);
+  /* Opened while the connection is there: its number is nobody else's yet. */
+  int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)takeover->pid, 0);
+  if (pidfd < 0)
+    error = gg_fail_errno(failure, errno, "cannot watch gogetway process %ld", takeover->pid);
+  else
+    add_sibling(engine, takeover->pid, pidfd);
+  if (!error)
+    error = ask(takeover, engine, failure);
+  if (error) {
+    gg__takeover_end(takeover);
+    gg__siblings_close(engine);
+    return error;
+  }
+  gg_info(engine->logger, "taking over", GG_I("from_pid", takeover->pid), GG_U("sockets", takeover->fd_count));
+  *out = takeover;
+  return 0;
+}
+
+int gg__takeover_lock(struct gg_takeover *takeover)
+{
+  int fd = takeover ? takeover->lock_fd : -1;
+  if (takeover)
+    takeover->lock_fd = -1;
+  return fd;
+}
+
+/* ── The sockets ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The first of ours that is the other's listener gets its sockets. */
+static void give_sockets(struct gg_takeover *takeover, struct gg_configured *now, size_t index, const int *fds)
+{
+  const struct gg_config_listener *known = &takeover->reply.listeners[index].known;
+  for (size_t i = 0; i < now->config.listener_count; i++) {
+    struct gg_listener_options *ours = &now->listeners[i];
+    if (ours->inherited_count > 0 || !gg__config_same_listener(&now->config.listeners[i], known))
+      continue;
+    ours->inherited = fds;
+    ours->inherited_count = takeover->reply.listeners[index].sockets;
+    takeover->taken[index] = '1';
+    return;
+  }
+}
+
+void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine)
+{
+  const int *fds = takeover ? takeover->fds : NULL;
+  for (size_t i = 0; takeover && i < takeover->reply.listener_count; i++) {
+    if (takeover->reply.listeners[i].sockets > 0)
+      give_sockets(takeover, engine->now, i, fds);
+    fds += takeover->reply.listeners[i].sockets;
+  }
+}
+
+void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine)
+{
+  if (!takeover)
+    return;
+  for (size_t i = 0; i < engine->now->config.listener_count; i++) {
+    engine->now->listeners[i].inherited = NULL;
+    engine->now->listeners[i].inherited_count = 0;
+  }
+  close_fds(takeover->fds, takeover->fd_count);
+  takeover->fd_count = 0;
+}
+
+/* Whether the other process died, and did not only close the connection. */
+static bool is_gone(const struct gg_takeover *takeover, const struct gg_engine *engine)
+{
+  for (size_t i = 0; i < engine->siblings.count; i++) {
+    struct pollfd polled = {.fd = engine->siblings.items[i].pidfd, .events = POLLIN};
+    if (engine->siblings.items[i].pid == takeover->pid)
+      return poll(&polled, 1, GONE_BOUND_MS) > 0;
+  }
+  return false;
+}
+
+int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+{
+  char request[GG_LISTENERS_MAX + 64], *text = NULL;
+  struct gg_failure why = GG_FAILURE_INIT;
+  snprintf(request, sizeof request, "{\"command\":\"handed-over\",\"taken\":\"%s\"}", takeover->taken);
+  int error = gg_control_ask(takeover->peer, request, ask_bound_ns, &text, NULL, 0, NULL, &why);
+  json_t *reply = error ? NULL : json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+  if (error && is_gone(takeover, engine)) {
+    /* There is nothing to let go any more; what it left is seen to as soon as we run. */
+    gg_warn(engine->logger, "taken over from a process that is gone", GG_I("pid", takeover->pid));
+    error = 0;
+  } else if (!error && !json_is_true(json_object_get(reply, "ok"))) {
+    const char *said = json_string_value(json_object_get(reply, "error"));
+    error = gg_fail(&why, GG_ERR_BUSY, "%.300s", said ? said : "it does not say why");
+  }
+  json_decref(reply);
+  free(text);
+  return error ? cannot(takeover, engine, error, &why, failure) : 0;
+}
+
+/* ── Processes that end ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void sibling_ended(struct gg_engine *engine, const struct gg_sibling *sibling)
+{
+  struct gg_recovery recovery = {0};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  int error = gg_recorder_sibling_ended(engine->recorder, sibling->pid, &recovery, &failure);
+  close(sibling->pidfd);
+  if (error)
+    gg_error_log(engine->logger, "what an earlier process left is not written", GG_I("pid", sibling->pid),
+                 GG_S("error", failure.message[0] ? failure.message : gg_error_text(error)));
+  else
+    gg_info(engine->logger, "earlier process ended", GG_I("pid", sibling->pid), GG_U("rings", recovery.rings),
+            GG_U("bytes", recovery.bytes));
+}
+
+void gg__siblings_look(struct gg_engine *engine)
+{
+  struct pollfd polled[GG_SIBLINGS_MAX];
+  struct gg_siblings *siblings = &engine->siblings;
+  struct gg_sibling ended[GG_SIBLINGS_MAX];
+  size_t count = siblings->count, ended_count = 0, kept = 0;
+  for (size_t i = 0; i < count; i++)
+    polled[i] = (struct pollfd){.fd = siblings->items[i].pidfd, .events = POLLIN};
+  if (count == 0 || poll(polled, (nfds_t)count, 0) <= 0)
+    return;
+  gg__engine_lock(engine);
+  for (size_t i = 0; i < count; i++)
+    if (polled[i].revents)
+      ended[ended_count++] = siblings->items[i];
+    else
+      siblings->items[kept++] = siblings->items[i];
+  siblings->count = kept;
+  gg__engine_unlock(engine);
+  for (size_t i = 0; i < ended_count; i++)
+    sibling_ended(engine, &ended[i]);
+}
+
+void gg__siblings_close(struct gg_engine *engine)
+{
+  for (size_t i = 0; i < engine->siblings.count; i++)
+    close(engine->siblings.items[i].pidfd);
+  engine->siblings.count = 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * takeover.h - hot restart: a new process takes over the store and the listening sockets of one that runs.
+ *
+ *     the new process                                        the one that runs
+ *     ───────────────                                        ─────────────────
+ *     connects to DIR/control
+ *     {"command":"takeover","protocol":1}   ──────────────►  marks the connection as the taker's: no reload meanwhile
+ *                                           ◄──────────────  listeners and, by SCM_RIGHTS: the store's lock, the
+ *     opens the store with that lock, binds                  processes that it waits for itself, its sockets
+ *     only what is new, starts, accepts
+ *     {"command":"handed-over","taken":"110"} ────────────►  its socket is control.PID from now on as well
+ *     puts its own in the place of control  ◄──────────────  ok
+ *     waits for the old one's end by its pidfd               lets the sockets go, drains, ends
+ *
+ * The descriptors are duplicates: until "handed-over" nothing has changed for the one that runs, and if the new one
+ * fails or dies before, its connection closes and that is all. From then on the new one serves; if the old one dies
+ * while it drains, the new one writes what was left in its rings. Each writes its own segments all the time.
+ *
+ * Thread: begin, sockets, finish, end, serve, sibling functions: the engine's. The commands and gone: the admin thread.
+ */
+#ifndef GG_ENGINE_TAKEOVER_H
+#define GG_ENGINE_TAKEOVER_H
+
+#include "admin/control.h"
+#include "engine/config.h"
+#include "gateway/gateway.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gg_engine;
+struct gg_takeover;
+
+enum { GG_SIBLINGS_MAX = 64 };
+
+/* Processes from which this one took over, or that were still ending then: each records into the same store. */
+struct gg_siblings {
+  size_t count;
+  struct gg_sibling {
+    long pid;
+    int pidfd;
+  } items[GG_SIBLINGS_MAX];
+};
+
+/* In the process that is taken over from. Under the engine's lock. */
+struct gg_handing {
+  uint64_t client; /* the taker's connection; 0: nobody takes over */
+  long pid;
+  bool handed; /* it serves now */
+  bool done;   /* ... and the gateway was told */
+  bool taken[GG_LISTENERS_MAX];
+  int *fds; /* for the reply that is being made */
+  size_t fd_count;
+};
+
+/* What the process that runs replies to "takeover". */
+struct gg_takeover_reply {
+  size_t sibling_count;
+  long siblings[GG_SIBLINGS_MAX];
+  size_t listener_count;
+  struct {
+    struct gg_config_listener known; /* its name and listen_endpoint only */
+    size_t sockets;
+  } listeners[GG_LISTENERS_MAX];
+  size_t sockets; /* of all of them */
+};
+/* Pure. GG_ERR_BUSY: it says why not; GG_ERR_UNSUPPORTED: it does not know the command; GG_ERR_FORMAT. On an error
+ * there is nothing to free. */
+int gg__takeover_reply_parse(struct gg_takeover_reply *out, const char *text, size_t length,
+                             struct gg_failure *failure);
+void gg__takeover_reply_fini(struct gg_takeover_reply *reply);
+
+/* ── The new process ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Asks the process that runs on the store. *out is NULL, and there is nothing to do, if none runs. GG_ERR_BUSY: another
+ * takes over just now; GG_ERR_UNSUPPORTED: it cannot hand over, or not to this version. */
+int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure);
+int gg__takeover_lock(struct gg_takeover *takeover); /* the store's lock; to be given away once; -1 for NULL */
+/* Gives the engine's listeners the sockets that they had. They are closed by gg__takeover_bound, after create. */
+void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine);
+void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine);
+/* We serve: the other one lets go. */
+int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
+void gg__takeover_end(struct gg_takeover *takeover); /* at any time; NULL is fine */
+
+/* Looks whether siblings have ended, and lets the recorder see to what they left. */
+void gg__siblings_look(struct gg_engine *engine);
+void gg__siblings_close(struct gg_engine *engine);
+
+/* ── The process that runs ───────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__command_takeover(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                         struct gg_failure *failure);
+size_t gg__takeover_descriptors(void *context, int **fds);
+int gg__command_handed_over(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                            struct gg_failure *failure);
+void gg__takeover_gone(void *context, uint64_t client);
+/* Lets go what was handed over. True, once: it was just now, and the engine drains. */
+bool gg__takeover_serve(struct gg_engine *engine, uint64_t deadline_mono_ns);
+
+#endif

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway by a configuration file, and clients that do not stop: for what changes while it serves.
+
+    with EchoServer() as server, Clients(address) as clients:
+        ...
+        clients.check()        # not one of them has seen an error so far
+
+Every client has its own connections to the gateway, sends blocks that name it, and expects each back as it was.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import selectors
+import socket
+import threading
+import time
+
+import processes
+from gogetway import Store, program
+
+
+class EchoServer:
+    """Sends back what comes, on one thread; ends a connection when its client has."""
+
+    def __init__(self, address=("127.0.0.1", 0)):
+        self.listener = socket.create_server(address, backlog=4096)
+        self.listener.setblocking(False)
+        self.address = processes.address(*self.listener.getsockname())
+        self.accepted = 0
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.wake, self.waker = socket.socketpair()
+        self.selector.register(self.wake, selectors.EVENT_READ)
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            for key, _ in self.selector.select():
+                if key.fileobj is self.wake:
+                    return
+                if key.fileobj is self.listener:
+                    with contextlib.suppress(BlockingIOError):
+                        for _ in range(64):
+                            connection, _ = self.listener.accept()
+                            connection.settimeout(20)
+                            self.accepted += 1
+                            self.selector.register(connection, selectors.EVENT_READ)
+                    continue
+                self.answer(key.fileobj)
+
+    def answer(self, connection):
+        data = b""
+        with contextlib.suppress(OSError):
+            data = connection.recv(65536)
+            if data:
+                connection.sendall(data)
+                return
+        self.selector.unregister(connection)
+        connection.close()
+
+    def close(self):
+        self.waker.send(b"x")
+        self.thread.join(20)
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+        self.waker.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def connect(address, seconds=20):
+    if address.startswith("unix:"):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(seconds)
+        peer.connect(address[5:])
+        return peer
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=seconds)
+
+
+def exchange(peer, block):
+    peer.sendall(block)
+    got = b""
+    while len(got) < len(block):
+        chunk = peer.recv(len(block) - len(got))
+        if not chunk:
+            raise ConnectionError(f"ended after {len(got)} of {len(block)} bytes")
+        got += chunk
+    if got != block:
+        raise AssertionError("another block came back")
+
+
+class Clients:
+    """Some connections that stay, and some threads that open one after the other, without a pause."""
+
+    def __init__(self, address, staying=20, threads=2, rounds=3):
+        self.address = address
+        self.rounds = rounds
+        self.errors = []
+        self.done = 0
+        self.sent = {}  # the client's port -> SHA-256 of what it sent, once it has ended in good order
+        self.lock = threading.Lock()
+        self.ending = threading.Event()
+        self.staying = []
+        for number in range(staying):
+            peer = connect(address)
+            self.staying.append((peer, hashlib.sha256(), number))
+        self.stay(b"hello")
+        self.threads = [threading.Thread(target=self.run, args=(number,), daemon=True) for number in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def stay(self, word):
+        """Each connection that stays says something and hears it back."""
+        for peer, hasher, number in self.staying:
+            block = b"%s from %d;" % (word, number)
+            exchange(peer, block)
+            hasher.update(block)
+
+    def session(self, name):
+        hasher = hashlib.sha256()
+        with connect(self.address) as peer:
+            for count in range(self.rounds):
+                block = b"%s %d;" % (name, count) * 10
+                exchange(peer, block)
+                hasher.update(block)
+            port = peer.getsockname()[1]
+            peer.shutdown(socket.SHUT_WR)
+            if peer.recv(1) != b"":
+                raise AssertionError("something came after the end")
+        with self.lock:
+            self.sent.setdefault(port, []).append(hasher.hexdigest())
+            self.done += 1
+
+    def run(self, number):
+        count = 0
+        while not self.ending.is_set():
+            count += 1
+            try:
+                self.session(b"client %d.%d" % (number, count))
+            except (OSError, AssertionError) as error:
+                with self.lock:
+                    self.errors.append(f"{time.time():.3f} client {number}.{count}: {error!r}")
+                if len(self.errors) > 20:
+                    return
+
+    def check(self):
+        with self.lock:
+            assert not self.errors, "\n".join(self.errors)
+
+    def more(self, count=5, seconds=20):
+        """Until so many more sessions have ended well."""
+        until = self.done + count
+        processes.wait_until(lambda: self.done >= until or self.errors, seconds, "more sessions")
+        self.check()
+
+    def end(self):
+        """Everybody ends in good order; what all of them sent: a sorted list of SHA-256."""
+        self.ending.set()
+        for thread in self.threads:
+            thread.join(30)
+        for peer, hasher, _ in self.staying:
+            port = peer.getsockname()[1] if peer.family != socket.AF_UNIX else 0
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):
+                pass
+            peer.close()
+            self.sent.setdefault(port, []).append(hasher.hexdigest())
+        self.staying = []
+        self.check()
+        return sorted(digest for digests in self.sent.values() for digest in digests)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join(30)
+        for peer, _, _ in self.staying:
+            peer.close()
+
+
+class Configured(Store):
+    """A gateway that reads `file`, which write() replaces. Several may be started on one store, one after the other."""
+
+    def __init__(self, scratch, directory=None):
+        super().__init__(directory or scratch / "rec")
+        self.scratch = scratch
+        self.file = scratch / "gateway.yaml"
+        self.processes = []
+
+    def write(self, *listeners, **options):
+        """Listeners as objects; JSON is YAML."""
+        self.write_text(json.dumps({"listeners": listeners, **options}))
+
+    def write_text(self, text):
+        other = self.file.with_suffix(".new")
+        other.write_text(text)
+        os.replace(other, self.file)
+
+    def start(self, *words, wait=True, **more):
+        command = [program(), "run", "-c", self.file, "--dir", self.directory, *words]
+        process = processes.Process(command, self.scratch, name=f"gateway-{len(self.processes) + 1}", **more)
+        self.processes.append(process)
+        if wait:
+            self.wait_event(process, "ready")
+        return process
+
+    @staticmethod
+    def events(process, name=None):
+        whole = process.errors().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return [line for line in lines if name in (None, line["event"])]
+
+    def wait_event(self, process, name, seconds=20, count=1):
+        def seen():
+            found = self.events(process, name)
+            if len(found) >= count:
+                return found
+            if not process.running():
+                raise AssertionError(f"ended with {process.popen.returncode} before {name!r}:\n{process.errors()}")
+            return None
+        return processes.wait_until(seen, seconds, name)[-1]
+
+    def ask(self, command, **arguments):
+        """A request over the control socket, as a program would send it."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(20)
+            peer.connect(str(self.directory / "control"))
+            peer.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            return json.loads(peer.makefile().readline())
+
+    def reload(self):
+        """`gogetway reload --json`: (exit status, the reply)."""
+        done = self.command("reload", "--json", check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    def digests(self):
+        """What the clients sent by the recording: a sorted list of SHA-256, of the sessions with any bytes."""
+        return sorted(streams["client"].sha256 for streams in self.payloads().values() if streams["client"].count)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            if process.running():
+                with contextlib.suppress(processes.DeadlineExceeded):
+                    process.stop(20)

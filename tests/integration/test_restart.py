@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hot restart: a new process takes over store and sockets, the old one drains. And sockets from a parent."""
+import contextlib
+import os
+import socket
+import sys
+
+import pytest
+
+import processes
+from gogetway import TEST_ALL, program
+from live import Clients, Configured, EchoServer, connect, exchange
+
+pytestmark = pytest.mark.usefixtures("require_program")
+
+# A parent like systemd: opens sockets, and becomes the command with them from descriptor 3 on.
+PARENT = """
+import os, socket, sys
+names, addresses, command = sys.argv[1], sys.argv[2].split(","), sys.argv[3:]
+listeners = []
+for address in addresses:
+    if address.startswith("unix:"):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address[5:])
+        listener.listen(64)
+    else:
+        host, port = address.rsplit(":", 1)
+        listener = socket.create_server((host, int(port)), backlog=64)
+    listeners.append(os.dup2(listener.fileno(), os.dup(listener.fileno()) + 50))
+for number, fd in enumerate(listeners):
+    os.dup2(fd, 3 + number, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)), LISTEN_FDNAMES=names)
+os.execv(command[0], command)
+"""
+
+
+@pytest.fixture
+def server():
+    with EchoServer() as echo:
+        yield echo
+
+
+@pytest.fixture
+def configured(scratch):
+    with Configured(scratch) as gateway:
+        yield gateway
+
+
+def listener(upstream, **more):
+    return {"listen": processes.address("127.0.0.1", processes.free_port()), "upstream": upstream, **more}
+
+
+def said(address, block=b"a block"):
+    with connect(address) as peer:
+        exchange(peer, block)
+
+
+def descriptors(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+# ── One process after the other ──────────────────────────────────────────────────────────────────────────────────────
+
+def test_without_a_gateway_it_starts_as_always(configured, server):
+    web = listener(server.address)
+    configured.write(web)
+    process = configured.start("--takeover")
+    said(web["listen"])
+    assert process.stop() == 0
+    assert len(configured.sessions()) == 1
+
+
+def test_a_new_process_serves_and_the_old_one_drains(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=2)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"with the old one")
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        assert configured.ask("stats")["pid"] == new.pid
+        with socket.socket(socket.AF_UNIX) as aside:  # the old one can still be asked
+            aside.settimeout(10)
+            aside.connect(str(configured.directory / f"control.{old.pid}"))
+            aside.sendall(b'{"command":"stats"}\n')
+            assert b'"state":"draining"' in aside.recv(65536)
+        for _ in range(20):
+            said(web["listen"])
+        assert configured.ask("stats")["metrics"]["sessions_opened"] >= 20
+        exchange(stays, b"still with the old one")
+        assert old.running()
+    assert old.wait(20) == 0
+    configured.wait_event(new, "earlier process ended")
+    assert not (configured.directory / f"control.{old.pid}").exists()
+    said(web["listen"])
+    assert new.stop() == 0
+    assert len(configured.sessions()) == 22
+    configured.verify()
+
+
+def test_many_restarts_under_load_lose_nobody(configured, server):
+    restarts, staying = (20, 500) if TEST_ALL else (4, 30)
+    web = listener(server.address, name="web")
+    configured.write(web, workers=2, timeouts={"drain": "1m"})
+    configured.start()
+    with Clients(web["listen"], staying=staying) as clients:
+        for _ in range(restarts):
+            before = configured.processes[-1]
+            configured.start("--takeover")
+            configured.wait_event(before, "handed over")
+            clients.more(20)
+        clients.stay(b"goodbye")
+        sent = clients.end()
+    for process in configured.processes[:-1]:
+        assert process.wait(30) == 0
+    assert configured.processes[-1].stop(30) == 0
+    assert configured.digests() == sent
+    configured.verify()
+
+
+def test_listeners_that_are_gone_and_new_ones(configured, server):
+    web, ssh = listener(server.address, name="web"), listener(server.address, name="ssh")
+    configured.write(web, ssh)
+    old = configured.start()
+    ftp = listener(server.address, name="ftp")
+    configured.write(ftp, web)
+    new = configured.start("--takeover")
+    configured.wait_event(old, "handed over")
+    said(web["listen"])
+    said(ftp["listen"])
+    processes.wait_until(lambda: not processes.is_listening(ssh["listen"]), 10, "no listener")
+    assert old.wait(20) == 0
+    said(web["listen"])
+    assert new.stop() == 0
+
+
+def test_a_unix_listener_stays_at_its_path(configured, scratch, server):
+    path = f"unix:{scratch}/socket"
+    configured.write({"listen": path, "upstream": server.address, "name": "local"})
+    old = configured.start()
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0
+    said(path)
+    assert new.stop() == 0
+    assert not (scratch / "socket").exists()
+
+
+# ── What goes wrong ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_a_new_process_that_fails_changes_nothing(configured, scratch, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    said(web["listen"])
+    before = descriptors(old)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        configured.write(web, {"listen": processes.address(*taken.getsockname()), "upstream": "none"})
+        for count in range(3):
+            new = configured.start("--takeover", wait=False)
+            assert new.wait(20) == 3 and "in use" in new.errors()
+            configured.wait_event(old, "not taken over", count=count + 1)
+    said(web["listen"])
+    processes.wait_until(lambda: descriptors(old) == before, 10, "as many descriptors as before")
+    configured.write(web, sessions_max=7)
+    assert configured.reload()[0] == 0  # refused only while somebody takes over
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0
+    said(web["listen"])
+    assert new.stop() == 0
+    configured.verify()
+
+
+def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    before = descriptors(old)
+    with socket.socket(socket.AF_UNIX) as taker:
+        taker.settimeout(10)
+        taker.connect(str(configured.directory / "control"))
+        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
+        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
+        while not data.endswith(b"\n"):
+            data += taker.recv(65536)
+        assert b'"ok":true' in data and len(fds) >= 2
+        second = configured.start("--takeover", wait=False)
+        assert second.wait(20) == 3
+        assert f"process {os.getpid()} is taking over already" in second.errors()
+        status, reply = configured.reload()
+        assert status == 3 and "taking over" in reply["error"]
+        for fd in fds:
+            os.close(fd)
+    configured.wait_event(old, "not taken over")
+    said(web["listen"])
+    processes.wait_until(lambda: descriptors(old) == before, 10, "as many descriptors as before")
+    assert configured.ask("handed-over", taken="1")["ok"] is False
+    assert configured.ask("takeover", protocol="2")["error"].count("protocol") == 1
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0 and new.stop() == 0
+
+
+def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, log={"flush_interval": "1m"})
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"in the old one's ring")
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        exchange(stays, b", and more of it")
+        old.kill()
+        ended = configured.wait_event(new, "earlier process ended")
+        assert ended["pid"] == old.pid and ended["bytes"] > 0
+    said(web["listen"])
+    assert new.stop() == 0
+    payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
+    assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
+    configured.verify()
+
+
+def test_a_gateway_that_cannot_hand_over_says_so(configured, server):
+    """An earlier version has no such command; its reply is played here."""
+    configured.write(listener(server.address))
+    configured.directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as earlier:
+        earlier.bind(str(configured.directory / "control"))
+        earlier.listen(1)
+        new = configured.start("--takeover", wait=False)
+        earlier.settimeout(20)
+        connection, _ = earlier.accept()
+        with connection:
+            assert b'"takeover"' in connection.recv(4096)
+            connection.sendall(b'{"ok":false,"error":"unknown command \\"takeover\\""}\n')
+            assert new.wait(20) == 3
+    assert "of a version that cannot" in new.errors() and str(os.getpid()) in new.errors()
+
+
+# ── Sockets from a parent ────────────────────────────────────────────────────────────────────────────────────────────
+
+def start_by_parent(configured, names, addresses, *words, wait=True):
+    command = [sys.executable, "-c", PARENT, names, ",".join(addresses), program(), "run", "-c", configured.file,
+               "--dir", configured.directory, *words]
+    process = processes.Process(command, configured.scratch, name=f"gateway-{len(configured.processes) + 1}")
+    configured.processes.append(process)
+    if wait:
+        configured.wait_event(process, "ready")
+    return process
+
+
+def test_sockets_of_a_parent_are_used(configured, scratch, server):
+    web, ssh = listener(server.address, name="web"), listener(server.address, name="ssh")
+    local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local"}
+    configured.write(web, ssh, local, workers=2)
+    process = start_by_parent(configured, "x:local", [web["listen"], local["listen"]])
+    environment = open(f"/proc/{process.pid}/environ").read()
+    assert "LISTEN_FDS=2" in environment  # what it was started with; its children would not see it
+    for entry in (web, ssh, local):
+        for _ in range(5):
+            said(entry["listen"])
+    new = configured.start("--takeover")
+    assert process.wait(20) == 0
+    said(web["listen"])
+    assert new.stop() == 0
+
+
+def test_a_socket_that_is_no_listeners_is_an_error(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    other = processes.address("127.0.0.1", processes.free_port())
+    process = start_by_parent(configured, "a:b", [web["listen"], other], wait=False)
+    assert process.wait(20) == 3
+    assert f"listens on {other}" in process.errors() and "'b'" in process.errors()
+
+
+@pytest.mark.skipif(not any(os.access(f"{place}/systemd-socket-activate", os.X_OK) for place in ("/usr/bin", "/bin")),
+                    reason="needs systemd-socket-activate")
+def test_systemd_activates_it(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    process = processes.Process(["systemd-socket-activate", "-l", web["listen"], program(), "run", "-c",
+                                 configured.file, "--dir", configured.directory], configured.scratch, name="activated")
+    configured.processes.append(process)
+    processes.wait_until(lambda: processes.is_listening(web["listen"]), 20, "systemd-socket-activate")
+    said(web["listen"])  # the first connection starts it
+    configured.wait_event(process, "ready")
+    said(web["listen"])
+    assert process.stop() == 0
+    assert len(configured.sessions()) == 2
