@@ -126,9 +126,12 @@ static void request_ring(struct gg_log *log, uint64_t bytes)
   gg__bell_ring(&log->recorder->provision_bell);
 }
 
+/* Making a ring costs its pages, and those before it were for nothing: a few large steps are cheaper than many small
+ * ones. The provisioner halves a step that does not fit. */
 static void request_growth(struct gg_log *log)
 {
-  uint64_t bytes = (log->mask + 1) * 2;
+  uint64_t ring_bytes = log->mask + 1;
+  uint64_t bytes = ring_bytes * (ring_bytes <= GG__RING_BYTES_MAX / GG__RING_STEP ? GG__RING_STEP : 2);
   if (bytes > GG__RING_BYTES_MAX ||
       atomic_load_explicit(&log->rings_alive, memory_order_relaxed) >= GG__RINGS_ALIVE_MAX ||
       atomic_load_explicit(&log->disk_full, memory_order_relaxed))

@@ -36,6 +36,7 @@ enum {
   GG__UNSEALED_MAX = 2 * GG__CLOSING_MAX, /* they, and those of the sync thread's round */
   GG__LOGS_MAX = 1024,
   GG__RUNNING_NAME_MAX = 32,
+  GG__RING_STEP = 4,       /* a ring that fills is followed by one of so many times its size */
   GG__RINGS_ALIVE_MAX = 8, /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
 };
 #define GG__RETRY_NS 100000000u          /* after the disk refused */

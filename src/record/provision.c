@@ -41,18 +41,29 @@ static void offer(struct gg_log *log, struct gg__ring *ring)
     log->wake(log->wake_context);
 }
 
+static int make(struct gg_log *log, uint64_t bytes, struct gg__ring **out, struct gg_failure *failure)
+{
+  struct gg_recorder *recorder = log->recorder;
+  if (!gg__ring_budget_take(recorder, bytes))
+    return gg_fail(failure, GG_ERR_LIMIT, "log_max is reached");
+  int error =
+    gg__ring_create(out, recorder->ring_dir_fd, &recorder->owner, log->name, &log->generation, bytes, failure);
+  if (error < 0)
+    atomic_fetch_sub(&recorder->ring_budget_used, bytes);
+  return error;
+}
+
 static void provide(struct gg_log *log, uint64_t bytes)
 {
   struct gg_recorder *recorder = log->recorder;
-  if (!gg__ring_budget_take(recorder, bytes)) {
-    refuse(log, "log_max is reached", bytes);
-    return;
-  }
   struct gg__ring *ring;
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg__ring_create(&ring, recorder->ring_dir_fd, &recorder->owner, log->name, &log->generation, bytes, &failure) <
-      0) {
-    atomic_fetch_sub(&recorder->ring_budget_used, bytes);
+  int error = make(log, bytes, &ring, &failure);
+  if (error < 0 && bytes / 2 > atomic_load_explicit(&log->ring_bytes, memory_order_relaxed)) {
+    bytes /= 2; /* a smaller step may fit */
+    error = make(log, bytes, &ring, &failure);
+  }
+  if (error < 0) {
     refuse(log, failure.message, bytes);
     return;
   }
