@@ -407,10 +407,11 @@ static void unlink_ring(struct gg__ring *ring)
     gg__ring_unlink(ring);
 }
 
-/* Everything is in files: nothing has to be recovered. A second call does nothing. */
+/* Everything is in files: nothing has to be recovered. A second call does nothing, nor does one for a store that could
+ * not be opened: what is there is somebody else's. */
 static void remove_rings(struct gg_recorder *recorder)
 {
-  if (recorder->rings_removed || gg__log_count(recorder) == 0)
+  if (recorder->rings_removed || recorder->process == 0)
     return;
   recorder->rings_removed = true;
   gg__running_remove(recorder, recorder->process); /* first: a name without a file means a loss */

@@ -158,6 +158,36 @@ static void test_an_added_log_needs_room_in_log_max(void **state)
   fixture_fini(&f);
 }
 
+/* All listeners may come by a reload: a recorder begins without any log, and leaves nothing either way. */
+static void test_a_recorder_begins_without_logs(void **state)
+{
+  (void)state;
+  struct fixture f, added;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  for (unsigned logs = 0; logs < 2; logs++) {
+    assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &failure), 0);
+    assert_int_equal(gg_recorder_start(f.recorder, &failure), 0);
+    assert_true(exists_in(f.dir, "running"));
+    gg_recorder_rotate(f.recorder);
+    assert_true(gg_recorder_rotated(f.recorder));
+    if (logs) {
+      add_log(&added, &f, "w0-block");
+      (void)fixture_record(&added);
+      close(added.event);
+    }
+    assert_int_equal(gg_recorder_stop(f.recorder, gg_clock_mono_ns() + 20 * GG_NS_PER_S, &failure), 0);
+    gg_recorder_destroy(f.recorder);
+    assert_false(exists_in(f.dir, "running"));
+    assert_int_equal(count_files(f.rings), 0);
+  }
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, 1);
+  fixture_fini(&f);
+}
+
 /* ── Rotation ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 struct seals {
@@ -331,6 +361,7 @@ int main(void)
     cmocka_unit_test(test_logs_are_added_under_load),
     cmocka_unit_test(test_an_added_log_is_named_as_running),
     cmocka_unit_test(test_an_added_log_needs_room_in_log_max),
+    cmocka_unit_test(test_a_recorder_begins_without_logs),
     cmocka_unit_test(test_idle_logs_rotate),
     cmocka_unit_test(test_rotation_under_load),
     cmocka_unit_test(test_rotation_with_a_full_disk),
