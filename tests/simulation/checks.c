@@ -155,8 +155,12 @@ static bool excused(const struct sim_conn *conn, enum gg_close reason)
     return sim.config.options.source_rate_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
   case GG_CLOSE_PROXY_INVALID: /* its header came in too small pieces */
     return conn->way[GG_FROM_CLIENT].header > 0 && sim.now_ns - conn->session->opened_ns >= 1000000000;
+  case GG_CLOSE_CONNECT_REFUSED: /* check_tried has seen that all were tried */
+    return conn->listed;
   case GG_CLOSE_CONNECT_TIMEOUT:
-    return sim.config.disk_trouble > 0 || conn->backlog_full > 0;
+    return conn->listed || sim.config.disk_trouble > 0 || conn->backlog_full > 0;
+  case GG_CLOSE_UNAVAILABLE:
+    return sim.drained > 0;
   case GG_CLOSE_DRAIN:
     return sim.draining && sim.config.drain_early;
   case GG_CLOSE_LIMIT:
@@ -166,6 +170,28 @@ static bool excused(const struct sim_conn *conn, enum gg_close reason)
   default:
     return false;
   }
+}
+
+/* A session that got none of its listener's upstreams has tried as many as it may, each once. (A list that there was no
+ * memory for is not told.) */
+static void check_tried(struct sim_conn *conn, json_t *facts, enum gg_close reason)
+{
+  const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  json_t *tried = json_object_get(facts, "tried");
+  size_t count = json_array_size(tried), most = options->upstream_count;
+  if (options->health.tries > 0 && options->health.tries < most)
+    most = options->health.tries;
+  sim.tried += count;
+  for (size_t i = 0; i < count; i++)
+    for (size_t other = 0; other < i; other++)
+      if (json_equal(json_object_get(json_array_get(tried, i), "upstream"),
+                     json_object_get(json_array_get(tried, other), "upstream")))
+        sim_fail("conn %u: the same upstream was tried twice", conn->index);
+  if (count > most || (tried && !conn->listed))
+    sim_fail("conn %u: %zu upstreams were tried", conn->index, count);
+  bool failed = reason == GG_CLOSE_CONNECT_REFUSED || reason == GG_CLOSE_CONNECT_TIMEOUT;
+  if (conn->listed && failed && count < most && sim.drained == 0 && sim.faults_made == 0)
+    sim_fail("conn %u: %s after %zu of %zu upstreams", conn->index, conn->close, count, most);
 }
 
 void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes)
@@ -186,6 +212,7 @@ void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes)
     if (++reason == sizeof close_texts / sizeof close_texts[0])
       sim_fail("conn %u: closed by \"%s\"", conn->index, close);
   sim.closes[reason]++;
+  check_tried(conn, facts, (enum gg_close)reason);
   if (reason == GG_CLOSE_CLIENT_FIN || reason == GG_CLOSE_SERVER_FIN)
     check_orderly(conn);
   if (conn->polite && !excused(conn, (enum gg_close)reason))

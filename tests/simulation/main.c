@@ -24,12 +24,36 @@ static const struct gg_network everybody = {.base = {.family = GG_FAMILY_IPV4}};
 
 /* ── A seed's configuration ──────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Several upstreams, some of which are down at any time (sim_upstream_down). */
+static void list_choose(struct gg_listener_options *options, struct gg_upstream_options upstreams[SIM_UPSTREAMS])
+{
+  static const char *const list_names[SIM_UPSTREAMS] = {"u", "v", "w", "x"};
+  static const uint64_t ms = 1000000;
+  options->upstream_count = 2 + sim_below(SIM_UPSTREAMS - 1);
+  for (unsigned i = 0; i < options->upstream_count; i++) {
+    upstreams[i] = upstreams[0];
+    upstreams[i].name = list_names[i];
+    upstreams[i].endpoint.addr.port = (uint16_t)(80 + i);
+    upstreams[i].weight = 1 + (unsigned)sim_size(GG_WEIGHT_MAX - 1);
+    upstreams[i].backup = sim_chance(4);
+  }
+  options->balance = (enum gg_balance)sim_below(3);
+  options->health = (struct gg_health_options){
+    .failures = (unsigned)sim_below(4),
+    .out_min_ns = ms + sim_size(200 * ms),
+    .out_max_ns = 200 * ms + sim_size(2000 * ms),
+    .slow_start_ns = sim_chance(2) ? sim_size(500 * ms) : 0,
+    .tries = sim_chance(3) ? 1 + (unsigned)sim_below(4) : 0,
+  };
+}
+
 static void listener_choose(struct gg_listener_options *options, unsigned index)
 {
   static char names[SIM_LISTENERS][8];
-  static struct gg_upstream_options upstreams[SIM_LISTENERS];
+  static struct gg_upstream_options all_upstreams[SIM_LISTENERS][SIM_UPSTREAMS];
+  struct gg_upstream_options *upstreams = all_upstreams[index];
   snprintf(names[index], sizeof names[index], "l%u", index);
-  upstreams[index] = (struct gg_upstream_options){
+  upstreams[0] = (struct gg_upstream_options){
     .name = "u",
     .endpoint = {.family = GG_FAMILY_IPV4, .addr = {.ip = {10, 8, 8, 8}, .port = 80, .family = GG_FAMILY_IPV4}},
     .weight = 1,
@@ -39,7 +63,7 @@ static void listener_choose(struct gg_listener_options *options, unsigned index)
     .listen = {.family = GG_FAMILY_IPV4,
                .addr = {.ip = {10, 9, 9, 9}, .port = (uint16_t)(7000 + index), .family = GG_FAMILY_IPV4},
                .port = (uint16_t)(7000 + index)},
-    .upstreams = &upstreams[index],
+    .upstreams = upstreams,
     .upstream_count = 1,
     .on_stall = (enum gg_policy)sim_below(3),
     .on_full = (enum gg_policy)sim_below(3),
@@ -59,8 +83,10 @@ static void listener_choose(struct gg_listener_options *options, unsigned index)
     options->greeting_length = sim_chance(2) ? sizeof greeting - 1 : 0;
     return;
   }
-  if (sim_chance(6)) {
-    struct gg_endpoint *endpoint = &upstreams[index].endpoint;
+  if (sim_chance(3)) {
+    list_choose(options, upstreams);
+  } else if (sim_chance(6)) {
+    struct gg_endpoint *endpoint = &upstreams[0].endpoint;
     *endpoint = (struct gg_endpoint){.family = GG_FAMILY_UNIX};
     snprintf(endpoint->path, sizeof endpoint->path, "@simulated-upstream");
   }
@@ -178,11 +204,28 @@ static void look_in(void *argument, unsigned number)
     sim_at(sim.now_ns + 500000000, look_in, NULL, number);
 }
 
+/* Somebody drains an upstream, or lets it go on. */
+static void meddle_with_upstreams(void *argument, unsigned number)
+{
+  struct gg_upstream_status status;
+  (void)argument;
+  if (!sim.gateway || sim.draining || gg_gateway_upstream(sim.gateway, sim_below(SIM_UPSTREAMS), &status) != 0)
+    return;
+  bool drained = sim_chance(2);
+  sim.drained += drained;
+  sim_trace("%s %s: %s", status.listener, status.name, drained ? "drained" : "not drained");
+  if (gg_gateway_upstream_drain(sim.gateway, status.listener, status.name, drained, NULL) != 0)
+    sim_fail("%s of %s is listed, and cannot be drained", status.name, status.listener);
+  sim_at(sim.now_ns + sim_size(500000000), meddle_with_upstreams, NULL, number);
+}
+
 static void drive(void)
 {
   struct gg_worker *worker = sim.gateway->workers[0];
   sim_at(sim.now_ns, sim_conn_spawn, NULL, 0);
   sim_at(sim.now_ns + 1, look_in, NULL, 0);
+  if (sim_chance(6))
+    sim_at(sim.now_ns + sim_size(500000000), meddle_with_upstreams, NULL, 0);
   if (sim.config.drain_early)
     sim_at(sim.now_ns + sim_size(4000000000), drain_event, NULL, 0);
   uint64_t progress = 0;
@@ -269,13 +312,14 @@ static void check_routes(const struct gg_metrics *metrics)
 
 static void run(uint64_t seed, unsigned conns)
 {
-  uint64_t sessions = sim.sessions, bytes = sim.bytes, closes[32];
+  uint64_t sessions = sim.sessions, tried = sim.tried, bytes = sim.bytes, closes[32];
   bool trace = sim.trace;
   memcpy(closes, sim.closes, sizeof closes);
   sim = (struct sim_world){.seed = seed,
                            .random = seed * 0x9E3779B97F4A7C15u,
                            .now_ns = 1000000000000,
                            .sessions = sessions,
+                           .tried = tried,
                            .bytes = bytes,
                            .trace = trace};
   memcpy(sim.closes, closes, sizeof closes);
@@ -341,6 +385,7 @@ static void report(uint64_t seeds)
     if (sim.closes[i])
       printf(" %s %llu", texts[i], (unsigned long long)sim.closes[i]);
   printf("; reached:");
+  printf(" upstreams tried in vain %llu", (unsigned long long)sim.tried);
   for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++)
     printf(" %s %llu", counted[i], (unsigned long long)sums[i]);
   putchar('\n');

@@ -206,6 +206,11 @@ static void peer_choose(struct sim_conn *conn, unsigned side)
 static void answer_choose(struct sim_conn *conn)
 {
   conn->answer = sim_chance(4) ? SIM_CONNECT_NOW : SIM_CONNECT_SOON;
+  conn->listed = sim.config.listener[conn->listener].upstream_count > 1;
+  if (conn->listed) {
+    conn->peer[GG_FROM_SERVER].reset_ns = UINT64_MAX; /* one attempt's server must not reset the next one's */
+    return;
+  }
   if (sim_chance(sim.config.connect_fails)) {
     conn->answer = (enum sim_answer)(SIM_CONNECT_REFUSED_NOW + sim_below(4));
     conn->polite = false;

@@ -353,7 +353,7 @@ static void check_fin(struct sim_conn *conn, unsigned direction)
   struct sim_way *way = &conn->way[direction];
   /* A refusal that the listener makes by a plain close is recorded as one, both ways. */
   bool refusal = conn->session->state == GG_STATE_CLOSING && conn->session->close >= GG_CLOSE_CONNECT_REFUSED &&
-                 conn->session->close <= GG_CLOSE_UNRESOLVED;
+                 conn->session->close <= GG_CLOSE_UNAVAILABLE;
   if (way->fin_told || (!way->fin_read && !refusal))
     sim_fail("conn %u.%u: a FIN recorded that was not received", conn->index, direction);
   way->fin_told = true;

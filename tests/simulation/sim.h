@@ -30,6 +30,7 @@ enum {
   SIM_FDS = 2048,
   SIM_SETS = 16,
   SIM_LISTENERS = 3,
+  SIM_UPSTREAMS = 4,
   SIM_LOGS = 9,
   SIM_HEADER_MAX = 128,
 };
@@ -113,6 +114,8 @@ struct sim_conn {
   struct sim_way way[2];
   struct sim_peer peer[2];
   enum sim_answer answer;
+  unsigned attempt;      /* which connect this is */
+  bool listed;           /* its listener has several upstreams, which fail and come back */
   unsigned backlog_full; /* unix connects that say EAGAIN first */
   uint8_t header[SIM_HEADER_MAX];
   uint64_t header_told; /* bytes of the header that the recording has as payload */
@@ -176,6 +179,7 @@ struct sim_world {
   uint64_t faults_made; /* resources refused so far */
   uint64_t stall_closes_allowed;
   bool draining;
+  unsigned drained; /* times that an upstream was drained in this seed */
   bool trace;
   struct sim_config config;
   struct sim_conn *conns;
@@ -185,6 +189,7 @@ struct sim_world {
   uint64_t gaps_counted; /* by gg_log_count_gap */
   uint64_t gaps_told;    /* by closing comments */
   uint64_t lost_sessions;
+  uint64_t tried;    /* upstreams that sessions tried in vain, over all seeds */
   uint64_t sessions; /* over all seeds */
   uint64_t bytes;
   uint64_t closes[32];
@@ -230,6 +235,9 @@ void sim_socket_given(struct sim_socket *socket, size_t bytes);
 void sim_socket_peer_reset(struct sim_socket *socket);
 void sim_listener_push(struct sim_conn *conn);
 struct sim_socket *sim_socket_of(int fd);
+
+/* Whether that upstream of a listener with several is down now, and how it answers then. */
+bool sim_upstream_down(unsigned listener, unsigned upstream, enum sim_answer *answer);
 
 /* pipes.c */
 void sim_pipe_close(int fd);

@@ -341,7 +341,7 @@ void sim_socket_close(int fd)
   s->closed = true;
   s->aborted = s->linger || way_in(s)->read < way_in(s)->written;
   sim_trace("%u.%u close%s", s->conn->index, s->side, s->aborted ? " (RST)" : "");
-  if (!s->aborted)
+  if (!s->aborted && s->connected)
     way_out(s)->fin_passed = true;
 }
 
@@ -356,7 +356,13 @@ int __wrap_socket(int domain, int type, int protocol)
   struct sim_socket *s;
   if (sim.connecting) {
     s = &sim.connecting->socket[GG_FROM_SERVER];
-    s->conn = sim.connecting;
+    if (s->used && !s->closed)
+      sim_fail("conn %u: a second socket beside the first", sim.connecting->index);
+    size_t room = s->room;
+    *s = (struct sim_socket){.conn = sim.connecting, .room = room, .fd = -1};
+    s->conn->attempt++;
+    s->conn->header_out_due = sim.config.listener[s->conn->listener].proxy_out != GG_PROXY_OFF;
+    sim.connecting = NULL;
     s->is_unix = domain == AF_UNIX;
     s->side = GG_FROM_SERVER;
     s->used = true;
@@ -462,20 +468,44 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 
 /* ── Connecting ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-void __real_gg__upstream_connect(struct gg_session *session);
-void __wrap_gg__upstream_connect(struct gg_session *session);
-void __wrap_gg__upstream_connect(struct gg_session *session)
+/* An upstream was chosen: the next socket is for it. */
+void __real_gg__route_choose(struct gg_session *session, const struct gg_route *route);
+void __wrap_gg__route_choose(struct gg_session *session, const struct gg_route *route);
+void __wrap_gg__route_choose(struct gg_session *session, const struct gg_route *route)
 {
-  sim.connecting = sim_socket_of(session->end[GG_FROM_CLIENT].source.fd)->conn;
-  __real_gg__upstream_connect(session);
-  sim.connecting = NULL;
+  if (session->member)
+    sim.connecting = sim_socket_of(session->end[GG_FROM_CLIENT].source.fd)->conn;
+  __real_gg__route_choose(session, route);
 }
 
-static void answered(void *argument, unsigned answer)
+/* Each is up or down for a while, by the seed. */
+bool sim_upstream_down(unsigned listener, unsigned upstream, enum sim_answer *answer)
+{
+  static const uint64_t while_ns = 150000000;
+  uint64_t z = sim.seed * 0x9E3779B97F4A7C15u + sim.now_ns / while_ns * 0xBF58476D1CE4E5B9u + listener * 64 + upstream;
+  z = (z ^ (z >> 30)) * 0x94D049BB133111EBu;
+  z ^= z >> 31;
+  static const enum sim_answer answers[] = {SIM_CONNECT_REFUSED_NOW, SIM_CONNECT_REFUSED, SIM_CONNECT_NEVER};
+  *answer = answers[z >> 8 & 1 ? z >> 16 & 1 : 2];
+  return z % 3 == 0;
+}
+
+static void listed_answer(struct sim_conn *conn, const struct sockaddr *address)
+{
+  unsigned upstream = ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port) - 80u;
+  if (upstream >= SIM_UPSTREAMS)
+    sim_fail("conn %u: connects to nobody's port", conn->index);
+  if (!sim_upstream_down(conn->listener, upstream, &conn->answer))
+    conn->answer = sim_chance(4) ? SIM_CONNECT_NOW : SIM_CONNECT_SOON;
+  sim_trace("%u attempt %u: upstream %u answers %d", conn->index, conn->attempt, upstream, (int)conn->answer);
+}
+
+static void answered(void *argument, unsigned packed)
 {
   struct sim_conn *conn = argument;
   struct sim_socket *s = &conn->socket[GG_FROM_SERVER];
-  if (s->closed)
+  unsigned answer = packed & 0xff;
+  if (s->closed || packed >> 8 != conn->attempt)
     return;
   if (answer == SIM_CONNECT_REFUSED) {
     s->reset = true;
@@ -495,11 +525,12 @@ static void answered(void *argument, unsigned answer)
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
-  (void)address;
   (void)length;
   sim_meddle();
   struct sim_socket *s = sim_socket_of(fd);
   struct sim_conn *conn = s->conn;
+  if (conn->listed)
+    listed_answer(conn, address);
   if (sim_chance(sim.config.faults.interrupt) && s->is_unix)
     return failing(EINTR);
   sim.progress++;
@@ -516,7 +547,7 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
   }
   s->connecting = true;
   if (conn->answer != SIM_CONNECT_NEVER)
-    sim_at(sim.now_ns + sim_size(50000000), answered, conn, conn->answer);
+    sim_at(sim.now_ns + sim_size(50000000), answered, conn, conn->attempt << 8 | conn->answer);
   return failing(EINPROGRESS);
 }
 
