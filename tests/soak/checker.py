@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import threading
 import time
+import zlib
 
 import endpoints
 import gogetway
@@ -28,7 +29,8 @@ from traffic import HEADER, OTHER
 GAPS_MAX = 6           # sessions with gaps that are looked at in a cycle: each takes two processes
 PATIENCE = 100.0       # an expected session is in complete segments by then, and a recorded one's ends were heard
 SEEN_MAX = 200_000     # ids of checked sessions that are remembered
-TSHARK_BYTES = 6 << 20  # a cycle
+TSHARK_BYTES = 6 << 20  # a cycle, ...
+TSHARK_SEGMENTS = 3     # ... and not more files than this: a start of it takes half a second
 
 EQUAL = "what was sent is what is recorded (SHA-256)"
 RECEIVED = "what was received is a prefix of the recording"
@@ -86,6 +88,7 @@ class Checker:
         self.tsharked = set()
         self.sessions = self.recorded_bytes = self.deleted = self.deleted_bytes = 0
         self.cycles = self.gaps_left = 0
+        self.dead = []                  # processes that had ended when the view was taken
 
     # ── What the ends tell ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,7 +136,7 @@ class Checker:
             return []
         # In this order: a segment is open, or named, before and until it is complete.
         busy = set().union(*(generation.open_segments() for generation in alive))
-        running = "".join(path.read_text() for path in sorted(instance.directory.glob("running*")))
+        running = instance.running_segments()
         newest = {file.name.split("-", 1)[1].rsplit("-", 1)[0]: file.name for file in files}
         return [file for file in files if file.name not in busy and file.name not in running and
                 (file.name not in newest.values() or file.name in instance.current.before)]
@@ -145,6 +148,7 @@ class Checker:
         self.cycles, self.gaps_left = self.cycles + 1, GAPS_MAX
         with self.instance.lock:  # no process begins or ends meanwhile
             files = self.complete_segments()
+            self.dead = [generation for generation in self.instance.generations if generation.ended]
         if files:
             place = self.site.scratch / f"view-{self.site.name}"
             shutil.rmtree(place, ignore_errors=True)
@@ -165,8 +169,9 @@ class Checker:
         """None: nothing that can be checked."""
         store = gogetway.Store(place)
         done = store.command("verify", check=False, seconds=300)
-        problems = [] if done.returncode == 0 else [f"{self.site.name}: status {done.returncode}: " +
-                                                    processes.as_text(done.stdout + done.stderr)[-1500:]]
+        said = [line for line in processes.as_text(done.stdout + done.stderr).splitlines()
+                if ": information: " not in line]
+        problems = [] if done.returncode == 0 else [f"{self.site.name}: status {done.returncode}: {said[:8]}"]
         self.checks.judge(VERIFY, problems, len(files))
         sessions = [session for session in store.sessions() if not session["foreign"]]
         raw = store.export_raw(place / "raw")
@@ -182,8 +187,7 @@ class Checker:
             if session.id in self.checked:
                 continue
             generation = self.instance.generation_of(session)
-            dead = generation is not None and generation.ended is not None
-            if session.state != "closed" and not dead:
+            if session.state != "closed" and generation not in self.dead:
                 continue
             if not self.check_one(view, session, generation, prefixes, batches, last):
                 continue
@@ -316,16 +320,16 @@ class Checker:
     def tshark(self, view):
         """Segments that it has not read yet, as many as the cycle may cost. Streams that lie wholly in one of them are
         compared as well; what a gap shows is no complaint."""
-        budget = TSHARK_BYTES
+        budget, starts = TSHARK_BYTES, TSHARK_SEGMENTS
         by_segment = collections.defaultdict(list)
         for session in view.sessions:
             for segment in session["segments"]:
                 by_segment[segment].append(session)
-        for file in sorted(view.segments, key=lambda file: hash((self.site.seed, file.name))):
+        for file in sorted(view.segments, key=lambda file: zlib.crc32(file.name.encode())):
             size = file.stat().st_size
-            if file.name in self.tsharked or size > budget:
+            if file.name in self.tsharked or size > budget or starts == 0:
                 continue
-            budget -= size
+            budget, starts = budget - size, starts - 1
             self.tsharked.add(file.name)
             with self.checks.no_exception(TSHARK):
                 self.tshark_one(view, file, by_segment[file.name])

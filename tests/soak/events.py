@@ -16,12 +16,16 @@ import sys
 import threading
 import time
 
+import pytest
+
 import faults
+import gogetway
 import processes
 
 MIB = 1 << 20
 DRAIN_SECONDS = 8
 EXIT = "a process that is told to end ends with status 0, in time"
+ROTATED, RELOADED = "rotate is done when it is asked for", "a reload takes a good file, and refuses a broken one"
 RECOVERED = "a start after a kill recovers, and leaves no rings of the dead"
 
 
@@ -55,6 +59,14 @@ def plan(seed, seconds, decks):
             events.append(Event(round(at, 2), site, track, left.pop(), chance.getrandbits(32)))
             at += gap * chance.uniform(0.4, 1.6)
     return sorted(events, key=lambda event: event.at)
+
+
+def commands_of_the_process():
+    """Of the events that are commands of the program those that this build of it knows."""
+    found = [name for name in ("rotate", "reload")
+             if processes.run([gogetway.program(), "help", name], check=False).returncode == 0]
+    helped = processes.run([gogetway.program(), "run", "--help"], check=False)
+    return found + (["takeover"] if b"--takeover" in helped.stdout else [])
 
 
 # ── The world ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,6 +243,61 @@ class Events:
             self.start_again(chance)
             window.end = time.monotonic() + 0.2
 
+    def takeover(self, _):
+        """A new process has the listeners, the old one ends when its sessions have: no client notices, but who is still
+        there at the deadline."""
+        with self.instance.lock:
+            old = self.instance.current
+            window = self.windows.open("takeover", deadline=time.monotonic() + DRAIN_SECONDS)
+            self.instance.start(words=["--takeover"], took_over=True)
+            try:
+                status = old.process.wait(DRAIN_SECONDS + 30)
+            finally:
+                self.instance.end(old, "takeover")
+                window.end = time.monotonic() + 0.2
+            self.checks.judge(EXIT, [] if status == 0 else [
+                f"{self.site.name}: status {status} of who was taken over from\n{old.process.errors()[-1500:]}"])
+
+    def rotate(self, _):
+        """All segments end, and nothing else does."""
+        done = self.instance.command("rotate", check=False)
+        down = not self.instance.up.is_set()
+        self.checks.judge(ROTATED, [] if done.returncode == 0 or down else [
+            f"{self.site.name}: status {done.returncode}: {processes.as_text(done.stderr)}"])
+
+    def reload(self, chance):
+        """A listener comes, serves and goes, or limits change, or the file is broken: and no client notices."""
+        with self.instance.lock:
+            kind = chance.choice(["listener", "limits", "broken"])
+            try:
+                if kind == "broken":
+                    self.instance.write_config(sessions_max="a few")
+                    self.ask_to_reload(False)
+                elif kind == "limits":
+                    self.instance.write_config(sessions_max=chance.randrange(20000, 40000),
+                                               message={"level": chance.choice(["info", "debug"])})
+                    self.ask_to_reload(True)
+                else:
+                    self.a_guest_listener()
+            finally:
+                self.instance.write_config()
+            self.ask_to_reload(True)
+
+    def a_guest_listener(self):
+        where = processes.address("127.0.0.1", processes.free_port())
+        self.instance.write_config(self.instance.listeners + [
+            {"name": "guest", "listen": where, "upstream": "none", "greeting": "hello"}])
+        self.ask_to_reload(True)
+        with faults.connect(where) as sock:
+            self.checks.judge(RELOADED, [] if faults.read_exactly(sock, 5) == b"hello" else
+                              [f"{self.site.name}: the new listener greets otherwise"])
+
+    def ask_to_reload(self, good):
+        done = self.instance.command("reload", check=False)
+        self.checks.judge(RELOADED, [] if (done.returncode == 0) == good else [
+            f"{self.site.name}: a {'good' if good else 'broken'} file: status {done.returncode}: "
+            f"{processes.as_text(done.stdout + done.stderr)[-1000:]}"])
+
     def check_rings(self):
         """A ring that a dead process had is gone when its successor is ready."""
         lines = [line for line in self.instance.messages(self.instance.current) if line["event"] == "recovered"]
@@ -261,8 +328,9 @@ class Events:
     def disk_slow(self, chance):
         """strace makes every write wait."""
         with self.windows.during("disk-slow", after=3.0):
-            with self.site.slow_disk(self.instance, chance.randrange(20, 200)):
-                self.pause(chance.uniform(2, 6))
+            with contextlib.suppress(pytest.skip.Exception):  # the process was just not there to be attached to
+                with self.site.slow_disk(self.instance, chance.randrange(20, 200)):
+                    self.pause(chance.uniform(2, 6))
 
     def upstream_down(self, chance):
         with self.windows.during("upstream-down", "echo", after=1.0):

@@ -31,11 +31,13 @@ EXPECTED_MESSAGES = {
     "recording cannot be written, trying again": ("disk-full",),
     "cannot write the store's `running` file, trying again": ("disk-full",),
     "upstream cannot be had": ("upstream-down", "upstream-hang", "kill", "drain", "reload-remove", "takeover"),
+    "upstream is out": ("upstream-down", "upstream-hang", "kill", "drain", "reload-remove"),
     "session closed by the gateway": ("disk-full", "disk-slow", "disk-hang", "drain", "takeover", "reload-remove",
                                       "upstream-hang", "kill"),
     "ended with a failure": ("disk-full", "disk-hang"),
     "the file system refuses direct writes, using the page cache": (),
     "runs as root": (),
+    "configuration not changed": ("reload",),
 }
 
 
@@ -155,7 +157,18 @@ class Instance(gogetway.Store):
                                      f"it was started:\n{generation.process.errors()[-2000:]}")
             return any(line["event"] == "ready" for line in self.messages(generation))
         processes.wait_until(ready, seconds, f"{self.name}: gogetway ready")
+        if not generation.took_over:  # what it recovered, perhaps into segments of their own, is not its either
+            names = {file.name for file in (self.directory / "segments").glob("*.pcapng")}
+            generation.before |= names - generation.open_segments() - self.running_segments()
         self.up.set()
+
+    def running_segments(self):
+        """What the stores' `running` files name: begun, and not known to be complete."""
+        found = set()
+        for path in self.directory.glob("running*"):
+            with contextlib.suppress(OSError):  # replaced since
+                found |= {line.split()[2] for line in path.read_text().splitlines() if line.startswith("segment ")}
+        return found
 
     def end(self, generation, how):
         """After its process has ended."""

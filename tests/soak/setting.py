@@ -139,7 +139,7 @@ class Site:
         """Through `outer` to the other site's `inner`, whose upstream is the generator's."""
         self.other = other
         self.instance.windows_of_others = [other.instance.windows]
-        pause = 0.3 if small else 1.0
+        pause = 1.0
         loads = [traffic.Generated(self, "plain", self.upstreams["plain"], pause),
                  traffic.Generated(self, "local", self.upstreams["local"], 2 * pause, urgent_percent=0,
                                    reset_percent=0),
@@ -159,8 +159,11 @@ class Site:
     def deck(self, track):
         """The kinds of events that this site can have."""
         if track == "process":
-            return ["kill", "kill", "kill-in-recovery", "kill-in-drain", "drain", "drain",
-                    "end-at-once"] if self.name == "restless" else []
+            commands = events.commands_of_the_process()
+            if self.name == "steady":
+                return [name for name in commands if name != "takeover"]
+            return ["kill", "kill", "kill-in-recovery", "kill-in-drain", "drain", "drain", "end-at-once", *commands,
+                    *commands]
         kinds = ["upstream-down", "upstream-hang"]
         if self.clock:
             kinds += ["clock-step"]
@@ -190,6 +193,8 @@ class Site:
         for window in self.instance.windows.overlapping(began, ended, listener):
             if window.kind.startswith("disk"):
                 fine = self.policy(listener) == "close"
+            elif window.kind == "takeover":
+                fine = began < window.deadline and ended > window.deadline - 0.5
             elif window.kind == "drain":  # who came before it has until its deadline
                 fine = began > window.begin - 1.0 or ended > window.deadline - 0.5
             else:

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The soak's harness (tests/soak): a small one holds, and a recording that is not what was sent is found."""
+import json
+import pathlib
+import struct
+import sys
+import threading
+
+import pytest
+
+import gogetway
+import processes
+
+SOAK = pathlib.Path(gogetway.ROOT) / "tests/soak"
+sys.path.insert(0, str(SOAK))
+
+import checker  # noqa: E402
+import events  # noqa: E402
+import instance  # noqa: E402
+import ledger  # noqa: E402
+import traffic  # noqa: E402
+
+SEED = 1
+MINUTES = "0.35"
+NEVER_LEFT_OUT = ("restless kill", "restless drain", "steady upstream-down")
+
+
+def test_a_small_soak_holds(scratch, require_program):
+    done = processes.run([sys.executable, SOAK / "soak.py", MINUTES, "--seed", SEED, "--report", scratch / "report"],
+                         240, check=False)
+    said = processes.as_text(done.stdout + done.stderr)
+    assert done.returncode == 0, said[-6000:]
+    found = json.loads((scratch / "report/soak.json").read_text())
+    assert found["result"] == "held" and not found["broken"]
+    assert all(found["events"].get(kind) for kind in NEVER_LEFT_OUT), found["events"]
+    made = {row["check"]: row["made"] for row in found["checks"]}
+    for name in (checker.EQUAL, checker.RECEIVED, checker.SENT, checker.COUNTS, checker.METRICS, checker.TSHARK,
+                 checker.VERIFY, events.EXIT, "private: flat"):
+        assert made.get(name, 0) > 0, f"never made: {name}"
+    assert f"seed {SEED}" in (scratch / "report/soak.md").read_text()
+    assert (scratch / "report/soak.svg").read_text().startswith("<svg")
+
+
+def test_the_plan_is_the_seeds():
+    decks = {("a", "process"): ["kill", "drain"], ("a", "world"): ["clock-step"]}
+    first, again, other = (events.plan(seed, 600, decks) for seed in (7, 7, 8))
+    assert first == again != other
+    kinds = [event.kind for event in first if event.track == "process"]
+    assert all(set(kinds[at:at + 2]) == {"kill", "drain"} for at in range(0, len(kinds) - 1, 2))
+    assert first == sorted(first, key=lambda event: event.at) and first[-1].at < 600
+
+
+def test_an_error_is_excused_by_its_own_disturbance_only():
+    windows = ledger.Windows()
+    with windows.during("upstream-down", "echo"):
+        pass
+    window, = windows.windows
+    assert windows.overlapping(window.begin - 1, window.end + 1, "echo") == [window]
+    assert not windows.overlapping(window.begin - 1, window.end + 1, "plain")
+    assert not windows.overlapping(window.end + 0.1, window.end + 1, "echo")
+    assert not windows.overlapping(window.begin - 2, window.begin - 1, "echo")
+
+
+class SmallSite:
+    """As much of a site as a checker needs: one gateway, one generator."""
+    name = "small"
+
+    def __init__(self, scratch):
+        self.scratch, self.seed, self.checks = scratch, "1 small", ledger.Checks()
+        self.stopping, self.other = threading.Event(), self
+        upstream, listen = (processes.address("127.0.0.1", processes.free_port()) for _ in range(2))
+        self.instance = instance.Instance(self.name, scratch / "rec", scratch, [
+            {"name": "plain", "listen": listen, "upstream": upstream}], {"workers": 1}, self.checks)
+        self.instance.start()
+        self.loads, self.excused_errors = [], 0
+        self.checker = checker.Checker(self, {"plain"}, {"plain"})
+        traffic.Generated(self, "plain", upstream, sessions=40, urgent_percent=0).round()
+        assert self.instance.drain(20) == 0
+        self.instance.over = True
+
+    @staticmethod
+    def excused(*_):
+        return []
+
+    @staticmethod
+    def may_have_gaps(_):
+        return False
+
+    def broken(self):
+        return {entry["check"] for entry in self.checks.broken}
+
+
+def flip(segment, session):
+    """One byte of a payload, and both checksums' sum as it was: nothing but the content is wrong."""
+    data = bytearray(segment.read_bytes())
+    at = 0
+    while at < len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        frame = at + 28
+        if kind == 6 and data[frame + 12:frame + 14] == b"\x08\x00":
+            head = frame + 14 + 20
+            port, = struct.unpack_from(">H", data, head)
+            payload = head + (data[head + 12] >> 4) * 4
+            end = frame + 14 + struct.unpack_from(">H", data, frame + 16)[0]
+            if port == session.client_port and end - payload > 100:
+                data[payload + 40] ^= 1
+                # The checksum is a sum of words of 16 bits: what one word gains, the next but one of its half loses.
+                data[payload + 42] ^= 1
+                if (data[payload + 40] & 1) == (data[payload + 42] & 1):
+                    data[payload + 42] ^= 1
+                    data[payload + 40] ^= 1
+                    at += length
+                    continue
+                segment.write_bytes(data)
+                return True
+        at += length
+    return False
+
+
+@pytest.fixture
+def small(scratch, require_program):
+    site = SmallSite(scratch)
+    yield site
+    site.instance.remove_rings()
+
+
+def test_a_sound_recording_is_taken(small):
+    small.checker.cycle(last=True)
+    assert not small.checks.broken and small.checker.sessions == 40
+    assert not small.instance.segments(), "it was checked, and not deleted"
+
+
+def test_a_flipped_byte_is_found(small):
+    """Even where both checksums still fit."""
+    orderly = [one for one in small.instance.sessions() if one["close"] in ("client-fin", "server-fin")]
+    session = max(orderly, key=lambda one: one["bytes"]["client"])
+    assert any(flip(segment, session) for segment in small.instance.segments())
+    small.checker.cycle(last=True)
+    assert small.broken() & {checker.EQUAL, checker.SENT}
+    assert checker.VERIFY not in small.broken(), "the checksums tell it: the test has not tested the comparison"
+
+
+def test_a_lost_session_and_a_stranger_are_found(small):
+    first, second = list(small.checker.pending.values())[:2]
+    for one in (first, second):
+        one.received = {"client": 1, "server": 1}
+    small.checker.expected.clear()
+    small.checker.pending = {id(first): first}
+    small.checker.cycle(last=True)
+    assert {checker.KNOWN, checker.RECORDED} <= small.broken()
+
+
+def test_growth_is_found():
+    import health
+
+    class Site:
+        name = "growing"
+        checks = ledger.Checks()
+    watched = health.Health.__new__(health.Health)
+    watched.site = Site
+    watched.samples = [{"second": second, "generation": 1, "private": (5 << 20) + second * (1 << 16),
+                        "descriptors": 40 + second % 7, "threads": 9} for second in range(300)]
+    watched.judge(Site.checks)
+    assert {entry["check"] for entry in Site.checks.broken} == {"private: flat"}
