@@ -196,11 +196,15 @@ def test_verify_tells_every_cut(scratch):
                 assert status == 1 and ("torn", False) in found, length
 
 
-def test_verify_believes_running(scratch):
-    """What the gateway's `running` file names may end anywhere: its next start completes it."""
+@pytest.mark.parametrize("name", ["running", "running.2", "running.64"])
+def test_verify_believes_running(scratch, name):
+    """What the gateway's `running` file names may end anywhere: its next start completes it. One that took over from
+    another has a number in the name of its own."""
     place, path = small_store(scratch)
     whole = path.read_bytes()
-    running = place / "running"
+    running = place / name
+    if name == "running.64":
+        (place / "running").write_text("gogetway running 1\nboot x\n")
     running.write_text(f"gogetway running 1\nboot x\nring w0-block /dev/shm/\x1b[1m/gogetway-x.w0-block.1\n"
                        f"segment w0-block {path.name}\n")
     for length in (0, 1000, len(whole) - 40):
