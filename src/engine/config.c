@@ -56,11 +56,27 @@ static enum gg_config_action wanted_action(const struct gg_flag_use *uses, size_
   return action;
 }
 
+static int keep_names(struct gg_config *config, const struct gg_flag_use *uses, size_t count)
+{
+  config->files.items = calloc(count + 1, sizeof *config->files.items);
+  if (!config->files.items)
+    return GG_ERR_NOMEM;
+  for (size_t i = 0; i < count; i++) {
+    if (uses[i].extra != &extras[EXTRA_CONFIG])
+      continue;
+    char *name = strdup(uses[i].value);
+    if (!name)
+      return GG_ERR_NOMEM;
+    config->files.items[config->files.count++] = name;
+  }
+  return 0;
+}
+
 static int read_files(struct gg_config *config, const struct gg_flag_use *uses, size_t count,
                       struct gg_schema_places *places, struct gg_config_errors *errors)
 {
-  int rc = 0;
-  for (size_t i = 0; i < count; i++)
+  int rc = keep_names(config, uses, count);
+  for (size_t i = 0; i < count && rc != GG_ERR_NOMEM; i++)
     if (uses[i].extra == &extras[EXTRA_CONFIG])
       keep_first(&rc, gg_schema_read_file(&gg__config_schema, config, uses[i].value, places, errors));
   return rc;
@@ -174,6 +190,9 @@ void gg_config_fini(struct gg_config *config)
     free(config->listeners[i].trusted_networks);
     gg__config_upstreams_free(&config->listeners[i]);
   }
+  for (size_t i = 0; i < config->files.count; i++)
+    free(config->files.items[i]);
+  free(config->files.items);
   gg_schema_fini(&gg__config_schema, config);
   memset(config, 0, sizeof *config);
 }

@@ -138,6 +138,7 @@ struct gg_config {
     uint64_t metrics_interval_ns;
   } stats;
 
+  struct gg_strings files; /* of -c, in their order */
   enum gg_config_action action;
 };
 

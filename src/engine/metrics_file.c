@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 enum { FILE_MODE = 0644 };
@@ -58,6 +59,7 @@ static void *write_always(void *context)
 {
   struct gg_metrics_file *file = context;
   uint64_t due_ns;
+  prctl(PR_SET_NAME, "gg-metrics");
   do {
     due_ns = gg_clock_mono_ns() + file->options.interval_ns;
     write_once(file);
@@ -96,7 +98,6 @@ int gg__metrics_file_start(struct gg_metrics_file **out, const struct gg_metrics
     file_free(file);
     return gg_fail_errno(failure, created, "cannot start the thread of the metrics file");
   }
-  pthread_setname_np(file->thread, "gg-metrics");
   *out = file;
   return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "engine/notify.h"
 #include "engine/privileges.h"
+#include "engine/sandbox.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -28,7 +29,10 @@ int gg__service_confine(struct gg_engine *engine, struct gg_failure *failure)
 {
   if (!engine->own_process)
     return 0;
-  return engine->gave_up ? gg__privileges_seal(failure) : 0;
+  int error = engine->gave_up ? gg__privileges_seal(failure) : 0;
+  if (!error && engine->now->config.sandbox == GG_CONFIG_ON)
+    error = gg__sandbox_enter(&engine->now->config, engine->logger, failure);
+  return error;
 }
 
 static bool workers_alive(void *context, uint64_t now_mono_ns, uint64_t grace_ns)

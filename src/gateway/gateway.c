@@ -105,11 +105,6 @@ int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure)
     worker->thread_runs = error == 0;
     if (error)
       atomic_fetch_sub(&gateway->workers_running, 1);
-    else {
-      char name[16];
-      snprintf(name, sizeof name, "gg-worker-%u", worker->index);
-      pthread_setname_np(worker->thread, name);
-    }
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (!error)

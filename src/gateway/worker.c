@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -351,6 +352,9 @@ void gg__worker_loop(struct gg_worker *worker)
 void *gg__worker_main(void *argument)
 {
   struct gg_worker *worker = argument;
+  char name[16];
+  snprintf(name, sizeof name, "gg-worker-%u", worker->index);
+  prctl(PR_SET_NAME, name);
   gg__worker_loop(worker);
   pthread_mutex_lock(&worker->gateway->lock);
   worker->ended = true;

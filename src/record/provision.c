@@ -13,6 +13,8 @@
  */
 #include "record/log_private.h"
 
+#include <sys/prctl.h>
+
 bool gg__ring_budget_take(struct gg_recorder *recorder, uint64_t bytes)
 {
   uint64_t used = atomic_load(&recorder->ring_budget_used);
@@ -95,6 +97,7 @@ static uint64_t serve(struct gg_log *log, uint64_t now_ns)
 void *gg__provision_main(void *argument)
 {
   struct gg_recorder *recorder = argument;
+  prctl(PR_SET_NAME, "gg-provision");
   while (atomic_load(&recorder->provision_phase) != GG__STOPPING) {
     uint64_t now_ns = gg_clock_mono_ns();
     uint64_t until = UINT64_MAX;

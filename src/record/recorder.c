@@ -322,15 +322,13 @@ static int make_shards(struct gg_recorder *recorder)
 }
 
 /* Signals are for the engine's thread. */
-static int make_thread(pthread_t *thread, void *(*body)(void *), void *argument, const char *name)
+static int make_thread(pthread_t *thread, void *(*body)(void *), void *argument)
 {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = pthread_create(thread, NULL, body, argument);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (!error)
-    pthread_setname_np(*thread, name);
   return error;
 }
 
@@ -358,13 +356,13 @@ int gg_recorder_start(struct gg_recorder *recorder, struct gg_failure *failure)
   if (make_shards(recorder) != 0)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the log's metrics");
   gg__running_write(recorder); /* a failure is logged, and tried again by the sync thread */
-  int error = make_thread(&recorder->provision_thread, gg__provision_main, recorder, "gg-provision");
+  int error = make_thread(&recorder->provision_thread, gg__provision_main, recorder);
   if (error)
     return gg_fail_errno(failure, error, "starting the log's threads");
-  error = make_thread(&recorder->sync_thread, gg__sync_main, recorder, "gg-sync");
+  error = make_thread(&recorder->sync_thread, gg__sync_main, recorder);
   if (error)
     goto stop_provision;
-  error = make_thread(&recorder->writer_thread, gg__writer_main, recorder, "gg-writer");
+  error = make_thread(&recorder->writer_thread, gg__writer_main, recorder);
   if (error)
     goto stop_sync;
   recorder->started = true;

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct round {
@@ -176,6 +177,7 @@ static bool nothing_to_close(struct gg_recorder *recorder)
 void *gg__sync_main(void *argument)
 {
   struct gg_recorder *recorder = argument;
+  prctl(PR_SET_NAME, "gg-sync");
   bool always = recorder->options.sync_mode == GG_SYNC_ALWAYS;
   bool failing = false;
   uint64_t due_ns = gg_clock_mono_ns() + recorder->options.sync_interval_ns;

@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { WRITE_BYTES_MAX = 1 << 20 }; /* beyond one boundary: longer writes only make the producer wait for room */
@@ -251,6 +252,7 @@ static uint64_t sleep_until(const struct gg_recorder *recorder, uint64_t now_ns)
 void *gg__writer_main(void *argument)
 {
   struct gg_recorder *recorder = argument;
+  prctl(PR_SET_NAME, "gg-writer");
   for (;;) {
     uint64_t now_ns = gg_clock_mono_ns();
     bool worked = false;

@@ -268,7 +268,9 @@ def test_a_failure_later_is_a_warning(gateways, scratch):
     """The directory goes and comes back: warned of once, written again, and the gateway's end is good."""
     place = scratch / "collector"
     place.mkdir()
-    gateway = gateways("none", options=["--metrics-file", place / "gogetway.prom", "--metrics-interval", "100ms"])
+    # A directory that is made anew is another one to the sandbox.
+    gateway = gateways("none", options=["--metrics-file", place / "gogetway.prom", "--metrics-interval", "100ms",
+                                        "--sandbox", "off"])
     place.rename(scratch / "elsewhere")
     faults.wait_event(gateway, "metrics file not written")
     place.mkdir()

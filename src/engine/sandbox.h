@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * sandbox.h - the gateway's process gives up what relaying and recording do not need: files, by landlock.h, and system
+ * calls, by seccomp.h. docs/operations.md tells operators what does not work inside.
+ *
+ * It closes when all is opened and bound, before the first thread is made: both are inherited by threads. Files that
+ * stay within reach are named by the configuration:
+ *
+ *     dir, log.dir                            read and write
+ *     directories of stats and metrics files  read and write: they are replaced as a whole
+ *     directories of unix listeners           make and remove sockets
+ *     directories of configuration files      read, for a reload: an editor may have replaced the file
+ *     what the resolver reads                 read; libraries that it would load are loaded before
+ *
+ * Thread: the engine's, as service.h.
+ */
+#ifndef GG_ENGINE_SANDBOX_H
+#define GG_ENGINE_SANDBOX_H
+
+#include "engine/config.h"
+
+/* Goes in as far as the kernel lets us, and tells how far; no error ends a start for it, but GG_ERR_NOMEM. */
+int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, struct gg_failure *failure);
+
+#endif

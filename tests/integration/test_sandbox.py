@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sandbox from inside: a preloaded library does in a worker what somebody would who took it over. All other tests
+run with the sandbox on, so they say that nothing that is needed is refused."""
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import processes
+from gogetway import Gateway, program, tool
+
+pytestmark = pytest.mark.usefixtures("require_program")
+
+REFUSED = {
+    "read_passwd": errno.EACCES, "read_victim": errno.EACCES, "write_victim": errno.EACCES,
+    "make_newcomer": errno.EACCES, "remove_victim": errno.EACCES, "list_root": errno.EACCES,
+    "link_into_store": errno.EPERM, "fork": errno.EPERM, "io_uring": errno.EPERM, "packet_socket": errno.EPERM,
+    "raw_socket": errno.EPERM, "executable_memory": errno.EPERM, "signal_parent": errno.EPERM,
+    "become_root": errno.EPERM, "memory_file": errno.EPERM,
+}
+PERMITTED = ("write_store", "stream_socket")
+DEADLY = ("execute", "trace", "mount", "bpf", "load_module", "unshare")
+
+
+def is_instrumented():
+    with open(program(), "rb") as file:
+        data = file.read()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
+pytestmark = [pytestmark, pytest.mark.skipif(is_instrumented(), reason="the sandbox is left open in such a build")]
+
+
+class Inside:
+    """A gateway that accepts only, with the probe in it."""
+
+    def __init__(self, scratch, options=()):
+        self.place = scratch / "elsewhere"
+        self.place.mkdir()
+        (self.place / "victim").write_text("victim")
+        self.report = scratch / "report"
+        self.gateway = Gateway(scratch / "rec", "none", scratch=scratch, options=options,
+                               env={"LD_PRELOAD": tool("preload_probe.so"), "PRELOAD_PROBE": str(self.report),
+                                    "PRELOAD_PROBE_DIR": str(self.place),
+                                    "PRELOAD_PROBE_STORE": str(scratch / "rec")})
+
+    def outcome(self, name):
+        if not self.report.exists():
+            return None
+        found = [line.split() for line in self.report.read_text().splitlines()]
+        return next((int(error) for what, error in found if what == name), None)
+
+    def attempt(self, name):
+        """The number of its error, 0 for success; None: the process did not live to tell."""
+        host, port = self.gateway.listen.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=20) as client:
+            client.sendall(b"TRY " + name.encode())
+            processes.wait_until(lambda: self.outcome(name) is not None or not self.gateway.process.running(), 20, name)
+        return self.outcome(name)
+
+    def __enter__(self):
+        self.gateway.start()
+        return self
+
+    def __exit__(self, *details):
+        self.gateway.__exit__(*details)
+
+
+def events(gateway, name):
+    return [line for line in gateway.log() if line["event"] == name]
+
+
+@pytest.fixture
+def needs_kernel(scratch):
+    """Skips where this kernel or container has no sandbox to give."""
+    with Gateway(scratch / "look", "none", scratch=scratch) as gateway:
+        missing = events(gateway, "sandbox incomplete")
+    if missing:
+        pytest.skip(missing[0]["missing"])
+
+
+def test_the_sandbox_refuses_what_is_not_needed(scratch, needs_kernel):
+    with Inside(scratch) as inside:
+        assert {name: inside.attempt(name) for name in PERMITTED} == dict.fromkeys(PERMITTED, 0)
+        assert {name: inside.attempt(name) for name in REFUSED} == REFUSED
+        assert (inside.place / "victim").read_text() == "victim"
+        assert not (inside.place / "newcomer").exists()
+        told, = events(inside.gateway, "sandbox")
+        assert told["files"] and told["calls"] and told["landlock"] >= 1
+        assert inside.gateway.stop()[0] == 0
+    assert len(inside.gateway.sessions()) == len(REFUSED) + len(PERMITTED)
+
+
+@pytest.mark.parametrize("name", DEADLY)
+def test_the_sandbox_kills_who_would_execute_or_trace(scratch, needs_kernel, name):
+    with Inside(scratch) as inside:
+        assert inside.attempt(name) is None
+        assert inside.gateway.process.wait(20) == -signal.SIGSYS
+        inside.gateway.env = None
+        inside.gateway.start()  # recovers
+        inside.gateway.stop()
+    assert len(inside.gateway.sessions()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is tried needs root")
+def test_without_the_sandbox_the_same_can_be_done(scratch):
+    with Inside(scratch, ["--sandbox", "off"]) as inside:
+        for name in (*PERMITTED, *REFUSED):
+            if name == "remove_victim":
+                continue
+            assert inside.attempt(name) in (0, errno.EFAULT, errno.ENOSYS), name
+        assert inside.attempt("remove_victim") == 0 and not (inside.place / "victim").exists()
+        assert inside.attempt("mount") == errno.ENOENT
+        assert inside.attempt("trace") == errno.ESRCH
+        assert not events(inside.gateway, "sandbox")
+        inside.gateway.kill()
+
+
+def test_without_the_sandbox_a_program_is_executed(scratch):
+    with Inside(scratch, ["--sandbox", "off"]) as inside:
+        assert inside.attempt("execute") is None
+        assert inside.gateway.process.wait(20) == 0 and not events(inside.gateway, "ended")
+
+
+def thread_names(pid):
+    found = set()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/comm") as file:
+            found.add(file.read().strip())
+    return found
+
+
+def test_every_thread_is_inside(scratch, needs_kernel):
+    options = ["--workers", "2", "--metrics-file", scratch / "m.prom"]
+    with Gateway(scratch / "rec", "none", scratch=scratch, options=options) as gateway:
+        pid = gateway.process.pid
+        names = thread_names(pid)
+        assert {"gg-worker-0", "gg-worker-1", "gg-writer", "gg-sync", "gg-provision", "gg-metrics"} <= names
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/status") as file:
+                lines = dict(line.split(":", 1) for line in file.read().splitlines())
+            assert lines["Seccomp"].strip() == "2" and lines["NoNewPrivs"].strip() == "1"
+
+
+def test_a_kernel_without_it_is_warned_of(scratch):
+    """strace answers both calls as a kernel or a container would that has neither."""
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("ptrace is not permitted here")
+    listen = f"127.0.0.1:{processes.free_port()}"
+    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset,seccomp",
+               "-e", "inject=landlock_create_ruleset:error=EOPNOTSUPP", "-e", "inject=seccomp:error=EINVAL",
+               program(), "run", "--listen", listen, "--upstream", "none", "--dir", scratch / "rec"]
+    gateway = Gateway(scratch / "rec", "none", listen=listen, scratch=scratch)
+    with processes.Process(command, scratch, name="gogetway-1") as process:
+        gateway.process = process
+        gateway.wait_ready()
+        warning, = events(gateway, "sandbox incomplete")
+        assert warning["level"] == "warning"
+        assert "landlock" in warning["missing"] and "seccomp" in warning["missing"]
