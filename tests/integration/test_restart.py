@@ -2,6 +2,7 @@
 """Hot restart: a new process takes over store and sockets, the old one drains. And sockets from a parent."""
 import contextlib
 import os
+import signal
 import socket
 import sys
 
@@ -116,6 +117,61 @@ def test_many_restarts_under_load_lose_nobody(configured, server):
     assert configured.processes[-1].stop(30) == 0
     assert configured.digests() == sent
     configured.verify()
+
+
+def test_the_number_of_workers_may_change(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    configured.start()
+    with Clients(web["listen"], staying=5) as clients:
+        for workers in (3, 2, 4, 1):
+            before = configured.processes[-1]
+            configured.write(web, workers=workers)
+            configured.start("--takeover")
+            configured.wait_event(before, "handed over")
+            clients.more(50)
+            assert configured.ask("stats")["workers"] == workers
+        sent = clients.end()
+    for process in configured.processes[:-1]:
+        assert process.wait(30) == 0
+    assert configured.processes[-1].stop(30) == 0
+    assert configured.digests() == sent
+    configured.verify()
+
+
+def test_the_old_process_drains_for_a_bounded_time(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, timeouts={"drain": "300ms"})
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"too long")
+        new = configured.start("--takeover")
+        assert old.wait(20) == 0
+        with contextlib.suppress(ConnectionError):
+            assert stays.recv(1) == b""
+    said(web["listen"])
+    assert new.stop() == 0
+    configured.verify()
+
+
+def test_the_new_process_reloads_and_the_old_one_does_not(configured, server):
+    web, ssh = listener(server.address, name="web"), listener(server.address, name="ssh")
+    configured.write(web)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"a word")
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        configured.write(web, ssh)
+        old.popen.send_signal(signal.SIGHUP)
+        configured.wait_event(old, "not reloaded")
+        assert configured.reload()[0] == 0
+        said(ssh["listen"])
+        configured.write(ssh)
+        assert configured.reload()[0] == 0
+        processes.wait_until(lambda: not processes.is_listening(web["listen"]), 10, "no listener")
+        exchange(stays, b"another")
+    assert old.wait(20) == 0 and new.stop() == 0
 
 
 def test_listeners_that_are_gone_and_new_ones(configured, server):
