@@ -105,18 +105,27 @@ static int tcp_socket(const struct gg_endpoint *endpoint, bool share, int *out)
   return 0;
 }
 
-/* Whether a socket of our own would be in the way of the probe. */
+static bool overlap(const struct gg_binding *binding, const struct gg_endpoint *endpoint)
+{
+  return !is_unix(binding) && endpoint->port != 0 && binding->bound.port == endpoint->port &&
+         (binding->wildcard || is_wildcard(&endpoint->addr) ||
+          memcmp(binding->bound.addr.ip, endpoint->addr.ip, sizeof endpoint->addr.ip) == 0);
+}
+
+/* Whether it is a socket of our own that would be in the way of the probe, of a listener that is to leave. */
 static bool is_ours(const struct gg_gateway *gateway, const struct gg_endpoint *endpoint)
 {
+  bool ours = false;
   for (const struct gg_list *node = gateway->bindings.next; node != &gateway->bindings; node = node->next) {
     const struct gg_binding *binding = GG_CONTAINER(node, struct gg_binding, node);
-    if (is_unix(binding) || binding->bound.port != endpoint->port || endpoint->port == 0)
+    if (!overlap(binding, endpoint))
       continue;
-    for (unsigned i = 0; i < binding->socket_count; i++)
-      if (atomic_load(&binding->sockets[i].state) != GG_SOCKET_CLOSED)
-        return true;
+    if (binding->chosen) /* two listeners want the same */
+      return false;
+    for (unsigned i = 0; i < binding->socket_count && !ours; i++)
+      ours = atomic_load(&binding->sockets[i].state) != GG_SOCKET_CLOSED;
   }
-  return false;
+  return ours;
 }
 
 /* Finds a port that is in use, chooses one where 0 was asked for, and knows whether there is IPv6. */
@@ -385,8 +394,8 @@ static void binding_free(struct gg_binding *binding)
   free(binding);
 }
 
-static int make(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
-                struct gg_failure *failure)
+int gg__binding_make(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+                     struct gg_failure *failure)
 {
   struct gg_binding *binding = calloc(1, sizeof *binding);
   if (!binding)
@@ -405,19 +414,19 @@ static int make(struct gg_binding **out, struct gg_gateway *gateway, const struc
     return error;
   }
   gg_list_append(&gateway->bindings, &binding->node);
+  binding->chosen = true;
   *out = binding;
   return GG_OK;
 }
 
-int gg__binding_get(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
-                    struct gg_failure *failure)
+int gg__binding_find(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+                     struct gg_failure *failure)
 {
-  struct gg_binding *binding = find(gateway, options);
-  int error = binding ? refill(binding, failure) : make(&binding, gateway, options, failure);
-  if (binding)
-    binding->chosen = true; /* on an error as well: what was begun has to be settled */
-  *out = error ? NULL : binding;
-  return error;
+  *out = find(gateway, options);
+  if (!*out)
+    return GG_OK;
+  (*out)->chosen = true; /* on an error as well: what was begun has to be settled */
+  return refill(*out, failure);
 }
 
 static int set_mode(struct gg_binding *binding, unsigned mode, struct gg_failure *failure)

@@ -59,11 +59,14 @@ struct gg_binding {
   struct gg_socket sockets[GG_SOCKETS_MAX];
 };
 
-/* Finds out where `options` want to listen. An earlier binding is taken, with what is left of its sockets, if it is
- * the same; else sockets are bound, or what was inherited is duplicated. Nothing listens yet that did not before.
- * `chosen` is set. An error changes nothing. */
-int gg__binding_get(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
-                    struct gg_failure *failure);
+/* Finds the binding that the listener has already, or had: then with what is left of its sockets, and others for those
+ * that are closed. NULL: it has none. What is found is `chosen`. */
+int gg__binding_find(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+                     struct gg_failure *failure);
+/* Binds a listener's sockets, or duplicates what it inherits; after all have been found that can be. Nothing listens
+ * yet that did not before. `chosen`, too. */
+int gg__binding_make(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+                     struct gg_failure *failure);
 /* The last step of all that can fail: new sockets listen, a unix path has its mode. */
 int gg__binding_listen(struct gg_binding *binding, const struct gg_listener_options *options,
                        struct gg_failure *failure);

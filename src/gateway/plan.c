@@ -176,10 +176,22 @@ static int plan_make(struct gg_snapshot *snapshot, struct gg_gateway *gateway,
   if (!plan)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for listener %s", options->name);
   snapshot->plans[snapshot->plan_count++] = plan;
-  int error = gg__binding_get(&plan->binding, gateway, options, failure);
-  if (error)
-    return error;
-  atomic_fetch_add(&plan->binding->refs, 1);
+  int error = gg__binding_find(&plan->binding, gateway, options, failure);
+  if (plan->binding)
+    atomic_fetch_add(&plan->binding->refs, 1);
+  return error;
+}
+
+static int plan_fill(struct gg_plan *plan, struct gg_gateway *gateway, const struct gg_listener_options *options,
+                     struct gg_failure *failure)
+{
+  int error = GG_OK;
+  if (!plan->binding) {
+    error = gg__binding_make(&plan->binding, gateway, options, failure);
+    if (error)
+      return error;
+    atomic_fetch_add(&plan->binding->refs, 1);
+  }
   error = gg__listener_routes(gateway, options, &plan->routes, failure);
   if (!error)
     error = gg__group_create(&plan->group, gateway, options, group_before(gateway, plan->binding), failure);
@@ -216,6 +228,8 @@ static int fill(struct gg_snapshot *snapshot, struct gg_gateway *gateway, const 
   int error = GG_OK;
   for (size_t i = 0; i < options->listener_count && !error; i++)
     error = plan_make(snapshot, gateway, &options->listeners[i], failure);
+  for (size_t i = 0; i < snapshot->plan_count && !error; i++)
+    error = plan_fill(snapshot->plans[i], gateway, &options->listeners[i], failure);
   for (size_t i = 0; i < snapshot->plan_count && !error; i++)
     error = log_for(gateway, snapshot, snapshot->plans[i], failure);
   for (size_t i = 0; i < snapshot->plan_count && !error; i++)
