@@ -241,7 +241,8 @@ struct gg_tail;
 GG_API int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, bool from_start,
                           struct gg_failure *failure);
 /* Call some times a second with what the gateways answer to {"command":"logs"}, a line each (gg_control_call_all: there
- * are several while one takes over from another): writes everything new that no log can precede any more. GG_ERR_CLOSED: `fd`'s reader has gone. GG_ERR_FORMAT: that is no such answer. */
+ * are several while one takes over from another): writes everything new that no log can precede any more.
+ * GG_ERR_CLOSED: `fd`'s reader has gone. GG_ERR_FORMAT: that is no such answer. */
 GG_API int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct gg_failure *failure);
 /* The gateway has ended: writes all that is left. */
 GG_API int gg_tail_finish(struct gg_tail *tail, struct gg_failure *failure);

@@ -26,12 +26,12 @@
  *
  * Two processes may write to one store while one takes over from the other: they share the lock's descriptor (and so
  * the kernel's lock, which ends with the last of them), and everything else is each one's own: rings, segments, and its
- * `running` file, kept apart by a number that each has (record/process.c). gg_recorder_sibling_ended tells about the one
- * that is ending.
+ * `running` file, kept apart by a number that each has (record/process.c). gg_recorder_sibling_ended tells about the
+ * one that is ending.
  *
  * Thread: create, start, stop: the engine's thread. Everything that takes a `struct gg_log` and is not said to be
- * otherwise: its producer only. The wake callback: any thread of the recorder, and the callers of gg_log_want_durable and
- * gg_recorder_rotate.
+ * otherwise: its producer only. The wake callback: any thread of the recorder, and the callers of gg_log_want_durable
+ * and gg_recorder_rotate.
  */
 #ifndef GG_RECORD_LOG_H
 #define GG_RECORD_LOG_H
@@ -111,8 +111,8 @@ int gg_recorder_lock_fd(const struct gg_recorder *recorder);
 
 /* A process from which this one took over has ended (the engine's thread finds out by its pidfd): if it was killed,
  * what is left in its rings is written now, as at a start; if it ended well there is nothing to do. Any other process'
- * rings are left alone. A disk that refuses is an error that changes nothing: it may be called again, and the next start
- * on this store does it otherwise. Engine's thread, between start and stop. `recovery` as from gg_recorder_open. */
+ * rings are left alone. A disk that refuses is an error that changes nothing: it may be called again, and the next
+ * start on this store does it otherwise. Engine's thread, between start and stop. `recovery` as from gg_recorder_open. */
 int gg_recorder_sibling_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery,
                               struct gg_failure *failure);
 
@@ -137,8 +137,8 @@ void gg_recorder_destroy(struct gg_recorder *recorder); /* after stop, or after 
 
 /* Every log ends its segment with what is committed now, and begins another when there is something to record. Any
  * thread; returns at once: the producers are woken and do it in their next gg_log_tick. A log that has segments waiting
- * for a full disk does it when the disk takes some of them. gg_recorder_rotated: true when all segments of the last such
- * request are sealed. */
+ * for a full disk does it when the disk takes some of them. gg_recorder_rotated: true when all segments of the last
+ * such request are sealed. */
 void gg_recorder_rotate(struct gg_recorder *recorder);
 bool gg_recorder_rotated(const struct gg_recorder *recorder);
 

@@ -290,8 +290,8 @@ int gg__segment_create(int dir_fd, const char *name, bool *direct); /* a descrip
 /* All of it, or an errno value; then *done bytes may have been written. Clears *direct where the file refuses it. */
 int gg__segment_write(int fd, bool *direct, const uint8_t *from, size_t bytes, uint64_t offset, size_t *done);
 
-/* running.c: this process' `running` file, and what it shall say. Writing: the engine's thread at start, then the sync thread.
- * Changing what it shall say: any thread; the sync thread is told. */
+/* running.c: this process' `running` file, and what it shall say. Writing: the engine's thread at start, then the sync
+ * thread. Changing what it shall say: any thread; the sync thread is told. */
 void gg__running_write(struct gg_recorder *recorder);
 void gg__running_remove(struct gg_recorder *recorder, unsigned process);
 void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);

@@ -45,8 +45,8 @@ struct gg__ring_place {
 /* recover.c. True if there is a `running` file or a ring of that number; also if it cannot be told. */
 bool gg__recover_is_left(const struct gg_recorder *recorder, unsigned process);
 
-/* recover_ring.c. Whose ring it is, without a look at what its owner may be changing: 0; GG_ERR_NOT_FOUND if it is gone,
- * GG_ERR_FORMAT if it is none of ours. */
+/* recover_ring.c. Whose ring it is, without a look at what its owner may be changing: 0; GG_ERR_NOT_FOUND if it is
+ * gone, GG_ERR_FORMAT if it is none of ours. */
 int gg__recover_ring_owner(struct gg__ring_place place, unsigned *process, long *pid);
 
 /* Is it a ring of ours, by its file and its header? False: it is refused, and the log says why. */

@@ -10,8 +10,8 @@
  *     DIR/running     0600   running.c, and running.2, ... of processes that took over
  *
  * The lock is the kernel's, so it ends with its holder however that dies; the process id in it is only for the message.
- * It belongs to the open file description: a descriptor that one process sends to another (SCM_RIGHTS) is the same lock,
- * held by both and free when the last has closed it. That is how a store is handed over without being free in between.
+ * It belongs to the open file description: a descriptor that one process sends to another (SCM_RIGHTS) is the same
+ * lock, held by both and free when the last has closed it. So a store is handed over without being free in between.
  */
 #include "record/log_private.h"
 

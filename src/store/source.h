@@ -41,8 +41,8 @@ int gg__scan_source_create(struct gg__source **out, struct gg__place *place, uns
  * (UTC), now or before; as it was if that is not known. */
 bool gg__store_is_live(const char *store, uint64_t *since_ns);
 
-/* The `running` files as they are, one after the other, which name rings and open segments; NULL: there is none that can
- * be read. Yours to free. */
+/* The `running` files as they are, one after the other, which name rings and open segments; NULL: there is none that
+ * can be read. Yours to free. */
 char *gg__store_running(const char *store);
 
 /* Whether the gateway that wrote it last has ended without closing it (killed, or the disk was full), and has not been

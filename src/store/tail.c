@@ -333,8 +333,8 @@ static int take_reply(struct gg_tail *tail, const json_t *reply, struct gg_failu
   return error;
 }
 
-/* A gateway that answers no more may still be writing what it has, until it ends: its segments are named in its list
- * of what runs (record/running.c). Nothing goes beyond its last word before, but for one that was killed and that nobody
+/* A gateway that answers no more may still be writing what it has, until it ends: its segments are named in its list of
+ * what runs (record/running.c). Nothing goes beyond its last word before, but for one that was killed and that nobody
  * recovers: that is not waited for any longer than behind_max_ns. */
 static void wait_for_the_silent(struct gg_tail *tail)
 {

@@ -544,7 +544,7 @@ static void test_takeover_on_a_full_disk(void **state)
 
 /* ── Files of others ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Whatever somebody puts beside the rings: the living one's ring is not looked into, and what is nobody's is refused. */
+/* Whatever somebody puts beside the rings: the living one's is not looked into, and what is nobody's is refused. */
 static void test_planted_rings_are_refused(void **state)
 {
   (void)state;
