@@ -183,7 +183,8 @@ int gg_schema_flags_split(const struct gg_schema *schema, const struct gg_schema
                           struct gg_config_errors *errors);
 /* Applies the uses in order, skipping extras. The first use of a list's first option replaces what the list had, each
  * one begins an item, and the list's other flags belong to the item begun last. A list value is split at commas
- * (but addresses, whose paths may have some) and appends to what earlier uses of the same flag gave; any other flag may be used once (once an item).
+ * (but addresses, whose paths may have some) and appends to what earlier uses of the same flag gave; any other flag may
+ * be used once (once an item).
  * `places` may be NULL. GG_ERR_FORMAT, GG_ERR_NOMEM. */
 int gg_schema_flags_apply(const struct gg_schema *schema, void *values, const struct gg_flag_use *uses,
                           size_t use_count, struct gg_schema_places *places, struct gg_config_errors *errors);
