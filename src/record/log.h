@@ -112,7 +112,8 @@ int gg_recorder_lock_fd(const struct gg_recorder *recorder);
 /* A process from which this one took over has ended (the engine's thread finds out by its pidfd): if it was killed,
  * what is left in its rings is written now, as at a start; if it ended well there is nothing to do. Any other process'
  * rings are left alone. A disk that refuses is an error that changes nothing: it may be called again, and the next
- * start on this store does it otherwise. Engine's thread, between start and stop. `recovery` as from gg_recorder_open. */
+ * start on this store does it otherwise. Engine's thread, between start and stop. `recovery` as from
+ * gg_recorder_open. */
 int gg_recorder_sibling_ended(struct gg_recorder *recorder, long pid, struct gg_recovery *recovery,
                               struct gg_failure *failure);
 
