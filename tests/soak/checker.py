@@ -398,6 +398,19 @@ class Checker:
                 with self.checks.no_exception(METRICS):
                     families = prometheus.parse(generation.metrics_file.read_text())
                     if not prometheus.value(families, "gogetway_log_sessions_lost_total"):
+                        self.compare_counts(generation, families)
                         prometheus.check_against_recording(families, generation.facts)
             generation.facts = []
+
+    def compare_counts(self, generation, families):
+        """First the counts of all listeners: what differs is then told with its numbers."""
+        closed = families[prometheus.FLOW["closed"]].samples
+        counted = collections.Counter()
+        for (_, labels), number in closed.items():
+            counted[dict(labels)["listener"]] += number
+        recorded = collections.Counter(fact.listener for fact in generation.facts)
+        different = {name: (counted[name], recorded[name]) for name in counted | recorded
+                     if counted[name] != recorded[name]}
+        assert not different, (f"{self.site.name}, process {generation.number} ({generation.ended}): closed sessions "
+                               f"by the metrics and in the recording differ: {different}")
 

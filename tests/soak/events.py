@@ -267,7 +267,7 @@ class Events:
 
     def reload(self, chance):
         """A listener comes, serves and goes, or limits change, or the file is broken: and no client notices."""
-        with self.instance.lock:
+        with self.instance.lock, self.windows.during("reload"):
             kind = chance.choice(["listener", "limits", "broken"])
             try:
                 if kind == "broken":

@@ -37,7 +37,8 @@ EXPECTED_MESSAGES = {
     "ended with a failure": ("disk-full", "disk-hang"),
     "the file system refuses direct writes, using the page cache": (),
     "runs as root": (),
-    "configuration not changed": ("reload",),
+    "configuration refused": ("reload",),
+    "not reloaded": ("reload",),
 }
 
 
@@ -187,6 +188,7 @@ class Instance(gogetway.Store):
         """SIGTERM, `signals` times; returns the exit status."""
         self.up.clear()
         generation = self.current
+        generation.open_segments()
         for _ in range(signals):
             generation.process.popen.send_signal(signal.SIGTERM)
             time.sleep(0.05)
@@ -223,14 +225,14 @@ class Instance(gogetway.Store):
 
     def owner(self, segments):
         """The process that wrote one of these segments, or None while that is not known."""
-        for number, generation in enumerate(self.generations):
+        for generation in self.generations:
             if generation.segments.intersection(segments):
                 return generation
+        for number, generation in enumerate(self.generations):
             later = self.generations[number + 1] if number + 1 < len(self.generations) else None
             for name in segments:
-                # Nobody else can have begun it, unless another process was there at the same time.
-                if name not in generation.before and not generation.took_over and (
-                        later is None or name in later.before):
+                # Nobody else can have begun it, but who it took over from; that one's are known by then.
+                if name not in generation.before and (later is None or name in later.before):
                     return generation
         return None
 
