@@ -5,13 +5,16 @@ import grp
 import os
 import pathlib
 import pwd
+import re
+import shutil
 import socket
 import stat
+import subprocess
 
 import pytest
 
 import processes
-from gogetway import Gateway, program, tool
+from gogetway import ROOT, Gateway, program, tool
 
 pytestmark = pytest.mark.usefixtures("require_program")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -294,3 +297,106 @@ def test_root_is_warned_once(scratch, upstream):
     with Gateway(scratch / "rec", upstream.address, scratch=scratch) as gateway:
         warning, = events(gateway, "runs as root")
         assert warning["level"] == "warning" and "'user'" in warning["effect"]
+
+
+# ── The files of packaging/ ──────────────────────────────────────────────────────────────────────────────────────────
+
+EXPOSURE_MAX = 2.0
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+
+
+def packaged(name):
+    """A file of packaging/ as the build made it."""
+    return pathlib.Path(os.path.realpath(program())).parent / "packaging" / name
+
+
+@pytest.fixture
+def units(scratch):
+    """The two units, with the program where it is: the place where it will be installed is empty."""
+    place = scratch / "units"
+    place.mkdir()
+    for name in ("gogetway.service", "gogetway.socket"):
+        text = packaged(f"systemd-{name}").read_text()
+        (place / name).write_text(re.sub(r"(?m)^(Exec\w+=)\S+/gogetway ", rf"\1{program()} ", text))
+    return place
+
+
+def analyze(*words):
+    return subprocess.run(["systemd-analyze", *map(str, words)], capture_output=True, text=True, timeout=60)
+
+
+@needs_systemd
+def test_the_units_are_sound(units):
+    for name in ("gogetway.service", "gogetway.socket"):
+        done = analyze("verify", "--man=no", units / name)
+        complaints = [line for line in done.stderr.splitlines() if "gogetway" in line]
+        assert done.returncode == 0 and not complaints, done.stderr
+    unit = units / "gogetway.service"
+    unit.write_text(unit.read_text() + "[Service]\nNonsense=1\n")
+    assert "Nonsense" in analyze("verify", "--man=no", unit).stderr
+
+
+@needs_systemd
+def test_the_unit_exposes_little(units):
+    done = analyze("security", "--offline=true", f"--threshold={int(EXPOSURE_MAX * 10)}", "--no-pager",
+                   units / "gogetway.service")
+    exposure = float(re.search(r"Overall exposure level for gogetway.service: ([0-9.]+)", done.stdout).group(1))
+    assert done.returncode == 0 and exposure < EXPOSURE_MAX, done.stdout
+
+
+def test_the_rings_outlive_the_service(units):
+    text = (units / "gogetway.service").read_text()
+    assert "\nRemoveIPC=no\n" in text and "DynamicUser" not in text
+
+
+def listed_calls():
+    """The calls that the modules' own lists name."""
+    found = set()
+    for file in ROOT.glob("src/*/syscalls.c"):
+        found |= set(re.findall(r"GG_SYSCALL(?:_IF2?)?\((\w+)", file.read_text()))
+    return found
+
+
+def filter_of(names):
+    """The calls behind the groups and names of a SystemCallFilter=."""
+    found = set()
+    for name in names:
+        if not name.startswith("@"):
+            found.add(name)
+            continue
+        lines = [line.strip() for line in analyze("syscall-filter", name).stdout.splitlines()[1:]]
+        found |= filter_of(line for line in lines if line and not line.startswith("#"))
+    return found
+
+
+@needs_systemd
+def test_the_unit_permits_what_the_program_lists(units):
+    permitted = set()
+    for line in re.findall(r"(?m)^SystemCallFilter=(.*)$", (units / "gogetway.service").read_text()):
+        if line.startswith("~"):
+            permitted -= filter_of(line[1:].split())
+        else:
+            permitted |= filter_of(line.split())
+    listed = listed_calls()
+    assert len(listed) > 80 and "splice" in listed
+    assert listed <= permitted, listed - permitted
+    for name in ("seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"):
+        assert name in permitted
+
+
+@needs_systemd
+@pytest.mark.skipif(not shutil.which("systemd-sysusers") or os.geteuid() != 0, reason="needs systemd-sysusers and root")
+def test_user_and_directories_are_made(scratch):
+    root = scratch / "root"
+    (root / "etc").mkdir(parents=True)
+    for command, folder in ((["systemd-sysusers"], "sysusers.d"), (["systemd-tmpfiles", "--create"], "tmpfiles.d")):
+        processes.run([*command, f"--root={root}", packaged(f"{folder}-gogetway.conf")])
+    user, = [line for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("gogetway:")]
+    assert 0 < int(user.split(":")[2]) < 1000 and user.split(":")[5] == "/var/lib/gogetway"
+    state = (root / "var/lib/gogetway").stat()
+    assert stat.S_IMODE(state.st_mode) == 0o700 and state.st_uid == int(user.split(":")[2])
+
+
+def test_the_example_configuration_is_good():
+    done = processes.run([program(), "run", "--check-config", "-c", ROOT / "packaging/etc/gogetway.yaml"], 20)
+    assert b"the configuration is good" in done.stdout
