@@ -148,7 +148,7 @@ void gg_gateway_join(struct gg_gateway *gateway)
       pthread_join(gateway->workers[i]->thread, NULL);
     gateway->workers[i]->thread_runs = false;
     /* Logs that a reload made which then came to nothing. */
-    for (unsigned log = gateway->workers[i]->log_count; log < gateway->pair_count; log++)
+    for (unsigned log = gateway->workers[i]->log_count; log < gateway->pair_count + gateway->pair_begun; log++)
       if (gateway->workers[i]->logs[log].log) {
         gg_log_finish(gateway->workers[i]->logs[log].log);
         gateway->workers[i]->logs[log].log = NULL;

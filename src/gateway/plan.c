@@ -105,7 +105,7 @@ static const char *policy_name(enum gg_policy policy)
 }
 
 /* Prepares a worker's log for a pair of policies, in a place that the worker does not look at yet. */
-static int log_make(struct gg_worker *worker, unsigned index, const struct gg_listener_options *options,
+static int log_make(struct gg_worker *worker, unsigned index, const struct gg_policy_pair *pair,
                     struct gg_failure *failure)
 {
   struct gg_worker_log *log = &worker->logs[index];
@@ -114,8 +114,7 @@ static int log_make(struct gg_worker *worker, unsigned index, const struct gg_li
   int error = gg_loop_set_open(&worker->loop, index);
   if (error)
     return gg_fail(failure, error, "cannot make a worker's set of sockets: %s", gg_error_text(error));
-  *log =
-    (struct gg_worker_log){.worker = worker, .on_stall = options->on_stall, .on_full = options->on_full, .set = index};
+  *log = (struct gg_worker_log){.worker = worker, .on_stall = pair->on_stall, .on_full = pair->on_full, .set = index};
   gg_list_init(&log->waiting);
   gg_list_init(&log->closing);
   gg_list_init(&log->undurable);
@@ -127,20 +126,40 @@ static int log_make(struct gg_worker *worker, unsigned index, const struct gg_li
   return gg_recorder_log(worker->gateway->options.recorder, name, log_wake, worker, &log->log, failure);
 }
 
+/* The pair behind those that all workers have: it may have been begun by a reload that came to nothing. */
+static int pair_finish(struct gg_gateway *gateway, struct gg_failure *failure)
+{
+  int error = GG_OK;
+  for (unsigned i = 0; i < gateway->worker_count && !error; i++)
+    error = log_make(gateway->workers[i], gateway->pair_count, &gateway->pairs[gateway->pair_count], failure);
+  gateway->pair_begun = error != GG_OK;
+  gateway->pair_count += !error;
+  return error;
+}
+
+static unsigned pair_find(const struct gg_gateway *gateway, const struct gg_listener_options *options)
+{
+  unsigned index = 0;
+  while (index < gateway->pair_count &&
+         (gateway->pairs[index].on_stall != options->on_stall || gateway->pairs[index].on_full != options->on_full))
+    index++;
+  return index;
+}
+
 /* Every worker has a log for every pair of policies that was ever asked for, all in the same order. */
 static int log_for(struct gg_gateway *gateway, struct gg_snapshot *snapshot, struct gg_plan *plan,
                    struct gg_failure *failure)
 {
-  const struct gg_listener_options *options = &plan->options;
-  for (plan->log = 0; plan->log < gateway->pair_count; plan->log++)
-    if (gateway->pairs[plan->log].on_stall == options->on_stall &&
-        gateway->pairs[plan->log].on_full == options->on_full)
-      break;
-  if (plan->log == gateway->pair_count)
-    gateway->pairs[gateway->pair_count++] = (struct gg_policy_pair){options->on_stall, options->on_full};
   int error = GG_OK;
-  for (unsigned i = 0; i < gateway->worker_count && !error; i++)
-    error = log_make(gateway->workers[i], plan->log, options, failure);
+  plan->log = pair_find(gateway, &plan->options);
+  if (plan->log == gateway->pair_count && gateway->pair_begun) {
+    error = pair_finish(gateway, failure);
+    plan->log = pair_find(gateway, &plan->options);
+  }
+  if (!error && plan->log == gateway->pair_count) {
+    gateway->pairs[plan->log] = (struct gg_policy_pair){plan->options.on_stall, plan->options.on_full};
+    error = pair_finish(gateway, failure);
+  }
   snapshot->log_count = gateway->pair_count;
   return error;
 }

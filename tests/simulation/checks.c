@@ -106,9 +106,15 @@ static void check_numbers(struct sim_conn *conn, json_t *facts, unsigned directi
     sim_fail("conn %u.%u: more acknowledged than sent", conn->index, direction);
 }
 
+/* By which it is served: reloads change them for later ones only. */
+static const struct gg_listener_options *options_of(const struct sim_conn *conn)
+{
+  return conn->session->listener->options;
+}
+
 static void check_orderly(struct sim_conn *conn)
 {
-  const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  const struct gg_listener_options *options = options_of(conn);
   for (unsigned direction = 0; direction < 2; direction++) {
     const struct sim_way *way = &conn->way[direction];
     bool to_nobody = options->upstream_count == 0 && direction == GG_FROM_CLIENT;
@@ -134,25 +140,25 @@ static bool outlived(const struct sim_conn *conn, uint64_t timeout_ns)
 /* Whether the world gave a reason for such an end of a connection whose peers were polite. */
 static bool excused(const struct sim_conn *conn, enum gg_close reason)
 {
-  const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  const struct gg_listener_options *options = options_of(conn);
   switch (reason) {
   case GG_CLOSE_CLIENT_FIN:
   case GG_CLOSE_SERVER_FIN:
     return true;
   case GG_CLOSE_IDLE_TIMEOUT:
-    return sim.config.options.idle_timeout_ns > 0;
+    return sim.ever.idle_timeout_ns > 0;
   case GG_CLOSE_FIRST_BYTE_TIMEOUT:
-    return outlived(conn, sim.config.options.first_byte_timeout_ns) && conn->way[GG_FROM_CLIENT].received == 0;
+    return outlived(conn, sim.ever.first_byte_timeout_ns) && conn->way[GG_FROM_CLIENT].received == 0;
   case GG_CLOSE_SESSION_TIMEOUT:
-    return outlived(conn, sim.config.options.session_timeout_ns);
+    return outlived(conn, sim.ever.session_timeout_ns);
   case GG_CLOSE_STALL_TIMEOUT:
-    return outlived(conn, sim.config.options.stall_timeout_ns) &&
+    return outlived(conn, sim.ever.stall_timeout_ns) &&
            (conn->way[GG_FROM_CLIENT].received > conn->way[GG_FROM_CLIENT].taken ||
             conn->way[GG_FROM_SERVER].received > conn->way[GG_FROM_SERVER].taken);
   case GG_CLOSE_SOURCE_SESSIONS:
-    return sim.config.options.source_sessions_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
+    return sim.ever.source_sessions_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
   case GG_CLOSE_SOURCE_RATE:
-    return sim.config.options.source_rate_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
+    return sim.ever.source_rate_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
   case GG_CLOSE_PROXY_INVALID: /* its header came in too small pieces */
     return conn->way[GG_FROM_CLIENT].header > 0 && sim.now_ns - conn->session->opened_ns >= 1000000000;
   case GG_CLOSE_CONNECT_REFUSED: /* check_tried has seen that all were tried */

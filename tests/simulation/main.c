@@ -226,6 +226,7 @@ static void drive(void)
   sim_at(sim.now_ns + 1, look_in, NULL, 0);
   if (sim_chance(6))
     sim_at(sim.now_ns + sim_size(500000000), meddle_with_upstreams, NULL, 0);
+  sim_reloads_begin();
   if (sim.config.drain_early)
     sim_at(sim.now_ns + sim_size(4000000000), drain_event, NULL, 0);
   uint64_t progress = 0;
@@ -236,6 +237,7 @@ static void drive(void)
     sim.in_gateway = true;
     going = gg__worker_turn(worker);
     sim.in_gateway = false;
+    sim_reload();
     if (sim.slept || sim.progress != progress)
       idle = 0;
     else if (++idle > IDLE_TURNS_MAX)
@@ -312,7 +314,7 @@ static void check_routes(const struct gg_metrics *metrics)
 
 static void run(uint64_t seed, unsigned conns)
 {
-  uint64_t sessions = sim.sessions, tried = sim.tried, bytes = sim.bytes, closes[32];
+  uint64_t sessions = sim.sessions, reloads = sim.reloads, tried = sim.tried, bytes = sim.bytes, closes[32];
   bool trace = sim.trace;
   memcpy(closes, sim.closes, sizeof closes);
   sim = (struct sim_world){.seed = seed,
@@ -321,6 +323,7 @@ static void run(uint64_t seed, unsigned conns)
                            .sessions = sessions,
                            .tried = tried,
                            .bytes = bytes,
+                           .reloads = reloads,
                            .trace = trace};
   memcpy(sim.closes, closes, sizeof closes);
   sim_world_reset();
@@ -379,8 +382,8 @@ static void report(uint64_t seeds)
     GG_CLOSE_LIST(TEXT)
 #undef TEXT
   };
-  printf("%llu seeds, %llu sessions, %llu bytes:", (unsigned long long)seeds, (unsigned long long)sim.sessions,
-         (unsigned long long)sim.bytes);
+  printf("%llu seeds, %llu reloads, %llu sessions, %llu bytes:", (unsigned long long)seeds,
+         (unsigned long long)sim.reloads, (unsigned long long)sim.sessions, (unsigned long long)sim.bytes);
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
     if (sim.closes[i])
       printf(" %s %llu", texts[i], (unsigned long long)sim.closes[i]);

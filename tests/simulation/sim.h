@@ -8,6 +8,7 @@
  *   pipes.c      pipe2, splice, tee, readv of a pipe
  *   recording.c  the log (stalls, full disks, late wakes), and the check of every packet that is committed to it
  *   peers.c      clients and servers: they write, read, pause, half-close and reset as they like
+ *   reloads.c    the gateway is given other options now and then
  *   checks.c     what must hold when the worker goes to sleep, and when a connection or the world has ended
  *   main.c       a seed's configuration, the drive, the command line
  *
@@ -179,7 +180,12 @@ struct sim_world {
   uint64_t faults_made; /* resources refused so far */
   uint64_t stall_closes_allowed;
   bool draining;
-  unsigned drained; /* times that an upstream was drained in this seed */
+  bool reload_due;
+  uint64_t reloads;
+  bool gone[SIM_LISTENERS];        /* by a reload: it does not listen */
+  uint64_t gone_ns[SIM_LISTENERS]; /* ... since then */
+  struct gg_gateway_options ever;  /* the shortest of each time-out that there ever was, the least of each limit */
+  unsigned drained;                /* times that an upstream was drained in this seed */
   bool trace;
   struct sim_config config;
   struct sim_conn *conns;
@@ -257,6 +263,11 @@ void sim_logs_end(void);
 void sim_told_client(struct sim_conn *conn, const struct gg_addr *client);
 bool sim_log_wakes(const struct gg_log *log); /* a wake is on its way, or is sure to come */
 bool sim_log_is_durable(const struct gg_log *log, uint64_t position);
+
+/* reloads.c */
+void sim_reloads_begin(void);
+void sim_reload(void); /* if it is time for one */
+int sim_listener_fd(const struct sim_conn *conn);
 
 /* checks.c */
 void sim_check_sleep(uint64_t until_ns);

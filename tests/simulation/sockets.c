@@ -415,16 +415,10 @@ void sim_listener_close(int fd)
   free(listener);
 }
 
-static int listener_fd(const struct sim_conn *conn)
-{
-  const struct gg_socket *socket = &sim.gateway->snapshot->plans[conn->listener]->binding->sockets[0];
-  return socket->state == GG_SOCKET_OPEN ? socket->fd : -1; /* one that leaves drops or refuses who comes */
-}
-
 void sim_listener_push(struct sim_conn *conn)
 {
   struct sim_socket *s = &conn->socket[GG_FROM_CLIENT];
-  int fd = sim.gateway ? listener_fd(conn) : -1;
+  int fd = sim.gateway ? sim_listener_fd(conn) : -1;
   if (fd < 0) {
     s->closed = s->aborted = true;
     return;
