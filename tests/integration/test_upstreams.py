@@ -11,6 +11,7 @@ import time
 import pytest
 
 import faults
+import live
 import processes
 
 ONE_WORKER = ["--workers", "1"]  # turns are each worker's own: with one they are exact
@@ -432,3 +433,80 @@ def test_metrics_tell_the_states(gateways, servers):
     labels = {name: f'{{listener="web",upstream="{name}"' for name in "ab"}
     assert [told[f"{what}{labels['a']}"] for what in ("up", "out", "drained", "outs_total")] == ["0", "0", "1", "0"]
     assert [told[f"{what}{labels['b']}"] for what in ("up", "out", "drained", "outs_total")] == ["0", "1", "0", "1"]
+
+
+@pytest.fixture
+def configured(scratch, require_program):
+    with live.Configured(scratch) as gateway:
+        gateway.listen = processes.address("127.0.0.1", processes.free_port())
+        yield gateway
+
+
+def web(gateway, *upstreams, **more):
+    """A configuration: one listener with these upstreams."""
+    gateway.write({"name": "web", "listen": gateway.listen, "upstream": list(upstreams), "health_out": "1h",
+                   "health_out_max": "1h", **more}, workers=1)
+
+
+def test_a_reload_keeps_what_is_known(configured, servers):
+    """Out, drained, open sessions: by name. One that is gone keeps its sessions; one at another address its state."""
+    a, b, c = servers("a", "b", "c", hold=True)
+    d, = servers("d")
+    b.stop()
+    web(configured, f"{a.address} name=a", f"{b.address} name=b", f"{c.address} name=c")
+    configured.start()
+    client, name = open_one(configured)
+    with client:
+        assert name == "a"
+        while states(configured)["b"]["state"] != "out":
+            open_one(configured)[0].close()
+        configured.command("upstreams", "drain", "c")
+        web(configured, f"{b.address} name=b weight=9", f"{d.address} name=c", f"{d.address} name=d", balance="hash")
+        status, reply = configured.reload()
+        assert status == 0 and reply["ok"], reply
+        told = states(configured)
+        assert set(told) == {"b", "c", "d"}
+        assert told["b"]["state"] == "out" and told["b"]["weight"] == 9 and told["b"]["back_in_ns"] > 3000 * 10 ** 9
+        assert told["c"]["state"] == "drained" and told["c"]["address"] == d.address
+        assert told["d"]["state"] == "up" and {ask(configured) for _ in range(5)} == {"d"}
+        web(configured, f"{a.address} name=a")
+        assert configured.reload()[0] == 0
+        client.sendall(b"over two reloads")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    processes.wait_until(lambda: b"over two reloads" in a.received, 5, "a has read it")
+    assert states(configured)["a"]["state"] == "up"
+
+
+def test_the_check_goes_on_over_reloads(configured, servers):
+    """It begins with a reload that asks for it, follows the list, and ends with one that does not."""
+    a, b = servers("a", "b")
+    b.stop()
+    web(configured, f"{a.address} name=a", f"{b.address} name=b")
+    configured.start()
+    for number in range(3):
+        web(configured, f"{a.address} name=a", f"{b.address} name=b", check_interval=f"{20 + number}ms")
+        assert configured.reload()[0] == 0
+    wait_state(configured, "b", "out", 5)
+    b.start()
+    wait_state(configured, "b", "up", 5)
+    web(configured, f"{a.address} name=a", f"{b.address} name=b")
+    assert configured.reload()[0] == 0
+    b.stop()
+    time.sleep(0.3)  # fifteen checks' time: nobody may notice
+    assert states(configured)["b"]["state"] == "up" and states(configured)["b"]["failures"] == 0
+
+
+def test_a_session_goes_on_with_the_list_that_it_found(configured, servers, silent):
+    """One that waits for an upstream that hangs goes to the next of its own list, by the address that a name had, though
+    a reload has taken list and names away."""
+    a, b = servers("a", "b")
+    web(configured, f"{silent} name=silent", f"localhost:{a.port} name=a backup", health_failures=0)
+    configured.start("--timeouts-connect", "1s")
+    host, port = configured.listen.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 10) as client:
+        processes.wait_until(lambda: states(configured)["silent"]["sessions"] == 1, 5, "it waits")
+        web(configured, f"{b.address} name=b")
+        assert configured.reload()[0] == 0
+        assert ask(configured) == "b"
+        assert client.recv(100) == b"a"
