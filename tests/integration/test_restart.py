@@ -216,7 +216,7 @@ def test_a_new_process_that_fails_changes_nothing(configured, scratch, server):
             assert new.wait(20) == 3 and "in use" in new.errors()
             configured.wait_event(old, "not taken over", count=count + 1)
     said(web["listen"])
-    processes.wait_until(lambda: descriptors(old) == before, 10, "as many descriptors as before")
+    processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")
     configured.write(web, sessions_max=7)
     assert configured.reload()[0] == 0  # refused only while somebody takes over
     new = configured.start("--takeover")
@@ -248,7 +248,7 @@ def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
             os.close(fd)
     configured.wait_event(old, "not taken over")
     said(web["listen"])
-    processes.wait_until(lambda: descriptors(old) == before, 10, "as many descriptors as before")
+    processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")
     assert configured.ask("handed-over", taken="1")["ok"] is False
     assert configured.ask("takeover", protocol="2")["error"].count("protocol") == 1
     new = configured.start("--takeover")
