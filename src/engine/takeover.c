@@ -95,7 +95,7 @@ static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct
     return gg_fail(failure, GG_ERR_UNSUPPORTED,
                    "it is of a version that cannot; stop it, and start this one without takeover");
   if (why)
-    return gg_fail(failure, GG_ERR_BUSY, "%.300s", why);
+    return gg_fail(failure, GG_ERR_BUSY, "%.300s", why[0] ? why : "it does not say why");
   if (!json_is_true(json_object_get(reply, "ok")))
     return nonsense(failure);
   int error = read_siblings(out, json_object_get(reply, "siblings"), failure);
