@@ -40,6 +40,7 @@ struct gg_engine {
   void *context;
   bool own_process; /* identity, sandbox and service manager are ours (service.h) */
   bool gave_up;     /* was root, and is the configured user now */
+  bool confined;    /* the sandbox refuses files */
 
   /* In the order in which they are made, and the reverse of that in which they are undone. */
   struct gg_logger *logger;

@@ -132,6 +132,8 @@ static int carry_out(struct gg_engine *engine, struct gg_report *report)
                 : gg_fail(&failure, GG_ERR_INVALID, "the gateway is ending: its configuration stays as it is");
   if (!error)
     error = go_over(engine, next, report, &failure);
+  if (error)
+    gg__service_explain(engine, &failure);
   if (!error) {
     follow(engine, &before->config, report);
     gg__configured_destroy(before);

@@ -137,8 +137,10 @@ static void tell(struct gg_logger *logger, int version, const struct gg_failure 
           GG_B("calls", !calls_error), GG_S("refused", "files that the configuration did not name at start, programs"));
 }
 
-int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, struct gg_failure *failure)
+int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, bool *files_refused,
+                      struct gg_failure *failure)
 {
+  *files_refused = false;
   struct gg_failure files = GG_FAILURE_INIT, calls = GG_FAILURE_INIT;
   if (INSTRUMENTED) {
     gg_info(logger, "sandbox left open", GG_S("why", "this build is instrumented, which needs calls of its own"));
@@ -152,6 +154,7 @@ int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, 
     load_resolver_libraries();
     int version = gg__landlock_restrict(rules->items, rules->count, &files);
     int calls_error = gg__seccomp_install(all_calls, sizeof all_calls / sizeof all_calls[0], &calls);
+    *files_refused = version > 0;
     tell(logger, version, &files, calls_error, &calls);
   }
   for (size_t i = 0; rules && i < rules->count; i++)

@@ -19,7 +19,9 @@
 
 #include "engine/config.h"
 
-/* Goes in as far as the kernel lets us, and tells how far; no error ends a start for it, but GG_ERR_NOMEM. */
-int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, struct gg_failure *failure);
+/* Goes in as far as the kernel lets us, and tells how far, and whether files are refused; no error ends a start for
+ * it, but GG_ERR_NOMEM. */
+int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, bool *files_refused,
+                      struct gg_failure *failure);
 
 #endif

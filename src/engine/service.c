@@ -31,7 +31,7 @@ int gg__service_confine(struct gg_engine *engine, struct gg_failure *failure)
     return 0;
   int error = engine->gave_up ? gg__privileges_seal(failure) : 0;
   if (!error && engine->now->config.sandbox == GG_CONFIG_ON)
-    error = gg__sandbox_enter(&engine->now->config, engine->logger, failure);
+    error = gg__sandbox_enter(&engine->now->config, engine->logger, &engine->confined, failure);
   return error;
 }
 
@@ -55,6 +55,18 @@ void gg__service_ready(struct gg_engine *engine)
     gg_error_log(engine->logger, "no watchdog", GG_S("error", told.message),
                  GG_S("effect", "the service manager hears nothing, and will end this process"));
   tell_ready(engine);
+}
+
+void gg__service_explain(const struct gg_engine *engine, struct gg_failure *failure)
+{
+  char cause[sizeof failure->message];
+  if (failure->code != GG_ERR_DENIED || (!engine->gave_up && !engine->confined))
+    return;
+  snprintf(cause, sizeof cause, "%s", failure->message);
+  failure->code = 0;
+  gg_fail(failure, GG_ERR_DENIED, "%.250s; since its start this process %s%s%s: a restart may help", cause,
+          engine->gave_up ? "has no rights of root's" : "", engine->gave_up && engine->confined ? " and " : "",
+          engine->confined ? "reaches only directories that the configuration named then" : "");
 }
 
 void gg__service_reloading(struct gg_engine *engine)

@@ -22,6 +22,8 @@
 int gg__service_begin(struct gg_engine *engine, struct gg_failure *failure);
 int gg__service_confine(struct gg_engine *engine, struct gg_failure *failure);
 void gg__service_ready(struct gg_engine *engine);
+/* Adds to a denied reload what was given up at start, which may be why. */
+void gg__service_explain(const struct gg_engine *engine, struct gg_failure *failure);
 void gg__service_reloading(struct gg_engine *engine);
 void gg__service_reloaded(struct gg_engine *engine);
 void gg__service_stopping(struct gg_engine *engine);

@@ -12,6 +12,7 @@ import pytest
 
 import processes
 from gogetway import Gateway, program, tool
+from live import Configured
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -161,3 +162,56 @@ def test_a_kernel_without_it_is_warned_of(scratch):
         warning, = events(gateway, "sandbox incomplete")
         assert warning["level"] == "warning"
         assert "landlock" in warning["missing"] and "seccomp" in warning["missing"]
+
+
+# ── What a reload cannot have any more ───────────────────────────────────────────────────────────────────────────────
+
+@pytest.fixture
+def configured(scratch):
+    with Configured(scratch) as gateway:
+        yield gateway
+
+
+def trap(listen, **more):
+    return {"listen": listen, "upstream": "none", **more}
+
+
+def test_a_reload_that_the_sandbox_refuses_says_so(configured, scratch, needs_kernel):
+    here, elsewhere = scratch / "here", scratch / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    first, second = trap(f"unix:{here}/first"), trap(f"unix:{here}/second")
+    configured.write(first)
+    configured.start()
+    configured.write(first, second)  # a directory that was named at start
+    assert configured.reload()[0] == 0 and (here / "second").is_socket()
+    configured.write(first, second, trap(f"unix:{elsewhere}/third"))
+    status, reply = configured.reload()
+    assert status == 3 and "Permission denied" in reply["error"] and str(elsewhere) in reply["error"]
+    assert "directories that the configuration named then" in reply["error"] and "restart" in reply["error"]
+    configured.write(first)
+    assert configured.reload()[0] == 0 and not (here / "second").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_reload_cannot_have_roots_ports_back(configured, scratch):
+    home = scratch / "home"
+    home.mkdir()
+    configured.directory = home / "rec"
+    first = trap("127.0.0.1:924")
+    configured.write(first, user="nobody", sandbox="off")
+    configured.file.chmod(0o644)
+    configured.start()
+    configured.write(first, trap("127.0.0.1:925"), user="nobody", sandbox="off")
+    configured.file.chmod(0o644)
+    status, reply = configured.reload()
+    assert status == 3 and "127.0.0.1:925" in reply["error"] and "no rights of root's" in reply["error"]
+
+
+def test_names_are_resolved_inside(scratch, needs_kernel):
+    with Gateway(scratch / "rec", f"localhost:{processes.free_port()}", scratch=scratch,
+                 options=["--resolve-interval", "1s"]) as gateway:
+        resolved, = events(gateway, "name resolved")
+        assert resolved["name"] == "localhost"
+        assert gateway.stop()[0] == 0
+        assert not events(gateway, "name no longer resolves")
