@@ -498,7 +498,7 @@ def test_the_check_goes_on_over_reloads(configured, servers):
 
 
 def test_a_session_goes_on_with_the_list_that_it_found(configured, servers, silent):
-    """One that waits for an upstream that hangs goes to the next of its own list, by the address that a name had, though
+    """One that waits for an upstream that hangs goes to the next of its own list, by the address a name had, though
     a reload has taken list and names away."""
     a, b = servers("a", "b")
     web(configured, f"{silent} name=silent", f"localhost:{a.port} name=a backup", health_failures=0)
