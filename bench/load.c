@@ -6,8 +6,12 @@
  *     load serve PORT                        the upstream
  *     load bulk PORT CONNECTIONS BYTES       downloads BYTES in all, split evenly
  *     load pingpong PORT CONNECTIONS COUNT   COUNT round trips of 64 bytes, one under way on each connection
+ *     load reply PORT CONNECTIONS COUNT SIZE COUNT messages of 64 bytes, each answered with SIZE bytes
  *     load setup PORT CONNECTIONS COUNT      COUNT short sessions (connect, 64 bytes there and back, close)
+ *     load empty PORT CONNECTIONS COUNT      COUNT sessions without a byte (connect, both ends, close)
  *     load idle PORT CONNECTIONS             opens, exchanges 64 bytes once, prints "ready", waits for end of input
+ *
+ * What was done is also counted by the second, for the worst one.
  *
  * Latencies go into a histogram of 64 steps for each power of two (an error under 1.6 %), so that millions of them
  * cost no memory. A closed loop measures what this many clients see; it does not measure a fixed arrival rate.
@@ -28,7 +32,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STEP_BITS = 6, STEPS = 1 << STEP_BITS, BUCKETS = (64 - STEP_BITS) * STEPS, READ_BYTES = 1 << 20 };
+enum {
+  SECONDS_MAX = 600,
+  STEP_BITS = 6,
+  STEPS = 1 << STEP_BITS,
+  BUCKETS = (64 - STEP_BITS) * STEPS,
+  READ_BYTES = 1 << 20
+};
 
 struct connection {
   int fd;
@@ -46,6 +56,9 @@ struct load {
   uint64_t to_start; /* round trips or sessions that were not begun */
   uint64_t done;
   uint64_t bytes;
+  uint64_t reply_bytes; /* how long an answer is */
+  uint64_t started_ns;
+  uint64_t by_second[SECONDS_MAX]; /* round trips, sessions; of bulk: bytes */
   uint64_t histogram[BUCKETS];
 };
 
@@ -86,6 +99,12 @@ static uint64_t bucket_value(size_t bucket)
   return ((uint64_t)(bucket & (STEPS - 1)) + STEPS) << shift;
 }
 
+static void second_add(struct load *load, uint64_t now, uint64_t amount)
+{
+  uint64_t second = (now - load->started_ns) / 1000000000u;
+  load->by_second[second < SECONDS_MAX ? second : SECONDS_MAX - 1] += amount;
+}
+
 static void latency_add(struct load *load, uint64_t ns)
 {
   size_t bucket = bucket_of(ns);
@@ -121,8 +140,9 @@ static void open_connection(const struct load *load, struct connection *connecti
   if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof address) != 0)
     load_die("connect");
   setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  size_t size = sizeof request + extra;
-  if (send(connection->fd, first, size, MSG_NOSIGNAL) != (ssize_t)size)
+  size_t size = request.kind == REQUEST_NONE ? 0 : sizeof request + extra;
+  if (size == 0 ? shutdown(connection->fd, SHUT_WR) != 0
+                : send(connection->fd, first, size, MSG_NOSIGNAL) != (ssize_t)size)
     load_die("send");
   load_watch(load->epoll, EPOLL_CTL_ADD, connection->fd, EPOLLIN, connection);
 }
@@ -168,6 +188,7 @@ static void bulk_ready(struct load *load, struct connection *connection)
   }
   connection->left -= (uint64_t)got;
   load->bytes += (uint64_t)got;
+  second_add(load, now_ns(), (uint64_t)got);
 }
 
 /* Reads what there is of an echoed message. True when it is whole; it must be the one that was sent. */
@@ -189,14 +210,14 @@ static bool message_arrived(struct connection *connection)
   return connection->received == MESSAGE_BYTES;
 }
 
-static void pingpong_ready(struct load *load, struct connection *connection)
+/* A round trip is over: the next one begins if there is one. */
+static void next_message(struct load *load, struct connection *connection, uint64_t bytes)
 {
-  if (!message_arrived(connection))
-    return;
   uint64_t now = now_ns();
   latency_add(load, now - connection->started_ns);
+  second_add(load, now, 1);
   load->done++;
-  load->bytes += MESSAGE_BYTES;
+  load->bytes += bytes;
   if (load->to_start == 0)
     return;
   load->to_start--;
@@ -206,12 +227,33 @@ static void pingpong_ready(struct load *load, struct connection *connection)
     load_die("send");
 }
 
-static void setup_ready(struct load *load, struct connection *connection)
+static void pingpong_ready(struct load *load, struct connection *connection)
 {
-  if (connection->received < MESSAGE_BYTES) {
-    message_arrived(connection);
+  if (message_arrived(connection))
+    next_message(load, connection, MESSAGE_BYTES);
+}
+
+static void reply_ready(struct load *load, struct connection *connection)
+{
+  ssize_t got = recv(connection->fd, NULL, READ_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN)
     return;
+  if (got == 0)
+    errno = EPIPE;
+  if (got <= 0)
+    load_die("recv");
+  connection->received += (size_t)got;
+  if (connection->received > load->reply_bytes) {
+    errno = EPROTO;
+    load_die("more came than was asked for");
   }
+  if (connection->received == load->reply_bytes)
+    next_message(load, connection, load->reply_bytes);
+}
+
+/* A session is over: the next one begins if there is one. */
+static void next_session(struct load *load, struct connection *connection, enum request_kind kind)
+{
   uint8_t more;
   ssize_t got = recv(connection->fd, &more, 1, MSG_DONTWAIT);
   if (got < 0 && errno == EAGAIN)
@@ -219,22 +261,39 @@ static void setup_ready(struct load *load, struct connection *connection)
   if (got != 0)
     load_die("the session did not end in order");
   close(connection->fd);
-  latency_add(load, now_ns() - connection->started_ns);
+  uint64_t now = now_ns();
+  latency_add(load, now - connection->started_ns);
+  second_add(load, now, 1);
   load->done++;
-  load->bytes += MESSAGE_BYTES;
   if (load->to_start == 0)
     return;
   load->to_start--;
-  open_connection(load, connection, (struct request){.kind = REQUEST_ONCE}, MESSAGE_BYTES);
+  open_connection(load, connection, (struct request){.kind = kind}, kind == REQUEST_NONE ? 0 : MESSAGE_BYTES);
 }
 
-static void print_result(const struct load *load, uint64_t started_ns)
+static void setup_ready(struct load *load, struct connection *connection)
 {
-  double seconds = (double)(now_ns() - started_ns) / 1e9;
+  if (connection->received == MESSAGE_BYTES)
+    next_session(load, connection, REQUEST_ONCE);
+  else if (message_arrived(connection))
+    load->bytes += MESSAGE_BYTES;
+}
+
+static void empty_ready(struct load *load, struct connection *connection)
+{
+  next_session(load, connection, REQUEST_NONE);
+}
+
+static void print_result(const struct load *load)
+{
+  double seconds = (double)(now_ns() - load->started_ns) / 1e9;
   printf("{\"seconds\": %.6f, \"done\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"p50_us\": %.1f, \"p99_us\": %.1f, "
-         "\"p999_us\": %.1f}\n",
+         "\"p999_us\": %.1f, \"by_second\": [",
          seconds, load->done, load->bytes, (double)latency_at(load, 0.5) / 1e3, (double)latency_at(load, 0.99) / 1e3,
          (double)latency_at(load, 0.999) / 1e3);
+  for (size_t i = 0; i + 1 < SECONDS_MAX && (double)(i + 1) <= seconds; i++) /* the last one is not whole */
+    printf("%s%" PRIu64, i > 0 ? ", " : "", load->by_second[i]);
+  printf("]}\n");
 }
 
 static void run_bulk(struct load *load, uint64_t bytes)
@@ -256,7 +315,8 @@ static void run_messages(struct load *load, uint64_t count, enum request_kind ki
   }
   load->to_start = count - load->connection_count;
   for (size_t i = 0; i < load->connection_count; i++)
-    open_connection(load, &load->connections[i], (struct request){.kind = kind}, MESSAGE_BYTES);
+    open_connection(load, &load->connections[i], (struct request){.kind = kind, .count = load->reply_bytes},
+                    MESSAGE_BYTES);
   run_until(load, &load->done, count, ready);
 }
 
@@ -287,21 +347,24 @@ int main(int argc, char **argv)
   const char *command = argc > 2 ? argv[1] : "";
   if (argc == 3 && strcmp(command, "serve") == 0)
     load_serve((uint16_t)number(argv[2], 1, 65535));
-  bool idle = strcmp(command, "idle") == 0;
-  if (argc != (idle ? 4 : 5)) {
-    fprintf(stderr, "usage: load serve PORT | bulk|pingpong|setup PORT CONNECTIONS COUNT | idle PORT CONNECTIONS\n");
+  bool idle = strcmp(command, "idle") == 0, reply = strcmp(command, "reply") == 0;
+  if (argc != (idle ? 4 : reply ? 6 : 5)) {
+    fprintf(stderr, "usage: load serve PORT | bulk|pingpong|setup|empty PORT CONNECTIONS COUNT |\n"
+                    "       reply PORT CONNECTIONS COUNT SIZE | idle PORT CONNECTIONS\n");
     return 2;
   }
   static struct load load;
   load.port = (uint16_t)number(argv[2], 1, 65535);
   load.connection_count = (size_t)number(argv[3], 1, CONNECTIONS_MAX);
+  load.reply_bytes = reply ? number(argv[5], 1, UINT32_MAX) : 0;
   load.connections = calloc(load.connection_count, sizeof *load.connections);
   load.epoll = epoll_create1(EPOLL_CLOEXEC);
   if (!load.connections || load.epoll < 0)
     load_die("start");
   for (size_t i = 0; i < load.connection_count; i++)
     memset(load.connections[i].message, 'a' + (int)(i % 26), MESSAGE_BYTES);
-  uint64_t count = idle ? 0 : number(argv[4], 1, LLONG_MAX), started_ns = now_ns();
+  uint64_t count = idle ? 0 : number(argv[4], 1, LLONG_MAX);
+  load.started_ns = now_ns();
   if (idle)
     run_idle(&load);
   else if (strcmp(command, "bulk") == 0)
@@ -310,10 +373,14 @@ int main(int argc, char **argv)
     run_messages(&load, count, REQUEST_ECHO, pingpong_ready);
   else if (strcmp(command, "setup") == 0)
     run_messages(&load, count, REQUEST_ONCE, setup_ready);
+  else if (reply)
+    run_messages(&load, count, REQUEST_REPLY, reply_ready);
+  else if (strcmp(command, "empty") == 0)
+    run_messages(&load, count, REQUEST_NONE, empty_ready);
   else
     number(command, 1, 0);
   if (!idle)
-    print_result(&load, started_ns);
+    print_result(&load);
   free(load.connections);
   return 0;
 }

@@ -8,6 +8,8 @@
  *     REQUEST_ECHO   the server sends back whatever comes, until the client closes
  *     REQUEST_ONCE   the client sends one message, the server sends it back and closes first, so that the ports that
  *                    wait out TIME_WAIT are not the ones the next connections need
+ *     REQUEST_REPLY  the server answers each message of the client's with `count` bytes, until the client closes
+ *     REQUEST_NONE   (no request at all) the client ends, the server ends
  *
  * Both ends are single-threaded and epoll based. An error ends the program: a benchmark that lost something is void.
  */
@@ -19,11 +21,11 @@
 
 enum { MESSAGE_BYTES = 64, CONNECTIONS_MAX = 16384, EVENTS_MAX = 256 };
 
-enum request_kind { REQUEST_BULK = 1, REQUEST_ECHO = 2, REQUEST_ONCE = 3 };
+enum request_kind { REQUEST_NONE = 0, REQUEST_BULK = 1, REQUEST_ECHO = 2, REQUEST_ONCE = 3, REQUEST_REPLY = 4 };
 
 struct request {
   uint64_t kind;  /* enum request_kind, host order: both ends are on this machine */
-  uint64_t count; /* REQUEST_BULK: bytes */
+  uint64_t count; /* REQUEST_BULK, REQUEST_REPLY: bytes */
 };
 
 /* Prints "load: what: errno's text" and exits with status 1. */

@@ -85,6 +85,8 @@ class Proxy:
     """One way from the load to the upstream. Subclasses write a configuration and give the command."""
     name = ""
     records = False
+    rows = None  # only in the rows with these names; None: in all
+    share = 1.0  # of each load: for what is slow by its nature
 
     def __init__(self, directory, core):
         self.directory = directory
@@ -204,6 +206,8 @@ class Gogetway(Proxy):
     """One worker, recording everything into a fresh directory on the disk that was asked for."""
     records = True
     splice = "auto"
+    workers = 1
+    sync = "interval"
     program = "build/gogetway"
 
     @property
@@ -212,7 +216,9 @@ class Gogetway(Proxy):
 
     def command(self, upstream_port):
         path = self.write("gogetway.yaml", f"""dir: {self.directory}/recording
-workers: 1
+workers: {self.workers}
+sync:
+  mode: {self.sync}
 relay:
   splice: {self.splice}
 listeners:
@@ -235,4 +241,19 @@ class GogetwayOff(Gogetway):
     splice = "off"
 
 
-ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff]
+class GogetwayTwo(GogetwayOn):
+    """Both workers on the one core of the proxies: what sharing the connections costs, not what a second core gives."""
+    name = "gogetway 2 workers"
+    workers = 2
+    rows = ("bulk", "ping-pong 64", "setup")
+
+
+class GogetwaySyncAlways(Gogetway):
+    """Nothing goes on before it is on stable storage: each round trip waits for the disk twice."""
+    name = "gogetway sync always"
+    sync = "always"
+    rows = ("bulk", "ping-pong 64", "setup")
+    share = 0.1
+
+
+ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayTwo, GogetwaySyncAlways]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures gogetway beside HAProxy and nginx, all in one run. README.md says how, and what the figures mean."""
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import curves
 import proxies
 from proxies import BenchError
 
@@ -22,8 +24,10 @@ SETTLE_SECONDS = 1.5  # after the load, before CPU time is read: longer than the
 LOAD_SECONDS_MAX = 300
 BASE = "haproxy"
 
-FULL = {"rounds": 5, "bulk_bytes": 4_000_000_000, "messages": 200_000, "sessions": 20_000, "idle": 2_000}
-QUICK = {"rounds": 2, "bulk_bytes": 500_000_000, "messages": 30_000, "sessions": 3_000, "idle": 500}
+FULL = {"rounds": 5, "bulk_bytes": 4_000_000_000, "messages": 200_000, "sessions": 20_000, "idle": 2_000,
+        "steady_messages": 400_000, "curve_messages": 60_000, "curve_bytes": 1_500_000_000, "curve_rounds": 2}
+QUICK = {"rounds": 2, "bulk_bytes": 500_000_000, "messages": 30_000, "sessions": 3_000, "idle": 500,
+         "steady_messages": 150_000, "curve_messages": 10_000, "curve_bytes": 200_000_000, "curve_rounds": 1}
 
 # metric: (what the table calls it, unit, decimals)
 METRICS = {
@@ -34,6 +38,8 @@ METRICS = {
     "pingpong_512_cpu": ("ping-pong 64 B, 512 connections: CPU per round trip", "us", 2),
     "pingpong_512_p99": ("ping-pong 64 B, 512 connections: p99", "us", 0),
     "setup_rate": ("sessions set up per CPU second", "/s", 0),
+    "empty_cpu": ("session without a byte, accept to close: CPU", "us", 1),
+    "steady_worst": ("ping-pong 64 B, 64 connections: worst second's rate over the mean", "", 2),
     "idle_memory": ("memory per idle session", "B", 0),
     "start_memory": ("resident memory at start", "KiB", 0),
 }
@@ -61,11 +67,16 @@ class Bench:
             self.upstream.kill()
             self.upstream.wait()
 
-    def measure(self, proxy, command, connections, count):
+    @staticmethod
+    def say(line):
+        print(line, file=sys.stderr)
+
+    def measure(self, proxy, command, connections, count, *more):
         """Runs one load through a proxy. Returns the load's own figures and the proxy's CPU seconds."""
         before = proxy.cpu_seconds()
-        done = subprocess.run(self.load_command(command, proxy.port, connections, count), check=False, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=LOAD_SECONDS_MAX)
+        count = max(int(count * proxy.share), connections)
+        done = subprocess.run(self.load_command(command, proxy.port, connections, count, *more), check=False,
+                              text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=LOAD_SECONDS_MAX)
         if done.returncode != 0:
             raise BenchError(f"{command} through {proxy.name}: {done.stderr.strip()}")
         if not isinstance(proxy, proxies.Direct):
@@ -85,6 +96,18 @@ class Bench:
     def setup(self, proxy):
         result, cpu = self.measure(proxy, "setup", 32, self.settings["sessions"])
         return {"setup_rate": result["done"] / cpu if cpu > 0 else None}, 2 * result["bytes"]
+
+    def empty(self, proxy):
+        result, cpu = self.measure(proxy, "empty", 32, self.settings["sessions"])
+        return {"empty_cpu": cpu * 1e6 / result["done"]}, 0
+
+    def steady(self, proxy):
+        """A recording gateway is judged by its worst interval: a writer's or a sync's turn must not be one."""
+        result, _ = self.measure(proxy, "pingpong", 64, self.settings["steady_messages"])
+        seconds = result["by_second"]
+        if len(seconds) < 2:
+            return {}, 2 * result["bytes"]
+        return {"steady_worst": min(seconds) / (sum(seconds) / len(seconds))}, 2 * result["bytes"]
 
     def idle(self, proxy):
         if isinstance(proxy, proxies.Direct):
@@ -106,7 +129,8 @@ class Bench:
 
     def rows(self):
         return [("bulk", self.bulk), ("ping-pong 64", lambda p: self.pingpong(p, 64)),
-                ("ping-pong 512", lambda p: self.pingpong(p, 512)), ("setup", self.setup), ("idle", self.idle)]
+                ("ping-pong 512", lambda p: self.pingpong(p, 512)), ("setup", self.setup), ("empty", self.empty),
+                ("steady", self.steady), ("idle", self.idle)]
 
     def run_one(self, row, kind):
         """One measurement with a proxy that was started for it, and its recording checked for size and removed."""
@@ -128,11 +152,13 @@ class Bench:
         samples = {}
         self.start_upstream()
         rows = [(name, row) for name, row in self.rows() if not wanted or wanted in name]
-        for number in range(self.settings["rounds"]):
+        for number in range(self.settings["rounds"] * self.settings["repeat"]):
             for name, row in rows:
                 # Each round begins with another proxy, so that none always runs first or after the same one.
                 shift = number % len(kinds)
                 for kind in kinds[shift:] + kinds[:shift]:
+                    if kind.rows is not None and name not in kind.rows:
+                        continue
                     proxy, values = self.run_one(row, kind)
                     print(f"round {number + 1} {name}: {proxy} "
                           + " ".join(f"{k}={v:.3f}" for k, v in values.items() if v is not None), file=sys.stderr)
@@ -151,54 +177,84 @@ def machine(directory):
     cpu = [line.split(":", 1)[1].strip() for line in proxies.read_text("/proc/cpuinfo").splitlines()
            if line.startswith("model name")]
     disk = output_lines(["df", "--output=source,fstype", directory])[-1]
-    return {"cpu": cpu[0] if cpu else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
+    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "cpu": cpu[0] if cpu else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
             "haproxy": output_lines(["haproxy", "-v"])[0].split(" - ")[0], "nginx": output_lines(["nginx", "-v"])[0],
             "recording_on": " ".join(disk.split()), "load_average_before": os.getloadavg()[0]}
 
 
-def table(samples, names):
+def ratios(samples, metric, name, rounds):
+    """The ratio of the medians to HAProxy's, of each run."""
+    base, own = samples[metric].get(BASE, []), samples[metric].get(name, [])
+    found = []
+    for start in range(0, min(len(base), len(own)), rounds):
+        below = statistics.median(base[start:start + rounds])
+        if below > 0:
+            found.append(statistics.median(own[start:start + rounds]) / below)
+    return found
+
+
+def table(samples, names, rounds):
+    """Medians over all runs. In brackets the ratio to HAProxy; of more than one run, their least and most too."""
     lines = ["| what | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for metric, (title, unit, decimals) in METRICS.items():
         if metric not in samples:
             continue
-        medians = {name: statistics.median(values) for name, values in samples[metric].items()}
         cells = []
         for name in names:
-            if name not in medians or (name == "direct" and metric.endswith("_cpu")):
+            if name not in samples[metric] or (name == "direct" and metric.endswith("_cpu")):
                 cells.append("")
                 continue
-            cell = f"{medians[name]:.{decimals}f}"
-            if BASE in medians and name not in (BASE, "direct") and medians[BASE] > 0:
-                cell += f" ({medians[name] / medians[BASE]:.2f})"
+            cell = f"{statistics.median(samples[metric][name]):.{decimals}f}"
+            found = ratios(samples, metric, name, rounds) if name not in (BASE, "direct") else []
+            if len(found) == 1:
+                cell += f" ({found[0]:.2f})"
+            elif found:
+                cell += f" ({statistics.median(found):.2f}; {min(found):.2f} to {max(found):.2f})"
             cells.append(cell)
-        lines.append(f"| {title}, {unit} | " + " | ".join(cells) + " |")
+        lines.append(f"| {title}{', ' if unit else ''}{unit} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def report(samples):
-    """For machines: every sample, the median, and its ratio to HAProxy's."""
+def report(samples, rounds):
+    """For machines: every sample, the median, and the ratio to HAProxy's of each run."""
     result = {}
     for metric, by_proxy in samples.items():
-        base = statistics.median(by_proxy[BASE]) if BASE in by_proxy else 0
         result[metric] = {"what": METRICS[metric][0], "unit": METRICS[metric][1], "proxies": {
             name: {"samples": values, "median": statistics.median(values), "least": min(values), "most": max(values),
-                   "ratio_to_haproxy": statistics.median(values) / base if base else None}
+                   "ratio_to_haproxy": ratios(samples, metric, name, rounds)}
             for name, values in by_proxy.items()}}
     return result
+
+
+def spread(samples, names, rounds):
+    """How far the runs' ratios are apart at the most, as a part of their median, and where."""
+    worst, where = 0.0, "nothing"
+    for metric in samples:
+        for name in names:
+            found = ratios(samples, metric, name, rounds) if name not in (BASE, "direct") else []
+            if len(found) > 1 and (max(found) - min(found)) / statistics.median(found) > worst:
+                worst, where = (max(found) - min(found)) / statistics.median(found), f"{METRICS[metric][0]}, {name}"
+    return worst, where
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller loads and two rounds: to try, not to quote")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (5; 2 with --quick)")
-    parser.add_argument("--json", metavar="FILE", help="write every sample there")
+    parser.add_argument("--repeat", type=int, metavar="N", default=1, help="the whole run N times, to see how they agree")
+    parser.add_argument("--json", metavar="FILE", help="write every sample there (a whole run: bench/results/DATE.json, "
+                        "and its plots)")
     parser.add_argument("--dir", metavar="DIR", default=os.path.join(TOP, "build", "bench"),
                         help="where recordings are written during the run: a real disk (build/bench)")
-    parser.add_argument("--row", metavar="NAME", default="", help="only rows whose name holds this: bulk, setup, ...")
+    parser.add_argument("--row", metavar="NAME", default="", help="only rows whose name holds this: bulk, setup, curves, ...")
     parser.add_argument("--without", metavar="NAME", action="append", default=[], help="leave out a proxy")
     chosen = parser.parse_args(arguments)
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if chosen.repeat < 1:
+        parser.error("--repeat must be at least 1")
+    if not chosen.json and not chosen.quick and not chosen.row:
+        chosen.json = os.path.join(TOP, "bench", "results", f"{datetime.date.today().isoformat()}.json")
     return chosen
 
 
@@ -220,6 +276,7 @@ def main(arguments):
     chosen = options(arguments)
     settings = dict(QUICK if chosen.quick else FULL)
     settings["rounds"] = chosen.rounds or settings["rounds"]
+    settings["repeat"] = chosen.repeat
     proxies.Gogetway.program = os.path.join(TOP, "build", "gogetway")
     os.makedirs(chosen.dir, exist_ok=True)
     try:
@@ -230,20 +287,26 @@ def main(arguments):
             bench = Bench(settings, directory, cores)
             try:
                 samples = bench.run(kinds, chosen.row)
+                points = curves.measure(bench) if chosen.row in "curves" else {}
             finally:
                 bench.stop_upstream()
             about = machine(chosen.dir)
     except (BenchError, subprocess.TimeoutExpired) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 3
-    print(f"{about['cpu']}, Linux {about['kernel']}, {about['haproxy']}, {about['nginx']}; recording on "
-          f"{about['recording_on']}; medians of {settings['rounds']}; in brackets the ratio to HAProxy\n")
-    print(table(samples, names))
+    if samples:
+        print(f"{about['cpu']}, Linux {about['kernel']}, {about['haproxy']}, {about['nginx']}; recording on "
+              f"{about['recording_on']}; medians of {settings['rounds']} rounds; in brackets the ratio to HAProxy\n")
+        print(table(samples, names, settings["rounds"]))
+    if settings["repeat"] > 1:
+        far, where = spread(samples, names, settings["rounds"])
+        print(f"\nThe ratios of {settings['repeat']} runs are within {far:.0%} of each other ({where}).")
     if chosen.json:
         with open(chosen.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": about, "settings": settings, "quick": chosen.quick, "metrics": report(samples)}, file,
-                      indent=1)
+            json.dump({"machine": about, "settings": settings, "quick": chosen.quick,
+                       "metrics": report(samples, settings["rounds"]), "curves": points}, file, indent=1)
             file.write("\n")
+    curves.draw(points, (chosen.json or os.path.join(chosen.dir, "bench")).removesuffix(".json"))
     return 0
 
 

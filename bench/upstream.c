@@ -17,9 +17,10 @@ enum { BULK_WRITE_BYTES = 256 << 10, BULK_WRITES_PER_EVENT = 4 };
 
 struct peer {
   int fd;
-  size_t header_bytes; /* of `request`, received so far */
-  size_t once_bytes;   /* REQUEST_ONCE: of the message, received so far */
-  uint64_t left;       /* REQUEST_BULK: still to send */
+  size_t header_bytes;  /* of `request`, received so far */
+  size_t message_bytes; /* REQUEST_ONCE, REQUEST_REPLY: of the message, received so far */
+  uint64_t left;        /* REQUEST_BULK, REQUEST_REPLY: still to send */
+  bool writing;         /* it waits for room in the socket, not for bytes */
   struct request request;
 };
 
@@ -87,6 +88,34 @@ static bool serve_bulk(struct peer *peer)
   return peer->left > 0;
 }
 
+static void watch_writing(int epoll, struct peer *peer, bool writing)
+{
+  if (peer->writing != writing)
+    load_watch(epoll, EPOLL_CTL_MOD, peer->fd, writing ? EPOLLOUT : EPOLLIN, peer);
+  peer->writing = writing;
+}
+
+/* REQUEST_REPLY: goes on with the reply under way; then the next message is waited for. */
+static bool serve_reply(int epoll, struct peer *peer)
+{
+  while (peer->left > 0) {
+    size_t size = peer->left < sizeof bulk_bytes ? (size_t)peer->left : sizeof bulk_bytes;
+    ssize_t sent = send(peer->fd, bulk_bytes, size, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN)
+      return false;
+    if (sent < 0)
+      break;
+    peer->left -= (uint64_t)sent;
+  }
+  watch_writing(epoll, peer, peer->left > 0);
+  return true;
+}
+
+static bool serve_writable(int epoll, struct peer *peer)
+{
+  return peer->request.kind == REQUEST_BULK ? serve_bulk(peer) : serve_reply(epoll, peer);
+}
+
 /* Returns false when the connection is over. */
 static bool serve_readable(int epoll, struct peer *peer)
 {
@@ -99,16 +128,23 @@ static bool serve_readable(int epoll, struct peer *peer)
     peer->header_bytes += (size_t)got;
     if (peer->header_bytes == sizeof peer->request && peer->request.kind == REQUEST_BULK) {
       peer->left = peer->request.count;
-      load_watch(epoll, EPOLL_CTL_MOD, peer->fd, EPOLLOUT, peer);
+      watch_writing(epoll, peer, true);
     }
     return true;
   }
   ssize_t got = recv(peer->fd, data, sizeof data, 0);
   if (got <= 0)
     return got < 0 && errno == EAGAIN;
+  peer->message_bytes += (size_t)got;
+  if (peer->request.kind == REQUEST_REPLY) {
+    if (peer->message_bytes < MESSAGE_BYTES)
+      return true;
+    peer->message_bytes = 0;
+    peer->left = peer->request.count;
+    return serve_reply(epoll, peer);
+  }
   send_small(peer, data, (size_t)got);
-  peer->once_bytes += (size_t)got;
-  return peer->request.kind != REQUEST_ONCE || peer->once_bytes < MESSAGE_BYTES;
+  return peer->request.kind != REQUEST_ONCE || peer->message_bytes < MESSAGE_BYTES;
 }
 
 _Noreturn void load_serve(uint16_t port)
@@ -128,7 +164,7 @@ _Noreturn void load_serve(uint16_t port)
       struct peer *peer = events[i].data.ptr;
       if (!peer)
         accept_all(epoll, listener);
-      else if (!(peer->left > 0 ? serve_bulk(peer) : serve_readable(epoll, peer)))
+      else if (!(peer->writing ? serve_writable(epoll, peer) : serve_readable(epoll, peer)))
         peer_close(peer);
     }
   }
