@@ -34,6 +34,25 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)), L
 os.execv(command[0], command)
 """
 
+# A gateway that hands over all it has, and dies when it is told that it was taken over.
+DIES = """
+import fcntl, json, os, socket, struct, sys
+directory, listen = sys.argv[1:]
+lock = os.open(directory + "/lock", os.O_RDWR)
+fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))  # F_OFD_SETLK: the first byte
+host, port = listen.rsplit(":", 1)
+listener = socket.create_server((host, int(port)))
+control = socket.socket(socket.AF_UNIX)
+control.bind(directory + "/control")
+control.listen(1)
+peer, _ = control.accept()
+assert b'"takeover"' in peer.recv(4096)
+reply = {"ok": True, "pid": os.getpid(), "siblings": [], "listeners": [{"name": "web", "listen": listen, "sockets": 1}]}
+socket.send_fds(peer, [json.dumps(reply).encode() + b"\\n"], [lock, listener.fileno()])
+assert b'"handed-over"' in peer.recv(4096)
+os.kill(os.getpid(), 9)
+"""
+
 
 @pytest.fixture
 def server():
@@ -271,6 +290,21 @@ def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, 
     assert new.stop() == 0
     payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
     assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
+    configured.verify()
+
+
+def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    with processes.Process([sys.executable, "-c", DIES, configured.directory, web["listen"]], configured.scratch) as old:
+        processes.wait_until((configured.directory / "control").exists, 20, "the old one's socket")
+        new = configured.start("--takeover")
+        assert configured.wait_event(new, "taken over from a process that is gone")["pid"] == old.pid
+        assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
+        said(web["listen"])
+        assert configured.ask("stats")["pid"] == new.pid
+        assert new.stop() == 0
     configured.verify()
 
 
