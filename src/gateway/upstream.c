@@ -265,6 +265,7 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
     }
     /* It was connected, and is reset already. What it sent before is still there to be read. */
     server->dead = true;
+    gg__health_succeeded(session->member->health, session->worker->loop.now_ns, session->worker->shard);
     gg__session_relay(session);
     return;
   }
