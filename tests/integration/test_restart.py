@@ -297,7 +297,8 @@ def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
     assert configured.start().stop() == 0  # makes the store
-    with processes.Process([sys.executable, "-c", DIES, configured.directory, web["listen"]], configured.scratch) as old:
+    command = [sys.executable, "-c", DIES, configured.directory, web["listen"]]
+    with processes.Process(command, configured.scratch) as old:
         processes.wait_until((configured.directory / "control").exists, 20, "the old one's socket")
         new = configured.start("--takeover")
         assert configured.wait_event(new, "taken over from a process that is gone")["pid"] == old.pid
