@@ -36,6 +36,8 @@
 static const uint64_t GRACE_LOCAL_NS = 100 * 1000000u;
 static const uint64_t GRACE_NS = 500 * 1000000u;
 static const uint64_t GRACE_FULL_NS = 3500 * (uint64_t)1000000;
+/* And no longer than this, should clients go on to come: there was no memory to keep them out. */
+static const uint64_t LEAVE_MAX_NS = 10000 * (uint64_t)1000000;
 enum { LEAVE_BATCHES = 16, LEAVE_AGAIN_NS = 1000000 };
 
 /* ── Making and watching ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -268,14 +270,10 @@ static uint64_t part(struct gg_listener *listener, uint64_t now_ns)
     accepted = accept_batch(listener);
   if (accepted == ACCEPTED_NONE_CAN_BE)
     return UINT64_MAX;
-  if (accepted == ACCEPTED_SOME)
+  if (accepted == ACCEPTED_SOME && now_ns < listener->leave_ns + LEAVE_MAX_NS)
     return now_ns;
-  struct gg_binding *binding = listener->plan->binding;
-  int fd = listener->source.fd;
-  if (!gg__binding_may_part(binding, listener->slot))
+  if (!gg__binding_may_part(listener->plan->binding, listener->slot))
     return now_ns + LEAVE_AGAIN_NS;
-  assert(fd >= 0);
-  (void)fd;
   let_go(listener);
   return UINT64_MAX;
 }

@@ -55,6 +55,24 @@ static void they_expire_in_their_order_and_on_time(void **state)
   assert_int_equal(owners[0].expired + owners[1].expired + owners[2].expired, 3);
 }
 
+/* A time-out that is off is still started, so that it may be switched on. */
+static void the_duration_may_change(void **state)
+{
+  (void)state;
+  struct owner owners[2];
+  begin(owners, 2);
+  list.duration_ns = 0;
+  gg_timer_start(&owners[0].timer, &list, 1);
+  gg_timer_start(&owners[1].timer, &list, 50);
+  assert_true(gg_timer_list_run(&list, 1000000) == UINT64_MAX);
+  list.duration_ns = DURATION;
+  assert_int_equal(gg_timer_list_run(&list, 101), 150);
+  assert_int_equal(owners[0].expired, 1);
+  list.duration_ns = 0;
+  assert_true(gg_timer_list_run(&list, 1000) == UINT64_MAX);
+  assert_int_equal(owners[1].expired, 0);
+}
+
 static void a_stopped_one_does_not_expire(void **state)
 {
   (void)state;
@@ -139,9 +157,13 @@ static void without_duration_none_expires(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(they_expire_in_their_order_and_on_time), cmocka_unit_test(a_stopped_one_does_not_expire),
-    cmocka_unit_test(one_may_stop_another_that_is_due),       cmocka_unit_test(activity_puts_it_off),
-    cmocka_unit_test(a_start_in_the_past_finds_its_place),    cmocka_unit_test(a_restart_moves_it),
+    cmocka_unit_test(they_expire_in_their_order_and_on_time),
+    cmocka_unit_test(the_duration_may_change),
+    cmocka_unit_test(a_stopped_one_does_not_expire),
+    cmocka_unit_test(one_may_stop_another_that_is_due),
+    cmocka_unit_test(activity_puts_it_off),
+    cmocka_unit_test(a_start_in_the_past_finds_its_place),
+    cmocka_unit_test(a_restart_moves_it),
     cmocka_unit_test(without_duration_none_expires),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
