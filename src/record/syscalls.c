@@ -21,6 +21,7 @@ static const struct gg_syscall items[] = {
   GG_SYSCALL(unlinkat),
   /* recover.c, rotate.c, store_lock.c: what another process left, or hands over */
   GG_SYSCALL(getdents64),
+  GG_SYSCALL(utimensat),
   GG_SYSCALL(mkdirat),
 };
 

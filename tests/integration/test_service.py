@@ -138,6 +138,26 @@ def test_a_manager_that_is_gone_is_warned_of_once(scratch, upstream):
         assert len(events(gateway, "the service manager cannot be told")) == 1
 
 
+def test_a_process_that_takes_over_becomes_the_main_one(scratch, upstream):
+    """And the one before says nothing any more: its end is not the service's. Neither needs what the sandbox refuses."""
+    with Manager(scratch / "notify") as manager:
+        old = Gateway(scratch / "rec", upstream.address, scratch=scratch, env=manager.environment())
+        new = Gateway(scratch / "rec", upstream.address, listen=old.listen, scratch=scratch / "new",
+                      env=manager.environment(), options=["--takeover"])
+        (scratch / "new").mkdir()
+        with old, new:
+            assert manager.message()["MAINPID"] == str(old.process.pid)
+            assert manager.message()["MAINPID"] == str(new.process.pid)
+            echo(new, upstream)
+            assert old.process.wait(20) == 0
+            with pytest.raises(TimeoutError):
+                manager.message(0.1)
+            assert new.stop()[0] == 0
+            assert manager.message()["STOPPING"] == "1"
+        for gateway in (old, new):
+            assert "not permitted" not in gateway.process.errors()
+
+
 # ── The watchdog ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_the_watchdog_is_fed_while_nothing_happens(scratch, upstream):
