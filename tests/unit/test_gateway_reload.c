@@ -213,7 +213,7 @@ static void who_waits_is_served(void **state)
 static void nobody_is_reset_by_a_drain(void **state)
 {
   (void)state;
-  for (unsigned round = 0; round < 5; round++) {
+  for (unsigned round = 0; round < 2; round++) {
     struct fixture f;
     struct callers callers;
     fixture_init(&f, &echo);
