@@ -18,15 +18,11 @@ static int add(int set, struct gg_source *source, uint32_t events)
   return epoll_ctl(set, EPOLL_CTL_ADD, source->fd, &event) == 0 ? GG_OK : gg_error_from_errno(errno);
 }
 
-static unsigned dispatch(int set, int timeout_ms)
+static unsigned call_all(const struct epoll_event *events, int count)
 {
-  struct epoll_event events[GG_LOOP_EVENTS_MAX];
-  int count = epoll_wait(set, events, GG_LOOP_EVENTS_MAX, timeout_ms);
   unsigned calls = 0;
   for (int i = 0; i < count; i++) {
     struct gg_source *source = events[i].data.ptr;
-    if (i + 1 < count) /* with many sockets the next one's owner has long left the cache */
-      __builtin_prefetch(events[i + 1].data.ptr);
     if (!source->ready) /* forgotten by a callback before it */
       continue;
     source->ready(source, events[i].events);
@@ -39,7 +35,8 @@ static unsigned dispatch(int set, int timeout_ms)
 static void nested_ready(struct gg_source *source, uint32_t events)
 {
   (void)events;
-  dispatch(source->fd, 0);
+  struct epoll_event ready[GG_LOOP_EVENTS_MAX];
+  call_all(ready, epoll_wait(source->fd, ready, GG_LOOP_EVENTS_MAX, 0));
 }
 
 int gg_loop_set_open(struct gg_loop *loop, unsigned number)
@@ -143,7 +140,10 @@ unsigned gg_loop_poll(struct gg_loop *loop, uint64_t deadline_ns)
 {
   int set = loop->sets[0].enabled ? loop->sets[0].source.fd : loop->base.fd;
   int timeout = deadline_ns == 0 ? 0 : timeout_ms(gg_clock_mono_ns(), deadline_ns);
-  unsigned calls = dispatch(set, timeout);
+  struct epoll_event events[GG_LOOP_EVENTS_MAX];
+  int count = epoll_wait(set, events, GG_LOOP_EVENTS_MAX, timeout);
+  loop->now_ns = gg_clock_mono_ns(); /* it may have waited long: callbacks start timers */
+  unsigned calls = call_all(events, count);
   loop->now_ns = gg_clock_mono_ns();
   return calls;
 }

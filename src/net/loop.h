@@ -45,7 +45,7 @@ struct gg_loop {
   struct gg_source base; /* fd: the base set */
   struct gg_read_set sets[GG_READ_SETS_MAX];
   unsigned set_count;
-  uint64_t now_ns; /* CLOCK_MONOTONIC when the last poll returned */
+  uint64_t now_ns; /* CLOCK_MONOTONIC when the last wait ended, and again when its callbacks had run */
 };
 
 int gg_loop_init(struct gg_loop *loop, unsigned read_sets); /* 1 to GG_READ_SETS_MAX; an error leaves nothing open */
