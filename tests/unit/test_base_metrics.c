@@ -173,11 +173,11 @@ static void fetch(void *context)
 static void what_has_to_be_fetched_is_fetched_when_it_is_asked_for(void **state)
 {
   (void)state;
-  static const struct gg_metric_def table[] = {{"fetched", GG_METRIC_GAUGE, "fetched", NULL, NULL}};
+  static const struct gg_metric_def one[] = {{"fetched", GG_METRIC_GAUGE, "fetched", NULL, NULL}};
   struct fetched fetched = {0};
   size_t first, length;
   assert_int_equal(gg_metrics_create(&fetched.metrics), 0);
-  assert_int_equal(gg_metrics_register(fetched.metrics, table, 1, &first), 0);
+  assert_int_equal(gg_metrics_register(fetched.metrics, one, 1, &first), 0);
   assert_int_equal(gg_metrics_shard(fetched.metrics, &fetched.shard), 0);
   assert_int_equal(gg_metrics_collector(fetched.metrics, fetch, &fetched), 0);
   char *text = gg_metrics_json(fetched.metrics);
