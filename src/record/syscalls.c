@@ -23,6 +23,7 @@ static const struct gg_syscall items[] = {
   GG_SYSCALL(getdents64),
   GG_SYSCALL(utimensat),
   GG_SYSCALL(mkdirat),
+  GG_SYSCALL_IF(utimensat, 1, GG_SYSCALL_EXACT, 0), /* futimens(3): of a file that is open */
 };
 
 const struct gg_syscalls gg_record_syscalls = {items, sizeof items / sizeof items[0]};

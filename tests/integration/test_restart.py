@@ -114,6 +114,8 @@ def test_a_new_process_serves_and_the_old_one_drains(configured, server):
     assert not (configured.directory / f"control.{old.pid}").exists()
     said(web["listen"])
     assert new.stop() == 0
+    warnings = [line["event"] for line in configured.events(new) if line["level"] != "info"]
+    assert set(warnings) <= {"runs as root", "the file system refuses direct writes, using the page cache"}
     assert len(configured.sessions()) == 22
     configured.verify()
 

@@ -389,18 +389,32 @@ class Checker:
         """Of each process that ended well, when all its sessions were checked: to the byte."""
         with self.instance.lock:
             files = [file.name for file in (self.instance.directory / "segments").glob("*.pcapng")]
-            owners = [self.instance.owner([name]) for name in files]
+            owners = [self.instance.owner(name) for name in files]
         for generation in self.instance.generations:
             if generation.judged or not generation.ended or not last and (generation in owners or None in owners):
                 continue
             generation.judged = True
             if generation.ended != "kill" and generation.status == 0:
                 with self.checks.no_exception(METRICS):
-                    families = prometheus.parse(generation.metrics_file.read_text())
-                    if not prometheus.value(families, "gogetway_log_sessions_lost_total"):
-                        self.compare_counts(generation, families)
-                        prometheus.check_against_recording(families, generation.facts)
+                    self.compare(generation)
             generation.facts = []
+
+    def compare(self, generation):
+        counts = json.loads(generation.stats_file.read_text())["metrics"]
+        if counts["log_sessions_lost"]:
+            return
+        if generation.ended != "takeover":
+            families = prometheus.parse(generation.metrics_file.read_text())
+            self.compare_counts(generation, families)
+            prometheus.check_against_recording(families, generation.facts)
+        # One that was taken over from has left the metrics file to its successor: all listeners' sums are what it tells.
+        told = {"sessions": counts["sessions_closed"]}
+        recorded = {"sessions": len(generation.facts)}
+        for number, side in enumerate(SIDES):
+            for at, what in enumerate(("received", "forwarded")):
+                told[what, side] = counts[f"{what}_{side}_bytes"]
+                recorded[what, side] = sum(fact.counts[2 * at + number] for fact in generation.facts)
+        assert told == recorded, f"{self.site.name}, process {generation.number}: told {told}, recorded {recorded}"
 
     def compare_counts(self, generation, families):
         """First the counts of all listeners: what differs is then told with its numbers."""

@@ -2,8 +2,10 @@
 """One gateway under soak: its configuration, and the processes ("generations") that run it one after the other, or,
 while one takes over from another, two at a time.
 
-Which generation recorded a session is learned from its segments: a process has the segment that it writes open, and
-every session id holds a number of the process and worker that made it (its salt).
+Which generation recorded a session is learned from the names of its segments: the logs of processes that are at work
+side by side have different names (src/record/process.c), and of those that follow one another with the same number each
+begins when the segments of the earlier are there. (What a process has open tells less: a segment may be begun and over
+between two looks, and who recovers has segments of the dead open.)
 """
 import contextlib
 import json
@@ -19,7 +21,7 @@ import ledger
 import processes
 
 STORE_NAMES = re.compile(r"gogetway-([0-9a-f-]{36})\.")
-SALT = slice(12, 16)  # of a session's id
+SEGMENT_NAME = re.compile(r"[0-9TZ.]+-w\d+-[a-z]+(?:-[a-z]+)?(?:-(\d+))?-\d+\.pcapng")  # the process' number, if it is not 1
 LOG_SLACK = 20.0      # seconds between what causes a message and its being read
 
 # A warning or an error: the disturbances that explain it. () is always fine.
@@ -63,15 +65,15 @@ def control(directory, command, **arguments):
 class Generation:
     """One process."""
 
-    def __init__(self, number, process, prefix, before, took_over=False):
+    def __init__(self, number, process, prefix, before, took_over=False, in_store=1):
         self.number, self.process = number, process
+        self.in_store = in_store  # the number that the names of its logs have
         self.before, self.took_over = before, took_over  # segments that were there when it was started
         self.stats_file, self.metrics_file = prefix.with_suffix(".json"), prefix.with_suffix(".prom")
         self.begun = time.monotonic()
         self.ended = None       # how: kill, drain, stop
         self.ended_at = None
         self.status = None
-        self.segments = set()   # names that it was seen writing
         self.log_read = 0
         self.facts = []         # of its sessions that were checked
         self.judged = False     # its metrics were held against them
@@ -81,7 +83,7 @@ class Generation:
         return self.process.pid
 
     def open_segments(self):
-        """Those that it has open now; they are its own from now on."""
+        """Those that it has open now."""
         found = set()
         with contextlib.suppress(OSError):  # it has just ended
             for name in os.listdir(f"/proc/{self.pid}/fd"):
@@ -89,7 +91,6 @@ class Generation:
                     target = os.readlink(f"/proc/{self.pid}/fd/{name}")
                     if target.endswith(".pcapng"):
                         found.add(os.path.basename(target))
-        self.segments |= found
         return found
 
 
@@ -105,7 +106,6 @@ class Instance(gogetway.Store):
         self.windows_of_others = []  # of gateways that this one connects to, or that share its host's disk
         self.config = scratch / f"{name}.yaml"
         self.generations = []
-        self.salts = {}         # of session ids -> generation
         self.lock = threading.RLock()
         self.up = threading.Event()
         self.over = False       # it has ended for good: all segments are complete
@@ -140,7 +140,9 @@ class Instance(gogetway.Store):
                    prefix.with_suffix(".json"), "--metrics-file", prefix.with_suffix(".prom"), *words]
         before = {file.name for file in (self.directory / "segments").glob("*.pcapng")}
         process = processes.Process(command, self.scratch, name=prefix.name, env=environment)
-        self.generations.append(Generation(number, process, prefix, before, took_over))
+        # The lowest number that is free: nobody but who is taken over from has one.
+        in_store = 2 if took_over and self.current.in_store == 1 else 1
+        self.generations.append(Generation(number, process, prefix, before, took_over, in_store))
         if wait:
             self.wait_ready(seconds)
         return self.current
@@ -180,7 +182,6 @@ class Instance(gogetway.Store):
     def kill(self):
         self.up.clear()
         generation = self.current
-        generation.open_segments()
         generation.process.kill()
         self.end(generation, "kill")
 
@@ -188,7 +189,6 @@ class Instance(gogetway.Store):
         """SIGTERM, `signals` times; returns the exit status."""
         self.up.clear()
         generation = self.current
-        generation.open_segments()
         for _ in range(signals):
             generation.process.popen.send_signal(signal.SIGTERM)
             time.sleep(0.05)
@@ -204,9 +204,14 @@ class Instance(gogetway.Store):
         return reply["metrics"] if reply and "metrics" in reply else None
 
     def look(self):
-        """Once a second or so: whose segments are whose, and what the processes say."""
-        for generation in self.alive():
-            generation.open_segments()
+        """Once a second or so: what the processes say."""
+        for path in self.directory.glob("running*"):  # do we know the numbers rightly?
+            with contextlib.suppress(OSError):  # replaced since
+                pid = re.search(r"^pid (\d+)$", path.read_text(), re.MULTILINE)
+                in_store = int(path.suffix[1:] or 1) if path.suffix != ".new" else None
+                for generation in self.alive():
+                    if pid and in_store and generation.pid == int(pid.group(1)):
+                        assert generation.in_store == in_store, f"{self.name}: a process of {path.name}"
         for generation in self.generations[-6:]:
             self.read_messages(generation)
 
@@ -223,27 +228,17 @@ class Instance(gogetway.Store):
             self.checks.judge("messages are explained by what was done", [] if fine else
                               [f"{self.name}, process {generation.number}: {json.dumps(line)[:600]}"])
 
-    def owner(self, segments):
-        """The process that wrote one of these segments, or None while that is not known."""
-        for generation in self.generations:
-            if generation.segments.intersection(segments):
+    def owner(self, segment):
+        """The process that wrote a segment, or None while that is not known."""
+        in_store = int(SEGMENT_NAME.fullmatch(segment).group(1) or 1)
+        same = [generation for generation in self.generations if generation.in_store == in_store]
+        for generation, later in zip(same, same[1:] + [None]):
+            if segment not in generation.before and (later is None or segment in later.before):
                 return generation
-        for number, generation in enumerate(self.generations):
-            later = self.generations[number + 1] if number + 1 < len(self.generations) else None
-            for name in segments:
-                # Nobody else can have begun it, but who it took over from; that one's are known by then.
-                if name not in generation.before and (later is None or name in later.before):
-                    return generation
         return None
 
     def generation_of(self, session):
-        salt = session.id[SALT]
-        if salt not in self.salts:
-            found = self.owner(session["segments"])
-            if found is None:
-                return None
-            self.salts[salt] = found
-        return self.salts[salt]
+        return self.owner(session["segments"][-1])
 
     def remove_rings(self):
         try:
