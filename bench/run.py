@@ -177,7 +177,9 @@ def machine(directory):
     cpu = [line.split(":", 1)[1].strip() for line in proxies.read_text("/proc/cpuinfo").splitlines()
            if line.startswith("model name")]
     disk = output_lines(["df", "--output=source,fstype", directory])[-1]
-    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "cpu": cpu[0] if cpu else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"date": now.isoformat(timespec="seconds"), "cpu": cpu[0] if cpu else platform.machine(),
+            "cores": os.cpu_count(), "kernel": platform.release(),
             "haproxy": output_lines(["haproxy", "-v"])[0].split(" - ")[0], "nginx": output_lines(["nginx", "-v"])[0],
             "recording_on": " ".join(disk.split()), "load_average_before": os.getloadavg()[0]}
 
@@ -241,12 +243,14 @@ def options(arguments):
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller loads and two rounds: to try, not to quote")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (5; 2 with --quick)")
-    parser.add_argument("--repeat", type=int, metavar="N", default=1, help="the whole run N times, to see how they agree")
-    parser.add_argument("--json", metavar="FILE", help="write every sample there (a whole run: bench/results/DATE.json, "
-                        "and its plots)")
+    parser.add_argument("--repeat", type=int, metavar="N", default=1,
+                        help="the whole run N times, to see how they agree")
+    parser.add_argument("--json", metavar="FILE",
+                        help="write every sample there, plots beside it (a whole run: bench/results/DATE.json)")
     parser.add_argument("--dir", metavar="DIR", default=os.path.join(TOP, "build", "bench"),
                         help="where recordings are written during the run: a real disk (build/bench)")
-    parser.add_argument("--row", metavar="NAME", default="", help="only rows whose name holds this: bulk, setup, curves, ...")
+    parser.add_argument("--row", metavar="NAME", default="",
+                        help="only rows whose name holds this: bulk, setup, curves, ...")
     parser.add_argument("--without", metavar="NAME", action="append", default=[], help="leave out a proxy")
     chosen = parser.parse_args(arguments)
     if chosen.rounds is not None and chosen.rounds < 1:
