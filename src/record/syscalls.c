@@ -23,7 +23,8 @@ static const struct gg_syscall items[] = {
   GG_SYSCALL(getdents64),
   GG_SYSCALL(utimensat),
   GG_SYSCALL(mkdirat),
-  GG_SYSCALL_IF(utimensat, 1, GG_SYSCALL_EXACT, 0), /* futimens(3): of a file that is open */
+  /* store_lock.c: futimens(3), of a file that is open */
+  GG_SYSCALL_IF(utimensat, 1, GG_SYSCALL_EXACT, 0),
 };
 
 const struct gg_syscalls gg_record_syscalls = {items, sizeof items / sizeof items[0]};
