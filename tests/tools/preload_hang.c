@@ -20,9 +20,13 @@
 static volatile unsigned char *hang; /* NULL: never */
 static _Atomic int hanging;
 static const char *call;
+static int (*real_epoll_wait)(int, struct epoll_event *, int, int);
+static ssize_t (*real_recv)(int, void *, size_t, int);
 
-__attribute__((constructor)) static void map_switch(void)
+__attribute__((constructor)) static void prepare(void)
 {
+  real_epoll_wait = (int (*)(int, struct epoll_event *, int, int))dlsym(RTLD_NEXT, "epoll_wait");
+  real_recv = (ssize_t(*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
   const char *path = getenv("PRELOAD_HANG");
   call = getenv("PRELOAD_HANG_CALL");
   int fd = path && call ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -46,19 +50,13 @@ static void stay(const char *name)
 
 int epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms)
 {
-  static int (*real)(int, struct epoll_event *, int, int);
-  if (!real)
-    real = (int (*)(int, struct epoll_event *, int, int))dlsym(RTLD_NEXT, "epoll_wait");
-  int count = real(set, events, most, timeout_ms);
+  int count = real_epoll_wait(set, events, most, timeout_ms);
   stay("epoll_wait");
   return count;
 }
 
 ssize_t recv(int fd, void *buffer, size_t size, int flags)
 {
-  static ssize_t (*real)(int, void *, size_t, int);
-  if (!real)
-    real = (ssize_t(*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
   stay("recv");
-  return real(fd, buffer, size, flags);
+  return real_recv(fd, buffer, size, flags);
 }

@@ -27,6 +27,7 @@
 enum { PATH_BYTES = 4096 };
 
 static int report = -1;
+static ssize_t (*real_recv)(int, void *, size_t, int);
 static char victim[PATH_BYTES], newcomer[PATH_BYTES], stored[PATH_BYTES], link_name[PATH_BYTES];
 
 static long open_and_close(const char *path, int flags)
@@ -188,6 +189,7 @@ static const struct probe {
 
 __attribute__((constructor)) static void prepare(void)
 {
+  real_recv = (ssize_t(*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
   const char *path = getenv("PRELOAD_PROBE"), *dir = getenv("PRELOAD_PROBE_DIR"),
              *store = getenv("PRELOAD_PROBE_STORE");
   if (!path || !dir || !store)
@@ -214,10 +216,7 @@ static void attempt(const char *name, size_t length)
 
 ssize_t recv(int fd, void *buffer, size_t size, int flags)
 {
-  static ssize_t (*real)(int, void *, size_t, int);
-  if (!real)
-    real = (ssize_t(*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
-  ssize_t got = real(fd, buffer, size, flags);
+  ssize_t got = real_recv(fd, buffer, size, flags);
   int error = errno;
   if (report >= 0 && got > 4 && memcmp(buffer, "TRY ", 4) == 0)
     attempt((const char *)buffer + 4, (size_t)got - 4);
