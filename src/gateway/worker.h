@@ -149,7 +149,7 @@ struct gg_gateway {
   unsigned bindings_made;
   struct gg_policy_pair pairs[GG_POLICY_PAIRS]; /* as the workers' logs */
   unsigned pair_count;
-  bool pair_begun; /* there is one more, for which not all workers have a log */
+  bool pair_begun;               /* there is one more, for which not all workers have a log */
   pthread_mutex_t lock;          /* of this group: */
   pthread_cond_t passed;         /* a worker has gone through its loop, or ended */
   struct gg_snapshot *snapshot;  /* what the gateway is; changed by reload */

@@ -30,7 +30,7 @@
 enum {
   GG__PAD_RESERVE = 8 << 10,              /* always left free, so that whatever was committed can be padded */
   GG__SEGMENT_HEAD_MAX = 4 << 10,         /* section header and interface block */
-  GG__SEAL_BYTES_MAX = 2 << 20,         /* this much gathered is handed to the writer */
+  GG__SEAL_BYTES_MAX = 2 << 20,           /* this much gathered is handed to the writer */
   GG__BOUNDARIES_MAX = 64,                /* seals that the writer has not taken */
   GG__CLOSING_MAX = 64,                   /* files that wait for their last fdatasync */
   GG__UNSEALED_MAX = 2 * GG__CLOSING_MAX, /* they, and those of the sync thread's round */

@@ -139,7 +139,7 @@ def test_a_manager_that_is_gone_is_warned_of_once(scratch, upstream):
 
 
 def test_a_process_that_takes_over_becomes_the_main_one(scratch, upstream):
-    """And the one before says nothing any more: its end is not the service's. Neither needs what the sandbox refuses."""
+    """The one before says nothing any more: its end is not the service's. Neither needs what the sandbox refuses."""
     with Manager(scratch / "notify") as manager:
         old = Gateway(scratch / "rec", upstream.address, scratch=scratch, env=manager.environment())
         new = Gateway(scratch / "rec", upstream.address, listen=old.listen, scratch=scratch / "new",

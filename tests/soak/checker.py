@@ -407,7 +407,7 @@ class Checker:
             families = prometheus.parse(generation.metrics_file.read_text())
             self.compare_counts(generation, families)
             prometheus.check_against_recording(families, generation.facts)
-        # One that was taken over from has left the metrics file to its successor: all listeners' sums are what it tells.
+        # One that was taken over from has left the metrics file to its successor: the sums of listeners tell it.
         told = {"sessions": counts["sessions_closed"]}
         recorded = {"sessions": len(generation.facts)}
         for number, side in enumerate(SIDES):

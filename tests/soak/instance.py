@@ -21,7 +21,8 @@ import ledger
 import processes
 
 STORE_NAMES = re.compile(r"gogetway-([0-9a-f-]{36})\.")
-SEGMENT_NAME = re.compile(r"[0-9TZ.]+-w\d+-[a-z]+(?:-[a-z]+)?(?:-(\d+))?-\d+\.pcapng")  # the process' number, if it is not 1
+# The group is the process' number, if it is not 1.
+SEGMENT_NAME = re.compile(r"[0-9TZ.]+-w\d+-[a-z]+(?:-[a-z]+)?(?:-(\d+))?-\d+\.pcapng")
 LOG_SLACK = 20.0      # seconds between what causes a message and its being read
 
 # A warning or an error: the disturbances that explain it. () is always fine.

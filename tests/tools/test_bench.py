@@ -53,10 +53,10 @@ class BenchTest(unittest.TestCase):
 
     def test_medians_and_ratios(self):
         samples = {"bulk_cpu": {"haproxy": [1.0, 2.0, 9.0], "gogetway splice on": [1.0, 1.5, 1.0]}}
-        result = run.report(samples)["bulk_cpu"]["proxies"]
+        result = run.report(samples, 3)["bulk_cpu"]["proxies"]
         self.assertEqual(result["gogetway splice on"]["median"], 1.0)
-        self.assertEqual(result["gogetway splice on"]["ratio_to_haproxy"], 0.5)
-        self.assertIn("| 2.000 | 1.000 (0.50) |", run.table(samples, ["haproxy", "gogetway splice on"]))
+        self.assertEqual(result["gogetway splice on"]["ratio_to_haproxy"], [0.5])
+        self.assertIn("| 2.000 | 1.000 (0.50) |", run.table(samples, ["haproxy", "gogetway splice on"], 3))
 
 
 if __name__ == "__main__":

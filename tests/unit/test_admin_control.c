@@ -239,6 +239,8 @@ static void commands_are_answered(void **state)
 
 static void what_is_no_request_is_answered_by_an_error(void **state)
 {
+  static const char nine_arguments[] = "{\"command\":\"hello\",\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,"
+                                       "\"6\":6,\"7\":7,\"8\":8,\"9\":9}";
   const struct fixture *fixture = *state;
   static const char *const wrong[] = {"",
                                       "x",
@@ -254,8 +256,7 @@ static void what_is_no_request_is_answered_by_an_error(void **state)
                                       "{\"command\":\"hello\",\"text\":\"a\\u0000b\"}",
                                       "{\"command\":\"hello\",\"\":1}",
                                       "{\"command\":\"hello\",\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}",
-                                      "{\"command\":\"hello\",\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,"
-                                      "\"6\":6,\"7\":7,\"8\":8,\"9\":9}",
+                                      nine_arguments,
                                       "{\"command\":\"\\u0000\"}",
                                       "{\"command\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

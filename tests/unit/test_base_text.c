@@ -271,16 +271,11 @@ static void digits_are_printfs(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(digits_are_printfs),
-    cmocka_unit_test(bytes_are_read),
-    cmocka_unit_test(wrong_bytes_are_refused),
-    cmocka_unit_test(durations_are_read),
-    cmocka_unit_test(wrong_durations_are_refused),
-    cmocka_unit_test(values_are_written_shortly),
-    cmocka_unit_test(written_values_are_read_back),
-    cmocka_unit_test(small_values),
-    cmocka_unit_test(the_nearest_word_is_found),
-    cmocka_unit_test(terminals_are_safe),
+    cmocka_unit_test(digits_are_printfs),           cmocka_unit_test(bytes_are_read),
+    cmocka_unit_test(wrong_bytes_are_refused),      cmocka_unit_test(durations_are_read),
+    cmocka_unit_test(wrong_durations_are_refused),  cmocka_unit_test(values_are_written_shortly),
+    cmocka_unit_test(written_values_are_read_back), cmocka_unit_test(small_values),
+    cmocka_unit_test(the_nearest_word_is_found),    cmocka_unit_test(terminals_are_safe),
     cmocka_unit_test(escapes_go_both_ways),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
