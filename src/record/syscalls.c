@@ -21,7 +21,6 @@ static const struct gg_syscall items[] = {
   GG_SYSCALL(unlinkat),
   /* recover.c, rotate.c, store_lock.c: what another process left, or hands over */
   GG_SYSCALL(getdents64),
-  GG_SYSCALL(utimensat),
   GG_SYSCALL(mkdirat),
   /* store_lock.c: futimens(3), of a file that is open */
   GG_SYSCALL_IF(utimensat, 1, GG_SYSCALL_EXACT, 0),
