@@ -150,6 +150,25 @@ def test_a_lost_session_and_a_stranger_are_found(small):
     assert {checker.KNOWN, checker.RECORDED} <= small.broken()
 
 
+def test_only_the_beginning_of_a_log_is_deleted(small):
+    """A session that was checked may have its end in a segment that stays: what lies between stays, too."""
+    def segment(number, log="w0-block"):
+        path = small.scratch / f"20260101T00000{number}.000Z-{log}-00000{number}.pcapng"
+        path.write_bytes(b"")
+        return path
+    files = [segment(number) for number in (1, 2, 3, 4)] + [segment(1, "w1-block"), segment(2, "w1-block")]
+
+    def session(name, *numbers):
+        return Session(id=name, segments=[files[number].name for number in numbers])
+
+    class Session(dict):
+        id = property(lambda self: self["id"])
+    sessions = [session("done", 0, 1, 2, 3), session("open", 1, 3), session("other", 4), session("late", 5)]
+    small.checker.checked = {"done": True, "other": True}
+    small.checker.delete(checker.View(files, sessions, small.scratch))
+    assert [path.exists() for path in files] == [False, True, True, True, False, True]
+
+
 def test_growth_is_found():
     import health
 

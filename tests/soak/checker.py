@@ -3,7 +3,7 @@
 
     every few seconds: the segments that are complete ──► sessions, verify, raw bytes (and tshark, of some)
         each session whose end is there (or whose process has ended) against its Expectation
-        a segment is deleted when all sessions in it were checked
+        a segment is deleted when all sessions in it, and in those of its log before it, were checked
 
 A segment is complete when a later one of its log is there, no process has it open, and `running` does not name it; or
 when its process has ended and its successor has recovered what there was.
@@ -24,6 +24,7 @@ import processes
 import prometheus
 import recording
 from gogetway import EMPTY, SIDES, Stream
+from instance import log_of
 from traffic import HEADER, OTHER
 
 GAPS_MAX = 6           # sessions with gaps that are looked at in a cycle: each takes two processes
@@ -137,9 +138,13 @@ class Checker:
         # In this order: a segment is open, or named, before and until it is complete.
         busy = set().union(*(generation.open_segments() for generation in alive))
         running = instance.running_segments()
-        newest = {file.name.split("-", 1)[1].rsplit("-", 1)[0]: file.name for file in files}
+        newest = {log_of(file.name): file.name for file in files}
+
+        def is_over(name):  # also those that a process began while another was taking over from it
+            owner = instance.owner(name)
+            return name in instance.current.before or owner is not None and owner.ended
         return [file for file in files if file.name not in busy and file.name not in running and
-                (file.name not in newest.values() or file.name in instance.current.before)]
+                (file.name not in newest.values() or is_over(file.name))]
 
     # ── A cycle ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -356,15 +361,20 @@ class Checker:
     # ── What is over ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def delete(self, view):
+        """Of each log from its beginning on: a session that goes on in a later segment would have a hole else."""
         left = {session.id for session in view.sessions if session.id not in self.checked}
         keep = {segment for session in view.sessions if session.id in left for segment in session["segments"]}
+        stopped = set()
         with self.hold, self.gate:
-            for file in view.segments:
-                if file.name not in keep:
-                    self.deleted += 1
-                    self.deleted_bytes += file.stat().st_size
-                    self.tsharked.discard(file.name)
-                    file.unlink()
+            for file in sorted(view.segments, key=lambda file: file.name):
+                log = log_of(file.name)
+                if file.name in keep or log in stopped:
+                    stopped.add(log)
+                    continue
+                self.deleted += 1
+                self.deleted_bytes += file.stat().st_size
+                self.tsharked.discard(file.name)
+                file.unlink()
 
     def miss(self, last):
         """Sessions that no segment has: fine if nothing passed, or if it was a process' end that they met."""

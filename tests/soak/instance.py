@@ -45,6 +45,11 @@ EXPECTED_MESSAGES = {
 }
 
 
+def log_of(segment):
+    """w0-block of 20261122T123759.123Z-w0-block-000001.pcapng: names sort in the order in which segments begin."""
+    return segment.split("-", 1)[1].rsplit("-", 1)[0]
+
+
 def control(directory, command, **arguments):
     """One request to the gateway's control socket, without a process; None if nobody answers."""
     try:
