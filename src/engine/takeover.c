@@ -229,6 +229,7 @@ static void give_sockets(struct gg_takeover *takeover, struct gg_configured *now
       continue;
     ours->inherited = fds;
     ours->inherited_count = takeover->reply.listeners[index].sockets;
+    ours->inherited_lent = true;
     takeover->taken[index] = '1';
     return;
   }
@@ -284,7 +285,10 @@ int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, 
   }
   json_decref(reply);
   free(text);
-  return error ? cannot(takeover, engine, error, &why, failure) : 0;
+  if (error)
+    return cannot(takeover, engine, error, &why, failure);
+  gg_gateway_taken_over(engine->gateway);
+  return 0;
 }
 
 /* ── Processes that end ──────────────────────────────────────────────────────────────────────────────────────────── */

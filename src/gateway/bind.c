@@ -298,6 +298,8 @@ static int inherit_one(struct gg_binding *binding, int fd, struct gg_failure *fa
 static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const struct gg_listener_options *options,
                    struct gg_failure *failure)
 {
+  binding->foreign = options->inherited_foreign;
+  atomic_store(&binding->elsewhere, options->inherited_lent);
   if (options->inherited_count > GG_SOCKETS_MAX)
     return gg_fail(failure, GG_ERR_LIMIT, "more than %d inherited sockets for listener %s", GG_SOCKETS_MAX,
                    options->name);
@@ -309,7 +311,6 @@ static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const
     if (error)
       return error;
   }
-  binding->foreign = options->inherited_foreign;
   if (is_unix(binding)) {
     unix_address(gateway, binding);
     return GG_OK;
@@ -384,7 +385,7 @@ static int refill(struct gg_binding *binding, struct gg_failure *failure)
 static void binding_free(struct gg_binding *binding)
 {
   gg_list_remove(&binding->node);
-  if (has_path(binding) && binding->socket_count > 0 && !binding->foreign && !atomic_load(&binding->handed) &&
+  if (has_path(binding) && binding->socket_count > 0 && !binding->foreign && !atomic_load(&binding->elsewhere) &&
       !atomic_load(&binding->parted))
     unlink(binding->bound.path);
   for (unsigned i = 0; i < binding->socket_count; i++)
@@ -431,7 +432,8 @@ int gg__binding_find(struct gg_binding **out, struct gg_gateway *gateway, const 
 
 static int set_mode(struct gg_binding *binding, unsigned mode, struct gg_failure *failure)
 {
-  if (!has_path(binding) || binding->foreign || mode == 0 || mode == binding->unix_mode)
+  if (!has_path(binding) || binding->foreign || atomic_load(&binding->elsewhere) || mode == 0 ||
+      mode == binding->unix_mode)
     return GG_OK;
   if (chmod(binding->bound.path, mode) != 0)
     return bind_failed(failure, &binding->bound, errno);

@@ -51,7 +51,7 @@ struct gg_binding {
   unsigned unix_mode;        /* 0: as it came */
   unsigned mode_before;      /* during a reload: what it goes back to; 0: it has not changed */
   bool chosen;               /* by the reload that is going on */
-  _Atomic bool handed;       /* to another process, which listens there from now on */
+  _Atomic bool elsewhere;    /* another process listens there: it was handed over to, or has not handed over yet */
   _Atomic bool parted;       /* a unix listener: its path is gone */
   _Atomic unsigned refs;     /* the gateway, and plans */
   _Atomic uint64_t sessions; /* open ones, over all workers */

@@ -74,6 +74,7 @@ struct gg_listener_options {
   const int *inherited;
   size_t inherited_count;
   bool inherited_foreign; /* systemd's: it holds them too, so they are only let go of, and unix paths stay */
+  bool inherited_lent;    /* the process before still listens there: as foreign, until gg_gateway_taken_over */
 };
 
 struct gg_gateway_options {
@@ -120,6 +121,8 @@ size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, i
 /* Another process listens on these sockets now: they are let go without a look at who waits there, and unix paths stay.
  * `taken` says for each listener whether it was taken; the others are removed as by a reload. Then it drains. */
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns);
+/* And for the one that took over: the process before has let go of the sockets, which are this gateway's alone now. */
+void gg_gateway_taken_over(struct gg_gateway *gateway);
 
 enum gg_upstream_state { GG_UPSTREAM_UP, GG_UPSTREAM_SLOW_START, GG_UPSTREAM_OUT, GG_UPSTREAM_DRAINED };
 struct gg_upstream_status {

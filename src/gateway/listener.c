@@ -240,7 +240,7 @@ static void leave(struct gg_listener *listener)
   struct gg_worker *worker = listener->worker;
   if (listener->leaving)
     return;
-  if (binding->foreign || atomic_load_explicit(&binding->handed, memory_order_acquire)) {
+  if (binding->foreign || atomic_load_explicit(&binding->elsewhere, memory_order_acquire)) {
     let_go(listener); /* who waits there is somebody else's client */
     return;
   }

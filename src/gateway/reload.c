@@ -116,10 +116,16 @@ size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, i
   return count;
 }
 
+void gg_gateway_taken_over(struct gg_gateway *gateway)
+{
+  for (size_t i = 0; i < gateway->snapshot->plan_count; i++)
+    atomic_store_explicit(&gateway->snapshot->plans[i]->binding->elsewhere, false, memory_order_release);
+}
+
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns)
 {
   for (size_t i = 0; i < gateway->snapshot->plan_count; i++)
     if (taken[i])
-      atomic_store_explicit(&gateway->snapshot->plans[i]->binding->handed, true, memory_order_release);
+      atomic_store_explicit(&gateway->snapshot->plans[i]->binding->elsewhere, true, memory_order_release);
   gg_gateway_drain(gateway, deadline_mono_ns);
 }

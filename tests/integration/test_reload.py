@@ -156,6 +156,22 @@ def test_a_port_in_use_refuses_all_of_it(configured, server):
     said(web["listen"])
 
 
+def test_limits_of_a_source_are_in_force_when_they_are_reloaded(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    configured.start()
+    configured.write(web, limits={"source_sessions": 1})
+    assert configured.reload()[0] == 0
+    with connect(web["listen"]) as first:
+        exchange(first, b"one")
+        with pytest.raises((ConnectionError, AssertionError)), connect(web["listen"]) as second:
+            exchange(second, b"two")
+        configured.write(web)
+        assert configured.reload()[0] == 0
+        with connect(web["listen"]) as third:
+            exchange(third, b"three")
+
+
 def test_an_upstream_changes_for_new_sessions(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)

@@ -226,24 +226,44 @@ def test_a_unix_listener_stays_at_its_path(configured, scratch, server):
 
 def test_a_new_process_that_fails_changes_nothing(configured, scratch, server):
     web = listener(server.address, name="web")
-    configured.write(web)
+    local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local"}
+    configured.write(web, local)
     old = configured.start()
     said(web["listen"])
     before = descriptors(old)
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        configured.write(web, {"listen": processes.address(*taken.getsockname()), "upstream": "none"})
+        configured.write(web, local, {"listen": processes.address(*taken.getsockname()), "upstream": "none"})
         for count in range(3):
             new = configured.start("--takeover", wait=False)
             assert new.wait(20) == 3 and "in use" in new.errors()
             configured.wait_event(old, "not taken over", count=count + 1)
     said(web["listen"])
+    said(local["listen"])
     processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")
-    configured.write(web, sessions_max=7)
+    configured.write(web, local, sessions_max=7)
     assert configured.reload()[0] == 0  # refused only while somebody takes over
     new = configured.start("--takeover")
     assert old.wait(20) == 0
     said(web["listen"])
     assert new.stop() == 0
+    configured.verify()
+
+
+def test_a_hand_over_that_is_refused_leaves_the_sockets_as_they_were(configured, scratch, server):
+    """The new process serves already when the old one cannot let go: its end is not the sockets'."""
+    web = listener(server.address, name="web")
+    local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local"}
+    configured.write(web, local)
+    old = configured.start()
+    (configured.directory / f"control.{old.pid}").mkdir()  # where its control socket would go
+    new = configured.start("--takeover", wait=False)
+    assert new.wait(20) == 3
+    assert old.running()
+    for _ in range(20):
+        said(web["listen"])
+        said(local["listen"])
+    assert old.stop() == 0
+    assert not (scratch / "socket").exists()
     configured.verify()
 
 
