@@ -55,6 +55,7 @@ static int add_listener(struct gg_engine *engine, size_t index, struct gg_json *
   gg_json_field_string(reply, "name", listener->name);
   gg_json_field_string(reply, "listen", listener->listen);
   gg_json_field_unsigned(reply, "sockets", count);
+  gg_json_field_bool(reply, "foreign", gg_gateway_listener_foreign(engine->gateway, index));
   gg_json_object_end(reply);
   for (size_t i = 0; i < count && !error; i++)
     error = add_fd(&engine->handing, fds[i], failure);

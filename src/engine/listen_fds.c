@@ -138,11 +138,13 @@ int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *config
     for (size_t i = 0; i < fds->count; i++)
       if (owners[i] == listener)
         fds->sorted[at++] = fds->items[i].fd;
-    if (at == first || configured->listeners[listener].inherited_count > 0)
+    if (at == first)
+      continue;
+    configured->listeners[listener].inherited_foreign = true;
+    if (configured->listeners[listener].inherited_count > 0)
       continue;
     configured->listeners[listener].inherited = fds->sorted + first;
     configured->listeners[listener].inherited_count = at - first;
-    configured->listeners[listener].inherited_foreign = true;
   }
   return 0;
 }

@@ -68,6 +68,7 @@ static int read_listener(struct gg_takeover_reply *out, const json_t *from, stru
   if (!listener->name)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its listeners");
   out->listeners[out->listener_count].sockets = (size_t)json_integer_value(sockets);
+  out->listeners[out->listener_count].foreign = json_is_true(json_object_get(from, "foreign"));
   out->sockets += out->listeners[out->listener_count].sockets;
   out->listener_count++;
   return 0;
@@ -230,6 +231,7 @@ static void give_sockets(struct gg_takeover *takeover, struct gg_configured *now
     ours->inherited = fds;
     ours->inherited_count = takeover->reply.listeners[index].sockets;
     ours->inherited_lent = true;
+    ours->inherited_foreign = takeover->reply.listeners[index].foreign;
     takeover->taken[index] = '1';
     return;
   }
@@ -252,6 +254,7 @@ void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine)
   for (size_t i = 0; i < engine->now->config.listener_count; i++) {
     engine->now->listeners[i].inherited = NULL;
     engine->now->listeners[i].inherited_count = 0;
+    engine->now->listeners[i].inherited_foreign = false;
   }
   close_fds(takeover->fds, takeover->fd_count);
   takeover->fd_count = 0;

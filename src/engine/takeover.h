@@ -62,6 +62,7 @@ struct gg_takeover_reply {
   struct {
     struct gg_config_listener known; /* its name and listen_endpoint only */
     size_t sockets;
+    bool foreign; /* they are the service manager's, and stay so */
   } listeners[GG_LISTENERS_MAX];
   size_t sockets; /* of all of them */
 };

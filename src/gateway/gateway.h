@@ -118,6 +118,8 @@ int gg_gateway_reload(struct gg_gateway *gateway, const struct gg_gateway_option
 
 /* For a process that takes over: the sockets of a listener, at most `most` of them; borrowed. Returns how many. */
 size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, int *fds, size_t most);
+/* Whether somebody else holds these sockets too, and a unix path is his: inherited_foreign for who is given them. */
+bool gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index);
 /* Another process listens on these sockets now: they are let go without a look at who waits there, and unix paths stay.
  * `taken` says for each listener whether it was taken; the others are removed as by a reload. Then it drains. */
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns);

@@ -122,6 +122,11 @@ void gg_gateway_taken_over(struct gg_gateway *gateway)
     atomic_store_explicit(&gateway->snapshot->plans[i]->binding->elsewhere, false, memory_order_release);
 }
 
+bool gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index)
+{
+  return index < gateway->snapshot->plan_count && gateway->snapshot->plans[index]->binding->foreign;
+}
+
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns)
 {
   for (size_t i = 0; i < gateway->snapshot->plan_count; i++)

@@ -376,6 +376,23 @@ def test_sockets_of_a_parent_are_used(configured, scratch, server):
     assert new.stop() == 0
 
 
+def test_a_parents_unix_socket_stays_the_parents_over_takeovers(configured, scratch, server):
+    """Its mode and its path are the parent's: of the second generation too, and when the third ends."""
+    path = scratch / "socket"
+    local = {"listen": f"unix:{path}", "upstream": server.address, "name": "local", "unix_mode": "0600"}
+    configured.write(local)
+    process = start_by_parent(configured, "local", [local["listen"]])
+    before = path.stat()
+    assert before.st_mode & 0o777 != 0o600
+    for _ in range(2):
+        new = configured.start("--takeover")
+        assert process.wait(20) == 0
+        said(local["listen"])
+        process = new
+    assert process.stop() == 0
+    assert (path.stat().st_mode, path.stat().st_ino) == (before.st_mode, before.st_ino)
+
+
 def test_a_socket_that_is_no_listeners_is_an_error(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
