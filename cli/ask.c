@@ -5,19 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-int gg_cli_ask(const struct gg_cli *cli, const char *request, struct gg_cli_reply *out)
+/* Reads out->text. */
+static int read_reply(const struct gg_cli *cli, struct gg_cli_reply *out)
 {
-  struct gg_failure failure = GG_FAILURE_INIT;
-  *out = (struct gg_cli_reply){0};
-  if (gg_control_call(cli->dir, request, &out->text, &failure) != 0)
-    return gg_cli_fail("%s", failure.message);
-  out->object = json_loads(out->text, JSON_REJECT_DUPLICATES, NULL);
+  out->object = out->text ? json_loads(out->text, JSON_REJECT_DUPLICATES, NULL) : NULL;
   if (!json_is_object(out->object)) {
     gg_cli_reply_free(out);
     return gg_cli_fail("the gateway on %s gave no sensible reply", cli->dir);
   }
   out->ok = json_is_true(json_object_get(out->object, "ok"));
   return GG_EXIT_DONE;
+}
+
+int gg_cli_ask(const struct gg_cli *cli, const char *request, struct gg_cli_reply *out)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  *out = (struct gg_cli_reply){0};
+  if (gg_control_call(cli->dir, request, &out->text, &failure) != 0)
+    return gg_cli_fail("%s", failure.message);
+  return read_reply(cli, out);
+}
+
+int gg_cli_ask_all(const struct gg_cli *cli, const char *request, const char *key, struct gg_cli_reply *out)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char *replies = NULL, *rest = NULL;
+  int status = GG_EXIT_DONE;
+  *out = (struct gg_cli_reply){0};
+  if (gg_control_call_all(cli->dir, request, &replies, &failure) != 0)
+    return gg_cli_fail("%s", failure.message);
+  for (char *line = strtok_r(replies, "\n", &rest); line && status == GG_EXIT_DONE;
+       line = strtok_r(NULL, "\n", &rest)) {
+    struct gg_cli_reply reply = {.text = strdup(line)};
+    status = read_reply(cli, &reply);
+    bool worse =
+      !out->object || (out->ok && !reply.ok) ||
+      (out->ok && json_is_true(json_object_get(out->object, key)) && !json_is_true(json_object_get(reply.object, key)));
+    struct gg_cli_reply other = worse ? *out : reply;
+    if (worse)
+      *out = reply;
+    gg_cli_reply_free(&other);
+  }
+  free(replies);
+  if (status != GG_EXIT_DONE)
+    gg_cli_reply_free(out);
+  return status;
 }
 
 void gg_cli_reply_free(struct gg_cli_reply *reply)

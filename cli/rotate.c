@@ -18,16 +18,16 @@ static bool is_rotated(const struct gg_cli_reply *reply)
   return json_is_true(json_object_get(reply->object, "rotated"));
 }
 
-/* Asks until the segments are sealed. Returns as gg_cli_ask. */
+/* Asks until the segments are sealed: of those too who drain since a takeover. Returns as gg_cli_ask. */
 static int rotate(const struct gg_cli *cli, struct gg_cli_reply *reply)
 {
-  int status = gg_cli_ask(cli, "{\"command\":\"rotate\"}", reply);
+  int status = gg_cli_ask_all(cli, "{\"command\":\"rotate\"}", "rotated", reply);
   for (int i = 0; status == GG_EXIT_DONE && reply->ok && !is_rotated(reply); i++) {
     if (i == WAIT_SECONDS * 1000 / PAUSE_MS)
       return GG_EXIT_DONE;
     clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
     gg_cli_reply_free(reply);
-    status = gg_cli_ask(cli, "{\"command\":\"rotated\"}", reply);
+    status = gg_cli_ask_all(cli, "{\"command\":\"rotated\"}", "rotated", reply);
   }
   return status;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hot restart: a new process takes over store and sockets, the old one drains. And sockets from a parent."""
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -209,6 +210,27 @@ def test_listeners_that_are_gone_and_new_ones(configured, server):
     assert old.wait(20) == 0
     said(web["listen"])
     assert new.stop() == 0
+
+
+def test_rotate_ends_the_segments_of_the_old_process_too(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"before")
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        with connect(web["listen"]) as other:
+            exchange(other, b"with the new one")
+            assert json.loads(configured.command("rotate", "--json").stdout) == {"ok": True, "rotated": True}
+            assert len(configured.segments()) == 2
+            exchange(stays, b" and after")
+            assert configured.command("rotate").stdout == b""
+            assert len(configured.segments()) == 3
+    assert old.wait(20) == 0 and new.stop() == 0
+    assert sorted(configured.payload(session.id, "client") for session in configured.sessions()) == [
+        b"before and after", b"with the new one"]
+    configured.verify()
 
 
 def test_a_unix_listener_stays_at_its_path(configured, scratch, server):
