@@ -14,7 +14,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_LISTENER] = {"listener", 0, "NAME", "drain, resume: of this listener only"},
 };
 
-enum { COLUMNS = 9, CELL_MAX = 48 };
+enum { COLUMNS = 9, CELL_MAX = 512 /* longer than any name or address */ };
 static const char *const heads[COLUMNS] = {"LISTENER", "NAME",     "ADDRESS",  "STATE",  "BACKUP",
                                            "WEIGHT",   "SESSIONS", "FAILURES", "BACK IN"};
 

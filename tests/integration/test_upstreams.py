@@ -160,6 +160,14 @@ def test_turns_are_shares_by_weight(gateways, servers):
     assert {name: entry["weight"] for name, entry in states(gateway).items()} == {"a": 3, "b": 1, "c": 2}
 
 
+def test_the_table_shows_long_names_whole(gateways, servers):
+    a, = servers("a")
+    name = "a-name-that-is-longer-than-48-bytes-and-is-shown-as-it-is"
+    gateway = gateways(f"{a.address} name={name}", options=ONE_WORKER)
+    head, line = gateway.command("upstreams").stdout.decode().splitlines()
+    assert line.split()[1:3] == [name, a.address] and line.index(a.address) == head.index("ADDRESS")
+
+
 def test_the_fewest_open_sessions(gateways, servers):
     a, b = servers("a", "b", hold=True)
     first, others = upstreams_of(f"{a.address} weight=2 name=a", f"{b.address} name=b")
