@@ -19,6 +19,7 @@
  */
 #include "gateway/bind.h"
 
+#include "base/clock.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
@@ -30,6 +31,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static const uint64_t PARTING_MAX_NS = GG_NS_PER_S;
+enum { PARTING_AGAIN_US = 100 };
 
 static int bind_failed(struct gg_failure *failure, const struct gg_endpoint *endpoint, int error)
 {
@@ -343,8 +347,29 @@ static bool is_left(const struct gg_binding *binding)
   return false;
 }
 
+/* A worker closes what parts within its turn: a few system calls, and as long as it waits for a processor. */
+static bool wait_closed(struct gg_binding *binding)
+{
+  uint64_t until_ns = gg_clock_mono_ns() + PARTING_MAX_NS;
+  for (unsigned i = 0; i < binding->socket_count; i++)
+    while (atomic_load(&binding->sockets[i].state) == GG_SOCKET_PARTING) {
+      if (gg_clock_mono_ns() > until_ns)
+        return false;
+      usleep(PARTING_AGAIN_US);
+    }
+  return true;
+}
+
+static void want_no_more(struct gg_binding *binding)
+{
+  for (unsigned i = 0; i < binding->socket_count; i++) {
+    int wanted = GG_SOCKET_WANTED;
+    atomic_compare_exchange_strong(&binding->sockets[i].state, &wanted, GG_SOCKET_LEAVING);
+  }
+}
+
 /* A binding that has been removed, and may be had again while it leaves: those of its sockets that no worker has
- * closed meanwhile, if there is one. */
+ * closed meanwhile, if there is one. None of the others parts any more: their places can be filled. */
 static bool want_again(struct gg_binding *binding)
 {
   unsigned wanted = 0;
@@ -354,7 +379,10 @@ static bool want_again(struct gg_binding *binding)
     int leaving = GG_SOCKET_LEAVING;
     wanted += atomic_compare_exchange_strong(&binding->sockets[i].state, &leaving, GG_SOCKET_WANTED);
   }
-  return wanted > 0;
+  if (wanted > 0 && wait_closed(binding))
+    return true;
+  want_no_more(binding); /* it leaves; the listener gets sockets of its own */
+  return false;
 }
 
 static struct gg_binding *find(struct gg_gateway *gateway, const struct gg_listener_options *options)
@@ -566,7 +594,7 @@ bool gg__binding_overflows(const struct gg_binding *binding, unsigned slot)
 bool gg__binding_may_part(struct gg_binding *binding, unsigned slot)
 {
   int leaving = GG_SOCKET_LEAVING;
-  return binding->shared || atomic_compare_exchange_strong(&binding->sockets[slot].state, &leaving, GG_SOCKET_CLOSED);
+  return binding->shared || atomic_compare_exchange_strong(&binding->sockets[slot].state, &leaving, GG_SOCKET_PARTING);
 }
 
 void gg__binding_drop(struct gg_binding *binding, unsigned slot)
@@ -574,6 +602,8 @@ void gg__binding_drop(struct gg_binding *binding, unsigned slot)
   struct gg_socket *socket = &binding->sockets[slot];
   if (atomic_fetch_sub(&socket->users, 1) != 1)
     return;
+  int fd = socket->fd; /* from CLOSED on the place is the engine's, which may fill it at once */
+  atomic_store(&socket->state, GG_SOCKET_PARTING);
+  close(fd);
   atomic_store(&socket->state, GG_SOCKET_CLOSED);
-  close(socket->fd);
 }

@@ -8,12 +8,13 @@
  *
  * A socket's life, and who moves it on:
  *
- *      bound ──listen──► OPEN ──removed, drained──► LEAVING ──nobody waits there──► CLOSED
- *       (engine)           ▲        (worker)         │   ▲         (worker)
+ *      bound ──listen──► OPEN ──removed, drained──► LEAVING ──nobody waits there──► PARTING ──► CLOSED
+ *       (engine)           ▲        (worker)         │   ▲         (worker)               (worker)
  *                          │                         ▼   │ the reload failed
  *                          └──reload is done──── WANTED (engine: the listener is to be had again)
  *
- * The engine and a worker may both want a leaving socket; whoever exchanges its state has it.
+ * The engine and a worker may both want a leaving socket; whoever exchanges its state has it. One that parts is the
+ * worker's until it is closed: its place is not filled before that.
  *
  * Thread: the engine's, but for what workers do with the atomics and what is said to be theirs below.
  */
@@ -30,7 +31,7 @@ enum {
   GG_SOCKETS_MAX = GG_WORKERS_MAX, /* of one listener */
 };
 
-enum gg_socket_state { GG_SOCKET_OPEN, GG_SOCKET_LEAVING, GG_SOCKET_WANTED, GG_SOCKET_CLOSED };
+enum gg_socket_state { GG_SOCKET_OPEN, GG_SOCKET_LEAVING, GG_SOCKET_WANTED, GG_SOCKET_PARTING, GG_SOCKET_CLOSED };
 
 struct gg_socket {
   int fd;
