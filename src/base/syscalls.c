@@ -16,7 +16,6 @@ static const struct gg_syscall items[] = {
   /* logger.c: a line to standard error, after a look at whether it would wait; stdio */
   GG_SYSCALL(write),
   GG_SYSCALL(writev),
-  GG_SYSCALL(poll),
   GG_SYSCALL(ppoll),
   GG_SYSCALL(fcntl),
   GG_SYSCALL(lseek),
@@ -73,6 +72,7 @@ static const struct gg_syscall items[] = {
 
 /* What libc calls by these names on the older machines. */
 #ifdef SYS_open
+  GG_SYSCALL(poll),
   GG_SYSCALL(open),
   GG_SYSCALL(stat),
   GG_SYSCALL(lstat),
