@@ -40,8 +40,10 @@ static int read_next(struct gg_engine *engine, struct gg_configured **out, struc
   struct gg_failure failure = GG_FAILURE_INIT;
   *out = NULL;
   int error = errors ? gg__configured_load(out, &engine->arguments, errors, &failure) : GG_ERR_NOMEM;
+  /* The failure is the first error. */
+  gg__service_explain(engine, &failure);
   for (size_t i = 0; errors && i < errors->count; i++)
-    gg__report_add(report, GG_REPORT_ERROR, "%s", errors->items[i].text);
+    gg__report_add(report, GG_REPORT_ERROR, "%s", i == 0 ? failure.message : errors->items[i].text);
   if (errors)
     report->left_out += errors->left_out;
   free(errors);

@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum {
-  RULES_MAX = 256, /* 64 listeners, 64 configuration files, and what is below */
+  RULES_MAX = 384, /* 64 listeners, 64 configuration files, 64 processes, and what is below */
   LINE_MAX_BYTES = 1024,
 };
 
@@ -48,6 +48,9 @@ struct rules {
 
 static void add(struct rules *rules, const char *path, enum gg_landlock_right right)
 {
+  for (size_t i = 0; i < rules->count; i++)
+    if (rules->items[i].right == right && strcmp(rules->paths[i], path) == 0)
+      return;
   char *copy = rules->count < RULES_MAX ? strdup(path) : NULL;
   if (!copy) {
     rules->failed = true;
@@ -85,11 +88,28 @@ static void add_resolver(struct rules *rules)
     add_resolver_file(rules, files[i]);
 }
 
-static void collect(struct rules *rules, const struct gg_config *config)
+/* Where it is, and where the file is that it is a link to: that one may be replaced, too. */
+static void add_configuration_file(struct rules *rules, const char *path)
+{
+  char real[PATH_MAX];
+  add_directory_of(rules, path, GG_LANDLOCK_READ);
+  if (realpath(path, real))
+    add_directory_of(rules, real, GG_LANDLOCK_READ);
+}
+
+static void add_ring_dir(void *context, const char *dir)
+{
+  add(context, dir, GG_LANDLOCK_WRITE);
+}
+
+static void collect(struct rules *rules, const struct gg_config *config, const struct gg_recorder *recorder)
 {
   add(rules, config->dir, GG_LANDLOCK_WRITE);
   add(rules, config->dir, GG_LANDLOCK_SOCKETS);
   add(rules, config->log.dir, GG_LANDLOCK_WRITE);
+  /* What processes that drain may leave is written by this one. What cannot be read now is the next start's. */
+  if (gg_recorder_ring_dirs(recorder, add_ring_dir, rules) == GG_ERR_NOMEM)
+    rules->failed = true;
   add_directory_of(rules, config->stats.file, GG_LANDLOCK_WRITE);
   add_directory_of(rules, config->stats.metrics_file, GG_LANDLOCK_WRITE);
   for (size_t i = 0; i < config->listener_count; i++) {
@@ -98,7 +118,7 @@ static void collect(struct rules *rules, const struct gg_config *config)
       add_directory_of(rules, listen->path, GG_LANDLOCK_SOCKETS);
   }
   for (size_t i = 0; i < config->files.count; i++)
-    add_directory_of(rules, config->files.items[i], GG_LANDLOCK_READ);
+    add_configuration_file(rules, config->files.items[i]);
   add_resolver(rules);
 }
 
@@ -137,8 +157,8 @@ static void tell(struct gg_logger *logger, int version, const struct gg_failure 
           GG_B("calls", !calls_error), GG_S("refused", "files that the configuration did not name at start, programs"));
 }
 
-int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, bool *files_refused,
-                      struct gg_failure *failure)
+int gg__sandbox_enter(const struct gg_config *config, const struct gg_recorder *recorder, struct gg_logger *logger,
+                      bool *files_refused, struct gg_failure *failure)
 {
   *files_refused = false;
   struct gg_failure files = GG_FAILURE_INIT, calls = GG_FAILURE_INIT;
@@ -148,7 +168,7 @@ int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, 
   }
   struct rules *rules = calloc(1, sizeof *rules);
   if (rules)
-    collect(rules, config);
+    collect(rules, config, recorder);
   int error = !rules || rules->failed ? gg_fail(failure, GG_ERR_NOMEM, "out of memory for the sandbox") : 0;
   if (!error) {
     load_resolver_libraries();

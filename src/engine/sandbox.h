@@ -7,9 +7,12 @@
  * stay within reach are named by the configuration:
  *
  *     dir, log.dir                            read and write
+ *     ring directories of processes on the    read and write: they may have had another log.dir, and what is left of
+ *       store that still drain                  them when they are killed is written by this one
  *     directories of stats and metrics files  read and write: they are replaced as a whole
  *     directories of unix listeners           make and remove sockets
- *     directories of configuration files      read, for a reload: an editor may have replaced the file
+ *     directories of configuration files      read, for a reload: an editor may have replaced the file; where a file
+ *                                               is a link, the directory that it leads to as well
  *     what the resolver reads                 read; libraries that it would load are loaded before
  *
  * Thread: the engine's, as service.h.
@@ -18,10 +21,11 @@
 #define GG_ENGINE_SANDBOX_H
 
 #include "engine/config.h"
+#include "record/log.h"
 
 /* Goes in as far as the kernel lets us, and tells how far, and whether files are refused; no error ends a start for
  * it, but GG_ERR_NOMEM. */
-int gg__sandbox_enter(const struct gg_config *config, struct gg_logger *logger, bool *files_refused,
-                      struct gg_failure *failure);
+int gg__sandbox_enter(const struct gg_config *config, const struct gg_recorder *recorder, struct gg_logger *logger,
+                      bool *files_refused, struct gg_failure *failure);
 
 #endif

@@ -109,6 +109,11 @@ const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's
 /* To be sent to the process that takes over; borrowed. */
 int gg_recorder_lock_fd(const struct gg_recorder *recorder);
 
+/* Tells each ring directory that a process on this store has a ring in, as often as it is named: what
+ * gg_recorder_sibling_ended may have to reach when that process has ended. GG_ERR_NOMEM, GG_ERR_IO. Engine's thread. */
+typedef void (*gg_ring_dir_fn)(void *context, const char *dir);
+int gg_recorder_ring_dirs(const struct gg_recorder *recorder, gg_ring_dir_fn each, void *context);
+
 /* A process from which this one took over has ended (the engine's thread finds out by its pidfd): if it was killed,
  * what is left in its rings is written now, as at a start; if it ended well there is nothing to do. Any other process'
  * rings are left alone. A disk that refuses is an error that changes nothing: it may be called again, and the next

@@ -125,7 +125,8 @@ static unsigned find_dir(const struct search *search, const struct stat *status)
   return number;
 }
 
-/* Sets *number; DIRS_MAX for a directory of an earlier configuration that is no more. */
+/* Sets *number; DIRS_MAX for a directory of an earlier configuration that is no more. One that cannot be looked into is
+ * an error: its rings are not lost, so `running` has to stay for a process that may. */
 static int open_dir(struct search *search, const char *path, size_t length, unsigned *number,
                     struct gg_failure *failure)
 {
@@ -151,7 +152,7 @@ static int open_dir(struct search *search, const char *path, size_t length, unsi
     close(fd);
   free(copy);
   *number = DIRS_MAX;
-  if (error != EMFILE && error != ENFILE && error != ENOMEM)
+  if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG)
     return 0;
   return gg_fail_errno(failure, error, "opening the ring directory %.*s", (int)length, path);
 }
@@ -172,8 +173,13 @@ static int find_named(struct search *search, const struct gg_recorder *recorder,
     if (!search->scope.all) /* the scan comes by, and looks whose it is */
       continue;
     if (candidate.dir == DIRS_MAX || !parse_ring_name(&candidate, slash + 1, recorder->uuid) ||
-        is_known(search, &candidate) || faccessat(search->dirs[candidate.dir].fd, slash + 1, F_OK, AT_SYMLINK_NOFOLLOW))
+        is_known(search, &candidate))
       continue;
+    if (faccessat(search->dirs[candidate.dir].fd, slash + 1, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT)
+        continue;
+      return gg_fail_errno(failure, errno, "looking for the ring %s", path);
+    }
     error = add(search, &candidate, failure);
     if (error)
       return error;
@@ -393,6 +399,37 @@ int gg__recover_ended(struct gg_recorder *recorder, long pid, struct gg_recovery
   for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++)
     if (has_number(&scope, number))
       gg__process_unlock(recorder, number);
+  return error;
+}
+
+/* Only where there is a ring of ours: a damaged file does not open other directories to this process. */
+static int tell_ring_dir(const struct gg_recorder *recorder, const char *path, gg_ring_dir_fn each, void *context)
+{
+  struct candidate candidate;
+  unsigned process;
+  long pid;
+  const char *slash = strrchr(path, '/');
+  if (!slash || slash == path || !parse_ring_name(&candidate, slash + 1, recorder->uuid))
+    return 0;
+  char *dir = strndup(path, (size_t)(slash - path));
+  int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  const struct gg__ring_place place = {.dir_fd = fd, .dir = dir, .name = candidate.name};
+  if (fd >= 0 && gg__recover_ring_owner(place, &process, &pid) == 0)
+    each(context, dir);
+  if (fd >= 0)
+    close(fd);
+  free(dir);
+  return dir ? 0 : GG_ERR_NOMEM;
+}
+
+int gg_recorder_ring_dirs(const struct gg_recorder *recorder, gg_ring_dir_fn each, void *context)
+{
+  struct gg__running running = {0};
+  int error = read_running(&running, recorder, &(struct scope){.all = true});
+  for (unsigned i = 0; i < running.count && !error; i++)
+    if (running.entries[i].is_ring)
+      error = tell_ring_dir(recorder, running.entries[i].value, each, context);
+  gg__running_fini(&running);
   return error;
 }
 

@@ -337,6 +337,32 @@ def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, 
     configured.verify()
 
 
+def test_an_old_process_with_another_log_dir_is_recovered(configured, scratch, server):
+    """Its rings are out of the new one's directories, and the sandbox is on."""
+    web = listener(server.address, name="web")
+    places = [scratch / "rings-1", scratch / "rings-2"]
+    for place in places:
+        place.mkdir()
+    configured.write(web, log={"flush_interval": "1m", "dir": str(places[0])})
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"in the old one's ring")
+        configured.write(web, log={"flush_interval": "1m", "dir": str(places[1])})
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        exchange(stays, b", and more of it")
+        assert any(places[0].iterdir())
+        old.kill()
+        ended = configured.wait_event(new, "earlier process ended")
+        assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > 0
+    assert not any(places[0].iterdir())
+    said(web["listen"])
+    assert new.stop() == 0
+    payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
+    assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
+    configured.verify()
+
+
 def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)

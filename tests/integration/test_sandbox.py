@@ -193,6 +193,38 @@ def test_a_reload_that_the_sandbox_refuses_says_so(configured, scratch, needs_ke
     assert configured.reload()[0] == 0 and not (here / "second").exists()
 
 
+def test_a_linked_configuration_file_is_read_again(configured, scratch, needs_kernel):
+    """The link leads to a directory that the configuration does not name; there the file is replaced, as editors do."""
+    here, real = scratch / "here", scratch / "real"
+    here.mkdir()
+    real.mkdir()
+    link = here / "gateway.yaml"
+    link.symlink_to(real / "file")
+    configured.file = real / "file"
+    configured.write(trap(f"127.0.0.1:{processes.free_port()}"))
+    configured.file = link
+    configured.start()
+    second = f"127.0.0.1:{processes.free_port()}"
+    configured.file = real / "file"
+    configured.write(trap(second))
+    status, reply = configured.reload()
+    assert status == 0, reply
+    processes.wait_until(lambda: processes.is_listening(second), 10, "the new listener")
+
+
+def test_a_configuration_file_out_of_reach_says_so(configured, scratch, needs_kernel):
+    elsewhere = scratch / "elsewhere"
+    (scratch / "here").mkdir()
+    elsewhere.mkdir()
+    configured.file = scratch / "here" / "gogetway.yaml"
+    configured.write(trap(f"127.0.0.1:{processes.free_port()}"))
+    configured.start()
+    configured.file.rename(elsewhere / "file")
+    configured.file.symlink_to(elsewhere / "file")
+    status, reply = configured.reload()
+    assert status == 3 and "Permission denied" in reply["error"] and "restart" in reply["error"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_reload_cannot_have_roots_ports_back(configured, scratch):
     home = scratch / "home"

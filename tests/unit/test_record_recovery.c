@@ -530,6 +530,38 @@ static void test_missing_ring_marks_its_segment(void **state)
   fixture_fini(&f);
 }
 
+/* A directory that cannot be looked into, here a link to itself, is not one that is gone: nothing is given up. */
+static void test_rings_out_of_reach_stay_named(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct shared *shared = shared_page();
+  struct gg_recorder_options options = fixture_options(&f), other = options;
+  char ring[400], away[160], elsewhere[160];
+  leave_ring(&f, &options, ring, shared);
+  snprintf(away, sizeof away, "%s/away", f.base);
+  snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", f.base);
+  assert_int_equal(rename(f.rings, away), 0);
+  assert_int_equal(symlink(f.rings, f.rings), 0);
+  assert_int_equal(mkdir(elsewhere, 0700), 0);
+  other.ring_dir = elsewhere;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_recorder *recorder = NULL;
+  assert_true(gg_recorder_open(&recorder, &other, NULL, &failure) < 0);
+  assert_non_null(strstr(failure.message, f.rings));
+  assert_true(exists_in(f.dir, "running"));
+  assert_int_equal(unlink(f.rings), 0);
+  assert_int_equal(rename(away, f.rings), 0);
+  struct gg_recovery recovery;
+  open_only(&f, &other, &recovery);
+  assert_int_equal(recovery.rings, 1);
+  assert_int_equal(recovery.rings_missing, 0);
+  assert_false(exists_in(f.dir, "running"));
+  munmap(shared, 4096);
+  fixture_fini(&f);
+}
+
 static void test_missing_ring_without_anything_recorded(void **state)
 {
   (void)state;
@@ -665,6 +697,7 @@ int main(void)
     cmocka_unit_test(test_planted_names_do_not_stop_new_rings),
     cmocka_unit_test(test_rings_of_other_stores_are_none_of_ours),
     cmocka_unit_test(test_missing_ring_marks_its_segment),
+    cmocka_unit_test(test_rings_out_of_reach_stay_named),
     cmocka_unit_test(test_missing_ring_without_anything_recorded),
     cmocka_unit_test(test_one_line_says_what_was_recovered),
     cmocka_unit_test(test_damaged_segments_are_set_aside),
