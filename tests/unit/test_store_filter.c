@@ -7,6 +7,11 @@
 
 #include <cmocka.h>
 
+/* For the reasons; a session is another thing there. */
+#define gg_session gg_gateway_session
+#include "gateway/session.h"
+#undef gg_session
+
 #include "store/sweep.h"
 
 #include <gogetway/store.h>
@@ -121,6 +126,20 @@ static void all_words_must_hold(void **state)
   assert_true(gg_filter_match(NULL, &sample));
 }
 
+/* Whatever the gateway records as the reason of a close can be asked for. */
+static void each_reason_is_known(void **state)
+{
+  (void)state;
+  static const char *const words[] = {
+#define WORD(NAME, text) "close=" text,
+    GG_CLOSE_LIST(WORD)
+#undef WORD
+  };
+  assert_true(matches("close=client-fin"));
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+    assert_true(matches(words[i]) == (strcmp(words[i], "close=client-fin") == 0));
+}
+
 static void refusals_say_what_is_right(void **state)
 {
   (void)state;
@@ -175,9 +194,8 @@ static void what_begins_may_match(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(each_key_matches),
-    cmocka_unit_test(what_begins_may_match),
-    cmocka_unit_test(all_words_must_hold),
+    cmocka_unit_test(each_key_matches),           cmocka_unit_test(what_begins_may_match),
+    cmocka_unit_test(all_words_must_hold),        cmocka_unit_test(each_reason_is_known),
     cmocka_unit_test(refusals_say_what_is_right),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
