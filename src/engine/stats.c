@@ -94,7 +94,7 @@ static int command_logs(void *context, const struct gg_control_request *request,
   gg_json_key(reply, "logs");
   gg_json_array_begin(reply);
   for (unsigned i = 0; i < gg_recorder_logs(engine->recorder); i++) {
-    if (gg_recorder_log_status(engine->recorder, i, &status) != 0)
+    if (gg_recorder_log_status(engine->recorder, i, &status) != 0 || status.untouched)
       continue;
     gg_json_object_begin(reply);
     gg_json_field_string(reply, "name", status.name);

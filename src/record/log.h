@@ -210,10 +210,11 @@ struct gg_log_status {
   char name[32];          /* "w0-block" */
   char segment[96];       /* the file being written, relative to segments/; empty: none */
   uint64_t segment_bytes; /* of it, what is in the file */
-  uint64_t watermark_ns;  /* UTC: no record with an earlier time will be added to what is in the files */
+  uint64_t watermark_ns;  /* UTC: no record with an earlier time will be added to what is in the files; now, if none */
   uint64_t ring_bytes;
   uint64_t fill_bytes; /* committed and not written */
   enum gg_log_pressure pressure;
+  bool untouched; /* no producer has taken it up, and perhaps none will: do not wait for its watermark */
 };
 unsigned gg_recorder_logs(const struct gg_recorder *recorder);
 int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, struct gg_log_status *out);

@@ -140,8 +140,8 @@ struct gg_log {
   uint64_t retry_at_ns;
   uint64_t refusals; /* of the disk, in a row */
   int last_errno;
-  bool direct;        /* the open file takes O_DIRECT */
-  bool finish_sealed; /* after the hand-over: nothing is left to seal */
+  bool direct;                /* the open file takes O_DIRECT */
+  _Atomic bool finish_sealed; /* after the hand-over: nothing is left to seal */
 
   /* Anybody. */
   _Atomic uint64_t wake_at;         /* the producer wants a wake when `written` is here; UINT64_MAX: no */
@@ -239,6 +239,13 @@ struct gg_recorder {
 static inline unsigned gg__log_count(const struct gg_recorder *recorder)
 {
   return atomic_load_explicit(&recorder->log_count, memory_order_acquire);
+}
+
+/* No producer has taken it up: it was made for a reload that came to nothing, or for one that is being adopted. Nobody
+ * ticks it, so it neither rotates nor says up to what time it is complete, and there is nothing in it. */
+static inline bool gg__log_untouched(const struct gg_log *log)
+{
+  return atomic_load(&log->watermark_ns) == 0 && atomic_load(&log->committed) == 0;
 }
 
 static inline void gg__count(const struct gg_recorder *recorder, struct gg_shard *shard, enum gg__metric metric,

@@ -495,6 +495,12 @@ unsigned gg_recorder_logs(const struct gg_recorder *recorder)
   return gg__log_count(recorder);
 }
 
+/* Nothing will follow to what is in the files. */
+static bool is_complete(const struct gg_log *log)
+{
+  return atomic_load(&log->finish_sealed) && atomic_load(&log->written) == atomic_load(&log->sealed);
+}
+
 int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, struct gg_log_status *out)
 {
   if (index >= gg__log_count(recorder))
@@ -503,7 +509,9 @@ int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, s
   pthread_mutex_t *lock = &log->recorder->files_lock;
   memset(out, 0, sizeof *out);
   memcpy(out->name, log->name, sizeof out->name);
-  out->watermark_ns = atomic_load(&log->watermark_ns); /* before `written`: it must not promise more than is there */
+  out->untouched = gg__log_untouched(log);
+  /* Before `written`: it must not promise more than is there. */
+  out->watermark_ns = is_complete(log) ? gg_clock_real_ns() : atomic_load(&log->watermark_ns);
   pthread_mutex_lock(lock);
   uint64_t written = atomic_load(&log->written);
   if (log->file >= 0) {

@@ -10,7 +10,7 @@
  *
  * A producer that has segments waiting for a disk that takes nothing puts the rotation off: the table of segments is
  * small, and filling it with short ones would hold traffic back before the ring is full. Requests that come meanwhile
- * are one rotation then.
+ * are one rotation then. A log that no producer has taken up yet has nothing to rotate, and nobody who would.
  */
 #include "record/log_private.h"
 
@@ -48,6 +48,8 @@ void gg__unsealed_remove(struct gg_recorder *recorder, const struct gg_log *log,
 
 static bool log_is_rotated(const struct gg_recorder *recorder, const struct gg_log *log, uint64_t wanted)
 {
+  if (gg__log_untouched(log))
+    return true;
   if (atomic_load(&log->rotations) < wanted)
     return false;
   uint64_t last = atomic_load(&log->rotated_segment);

@@ -229,6 +229,7 @@ static void test_idle_logs_rotate(void **state)
   options.ops_context = &seals;
   fixture_open(&f, &options, NULL);
   add_log(&added, &f, "w0-gap"); /* of which nothing is recorded */
+  (void)gg_log_tick(added.log, gg_clock_mono_ns());
   assert_true(gg_recorder_rotated(f.recorder));
   for (unsigned i = 0; i < 10; i++)
     (void)fixture_record(&f);
@@ -266,6 +267,78 @@ static void test_idle_logs_rotate(void **state)
   assert_int_equal(walk.next, 11);
   assert_int_equal(walk.segments, 2);
   close(added.event);
+  fixture_fini(&f);
+}
+
+static struct gg_log_status status_of(const struct fixture *f, unsigned index)
+{
+  struct gg_log_status status;
+  assert_int_equal(gg_recorder_log_status(f->recorder, index, &status), 0);
+  return status;
+}
+
+/* A log that was made for a reload which came to nothing: nobody waits for it. */
+static void test_a_log_that_nobody_took_up_rotates(void **state)
+{
+  (void)state;
+  struct fixture f, added;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.log_max_bytes = 1 * MIB;
+  fixture_open(&f, &options, NULL);
+  add_log(&added, &f, "w0-gap");
+  (void)fixture_record(&f);
+  assert_false(status_of(&f, 0).untouched);
+  assert_true(status_of(&f, 1).untouched);
+  gg_recorder_rotate(f.recorder);
+  assert_false(gg_recorder_rotated(f.recorder));
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  wait_until_rotated(&f);
+
+  (void)gg_log_tick(added.log, gg_clock_mono_ns()); /* now somebody has */
+  assert_false(status_of(&f, 1).untouched);
+  assert_true(status_of(&f, 1).watermark_ns > 0);
+  gg_recorder_rotate(f.recorder);
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  for (unsigned i = 0; i < 20; i++) { /* however long that takes */
+    assert_false(gg_recorder_rotated(f.recorder));
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  (void)gg_log_tick(added.log, gg_clock_mono_ns());
+  wait_until_rotated(&f);
+  fixture_stop(&f);
+  close(added.event);
+  fixture_fini(&f);
+}
+
+/* A worker has drained while another has not: who follows both is told that nothing comes from the first. */
+static void test_the_watermark_of_a_finished_log_goes_on(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  fixture_open(&f, &options, NULL);
+  (void)fixture_record(&f);
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  atomic_store(&disk_full, true);
+  gg_log_finish(f.log);
+  uint64_t finished_ns = gg_clock_real_ns();
+  for (unsigned i = 0; i < 20; i++) { /* not before everything is in a file */
+    assert_true(status_of(&f, 0).watermark_ns < finished_ns);
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  atomic_store(&disk_full, false);
+  uint64_t deadline_ns = gg_clock_mono_ns() + 10 * GG_NS_PER_S;
+  while (status_of(&f, 0).watermark_ns < finished_ns) {
+    if (gg_clock_mono_ns() > deadline_ns)
+      fail_msg("the watermark stands still");
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  assert_int_equal(status_of(&f, 0).fill_bytes, 0);
+  uint64_t later_ns = gg_clock_real_ns();
+  assert_true(status_of(&f, 0).watermark_ns >= later_ns);
+  fixture_stop(&f);
   fixture_fini(&f);
 }
 
@@ -363,6 +436,8 @@ int main(void)
     cmocka_unit_test(test_an_added_log_needs_room_in_log_max),
     cmocka_unit_test(test_a_recorder_begins_without_logs),
     cmocka_unit_test(test_idle_logs_rotate),
+    cmocka_unit_test(test_a_log_that_nobody_took_up_rotates),
+    cmocka_unit_test(test_the_watermark_of_a_finished_log_goes_on),
     cmocka_unit_test(test_rotation_under_load),
     cmocka_unit_test(test_rotation_with_a_full_disk),
   };
