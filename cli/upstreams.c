@@ -174,6 +174,7 @@ const struct gg_command gg_command_upstreams = {
   .synopsis = "[--json] | drain NAME [--listener NAME] | resume NAME [--listener NAME]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
-  .details = "A drained upstream gets no new session until it is resumed or the gateway ends; open ones go on.\n",
+  .details = "A drained upstream gets no new session until it is resumed or the gateway ends; open ones go on. A\n"
+             "hot restart leaves it drained.\n",
   .run = run,
 };

@@ -62,6 +62,23 @@ static int add_listener(struct gg_engine *engine, size_t index, struct gg_json *
   return error;
 }
 
+/* What an operator has drained stays drained. */
+static void add_drained(const struct gg_engine *engine, struct gg_json *reply)
+{
+  struct gg_upstream_status status;
+  gg_json_key(reply, "drained");
+  gg_json_array_begin(reply);
+  for (size_t i = 0; gg_gateway_upstream(engine->gateway, i, &status) == 0; i++) {
+    if (status.state != GG_UPSTREAM_DRAINED)
+      continue;
+    gg_json_object_begin(reply);
+    gg_json_field_string(reply, "listener", status.listener);
+    gg_json_field_string(reply, "upstream", status.name);
+    gg_json_object_end(reply);
+  }
+  gg_json_array_end(reply);
+}
+
 /* What is in the reply, and in handing.fds in the same order. */
 static int gather(struct gg_engine *engine, struct gg_json *reply, struct gg_failure *failure)
 {
@@ -75,6 +92,7 @@ static int gather(struct gg_engine *engine, struct gg_json *reply, struct gg_fai
   int error = add_fd(handing, gg_recorder_lock_fd(engine->recorder), failure);
   if (!error)
     error = add_siblings(engine, reply, failure);
+  add_drained(engine, reply);
   gg_json_key(reply, "listeners");
   gg_json_array_begin(reply);
   for (size_t i = 0; i < engine->now->config.listener_count && !error; i++)

@@ -94,6 +94,8 @@ static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
   int error = inherit(engine, fds, failure);
   if (!error)
     error = gg_gateway_create(&engine->gateway, &engine->now->options, failure);
+  if (!error)
+    gg__takeover_drain(engine->takeover, engine);
   gg__listen_fds_close(fds, engine->now);
   gg__takeover_bound(engine->takeover, engine);
   free(fds);

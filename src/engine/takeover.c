@@ -88,6 +88,26 @@ static int read_siblings(struct gg_takeover_reply *out, const json_t *from, stru
   return 0;
 }
 
+static int read_drained(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+{
+  size_t count = json_array_size(from);
+  if (count > GG_LISTENERS_MAX * GG_UPSTREAMS_MAX)
+    return nonsense(failure);
+  out->drained = count > 0 ? calloc(count, sizeof *out->drained) : NULL;
+  if (count > 0 && !out->drained)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its drained upstreams");
+  for (size_t i = 0; i < count; i++) {
+    const char *listener = json_string_value(json_object_get(json_array_get(from, i), "listener"));
+    const char *upstream = json_string_value(json_object_get(json_array_get(from, i), "upstream"));
+    if (!listener || !upstream || strlen(listener) >= GG_UPSTREAM_NAME_MAX || strlen(upstream) >= GG_UPSTREAM_NAME_MAX)
+      return nonsense(failure);
+    struct gg_takeover_drained *drained = &out->drained[out->drained_count++];
+    snprintf(drained->listener, sizeof drained->listener, "%s", listener);
+    snprintf(drained->upstream, sizeof drained->upstream, "%s", upstream);
+  }
+  return 0;
+}
+
 static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct gg_failure *failure)
 {
   const char *why = json_string_value(json_object_get(reply, "error"));
@@ -100,6 +120,8 @@ static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct
   if (!json_is_true(json_object_get(reply, "ok")))
     return nonsense(failure);
   int error = read_siblings(out, json_object_get(reply, "siblings"), failure);
+  if (!error)
+    error = read_drained(out, json_object_get(reply, "drained"), failure);
   if (!error && !json_is_array(listeners))
     error = nonsense(failure);
   for (size_t i = 0; i < json_array_size(listeners) && !error; i++)
@@ -111,6 +133,7 @@ void gg__takeover_reply_fini(struct gg_takeover_reply *reply)
 {
   for (size_t i = 0; i < reply->listener_count; i++)
     free(reply->listeners[i].known.name);
+  free(reply->drained);
   *reply = (struct gg_takeover_reply){0};
 }
 
@@ -258,6 +281,16 @@ void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine)
   }
   close_fds(takeover->fds, takeover->fd_count);
   takeover->fd_count = 0;
+}
+
+void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *engine)
+{
+  for (size_t i = 0; takeover && i < takeover->reply.drained_count; i++) {
+    const struct gg_takeover_drained *drained = &takeover->reply.drained[i];
+    if (gg_gateway_upstream_drain(engine->gateway, drained->listener, drained->upstream, true, NULL) != 0)
+      gg_info(engine->logger, "an upstream that was drained is not there any more", GG_S("upstream", drained->upstream),
+              GG_S("listener", drained->listener));
+  }
 }
 
 /* Whether the other process died, and did not only close the connection. */

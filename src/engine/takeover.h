@@ -65,6 +65,10 @@ struct gg_takeover_reply {
     bool foreign; /* they are the service manager's, and stay so */
   } listeners[GG_LISTENERS_MAX];
   size_t sockets; /* of all of them */
+  size_t drained_count;
+  struct gg_takeover_drained {
+    char listener[GG_UPSTREAM_NAME_MAX], upstream[GG_UPSTREAM_NAME_MAX];
+  } * drained; /* by an operator */
 };
 /* Pure. GG_ERR_BUSY: it says why not; GG_ERR_UNSUPPORTED: it does not know the command; GG_ERR_FORMAT. On an error
  * there is nothing to free. */
@@ -81,6 +85,8 @@ int gg__takeover_lock(struct gg_takeover *takeover); /* the store's lock; to be 
 /* Gives the engine's listeners the sockets that they had. They are closed by gg__takeover_bound, after create. */
 void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine);
 void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine);
+/* Drains what was drained there; after create, so that no session goes to one of them. */
+void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *engine);
 /* We serve: the other one lets go. */
 int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
 void gg__takeover_end(struct gg_takeover *takeover); /* at any time; NULL is fine */

@@ -58,8 +58,12 @@ int gg__command_upstream_drain(void *context, const struct gg_control_request *r
   if (drained && !resumes && strcmp(drained, "true") != 0)
     return gg_fail(failure, GG_ERR_INVALID, "\"drained\" is true or false");
   gg__engine_lock(engine);
-  int error =
-    gg_gateway_upstream_drain(engine->gateway, gg_control_argument(request, "listener"), name, !resumes, failure);
+  int error = 0;
+  if (engine->handing.client != 0) /* it was told what is drained */
+    error = gg_fail(failure, GG_ERR_BUSY, "process %ld is taking over; ask again when it serves", engine->handing.pid);
+  if (!error)
+    error =
+      gg_gateway_upstream_drain(engine->gateway, gg_control_argument(request, "listener"), name, !resumes, failure);
   gg__engine_unlock(engine);
   return error;
 }

@@ -212,6 +212,51 @@ def test_listeners_that_are_gone_and_new_ones(configured, server):
     assert new.stop() == 0
 
 
+def test_a_drained_upstream_stays_drained(configured, server):
+    """Over two takeovers, and until it is resumed; the same name at another listener is not drained."""
+    with EchoServer() as other:
+        web = listener([f"{server.address} name=a", f"{other.address} name=b"], name="web")
+        ssh = listener([f"{server.address} name=a", f"{other.address} name=b"], name="ssh")
+        configured.write(web, ssh)
+        process = configured.start()
+        configured.command("upstreams", "drain", "a", "--listener", "web")
+
+        def drained():
+            listed = map(json.loads, configured.command("upstreams", "--json").stdout.splitlines())
+            return [(entry["listener"], entry["name"]) for entry in listed if entry["state"] == "drained"]
+        assert drained() == [("web", "a")]
+        for _ in range(2):
+            new = configured.start("--takeover")
+            assert process.wait(20) == 0
+            assert drained() == [("web", "a")]
+            for _ in range(6):
+                said(web["listen"])
+            process = new
+        assert {session["upstream"] for session in configured.sessions()} == {other.address}
+        configured.write({**web, "upstream": other.address})
+        new = configured.start("--takeover")  # where it is gone
+        gone, = configured.events(new, "an upstream that was drained is not there any more")
+        assert (gone["listener"], gone["upstream"]) == ("web", "a") and drained() == []
+        assert process.wait(20) == 0 and new.stop() == 0
+
+
+def test_while_somebody_takes_over_nothing_is_drained(configured, server):
+    web = listener([f"{server.address} name=a"], name="web")
+    configured.write(web)
+    old = configured.start()
+    with socket.socket(socket.AF_UNIX) as taker:
+        taker.settimeout(10)
+        taker.connect(str(configured.directory / "control"))
+        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
+        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
+        for fd in fds:
+            os.close(fd)
+        reply = configured.ask("upstream-drain", upstream="a")
+        assert reply["ok"] is False and "taking over" in reply["error"]
+    configured.wait_event(old, "not taken over")
+    assert configured.ask("upstream-drain", upstream="a")["ok"] is True
+
+
 def test_rotate_ends_the_segments_of_the_old_process_too(configured, server):
     web = listener(server.address, name="web")
     configured.write(web, workers=1)
