@@ -299,7 +299,12 @@ static const struct gg_option options[] = {
    .more =
      "A hot restart: the new process gets the listening sockets and the store, and serves; the old one drains its "
      "sessions for `timeouts.drain` and ends. No connection is refused or reset. Until the new one serves, "
-     "nothing has changed for the old one. If none runs, this changes nothing. Both must be the same user."},
+     "nothing has changed for the old one. If none runs, this changes nothing. Both must be the same user. What was "
+     "drained with `gogetway upstreams drain` stays so; the health of upstreams is found out anew, counters begin at "
+     "0, "
+     "and limits (`sessions_max`, `limits.source_*`, `relay.pending_total`, `log.max`) are each process's while the "
+     "old "
+     "one drains. docs/operations.md has more, and what to do under systemd."},
   {.key = "user",
    .flag = "user",
    .type = GG_OPTION_STRING,
@@ -590,7 +595,8 @@ static const struct gg_option options[] = {
    .more = "It is replaced as a whole, every `stats.metrics_interval` and at exit. node_exporter's textfile collector "
            "runs as another user and must be able to read it, hence the mode; it takes files of its directory that end "
            "in `.prom`. A path that cannot be written is an error at start, and a warning later. `gogetway stats "
-           "--format prometheus` shows the same."},
+           "--format prometheus` shows the same. From a hot restart on it holds the new process alone: what the old "
+           "one counts while it drains reaches no file of metrics."},
   {.key = "stats.metrics_interval",
    .flag = "metrics-interval",
    .type = GG_OPTION_DURATION,
