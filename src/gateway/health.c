@@ -36,6 +36,7 @@ struct gg_health *gg__health_create(struct gg_health_desk *desk, const struct gg
   atomic_store(&health->refs, 1);
   health->desk = desk;
   health->route = route;
+  gg__route_hold(route);
   health->listener = strdup(listener);
   health->name = strdup(name);
   if (health->listener && health->name)
@@ -54,6 +55,7 @@ void gg__health_unref(struct gg_health *health)
   if (atomic_fetch_sub_explicit(&health->refs, 1, memory_order_acq_rel) != 1)
     return;
   assert(health->listings == 0);
+  gg__route_release(health->route);
   free(health->listener);
   free(health->name);
   free(health);

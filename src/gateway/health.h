@@ -44,7 +44,7 @@ struct gg_health_desk {
 struct gg_health {
   _Atomic unsigned refs;
   struct gg_health_desk *desk;
-  const struct gg_route *route;
+  const struct gg_route *route; /* held */
   char *listener;
   char *name;
   _Atomic uint64_t failures;     /* connects in a row */

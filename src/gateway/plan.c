@@ -77,6 +77,7 @@ void gg__plan_unref(struct gg_plan *plan)
   if (!plan || atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) != 1)
     return;
   gg__group_destroy(plan->group);
+  gg__listener_routes_release(&plan->routes);
   if (plan->binding)
     gg__binding_unref(plan->binding);
   free(plan);

@@ -29,10 +29,10 @@ struct gg_listener;
 
 struct gg_plan {
   _Atomic unsigned refs;
-  struct gg_binding *binding; /* held */
-  struct gg_group *group;     /* held; NULL: there are no upstreams */
-  struct gg_listener_routes routes;
-  unsigned log; /* which of a worker's logs */
+  struct gg_binding *binding;       /* held */
+  struct gg_group *group;           /* held; NULL: there are no upstreams */
+  struct gg_listener_routes routes; /* held */
+  unsigned log;                     /* which of a worker's logs */
   /* What these point at is the plan's own, and stands behind it. No sockets, and of upstreams no names to be resolved:
    * those are the group's. */
   struct gg_listener_options options;

@@ -17,7 +17,8 @@ static_assert((int)GG_ROUTES_MAX <= (int)GG_FAMILY_MEMBERS_MAX, "every route is 
 
 /* A route, and who it is for. */
 struct entry {
-  struct gg_route route; /* first: what is handed out */
+  struct gg_route route;    /* first: what is handed out */
+  _Atomic unsigned holders; /* plans and healths */
   char *listener;
   char *upstream;
   bool current;  /* the gateway as it is has it */
@@ -78,10 +79,30 @@ static struct entry *find(struct gg_routes *routes, const char *listener, const 
   return NULL;
 }
 
-/* No session is on it: of each that was, the worker has seen the last. */
+/* The route is the first of its entry; what is const for those who count by it is written here only. */
+static struct entry *entry_of(const struct gg_route *route)
+{
+  return (struct entry *)(uintptr_t)route;
+}
+
+void gg__route_hold(const struct gg_route *route)
+{
+  atomic_fetch_add_explicit(&entry_of(route)->holders, 1, memory_order_relaxed);
+}
+
+void gg__route_release(const struct gg_route *route)
+{
+  unsigned before = atomic_fetch_sub_explicit(&entry_of(route)->holders, 1, memory_order_release);
+  assert(before > 0);
+  (void)before;
+}
+
+/* Nobody may count by it any more: neither a session on it, of each of which the worker has seen the last, nor one by
+ * the same plan, which holds it, nor a health that still tells its state. */
 static bool is_retired(const struct gg_routes *routes, const struct entry *entry)
 {
-  return !entry->current && !entry->wanted && gg_metrics_is_zero(routes->metrics, entry->route.flow + GG_FLOW_OPEN);
+  return !entry->current && !entry->wanted && atomic_load_explicit(&entry->holders, memory_order_acquire) == 0 &&
+         gg_metrics_is_zero(routes->metrics, entry->route.flow + GG_FLOW_OPEN);
 }
 
 /* The place that the next route of this kind may have: the oldest of those that are nobody's any more, if they are more
@@ -181,7 +202,21 @@ int gg__listener_routes(struct gg_gateway *gateway, const struct gg_listener_opt
   const char *upstream = connects ? listener->upstreams[0].name : "none";
   out->unchosen = gg__route_get(gateway, listener->name, "", false, failure);
   out->upstream = out->unchosen ? gg__route_get(gateway, listener->name, upstream, connects, failure) : NULL;
-  return out->upstream ? GG_OK : GG_ERR_LIMIT;
+  if (!out->upstream) {
+    out->unchosen = NULL;
+    return GG_ERR_LIMIT;
+  }
+  gg__route_hold(out->unchosen);
+  gg__route_hold(out->upstream);
+  return GG_OK;
+}
+
+void gg__listener_routes_release(const struct gg_listener_routes *routes)
+{
+  if (!routes->upstream)
+    return;
+  gg__route_release(routes->unchosen);
+  gg__route_release(routes->upstream);
 }
 
 void gg__routes_begin(struct gg_routes *routes)

@@ -16,8 +16,10 @@
  * copies.)
  *
  * A reload brings routes, and leaves others without a listener or upstream. Those stay where they are, since sessions
- * may be on them, and what they counted stays to be read; of routes that nobody asked for in the last reload and no
- * session is on, the GG_ROUTES_RETIRED_MAX that were made last are kept, and the others' places are taken by new ones.
+ * may be on them, and what they counted stays to be read; of routes that nobody asked for in the last reload, nobody
+ * holds and no session is on, the GG_ROUTES_RETIRED_MAX that were made last are kept, and the others' places are taken
+ * by new ones. A plan holds its routes and a health its own: a session on one upstream keeps the plan, and with it the
+ * gauges of all the others.
  *
  * Thread: made on the engine's thread; read by all workers. A route is written again only when it is nobody's.
  */
@@ -61,9 +63,14 @@ void gg__routes_destroy(struct gg_routes *routes);
 const struct gg_route *gg__route_get(struct gg_gateway *gateway, const char *listener, const char *upstream,
                                      bool connects, struct gg_failure *failure); /* NULL: GG_ERR_LIMIT, NOMEM */
 
-/* All that a listener needs but those of the members of its group. */
+/* Any thread: who may count by the route later holds it for as long, and it does not become another's. */
+void gg__route_hold(const struct gg_route *route);
+void gg__route_release(const struct gg_route *route);
+
+/* All that a listener needs but those of the members of its group; held, unless it fails. */
 int gg__listener_routes(struct gg_gateway *gateway, const struct gg_listener_options *listener,
                         struct gg_listener_routes *out, struct gg_failure *failure);
+void gg__listener_routes_release(const struct gg_listener_routes *routes); /* fine on zeroed ones */
 
 /* Between these two, what is asked for is what the next state of the gateway needs; what the present one needs stays
  * as well. With `done` the next one is the present one: what was not asked for is nobody's but its sessions'. */

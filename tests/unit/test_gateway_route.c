@@ -132,6 +132,52 @@ static void places_are_bounded(void **state)
   unmake(&f);
 }
 
+/* A plan's routes, and an upstream whose health is still listed, though no session is on it: a session on another
+ * upstream of the same plan keeps them. Their names change with every reload meanwhile. */
+static void what_is_held_is_not_given_away(void **state)
+{
+  (void)state;
+  enum { RELOADS = 2 * GG_ROUTES_RETIRED_MAX };
+  static const char up[] = "gogetway_route_upstream_up{listener=\"web\",upstream=\"old\"} ";
+  struct fixture f;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_listener_options options = {.name = "pot"};
+  struct gg_listener_routes routes;
+  char series[128], name[16];
+  make(&f);
+  assert_int_equal(gg__health_desk_init(&f.gateway->health, f.metrics, NULL), 0);
+  const struct gg_route *old = get(&f, "web", "old", true);
+  struct gg_health *health = gg__health_create(&f.gateway->health, old, "web", "old");
+  assert_non_null(health);
+  gg__health_list(health);
+  assert_int_equal(gg__listener_routes(f.gateway, &options, &routes, &failure), 0);
+  gg__routes_end(f.gateway->routes, true);
+  for (unsigned held = 0; held < 2; held++) {
+    for (unsigned i = 0; i < RELOADS; i++) {
+      snprintf(name, sizeof name, "u%u.%u", held, i);
+      gg__routes_begin(f.gateway->routes);
+      get(&f, "web", name, true);
+      get(&f, "pot", name, false);
+      gg__routes_end(f.gateway->routes, true);
+    }
+    snprintf(series, sizeof series, "%s%d\n", up, 1);
+    assert_int_equal(text_has(&f, series), held == 0);
+    assert_int_equal(text_has(&f, "{listener=\"pot\",upstream=\"\"}"), held == 0);
+    assert_int_equal(text_has(&f, "{listener=\"pot\",upstream=\"none\"}"), held == 0);
+    if (held == 1)
+      break;
+    gg__health_unlist(health);
+    gg__health_unref(health);
+    gg__listener_routes_release(&routes);
+    snprintf(series, sizeof series, "%s%d\n", up, 0);
+    assert_true(text_has(&f, series));
+  }
+  assert_false(text_has(&f, up));
+  assert_false(text_has(&f, "} -1\n"));
+  gg__health_desk_fini(&f.gateway->health);
+  unmake(&f);
+}
+
 static void what_is_in_use_has_all_places(void **state)
 {
   (void)state;
@@ -158,6 +204,7 @@ int main(void)
     cmocka_unit_test(the_same_names_are_the_same_route),
     cmocka_unit_test(a_session_is_counted_on_one_route),
     cmocka_unit_test(places_are_bounded),
+    cmocka_unit_test(what_is_held_is_not_given_away),
     cmocka_unit_test(what_is_in_use_has_all_places),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
