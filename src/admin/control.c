@@ -301,6 +301,14 @@ static bool client_send(struct client *client, uint64_t now_ns)
   return true;
 }
 
+/* It has closed the connection, and did not only end its requests. What it has asked for may lie here for long, if this
+ * process was stopped meanwhile; and who does not wait for the reply has given up, and did something else instead. */
+static bool has_hung_up(const struct client *client)
+{
+  struct pollfd polled = {.fd = client->fd};
+  return poll(&polled, 1, 0) > 0 && (polled.revents & (POLLERR | POLLHUP));
+}
+
 /* Answers the lines that are whole, while their replies go out at once. False: the client is to be closed. */
 static bool client_answer(struct gg_control *control, struct client *client, uint64_t now_ns)
 {
@@ -308,6 +316,8 @@ static bool client_answer(struct gg_control *control, struct client *client, uin
     char *newline = memchr(client->line, '\n', client->line_length);
     if (!newline)
       return client->line_length < GG_CONTROL_LINE_MAX;
+    if (has_hung_up(client))
+      return false;
     size_t length = (size_t)(newline - client->line);
     size_t reply_length = answer(control, client, client->line, length);
     client->reply = malloc(reply_length);

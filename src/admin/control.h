@@ -97,6 +97,8 @@ pid_t gg_control_peer_pid(const struct gg_control_peer *peer);
  * `fds`, the caller's to close, on success only. More are closed, and GG_ERR_LIMIT; with `most` 0 any are closed. */
 int gg_control_ask(struct gg_control_peer *peer, const char *request_json, uint64_t bound_ns, char **reply_json,
                    int *fds, size_t most, size_t *count, struct gg_failure *failure);
+/* After GG_ERR_TIMEOUT of gg_control_ask: waits on for the same reply, without descriptors; may be called again. */
+int gg_control_hear(struct gg_control_peer *peer, uint64_t bound_ns, char **reply_json, struct gg_failure *failure);
 void gg_control_disconnect(struct gg_control_peer *peer); /* NULL is fine */
 
 /* To the socket of that name in the store, for this room's own files. */

@@ -253,6 +253,14 @@ int gg_control_ask(struct gg_control_peer *peer, const char *request_json, uint6
   return error;
 }
 
+int gg_control_hear(struct gg_control_peer *peer, uint64_t bound_ns, char **reply_json, struct gg_failure *failure)
+{
+  struct call call = {.dir = peer->dir, .fd = peer->fd, .failure = failure};
+  *reply_json = NULL;
+  call.until_ns = gg_clock_mono_ns() + bound_ns;
+  return receive_line(&call, reply_json);
+}
+
 int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure)
 {
   struct gg_control_peer *peer;

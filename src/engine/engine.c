@@ -220,7 +220,7 @@ static void serve_requests(struct gg_engine *engine)
   hand_over(engine);
   gg__siblings_look(engine);
   int state = atomic_load(&engine->state);
-  if (state == GG_ENGINE_RUNNING && atomic_load(&engine->drains) > 0) {
+  if (state == GG_ENGINE_RUNNING && atomic_load(&engine->drains) > 0 && gg__takeover_may_drain(engine)) {
     gg_info(engine->logger, "draining", GG_D("seconds_max", (double)engine->now->config.timeouts.drain_ns / 1e9),
             GG_S("effect", "no new sessions; another signal ends those that are open"));
     gg_gateway_drain(engine->gateway, drain_deadline_ns(engine));
@@ -229,6 +229,7 @@ static void serve_requests(struct gg_engine *engine)
   }
   if (state != GG_ENGINE_STOPPING && atomic_load(&engine->stops) > 0) {
     gg_info(engine->logger, "stopping", GG_S("effect", "open sessions are closed now"));
+    gg__takeover_let_go(engine);
     gg_gateway_stop(engine->gateway);
     state = GG_ENGINE_STOPPING;
   }

@@ -161,8 +161,6 @@ int gg__command_handed_over(void *context, const struct gg_control_request *requ
   struct gg_handing *handing = &engine->handing;
   if (handing->client != request->client || handing->handed)
     error = gg_fail(failure, GG_ERR_INVALID, "this connection does not take over");
-  else if (atomic_load(&engine->state) != GG_ENGINE_RUNNING)
-    error = gg_fail(failure, GG_ERR_INVALID, "it was told to end meanwhile");
   else if (!taken || strlen(taken) != engine->now->config.listener_count || taken[strspn(taken, "01")] != '\0')
     error = gg_fail(failure, GG_ERR_FORMAT, "\"taken\" has a 0 or a 1 for each listener");
   if (!error)
@@ -185,9 +183,44 @@ void gg__takeover_gone(void *context, uint64_t client)
   if (lost)
     engine->handing.client = 0;
   gg__engine_unlock(engine);
-  if (lost)
-    gg_warn(engine->logger, "not taken over", GG_I("by_pid", pid),
-            GG_S("effect", "it went before it served; this gateway goes on"));
+  if (!lost)
+    return;
+  gg_warn(engine->logger, "not taken over", GG_I("by_pid", pid),
+          GG_S("effect", "it went before it served; this gateway goes on"));
+  eventfd_write(engine->wake_fd, 1); /* it may have been told to drain meanwhile */
+}
+
+bool gg__takeover_may_drain(struct gg_engine *engine)
+{
+  struct gg_handing *handing = &engine->handing;
+  gg__engine_lock(engine);
+  bool may = handing->client == 0 || handing->done;
+  if (may)
+    atomic_store(&engine->state, GG_ENGINE_DRAINING); /* nobody begins to take over from here on */
+  bool tell = !may && !handing->drains_next;
+  handing->drains_next = !may;
+  gg__engine_unlock(engine);
+  if (tell)
+    gg_info(engine->logger, "to drain when it is taken over", GG_I("by_pid", handing->pid));
+  return may;
+}
+
+void gg__takeover_release(struct gg_engine *engine)
+{
+  bool all[GG_LISTENERS_MAX];
+  memset(all, true, sizeof all);
+  gg_gateway_hand_over(engine->gateway, all, 1);
+}
+
+void gg__takeover_let_go(struct gg_engine *engine)
+{
+  struct gg_handing *handing = &engine->handing;
+  gg__engine_lock(engine);
+  bool now = handing->client != 0 && !handing->done;
+  handing->done = handing->done || now;
+  if (now)
+    gg__takeover_release(engine);
+  gg__engine_unlock(engine);
 }
 
 bool gg__takeover_serve(struct gg_engine *engine, uint64_t deadline_mono_ns)
@@ -195,7 +228,7 @@ bool gg__takeover_serve(struct gg_engine *engine, uint64_t deadline_mono_ns)
   struct gg_handing *handing = &engine->handing;
   gg__engine_lock(engine);
   bool now = handing->handed && !handing->done;
-  handing->done = handing->handed;
+  handing->done = handing->done || handing->handed;
   if (now && atomic_load(&engine->state) == GG_ENGINE_RUNNING)
     gg_gateway_hand_over(engine->gateway, handing->taken, deadline_mono_ns);
   gg__engine_unlock(engine);

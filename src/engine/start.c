@@ -144,13 +144,20 @@ int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure
 }
 
 /* Clients of the control socket find this gateway from now on, and no other. The process that had it lets go first, if
- * there is one: it serves on if that cannot be said to it. */
+ * there is one. Once it has, we are the only one who serves: what fails then is told, and ends nothing. */
 static int step_forward(struct gg_engine *engine, struct gg_failure *failure)
 {
   int error = engine->takeover ? gg__takeover_finish(engine->takeover, engine, failure) : 0;
+  bool alone = !engine->takeover;
+  struct gg_failure why = GG_FAILURE_INIT;
   gg__takeover_end(engine->takeover);
   engine->takeover = NULL;
-  return error ? error : gg_control_publish(engine->control, failure);
+  if (error || alone)
+    return error ? error : gg_control_publish(engine->control, failure);
+  if (gg_control_publish(engine->control, &why) != 0)
+    gg_error_log(engine->logger, "commands do not find this gateway", GG_S("error", why.message),
+                 GG_S("effect", "it serves; the next restart has to be a stop and a start"));
+  return 0;
 }
 
 /* The workers are last: sessions begin there. Nothing behind them can fail, but for a process that does not let go. */
@@ -176,12 +183,16 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
     error = gg__engine_metrics_file(engine, failure);
   if (!error)
     error = gg_gateway_start(engine->gateway, failure);
-  if (!error && engine->takeover) {
-    error = step_forward(engine, failure);
-    if (error) {
-      gg_gateway_stop(engine->gateway);
-      gg_gateway_join(engine->gateway);
-    }
+  return error;
+}
+
+/* Signals come again: the other one may let us wait, and then we can be told to end. */
+static int take_over(struct gg_engine *engine, struct gg_failure *failure)
+{
+  int error = step_forward(engine, failure);
+  if (error) {
+    gg__takeover_release(engine);
+    gg_gateway_join(engine->gateway);
   }
   return error;
 }
@@ -241,6 +252,8 @@ int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
     pthread_sigmask(SIG_BLOCK, &all, &before);
     error = start_threads(engine, failure);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error && engine->takeover)
+      error = take_over(engine, failure);
     if (error)
       gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, NULL);
   }

@@ -15,9 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { GONE_BOUND_MS = 1000 };
+enum { GONE_BOUND_MS = 5000 };
 
 static const uint64_t ask_bound_ns = 5 * GG_NS_PER_S;
+static const uint64_t hear_bound_ns = 200 * GG_NS_PER_MS; /* how soon a request to end is seen */
 
 struct gg_takeover {
   struct gg_control_peer *peer;
@@ -304,14 +305,30 @@ static bool is_gone(const struct gg_takeover *takeover, const struct gg_engine *
   return false;
 }
 
+/* Says that we serve, and waits for the reply as long as the other one lives and nobody wants us to end: both accept
+ * meanwhile, from the same sockets, so no client is lost; if we gave up, the other might still read what we said. */
+static int tell(struct gg_takeover *takeover, struct gg_engine *engine, char **reply, struct gg_failure *why)
+{
+  char request[GG_LISTENERS_MAX + 64];
+  snprintf(request, sizeof request, "{\"command\":\"handed-over\",\"taken\":\"%s\"}", takeover->taken);
+  int error = gg_control_ask(takeover->peer, request, ask_bound_ns, reply, NULL, 0, NULL, why);
+  if (error == GG_ERR_TIMEOUT)
+    gg_warn(engine->logger, "the process before does not let go yet", GG_I("pid", takeover->pid),
+            GG_S("effect", "both serve, until it answers"));
+  while (error == GG_ERR_TIMEOUT && atomic_load(&engine->drains) == 0 && atomic_load(&engine->stops) == 0) {
+    *why = (struct gg_failure)GG_FAILURE_INIT;
+    error = gg_control_hear(takeover->peer, hear_bound_ns, reply, why);
+  }
+  return error;
+}
+
 int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
 {
-  char request[GG_LISTENERS_MAX + 64], *text = NULL;
+  char *text = NULL;
   struct gg_failure why = GG_FAILURE_INIT;
-  snprintf(request, sizeof request, "{\"command\":\"handed-over\",\"taken\":\"%s\"}", takeover->taken);
-  int error = gg_control_ask(takeover->peer, request, ask_bound_ns, &text, NULL, 0, NULL, &why);
+  int error = tell(takeover, engine, &text, &why);
   json_t *reply = error ? NULL : json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-  if (error && is_gone(takeover, engine)) {
+  if (error && error != GG_ERR_TIMEOUT && is_gone(takeover, engine)) {
     /* There is nothing to let go any more; what it left is seen to as soon as we run. */
     gg_warn(engine->logger, "taken over from a process that is gone", GG_I("pid", takeover->pid));
     error = 0;

@@ -5,7 +5,7 @@
  *     the new process                                        the one that runs
  *     ───────────────                                        ─────────────────
  *     connects to DIR/control
- *     {"command":"takeover","protocol":1}   ──────────────►  marks the connection as the taker's: no reload meanwhile
+ *     {"command":"takeover","protocol":"1"} ──────────────►  marks the connection as the taker's: no reload meanwhile
  *                                           ◄──────────────  listeners and, by SCM_RIGHTS: the store's lock, the
  *     opens the store with that lock, binds                  processes that it waits for itself, its sockets
  *     only what is new, starts, accepts
@@ -16,6 +16,11 @@
  * The descriptors are duplicates: until "handed-over" nothing has changed for the one that runs, and if the new one
  * fails or dies before, its connection closes and that is all. From then on the new one serves; if the old one dies
  * while it drains, the new one writes what was left in its rings. Each writes its own segments all the time.
+ *
+ * If the one that runs does not answer to "handed-over" (it may be stopped), the new one serves and waits: both accept
+ * from the same sockets, and whether the other read it already cannot be known. One that is told to drain while it is
+ * taken over waits until that is settled, since sockets that leave are of no use to the other; told to stop, it lets
+ * all of them go as they are.
  *
  * Thread: begin, sockets, finish, end, serve, sibling functions: the engine's. The commands and gone: the admin thread.
  */
@@ -47,8 +52,9 @@ struct gg_siblings {
 struct gg_handing {
   uint64_t client; /* the taker's connection; 0: nobody takes over */
   long pid;
-  bool handed; /* it serves now */
-  bool done;   /* ... and the gateway was told */
+  bool handed;      /* it serves now */
+  bool done;        /* ... and the gateway was told */
+  bool drains_next; /* it was told to drain, and waits for the taker */
   bool taken[GG_LISTENERS_MAX];
   int *fds; /* for the reply that is being made */
   size_t fd_count;
@@ -103,6 +109,12 @@ size_t gg__takeover_descriptors(void *context, int **fds);
 int gg__command_handed_over(void *context, const struct gg_control_request *request, struct gg_json *reply,
                             struct gg_failure *failure);
 void gg__takeover_gone(void *context, uint64_t client);
+/* Stops, and lets all sockets go as they are: the other process of a hand-over that came to nothing listens on them. */
+void gg__takeover_release(struct gg_engine *engine);
+/* Told to drain: false while somebody takes over; true: nobody does, nor will from now on. */
+bool gg__takeover_may_drain(struct gg_engine *engine);
+/* Told to stop: whoever takes over just now has sockets that work. */
+void gg__takeover_let_go(struct gg_engine *engine);
 /* Lets go what was handed over. True, once: it was just now, and the engine drains. */
 bool gg__takeover_serve(struct gg_engine *engine, uint64_t deadline_mono_ns);
 

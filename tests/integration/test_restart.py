@@ -35,23 +35,25 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)), L
 os.execv(command[0], command)
 """
 
-# A gateway that hands over all it has, and dies when it is told that it was taken over.
-DIES = """
-import fcntl, json, os, socket, struct, sys
-directory, listen = sys.argv[1:]
+# A gateway that hands over all it has, and does what it is told when it was taken over.
+EARLIER = """
+import fcntl, json, os, signal, socket, struct, sys
+directory, listen, end = sys.argv[1:]
 lock = os.open(directory + "/lock", os.O_RDWR)
 fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))  # F_OFD_SETLK: the first byte
 host, port = listen.rsplit(":", 1)
 listener = socket.create_server((host, int(port)))
 control = socket.socket(socket.AF_UNIX)
-control.bind(directory + "/control")
+control.bind(directory + "/control.new")
 control.listen(1)
+os.rename(directory + "/control.new", directory + "/control")
 peer, _ = control.accept()
-assert b'"takeover"' in peer.recv(4096)
+lines = peer.makefile("rb")
+assert b'"takeover"' in lines.readline()
 reply = {"ok": True, "pid": os.getpid(), "siblings": [], "listeners": [{"name": "web", "listen": listen, "sockets": 1}]}
 socket.send_fds(peer, [json.dumps(reply).encode() + b"\\n"], [lock, listener.fileno()])
-assert b'"handed-over"' in peer.recv(4096)
-os.kill(os.getpid(), 9)
+assert b'"handed-over"' in lines.readline()
+exec(end)
 """
 
 
@@ -78,6 +80,30 @@ def said(address, block=b"a block"):
 
 def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+@contextlib.contextmanager
+def taking_over(configured):
+    """A taker that has all it asked for: its connection and the descriptors."""
+    with socket.socket(socket.AF_UNIX) as taker, contextlib.ExitStack() as stack:
+        taker.settimeout(20)
+        taker.connect(str(configured.directory / "control"))
+        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
+        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
+        for fd in fds:
+            stack.callback(os.close, fd)
+        while not data.endswith(b"\n"):
+            data += taker.recv(65536)
+        assert b'"ok":true' in data and len(fds) >= 2
+        yield taker, fds
+
+
+@contextlib.contextmanager
+def earlier(configured, web, end):
+    command = [sys.executable, "-c", EARLIER, configured.directory, web["listen"], end]
+    with processes.Process(command, configured.scratch) as old:
+        processes.wait_until((configured.directory / "control").exists, 20, "the old one's socket")
+        yield old
 
 
 # ── One process after the other ──────────────────────────────────────────────────────────────────────────────────────
@@ -412,14 +438,122 @@ def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
     assert configured.start().stop() == 0  # makes the store
-    command = [sys.executable, "-c", DIES, configured.directory, web["listen"]]
-    with processes.Process(command, configured.scratch) as old:
-        processes.wait_until((configured.directory / "control").exists, 20, "the old one's socket")
+    with earlier(configured, web, "os.kill(os.getpid(), 9)") as old:
         new = configured.start("--takeover")
         assert configured.wait_event(new, "taken over from a process that is gone")["pid"] == old.pid
         assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
         said(web["listen"])
         assert configured.ask("stats")["pid"] == new.pid
+        assert new.stop() == 0
+    configured.verify()
+
+
+def test_an_old_process_is_not_let_go_by_a_taker_that_gave_up(configured, server):
+    """It reads that it was taken over when the one who said so is gone."""
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"before")
+        with taking_over(configured) as (taker, _):
+            old.popen.send_signal(signal.SIGSTOP)
+            taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
+        old.popen.send_signal(signal.SIGCONT)
+        configured.wait_event(old, "not taken over")
+        exchange(stays, b"after")
+    said(web["listen"])
+    assert configured.ask("stats")["state"] == "running"
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0
+    said(web["listen"])
+    assert new.stop() == 0
+    configured.verify()
+
+
+def test_a_new_process_serves_until_a_stopped_one_answers(configured, scratch, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    gate = scratch / "gate"
+    os.mkfifo(gate)
+    end = f"open({str(gate)!r}).read(); listener.close(); peer.sendall(b'{{\"ok\":true}}\\n'); peer.recv(1)"
+    with earlier(configured, web, end) as old:
+        new = configured.start("--takeover", wait=False)
+        assert configured.wait_event(new, "the process before does not let go yet")["pid"] == old.pid
+        said(web["listen"])
+        gate.write_bytes(b"go on")
+        configured.wait_event(new, "ready")
+        assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
+        said(web["listen"])
+        assert configured.ask("stats")["pid"] == new.pid
+        assert new.stop() == 0
+    assert len(configured.sessions()) == 2
+    configured.verify()
+
+
+def test_a_new_process_that_waits_for_an_answer_can_be_ended(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    with earlier(configured, web, "signal.pause()"):
+        new = configured.start("--takeover", wait=False)
+        configured.wait_event(new, "the process before does not let go yet")
+        new.popen.send_signal(signal.SIGTERM)
+        assert new.wait(20) == 3 and "does not hand over" in new.errors()
+        connect(web["listen"]).close()  # it has left the other's sockets as they were
+
+
+def test_told_to_end_while_it_is_taken_over(configured, server):
+    """It waits for the taker: sockets that leave accept nobody, and the taker has no others."""
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"before")
+        with taking_over(configured) as (taker, fds):
+            old.popen.send_signal(signal.SIGTERM)
+            configured.wait_event(old, "to drain when it is taken over")
+            said(web["listen"])
+            taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
+            assert b'"ok":true' in taker.recv(65536)
+            configured.wait_event(old, "handed over")
+            with socket.socket(fileno=os.dup(fds[1])) as ours, socket.socket() as client:
+                client.settimeout(20)
+                ours.settimeout(20)
+                client.connect(ours.getsockname())
+                ours.accept()[0].close()
+            exchange(stays, b"after")
+    assert old.wait(20) == 0
+
+
+@pytest.mark.parametrize("signals", (1, 2))
+def test_told_to_end_and_the_taker_dies(configured, server, signals):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with taking_over(configured) as (_, fds):
+        old.popen.send_signal(signal.SIGTERM)
+        configured.wait_event(old, "to drain when it is taken over")
+        if signals == 2:
+            old.popen.send_signal(signal.SIGTERM)
+            assert old.wait(20) == 0
+            with socket.socket(fileno=os.dup(fds[1])) as ours, socket.socket() as client:
+                client.settimeout(20)
+                client.connect(ours.getsockname())
+    assert old.wait(20) == 0
+
+
+def test_a_new_process_that_cannot_publish_serves(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    end = ("[os.unlink(directory + '/' + name) for name in os.listdir(directory) if name.startswith('control.new')];"
+           "listener.close(); peer.sendall(b'{\"ok\":true}\\n'); peer.recv(1)")
+    with earlier(configured, web, end) as old:
+        new = configured.start("--takeover")
+        configured.wait_event(new, "commands do not find this gateway")
+        assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
+        said(web["listen"])
         assert new.stop() == 0
     configured.verify()
 
