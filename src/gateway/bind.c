@@ -132,6 +132,24 @@ static bool is_ours(const struct gg_gateway *gateway, const struct gg_endpoint *
   return ours;
 }
 
+enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10 };
+
+/* Keeps new clients out of a listening socket: who is on the way still arrives, a new one sends its SYN again later.
+ * Where a TCP socket's filter begins to look is the TCP header, in both families. */
+static void filter_attach(int fd)
+{
+  static struct sock_filter drop_new[] = {
+    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
+    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_SYN | TCP_ACK),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_SYN, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, 0),
+    BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+  };
+  const struct sock_fprog program = {sizeof drop_new / sizeof drop_new[0], drop_new};
+  /* Without memory for it, who comes in the last moment is reset. */
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 /* Finds a port that is in use, chooses one where 0 was asked for, and knows whether there is IPv6. */
 static int tcp_probe(struct gg_endpoint *bound)
 {
@@ -145,6 +163,7 @@ static int tcp_probe(struct gg_endpoint *bound)
   if (error)
     return error;
   struct gg_addr address;
+  filter_attach(probe);                      /* a client that came to it would be reset when it is closed */
   error = listen(probe, 1) != 0 ? errno : 0; /* bind alone lets two sockets that do not listen share a port */
   if (!error)
     error = own_address(probe, &address);
@@ -543,23 +562,6 @@ void gg__binding_unref(struct gg_binding *binding)
 }
 
 /* ── Leaving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10 };
-
-/* Where a TCP socket's filter begins to look is the TCP header, in both families. */
-static void filter_attach(int fd)
-{
-  static struct sock_filter drop_new[] = {
-    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
-    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_SYN | TCP_ACK),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_SYN, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, 0),
-    BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-  };
-  const struct sock_fprog program = {sizeof drop_new / sizeof drop_new[0], drop_new};
-  /* Without memory for it, who comes in the last moment is reset. */
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
 
 void gg__binding_leave(struct gg_binding *binding, unsigned slot)
 {

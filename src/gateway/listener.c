@@ -13,7 +13,7 @@
  *          │ a reload removed it, or the gateway drains          │ the next snapshot has the same socket:
  *          ▼                                                     │ its listener takes it over
  *      [LEAVES]   no new client comes; those who wait are served │
- *          │ GRACE has passed, and nobody waits                  │
+ *          │ nobody has come for a GRACE, and nobody waits       │
  *          ▼                                                     ▼
  *      [RETIRED]  without a socket; freed when the last session that came by it has ended
  *
@@ -21,6 +21,7 @@
  * latest until the drain's deadline: they were promised a connection. Until then its address may be had again by
  * another reload.
  */
+#include "base/clock.h"
 #include "base/logger.h"
 #include "gateway/worker.h"
 
@@ -31,12 +32,12 @@
 #include <unistd.h>
 
 /* How long handshakes that have begun are waited for: elsewhere a round trip, on this host as long as the kernel's
- * thread may wait for its turn (100 ms were not quite enough on a machine with many more threads than processors); and
- * if more clients were waiting than the queue takes, the kernel asks them again after one second and three. */
-static const uint64_t GRACE_LOCAL_NS = 200 * 1000000u;
+ * thread may wait for its turn; and if more clients were waiting than the queue takes, the kernel asks them again after
+ * one second and three. */
+static const uint64_t GRACE_LOCAL_NS = 100 * 1000000u;
 static const uint64_t GRACE_NS = 500 * 1000000u;
 static const uint64_t GRACE_FULL_NS = 3500 * (uint64_t)1000000;
-/* And no longer than this, should clients go on to come: there was no memory to keep them out. */
+/* And no longer than this after it began to leave: without memory for the filter, clients go on to come. */
 static const uint64_t LEAVE_MAX_NS = 10000 * (uint64_t)1000000;
 enum { LEAVE_BATCHES = 16, LEAVE_AGAIN_NS = 1000000 };
 
@@ -158,6 +159,23 @@ void gg__listener_place_give(const struct gg_listener *listener)
 
 /* ── Accepting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+static uint64_t grace(const struct gg_listener *listener)
+{
+  if (listener->plan->binding->listen.family == GG_FAMILY_UNIX)
+    return 0;
+  return gg_addr_is_loopback(&listener->address) ? GRACE_LOCAL_NS : GRACE_NS;
+}
+
+/* Another one has come whose handshake had begun: as long again for the next. */
+static void stay(struct gg_listener *listener)
+{
+  uint64_t until_ns = listener->worker->loop.now_ns + grace(listener);
+  uint64_t most_ns = listener->leaving_since_ns + LEAVE_MAX_NS;
+  until_ns = until_ns < most_ns ? until_ns : most_ns;
+  if (until_ns > listener->leave_ns)
+    listener->leave_ns = until_ns;
+}
+
 enum accepted { ACCEPTED_SOME, ACCEPTED_ALL, ACCEPTED_NONE_CAN_BE };
 
 static enum accepted accept_batch(struct gg_listener *listener)
@@ -172,8 +190,10 @@ static enum accepted accept_batch(struct gg_listener *listener)
     socklen_t length = sizeof peer;
     int fd = accept4(listener->source.fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      if (listener->leaving)
+      if (listener->leaving) {
         gg__binding_accepted(listener->plan->binding, fd);
+        stay(listener);
+      }
       gg__session_accept(listener, fd, &peer, length);
       continue;
     }
@@ -224,16 +244,6 @@ static void let_go(struct gg_listener *listener)
   retire(listener);
 }
 
-static uint64_t grace(const struct gg_listener *listener)
-{
-  const struct gg_binding *binding = listener->plan->binding;
-  if (binding->listen.family == GG_FAMILY_UNIX)
-    return 0;
-  if (gg__binding_overflows(binding, listener->slot))
-    return GRACE_FULL_NS;
-  return gg_addr_is_loopback(&listener->address) ? GRACE_LOCAL_NS : GRACE_NS;
-}
-
 static void leave(struct gg_listener *listener)
 {
   struct gg_binding *binding = listener->plan->binding;
@@ -247,7 +257,9 @@ static void leave(struct gg_listener *listener)
   listener->leaving = true;
   worker->leaving_count++;
   gg__binding_leave(binding, listener->slot);
-  listener->leave_ns = worker->loop.now_ns + grace(listener);
+  listener->leaving_since_ns = gg_clock_mono_ns(); /* not the turn's time: it may have been long since */
+  bool full = gg__binding_overflows(binding, listener->slot);
+  listener->leave_ns = listener->leaving_since_ns + (full ? GRACE_FULL_NS : grace(listener));
 }
 
 void gg__listeners_leave(struct gg_worker *worker)
@@ -270,7 +282,9 @@ static uint64_t part(struct gg_listener *listener, uint64_t now_ns)
     accepted = accept_batch(listener);
   if (accepted == ACCEPTED_NONE_CAN_BE)
     return UINT64_MAX;
-  if (accepted == ACCEPTED_SOME && now_ns < listener->leave_ns + LEAVE_MAX_NS)
+  if (now_ns < listener->leave_ns)
+    return listener->leave_ns;
+  if (accepted == ACCEPTED_SOME && now_ns < listener->leaving_since_ns + LEAVE_MAX_NS)
     return now_ns;
   if (!gg__binding_may_part(listener->plan->binding, listener->slot))
     return now_ns + LEAVE_AGAIN_NS;

@@ -81,7 +81,8 @@ struct gg_listener {
   bool retired;
   unsigned slot;          /* which of the binding's sockets */
   uint64_t session_count; /* that came by it and have not ended */
-  uint64_t leave_ns;      /* leaving: not closed before */
+  uint64_t leaving_since_ns;
+  uint64_t leave_ns; /* leaving: not closed before */
 };
 
 /* A pair of policies, for which every worker has a log. */
