@@ -13,7 +13,8 @@
  *                                       sealed_to            tail        limit[DATA]  limit[CONTROL]
  *
  * The pad reserve makes sealing a thing that cannot fail: whatever was committed can be padded to the page. When a
- * reservation is refused, everything is sealed, so the writer will drain all of it, and the wake is sure to come.
+ * reservation is refused, everything is sealed, so the writer will drain all of it, and the wake is sure to come; where
+ * it came and there still was no room, the next tick asks for another.
  *
  * Switching to another ring happens where the tail is on a page boundary after a seal. Positions run on; only the place
  * that a position has in memory changes. The writer leaves the old ring when it has written up to its `end`.
@@ -368,8 +369,7 @@ static uint8_t *reserve_slowly(struct gg_log *log, size_t bytes, enum gg_log_pri
       log->reserved = 0;
       log->limit[GG_LOG_DATA] = log->limit[GG_LOG_CONTROL] = 0; /* a smaller one that fits comes here, too */
       return NULL;
-    }
-    atomic_store(&log->wake_at, UINT64_MAX);
+    } /* the wish stays: others of this producer may wait since an earlier refusal */
   }
   if (log->refused)
     clear_refusal(log);
@@ -469,6 +469,17 @@ static void publish_watermark(struct gg_log *log, uint64_t mono_ns)
     atomic_store_explicit(&log->watermark_ns, log->mark_ns, memory_order_release);
 }
 
+/* A wake is for once, and it may have come too early: for the bytes, while the segments were still too many. Whoever
+ * was refused must be told again, so there is a wish as long as there is no room. */
+static void keep_asking(struct gg_log *log)
+{
+  if (!log->refused || atomic_load(&log->wake_at) != UINT64_MAX || gg_log_pressure(log) == GG_LOG_FLOWING)
+    return;
+  ask_for_wake(log, log->refused_bytes, log->refused_priority);
+  if (gg_log_pressure(log) == GG_LOG_FLOWING && log->wake) /* room came before the wish could be seen */
+    log->wake(log->wake_context);
+}
+
 static void consider_shrinking(struct gg_log *log, uint64_t mono_ns)
 {
   if (log->busy_ns == 0 || log->mask + 1 == log->initial_bytes || fill(log) > log->initial_bytes / 2)
@@ -500,6 +511,7 @@ uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns)
   if (want != UINT64_MAX && want > log->sealed_to)
     gg__log_seal(log); /* one commit of the group: what all sessions of this iteration added */
   publish_watermark(log, mono_ns);
+  keep_asking(log);
   consider_shrinking(log, mono_ns);
   gg__gauge(log->recorder, log->shard, GG__METRIC_FILL, fill(log));
   gg__gauge(log->recorder, log->shard, GG__METRIC_RING, log->mask + 1);

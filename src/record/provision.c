@@ -39,7 +39,7 @@ static void refuse(struct gg_log *log, const char *reason, uint64_t bytes)
 static void offer(struct gg_log *log, struct gg__ring *ring)
 {
   atomic_store(&log->offered, ring);
-  if (atomic_exchange(&log->wake_at, UINT64_MAX) != UINT64_MAX && log->wake)
+  if (atomic_load(&log->wake_at) != UINT64_MAX && log->wake) /* it stays: the new ring may not be what is wanting */
     log->wake(log->wake_context);
 }
 

@@ -172,6 +172,45 @@ static void test_too_many_segments_stall(void **state)
   fixture_fini(&f);
 }
 
+/* What a worker does: refused, it asks nothing any more until it is woken, and looks and ticks each time that it is. */
+static void wait_by_wakes_alone(struct fixture *f)
+{
+  uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  do {
+    (void)gg_log_tick(f->log, gg_clock_mono_ns());
+    struct pollfd wait = {.fd = f->event, .events = POLLIN};
+    uint64_t count;
+    assert_int_equal(poll(&wait, 1, (int)((deadline - gg_clock_mono_ns()) / 1000000)), 1);
+    assert_int_equal(read(f->event, &count, sizeof count), sizeof count);
+  } while (gg_log_pressure(f->log) != GG_LOG_FLOWING);
+}
+
+static void test_a_wake_comes_when_segments_are_done(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  options.ring_bytes = 4 * MIB; /* the ring has room at all times: what is full is the table of segments */
+  options.log_max_bytes = 4 * MIB;
+  options.segment_max_bytes = 64 * KIB;
+  fixture_open(&f, &options, NULL);
+  for (unsigned round = 0; round < 20; round++) {
+    set_gate(true);
+    while (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
+      fixture_record(&f);
+    assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
+    set_gate(false);
+    wait_by_wakes_alone(&f);
+    fixture_record(&f);
+  }
+  fixture_stop(&f);
+  struct walk walk = {0};
+  walk_store(&walk, &f);
+  assert_int_equal(walk.next, f.next);
+  fixture_fini(&f);
+}
+
 static void test_growth_within_a_flow(void **state)
 {
   (void)state;
@@ -307,6 +346,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(test_grows_and_shrinks, open_gate),
     cmocka_unit_test_setup(test_too_many_segments_stall, open_gate),
+    cmocka_unit_test_setup(test_a_wake_comes_when_segments_are_done, open_gate),
     cmocka_unit_test_setup(test_growth_within_a_flow, open_gate),
     cmocka_unit_test_setup(test_two_logs_share_the_bound, open_gate),
     cmocka_unit_test_setup(test_control_reserve_is_kept, open_gate),
