@@ -351,10 +351,13 @@ static void note_refusal(struct gg_log *log, size_t bytes, enum gg_log_priority 
   atomic_store_explicit(&log->pressure, disk_full ? GG_LOG_DISK_FULL : GG_LOG_STALLED, memory_order_relaxed);
 }
 
+/* This reservation goes, and it need not be the one that was refused: those that wait are told, too. */
 static void clear_refusal(struct gg_log *log)
 {
   log->refused = false;
   atomic_store_explicit(&log->pressure, GG_LOG_FLOWING, memory_order_relaxed);
+  if (log->wake)
+    log->wake(log->wake_context);
 }
 
 static uint8_t *reserve_slowly(struct gg_log *log, size_t bytes, enum gg_log_priority priority)
@@ -369,7 +372,7 @@ static uint8_t *reserve_slowly(struct gg_log *log, size_t bytes, enum gg_log_pri
       log->reserved = 0;
       log->limit[GG_LOG_DATA] = log->limit[GG_LOG_CONTROL] = 0; /* a smaller one that fits comes here, too */
       return NULL;
-    } /* the wish stays: others of this producer may wait since an earlier refusal */
+    }
   }
   if (log->refused)
     clear_refusal(log);

@@ -155,8 +155,9 @@ enum gg_log_priority {
 enum { GG_LOG_CONTROL_RESERVE_BYTES = 64 << 10 };
 
 /* Room of `bytes` at the tail, contiguous and writable, or NULL if the ring has none: then the log remembers that it
- * refused (gg_log_pressure) and wakes the producer when there is room of that size again. A wake may come too early:
- * the producer looks at the pressure, and calls gg_log_tick, which asks for another. Where a segment has to begin (the
+ * refused (gg_log_pressure) and wakes the producer when there is room of that size again, or when another reservation
+ * was granted. A wake may come too early: the producer looks at the pressure, and calls gg_log_tick, which asks for
+ * another. Where a segment has to begin (the
  * first record, rotation), it does so here, in front of the returned bytes. 4-byte aligned. Only one
  * reservation is open at a time; a new one, or none, replaces it. */
 uint8_t *gg_log_reserve(struct gg_log *log, size_t bytes, enum gg_log_priority priority);

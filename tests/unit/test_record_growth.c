@@ -211,6 +211,27 @@ static void test_a_wake_comes_when_segments_are_done(void **state)
   fixture_fini(&f);
 }
 
+static void test_a_granted_reservation_wakes_those_that_wait(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  fixture_open(&f, &options, NULL);
+  set_gate(true);
+  while (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
+    fixture_record(&f);
+  uint64_t count;
+  (void)!read(f.event, &count, sizeof count);                         /* a wake that came while it was filled */
+  assert_non_null(gg_log_reserve(f.log, RECORD_MIN, GG_LOG_CONTROL)); /* its reserve is there all the time */
+  gg_log_commit(f.log, 0);
+  assert_int_equal(read(f.event, &count, sizeof count), sizeof count);
+  set_gate(false);
+  fixture_record(&f);
+  fixture_stop(&f);
+  fixture_fini(&f);
+}
+
 static void test_growth_within_a_flow(void **state)
 {
   (void)state;
@@ -347,6 +368,7 @@ int main(void)
     cmocka_unit_test_setup(test_grows_and_shrinks, open_gate),
     cmocka_unit_test_setup(test_too_many_segments_stall, open_gate),
     cmocka_unit_test_setup(test_a_wake_comes_when_segments_are_done, open_gate),
+    cmocka_unit_test_setup(test_a_granted_reservation_wakes_those_that_wait, open_gate),
     cmocka_unit_test_setup(test_growth_within_a_flow, open_gate),
     cmocka_unit_test_setup(test_two_logs_share_the_bound, open_gate),
     cmocka_unit_test_setup(test_control_reserve_is_kept, open_gate),
