@@ -148,11 +148,12 @@ def test_every_thread_is_inside(scratch, needs_kernel):
 
 
 def test_a_kernel_without_it_is_warned_of(scratch):
-    """strace answers both calls as a kernel or a container would that has neither."""
+    """strace answers both calls as a kernel or a container would that has neither. (-D: the process that is started
+    is the gateway, and is what is ended; strace ends with it.)"""
     if subprocess.run(["strace", "-o", "/dev/null", "true"], stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("ptrace is not permitted here")
     listen = f"127.0.0.1:{processes.free_port()}"
-    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset,seccomp",
+    command = ["strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset,seccomp",
                "-e", "inject=landlock_create_ruleset:error=EOPNOTSUPP", "-e", "inject=seccomp:error=EINVAL",
                program(), "run", "--listen", listen, "--upstream", "none", "--dir", scratch / "rec"]
     gateway = Gateway(scratch / "rec", "none", listen=listen, scratch=scratch)
@@ -162,6 +163,7 @@ def test_a_kernel_without_it_is_warned_of(scratch):
         warning, = events(gateway, "sandbox incomplete")
         assert warning["level"] == "warning"
         assert "landlock" in warning["missing"] and "seccomp" in warning["missing"]
+        assert process.stop() == 0
 
 
 # ── What a reload cannot have any more ───────────────────────────────────────────────────────────────────────────────
