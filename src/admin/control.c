@@ -19,6 +19,7 @@
 #include "base/logger.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -472,6 +473,41 @@ static void *serve(void *context)
 
 /* ── Start and stop ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* "control.<pid>" or "control.new.<pid>". */
+static bool is_name_of_a_process(const char *name)
+{
+  static const char head[] = "control.", fresh[] = "new.";
+  if (strncmp(name, head, sizeof head - 1) != 0)
+    return false;
+  name += sizeof head - 1;
+  if (strncmp(name, fresh, sizeof fresh - 1) == 0)
+    name += sizeof fresh - 1;
+  return *name && strspn(name, "0123456789") == strlen(name);
+}
+
+/* What cannot be removed harms nobody: no one answers there. */
+static void remove_names(const struct gg_control *control)
+{
+  int fd = openat(control->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+  if (!list && fd >= 0)
+    close(fd);
+  if (!list)
+    return;
+  for (struct dirent *entry; (entry = readdir(list));) /* bounded by the names that are there */
+    if (is_name_of_a_process(entry->d_name))
+      unlinkat(control->dir_fd, entry->d_name, 0);
+  closedir(list);
+}
+
+void gg_control_forget(struct gg_control *control, long pid)
+{
+  char name[NAME_MAX_BYTES];
+  snprintf(name, sizeof name, "%s.%ld", socket_name, pid);
+  if (control)
+    unlinkat(control->dir_fd, name, 0);
+}
+
 /* Binds by way of /proc, so that a store's path may be longer than a socket's address. */
 static int bind_socket(struct gg_control *control, struct gg_failure *failure)
 {
@@ -481,6 +517,8 @@ static int bind_socket(struct gg_control *control, struct gg_failure *failure)
   control->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (control->dir_fd < 0)
     return gg_fail_errno(failure, errno, "cannot open the store %s", dir);
+  if (control->options.alone)
+    remove_names(control);
   control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (control->listen_fd < 0)
     return gg_fail_errno(failure, errno, "cannot make the control socket");

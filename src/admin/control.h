@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include <gogetway/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -74,6 +75,7 @@ struct gg_control_options {
   /* A connection was closed, by whichever side, or the socket ends; on the admin thread. May be NULL. */
   void (*gone)(void *context, uint64_t client);
   struct gg_logger *logger;
+  bool alone; /* no other process is at work on the store: the sockets that killed ones left are removed */
   uint64_t idle_timeout_ns; /* a client that neither asks nor reads for so long is closed; 0: 60 s */
 };
 
@@ -84,6 +86,9 @@ int gg_control_publish(struct gg_control *control, struct gg_failure *failure);
 /* Another process is about to publish its own: this one gets the name "control.<pid>" besides, by which it can be asked
  * until it ends, and leaves "control" alone from now on. Any thread. */
 int gg_control_step_aside(struct gg_control *control, struct gg_failure *failure);
+/* A process that stepped aside has ended, perhaps by a kill: removes the name that it had. Engine's thread. NULL is
+ * fine. */
+void gg_control_forget(struct gg_control *control, long pid);
 /* Ends the thread, closes all clients, removes the socket. NULL is fine. */
 void gg_control_stop(struct gg_control *control);
 

@@ -170,6 +170,7 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
     .context = engine,
     .gone = gg__takeover_gone,
     .logger = engine->logger,
+    .alone = !engine->takeover,
   };
   int error = gg_resolver_start(engine->resolver);
   if (error)

@@ -352,6 +352,7 @@ static void sibling_ended(struct gg_engine *engine, const struct gg_sibling *sib
   struct gg_failure failure = GG_FAILURE_INIT;
   int error = gg_recorder_sibling_ended(engine->recorder, sibling->pid, &recovery, &failure);
   close(sibling->pidfd);
+  gg_control_forget(engine->control, sibling->pid);
   if (error)
     gg_error_log(engine->logger, "what an earlier process left is not written", GG_I("pid", sibling->pid),
                  GG_S("error", failure.message[0] ? failure.message : gg_error_text(error)));

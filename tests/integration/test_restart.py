@@ -401,11 +401,24 @@ def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, 
         old.kill()
         ended = configured.wait_event(new, "earlier process ended")
         assert ended["pid"] == old.pid and ended["bytes"] > 0
+        assert not (configured.directory / f"control.{old.pid}").exists()
     said(web["listen"])
     assert new.stop() == 0
     payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
     assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
     configured.verify()
+
+
+def test_sockets_that_killed_processes_left_are_removed(configured, server):
+    """A taker that was killed before it served, and with it the one that it would have taken over from."""
+    configured.write(listener(server.address))
+    assert configured.start().stop() == 0
+    for name in ("control", "control.new.99999", "control.99998"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(configured.directory / name))
+    process = configured.start()
+    assert [path.name for path in configured.directory.glob("control*")] == ["control"]
+    assert process.stop() == 0
 
 
 def test_an_old_process_with_another_log_dir_is_recovered(configured, scratch, server):
