@@ -78,6 +78,19 @@ def said(address, block=b"a block"):
         exchange(peer, block)
 
 
+def halt(process):
+    """Stops it, and waits until each of its threads has: one that was woken meanwhile goes on until it sees it."""
+    process.popen.send_signal(signal.SIGSTOP)
+
+    def halted():
+        for task in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{task}/stat", encoding="utf-8") as stat:
+                if stat.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
+    processes.wait_until(halted, 20, "every thread stopped")
+
+
 def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
 
@@ -469,7 +482,7 @@ def test_an_old_process_is_not_let_go_by_a_taker_that_gave_up(configured, server
     with connect(web["listen"]) as stays:
         exchange(stays, b"before")
         with taking_over(configured) as (taker, _):
-            old.popen.send_signal(signal.SIGSTOP)
+            halt(old)
             taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
         old.popen.send_signal(signal.SIGCONT)
         configured.wait_event(old, "not taken over")
