@@ -351,7 +351,7 @@ static void note_refusal(struct gg_log *log, size_t bytes, enum gg_log_priority 
   atomic_store_explicit(&log->pressure, disk_full ? GG_LOG_DISK_FULL : GG_LOG_STALLED, memory_order_relaxed);
 }
 
-/* This reservation goes, and it need not be the one that was refused: those that wait are told, too. */
+/* Those that wait are told: the reservation that goes now need not be the one that was refused. */
 static void clear_refusal(struct gg_log *log)
 {
   log->refused = false;
@@ -472,15 +472,17 @@ static void publish_watermark(struct gg_log *log, uint64_t mono_ns)
     atomic_store_explicit(&log->watermark_ns, log->mark_ns, memory_order_release);
 }
 
-/* A wake is for once, and it may have come too early: for the bytes, while the segments were still too many. Whoever
- * was refused must be told again, so there is a wish as long as there is no room. */
+/* A wake is for once, and it may have come too early: for the bytes, while the segments were still too many. So there
+ * is a wish for another as long as there is no room; and where there is room by now, it may have come between the early
+ * wake and this wish. */
 static void keep_asking(struct gg_log *log)
 {
-  if (!log->refused || atomic_load(&log->wake_at) != UINT64_MAX || gg_log_pressure(log) == GG_LOG_FLOWING)
+  if (!log->refused)
     return;
-  ask_for_wake(log, log->refused_bytes, log->refused_priority);
-  if (gg_log_pressure(log) == GG_LOG_FLOWING && log->wake) /* room came before the wish could be seen */
-    log->wake(log->wake_context);
+  if (atomic_load(&log->wake_at) == UINT64_MAX)
+    ask_for_wake(log, log->refused_bytes, log->refused_priority);
+  if (gg_log_pressure(log) == GG_LOG_FLOWING)
+    clear_refusal(log);
 }
 
 static void consider_shrinking(struct gg_log *log, uint64_t mono_ns)

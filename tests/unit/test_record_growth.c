@@ -232,6 +232,35 @@ static void test_a_granted_reservation_wakes_those_that_wait(void **state)
   fixture_fini(&f);
 }
 
+static void test_a_tick_tells_of_room_that_came_unseen(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = fixture_options(&f);
+  fixture_open(&f, &options, NULL);
+  set_gate(true);
+  while (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
+    fixture_record(&f);
+  set_gate(false);
+  struct gg_log_status status;
+  uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  do
+    assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
+  while (status.fill_bytes > 0 && gg_clock_mono_ns() < deadline);
+  struct pollfd wait = {.fd = f.event, .events = POLLIN};
+  uint64_t count;
+  while (poll(&wait, 1, 200) == 1) /* the producer saw these too early, let us say, before the last byte was written */
+    assert_int_equal(read(f.event, &count, sizeof count), sizeof count);
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  assert_int_equal(read(f.event, &count, sizeof count), sizeof count);
+  (void)gg_log_tick(f.log, gg_clock_mono_ns());
+  assert_int_equal(read(f.event, &count, sizeof count), -1); /* once is enough */
+  fixture_record(&f);
+  fixture_stop(&f);
+  fixture_fini(&f);
+}
+
 static void test_growth_within_a_flow(void **state)
 {
   (void)state;
@@ -368,6 +397,7 @@ int main(void)
     cmocka_unit_test_setup(test_grows_and_shrinks, open_gate),
     cmocka_unit_test_setup(test_too_many_segments_stall, open_gate),
     cmocka_unit_test_setup(test_a_wake_comes_when_segments_are_done, open_gate),
+    cmocka_unit_test_setup(test_a_tick_tells_of_room_that_came_unseen, open_gate),
     cmocka_unit_test_setup(test_a_granted_reservation_wakes_those_that_wait, open_gate),
     cmocka_unit_test_setup(test_growth_within_a_flow, open_gate),
     cmocka_unit_test_setup(test_two_logs_share_the_bound, open_gate),
