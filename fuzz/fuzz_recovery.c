@@ -258,7 +258,7 @@ static void plan_header(struct gg__ring_header *header, struct input *input)
   memcpy(header->uuid, UUID, sizeof UUID);
   memcpy(header->log_name, "w0", 3);
   header->generation = 1;
-  header->ring_bytes = GG__RING_BYTES_MIN;
+  header->ring_bytes = GG_RING_BYTES_MIN;
   uint64_t start = (uint64_t)take(input) * GG__PAGE_BYTES;
   atomic_init(&header->base, start);
   atomic_init(&header->written, start + (uint64_t)take(input) * GG__PAGE_BYTES);
@@ -297,11 +297,11 @@ static void plan_ring(struct plan *plan, unsigned choices, struct input *input)
 
 static void write_ring(const struct plan *plan)
 {
-  uint64_t at = plan->at % GG__RING_BYTES_MIN;
-  size_t first = GG__RING_BYTES_MIN - at < plan->length ? (size_t)(GG__RING_BYTES_MIN - at) : plan->length;
+  uint64_t at = plan->at % GG_RING_BYTES_MIN;
+  size_t first = GG_RING_BYTES_MIN - at < plan->length ? (size_t)(GG_RING_BYTES_MIN - at) : plan->length;
   off_t data = (off_t)gg__ring_header_bytes();
   int fd = open(ring, O_RDWR | O_CREAT | O_TRUNC, 0600);
-  require(fd >= 0 && ftruncate(fd, data + GG__RING_BYTES_MIN) == 0 &&
+  require(fd >= 0 && ftruncate(fd, data + GG_RING_BYTES_MIN) == 0 &&
             pwrite(fd, &plan->header, sizeof plan->header, 0) == (ssize_t)sizeof plan->header &&
             pwrite(fd, plan->data, first, data + (off_t)at) == (ssize_t)first &&
             pwrite(fd, plan->data + first, plan->length - first, data) == (ssize_t)(plan->length - first) &&

@@ -35,9 +35,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 16, ACCEPTS_MAX = 16, REQUESTS_MAX = 64 };
+enum { ACCEPTS_MAX = 16, REQUESTS_MAX = 64 };
 
-static const uint64_t default_idle_ns = 60 * GG_NS_PER_S;
 static const uint64_t accept_pause_ns = 200 * GG_NS_PER_MS;
 static const char socket_name[] = "control";
 
@@ -533,7 +532,7 @@ static int bind_socket(struct gg_control *control, struct gg_failure *failure)
   memcpy(control->name, name, sizeof name);
   if (fchmodat(control->dir_fd, name, 0600, 0) != 0) /* a umask may have taken more than it should */
     return gg_fail_errno(failure, errno, "cannot make %s/%s private", dir, name);
-  if (listen(control->listen_fd, BACKLOG) != 0)
+  if (listen(control->listen_fd, GG_CONTROL_BACKLOG) != 0)
     return gg_fail_errno(failure, errno, "cannot listen on %s/%s", dir, name);
   return 0;
 }
@@ -584,7 +583,7 @@ int gg_control_start(struct gg_control **out, const struct gg_control_options *o
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the control socket");
   control->options = *options;
   if (control->options.idle_timeout_ns == 0)
-    control->options.idle_timeout_ns = default_idle_ns;
+    control->options.idle_timeout_ns = GG_CONTROL_IDLE_NS;
   control->dir_fd = control->listen_fd = control->wake_fd = -1;
   pthread_mutex_init(&control->lock, NULL);
   for (size_t i = 0; i < GG_CONTROL_CLIENTS_MAX; i++)

@@ -27,11 +27,14 @@ enum {
   GG_CONTROL_LINE_MAX = 64 * 1024,        /* a request, with its newline */
   GG_CONTROL_REPLY_MAX = 4 * 1024 * 1024, /* a reply, with its newline: the metrics of 64 listeners fit */
   GG_CONTROL_CLIENTS_MAX = 16,
+  GG_CONTROL_BACKLOG = 16,
+  GG_CONTROL_CALL_SECONDS = 5, /* that who asks waits for the reply */
   GG_CONTROL_COMMAND_MAX = 32, /* a command's or an argument's name, with its NUL */
   GG_CONTROL_VALUE_MAX = 512,  /* an argument's value, with its NUL */
   GG_CONTROL_ARGUMENTS_MAX = 8,
   GG_CONTROL_FDS_MAX = 1 + 64 + 64 * 64, /* descriptors with one reply: a lock, processes, each worker's listeners */
 };
+#define GG_CONTROL_IDLE_NS UINT64_C(60000000000) /* a client that asks nothing for so long is closed */
 
 /* A request line, parsed: {"command":"drain","listener":"web","upstream":"a"}. Values are texts, numbers, true and
  * false; all are kept as text. */

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GATEWAYS_MAX = 65, ROUNDS_MAX = 16, CALL_SECONDS = 5 };
+enum { GATEWAYS_MAX = 65, ROUNDS_MAX = 16 };
 
 struct asking {
   const char *dir, *request;
@@ -72,7 +72,8 @@ static int ask(struct asking *asking, const char *name)
   pid_t pid = gg_control_peer_pid(peer);
   if (!is_asked(asking, pid) && asking->count < GATEWAYS_MAX) {
     asking->asked[asking->count++] = pid;
-    error = gg_control_ask(peer, asking->request, CALL_SECONDS * GG_NS_PER_S, &reply, NULL, 0, NULL, &failure);
+    error =
+      gg_control_ask(peer, asking->request, GG_CONTROL_CALL_SECONDS * GG_NS_PER_S, &reply, NULL, 0, NULL, &failure);
   }
   gg_control_disconnect(peer);
   if (reply)

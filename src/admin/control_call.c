@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CALL_SECONDS = 5, REPLY_FIRST_BYTES = 16 * 1024, FDS_OF_MESSAGE = 253 /* the kernel's SCM_MAX_FD */ };
+enum { REPLY_FIRST_BYTES = 16 * 1024, FDS_OF_MESSAGE = 253 /* the kernel's SCM_MAX_FD */ };
 
 struct call {
   const char *dir;
@@ -208,7 +208,7 @@ int gg__control_connect(struct gg_control_peer **out, const char *dir, const cha
     error = gg_fail_errno(failure, errno, "cannot make a socket");
   if (!error) {
     /* connect(2) waits this long for a place in a full backlog. */
-    struct timeval bound = {.tv_sec = CALL_SECONDS};
+    struct timeval bound = {.tv_sec = GG_CONTROL_CALL_SECONDS};
     setsockopt(peer->fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
     struct call call = {.dir = dir, .name = name, .fd = peer->fd, .failure = failure};
     error = connect_to(&call);
@@ -271,7 +271,7 @@ int gg_control_call(const char *dir, const char *request_json, char **reply_json
   error = gg_control_connect(&peer, dir, failure);
   if (error)
     return error;
-  error = gg_control_ask(peer, request_json, CALL_SECONDS * GG_NS_PER_S, reply_json, NULL, 0, NULL, failure);
+  error = gg_control_ask(peer, request_json, GG_CONTROL_CALL_SECONDS * GG_NS_PER_S, reply_json, NULL, 0, NULL, failure);
   gg_control_disconnect(peer);
   return error;
 }

@@ -1,56 +1,211 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bounds.c - the bounds that no option changes, as docs/config.md lists them: taken from the code that keeps them. */
+/*
+ * bounds.c - the bounds that no option changes, as docs/config.md lists them: each value is the constant by which the
+ * code keeps it. A named bound that is neither here nor in tools/checkbounds' list of those that nobody meets fails the
+ * build's checks.
+ */
 #include "engine/bounds.h"
 
 #include "admin/control.h"
 #include "base/metrics.h"
+#include "base/schema.h"
+#include "base/text.h"
 #include "engine/config.h"
+#include "engine/engine.h"
 #include "engine/listen_fds.h"
+#include "engine/reload.h"
 #include "engine/report.h"
 #include "engine/takeover.h"
+#include "gateway/checker.h"
 #include "gateway/relay.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "net/netstat.h"
 #include "net/proxy_protocol.h"
+#include "net/resolve.h"
+#include "record/bounds.h"
+#include "record/conversation.h"
+#include "record/pcapng.h"
+#include "record/section.h"
+#include "store/bounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct {
+enum kind { COUNT, BYTES, TIME };
+
+struct bound {
   const char *what;
+  enum kind kind;
   uint64_t value;
   const char *beyond; /* what happens */
-} bounds[] = {
-  {"listeners", GG_CONFIG_LISTENERS_MAX, "refused at start or reload"},
-  {"workers", GG_CONFIG_WORKERS_MAX, "refused at start"},
-  {"upstreams of a listener", GG_UPSTREAMS_MAX, "refused at start or reload"},
-  {"trusted networks of a listener", GG_CONFIG_TRUSTED_MAX, "refused at start or reload"},
-  {"clients that one turn of a listener accepts", GG_ACCEPT_BATCH, "the rest have the next turn"},
-  {"bytes of a PROXY header", GG_PROXY_HEADER_MAX,
-   "the session is closed (`proxy-invalid`); of version 1 the protocol allows 107"},
-  {"sources that are counted", GG_SOURCES_MAX, "let in uncounted; metric `sources_uncounted`"},
-  {"messages a second about refused sources", GG_SOURCE_SHARDS *GG_SOURCE_TOLD_MAX,
-   "counted in the metrics, and in the source's next message"},
-  {"bytes of one read", GG_READ_BULK_BYTES, "another read follows"},
-  {"reads of a direction in one turn", GG_TURN_STEPS, "other sessions have their turn first"},
-  {"events of one wait of a worker", GG_LOOP_EVENTS_MAX, "the rest come with the next"},
-  {"pipes of a worker", GG_PIPES_MAX, "bulk data is received in place"},
-  {"bytes of a pipe", GG_PIPE_BYTES, "what the kernel grants if it is less"},
-  {"closed sessions of a log whose last packet waits for room, unless policy is `block`", GG_CLOSING_MAX,
-   "the oldest is counted as lost"},
-  {"clients of the control socket", GG_CONTROL_CLIENTS_MAX, "refused"},
-  {"bytes of a request to the control socket", GG_CONTROL_LINE_MAX, "the client is told, and cut off"},
-  {"bytes of a reply of the control socket", GG_CONTROL_REPLY_MAX, "an error is the reply"},
-  {"descriptors with a reply of the control socket", GG_CONTROL_FDS_MAX, "a takeover is refused"},
-  {"lines that a reload tells", GG_REPORT_LINES_MAX, "their number is told"},
-  {"processes that still end, of those taken over from", GG_SIBLINGS_MAX, "a takeover is refused"},
-  {"sockets from a parent (`LISTEN_FDS`)", GG_LISTEN_FDS_MAX, "refused at start"},
-  {"members of a family of metrics", GG_FAMILY_MEMBERS_MAX, "refused at start or reload"},
-  {"threads that count", GG_SHARDS_MAX, "refused at start"},
-  {"bytes that are read of /proc/net/netstat", GG_NETSTAT_BYTES_MAX, "the rest is not looked at"},
+  const char *shown;  /* where it is seen; "": nowhere, since nothing is lost by it */
 };
+
+static const struct bound of_configuration[] = {
+  {"listeners", COUNT, GG_CONFIG_LISTENERS_MAX, "refused at start or reload", "the error"},
+  {"workers", COUNT, GG_CONFIG_WORKERS_MAX, "refused at start", "the error"},
+  {"upstreams of a listener", COUNT, GG_CONFIG_UPSTREAMS_MAX, "refused at start or reload", "the error"},
+  {"weight of an upstream", COUNT, GG_WEIGHT_MAX, "refused at start or reload", "the error"},
+  {"trusted networks of a listener", COUNT, GG_CONFIG_TRUSTED_MAX, "refused at start or reload", "the error"},
+  {"sockets from a parent (`LISTEN_FDS`)", COUNT, GG_LISTEN_FDS_MAX, "refused at start", "the error"},
+  {"sockets that one listener inherits", COUNT, GG_SOCKETS_MAX, "refused at start", "the error"},
+  {"a configuration file", BYTES, GG_SCHEMA_DOCUMENT_BYTES_MAX, "refused", "the error"},
+  {"maps and lists in each other", COUNT, GG_SCHEMA_DEPTH_MAX, "refused", "the error"},
+  {"one value", BYTES, GG_SCHEMA_VALUE_BYTES_MAX, "refused", "the error"},
+  {"errors of a configuration that are told", COUNT, GG_CONFIG_ERRORS_MAX, "their number is told", "the last line"},
+  {"lines that a reload tells", COUNT, GG_REPORT_LINES_MAX, "their number is told", "`left_out` of the reply"},
+  {"one such line", BYTES, GG_REPORT_TEXT_MAX - 1, "it is cut", ""},
+  {"what a reload waits for names that are new", TIME, GG_RELOAD_NAMES_NS,
+   "it goes on; sessions to those without an address are refused until they have one", "a warning of the reload"},
+  {"smallest ring", BYTES, GG_RING_BYTES_MIN, "a `log.max` that has no room for them is refused", "the error"},
+  {"largest ring", BYTES, GG_RING_BYTES_MAX, "a larger `log.ring` is refused; a ring grows no further",
+   "the error; `log_grow_refusals`"},
+};
+
+static const struct bound of_clients[] = {
+  {"clients that wait to be accepted, of each worker's socket (and `net.core.somaxconn`)", COUNT, GG_BACKLOG,
+   "the kernel drops the last step of the handshake; the client tries again", "`kernel_listen_overflows`"},
+  {"clients that one turn of a listener accepts", COUNT, GG_ACCEPT_BATCH, "the rest have the next turn", ""},
+  {"wait of a listener that is out of sessions, descriptors or memory", TIME, GG_RETRY_INTERVAL_NS,
+   "it looks again, sooner if a session ends", "`accept_pauses`; message `accepting pauses`"},
+  {"what a listener that leaves waits for handshakes, of a loopback address", TIME, GG_LEAVE_GRACE_LOCAL_NS,
+   "who is still in the middle of one is reset", ""},
+  {"... of any other address", TIME, GG_LEAVE_GRACE_NS,
+   "who is still in the middle of one is reset, as on a path whose round trip takes longer", ""},
+  {"... whose queue was full", TIME, GG_LEAVE_GRACE_FULL_NS, "the same", ""},
+  {"... and clients go on to come", TIME, GG_LEAVE_MAX_NS, "it is closed", ""},
+  {"a PROXY header", BYTES, GG_PROXY_HEADER_MAX, "the session is closed (`proxy-invalid`)", "`proxy_headers_invalid`"},
+  {"... of version 1", BYTES, GG_PROXY_V1_MAX, "the same", "`proxy_headers_invalid`"},
+  {"sources that are counted", COUNT, GG_SOURCES_MAX, "let in uncounted", "`sources_uncounted`"},
+  {"`limits.source_rate`", COUNT, GG_SOURCE_RATE_MAX, "refused at start or reload", "the error"},
+  {"messages a second about refused sources", COUNT, GG_SOURCE_SHARDS *GG_SOURCE_TOLD_MAX, "the source is counted only",
+   "`refused_source_*`; the source's next message has its number"},
+};
+
+static const struct bound of_upstreams[] = {
+  {"addresses of one name", COUNT, GG_NAME_ADDRESSES_MAX, "the rest are not used", ""},
+  {"first resolution of all names at start", TIME, GG_NAME_FIRST_NS, "the gateway starts without the rest",
+   "message `name does not resolve`"},
+  {"wait of a name without an address", TIME, GG_NAME_RETRY_NS, "it is asked for again", "`sessions_unresolved`"},
+  {"active checks at a time", COUNT, GG_CHECKS_OPEN_MAX, "the rest are late", ""},
+  {"wait for a unix upstream whose queue is full", TIME, GG_RETRY_INTERVAL_NS,
+   "it is tried again, until `timeouts.connect`", "`connects_timed_out`"},
+  {"addresses of this host that `relay.splice: auto` knows", COUNT, GG_LOCAL_ADDRESSES_MAX,
+   "peers at the rest are taken for remote", ""},
+};
+
+static const struct bound of_sessions[] = {
+  {"one read", BYTES, GG_READ_BYTES, "another read follows", ""},
+  {"... behind one that was full", BYTES, GG_READ_BULK_BYTES, "another read follows", ""},
+  {"reads of a direction in one turn", COUNT, GG_TURN_STEPS, "other sessions have their turn first", ""},
+  {"events of one wait of a worker", COUNT, GG_LOOP_EVENTS_MAX, "the rest come with the next", ""},
+  {"pipes of a worker", COUNT, GG_PIPES_MAX, "bulk data is received in place", "`pipes_open`"},
+  {"a pipe", BYTES, GG_PIPE_BYTES, "what the kernel grants, if that is less", ""},
+  {"smallest pipe that is of use", BYTES, GG_PIPE_BYTES_MIN, "bulk data is received in place", "`pipes_refused`"},
+  {"wait after the kernel refused a pipe", TIME, GG_PIPE_RETRY_NS, "it is asked again", "`pipes_refused`"},
+  {"one splice", BYTES, GG_SPLICE_BYTES, "another one follows", ""},
+  {"sessions closed to make room in `relay.pending_total` for one receiver", COUNT, GG_EVICTIONS_MAX,
+   "that receiver's session is closed (`limit`)", "`pending_exhausted`"},
+};
+
+static const struct bound of_recording[] = {
+  {"closed sessions of a log whose last packet waits for room, unless policy is `block`", COUNT, GG_CLOSING_MAX,
+   "the oldest is recorded without its end", "`log_sessions_lost`"},
+  {"what sessions whose last packet has no room have behind a drain's end", TIME, GG_CLOSING_GRACE_NS,
+   "they are recorded without their end", "`log_sessions_lost`"},
+  {"room of a ring that is kept for ends of sessions and marks of gaps", BYTES, GG_LOG_CONTROL_RESERVE_BYTES,
+   "data waits, or goes by `on_stall`", "`log_stalls`"},
+  {"rings of one log at a time", COUNT, GG_RINGS_ALIVE_MAX, "it grows no further; then `on_stall`",
+   "`log_grow_refusals`, `log_stalls`"},
+  {"low fill after which a grown ring is given back", TIME, GG_RING_SHRINK_NS, "", "`log_ring_bytes`"},
+  {"bytes of a ring that are gathered for one write", BYTES, GG_SEAL_BYTES_MAX, "they are written", "`log_flushes`"},
+  {"segments of a log that are begun and not written", COUNT, GG_RING_SEGMENTS_MAX, "the log waits; then `on_stall`",
+   "`log_stalls`"},
+  {"files that wait to be durable for the last time", COUNT, GG_FILES_CLOSING_MAX,
+   "the log waits for the disk; then `on_stall`", "`log_fill_bytes`; message `recording cannot be synced`"},
+  {"wait after the disk refused a write", TIME, GG_DISK_RETRY_NS, "the same bytes are tried again",
+   "`log_write_errors`, `log_disk_full`"},
+  {"what the disk is given at the end to take the rest", TIME, GG_RECORDER_STOP_NS,
+   "the process ends with an error; the next start writes what is left in the rings", "the error"},
+  {"payload of one packet", BYTES, GG_PACKET_PAYLOAD_MAX, "what one read brought is several packets", ""},
+  {"facts of a session in one comment", BYTES, GG_COMMENT_MAX, "they are left out",
+   "none: names and paths are bounded so that they fit"},
+  {"a text in a segment's header (host, version)", BYTES, GG_SECTION_TEXT_MAX, "it is cut", ""},
+  {"step of the wall clock that is not noted", TIME, GG_WALL_CLOCK_STEP_NS, "it is noted in the recording", ""},
+  {"processes that write to one store", COUNT, GG_RECORDER_PROCESSES_MAX, "a start, or a takeover, is refused",
+   "the error"},
+};
+
+static const struct bound of_control[] = {
+  {"clients that wait at the control socket", COUNT, GG_CONTROL_BACKLOG, "they wait to connect", ""},
+  {"clients of the control socket", COUNT, GG_CONTROL_CLIENTS_MAX, "refused", "the error"},
+  {"silence of such a client", TIME, GG_CONTROL_IDLE_NS, "it is closed", ""},
+  {"a request", BYTES, GG_CONTROL_LINE_MAX, "the client is told, and cut off", "the error"},
+  {"arguments of a request", COUNT, GG_CONTROL_ARGUMENTS_MAX, "an error is the reply", "the error"},
+  {"an argument's value", BYTES, GG_CONTROL_VALUE_MAX - 1, "an error is the reply", "the error"},
+  {"a reply", BYTES, GG_CONTROL_REPLY_MAX, "an error is the reply", "the error"},
+  {"what the commands of the program wait for a reply", TIME, GG_CONTROL_CALL_SECONDS *GG_NS_PER_S,
+   "they give up (exit status 3)", "the error"},
+  {"what a reload has before its reply says that it goes on", TIME, GG_RELOAD_ANSWER_NS,
+   "it is carried out all the same", "the error; message `reloaded`"},
+  {"descriptors with a reply", COUNT, GG_CONTROL_FDS_MAX, "a takeover is refused", "the error"},
+  {"processes that still end, of those taken over from", COUNT, GG_SIBLINGS_MAX, "a takeover is refused", "the error"},
+};
+
+static const struct bound of_metrics[] = {
+  {"routes that a reload has left behind and whose counts are kept", COUNT, GG_ROUTES_RETIRED_MAX,
+   "the oldest is not told any more", "`route_*`"},
+  {"... with those that sessions or a reload still need", COUNT, GG_ROUTES_MAX,
+   "a reload that brings more is refused until those sessions have ended", "the error"},
+  {"threads that count", COUNT, GG_SHARDS_MAX, "refused at start", "the error"},
+  {"what is read of /proc/net/netstat", BYTES, GG_NETSTAT_BYTES_MAX, "the rest is not looked at", "`kernel_*`"},
+  {"messages a second of one kind", COUNT, GG_LOGGER_BURST, "they are counted", "`repeated` of the next one"},
+  {"a message", BYTES, GG_LOGGER_LINE_MAX, "fields that find no room are left out", "its `truncated`"},
+};
+
+static const struct bound of_reading[] = {
+  {"words of a filter", COUNT, GG_FILTER_TERMS_MAX, "refused", "the error"},
+  {"files of a recording", COUNT, GG_PLACE_FILES_MAX, "refused", "the error"},
+  {"files that overlap in time, of an export in order of time", COUNT, GG_MERGE_OPEN_MAX, "refused", "the error"},
+  {"sessions that are open at one moment, for a replay", COUNT, GG_SWEEP_OPEN_MAX, "refused", "the error"},
+  {"logs that `tail` follows", COUNT, GG_TAIL_LOGS_MAX, "refused", "the error"},
+  {"packets that wait for an earlier one, of one direction", COUNT, GG_STREAM_HELD_MAX,
+   "what is missing is told as a gap", "`gaps`"},
+  {"... and their bytes", BYTES, GG_STREAM_HELD_BYTES_MAX, "the same", "`gaps`"},
+  {"a block of a file", BYTES, GG_PCAPNG_BLOCK_MAX, "taken for damage", "`gogetway verify`"},
+};
+
+static const struct {
+  const char *title;
+  const struct bound *bounds;
+  size_t count;
+} parts[] = {
+#define PART(title, bounds)                                                                                            \
+  {                                                                                                                    \
+    title, bounds, sizeof(bounds) / sizeof(bounds)[0]                                                                  \
+  }
+  PART("Configuration", of_configuration),  PART("Listeners and clients", of_clients),
+  PART("Upstreams", of_upstreams),          PART("Sessions and their bytes", of_sessions),
+  PART("Recording", of_recording),          PART("Control socket, reload and hot restart", of_control),
+  PART("Metrics and messages", of_metrics), PART("Commands that read recordings", of_reading),
+#undef PART
+};
+
+static void put_bound(FILE *out, const struct bound *bound)
+{
+  char value[GG_TEXT_VALUE_MAX];
+  if (bound->kind == BYTES && bound->value < 1024)
+    snprintf(value, sizeof value, "%" PRIu64 "B", bound->value);
+  else if (bound->kind == BYTES)
+    gg_text_format_bytes(bound->value, value, sizeof value);
+  else if (bound->kind == TIME)
+    gg_text_format_duration(bound->value, value, sizeof value);
+  else
+    snprintf(value, sizeof value, "%" PRIu64, bound->value);
+  fprintf(out, "| %s | %s | %s | %s |\n", bound->what, value, bound->beyond, bound->shown);
+}
 
 char *gg__bounds_document(void)
 {
@@ -59,15 +214,21 @@ char *gg__bounds_document(void)
   FILE *out = open_memstream(&text, &length);
   if (!out)
     return NULL;
-  fputs("\n## Bounds that no option changes\n\nEverything is bounded. Besides the options above these are fixed:\n\n"
-        "| at most | how many | beyond it |\n|---|---|---|\n",
-        out);
-  for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++)
-    fprintf(out, "| %s | %" PRIu64 " | %s |\n", bounds[i].what, bounds[i].value, bounds[i].beyond);
-  fputs("\nClients whose handshake the kernel has completed wait in its queue, of 4096 at most and of "
-        "`net.core.somaxconn`; what\nis beyond it the kernel drops and counts (metrics `kernel_listen_overflows` and "
-        "others).\n",
-        out);
+  fputs(
+    "\n## Bounds that no option changes\n\n"
+    "Everything is bounded. Besides the options above these are fixed. Names of metrics are as `gogetway stats` has\n"
+    "them; Prometheus' have `gogetway_` in front, and counters `_total` behind. Where nothing is said to show a "
+    "bound,\nnothing is lost by it.\n",
+    out);
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    fprintf(out, "\n### %s\n\n| what | bound | beyond it | shown by |\n|---|---|---|---|\n", parts[i].title);
+    for (size_t j = 0; j < parts[i].count; j++)
+      put_bound(out, &parts[i].bounds[j]);
+  }
+  fputs(
+    "\nClients whose handshake the kernel has completed wait in its queue. What is beyond that the kernel drops and "
+    "counts\n(metrics `kernel_listen_overflows` and others).\n",
+    out);
   bool failed = ferror(out) != 0;
   if (fclose(out) == 0 && !failed)
     return text;

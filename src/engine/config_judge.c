@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEGMENT_AGE_MIN_NS = 100000000, RING_BYTES_MIN = 256 << 10, SIZE_TEXT_MAX = 32, PLACE_TEXT_MAX = 300 };
+enum { SEGMENT_AGE_MIN_NS = 100000000, SIZE_TEXT_MAX = 32, PLACE_TEXT_MAX = 300 };
 
 struct judge {
   const struct gg_config *config;
@@ -97,9 +97,9 @@ static void judge_log(struct judge *judge)
     blame(judge, given_of(judge, "log.ring", "log.max"),
           "log.ring is larger than log.max, which is the limit of all rings together");
   uint64_t logs = count_logs(judge);
-  if (config->log.max_bytes >= logs * RING_BYTES_MIN)
+  if (config->log.max_bytes >= logs * GG_RING_BYTES_MIN)
     return;
-  gg_text_format_bytes(logs * RING_BYTES_MIN, least, sizeof least);
+  gg_text_format_bytes(logs * GG_RING_BYTES_MIN, least, sizeof least);
   blame(judge, given_of(judge, "log.max", "workers"),
         "log.max is too small for %u rings of 256KiB, one for each of %u workers and each way to stall: at least %s "
         "is needed",

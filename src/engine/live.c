@@ -5,9 +5,6 @@
 
 #include <stdlib.h>
 
-/* Below the five seconds for which who asks waits, and for which all other clients do. */
-static const uint64_t reload_bound_ns = 4 * GG_NS_PER_S;
-
 int gg__command_reload(void *context, const struct gg_control_request *request, struct gg_json *reply,
                        struct gg_failure *failure)
 {
@@ -15,7 +12,7 @@ int gg__command_reload(void *context, const struct gg_control_request *request, 
   (void)request;
   if (!report)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for a report");
-  int error = gg__reload_ask(context, reload_bound_ns, report, failure);
+  int error = gg__reload_ask(context, GG_RELOAD_ANSWER_NS, report, failure);
   if (!error) {
     gg__report_write(report, GG_REPORT_CHANGED, "changed", reply);
     gg__report_write(report, GG_REPORT_RESTART, "restart", reply);

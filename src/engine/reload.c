@@ -28,8 +28,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-/* New names are asked for this long before the gateway uses them; who answers later is refused until then. */
-static const uint64_t resolve_bound_ns = GG_NS_PER_S;
 static const uint64_t api_bound_ns = 30 * GG_NS_PER_S;
 
 /* ── Carrying one out ────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -88,7 +86,7 @@ static int go_over(struct gg_engine *engine, struct gg_configured *next, struct 
   if (!error)
     error = gg__engine_fill(engine, next, failure);
   if (!error)
-    gg_resolver_await(engine->resolver, resolve_bound_ns);
+    gg_resolver_await(engine->resolver, GG_RELOAD_NAMES_NS);
   if (error)
     return error;
   gg__engine_lock(engine);

@@ -15,6 +15,11 @@
 #include <pthread.h>
 #include <stdint.h>
 
+/* New names are asked for this long before the gateway uses them; who answers later is refused until then. */
+#define GG_RELOAD_NAMES_NS UINT64_C(1000000000)
+/* What the control socket waits for a reload: below the five seconds for which who asks waits, and all others do. */
+#define GG_RELOAD_ANSWER_NS UINT64_C(4000000000)
+
 struct gg_engine;
 
 struct gg_reloads {

@@ -31,14 +31,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How long handshakes that have begun are waited for: elsewhere a round trip, on this host as long as the kernel's
- * thread may wait for its turn; and if more clients were waiting than the queue takes, the kernel asks them again after
- * one second and three. */
-static const uint64_t GRACE_LOCAL_NS = 100 * 1000000u;
-static const uint64_t GRACE_NS = 500 * 1000000u;
-static const uint64_t GRACE_FULL_NS = 3500 * (uint64_t)1000000;
-/* And no longer than this after it began to leave: without memory for the filter, clients go on to come. */
-static const uint64_t LEAVE_MAX_NS = 10000 * (uint64_t)1000000;
 enum { LEAVE_BATCHES = 16, LEAVE_AGAIN_NS = 1000000 };
 
 /* ── Making and watching ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -163,14 +155,14 @@ static uint64_t grace(const struct gg_listener *listener)
 {
   if (listener->plan->binding->listen.family == GG_FAMILY_UNIX)
     return 0;
-  return gg_addr_is_loopback(&listener->address) ? GRACE_LOCAL_NS : GRACE_NS;
+  return gg_addr_is_loopback(&listener->address) ? GG_LEAVE_GRACE_LOCAL_NS : GG_LEAVE_GRACE_NS;
 }
 
 /* Another one has come whose handshake had begun: as long again for the next. */
 static void stay(struct gg_listener *listener)
 {
   uint64_t until_ns = listener->worker->loop.now_ns + grace(listener);
-  uint64_t most_ns = listener->leaving_since_ns + LEAVE_MAX_NS;
+  uint64_t most_ns = listener->leaving_since_ns + GG_LEAVE_MAX_NS;
   until_ns = until_ns < most_ns ? until_ns : most_ns;
   if (until_ns > listener->leave_ns)
     listener->leave_ns = until_ns;
@@ -259,7 +251,7 @@ static void leave(struct gg_listener *listener)
   gg__binding_leave(binding, listener->slot);
   listener->leaving_since_ns = gg_clock_mono_ns(); /* not the turn's time: it may have been long since */
   bool full = gg__binding_overflows(binding, listener->slot);
-  listener->leave_ns = listener->leaving_since_ns + (full ? GRACE_FULL_NS : grace(listener));
+  listener->leave_ns = listener->leaving_since_ns + (full ? GG_LEAVE_GRACE_FULL_NS : grace(listener));
 }
 
 void gg__listeners_leave(struct gg_worker *worker)
@@ -284,7 +276,7 @@ static uint64_t part(struct gg_listener *listener, uint64_t now_ns)
     return UINT64_MAX;
   if (now_ns < listener->leave_ns)
     return listener->leave_ns;
-  if (accepted == ACCEPTED_SOME && now_ns < listener->leaving_since_ns + LEAVE_MAX_NS)
+  if (accepted == ACCEPTED_SOME && now_ns < listener->leaving_since_ns + GG_LEAVE_MAX_NS)
     return now_ns;
   if (!gg__binding_may_part(listener->plan->binding, listener->slot))
     return now_ns + LEAVE_AGAIN_NS;

@@ -30,8 +30,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVICTIONS_MAX = 16 }; /* sessions closed to make room for one tail: sizes differ */
-
 static struct gg_session *session_of(struct gg_end *end)
 {
   return GG_CONTAINER(end - end->side, struct gg_session, end);
@@ -196,7 +194,7 @@ bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, con
   struct gg_end *to = &session->end[!direction];
   assert(!to->pending && bytes > 0);
   to->pending = gg_pending_alloc(&worker->pending, bytes);
-  for (unsigned i = 0; !to->pending && i < EVICTIONS_MAX && gg__worker_close_longest_stalled(worker, session); i++)
+  for (unsigned i = 0; !to->pending && i < GG_EVICTIONS_MAX && gg__worker_close_longest_stalled(worker, session); i++)
     to->pending = gg_pending_alloc(&worker->pending, bytes);
   if (!to->pending) {
     gg__count(worker, GG_COUNT_PENDING_EXHAUSTED, 1);

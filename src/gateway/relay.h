@@ -13,6 +13,7 @@ enum {
   GG_READ_BYTES = 32 << 10,      /* a read, while reads are small */
   GG_READ_BULK_BYTES = 64 << 10, /* a read after one that filled its buffer; also bounded by pending_max */
   GG_TURN_STEPS = 8,             /* reads of a direction before others have their turn */
+  GG_EVICTIONS_MAX = 16,         /* sessions closed to make room for one tail: sizes differ */
   GG_BULK_READS = 2,             /* full reads in a row that make a flow a bulk flow */
 };
 

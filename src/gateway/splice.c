@@ -28,7 +28,6 @@
 #include <unistd.h>
 
 enum { SMALL_SPLICES = 4 }; /* in a row, and the direction goes back in place */
-static const uint64_t REFUSED_RETRY_NS = 1000000000u;
 
 void gg_pipe_pool_init(struct gg_pipe_pool *pool)
 {
@@ -79,7 +78,7 @@ static struct gg_pipe *pipe_create(void)
 static struct gg_pipe *pool_refuse(struct gg_worker *worker)
 {
   worker->pipes.refused = true;
-  worker->pipes.retry_ns = worker->loop.now_ns + REFUSED_RETRY_NS;
+  worker->pipes.retry_ns = worker->loop.now_ns + GG_PIPE_RETRY_NS;
   gg__count(worker, GG_COUNT_PIPES_REFUSED, 1);
   return NULL;
 }

@@ -33,6 +33,8 @@ enum {
   GG_SPLICE_BYTES_WORTH = 16 << 10, /* less, several times in a row, and the direction goes back in place */
 };
 
+#define GG_PIPE_RETRY_NS UINT64_C(1000000000) /* after the kernel refused one */
+
 struct gg_pipe {
   struct gg_pipe *next; /* in the pool */
   int read_fd;

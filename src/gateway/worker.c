@@ -15,7 +15,6 @@ enum {
   RUN_MAX = 1024,   /* directions that have their turn in one iteration's phase 2 */
   SPARE_MAX = 1024, /* freed sessions that are kept for the next accept */
 };
-static const uint64_t CLOSING_GRACE_NS = 2000000000u; /* after the drain's end, for last packets without room */
 
 /* ── Making and ending ───────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -299,8 +298,8 @@ static uint64_t phase_drain(struct gg_worker *worker)
   gg__listeners_close(worker);
   while (!gg_list_empty(&worker->sessions))
     gg__session_close(GG_CONTAINER(worker->sessions.next, struct gg_session, node), GG_CLOSE_DRAIN);
-  if (worker->loop.now_ns < deadline_ns + CLOSING_GRACE_NS)
-    return deadline_ns + CLOSING_GRACE_NS;
+  if (worker->loop.now_ns < deadline_ns + GG_CLOSING_GRACE_NS)
+    return deadline_ns + GG_CLOSING_GRACE_NS;
   abandon_closings(worker);
   return UINT64_MAX;
 }

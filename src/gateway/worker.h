@@ -16,6 +16,7 @@
 #ifndef GG_GATEWAY_WORKER_H
 #define GG_GATEWAY_WORKER_H
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/metrics.h"
 #include "gateway/counters.h"
@@ -38,7 +39,18 @@ enum {
   GG_RETRY_INTERVAL_NS = 20 * 1000 * 1000, /* paused accepts, full unix backlogs */
   GG_CLOSING_MAX = 1024,                   /* sessions of a log that does not block whose last packet waits */
   GG_ACCEPT_BATCH = 32,                    /* accepts in one turn of a listener */
+  GG_LOCAL_ADDRESSES_MAX = 64,             /* of this host, for splice: auto */
 };
+
+/* How long handshakes that have begun are waited for when a listener leaves: elsewhere a round trip, on this host as
+ * long as the kernel's thread may wait for its turn; and if more clients were waiting than the queue takes, the kernel
+ * asks them again after one second and three. */
+#define GG_LEAVE_GRACE_LOCAL_NS (100 * GG_NS_PER_MS)
+#define GG_LEAVE_GRACE_NS (500 * GG_NS_PER_MS)
+#define GG_LEAVE_GRACE_FULL_NS (3500 * GG_NS_PER_MS)
+/* And no longer than this after it began to leave: without memory for the filter, clients go on to come. */
+#define GG_LEAVE_MAX_NS (10 * GG_NS_PER_S)
+#define GG_CLOSING_GRACE_NS (2 * GG_NS_PER_S) /* after the drain's end, for last packets without room */
 
 static_assert((int)GG_POLICY_PAIRS <= (int)GG_READ_SETS_MAX, "a read set for each pair of policies");
 
@@ -168,7 +180,7 @@ struct gg_gateway {
   size_t group_count;
   struct gg_checker *checker; /* NULL: nobody has asked for it yet */
   bool groups_started;
-  struct gg_addr local[64]; /* this host's addresses, for splice: auto */
+  struct gg_addr local[GG_LOCAL_ADDRESSES_MAX]; /* this host's addresses, for splice: auto */
   unsigned local_count;
 };
 

@@ -18,7 +18,6 @@
 #include <string.h>
 
 enum {
-  V1_LINE_MAX = 107,
   V1_TOKENS = 6,
   V2_FIXED_BYTES = 16,
   V2_SIGNATURE_BYTES = 12,
@@ -135,20 +134,20 @@ static long v1_parse(struct gg_proxy_header *out, const uint8_t *data, size_t le
   size_t compare = length < sizeof v1_signature - 1 ? length : sizeof v1_signature - 1;
   if (memcmp(data, v1_signature, compare) != 0)
     return GG_ERR_FORMAT;
-  size_t window = length < V1_LINE_MAX ? length : V1_LINE_MAX;
+  size_t window = length < GG_PROXY_V1_MAX ? length : GG_PROXY_V1_MAX;
   for (size_t i = compare; i < window; i++) {
     if (data[i] == '\n')
       return GG_ERR_FORMAT;
     if (data[i] != '\r')
       continue;
     if (i + 1 == window)
-      return window == V1_LINE_MAX ? GG_ERR_FORMAT : 0;
+      return window == GG_PROXY_V1_MAX ? GG_ERR_FORMAT : 0;
     if (data[i + 1] != '\n' || !v1_line(out, (const char *)data, i))
       return GG_ERR_FORMAT;
     out->version = GG_PROXY_V1;
     return (long)(i + 2);
   }
-  return window == V1_LINE_MAX ? GG_ERR_FORMAT : 0;
+  return window == GG_PROXY_V1_MAX ? GG_ERR_FORMAT : 0;
 }
 
 /* ── Version 2 ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -305,7 +304,7 @@ static size_t v1_build(uint8_t *out, const struct gg_addr *client, const struct 
   inet_ntop(family, server_ip + skip, server_text, sizeof server_text);
   int length = snprintf((char *)out, GG_PROXY_BUILD_MAX, "PROXY %s %s %s %u %u\r\n", ipv4 ? "TCP4" : "TCP6",
                         client_text, server_text, (unsigned)client->port, (unsigned)server->port);
-  assert(length > 0 && length <= V1_LINE_MAX);
+  assert(length > 0 && length <= GG_PROXY_V1_MAX);
   return (size_t)length;
 }
 

@@ -12,6 +12,7 @@ enum gg_proxy_version { GG_PROXY_OFF = 0, GG_PROXY_V1 = 1, GG_PROXY_V2 = 2, GG_P
 
 enum {
   GG_PROXY_HEADER_MAX = 4096, /* a longer header is invalid: bounds what a listener holds before a session is known */
+  GG_PROXY_V1_MAX = 107,      /* a line, with its end: the protocol's own bound */
   GG_PROXY_BUILD_MAX = 128,
 };
 

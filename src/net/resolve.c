@@ -33,21 +33,19 @@
 #include <string.h>
 
 /* Names: those of the largest configuration, twice: during a reload there are two. */
-enum { NAMES_MAX = 2 * 64 * 64, NAMES_FIRST = 16, ADDRESSES_MAX = 16, COPY_TRIES_MAX = 64, ADDR_WORDS = 3 };
+enum { NAMES_MAX = 2 * 64 * 64, NAMES_FIRST = 16, COPY_TRIES_MAX = 64, ADDR_WORDS = 3 };
 
-static const uint64_t first_pass_ns = 5 * GG_NS_PER_S;
-static const uint64_t retry_ns = GG_NS_PER_S;
 static const uint64_t leave_ns = GG_NS_PER_S / 5;
 
 /* What one resolution gave: sorted, without duplicates. */
 struct answer {
   size_t count;
-  struct gg_addr addrs[ADDRESSES_MAX];
+  struct gg_addr addrs[GG_NAME_ADDRESSES_MAX];
 };
 
 struct bank {
   _Atomic uint64_t count;
-  _Atomic uint64_t words[ADDRESSES_MAX][ADDR_WORDS];
+  _Atomic uint64_t words[GG_NAME_ADDRESSES_MAX][ADDR_WORDS];
 };
 
 struct gg_name {
@@ -108,7 +106,7 @@ bool gg_name_current(struct gg_name *name, struct gg_addr *out)
     struct bank *bank = &name->banks[seen & 1];
     uint64_t count = atomic_load_explicit(&bank->count, memory_order_acquire);
     uint64_t words[ADDR_WORDS];
-    assert(count > 0 && count <= ADDRESSES_MAX);
+    assert(count > 0 && count <= GG_NAME_ADDRESSES_MAX);
     for (size_t w = 0; w < ADDR_WORDS; w++)
       words[w] = atomic_load_explicit(&bank->words[turn % count][w], memory_order_acquire);
     if (atomic_load_explicit(&name->published, memory_order_relaxed) != seen)
@@ -128,7 +126,7 @@ static int compare_addrs(const void *a, const void *b)
 
 static void collect(struct answer *out, const struct addrinfo *list, int family, uint16_t port)
 {
-  for (; list && out->count < ADDRESSES_MAX; list = list->ai_next) {
+  for (; list && out->count < GG_NAME_ADDRESSES_MAX; list = list->ai_next) {
     if (list->ai_family != family)
       continue;
     struct gg_addr addr;
@@ -256,8 +254,8 @@ static void *run(void *context)
     if (all)
       renewed_ns = now_ns;
     uint64_t next_ns = add_capped(renewed_ns, resolver->interval_ns);
-    if (missing && now_ns + retry_ns < next_ns)
-      next_ns = now_ns + retry_ns;
+    if (missing && now_ns + GG_NAME_RETRY_NS < next_ns)
+      next_ns = now_ns + GG_NAME_RETRY_NS;
     struct timespec until = timespec_at(next_ns);
     while (!resolver->stopping && !resolver->hurry)
       if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) == ETIMEDOUT)
@@ -418,7 +416,7 @@ int gg_resolver_start(struct gg_resolver *resolver)
 {
   assert(!resolver->started);
   resolver->started = true;
-  int error = gg_resolver_await(resolver, first_pass_ns);
+  int error = gg_resolver_await(resolver, GG_NAME_FIRST_NS);
   if (error != GG_ERR_TIMEOUT)
     return error;
   gg_warn(resolver->logger, "names are not resolved yet",

@@ -35,7 +35,7 @@ enum { NOTE_MAX = 320 };
 static uint64_t seal_bytes(const struct gg_log *log)
 {
   uint64_t quarter = (log->mask + 1) / 4;
-  return quarter < GG__SEAL_BYTES_MAX ? quarter : GG__SEAL_BYTES_MAX;
+  return quarter < GG_SEAL_BYTES_MAX ? quarter : GG_SEAL_BYTES_MAX;
 }
 
 static void set_seal_at(struct gg_log *log)
@@ -75,7 +75,7 @@ static void seed_ring(struct gg_log *log, struct gg__ring *ring)
 {
   struct gg__ring_header *header = ring->header;
   uint64_t done = atomic_load_explicit(&log->segments_done, memory_order_acquire);
-  for (unsigned i = 0; i < GG__RING_SEGMENTS_MAX; i++) {
+  for (unsigned i = 0; i < GG_RING_SEGMENTS_MAX; i++) {
     const struct gg__segment *segment = &log->segments[i];
     if (segment->number <= done)
       continue;
@@ -132,9 +132,9 @@ static void request_ring(struct gg_log *log, uint64_t bytes)
 static void request_growth(struct gg_log *log)
 {
   uint64_t ring_bytes = log->mask + 1;
-  uint64_t bytes = ring_bytes * (ring_bytes <= GG__RING_BYTES_MAX / GG__RING_STEP ? GG__RING_STEP : 2);
-  if (bytes > GG__RING_BYTES_MAX ||
-      atomic_load_explicit(&log->rings_alive, memory_order_relaxed) >= GG__RINGS_ALIVE_MAX ||
+  uint64_t bytes = ring_bytes * (ring_bytes <= GG_RING_BYTES_MAX / GG__RING_STEP ? GG__RING_STEP : 2);
+  if (bytes > GG_RING_BYTES_MAX ||
+      atomic_load_explicit(&log->rings_alive, memory_order_relaxed) >= GG_RINGS_ALIVE_MAX ||
       atomic_load_explicit(&log->disk_full, memory_order_relaxed))
     return;
   request_ring(log, bytes);
@@ -224,7 +224,7 @@ static void end_segment(struct gg_log *log)
     return;
   if (log->tail != log->sealed_to || room_for_pad(log))
     gg__log_seal(log);
-  struct gg__segment *segment = &log->segments[log->segment_number % GG__RING_SEGMENTS_MAX];
+  struct gg__segment *segment = &log->segments[log->segment_number % GG_RING_SEGMENTS_MAX];
   atomic_store_explicit(&segment->end, log->tail, memory_order_release);
   log->segment_open = false;
   set_limits(log);
@@ -241,7 +241,7 @@ static void rotate_if_asked(struct gg_log *log)
 {
   uint64_t wanted = atomic_load_explicit(&log->recorder->rotate_wanted, memory_order_acquire);
   if (wanted == atomic_load_explicit(&log->rotations, memory_order_relaxed) ||
-      (log->segment_open && segments_waiting(log) > GG__RING_SEGMENTS_MAX / 2))
+      (log->segment_open && segments_waiting(log) > GG_RING_SEGMENTS_MAX / 2))
     return;
   end_segment(log);
   atomic_store(&log->rotated_segment, log->segment_number);
@@ -254,13 +254,13 @@ static void begin_segment(struct gg_log *log)
   uint64_t number = log->segment_number + 1;
   uint64_t mono_ns = gg_clock_mono_ns();
   uint64_t real_ns = gg_clock_real_ns();
-  struct gg__segment *segment = &log->segments[number % GG__RING_SEGMENTS_MAX];
+  struct gg__segment *segment = &log->segments[number % GG_RING_SEGMENTS_MAX];
   segment->number = number;
   segment->start = log->tail;
   atomic_store_explicit(&segment->end, 0, memory_order_relaxed);
   gg__segment_name(segment->name, log, real_ns, number);
 
-  struct gg__ring_segment *entry = &log->header->segments[number % GG__RING_SEGMENTS_MAX];
+  struct gg__ring_segment *entry = &log->header->segments[number % GG_RING_SEGMENTS_MAX];
   atomic_store_explicit(&entry->number, 0, memory_order_relaxed);
   atomic_signal_fence(memory_order_release);
   entry->start = segment->start;
@@ -311,7 +311,7 @@ static size_t margin(enum gg_log_priority priority)
 /* A segment has to begin, and the table is full of those that wait for the disk. */
 static bool segments_are_too_many(const struct gg_log *log)
 {
-  return !log->segment_open && segments_waiting(log) >= GG__RING_SEGMENTS_MAX;
+  return !log->segment_open && segments_waiting(log) >= GG_RING_SEGMENTS_MAX;
 }
 
 /* True if the reservation fits, after a segment was begun where one had to be. */
@@ -451,7 +451,7 @@ static void check_wall_clock(struct gg_log *log, uint64_t mono_ns)
   log->clock_checked_ns = mono_ns;
   int64_t now = (int64_t)(gg_clock_real_ns() - gg_clock_mono_ns());
   int64_t step = now - log->clock_noted_ns;
-  if (step < GG__WALL_CLOCK_STEP_NS && step > -GG__WALL_CLOCK_STEP_NS)
+  if (step < GG_WALL_CLOCK_STEP_NS && step > -GG_WALL_CLOCK_STEP_NS)
     return;
   log->clock_noted_ns = now;
   log->clock_step_ns = now - log->clock_offset_ns;
@@ -489,10 +489,10 @@ static void consider_shrinking(struct gg_log *log, uint64_t mono_ns)
 {
   if (log->busy_ns == 0 || log->mask + 1 == log->initial_bytes || fill(log) > log->initial_bytes / 2)
     log->busy_ns = mono_ns;
-  if (mono_ns - log->busy_ns < GG__SHRINK_AFTER_NS)
+  if (mono_ns - log->busy_ns < GG_RING_SHRINK_NS)
     return;
   log->busy_ns = mono_ns;
-  if (atomic_load_explicit(&log->rings_alive, memory_order_relaxed) < GG__RINGS_ALIVE_MAX)
+  if (atomic_load_explicit(&log->rings_alive, memory_order_relaxed) < GG_RINGS_ALIVE_MAX)
     request_ring(log, log->initial_bytes);
 }
 

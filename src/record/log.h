@@ -36,6 +36,7 @@
 #ifndef GG_RECORD_LOG_H
 #define GG_RECORD_LOG_H
 
+#include "record/bounds.h"
 #include <gogetway/error.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,8 +49,6 @@ struct gg_log;
 
 enum gg_sync_mode { GG_SYNC_INTERVAL, GG_SYNC_NEVER, GG_SYNC_ALWAYS };
 enum gg_policy { GG_POLICY_BLOCK, GG_POLICY_GAP, GG_POLICY_CLOSE };
-
-enum { GG_RECORDER_PROCESSES_MAX = 64 }; /* that write to one store at one time */
 
 /* What a higher room may do for the log. All members may be NULL. */
 struct gg_recorder_ops {
@@ -152,7 +151,6 @@ enum gg_log_priority {
   GG_LOG_DATA,    /* chunks and openings */
   GG_LOG_CONTROL, /* closes and gap marks: may also use the reserve of GG_LOG_CONTROL_RESERVE_BYTES */
 };
-enum { GG_LOG_CONTROL_RESERVE_BYTES = 64 << 10 };
 
 /* Room of `bytes` at the tail, contiguous and writable, or NULL if the ring has none: then the log remembers that it
  * refused (gg_log_pressure) and wakes the producer when there is room of that size again, or when another reservation

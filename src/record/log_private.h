@@ -28,20 +28,13 @@
 #include <pthread.h>
 
 enum {
-  GG__PAD_RESERVE = 8 << 10,              /* always left free, so that whatever was committed can be padded */
-  GG__SEGMENT_HEAD_MAX = 4 << 10,         /* section header and interface block */
-  GG__SEAL_BYTES_MAX = 2 << 20,           /* this much gathered is handed to the writer */
-  GG__BOUNDARIES_MAX = 64,                /* seals that the writer has not taken */
-  GG__CLOSING_MAX = 64,                   /* files that wait for their last fdatasync */
-  GG__UNSEALED_MAX = 2 * GG__CLOSING_MAX, /* they, and those of the sync thread's round */
-  GG__LOGS_MAX = 1024,
+  GG__PAD_RESERVE = 8 << 10,                   /* always left free, so that whatever was committed can be padded */
+  GG__SEGMENT_HEAD_MAX = 4 << 10,              /* section header and interface block */
+  GG__BOUNDARIES_MAX = 64,                     /* seals that the writer has not taken */
+  GG__UNSEALED_MAX = 2 * GG_FILES_CLOSING_MAX, /* files that close, and those of the sync thread's round */
   GG__RUNNING_NAME_MAX = 32,
-  GG__RING_STEP = 4,       /* a ring that fills is followed by one of so many times its size */
-  GG__RINGS_ALIVE_MAX = 8, /* generations of one log: from 2 MiB to 256 MiB while a disk hangs */
+  GG__RING_STEP = 4, /* a ring that fills is followed by one of so many times its size */
 };
-#define GG__RETRY_NS 100000000u          /* after the disk refused */
-#define GG__SHRINK_AFTER_NS 10000000000u /* of low fill */
-#define GG__WALL_CLOCK_STEP_NS 100000000 /* noted from here on */
 
 enum gg__metric {
   GG__METRIC_FILL,
@@ -109,14 +102,14 @@ struct gg_log {
   int64_t clock_noted_ns;  /* the offset that the last note of a step spoke of */
   int64_t clock_step_ns;   /* to be told by the next statistics block; 0: none */
   uint64_t clock_checked_ns;
-  uint64_t segment_begun_ns;                          /* monotonic */
-  uint64_t unsealed_since_ns;                         /* 0: nothing was seen unsealed by a tick */
-  uint64_t mark_position;                             /* when this is written, ... */
-  uint64_t mark_ns;                                   /* ... the watermark is this */
-  uint64_t busy_ns;                                   /* last time that the fill was not low */
-  uint64_t gap_bytes, gap_count, lost_sessions;       /* in this segment */
-  bool counts_untold;                                 /* ... which no statistics block has told yet */
-  struct gg__segment segments[GG__RING_SEGMENTS_MAX]; /* by number; the producer fills an entry, then others read it */
+  uint64_t segment_begun_ns;                         /* monotonic */
+  uint64_t unsealed_since_ns;                        /* 0: nothing was seen unsealed by a tick */
+  uint64_t mark_position;                            /* when this is written, ... */
+  uint64_t mark_ns;                                  /* ... the watermark is this */
+  uint64_t busy_ns;                                  /* last time that the fill was not low */
+  uint64_t gap_bytes, gap_count, lost_sessions;      /* in this segment */
+  bool counts_untold;                                /* ... which no statistics block has told yet */
+  struct gg__segment segments[GG_RING_SEGMENTS_MAX]; /* by number; the producer fills an entry, then others read it */
 
   /* Producer writes, others read. */
   _Alignas(64) _Atomic uint64_t committed;
@@ -163,8 +156,8 @@ struct gg_log {
   char file_name[GG__SEGMENT_NAME_MAX];
 
   /* Under recorder->running_lock. */
-  char ring_names[GG__RINGS_ALIVE_MAX][GG__RING_NAME_MAX];
-  char running_segments[GG__RING_SEGMENTS_MAX][GG__SEGMENT_NAME_MAX];
+  char ring_names[GG_RINGS_ALIVE_MAX][GG__RING_NAME_MAX];
+  char running_segments[GG_RING_SEGMENTS_MAX][GG__SEGMENT_NAME_MAX];
 };
 
 /* A file that is complete and waits for fdatasync, close and ops->sealed. */
@@ -205,7 +198,7 @@ struct gg_recorder {
   struct gg__ring_owner owner;       /* of the rings that are made */
   uint64_t initial_bytes;            /* of each log's first ring */
   _Atomic uint64_t ring_budget_used; /* bytes of all rings, with the first ones of logs that are to come */
-  struct gg_log *logs[GG__LOGS_MAX]; /* the first log_count are whole, and stay */
+  struct gg_log *logs[GG_LOGS_MAX];  /* the first log_count are whole, and stay */
   _Atomic unsigned log_count;        /* the engine's thread adds one: see gg__log_count */
   _Atomic uint64_t rotate_wanted;    /* requests so far */
   _Atomic uint64_t newest_name_ms;   /* time in the newest segment's name */
@@ -214,12 +207,12 @@ struct gg_recorder {
   struct gg_shard *writer_shard, *sync_shard, *provision_shard;
 
   pthread_mutex_t files_lock;
-  struct gg__closing closing[GG__CLOSING_MAX];
+  struct gg__closing closing[GG_FILES_CLOSING_MAX];
   unsigned closing_count;
   struct gg__unsealed unsealed[GG__UNSEALED_MAX];
   unsigned unsealed_count;
-  struct gg__sync_file sync_files[GG__LOGS_MAX]; /* the sync thread's alone */
-  bool segments_dir_changed;                     /* needs fsync before what is in new files counts as durable */
+  struct gg__sync_file sync_files[GG_LOGS_MAX]; /* the sync thread's alone */
+  bool segments_dir_changed;                    /* needs fsync before what is in new files counts as durable */
 
   pthread_mutex_t running_lock;
   _Atomic bool running_stale; /* the file does not say what it should yet */

@@ -45,8 +45,8 @@ _Static_assert(sizeof METRICS / sizeof METRICS[0] == GG__METRIC_WRITE_LATENCY + 
 
 static uint64_t power_of_two_at_least(uint64_t n)
 {
-  uint64_t power = GG__RING_BYTES_MIN;
-  while (power < n && power < GG__RING_BYTES_MAX)
+  uint64_t power = GG_RING_BYTES_MIN;
+  while (power < n && power < GG_RING_BYTES_MAX)
     power *= 2;
   return power;
 }
@@ -60,15 +60,15 @@ static int check_options(struct gg_recorder *recorder, const struct gg_recorder_
     return gg_fail(failure, GG_ERR_INVALID, "no directory was given for the store");
   if (options->ring_dir && strchr(options->ring_dir, '\n'))
     return gg_fail(failure, GG_ERR_INVALID, "a newline in the ring directory's name");
-  if (options->logs_max < 1 || options->logs_max > GG__LOGS_MAX)
-    return gg_fail(failure, GG_ERR_RANGE, "%u logs, but 1 to %d are possible", options->logs_max, GG__LOGS_MAX);
-  if (options->ring_bytes > GG__RING_BYTES_MAX)
+  if (options->logs_max < 1 || options->logs_max > GG_LOGS_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "%u logs, but 1 to %d are possible", options->logs_max, GG_LOGS_MAX);
+  if (options->ring_bytes > GG_RING_BYTES_MAX)
     return gg_fail(failure, GG_ERR_RANGE, "a ring of %" PRIu64 " bytes, but at most %d are possible",
-                   options->ring_bytes, GG__RING_BYTES_MAX);
+                   options->ring_bytes, GG_RING_BYTES_MAX);
   uint64_t share = options->log_max_bytes / options->logs_max;
-  if (share < GG__RING_BYTES_MIN)
+  if (share < GG_RING_BYTES_MIN)
     return gg_fail(failure, GG_ERR_RANGE, "log_max of %" PRIu64 " bytes is too small for %u logs of %d bytes or more",
-                   options->log_max_bytes, options->logs_max, GG__RING_BYTES_MIN);
+                   options->log_max_bytes, options->logs_max, GG_RING_BYTES_MIN);
   recorder->initial_bytes = power_of_two_at_least(options->ring_bytes);
   while (recorder->initial_bytes > share)
     recorder->initial_bytes /= 2;
@@ -77,8 +77,8 @@ static int check_options(struct gg_recorder *recorder, const struct gg_recorder_
 
 static void set_defaults(struct gg_recorder_options *options)
 {
-  if (options->segment_max_bytes < GG__RING_BYTES_MIN / 4)
-    options->segment_max_bytes = GG__RING_BYTES_MIN / 4;
+  if (options->segment_max_bytes < GG_RING_BYTES_MIN / 4)
+    options->segment_max_bytes = GG_RING_BYTES_MIN / 4;
   if (options->flush_interval_ns == 0)
     options->flush_interval_ns = GG_NS_PER_S;
   if (options->sync_interval_ns == 0)
@@ -236,9 +236,9 @@ static int take_first_ring(struct gg_recorder *recorder, const char *name, uint6
     return 0;
   if (!recorder->started)
     return gg_fail(failure, GG_ERR_LIMIT, "more logs than the %u that were announced", recorder->options.logs_max);
-  if (count >= GG__LOGS_MAX)
-    return gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", GG__LOGS_MAX);
-  for (; *bytes >= GG__RING_BYTES_MIN; *bytes /= 2)
+  if (count >= GG_LOGS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", GG_LOGS_MAX);
+  for (; *bytes >= GG_RING_BYTES_MIN; *bytes /= 2)
     if (gg__ring_budget_take(recorder, *bytes))
       return 0;
   return gg_fail(failure, GG_ERR_LIMIT,

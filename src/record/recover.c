@@ -34,7 +34,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RINGS_MAX = GG__RINGS_ALIVE_MAX * GG__LOGS_MAX, DIRS_MAX = GG_RECORDER_PROCESSES_MAX + 1 };
+enum { RINGS_MAX = GG_RINGS_ALIVE_MAX * GG_LOGS_MAX, DIRS_MAX = GG_RECORDER_PROCESSES_MAX + 1 };
 
 /* Whose rings and `running` files. */
 struct scope {

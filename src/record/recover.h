@@ -10,7 +10,7 @@
 
 enum {
   GG__RUNNING_BYTES_MAX = 4 << 20,
-  GG__RUNNING_ENTRIES_MAX = (GG__RINGS_ALIVE_MAX + GG__RING_SEGMENTS_MAX) * GG__LOGS_MAX,
+  GG__RUNNING_ENTRIES_MAX = (GG_RINGS_ALIVE_MAX + GG_RING_SEGMENTS_MAX) * GG_LOGS_MAX,
 };
 
 /* A line of the `running` file. Texts point into the file's copy. */

@@ -20,7 +20,7 @@ struct found {
   struct {
     uint64_t number, start;
     char name[GG__SEGMENT_NAME_MAX];
-  } segments[GG__RING_SEGMENTS_MAX]; /* by number */
+  } segments[GG_RING_SEGMENTS_MAX]; /* by number */
   uint8_t *data;
 };
 
@@ -50,7 +50,7 @@ static const char *check_header(const struct gg__ring_header *header, const stru
     return "its pages have another size";
   if (strncmp(header->uuid, recorder->uuid, sizeof header->uuid) != 0)
     return "it belongs to another store";
-  if (header->ring_bytes < GG__RING_BYTES_MIN || header->ring_bytes > GG__RING_BYTES_MAX ||
+  if (header->ring_bytes < GG_RING_BYTES_MIN || header->ring_bytes > GG_RING_BYTES_MAX ||
       (header->ring_bytes & (header->ring_bytes - 1)) != 0 || file_bytes != header->header_bytes + header->ring_bytes)
     return "its size is wrong";
   char expected[GG__RING_NAME_MAX];
@@ -80,14 +80,14 @@ static const char *check_positions(struct found *found, const struct gg__ring_he
 static const char *check_segments(struct found *found, const struct gg__ring_header *header)
 {
   uint64_t last = 0;
-  for (unsigned round = 0; round < GG__RING_SEGMENTS_MAX; round++) {
-    unsigned best = GG__RING_SEGMENTS_MAX;
-    for (unsigned i = 0; i < GG__RING_SEGMENTS_MAX; i++) {
+  for (unsigned round = 0; round < GG_RING_SEGMENTS_MAX; round++) {
+    unsigned best = GG_RING_SEGMENTS_MAX;
+    for (unsigned i = 0; i < GG_RING_SEGMENTS_MAX; i++) {
       uint64_t number = atomic_load(&header->segments[i].number);
-      if (number > last && (best == GG__RING_SEGMENTS_MAX || number < atomic_load(&header->segments[best].number)))
+      if (number > last && (best == GG_RING_SEGMENTS_MAX || number < atomic_load(&header->segments[best].number)))
         best = i;
     }
-    if (best == GG__RING_SEGMENTS_MAX)
+    if (best == GG_RING_SEGMENTS_MAX)
       break;
     const struct gg__ring_segment *entry = &header->segments[best];
     last = atomic_load(&entry->number);

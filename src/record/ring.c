@@ -122,7 +122,7 @@ static int allocate_and_map(struct gg__ring *ring, int fd)
 int gg__ring_create(struct gg__ring **out, int dir_fd, const struct gg__ring_owner *owner, const char *log_name,
                     uint64_t *generation, uint64_t bytes, struct gg_failure *failure)
 {
-  assert((bytes & (bytes - 1)) == 0 && bytes >= GG__RING_BYTES_MIN && bytes <= GG__RING_BYTES_MAX);
+  assert((bytes & (bytes - 1)) == 0 && bytes >= GG_RING_BYTES_MIN && bytes <= GG_RING_BYTES_MAX);
   struct gg__ring *ring = calloc(1, sizeof *ring);
   if (!ring)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a recording ring");

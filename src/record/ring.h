@@ -14,6 +14,7 @@
 #ifndef GG_RECORD_RING_H
 #define GG_RECORD_RING_H
 
+#include "record/bounds.h"
 #include <gogetway/error.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -21,9 +22,6 @@
 
 enum {
   GG__PAGE_BYTES = 4096, /* every flush ends on a multiple of it */
-  GG__RING_BYTES_MIN = 256 << 10,
-  GG__RING_BYTES_MAX = 1 << 30,
-  GG__RING_SEGMENTS_MAX = 8, /* segments that may be begun and not completely written */
   GG__SEGMENT_NAME_MAX = 96,
   GG__LOG_NAME_MAX = 32,
   GG__UUID_TEXT = 37,
@@ -53,7 +51,7 @@ struct gg__ring_header {
   _Alignas(64) _Atomic uint64_t base; /* first position in this ring */
   _Atomic uint64_t committed;
   _Alignas(64) _Atomic uint64_t written;
-  _Alignas(64) struct gg__ring_segment segments[GG__RING_SEGMENTS_MAX]; /* segment n is entry n modulo the size */
+  _Alignas(64) struct gg__ring_segment segments[GG_RING_SEGMENTS_MAX]; /* segment n is entry n modulo the size */
 };
 _Static_assert(sizeof(struct gg__ring_header) <= GG__PAGE_BYTES, "the header is one page");
 

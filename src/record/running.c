@@ -30,10 +30,10 @@
 
 static void print_log(FILE *file, const struct gg_recorder *recorder, const struct gg_log *log)
 {
-  for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++)
+  for (unsigned i = 0; i < GG_RINGS_ALIVE_MAX; i++)
     if (log->ring_names[i][0])
       fprintf(file, "ring %s %s/%s\n", log->name, recorder->ring_dir, log->ring_names[i]);
-  for (unsigned i = 0; i < GG__RING_SEGMENTS_MAX; i++)
+  for (unsigned i = 0; i < GG_RING_SEGMENTS_MAX; i++)
     if (log->running_segments[i][0])
       fprintf(file, "segment %s %s\n", log->name, log->running_segments[i]);
 }
@@ -122,7 +122,7 @@ void gg__running_remove(struct gg_recorder *recorder, unsigned process)
 void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name)
 {
   pthread_mutex_lock(&recorder->running_lock);
-  for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++) {
+  for (unsigned i = 0; i < GG_RINGS_ALIVE_MAX; i++) {
     if (log->ring_names[i][0])
       continue;
     snprintf(log->ring_names[i], sizeof log->ring_names[i], "%s", name);
@@ -135,7 +135,7 @@ void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, cons
 void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name)
 {
   pthread_mutex_lock(&recorder->running_lock);
-  for (unsigned i = 0; i < GG__RINGS_ALIVE_MAX; i++)
+  for (unsigned i = 0; i < GG_RINGS_ALIVE_MAX; i++)
     if (strcmp(log->ring_names[i], name) == 0)
       log->ring_names[i][0] = '\0';
   pthread_mutex_unlock(&recorder->running_lock);
@@ -147,7 +147,7 @@ void gg__running_segment_add(struct gg_recorder *recorder, struct gg_log *log, c
 {
   const size_t one = sizeof log->running_segments[0];
   pthread_mutex_lock(&recorder->running_lock);
-  memmove(log->running_segments[1], log->running_segments[0], (GG__RING_SEGMENTS_MAX - 1) * one);
+  memmove(log->running_segments[1], log->running_segments[0], (GG_RING_SEGMENTS_MAX - 1) * one);
   snprintf(log->running_segments[0], one, "%s", name);
   pthread_mutex_unlock(&recorder->running_lock);
   tell_sync_thread(recorder);
@@ -157,7 +157,7 @@ void gg__running_segment_remove(struct gg_recorder *recorder, struct gg_log *log
 {
   bool named = false;
   pthread_mutex_lock(&recorder->running_lock);
-  for (unsigned i = 0; i < GG__RING_SEGMENTS_MAX; i++) {
+  for (unsigned i = 0; i < GG_RING_SEGMENTS_MAX; i++) {
     if (strcmp(log->running_segments[i], name) != 0)
       continue;
     log->running_segments[i][0] = '\0';

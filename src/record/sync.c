@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 struct round {
-  struct gg__closing closing[GG__CLOSING_MAX];
+  struct gg__closing closing[GG_FILES_CLOSING_MAX];
   unsigned closing_count;
   bool sync_dir;
   bool failed;
@@ -58,7 +58,7 @@ static bool keep_for_next_round(struct gg_recorder *recorder, const struct gg__c
   if (atomic_load(&recorder->sync_phase) == GG__STOPPING)
     return false;
   pthread_mutex_lock(&recorder->files_lock);
-  bool room = recorder->closing_count < GG__CLOSING_MAX / 2;
+  bool room = recorder->closing_count < GG_FILES_CLOSING_MAX / 2;
   if (room)
     recorder->closing[recorder->closing_count++] = *closing;
   pthread_mutex_unlock(&recorder->files_lock);

@@ -12,7 +12,7 @@
  *    something is sealed           -> make the segment's file if none is open, write to the next boundary
  *
  * A disk that refuses (full, quota, input/output error) loses nothing: the log is marked, a higher room is asked for
- * space, and the same bytes are tried again every GG__RETRY_NS. The bytes stay in the ring, the ring fills, and the
+ * space, and the same bytes are tried again every GG_DISK_RETRY_NS. The bytes stay in the ring, the ring fills, and the
  * producer meets the policy of its listener.
  */
 #include "record/log_private.h"
@@ -50,7 +50,7 @@ static void refused_by_disk(struct gg_log *log, int error)
   const struct gg_recorder_ops *ops = recorder->options.ops;
   if ((error == ENOSPC || error == EDQUOT) && ops && ops->make_room)
     (void)ops->make_room(recorder->options.ops_context, waiting);
-  log->retry_at_ns = gg_clock_mono_ns() + GG__RETRY_NS;
+  log->retry_at_ns = gg_clock_mono_ns() + GG_DISK_RETRY_NS;
 }
 
 static void taken_by_disk(struct gg_log *log)
@@ -83,7 +83,7 @@ static bool leave_drained_rings(struct gg_log *log, uint64_t written)
 static struct gg__segment *current_segment(struct gg_log *log)
 {
   uint64_t number = atomic_load_explicit(&log->segments_done, memory_order_relaxed) + 1;
-  return &log->segments[number % GG__RING_SEGMENTS_MAX];
+  return &log->segments[number % GG_RING_SEGMENTS_MAX];
 }
 
 /* Hands a complete file over to the sync thread. False if that has no place for it yet. */
@@ -92,7 +92,7 @@ static bool close_segment(struct gg_log *log, uint64_t end)
   struct gg_recorder *recorder = log->recorder;
   uint64_t number = atomic_load_explicit(&log->segments_done, memory_order_relaxed) + 1;
   pthread_mutex_lock(&recorder->files_lock);
-  bool room = recorder->closing_count < GG__CLOSING_MAX;
+  bool room = recorder->closing_count < GG_FILES_CLOSING_MAX;
   if (room) {
     struct gg__closing *closing = &recorder->closing[recorder->closing_count++];
     closing->fd = log->file;
@@ -246,7 +246,7 @@ static uint64_t sleep_until(const struct gg_recorder *recorder, uint64_t now_ns)
       until = least_of(until, log->retry_at_ns);
   }
   bool stopping = atomic_load(&recorder->writer_phase) == GG__STOPPING;
-  return stopping ? least_of(until, now_ns + GG__RETRY_NS) : until;
+  return stopping ? least_of(until, now_ns + GG_DISK_RETRY_NS) : until;
 }
 
 void *gg__writer_main(void *argument)

@@ -18,7 +18,6 @@
 #include <string.h>
 
 enum {
-  TERMS_MAX = 64,         /* words of one filter */
   TEXT_MAX = 128,         /* bytes of a name or reason */
   BARE_ID_DIGITS_MIN = 6, /* a shorter bare word is more likely a slip than an id */
 };
@@ -315,8 +314,8 @@ int gg_filter_parse(struct gg_filter **out, const char *const *words, size_t cou
                     struct gg_failure *failure)
 {
   *out = NULL;
-  if (count > TERMS_MAX)
-    return gg_fail(failure, GG_ERR_LIMIT, "a filter has at most %d words", TERMS_MAX);
+  if (count > GG_FILTER_TERMS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "a filter has at most %d words", GG_FILTER_TERMS_MAX);
   struct gg_filter *filter = calloc(1, sizeof *filter + count * sizeof filter->terms[0]);
   if (!filter)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the filter");

@@ -26,7 +26,7 @@ struct gg__merge {
   struct cursor *cursors; /* by time of their first packet */
   size_t cursor_count;
   size_t next; /* cursor to open */
-  struct cursor *open[GG__MERGE_OPEN_MAX];
+  struct cursor *open[GG_MERGE_OPEN_MAX];
   size_t open_count;
   struct cursor *given; /* its frame was given out: it moves on at the next call */
   uint64_t done, total;
@@ -61,8 +61,8 @@ static void close_cursor(struct cursor *cursor)
 
 static int open_cursor(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
 {
-  if (merge->open_count == GG__MERGE_OPEN_MAX)
-    return gg_fail(failure, GG_ERR_LIMIT, "more than %d files overlap in time", GG__MERGE_OPEN_MAX);
+  if (merge->open_count == GG_MERGE_OPEN_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "more than %d files overlap in time", GG_MERGE_OPEN_MAX);
   if (gg__lookup_create(&cursor->lookup, cursor->parts, cursor->part_count) != 0)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for %s", cursor->capture->name);
   int error = gg__frames_open(&cursor->frames, cursor->capture->path, failure);

@@ -9,10 +9,9 @@
 #ifndef GG_STORE_MERGE_H
 #define GG_STORE_MERGE_H
 
+#include "store/bounds.h"
 #include "store/frames.h"
 #include "store/record.h"
-
-enum { GG__MERGE_OPEN_MAX = 256 }; /* files that overlap in time; more are GG_ERR_LIMIT */
 
 struct gg__merge;
 

@@ -8,6 +8,8 @@
 #ifndef GG_STORE_PLACE_H
 #define GG_STORE_PLACE_H
 
+#include "store/bounds.h"
+
 #include <gogetway/error.h>
 #include <gogetway/store.h>
 
@@ -16,8 +18,6 @@ struct gg__place {
   char *file;
   char *store; /* the store's directory; NULL: files of somebody, no gateway writes them */
 };
-
-enum { GG__PLACE_FILES_MAX = 1 << 20 };
 
 /* Errors as gg_store_open has them. Fini also after an error. */
 int gg__place_open(struct gg__place *out, const char *path, struct gg_failure *failure);

@@ -56,7 +56,7 @@ static bool is_known(const struct scan *scan, size_t count, const char *name)
 
 static int add_capture(struct scan *scan, const char *name)
 {
-  if (scan->capture_count == GG__PLACE_FILES_MAX)
+  if (scan->capture_count == GG_PLACE_FILES_MAX)
     return GG_ERR_LIMIT;
   if (scan->capture_count == scan->capture_room) {
     size_t room = scan->capture_room ? scan->capture_room * 2 : 64;

@@ -84,7 +84,7 @@ static int skip_hole(struct gg__stream *stream, gg__stream_fn out, void *context
 static int hold(struct gg__stream *stream, uint32_t sequence, const uint8_t *data, uint32_t captured, uint32_t length)
 {
   if (!stream->held) {
-    stream->held = calloc(GG__STREAM_HELD_MAX, sizeof stream->held[0]);
+    stream->held = calloc(GG_STREAM_HELD_MAX, sizeof stream->held[0]);
     if (!stream->held)
       return GG_ERR_NOMEM;
   }
@@ -119,7 +119,7 @@ int gg__stream_push(struct gg__stream *stream, uint32_t sequence, const uint8_t 
   }
   int error = 0;
   while (!error && stream->held_count > 0 && distance(stream, sequence) > 0 &&
-         (stream->held_count == GG__STREAM_HELD_MAX || stream->held_bytes + length > GG__STREAM_HELD_BYTES_MAX))
+         (stream->held_count == GG_STREAM_HELD_MAX || stream->held_bytes + length > GG_STREAM_HELD_BYTES_MAX))
     error = skip_hole(stream, out, context);
   if (error)
     return error;

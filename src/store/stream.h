@@ -15,14 +15,11 @@
 #ifndef GG_STORE_STREAM_H
 #define GG_STORE_STREAM_H
 
+#include "store/bounds.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum {
-  GG__STREAM_HELD_MAX = 64,            /* packets that wait for earlier ones */
-  GG__STREAM_HELD_BYTES_MAX = 1 << 20, /* and their bytes together */
-};
 
 struct gg__held;
 

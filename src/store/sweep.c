@@ -491,8 +491,8 @@ static int read_file(struct sweep *sweep)
 static int add_name(void *context, const char *name)
 {
   struct sweep *sweep = context;
-  if (sweep->name_count == GG__PLACE_FILES_MAX)
-    return gg_fail(sweep->failure, GG_ERR_LIMIT, "the recording has more than %d files", GG__PLACE_FILES_MAX);
+  if (sweep->name_count == GG_PLACE_FILES_MAX)
+    return gg_fail(sweep->failure, GG_ERR_LIMIT, "the recording has more than %d files", GG_PLACE_FILES_MAX);
   if (sweep->name_count == sweep->name_room) {
     size_t room = sweep->name_room ? sweep->name_room * 2 : 64;
     char **larger = realloc(sweep->names, room * sizeof(char *));

@@ -20,9 +20,9 @@
 #ifndef GG_STORE_SWEEP_H
 #define GG_STORE_SWEEP_H
 
-#include <gogetway/store.h>
+#include "store/bounds.h"
 
-enum { GG_SWEEP_OPEN_MAX = 1 << 20 }; /* sessions without an end at one time; more are GG_ERR_LIMIT */
+#include <gogetway/store.h>
 
 enum gg_sweep_kind {
   GG_SWEEP_BYTES,

@@ -16,6 +16,7 @@
  *   2. what the gateway named first as being written;
  *   3. what has come since: the next number of the run, else whatever there is.
  */
+#include "store/bounds.h"
 #include "store/frames.h"
 #include "store/segment_name.h"
 #include "store/sink.h"
@@ -34,7 +35,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { CHAINS_MAX = 1024, NAME_MAX_BYTES = GG__SEGMENT_LOG_MAX, NAMES_MAX = 1 << 20 };
+enum { NAME_MAX_BYTES = GG__SEGMENT_LOG_MAX, NAMES_MAX = 1 << 20 };
 
 static const uint64_t behind_max_ns = UINT64_C(10000000000);
 
@@ -66,7 +67,7 @@ struct gg_tail {
   struct name **names; /* sorted */
   size_t name_count, name_room;
   size_t chain_count;
-  struct chain *chains[CHAINS_MAX];
+  struct chain *chains[GG_TAIL_LOGS_MAX];
 };
 
 /* ── Segments of a log ───────────────────────────────────────────────────────────────────────────────────────────── */
@@ -219,7 +220,7 @@ static struct chain *find_chain(struct gg_tail *tail, const char *log)
   for (size_t i = 0; i < tail->chain_count; i++)
     if (strcmp(tail->chains[i]->log, log) == 0)
       return tail->chains[i];
-  struct chain *chain = tail->chain_count < CHAINS_MAX ? calloc(1, sizeof *chain) : NULL;
+  struct chain *chain = tail->chain_count < GG_TAIL_LOGS_MAX ? calloc(1, sizeof *chain) : NULL;
   if (!chain)
     return NULL;
   snprintf(chain->log, sizeof chain->log, "%s", log);
@@ -233,7 +234,7 @@ static int find_old_chain(struct gg_tail *tail, const char *file, const char *lo
 {
   (void)file;
   (void)context;
-  return find_chain(tail, log) ? 0 : gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", CHAINS_MAX);
+  return find_chain(tail, log) ? 0 : gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", GG_TAIL_LOGS_MAX);
 }
 
 /* A frame waits in the chain afterwards, unless all that is there was given. */

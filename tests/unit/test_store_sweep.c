@@ -362,7 +362,7 @@ static void too_many_files_are_not_too_many_sessions(void **state)
   struct gg_failure failure = GG_FAILURE_INIT;
   memset(&sweeping, 0, sizeof sweeping);
   files_begin(&files);
-  files_seen = GG__PLACE_FILES_MAX + 1;
+  files_seen = GG_PLACE_FILES_MAX + 1;
   int error = gg_sweep(files.dir, &ops, on_drop, &sweeping, &failure);
   files_seen = 0;
   assert_int_equal(error, GG_ERR_LIMIT);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * bounds.h - the bounds of reading recordings that are met from outside: docs/config.md lists them (engine/bounds.c).
+ */
+#ifndef GG_STORE_BOUNDS_H
+#define GG_STORE_BOUNDS_H
+
+enum {
+  GG_FILTER_TERMS_MAX = 64,           /* words of one filter */
+  GG_MERGE_OPEN_MAX = 256,            /* files that overlap in time; more are GG_ERR_LIMIT */
+  GG_PLACE_FILES_MAX = 1 << 20,       /* of one recording */
+  GG_STREAM_HELD_MAX = 64,            /* packets that wait for earlier ones */
+  GG_STREAM_HELD_BYTES_MAX = 1 << 20, /* and their bytes together */
+  GG_SWEEP_OPEN_MAX = 1 << 20,        /* sessions without an end at one time; more are GG_ERR_LIMIT */
+  GG_TAIL_LOGS_MAX = 1024,            /* whose segments are told in order */
+};
+
+#endif
