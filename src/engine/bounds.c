@@ -66,7 +66,8 @@ static const struct bound of_configuration[] = {
 
 static const struct bound of_clients[] = {
   {"clients that wait to be accepted, of each worker's socket (and `net.core.somaxconn`)", COUNT, GG_BACKLOG,
-   "the kernel drops the last step of the handshake; the client tries again", "`kernel_listen_overflows`"},
+   "the kernel drops the last step of the handshake; the client tries again",
+   "`listener_accept_queue_*`, `kernel_listen_overflows`"},
   {"clients that one turn of a listener accepts", COUNT, GG_ACCEPT_BATCH, "the rest have the next turn", ""},
   {"wait of a listener that is out of sessions, descriptors or memory", TIME, GG_RETRY_INTERVAL_NS,
    "it looks again, sooner if a session ends", "`accept_pauses`; message `accepting pauses`"},

@@ -584,13 +584,42 @@ void gg__binding_accepted(const struct gg_binding *binding, int fd)
     filter_detach(fd);
 }
 
+/* Who waits to be accepted at a listening TCP socket, and how many may. */
+static bool queue_of(int fd, uint32_t *waiting, uint32_t *most)
+{
+  struct tcp_info info;
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state != TCP_LISTEN)
+    return false;
+  *waiting = info.tcpi_unacked;
+  *most = info.tcpi_sacked;
+  return true;
+}
+
 bool gg__binding_overflows(const struct gg_binding *binding, unsigned slot)
 {
-  struct tcp_info info; /* of a listener: who waits to be accepted, and how many may */
-  socklen_t length = sizeof info;
-  if (is_unix(binding) || getsockopt(binding->sockets[slot].fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
-    return false;
-  return info.tcpi_unacked >= info.tcpi_sacked;
+  uint32_t waiting, most;
+  return !is_unix(binding) && queue_of(binding->sockets[slot].fd, &waiting, &most) && waiting >= most;
+}
+
+static bool is_open(const struct gg_socket *socket)
+{
+  int state = atomic_load(&socket->state);
+  return state != GG_SOCKET_PARTING && state != GG_SOCKET_CLOSED;
+}
+
+/* A worker may close a socket at any moment, and another descriptor have its number; it says so before. */
+void gg__binding_queue(const struct gg_binding *binding, struct gg_accept_queue *out)
+{
+  for (unsigned i = 0; i < binding->socket_count && !is_unix(binding); i++) {
+    const struct gg_socket *socket = &binding->sockets[i];
+    uint32_t waiting, most;
+    if (!is_open(socket) || !queue_of(socket->fd, &waiting, &most) || !is_open(socket))
+      continue;
+    out->waiting += waiting;
+    out->longest = waiting > out->longest ? waiting : out->longest;
+    out->limit = most > out->limit ? most : out->limit;
+  }
 }
 
 bool gg__binding_may_part(struct gg_binding *binding, unsigned slot)

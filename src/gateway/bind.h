@@ -31,6 +31,13 @@ enum {
   GG_SOCKETS_MAX = GG_WORKERS_MAX, /* of one listener */
 };
 
+/* Clients who wait to be accepted. */
+struct gg_accept_queue {
+  uint64_t waiting; /* at all sockets */
+  uint64_t longest; /* at one of them */
+  uint64_t limit;   /* how many may wait at one of them */
+};
+
 enum gg_socket_state { GG_SOCKET_OPEN, GG_SOCKET_LEAVING, GG_SOCKET_WANTED, GG_SOCKET_PARTING, GG_SOCKET_CLOSED };
 
 struct gg_socket {
@@ -84,6 +91,8 @@ void gg__binding_leave(struct gg_binding *binding, unsigned slot);
 void gg__binding_accepted(const struct gg_binding *binding, int fd);
 /* Worker: whether those who are waiting have begun to be lost, so many they are. */
 bool gg__binding_overflows(const struct gg_binding *binding, unsigned slot);
+/* Any thread, while the binding is not made anew: adds what a TCP listener's sockets say to *out. */
+void gg__binding_queue(const struct gg_binding *binding, struct gg_accept_queue *out);
 /* Worker: nobody waits at the leaving socket, which may be dropped now. False: the engine wants it; ask again. */
 bool gg__binding_may_part(struct gg_binding *binding, unsigned slot);
 /* Worker: it has no use for the socket any more, and has taken it out of its sets. The last one closes it. */

@@ -2,8 +2,8 @@
 /**
  * counters.h - what the data plane counts: tables that make the enumerations and the registry's definitions.
  *
- * Three of them: what the gateway counts in all, what it counts of the sessions of each route, and what of connecting
- * to the upstream of each route (route.h says what a route is).
+ * Four of them: what the gateway counts in all, what it counts of the sessions of each route, what of connecting to the
+ * upstream of each route (route.h says what a route is), and what it asks the kernel of each listener (queue.h).
  */
 #ifndef GG_GATEWAY_COUNTERS_H
 #define GG_GATEWAY_COUNTERS_H
@@ -106,6 +106,24 @@ enum gg_connect_counter {
 #undef GG_CONNECT_ENUM
     GG_CONNECT_COUNTERS
 };
+
+/* X(NAME, name, kind, label, value, help). Of TCP listeners, as the kernel has them: a unix socket does not tell. */
+#define GG_QUEUE_LIST(X)                                                                                               \
+  X(WAITING, listener_accept_queue_clients, GAUGE, NULL, NULL,                                                         \
+    "Clients whose handshake is complete and who wait to be accepted, at all sockets of the TCP listener")             \
+  X(LONGEST, listener_accept_queue_longest_clients, GAUGE, NULL, NULL,                                                 \
+    "The same, at that one of its sockets (each worker has one) where most of them wait")                              \
+  X(LIMIT, listener_accept_queue_limit_clients, GAUGE, NULL, NULL,                                                     \
+    "Clients that may wait at one of its sockets before the kernel drops them (0: nobody listens any more)")
+
+enum gg_queue_counter {
+#define GG_QUEUE_ENUM(NAME, name, kind, label, value, help) GG_QUEUE_##NAME,
+  GG_QUEUE_LIST(GG_QUEUE_ENUM)
+#undef GG_QUEUE_ENUM
+    GG_QUEUE_COUNTERS
+};
+
+extern const struct gg_metric_def gg__queue_counters[GG_QUEUE_COUNTERS];
 
 /* A histogram's slots are many: where the second one begins is not its number in the table. */
 enum {

@@ -43,6 +43,9 @@ static int make_parts(struct gg_gateway *gateway, const struct gg_gateway_option
   error = gg__routes_create(&gateway->routes, options->metrics, failure);
   if (error)
     return error;
+  error = gg__queues_create(&gateway->queues, options->metrics, failure);
+  if (error)
+    return error;
   error = gg__health_desk_init(&gateway->health, options->metrics, options->logger);
   if (error)
     return gg_fail(failure, error, "cannot count the upstreams' states: %s", gg_error_text(error));
@@ -87,6 +90,7 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
 void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard)
 {
   gg_shard_set(shard, gateway->counters + GG_COUNT_SOURCES, gg_source_table_count(gateway->sources));
+  gg__queues_collect(gateway, shard);
 }
 
 int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure)
@@ -171,6 +175,7 @@ void gg_gateway_destroy(struct gg_gateway *gateway)
   pthread_mutex_destroy(&gateway->groups_lock);
   pthread_cond_destroy(&gateway->passed);
   pthread_mutex_destroy(&gateway->lock);
+  gg__queues_destroy(gateway->queues);
   gg__routes_destroy(gateway->routes);
   gg_source_table_destroy(gateway->sources);
   free(gateway);

@@ -68,6 +68,7 @@ static struct gg_plan *plan_alloc(const struct gg_listener_options *options)
     return NULL;
   copies = (struct copies){.to = (uint8_t *)plan + head};
   copy_options(&copies, &plan->options, options);
+  plan->queue = GG_QUEUE_NONE;
   atomic_store(&plan->refs, 1);
   return plan;
 }
@@ -213,6 +214,8 @@ static int plan_fill(struct gg_plan *plan, struct gg_gateway *gateway, const str
     atomic_fetch_add(&plan->binding->refs, 1);
   }
   error = gg__listener_routes(gateway, options, &plan->routes, failure);
+  if (!error && options->listen.family != GG_FAMILY_UNIX)
+    error = gg__queue_get(gateway->queues, options->name, &plan->queue, failure);
   if (!error)
     error = gg__group_create(&plan->group, gateway, options, group_before(gateway, plan->binding), failure);
   return error;
@@ -284,8 +287,10 @@ int gg__snapshot_create(struct gg_snapshot **out, struct gg_gateway *gateway, co
   uint64_t most = sessions_by_descriptors(options);
   snapshot->sessions_max = options->sessions_max && options->sessions_max < most ? options->sessions_max : most;
   gg__routes_begin(gateway->routes);
+  gg__queues_begin(gateway->queues);
   int error = fill(snapshot, gateway, options, failure);
   gg__routes_end(gateway->routes, !error);
+  gg__queues_end(gateway->queues, !error);
   if (error) {
     gg__snapshot_destroy(snapshot, gateway);
     gg__bindings_settle(gateway, false);

@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "gateway/bind.h"
 #include "gateway/gateway.h"
+#include "gateway/queue.h"
 #include "gateway/route.h"
 
 struct gg_group;
@@ -32,6 +33,7 @@ struct gg_plan {
   struct gg_binding *binding;       /* held */
   struct gg_group *group;           /* held; NULL: there are no upstreams */
   struct gg_listener_routes routes; /* held */
+  size_t queue;                     /* its place in queue.h; GG_QUEUE_NONE: a unix socket */
   unsigned log;                     /* which of a worker's logs */
   /* What these point at is the plan's own, and stands behind it. No sockets, and of upstreams no names to be resolved:
    * those are the group's. */

@@ -172,6 +172,7 @@ struct gg_gateway {
   _Atomic uint64_t drain_deadline_ns; /* 0: not draining */
   _Atomic unsigned workers_running;
   size_t counters;
+  struct gg_queues *queues;
   struct gg_routes *routes;
   struct gg_source_table *sources;
   struct gg_health_desk health;

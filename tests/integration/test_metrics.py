@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import socket
 import stat
 import threading
@@ -38,6 +39,11 @@ def test_the_parser_forgives_nothing():
         with pytest.raises((AssertionError, KeyError, IndexError, ValueError)):
             parse(text)
             pytest.fail(f"{what}: it was taken")
+
+
+QUEUE = "gogetway_listener_accept_queue_clients"
+QUEUE_LONGEST = "gogetway_listener_accept_queue_longest_clients"
+QUEUE_LIMIT = "gogetway_listener_accept_queue_limit_clients"
 
 
 # ── Against the recording ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,6 +187,42 @@ def processes_ready(sock, seconds):
         return False
     finally:
         sock.settimeout(20)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_waits_to_be_accepted(gateways, scratch, workers):
+    """A listener at its limit: the gauge tells those that it leaves waiting, as ss does; a unix listener has none."""
+    path = f"unix:{scratch}/in"
+    with faults.Echo() as upstream:
+        gateway = gateways(upstream.address, options=[
+            "--name", "web", "--workers", workers, "--listener-sessions-max", 3,
+            *listener_words("other", free_address(), upstream.address), *listener_words("unix", path, upstream.address)])
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(faults.connect(gateway.listen)) for _ in range(10)]
+            faults.wait_metric(gateway, "sessions_open", 3)
+            faults.wait_metric(gateway, "accept_pauses", 1)
+            families = asked(gateway)
+            waiting = 10 - value(families, FLOW["open"], listener="web")
+            assert waiting >= 10 - 3 - (workers - 1)  # two workers may each see the last free place
+            assert value(families, QUEUE, "", listener="web") == waiting
+            assert waiting / workers <= value(families, QUEUE_LONGEST, listener="web") <= waiting
+            limit = min(4096, int(pathlib.Path("/proc/sys/net/core/somaxconn").read_text()))
+            assert value(families, QUEUE_LIMIT, listener="web") == limit
+            assert value(families, QUEUE, listener="other") == 0 and value(families, QUEUE_LIMIT, listener="other") == limit
+            assert {dict(labels)["listener"] for _, labels in families[QUEUE].samples} == {"web", "other"}
+            if shutil.which("ss"):
+                port = gateway.listen.rsplit(":", 1)[1]
+                lines = processes.run(["ss", "-Hltn", f"sport = :{port}"]).stdout.decode().splitlines()
+                assert sum(int(line.split()[1]) for line in lines) == waiting
+                assert {int(line.split()[2]) for line in lines} == {limit}
+            for client in clients:
+                client.sendall(b"x")
+                assert faults.read_exactly(client, 1) == b"x"
+                client.close()
+        faults.wait_metric(gateway, "sessions_closed", 10)
+        families = asked(gateway)
+        assert value(families, QUEUE, listener="web") == value(families, QUEUE_LONGEST, listener="web") == 0
+        assert gateway.stop()[0] == 0
 
 
 # ── The file ──────────────────────────────────────────────────────────────────────────────────────────────────────────
