@@ -88,6 +88,18 @@ def reset(sock):
     sock.close()
 
 
+def stop_accepting(listener, thread):
+    """Closes a listener that a thread accepts at, after that thread has ended.
+
+    A thread that waits in accept(2) keeps a socket listening whose descriptor was closed; and when the kernel lets it
+    call again, it takes the connections of whatever socket has the descriptor's number by then.
+    """
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join(20)
+    assert not thread.is_alive(), "a thread still accepts"
+    listener.close()
+
+
 class Upstream:
     """Accepts on a free port of 127.0.0.1, or where it is told; what comes is the test's."""
 

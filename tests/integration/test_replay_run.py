@@ -195,8 +195,9 @@ def test_the_original_server_in_all_its_forms(gateways, scratch):
             assert played.status == 3 and server.address in played.errors, played.explain()
 
 
+@contextlib.contextmanager
 def tls_server(scratch):
-    """A real TLS server that answers each line, on a thread; returns (address, a function that ends it)."""
+    """A real TLS server that answers each line, on a thread."""
     processes.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", scratch / "key", "-out",
                    scratch / "certificate", "-days", "2", "-subj", "/CN=localhost"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -216,8 +217,12 @@ def tls_server(scratch):
                         sock.sendall(data)
             except OSError:
                 pass
-    threading.Thread(target=serve, daemon=True).start()
-    return upstream
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield upstream
+    finally:
+        faults.stop_accepting(upstream.listener, thread)
 
 
 def talk_tls(address):

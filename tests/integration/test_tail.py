@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+import faults
 import gogetway
 import processes
 import recording
@@ -30,9 +31,10 @@ def echo():
         except OSError:
             pass
 
-    threading.Thread(target=accept, daemon=True).start()
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
     yield "127.0.0.1:%d" % listener.getsockname()[1]
-    listener.close()
+    faults.stop_accepting(listener, acceptor)
 
 
 def exchange(gateway, data):

@@ -33,8 +33,12 @@ class Server:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(("127.0.0.1", self.port))
         self.listener.listen(256)
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self._begin()
         return self
+
+    def _begin(self):
+        self.acceptor = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
+        self.acceptor.start()
 
     def _accept(self, listener):
         with contextlib.suppress(OSError):
@@ -53,9 +57,7 @@ class Server:
 
     def stop(self):
         if self.listener:
-            with contextlib.suppress(OSError):
-                self.listener.shutdown(socket.SHUT_RDWR)
-            self.listener.close()
+            faults.stop_accepting(self.listener, self.acceptor)
             self.listener = None
 
 
@@ -69,7 +71,7 @@ class HidingServer(Server):
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(256)
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self._begin()
 
     def hide(self):
         self.path.rename(self.path.with_suffix(".away"))
