@@ -181,7 +181,7 @@ def test_after_a_pause_of_the_whole_process_deadlines_are_met_again(scratch, lev
 
 def test_times_do_not_drift_on_the_real_clock(scratch):
     """10 s, or two minutes of them: at their end the server sees them no later than at their beginning. Single ones may
-    be late on a machine that has other work; the median of a tenth of them is not."""
+    be late on a machine that has other work; the one of a tenth of them that is latest by least is not."""
     speed, ticks = 0.15 if TEST_ALL else 1.8, 180
     period_ns = TICK_NS / speed
     with Server(scratch, "ticks") as server:
@@ -192,7 +192,7 @@ def test_times_do_not_drift_on_the_real_clock(scratch):
     print("send lag, us:", {name: value // 1000 for name, value in lag.items() if name.endswith("_ns")})
     print("ticks late, us, first and last five:", [round(error / 1000) for error in errors[:5] + errors[-5:]])
     assert played.status == 1 or played.verdicts == {"equal": ticks + 1}
-    drift = statistics.median(errors[-ticks // 10:]) - statistics.median(errors[:ticks // 10])
+    drift = min(errors[-ticks // 10:]) - min(errors[:ticks // 10])
     print(f"{drift / 1e6:.3f} ms later in the last tenth than in the first")
-    assert abs(drift) < SECOND // 500, f"{drift / 1e6:.3f} ms of drift"
+    assert abs(drift) < SECOND // 200, f"{drift / 1e6:.3f} ms of drift"
     assert max(errors) < SECOND // 4 and lag["count"] >= 2 * ticks and lag["p50_ns"] < SECOND // 20

@@ -86,7 +86,7 @@ def next_start(place, talks):
         place.upstream.settle()
         status, errors = gateway.stop()
     if not talk.right():
-        texts.append(f"the next start's session is wrong: {talk.error}, {len(talk.received)} bytes came back")
+        texts.append(f"the next start's session is wrong: {talk.said()}")
     if status != 0:
         texts.append(f"the next start ended with {status}: {errors[-1000:]}")
     left = [file.name for file in place.rings.iterdir()]
@@ -119,7 +119,7 @@ def start_with_fault(place, at, before=()):
             place.upstream.settle()
             talks.append(talk)
             if struck and not talk.right():
-                texts.append(f"it started, and its session is wrong: {talk.error}:\n{gateway.process.errors()[-800:]}")
+                texts.append(f"it started, and its session is wrong: {talk.said()}:\n{gateway.process.errors()[-800:]}")
         status, errors = gateway.stop(20)
     except processes.DeadlineExceeded as error:
         gateway.kill()
@@ -206,7 +206,7 @@ def rounds(place, gateway, size, slow=False):
             for talk, wrong in ((struck, struck.hangs()), (clean, not clean.right())):
                 if wrong:
                     texts.append(place.text(at, f"session {talk.index} hangs or is wrong after the fault: "
-                                                f"{talk.error}, {len(talk.received)} bytes came back"))
+                                                f"{talk.said()}"))
             if hit is None and at > 1 or ONLY_AT or len(texts) > 5:
                 break
         else:
@@ -270,7 +270,7 @@ def test_flush_and_rotation_with_a_failing_call(scratch, ring_dir, calls, sync):
                 # What the session set off goes on behind it: the next one's calls are counted in this one's round.
                 talks.append(Talk(upstream, FLUSH_MAX + at, SMALL).run(gateway.listen))
                 place.faults.disarm()
-                texts += [place.text(at, f"session {talk.index}: {talk.error}, {len(talk.received)} bytes came back")
+                texts += [place.text(at, f"session {talk.index}: {talk.said()}")
                           for talk in talks[-2:] if not talk.right()]
                 if not gateway.process.running() or len(texts) > 5:
                     break
@@ -294,7 +294,7 @@ def stop_with_fault(place, at):
         status, errors = gateway.stop(20)
     except processes.DeadlineExceeded as error:
         return [f"hangs: {error}"]
-    texts = [] if talk.right() else [f"the session is wrong: {talk.error}"]
+    texts = [] if talk.right() else [f"the session is wrong: {talk.said()}"]
     wrong = ended_well(status, errors)
     return texts + ([wrong] if wrong else []) + next_start(place, [talk])
 

@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 
+import faults
 import processes
 from gogetway import SIDES, TEST_ALL, tool
 
@@ -96,6 +97,17 @@ def payload(index, side, size):
     return struct.pack("<Q", index) + random.Random(f"{SEED} {index} {side}").randbytes(size - 8)
 
 
+def whose(data):
+    """Says whose payload it is, for a finding: of another session, of the other side (an echo), or nobody's."""
+    if len(data) < 8:
+        return f"{len(data)} bytes"
+    index = struct.unpack_from("<Q", data)[0]
+    for side in SIDES:
+        if index < 1 << 32 and data == payload(index, side, len(data)):
+            return f"{len(data)} bytes of the {side} of session {index}"
+    return f"{len(data)} bytes of nobody, {bytes(data[:16])!r}..."
+
+
 class Upstream:
     """Reads a client to its end, answers with payload(index, "server"), closes; keeps what it received, by index."""
 
@@ -108,7 +120,8 @@ class Upstream:
         # Not any port that is free now: another thread's gateway may have been promised it.
         self.listener = socket.create_server(("127.0.0.1", processes.free_port()), backlog=128)
         self.address = processes.address(*self.listener.getsockname())
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -139,8 +152,7 @@ class Upstream:
         processes.wait_until(lambda: self.open == 0, 2 * SESSION_SECONDS, "the upstream's connections ended")
 
     def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        faults.stop_accepting(self.listener, self.acceptor)
 
 
 class Talk:
@@ -192,6 +204,11 @@ class Talk:
     def right(self):
         return not self.error and bytes(self.received) == self.answer and self.forwarded == self.sent
 
+    def said(self):
+        """What came back and what the upstream received, for a finding."""
+        return (f"{self.error}, {whose(self.received)} came back, {whose(self.forwarded)} reached the upstream, which "
+                f"has {sorted(self.upstream.received)[-5:]}")
+
     def faults(self, recorded):
         """What is wrong with the recording of it: `recorded` is {"client": bytes, "server": bytes} or None."""
         if recorded is None:
@@ -205,7 +222,7 @@ class Talk:
                 texts.append(f"session {self.index}: {len(passed[side])} bytes of the {side} passed, they are not "
                              f"the beginning of the {len(recorded[side])} recorded ones")
             if not whole[side].startswith(recorded[side]):
-                texts.append(f"session {self.index}: recorded of the {side} what was never sent")
+                texts.append(f"session {self.index}: recorded of the {side} what was never sent: {whose(recorded[side])}")
             if self.right() and recorded[side] != whole[side]:
                 texts.append(f"session {self.index}: {len(recorded[side])} bytes of the {side} are recorded, "
                              f"{len(whole[side])} were sent and received")
