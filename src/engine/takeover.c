@@ -305,16 +305,19 @@ static bool is_gone(const struct gg_takeover *takeover, const struct gg_engine *
   return false;
 }
 
-/* Says that we serve, and waits for the reply as long as the other one lives and nobody wants us to end: both accept
- * meanwhile, from the same sockets, so no client is lost; if we gave up, the other might still read what we said. */
+/* Says that we can serve, and waits for the reply as long as the other one lives and nobody wants us to end: if we gave
+ * up, the other might still read what we said. One that does not answer soon may not accept either, so we do, from the
+ * same sockets: no client is lost. */
 static int tell(struct gg_takeover *takeover, struct gg_engine *engine, char **reply, struct gg_failure *why)
 {
   char request[GG_LISTENERS_MAX + 64];
   snprintf(request, sizeof request, "{\"command\":\"handed-over\",\"taken\":\"%s\"}", takeover->taken);
   int error = gg_control_ask(takeover->peer, request, ask_bound_ns, reply, NULL, 0, NULL, why);
-  if (error == GG_ERR_TIMEOUT)
+  if (error == GG_ERR_TIMEOUT) {
+    gg_gateway_serve_beside(engine->gateway);
     gg_warn(engine->logger, "the process before does not let go yet", GG_I("pid", takeover->pid),
             GG_S("effect", "both serve, until it answers"));
+  }
   while (error == GG_ERR_TIMEOUT && atomic_load(&engine->drains) == 0 && atomic_load(&engine->stops) == 0) {
     *why = (struct gg_failure)GG_FAILURE_INIT;
     error = gg_control_hear(takeover->peer, hear_bound_ns, reply, why);

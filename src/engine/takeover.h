@@ -8,14 +8,16 @@
  *     {"command":"takeover","protocol":"1"} ──────────────►  marks the connection as the taker's: no reload meanwhile
  *                                           ◄──────────────  listeners and, by SCM_RIGHTS: the store's lock, the
  *     opens the store with that lock, binds                  processes that it waits for itself, its sockets
- *     only what is new, starts, accepts
+ *     only what is new, starts
  *     {"command":"handed-over","taken":"110"} ────────────►  its socket is control.PID from now on as well
- *     puts its own in the place of control  ◄──────────────  ok
- *     waits for the old one's end by its pidfd               lets the sockets go, drains, ends
+ *     accepts, puts its own in the place    ◄──────────────  ok
+ *     of control; waits for the old one's                    lets the sockets go, drains, ends
+ *     end by its pidfd
  *
  * The descriptors are duplicates: until "handed-over" nothing has changed for the one that runs, and if the new one
- * fails or dies before, its connection closes and that is all. From then on the new one serves; if the old one dies
- * while it drains, the new one writes what was left in its rings. Each writes its own segments all the time.
+ * fails or dies before, its connection closes and that is all: it has accepted nobody, and a socket that it added for a
+ * worker more does not listen yet, so no client can have come to it alone. From then on the new one serves; if the old
+ * one dies while it drains, the new one writes what was left in its rings. Each writes its own segments all the time.
  *
  * If the one that runs does not answer to "handed-over" (it may be stopped), the new one serves and waits: both accept
  * from the same sockets, and whether the other read it already cannot be known. One that is told to drain while it is
@@ -93,7 +95,7 @@ void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine
 void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine);
 /* Drains what was drained there; after create, so that no session goes to one of them. */
 void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *engine);
-/* We serve: the other one lets go. */
+/* We can serve: the other one lets go, and we do. */
 int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
 void gg__takeover_end(struct gg_takeover *takeover); /* at any time; NULL is fine */
 

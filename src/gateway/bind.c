@@ -182,6 +182,11 @@ static int tcp_fill(struct gg_binding *binding, unsigned workers, struct gg_fail
     if (error)
       return bind_failed(failure, &binding->bound, error);
     socket_add(binding, fd, true);
+    if (!atomic_load(&binding->elsewhere))
+      continue;
+    struct gg_socket *added = &binding->sockets[binding->socket_count - 1];
+    added->fresh = false; /* it does not listen with this snapshot: gg__binding_serve */
+    atomic_store(&added->state, GG_SOCKET_BOUND);
   }
   return GG_OK;
 }
@@ -323,6 +328,7 @@ static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const
 {
   binding->foreign = options->inherited_foreign;
   atomic_store(&binding->elsewhere, options->inherited_lent);
+  atomic_store(&binding->waits, options->inherited_lent);
   if (options->inherited_count > GG_SOCKETS_MAX)
     return gg_fail(failure, GG_ERR_LIMIT, "more than %d inherited sockets for listener %s", GG_SOCKETS_MAX,
                    options->name);
@@ -361,7 +367,7 @@ static bool is_same(const struct gg_binding *binding, const struct gg_listener_o
 static bool is_left(const struct gg_binding *binding)
 {
   for (unsigned i = 0; i < binding->socket_count; i++)
-    if (atomic_load(&binding->sockets[i].state) != GG_SOCKET_OPEN)
+    if (atomic_load(&binding->sockets[i].state) >= GG_SOCKET_LEAVING)
       return true;
   return false;
 }
@@ -552,6 +558,42 @@ void gg__bindings_sweep(struct gg_gateway *gateway, bool all)
     if (all || atomic_load_explicit(&binding->refs, memory_order_acquire) == 1)
       binding_free(binding);
   }
+}
+
+/* ── Taken over ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* An errno value. */
+static int begin(struct gg_socket *socket)
+{
+  if (atomic_load(&socket->state) != GG_SOCKET_BOUND)
+    return 0;
+  if (listen(socket->fd, GG_BACKLOG) != 0)
+    return errno;
+  atomic_store(&socket->state, GG_SOCKET_OPEN);
+  return 0;
+}
+
+int gg__binding_serve(struct gg_binding *binding, bool beside, struct gg_failure *failure)
+{
+  int error = 0;
+  for (unsigned i = 0; i < binding->socket_count && !beside; i++) {
+    int refused = begin(&binding->sockets[i]);
+    error = refused ? refused : error;
+  }
+  if (!beside)
+    atomic_store_explicit(&binding->elsewhere, false, memory_order_release);
+  atomic_store_explicit(&binding->waits, false, memory_order_release);
+  return error ? bind_failed(failure, &binding->bound, error) : GG_OK;
+}
+
+bool gg__binding_serves(struct gg_binding *binding, unsigned slot)
+{
+  struct gg_socket *socket = &binding->sockets[slot];
+  if (atomic_load_explicit(&binding->waits, memory_order_acquire))
+    return false;
+  if (atomic_load(&socket->state) != GG_SOCKET_BOUND)
+    return true;
+  return !atomic_load_explicit(&binding->elsewhere, memory_order_acquire) && begin(socket) == 0;
 }
 
 void gg__binding_unref(struct gg_binding *binding)

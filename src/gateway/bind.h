@@ -11,7 +11,13 @@
  *      bound ──listen──► OPEN ──removed, drained──► LEAVING ──nobody waits there──► PARTING ──► CLOSED
  *       (engine)           ▲        (worker)         │   ▲         (worker)               (worker)
  *                          │                         ▼   │ the reload failed
- *                          └──reload is done──── WANTED (engine: the listener is to be had again)
+ *      BOUND ──taken over──┴──reload is done──── WANTED (engine: the listener is to be had again)
+ *
+ * BOUND is for a process that takes over and has more workers than the one before. The sockets that it adds would get
+ * their share of the clients as soon as they listen, and reset them if the process ended before it has taken over. So
+ * they are bound at once, where that can still be refused, and listen when the other one has let go. (No worker watches
+ * one until then: epoll tells of a hang-up on a socket that does not listen, without end.) And nobody accepts from the
+ * others' either, so long as `waits`: who takes over and fails has had no client.
  *
  * The engine and a worker may both want a leaving socket; whoever exchanges its state has it. One that parts is the
  * worker's until it is closed: its place is not filled before that.
@@ -38,7 +44,14 @@ struct gg_accept_queue {
   uint64_t limit;   /* how many may wait at one of them */
 };
 
-enum gg_socket_state { GG_SOCKET_OPEN, GG_SOCKET_LEAVING, GG_SOCKET_WANTED, GG_SOCKET_PARTING, GG_SOCKET_CLOSED };
+enum gg_socket_state {
+  GG_SOCKET_BOUND,
+  GG_SOCKET_OPEN,
+  GG_SOCKET_LEAVING,
+  GG_SOCKET_WANTED,
+  GG_SOCKET_PARTING,
+  GG_SOCKET_CLOSED
+};
 
 struct gg_socket {
   int fd;
@@ -60,6 +73,7 @@ struct gg_binding {
   unsigned mode_before;      /* during a reload: what it goes back to; 0: it has not changed */
   bool chosen;               /* by the reload that is going on */
   _Atomic bool elsewhere;    /* another process listens there: it was handed over to, or has not handed over yet */
+  _Atomic bool waits;        /* lent: the process before serves, and nobody here does yet */
   _Atomic bool parted;       /* a unix listener: its path is gone */
   _Atomic unsigned refs;     /* the gateway, and plans */
   _Atomic uint64_t sessions; /* open ones, over all workers */
@@ -83,8 +97,15 @@ void gg__bindings_settle(struct gg_gateway *gateway, bool done);
 /* Frees the bindings that nobody uses any more; all of them when the gateway ends. */
 void gg__bindings_sweep(struct gg_gateway *gateway, bool all);
 
+/* The process before has let go, or (`beside`) does not answer and may not accept: what it lent is served from here on.
+ * Unless `beside` its sockets are ours alone, and those that wait BOUND listen; a negative gg_error: some cannot yet, and
+ * gg__binding_serves tries again. */
+int gg__binding_serve(struct gg_binding *binding, bool beside, struct gg_failure *failure);
+
 void gg__binding_unref(struct gg_binding *binding); /* any thread: the gateway's own reference is the last */
 
+/* Worker: whether the socket is to be watched. */
+bool gg__binding_serves(struct gg_binding *binding, unsigned slot);
 /* Worker: it leaves. No new client comes to the socket from here on, but those who are on their way still arrive. */
 void gg__binding_leave(struct gg_binding *binding, unsigned slot);
 /* Worker: an accepted socket of a leaving listener gets rid of what it inherited from that. */

@@ -74,7 +74,9 @@ struct gg_listener_options {
   const int *inherited;
   size_t inherited_count;
   bool inherited_foreign; /* systemd's: it holds them too, so they are only let go of, and unix paths stay */
-  bool inherited_lent;    /* the process before still listens there: as foreign, until gg_gateway_taken_over */
+  /* The process before still listens there: as foreign, and nobody is accepted, until gg_gateway_taken_over. Sockets
+   * for workers that the other has none for do not listen before that. */
+  bool inherited_lent;
 };
 
 struct gg_gateway_options {
@@ -123,8 +125,12 @@ bool gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index)
 /* Another process listens on these sockets now: they are let go without a look at who waits there, and unix paths stay.
  * `taken` says for each listener whether it was taken; the others are removed as by a reload. Then it drains. */
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns);
-/* And for the one that took over: the process before has let go of the sockets, which are this gateway's alone now. */
+/* And for the one that took over: the process before has let go of the sockets, which are this gateway's alone now, and
+ * every worker accepts. Engine's thread. */
 void gg_gateway_taken_over(struct gg_gateway *gateway);
+/* The process before does not say whether it lets go, and may not accept: it is served from the sockets that it lent,
+ * which stay lent. Engine's thread. */
+void gg_gateway_serve_beside(struct gg_gateway *gateway);
 
 enum gg_upstream_state { GG_UPSTREAM_UP, GG_UPSTREAM_SLOW_START, GG_UPSTREAM_OUT, GG_UPSTREAM_DRAINED };
 struct gg_upstream_status {

@@ -9,7 +9,7 @@
  *        fresh (plan.c)
  *          │ the worker goes over to its snapshot: gg__listeners_adopt
  *          ▼
- *      [LISTENS] ◄──► [PAUSED]
+ *      [LISTENS] ◄──► [PAUSED]     (HELD, at first, if another process still serves there: gg__binding_serves)
  *          │ a reload removed it, or the gateway drains          │ the next snapshot has the same socket:
  *          ▼                                                     │ its listener takes it over
  *      [LEAVES]   no new client comes; those who wait are served │
@@ -208,6 +208,15 @@ static void listener_ready(struct gg_source *source, uint32_t events)
   accept_batch(GG_CONTAINER(source, struct gg_listener, source));
 }
 
+/* It is looked at again when the engine has the worker pass, or soon, if all that is missing is that it listens. */
+static void hold(struct gg_listener *listener)
+{
+  const struct gg_binding *binding = listener->plan->binding;
+  listener->paused = listener->held = listener->worker->paused = true;
+  if (!atomic_load(&binding->waits) && !atomic_load(&binding->elsewhere))
+    gg__worker_retry_soon(listener->worker);
+}
+
 void gg__listeners_resume(struct gg_worker *worker)
 {
   worker->paused = false;
@@ -215,13 +224,19 @@ void gg__listeners_resume(struct gg_worker *worker)
     struct gg_listener *listener = GG_CONTAINER(node, struct gg_listener, node);
     if (!listener->paused)
       continue;
+    if (listener->held && !gg__binding_serves(listener->plan->binding, listener->slot)) {
+      hold(listener);
+      continue;
+    }
     if (limit_reached(listener) || listener_watch(listener) != GG_OK) {
       worker->paused = true;
       gg__worker_retry_soon(worker);
       continue;
     }
     listener->paused = false;
-    gg_info(worker->gateway->options.logger, "accepting again", GG_S("listener", listener->options->name));
+    if (!listener->held)
+      gg_info(worker->gateway->options.logger, "accepting again", GG_S("listener", listener->options->name));
+    listener->held = false;
   }
 }
 
@@ -242,8 +257,9 @@ static void leave(struct gg_listener *listener)
   struct gg_worker *worker = listener->worker;
   if (listener->leaving)
     return;
-  if (binding->foreign || atomic_load_explicit(&binding->elsewhere, memory_order_acquire)) {
-    let_go(listener); /* who waits there is somebody else's client */
+  if (binding->foreign || atomic_load_explicit(&binding->elsewhere, memory_order_acquire) ||
+      atomic_load(&binding->sockets[listener->slot].state) == GG_SOCKET_BOUND) {
+    let_go(listener); /* who waits there is somebody else's client; at one that never listened nobody does */
     return;
   }
   listener->leaving = true;
@@ -326,6 +342,10 @@ static void take_over(struct gg_worker *worker, struct gg_listener *fresh)
     retire(old);
   }
   gg_list_append(&worker->listeners_next, &fresh->node);
+  if (!gg__binding_serves(fresh->plan->binding, fresh->slot)) {
+    hold(fresh);
+    return;
+  }
   if (listener_watch(fresh) == GG_OK)
     return;
   fresh->paused = worker->paused = true;

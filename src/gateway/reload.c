@@ -14,6 +14,7 @@
  * A worker is never waited for longer than a turn, and takes the lock only when there is something to go over to. A
  * plan of the old snapshot lives on while sessions need it.
  */
+#include "base/logger.h"
 #include "gateway/worker.h"
 
 #include <stdlib.h>
@@ -116,10 +117,26 @@ size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, i
   return count;
 }
 
+static void serve(struct gg_gateway *gateway, bool beside)
+{
+  for (size_t i = 0; i < gateway->snapshot->plan_count; i++) {
+    const struct gg_plan *plan = gateway->snapshot->plans[i];
+    struct gg_failure failure = GG_FAILURE_INIT;
+    if (gg__binding_serve(plan->binding, beside, &failure) != 0)
+      gg_warn(gateway->options.logger, "not every worker accepts yet", GG_S("listener", plan->options.name),
+              GG_S("reason", failure.message), GG_S("effect", "the others serve; it is tried again"));
+  }
+  pass_all(gateway);
+}
+
+void gg_gateway_serve_beside(struct gg_gateway *gateway)
+{
+  serve(gateway, true);
+}
+
 void gg_gateway_taken_over(struct gg_gateway *gateway)
 {
-  for (size_t i = 0; i < gateway->snapshot->plan_count; i++)
-    atomic_store_explicit(&gateway->snapshot->plans[i]->binding->elsewhere, false, memory_order_release);
+  serve(gateway, false);
 }
 
 bool gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index)

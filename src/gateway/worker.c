@@ -222,8 +222,6 @@ static void adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
   worker->connect_timers.duration_ns = options->connect_timeout_ns;
   gg__relay_timers_adopt(worker);
   gg__listeners_adopt(worker, snapshot);
-  if (worker->paused) /* the limits may be others */
-    worker->retry_ns = 0;
 }
 
 void gg__worker_pass(struct gg_worker *worker)
@@ -234,6 +232,8 @@ void gg__worker_pass(struct gg_worker *worker)
     return;
   if (worker->snapshot != gateway->published)
     adopt(worker, gateway->published);
+  if (worker->paused) /* the limits may be others, or this gateway has taken over */
+    worker->retry_ns = 0;
   pthread_mutex_lock(&gateway->lock);
   worker->passed = generation;
   pthread_cond_broadcast(&gateway->passed);

@@ -89,6 +89,7 @@ struct gg_listener {
   struct gg_addr address; /* where it listens; recorded as the server unless it is a wildcard */
   bool wildcard;
   bool paused;
+  bool held; /* paused, and never watched yet: the process before still serves, or its socket does not listen */
   bool leaving;
   bool retired;
   unsigned slot;          /* which of the binding's sockets */

@@ -402,6 +402,74 @@ def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
     assert old.wait(20) == 0 and new.stop() == 0
 
 
+class Between:
+    """Stands between a taker and the one that runs, and says when each word of theirs has come."""
+
+    def __init__(self, configured):
+        self.place, self.aside = configured.directory / "control", configured.directory / "control.aside"
+        self.place.rename(self.aside)
+        self.listener, self.old, self.taker = (socket.socket(socket.AF_UNIX) for _ in range(3))
+        self.taker.close()
+        self.old.settimeout(20)
+        self.listener.settimeout(20)
+        self.old.connect(str(self.aside))
+        self.listener.bind(str(self.place))
+        self.listener.listen(1)
+
+    def asked(self):
+        self.taker, _ = self.listener.accept()
+        self.taker.settimeout(20)
+        self.lines = self.taker.makefile("rb")
+        self.old.sendall(self.lines.readline())
+        self.reply, self.fds, _, _ = socket.recv_fds(self.old, 65536, 253)
+        while not self.reply.endswith(b"\n"):
+            self.reply += self.old.recv(65536)
+
+    def answered(self):
+        """And it has said that it could serve, which nobody hears."""
+        socket.send_fds(self.taker, [self.reply], self.fds)
+        assert b'"handed-over"' in self.lines.readline()
+
+    def close(self):
+        for fd in self.fds:
+            os.close(fd)
+        for peer in (self.lines, self.taker, self.old, self.listener):
+            peer.close()
+        self.aside.replace(self.place)
+
+
+def test_a_taker_with_more_workers_is_killed_before_it_serves(configured, server):
+    """It has sockets for the workers that the old one does not have; who was in their queues would be reset."""
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with Clients(web["listen"], staying=5, threads=4) as clients:
+        configured.write(web, workers=4)
+        for count, moment in enumerate(("asked", "answered", "clients came"), 1):
+            between = Between(configured)
+            new = configured.start("--takeover", wait=False)
+            between.asked()
+            if moment != "asked":
+                between.answered()
+            if moment == "clients came":
+                clients.more(100)
+            new.kill()
+            between.close()
+            configured.wait_event(old, "not taken over", count=count)
+            clients.more(50)
+            clients.check()
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        clients.more(200)
+        sent = clients.end()
+    assert old.wait(30) == 0 and new.stop(30) == 0
+    assert configured.digests() == sent
+    # The new one's logs have its number behind their names; every worker has had a client.
+    logs = {segment.name.split("-", 1)[1].rsplit("-", 1)[0] for segment in configured.segments()}
+    assert logs == {"w0-block", "w0-block-2", "w1-block-2", "w2-block-2", "w3-block-2"}
+    configured.verify()
+
+
 def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, server):
     web = listener(server.address, name="web")
     configured.write(web, log={"flush_interval": "1m"})

@@ -447,6 +447,111 @@ static void a_gateway_hands_over(void **state)
   fixture_fini(&young);
 }
 
+/* ── Who takes over and has more workers than the one before ─────────────────────────────────────────────────────── */
+
+enum { YOUNG_WORKERS = 4, SERVED_MEANWHILE = 100 };
+
+static void serve_more(struct callers *callers)
+{
+  unsigned before = atomic_load(&callers->served);
+  while (atomic_load(&callers->served) < before + SERVED_MEANWHILE && atomic_load(&callers->lost) == 0 &&
+         atomic_load(&callers->refused) == 0)
+    usleep(1000);
+}
+
+/* It has the other one's socket, serves nobody so far, and has added three that do not listen. */
+static void begin_to_take_over(struct fixture *young, const struct fixture *old, struct gg_endpoint web)
+{
+  int fd;
+  fixture_init(young, &echo);
+  young->options.workers = YOUNG_WORKERS;
+  add_listener(young, "web", web);
+  assert_int_equal(gg_gateway_listener_fds(old->gateway, 0, &fd, 1), 1);
+  young->listeners[0].inherited = &fd;
+  young->listeners[0].inherited_count = 1;
+  young->listeners[0].inherited_lent = true;
+  fixture_start(young);
+  young->listeners[0].inherited = NULL;
+  young->listeners[0].inherited_count = 0;
+}
+
+static unsigned listening_sockets(const struct fixture *f)
+{
+  const struct gg_binding *binding = f->gateway->snapshot->plans[0]->binding;
+  unsigned count = 0;
+  for (unsigned i = 0; i < binding->socket_count; i++) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    assert_int_equal(getsockopt(binding->sockets[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length), 0);
+    assert_int_equal(value == 1, atomic_load(&binding->sockets[i].state) == GG_SOCKET_OPEN);
+    count += value == 1;
+  }
+  return count;
+}
+
+static void begin_old(struct fixture *old, struct callers *callers)
+{
+  fixture_init(old, &echo);
+  old->options.workers = 1;
+  add_listener(old, "web", loopback(0));
+  fixture_start(old);
+  callers_begin(callers, where(old, 0));
+}
+
+static void a_taker_that_ends_has_had_no_client(void **state)
+{
+  (void)state;
+  struct fixture old, young;
+  struct callers callers;
+  const bool all[] = {true};
+  begin_old(&old, &callers);
+  begin_to_take_over(&young, &old, where(&old, 0));
+  serve_more(&callers);
+  assert_int_equal(young.gateway->snapshot->plans[0]->binding->socket_count, YOUNG_WORKERS);
+  assert_int_equal(listening_sockets(&young), 1);
+  assert_int_equal(metric(&young, "sessions_opened"), 0);
+  uint64_t turns = metric(&young, "loop_iterations");
+  serve_more(&callers);
+  assert_true(metric(&young, "loop_iterations") - turns < SERVED_MEANWHILE); /* what does not listen is not watched */
+  gg_gateway_hand_over(young.gateway, all, 1);
+  gg_gateway_join(young.gateway);
+  serve_more(&callers);
+  callers_end(&callers);
+  assert_int_equal(atomic_load(&callers.refused), 0);
+  fixture_fini(&young); /* not before: it starts a program, which must not find others' sockets open */
+  fixture_fini(&old);
+}
+
+static void who_took_over_serves_with_every_worker(void **state)
+{
+  (void)state;
+  struct fixture old, young;
+  struct callers callers;
+  const bool taken[] = {true};
+  begin_old(&old, &callers);
+  begin_to_take_over(&young, &old, where(&old, 0));
+  gg_gateway_serve_beside(young.gateway);
+  assert_int_equal(listening_sockets(&young), 1); /* they stay lent */
+  gg_gateway_hand_over(old.gateway, taken, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
+  gg_gateway_taken_over(young.gateway);
+  gg_gateway_join(old.gateway);
+  assert_int_equal(listening_sockets(&young), YOUNG_WORKERS);
+  serve_more(&callers);
+  for (unsigned i = 0; i < YOUNG_WORKERS; i++) {
+    const struct gg_listener *listener =
+      GG_CONTAINER(young.gateway->workers[i]->listeners.next, struct gg_listener, node);
+    assert_false(gg_list_empty(&young.gateway->workers[i]->listeners));
+    assert_false(listener->paused || listener->held);
+  }
+  reload(&young); /* the same sockets: none is bound anew */
+  assert_int_equal(listening_sockets(&young), YOUNG_WORKERS);
+  serve_more(&callers);
+  callers_end(&callers);
+  assert_int_equal(atomic_load(&callers.refused), 0);
+  fixture_fini(&old);
+  fixture_fini(&young);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -463,6 +568,8 @@ int main(void)
     cmocka_unit_test(a_foreign_socket_is_only_let_go),
     cmocka_unit_test(wrong_sockets_are_refused),
     cmocka_unit_test(a_gateway_hands_over),
+    cmocka_unit_test(a_taker_that_ends_has_had_no_client),
+    cmocka_unit_test(who_took_over_serves_with_every_worker),
   };
   echo_begin(&echo);
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
