@@ -153,6 +153,8 @@ static const struct bound of_control[] = {
    "it is carried out all the same", "the error; message `reloaded`"},
   {"descriptors with a reply", COUNT, GG_CONTROL_FDS_MAX, "a takeover is refused", "the error"},
   {"processes that still end, of those taken over from", COUNT, GG_SIBLINGS_MAX, "a takeover is refused", "the error"},
+  {"wait after the disk refused what a killed one of them left", TIME, GG_SIBLING_RETRY_NS,
+   "it is tried again; it stays in the rings", "message `what an earlier process left is not written`"},
 };
 
 static const struct bound of_metrics[] = {

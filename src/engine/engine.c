@@ -269,10 +269,8 @@ static void await(struct gg_engine *engine)
 {
   struct pollfd polled[1 + GG_SIBLINGS_MAX] = {{.fd = engine->wake_fd, .events = POLLIN}};
   bool ending = atomic_load(&engine->state) != GG_ENGINE_RUNNING;
-  for (size_t i = 0; i < engine->siblings.count; i++)
-    polled[1 + i] = (struct pollfd){.fd = engine->siblings.items[i].pidfd, .events = POLLIN};
-  if (poll(polled, (nfds_t)(1 + engine->siblings.count), ending ? DRAIN_POLL_MS : RUN_POLL_MS) > 0 &&
-      polled[0].revents) {
+  size_t siblings = gg__siblings_polled(engine, polled + 1);
+  if (poll(polled, (nfds_t)(1 + siblings), ending ? DRAIN_POLL_MS : RUN_POLL_MS) > 0 && polled[0].revents) {
     eventfd_t rings;
     eventfd_read(engine->wake_fd, &rings);
   }

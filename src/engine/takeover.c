@@ -152,7 +152,7 @@ int gg__takeover_reply_parse(struct gg_takeover_reply *out, const char *text, si
 static void add_sibling(struct gg_engine *engine, long pid, int pidfd)
 {
   assert(engine->siblings.count < GG_SIBLINGS_MAX);
-  engine->siblings.items[engine->siblings.count++] = (struct gg_sibling){pid, pidfd};
+  engine->siblings.items[engine->siblings.count++] = (struct gg_sibling){.pid = pid, .pidfd = pidfd};
 }
 
 /* Sorts out what came: the lock, the processes that the other one waits for, the sockets. */
@@ -349,41 +349,66 @@ int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, 
 
 /* ── Processes that end ──────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void sibling_ended(struct gg_engine *engine, const struct gg_sibling *sibling)
+static void tell_ended(const struct gg_engine *engine, const struct gg_sibling *sibling, int error,
+                       const struct gg_recovery *recovery, const struct gg_failure *failure)
+{
+  if (!error)
+    gg_info(engine->logger, "earlier process ended", GG_I("pid", sibling->pid), GG_U("rings", recovery->rings),
+            GG_U("bytes", recovery->bytes));
+  else if (sibling->retry_ns == 0)
+    gg_error_log(engine->logger, "what an earlier process left is not written", GG_I("pid", sibling->pid),
+                 GG_S("error", failure->message[0] ? failure->message : gg_error_text(error)),
+                 GG_S("effect", "it stays in the rings; it is tried again, at the latest by the next start"));
+}
+
+/* False: it has to be tried again. */
+static bool sibling_ended(struct gg_engine *engine, struct gg_sibling *sibling)
 {
   struct gg_recovery recovery = {0};
   struct gg_failure failure = GG_FAILURE_INIT;
+  if (sibling->retry_ns == 0)
+    gg_control_forget(engine->control, sibling->pid);
   int error = gg_recorder_sibling_ended(engine->recorder, sibling->pid, &recovery, &failure);
-  close(sibling->pidfd);
-  gg_control_forget(engine->control, sibling->pid);
-  if (error)
-    gg_error_log(engine->logger, "what an earlier process left is not written", GG_I("pid", sibling->pid),
-                 GG_S("error", failure.message[0] ? failure.message : gg_error_text(error)));
-  else
-    gg_info(engine->logger, "earlier process ended", GG_I("pid", sibling->pid), GG_U("rings", recovery.rings),
-            GG_U("bytes", recovery.bytes));
+  tell_ended(engine, sibling, error, &recovery, &failure);
+  if (error) {
+    sibling->retry_ns = gg_clock_mono_ns() + GG_SIBLING_RETRY_NS;
+    return false;
+  }
+  return true;
 }
 
+size_t gg__siblings_polled(const struct gg_engine *engine, struct pollfd *out)
+{
+  uint64_t now_ns = gg_clock_mono_ns();
+  for (size_t i = 0; i < engine->siblings.count; i++) {
+    const struct gg_sibling *sibling = &engine->siblings.items[i];
+    out[i] = (struct pollfd){.fd = sibling->retry_ns > now_ns ? -1 : sibling->pidfd, .events = POLLIN};
+  }
+  return engine->siblings.count;
+}
+
+/* They are listed, and their descriptors open, while the recorder is at work: the list may be handed over meanwhile. */
 void gg__siblings_look(struct gg_engine *engine)
 {
   struct pollfd polled[GG_SIBLINGS_MAX];
   struct gg_siblings *siblings = &engine->siblings;
-  struct gg_sibling ended[GG_SIBLINGS_MAX];
-  size_t count = siblings->count, ended_count = 0, kept = 0;
-  for (size_t i = 0; i < count; i++)
-    polled[i] = (struct pollfd){.fd = siblings->items[i].pidfd, .events = POLLIN};
+  struct gg_sibling items[GG_SIBLINGS_MAX];
+  int over[GG_SIBLINGS_MAX];
+  size_t count = gg__siblings_polled(engine, polled), kept = 0, over_count = 0;
   if (count == 0 || poll(polled, (nfds_t)count, 0) <= 0)
     return;
-  gg__engine_lock(engine);
-  for (size_t i = 0; i < count; i++)
-    if (polled[i].revents)
-      ended[ended_count++] = siblings->items[i];
+  for (size_t i = 0; i < count; i++) {
+    struct gg_sibling sibling = siblings->items[i];
+    if (polled[i].revents && sibling_ended(engine, &sibling))
+      over[over_count++] = sibling.pidfd;
     else
-      siblings->items[kept++] = siblings->items[i];
+      items[kept++] = sibling;
+  }
+  gg__engine_lock(engine);
+  memcpy(siblings->items, items, kept * sizeof *items);
   siblings->count = kept;
   gg__engine_unlock(engine);
-  for (size_t i = 0; i < ended_count; i++)
-    sibling_ended(engine, &ended[i]);
+  close_fds(over, over_count);
 }
 
 void gg__siblings_close(struct gg_engine *engine)

@@ -40,13 +40,16 @@ struct gg_engine;
 struct gg_takeover;
 
 enum { GG_SIBLINGS_MAX = 64 };
+#define GG_SIBLING_RETRY_NS UINT64_C(5000000000) /* what a killed one left could not be written */
 
-/* Processes from which this one took over, or that were still ending then: each records into the same store. */
+/* Processes from which this one took over, or that were still ending then: each records into the same store. One that
+ * has ended stays here until what it left is written. */
 struct gg_siblings {
   size_t count;
   struct gg_sibling {
     long pid;
     int pidfd;
+    uint64_t retry_ns; /* it has ended, and the disk refused what it left: looked at again then; 0: not so */
   } items[GG_SIBLINGS_MAX];
 };
 
@@ -99,7 +102,12 @@ void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *en
 int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
 void gg__takeover_end(struct gg_takeover *takeover); /* at any time; NULL is fine */
 
-/* Looks whether siblings have ended, and lets the recorder see to what they left. */
+struct pollfd;
+/* What tells that there is something to look at: GG_SIBLINGS_MAX places at the most; returns how many. A descriptor is
+ * -1 while its process waits for another try: it would be readable all the time. */
+size_t gg__siblings_polled(const struct gg_engine *engine, struct pollfd *out);
+/* Looks whether siblings have ended, and lets the recorder see to what they left; again after a while if the disk
+ * refuses it. */
 void gg__siblings_look(struct gg_engine *engine);
 void gg__siblings_close(struct gg_engine *engine);
 

@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import sys
 
 import pytest
 
+import faults
 import processes
 from gogetway import TEST_ALL, program
 from live import Clients, Configured, EchoServer, connect, exchange
@@ -93,6 +95,12 @@ def halt(process):
 
 def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def processor_seconds(process):
+    with open(f"/proc/{process.pid}/stat", encoding="utf-8") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -488,6 +496,41 @@ def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, 
     payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
     assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
     configured.verify()
+
+
+def test_what_a_killed_process_left_is_written_when_the_disk_has_room_again(scratch, server):
+    """The disk is full when it is killed, and for a while; nobody waits for it at work, nor has to be started anew."""
+    web = listener(server.address, name="web")
+    block = random.Random(4).randbytes(256 * 1024)
+    with faults.mounted(scratch / "disk", size="2m") as disk, Configured(scratch, disk / "rec") as configured:
+        configured.write(web, workers=1, log={"flush_interval": "1m"})
+        old = configured.start()
+        with connect(web["listen"]) as stays:
+            exchange(stays, b"a word")
+            new = configured.start("--takeover")
+            configured.wait_event(old, "handed over")
+            ballast = disk / "ballast"
+            with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            exchange(stays, block)
+            old.kill()
+            refused = configured.wait_event(new, "what an earlier process left is not written")
+        assert refused["pid"] == old.pid and "space" in refused["error"]
+        before = processor_seconds(new)
+        for _ in range(20):
+            said(web["listen"])
+            assert not configured.events(new, "earlier process ended")
+        assert configured.ask("stats")["state"] == "running"
+        ballast.unlink()
+        ended = configured.wait_event(new, "earlier process ended")
+        assert processor_seconds(new) - before < 1  # of the five between two tries
+        assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > len(block)
+        assert len(configured.events(new, "what an earlier process left is not written")) == 1
+        assert new.stop() == 0
+        payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
+        assert sorted(payloads, key=len) == [b"a block"] * 20 + [b"a word" + block]
+        configured.verify()
 
 
 def test_sockets_that_killed_processes_left_are_removed(configured, server):
