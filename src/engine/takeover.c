@@ -344,6 +344,7 @@ int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, 
   if (error)
     return cannot(takeover, engine, error, &why, failure);
   gg_gateway_taken_over(engine->gateway);
+  gg_recorder_taken_over(engine->recorder);
   return 0;
 }
 

@@ -108,6 +108,10 @@ const char *gg_recorder_uuid(const struct gg_recorder *recorder); /* the store's
 /* To be sent to the process that takes over; borrowed. */
 int gg_recorder_lock_fd(const struct gg_recorder *recorder);
 
+/* With lock_fd, once the process before has let go: from now on this one is named as the store's holder, by whoever
+ * finds it in use. Engine's thread. */
+void gg_recorder_taken_over(struct gg_recorder *recorder);
+
 /* Tells each ring directory that a process on this store has a ring in, as often as it is named: what
  * gg_recorder_sibling_ended may have to reach when that process has ended. GG_ERR_NOMEM, GG_ERR_IO. Engine's thread. */
 typedef void (*gg_ring_dir_fn)(void *context, const char *dir);

@@ -294,6 +294,8 @@ int gg__segment_write(int fd, bool *direct, const uint8_t *from, size_t bytes, u
  * thread. Changing what it shall say: any thread; the sync thread is told. */
 void gg__running_write(struct gg_recorder *recorder);
 void gg__running_remove(struct gg_recorder *recorder, unsigned process);
+/* Whose file that number has; 0: there is none, or it does not say. */
+long gg__running_pid(const struct gg_recorder *recorder, unsigned process);
 void gg__running_ring_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 void gg__running_ring_remove(struct gg_recorder *recorder, struct gg_log *log, const char *name);
 void gg__running_segment_add(struct gg_recorder *recorder, struct gg_log *log, const char *name);

@@ -233,6 +233,15 @@ static long pid_in(const char *text)
   return line ? strtol(line + 5, NULL, 10) : 0;
 }
 
+long gg__running_pid(const struct gg_recorder *recorder, unsigned process)
+{
+  int error;
+  char *text = load(recorder, process, &error);
+  long pid = text ? pid_in(text) : 0;
+  free(text);
+  return pid;
+}
+
 int gg__running_read(struct gg__running *running, const struct gg_recorder *recorder, unsigned process, long pid)
 {
   if (!running->entries)

@@ -3,13 +3,15 @@
  * store_lock.c - the store's directory, its lock and its name.
  *
  *     DIR/            0700   made here if missing (one level)
- *     DIR/lock        0600   locked (OFD locks, process.c) by who records; holds the last one's process id; its time:
- *                            when the first of those began that are at work without a pause until now
+ *     DIR/lock        0600   locked (OFD locks, process.c) by who records; holds the process id of the last one that
+ *                            serves or has served (who takes over and fails was none); its time: when the first of
+ *                            those began that are at work without a pause until now
  *     DIR/store       0600   "gogetway store 1", the random UUID
  *     DIR/segments/   0700
  *     DIR/running     0600   running.c, and running.2, ... of processes that took over
  *
  * The lock is the kernel's, so it ends with its holder however that dies; the process id in it is only for the message.
+ * If that one is dead and another is still at work (it drains), the message names that, by its `running` file.
  * It belongs to the open file description: a descriptor that one process sends to another (SCM_RIGHTS) is the same
  * lock, held by both and free when the last has closed it. So a store is handed over without being free in between.
  */
@@ -97,10 +99,30 @@ static ssize_t read_small(int dir_fd, const char *name, char text[SMALL_FILE_MAX
   return n;
 }
 
-static int held_by_other(const struct gg_recorder *recorder, struct gg_failure *failure)
+/* Whether a process of that number is at work, as the kernel says. */
+static bool is_at_work(const struct gg_recorder *recorder, unsigned number)
+{
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
+  return fcntl(recorder->lock_fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* The process that serves, if it is at work; else one that is. */
+static long holder(const struct gg_recorder *recorder)
 {
   char text[SMALL_FILE_MAX];
-  long pid = read_small(recorder->dir_fd, "lock", text) > 0 ? strtol(text, NULL, 10) : 0;
+  long named = read_small(recorder->dir_fd, "lock", text) > 0 ? strtol(text, NULL, 10) : 0, found = 0;
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++) {
+    long pid = is_at_work(recorder, number) ? gg__running_pid(recorder, number) : 0;
+    if (pid > 0 && pid == named)
+      return named;
+    found = found > 0 ? found : pid;
+  }
+  return found > 0 ? found : named; /* who has just begun is in no `running` file yet */
+}
+
+static int held_by_other(const struct gg_recorder *recorder, struct gg_failure *failure)
+{
+  long pid = holder(recorder);
   if (pid > 0)
     return gg_fail(failure, GG_ERR_BUSY, "store %s is in use by gogetway process %ld", recorder->dir, pid);
   return gg_fail(failure, GG_ERR_BUSY, "store %s is in use by another gogetway process", recorder->dir);
@@ -178,14 +200,18 @@ static int lock_store(struct gg_recorder *recorder, struct gg_failure *failure)
   int error = handed_over ? open_process_fd(recorder, failure) : take_lock(recorder, failure);
   if (!error)
     error = handed_over ? adopt_lock(recorder, failure) : open_process_fd(recorder, failure);
-  if (error)
-    return error;
+  if (!error && !handed_over) /* else it is the other one's: gg_recorder_taken_over */
+    write_pid(recorder);
+  return error;
+}
+
+void gg_recorder_taken_over(struct gg_recorder *recorder)
+{
   struct stat status;
-  bool known = handed_over && fstat(recorder->lock_fd, &status) == 0;
+  bool known = fstat(recorder->lock_fd, &status) == 0;
   write_pid(recorder);
   if (known) /* sessions of those who had it before are not over */
     set_lock_time(recorder, status.st_mtim);
-  return 0;
 }
 
 void gg__store_began_here(struct gg_recorder *recorder)

@@ -351,6 +351,8 @@ def test_a_new_process_that_fails_changes_nothing(configured, scratch, server):
             new = configured.start("--takeover", wait=False)
             assert new.wait(20) == 3 and "in use" in new.errors()
             configured.wait_event(old, "not taken over", count=count + 1)
+    another = configured.start(wait=False)
+    assert another.wait(20) == 3 and f"in use by gogetway process {old.pid}" in another.errors()
     said(web["listen"])
     said(local["listen"])
     processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")

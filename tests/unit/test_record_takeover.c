@@ -626,6 +626,51 @@ static void test_only_this_stores_lock_is_taken_over(void **state)
   fixture_fini(&g);
 }
 
+/* What somebody is told who finds the store in use: whose it is. */
+static void assert_holder(const struct fixture *f, pid_t pid)
+{
+  struct gg_recorder_options options = takeover_options(f);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_recorder *recorder;
+  char words[64];
+  assert_int_equal(gg_recorder_open(&recorder, &options, NULL, &failure), GG_ERR_BUSY);
+  snprintf(words, sizeof words, "in use by gogetway process %ld", (long)pid);
+  if (!strstr(failure.message, words))
+    fail_msg("'%s' does not say '%s'", failure.message, words);
+}
+
+/* Who takes over is not the holder before it has; and one that has, and is dead, is not either while another drains. */
+static void test_the_holder_is_one_that_lives(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f);
+  struct gg_recorder_options options = takeover_options(&f);
+  struct elder first = elder_begin(&f, &options, "w0-block");
+  options.lock_fd = elder_lock(&first);
+  int again = dup(options.lock_fd);
+  assert_holder(&f, first.pid);
+  fixture_open(&f, &options, NULL);
+  assert_holder(&f, first.pid);
+  fixture_stop(&f); /* it came to nothing */
+  assert_holder(&f, first.pid);
+  options.lock_fd = again;
+  struct timespec began = lock_time(&f);
+  fixture_open(&f, &options, NULL);
+  gg_recorder_taken_over(f.recorder);
+  assert_holder(&f, getpid());
+  struct timespec now = lock_time(&f);
+  assert_true(began.tv_sec == now.tv_sec && began.tv_nsec == now.tv_nsec);
+  fixture_stop(&f); /* ... and ends before the one that drains */
+  assert_holder(&f, first.pid);
+  elder_end(&first, true);
+  options.lock_fd = -1;
+  fixture_open(&f, &options, NULL);
+  assert_holder(&f, getpid());
+  fixture_stop(&f);
+  fixture_fini(&f);
+}
+
 /* ── Many ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Each hands over to the next and drains on for a while: three are at work at one time, one in five is killed. */
@@ -714,6 +759,7 @@ int main(void)
     cmocka_unit_test(test_takeover_on_a_full_disk),
     cmocka_unit_test(test_planted_rings_are_refused),
     cmocka_unit_test(test_only_this_stores_lock_is_taken_over),
+    cmocka_unit_test(test_the_holder_is_one_that_lives),
     cmocka_unit_test(test_a_chain_of_takeovers),
     cmocka_unit_test(test_there_is_a_bound),
   };
