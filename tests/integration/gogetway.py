@@ -103,6 +103,12 @@ class Session(dict):
         return self["forwarded"][side]
 
 
+def tried_in(segment):
+    """What Store.tried tells, of one segment."""
+    comments = re.finditer(rb'"listener":"([^"]*)"[^\0]{0,2000}?"tried":(\[[^\]\0]*\])', segment.read_bytes())
+    return [(comment[1].decode(), json.loads(comment[2])) for comment in comments]
+
+
 class Store:
     """A directory of recordings, read by the program's own commands. Needs no running gateway."""
 
@@ -124,11 +130,7 @@ class Store:
     def tried(self):
         """(listener, [{"upstream": name, "close": reason}, ...]) of each session that an upstream was not to be had
         for, out of the segments' closing comments."""
-        found = []
-        for file in self.segments():
-            for comment in re.finditer(rb'"listener":"([^"]*)"[^\0]{0,2000}?"tried":(\[[^\]\0]*\])', file.read_bytes()):
-                found.append((comment[1].decode(), json.loads(comment[2])))
-        return found
+        return [found for file in self.segments() for found in tried_in(file)]
 
     def export_raw(self, target, *filters):
         """Writes <id>.client and <id>.server of each session to the new directory `target`."""

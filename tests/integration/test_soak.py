@@ -83,8 +83,8 @@ class SmallSite:
         return []
 
     @staticmethod
-    def may_have_gaps(_):
-        return False
+    def policies(*_):
+        return {("block", "block")}
 
     def broken(self):
         return {entry["check"] for entry in self.checks.broken}

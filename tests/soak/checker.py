@@ -24,7 +24,7 @@ import processes
 import prometheus
 import recording
 from gogetway import EMPTY, SIDES, Stream
-from instance import log_of
+from instance import log_of, policies_of
 from traffic import HEADER, OTHER
 
 GAPS_MAX = 6           # sessions with gaps that are looked at in a cycle: each takes two processes
@@ -41,6 +41,7 @@ GAPS = "a recording with gaps has its bytes at their places"
 RECORDED = "every session that passed bytes is recorded"
 KNOWN = "every recorded session is somebody's"
 VERIFY, TSHARK = "verify finds nothing in complete segments", "tshark finds nothing in complete segments"
+POLICY = "a session is in the log of its listener's policies"
 CLOSED = "sessions are open only where a process was killed"
 METRICS = "metrics equal the recording"
 
@@ -231,6 +232,9 @@ class Checker:
                                   [f"{self.site.name}: nobody had {dict(session)}"])
         self.check_counts(view, session, generation)
         if expectation:
+            pair = policies_of(session["segments"][0])
+            fine = pair in self.site.policies(listener, expectation.began, expectation.ended)
+            self.checks.judge(POLICY, [] if fine else [f"{self.site.name}: {pair}, not so: {dict(session)}"])
             self.checks.judge(KNOWN, [])
             self.check_bytes(view, session, expectation, prefixes)
         return True
@@ -257,7 +261,7 @@ class Checker:
                                 f"{session.forwarded(side)}, recorded {count}, gaps {gaps}")
             if view.file(session, side).stat().st_size != count:
                 problems.append(f"{name}: {side}: {count} bytes, {view.file(session, side).stat().st_size} exported")
-            if gaps and not self.site.may_have_gaps(session["listener"]):
+            if gaps and "gap" not in policies_of(session["segments"][0]):
                 problems.append(f"{name}: {side}: {gaps} bytes are missing, and its listener's policy is not gap")
         self.checks.judge(COUNTS, problems)
         if generation:
@@ -371,6 +375,9 @@ class Checker:
                 if file.name in keep or log in stopped:
                     stopped.add(log)
                     continue
+                owner = self.instance.owner(file.name)
+                if owner:
+                    owner.tried += gogetway.tried_in(file)
                 self.deleted += 1
                 self.deleted_bytes += file.stat().st_size
                 self.tsharked.discard(file.name)
@@ -407,7 +414,7 @@ class Checker:
             if generation.ended != "kill" and generation.status == 0:
                 with self.checks.no_exception(METRICS):
                     self.compare(generation)
-            generation.facts = []
+            generation.facts, generation.tried = [], []
 
     def compare(self, generation):
         counts = json.loads(generation.stats_file.read_text())["metrics"]
@@ -416,7 +423,7 @@ class Checker:
         if generation.ended != "takeover":
             families = prometheus.parse(generation.metrics_file.read_text())
             self.compare_counts(generation, families)
-            prometheus.check_against_recording(families, generation.facts)
+            prometheus.check_against_recording(families, generation.facts, generation.tried)
         # One that was taken over from has left the metrics file to its successor: the sums of listeners tell it.
         told = {"sessions": counts["sessions_closed"]}
         recorded = {"sessions": len(generation.facts)}

@@ -6,6 +6,7 @@ happens to the process, and what happens to the world around it. A track does on
 """
 import contextlib
 import dataclasses
+import json
 import mmap
 import os
 import random
@@ -19,13 +20,16 @@ import time
 import pytest
 
 import faults
-import gogetway
+import members
 import processes
 
 MIB = 1 << 20
 DRAIN_SECONDS = 8
 EXIT = "a process that is told to end ends with status 0, in time"
 ROTATED, RELOADED = "rotate is done when it is asked for", "a reload takes a good file, and refuses a broken one"
+REMOVED = "a listener is gone when a reload removed it, and back when one added it"
+DRAINED = "an upstream is drained until it is resumed, over a takeover too"
+POLICIES = (("block", "block"), ("gap", "gap"), ("close", "close"), ("block", "gap"))
 RECOVERED = "a start after a kill recovers, and leaves no rings of the dead"
 
 
@@ -59,14 +63,6 @@ def plan(seed, seconds, decks):
             events.append(Event(round(at, 2), site, track, left.pop(), chance.getrandbits(32)))
             at += gap * chance.uniform(0.4, 1.6)
     return sorted(events, key=lambda event: event.at)
-
-
-def commands_of_the_process():
-    """Of the events that are commands of the program those that this build of it knows."""
-    found = [name for name in ("rotate", "reload")
-             if processes.run([gogetway.program(), "help", name], check=False).returncode == 0]
-    helped = processes.run([gogetway.program(), "run", "--help"], check=False)
-    return found + (["takeover"] if b"--takeover" in helped.stdout else [])
 
 
 # ── The world ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +124,7 @@ class Echo:
 
     def __init__(self, scratch, name):
         self.scratch, self.name = scratch, name
-        self.address = processes.address("127.0.0.1", processes.free_port())
+        self.address = processes.address("127.0.0.1", members.quiet_port())
         self.process = None
         self.start()
 
@@ -284,13 +280,74 @@ class Events:
             self.ask_to_reload(True)
 
     def a_guest_listener(self):
-        where = processes.address("127.0.0.1", processes.free_port())
+        where = processes.address("127.0.0.1", members.quiet_port())
         self.instance.write_config(self.instance.listeners + [
             {"name": "guest", "listen": where, "upstream": "none", "greeting": "hello"}])
         self.ask_to_reload(True)
         with faults.connect(where) as sock:
             self.checks.judge(RELOADED, [] if faults.read_exactly(sock, 5) == b"hello" else
                               [f"{self.site.name}: the new listener greets otherwise"])
+
+    def policies(self, chance):
+        """A busy listener has other policies for a while: sessions of before keep theirs."""
+        listener = chance.choice(["plain", "gap", "shut", "local"])
+        pair = chance.choice(POLICIES)
+        changed = [dict(one, on_stall=pair[0], on_full=pair[1]) if one["name"] == listener else one
+                   for one in self.instance.listeners]
+        with self.windows.during("policies", detail=(listener, pair)):
+            self.reload_for_a_while(changed, chance)
+
+    def listener_away(self, chance):
+        """A busy listener is removed: who came before is served to the end; and it is added again."""
+        name = chance.choice([one["name"] for one in self.instance.listeners])
+        others = [one for one in self.instance.listeners if one["name"] != name]
+        where = self.instance.listen(name)
+        with self.windows.during("reload-remove", name, after=0.3):
+            self.reload_for_a_while(others, chance, lambda: processes.wait_until(
+                lambda: not processes.is_listening(where), 10, f"{name} removed"))
+            self.checks.judge(REMOVED, [] if processes.is_listening(where) else [f"{self.site.name}: {name}"])
+
+    def reload_for_a_while(self, listeners, chance, check=lambda: None):
+        try:
+            self.instance.write_config(listeners)
+            self.ask_to_reload(True)
+            with self.checks.no_exception(REMOVED):
+                check()
+            self.pause(chance.uniform(0.5, 4))
+        finally:
+            self.instance.write_config()
+            self.ask_to_reload(True)
+
+    def upstream_drain(self, chance):
+        """One of a list gets no new session, whatever is reloaded, and whoever takes over."""
+        member = chance.choice(self.site.draining)
+        window = None
+        try:
+            self.upstreams("drain", member.name)
+            window = self.windows.open("upstream-drained", detail=member.name)
+            self.pause(chance.uniform(0.5, 3))
+            if self.site.name == "restless" and chance.random() < 0.5:
+                self.takeover(chance)
+            else:
+                self.reload(chance)
+            self.judge_drained([member.name])
+            self.pause(chance.uniform(0, 1))
+        finally:
+            if window:
+                window.end = time.monotonic()
+            self.upstreams("resume", member.name)
+        self.judge_drained([])
+
+    def upstreams(self, *words):
+        done = self.instance.command("upstreams", *words, check=False)
+        self.checks.judge(DRAINED, [] if done.returncode == 0 else [
+            f"{self.site.name}: {words}: status {done.returncode}: {processes.as_text(done.stderr)}"])
+
+    def judge_drained(self, names):
+        listed = map(json.loads, self.instance.command("upstreams", "--json").stdout.splitlines())
+        found = sorted((entry["listener"], entry["name"]) for entry in listed if entry["state"] == "drained")
+        wanted = sorted((listener, name) for listener in ("pool", "hashed") for name in names)
+        self.checks.judge(DRAINED, [] if found == wanted else [f"{self.site.name}: {found}, not {wanted}"])
 
     def ask_to_reload(self, good):
         done = self.instance.command("reload", check=False)
@@ -345,6 +402,18 @@ class Events:
                 self.pause(chance.uniform(0.5, 4))
             finally:
                 self.site.echo.process.popen.send_signal(signal.SIGCONT)
+
+    def flap(self, chance):
+        """One of a list, or two of four, refuse or do not answer; nobody may see it."""
+        away = chance.choice([self.site.flapping, self.site.flapping[:1], self.site.flapping[1:]])
+        with self.windows.during("flap", after=1.0):
+            try:
+                for member in away:
+                    chance.choice([member.hang, member.refuse])()
+                self.pause(chance.uniform(1, 8))
+            finally:
+                for member in away:
+                    member.serve()
 
     def clock_step(self, chance):
         with self.windows.during("clock-step", after=15.0):

@@ -22,7 +22,7 @@ import processes
 
 STORE_NAMES = re.compile(r"gogetway-([0-9a-f-]{36})\.")
 # The group is the process' number, if it is not 1.
-SEGMENT_NAME = re.compile(r"[0-9TZ.]+-w\d+-[a-z]+(?:-[a-z]+)?(?:-(\d+))?-\d+\.pcapng")
+SEGMENT_NAME = re.compile(r"[0-9TZ.]+-w\d+-([a-z]+)(?:-([a-z]+))?(?:-(\d+))?-\d+\.pcapng")
 LOG_SLACK = 20.0      # seconds between what causes a message and its being read
 
 # A warning or an error: the disturbances that explain it. () is always fine.
@@ -34,7 +34,7 @@ EXPECTED_MESSAGES = {
     "recording cannot be written, trying again": ("disk-full",),
     "cannot write the store's `running` file, trying again": ("disk-full",),
     "upstream cannot be had": ("upstream-down", "upstream-hang", "kill", "drain", "reload-remove", "takeover"),
-    "upstream is out": ("upstream-down", "upstream-hang", "kill", "drain", "reload-remove"),
+    "upstream is out": ("upstream-down", "upstream-hang", "kill", "drain", "reload-remove", "flap"),
     "session closed by the gateway": ("disk-full", "disk-slow", "disk-hang", "drain", "takeover", "reload-remove",
                                       "upstream-hang", "kill"),
     "ended with a failure": ("disk-full", "disk-hang"),
@@ -48,6 +48,12 @@ EXPECTED_MESSAGES = {
 def log_of(segment):
     """w0-block of 20261122T123759.123Z-w0-block-000001.pcapng: names sort in the order in which segments begin."""
     return segment.split("-", 1)[1].rsplit("-", 1)[0]
+
+
+def policies_of(segment):
+    """("gap", "close"): of the log that it belongs to, on_stall and on_full."""
+    found = SEGMENT_NAME.fullmatch(segment)
+    return found.group(1), found.group(2) or found.group(1)
 
 
 def control(directory, command, **arguments):
@@ -82,6 +88,7 @@ class Generation:
         self.status = None
         self.log_read = 0
         self.facts = []         # of its sessions that were checked
+        self.tried = []         # of those for which an upstream was not to be had: gogetway.Store.tried
         self.judged = False     # its metrics were held against them
 
     @property
@@ -236,7 +243,7 @@ class Instance(gogetway.Store):
 
     def owner(self, segment):
         """The process that wrote a segment, or None while that is not known."""
-        in_store = int(SEGMENT_NAME.fullmatch(segment).group(1) or 1)
+        in_store = int(SEGMENT_NAME.fullmatch(segment).group(3) or 1)
         same = [generation for generation in self.generations if generation.in_store == in_store]
         for generation, later in zip(same, same[1:] + [None]):
             if segment not in generation.before and (later is None or segment in later.before):

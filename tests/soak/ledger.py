@@ -54,6 +54,7 @@ class Window:
     begin: float
     end: float = float("inf")
     deadline: float = float("inf")  # a drain's: sessions that are open then are cut
+    detail: object = None           # what it is that is different
 
 
 class Windows:
@@ -63,8 +64,8 @@ class Windows:
         self.lock = threading.Lock()
         self.windows = []
 
-    def open(self, kind, scope="", deadline=float("inf")):
-        window = Window(kind, scope, time.monotonic(), deadline=deadline)
+    def open(self, kind, scope="", deadline=float("inf"), detail=None):
+        window = Window(kind, scope, time.monotonic(), deadline=deadline, detail=detail)
         with self.lock:
             self.windows.append(window)
         return window
@@ -74,9 +75,9 @@ class Windows:
         window.end = time.monotonic()
 
     @contextlib.contextmanager
-    def during(self, kind, scope="", after=0.0):
+    def during(self, kind, scope="", after=0.0, detail=None):
         """`after`: how long its traces are still to be expected."""
-        window = self.open(kind, scope)
+        window = self.open(kind, scope, detail=detail)
         try:
             yield window
         finally:

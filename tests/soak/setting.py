@@ -15,6 +15,7 @@ import events
 import gogetway
 import health
 import instance
+import members
 import peers
 import processes
 import recording
@@ -80,17 +81,20 @@ class Site:
         self.clock = self.make_clock()
         self.disk = self.make_disk()
         self.echo = events.Echo(scratch, f"echo-{name}")
+        self.members = [members.Member(letter, processes.address("127.0.0.1", members.quiet_port()))
+                        for letter in "abcd"]
+        self.flapping, self.draining, self.backup = self.members[:2], self.members[2:], self.members[3]
         place = (self.disk.place if self.disk else scratch) / f"rec-{name}"
         self.listeners = self.make_listeners(servers, *inners)
-        settings = {"workers": 2, "timeouts": {"drain": f"{events.DRAIN_SECONDS}s", "connect": "5s"},
+        settings = {"workers": 2, "timeouts": {"drain": f"{events.DRAIN_SECONDS}s", "connect": "3s"},
                     "segment": {"max_bytes": "8MiB", "max_age": "3s" if small else "8s"},
                     "log": {"ring": "2MiB", "max": "64MiB"}}
         self.instance = instance.Instance(name, place, scratch, self.listeners, settings, checks, self.clock)
         self.instance.start()
         self.loads = []
         self.other = None  # the site at the other end of the chain
-        own = {"plain", "local", "gap", "shut", "outer", "inner", "trap", "echo"}
-        self.checker = checker.Checker(self, own, strict={"plain", "gap", "trap", "echo"})
+        own = {"plain", "local", "gap", "shut", "outer", "inner", "trap", "echo", "pool", "hashed"}
+        self.checker = checker.Checker(self, own, strict={"plain", "gap", "trap", "echo", "pool", "hashed"})
         self.health = health.Health(self)
         self.readers = health.Readers(self)
         self.events = None
@@ -114,7 +118,7 @@ class Site:
 
     def make_listeners(self, servers, inner, inner_of_the_other):
         def port():
-            return processes.address("127.0.0.1", processes.free_port())
+            return processes.address("127.0.0.1", members.quiet_port())
         unix = f"unix:{self.scratch}/{self.name}"
         self.upstreams = {name: port() for name in ("plain", "gap", "shut", "inner")} | {"local": f"{unix}-server"}
         listeners = [
@@ -128,6 +132,14 @@ class Site:
              "trusted": ["127.0.0.0/8"]},
             {"name": "trap", "listen": port(), "upstream": "none", "greeting": GREETING.decode()},
             {"name": "echo", "listen": port(), "upstream": self.echo.address},
+        ]
+        names = [f"{member.address} name={member.name}" + (" backup" if member is self.backup else "")
+                 for member in self.members]
+        health = {"health_failures": 2, "health_out": "1s", "health_out_max": f"{traffic.OUT_SECONDS_MAX}s"}
+        listeners += [
+            {"name": "pool", "listen": port(), "upstream": names, "balance": "least-sessions", **health},
+            {"name": "hashed", "listen": port(), "upstream": names, "balance": "hash", "check_interval": "500ms",
+             "check_timeout": "1s", **health},
         ]
         for name, server in (("web", servers.nginx), ("redis", servers.redis), ("ssh", servers.sshd),
                              ("websocket", servers.websocket), ("postgres", servers.postgres)):
@@ -147,7 +159,8 @@ class Site:
                  traffic.Generated(self, "shut", self.upstreams["shut"], pause),
                  traffic.Generated(self, "outer", other.upstreams["inner"], pause, also=(other, "inner")),
                  traffic.Idlers(self, "echo", pause, silence=3 if small else 20),
-                 traffic.Strangers(self, "trap", GREETING, pause)]
+                 traffic.Strangers(self, "trap", GREETING, pause),
+                 traffic.Pooled(self, "pool"), traffic.Pooled(self, "hashed")]
         for name, kind, server in (("web", traffic.Curl, servers.nginx), ("ssh", traffic.Ssh, servers.sshd),
                                    ("redis", traffic.RedisBenchmark, servers.redis),
                                    ("websocket", traffic.WebSocket, servers.websocket),
@@ -155,16 +168,18 @@ class Site:
             if server:
                 loads.append(kind(self, name, server, 2 * pause))
         self.loads = loads
+        # A visit of these may be several connections.
+        self.several = {load.listener for load in loads if isinstance(load, traffic.Real)}
 
     def deck(self, track):
         """The kinds of events that this site can have."""
         if track == "process":
-            commands = events.commands_of_the_process()
+            commands = ["rotate", "reload", "policies", "listener-away", "upstream-drain"]
             if self.name == "steady":
-                return [name for name in commands if name != "takeover"]
-            return ["kill", "kill", "kill-in-recovery", "kill-in-drain", "drain", "drain", "end-at-once", *commands,
-                    *commands]
-        kinds = ["upstream-down", "upstream-hang"]
+                return commands
+            return ["kill", "kill", "kill-in-recovery", "kill-in-drain", "drain", "drain", "end-at-once", "takeover",
+                    "takeover", *commands]
+        kinds = ["upstream-down", "upstream-hang", "flap", "flap"]
         if self.clock:
             kinds += ["clock-step"]
         if self.disk:
@@ -175,11 +190,12 @@ class Site:
 
     # ── Asked by the others ──────────────────────────────────────────────────────────────────────────────────────
 
-    def policy(self, listener):
-        return next((one.get("on_full", "block") for one in self.listeners if one["name"] == listener), "block")
-
-    def may_have_gaps(self, listener):
-        return self.policy(listener) == "gap"
+    def policies(self, listener, began, ended):
+        """The pairs (on_stall, on_full) that sessions of these times may have."""
+        usual = next((one for one in self.listeners if one["name"] == listener), {})
+        changed = self.instance.windows.overlapping(began, ended, kinds=("policies",))
+        return {(usual.get("on_stall", "block"), usual.get("on_full", "block"))} | {
+            window.detail[1] for window in changed if window.detail[0] == listener}
 
     def excused(self, listener, began, ended):
         """The disturbances that explain an error of a client's between these times."""
@@ -192,13 +208,15 @@ class Site:
         found = []
         for window in self.instance.windows.overlapping(began, ended, listener):
             if window.kind.startswith("disk"):
-                fine = self.policy(listener) == "close"
+                fine = any("close" in pair for pair in self.policies(listener, began, ended))
+            elif window.kind == "reload-remove":  # who came before is served
+                fine = listener in self.several or began > window.begin - 0.2
             elif window.kind == "takeover":
                 fine = began < window.deadline and ended > window.deadline - 0.5
             elif window.kind == "drain":  # who came before it has until its deadline
                 fine = began > window.begin - 1.0 or ended > window.deadline - 0.5
             else:
-                fine = window.kind in ("kill", "upstream-down", "upstream-hang", "reload-remove")
+                fine = window.kind in ("kill", "upstream-down", "upstream-hang")
             if fine:
                 found.append(window)
         return found
@@ -262,6 +280,8 @@ class Site:
             generation.process.kill()
         self.instance.remove_rings()
         self.echo.stop()
+        for member in self.members:
+            member.close()
         if self.disk:
             self.disk.close()
 

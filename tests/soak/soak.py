@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import events  # noqa: E402
 import gogetway  # noqa: E402
 import ledger  # noqa: E402
+import members  # noqa: E402
 import processes  # noqa: E402
 import report  # noqa: E402
 import setting  # noqa: E402
@@ -64,7 +65,7 @@ class Soak:
         small = self.minutes < SMALL_MINUTES
         try:
             self.servers = setting.Servers(self.scratch, small)
-            inners = [processes.address("127.0.0.1", processes.free_port()) for _ in SITES]
+            inners = [processes.address("127.0.0.1", members.quiet_port()) for _ in SITES]
             for number, name in enumerate(SITES):
                 self.sites.append(setting.Site(name, self.scratch, self.seed, self.servers, self.checks, small,
                                                (inners[number], inners[1 - number])))

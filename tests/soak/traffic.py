@@ -24,7 +24,10 @@ from torture import preload_works  # noqa: F401
 OTHER = endpoints.OTHER
 HEADER = struct.Struct(">4sIQ")  # of tests/tools/endpoints: magic, index, seed
 NO_ERROR = "no client fails without a cause"
+NOT_DRAINED = "a drained upstream gets no new session"
+BACKUP = "a backup serves only while others are away"
 CLIENT_SECONDS = 60
+OUT_SECONDS_MAX = 4  # an upstream that failed is tried again after this at the latest
 
 
 @dataclasses.dataclass
@@ -153,7 +156,7 @@ class Talk(Load):
         sent, got, problems = bytearray(), bytearray(), []
         began, client, reached = time.monotonic(), "", False
         try:
-            with faults.connect(self.address, seconds=CLIENT_SECONDS) as sock:
+            with faults.connect(self.address, source=self.source(), seconds=CLIENT_SECONDS) as sock:
                 client = processes.address(*sock.getsockname())
                 reached = True
                 conversation(sock, sent, got)
@@ -167,6 +170,11 @@ class Talk(Load):
                 {"client": Stream.of_bytes(bytes(sent)), "server": None}, {"client": None, "server": len(got)},
                 content={"client": bytes(sent), "server": bytes(got)}))
         return not problems
+
+
+    def source(self):
+        """Where it comes from; None: the kernel knows."""
+        return None
 
 
 def say(sock, sent, data):
@@ -207,6 +215,51 @@ class Idlers(Talk):
             say(sock, sent, word[::-1])
             hear(sock, got, len(word))
         self.session(conversation)
+
+
+class Pooled(Talk):
+    """Clients of a list of upstreams that flap and are drained: as long as one of them serves, nobody sees an error."""
+
+    def __init__(self, site, listener, pause=0.5, crowd=4, silence=3.0):
+        super().__init__(site, f"pooled-{listener}", listener, pause)
+        self.crowd, self.silence = crowd, silence
+
+    def source(self):
+        return f"127.77.{self.random.randrange(4)}.{self.random.randrange(1, 255)}"
+
+    def round(self):
+        silences = [self.random.choice((0, self.random.uniform(0, self.silence))) for _ in range(self.crowd)]
+        words = [self.random.randbytes(self.random.randrange(1, 3000)) for _ in range(self.crowd)]
+        threads = [threading.Thread(target=self.visit, args=pair, daemon=True) for pair in zip(silences, words)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def visit(self, silence, word):
+        began = time.monotonic()
+
+        def conversation(sock, sent, got):
+            hear(sock, got, 1)
+            self.judge_choice(began, time.monotonic(), got.decode())
+            say(sock, sent, word)
+            hear(sock, got, len(word))
+            self.site.stopping.wait(silence)
+            say(sock, sent, word[::-1])
+            hear(sock, got, len(word))
+            if bytes(got[1:]) != word + word[::-1]:
+                raise AssertionError("something else came back")
+        self.session(conversation)
+
+    def judge_choice(self, began, heard, name):
+        """Who serves a client that came then."""
+        windows = self.site.instance.windows
+        drained = [window for window in windows.overlapping(began, heard, kinds=("upstream-drained",))
+                   if window.detail == name and window.begin <= began and window.end >= heard]
+        self.site.checks.judge(NOT_DRAINED, [f"{self.site.name}: {self.listener}: {name}"] if drained else [])
+        if name == self.site.backup.name:
+            why = windows.overlapping(began - OUT_SECONDS_MAX, heard, kinds=("flap",))
+            self.site.checks.judge(BACKUP, [] if why else [f"{self.site.name}: {self.listener}"])
 
 
 class Strangers(Talk):
