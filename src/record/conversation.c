@@ -5,7 +5,8 @@
  *
  * What keeps a reader's analysis silent:
  *   - a pure ACK is written only where it moves the acknowledgement number, so there are no duplicates;
- *   - the window is constant and scaled, and never full: at most GG_UNACKED_MAX + GG_PACKET_PAYLOAD_MAX bytes wait;
+ *   - the window is constant and scaled, and never full: at most GG_UNACKED_MAX + GG_PACKET_PAYLOAD_MAX bytes wait. That
+ *     of a SYN is never scaled (RFC 7323), so until the server's next packet less of the client's bytes may wait;
  *   - a sequence number never goes back: a gap moves it on by what is missing, by 2^30 at the most, because half of the
  *     number space ahead is "before".
  *
@@ -29,6 +30,7 @@ enum {
   COMMENT_OVERHEAD_MAX = GG_COMMENT_MAX + 8,
 };
 
+static_assert(GG_UNACKED_FIRST_MAX - 1 + GG_PACKET_PAYLOAD_MAX < 65535, "never the whole window of a SYN");
 static_assert(GG_PACKET_EMPTY_MAX + 8 <= 160, "the header's reservations count 160 bytes a packet");
 static_assert(GG_PACKET_EMPTY_MAX + GG_PACKET_PAYLOAD_MAX + 4 + COMMENT_OVERHEAD_MAX <= GG_PCAPNG_EPB_LIMIT,
               "no packet is longer than every reader takes");
@@ -157,7 +159,16 @@ static size_t put(struct gg_conversation *conversation, uint8_t *at, enum gg_dir
   }
   conversation->sequence[direction] += (uint32_t)payload_bytes + ((flags & (GG_TCP_SYN | GG_TCP_FIN)) != 0 ? 1 : 0);
   conversation->unacked[direction] += (uint32_t)payload_bytes;
+  if (direction == GG_FROM_SERVER && (flags & GG_TCP_SYN) == 0)
+    conversation->answered = 1;
   return gg_packet_write(at, &packet);
+}
+
+/* How many bytes of a direction that wait make an ACK due. The client's handshake ends with an ACK of its own: only the
+ * server's window can still be that of its SYN. */
+static inline uint32_t unacked_max(enum gg_direction direction, bool answered)
+{
+  return direction == GG_FROM_SERVER || answered ? GG_UNACKED_MAX : GG_UNACKED_FIRST_MAX;
 }
 
 /* The packet that comes next tells of the missing bytes: its sequence number skips them. */
@@ -280,6 +291,7 @@ void gg_conversation_lay(const struct gg_conversation *conversation, struct gg_c
   bool ipv6 = conversation->ipv6 != 0;
   size_t payload_offset = gg_packet_payload_offset(ipv6);
   uint32_t unacked = conversation->unacked[direction];
+  bool answered = conversation->answered != 0;
   layout->at = at;
   layout->direction = direction;
   layout->segment = segment;
@@ -295,9 +307,10 @@ void gg_conversation_lay(const struct gg_conversation *conversation, struct gg_c
     at += gg_packet_block_bytes(ipv6, take, comment_bytes);
     comment_bytes = 0;
     unacked += (uint32_t)take;
-    if (unacked >= GG_UNACKED_MAX) {
+    if (unacked >= unacked_max(direction, answered)) {
       at += gg_packet_block_bytes(ipv6, 0, 0);
       unacked = 0;
+      answered = true; /* or it is the server whose bytes these are */
     }
   }
 }
@@ -316,7 +329,7 @@ size_t gg_conversation_seal(struct gg_conversation *conversation, struct gg_chun
     uint8_t flags = left == 0 ? GG_TCP_ACK | GG_TCP_PSH : GG_TCP_ACK;
     at += put(conversation, at, direction, flags, take, layout->comment, comment_bytes, time_ns);
     comment_bytes = 0;
-    if (conversation->unacked[direction] >= GG_UNACKED_MAX)
+    if (conversation->unacked[direction] >= unacked_max(direction, conversation->answered != 0))
       at += put(conversation, at, other(direction), GG_TCP_ACK, 0, NULL, 0, time_ns);
   }
   conversation->offset[direction] += bytes;

@@ -13,7 +13,8 @@
  *   close       the last packet (RST, or the last ACK) with the closing facts
  *
  * Chunk layout, for one read of up to n bytes (GG_PACKET_PAYLOAD_MAX a packet; an ACK of the other side follows a
- * packet that leaves GG_UNACKED_MAX bytes or more unacknowledged):
+ * packet that leaves GG_UNACKED_MAX bytes or more unacknowledged, and until the server has answered the client's first
+ * bytes one that leaves GG_UNACKED_FIRST_MAX):
  *
  *   |EPB head, Ethernet, IP, TCP| payload 32 KiB |pad, options, length|EPB head ...| payload |...|EPB of an ACK| ...
  *                                 ^ iov[0]                                           ^ iov[1]
@@ -39,8 +40,9 @@ enum gg_direction { GG_FROM_CLIENT = 0, GG_FROM_SERVER = 1 };
 enum {
   GG_PACKET_PAYLOAD_MAX = 32 << 10,
   GG_UNACKED_MAX = 64 << 10,
-  GG_COMMENT_MAX = 2048,  /* bytes of one JSON comment */
-  GG_CHUNK_MAX = 1 << 20, /* bytes of one read */
+  GG_UNACKED_FIRST_MAX = (32 << 10) - 1, /* and a packet are less than 65,535: the window of a SYN is not scaled */
+  GG_COMMENT_MAX = 2048,                 /* bytes of one JSON comment */
+  GG_CHUNK_MAX = 1 << 20,                /* bytes of one read */
   GG_CHUNK_IOV_MAX = GG_CHUNK_MAX / GG_PACKET_PAYLOAD_MAX,
   GG_CONVERSATION_OPEN_MAX = 3 * 160 + GG_COMMENT_MAX,      /* reservation for open */
   GG_CONVERSATION_FIN_MAX = 2 * 160 + GG_COMMENT_MAX,       /* reservation for fin */
@@ -72,6 +74,7 @@ struct gg_conversation {
   uint8_t gap_reason[2]; /* enum gg_gap_reason of what is pending */
   uint8_t opened;        /* the handshake is recorded */
   uint8_t ipv6;          /* how packets are written: IPv6 if either end is */
+  uint8_t answered;      /* the server has a packet behind its SYN: its window is scaled from there on */
 };
 
 /* `client` and `server` are as recorded (real client of a PROXY header; synthetic ports for unix peers). The initial

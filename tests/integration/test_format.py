@@ -188,6 +188,15 @@ def test_rule_03_acknowledgements(place):
     assert pure >= 3 * 16
 
 
+@pytest.mark.parametrize("counts", [[65535], [32768, 32767], [32767, 32768], [65535 - 1460] + [1460], [200000]])
+def test_rule_03_the_first_flight_fills_no_window(place, counts):
+    """Until the server answers its window is that of its SYN, which is never scaled."""
+    lines = ["session 1 4 40001 7 9", "open 1"] + [f"send 1 c {count}" for count in counts] + ["send 1 s 5"]
+    found = check(encode(place / "a.pcapng", *lines, "close 1 orderly"))
+    assert not [packet for packet in found if packet["analysis"]]
+    assert sum(packet["len"] for packet in found if packet["direction"] == 0) == sum(counts)
+
+
 @pytest.mark.parametrize("family", [4, 6, 46])
 def test_rule_03_analysis_is_silent(place, family):
     """Seeded random conversations: directions interleaved, half-closes in every order, resets at any moment."""
@@ -202,7 +211,7 @@ def test_rule_03_analysis_is_silent(place, family):
             action = rng.random()
             if open_directions and action < 0.85:
                 direction = rng.choice(open_directions)
-                count = rng.choice([1, 2, 64, 1460, 32767, 32768, 32769, 65536, 98304, rng.randrange(1, 200000)])
+                count = rng.choice([1, 2, 64, 1460, 32767, 32768, 32769, 65535, 65536, 98304, rng.randrange(1, 200000)])
                 lines.append(f"send {k} {'cs'[direction]} {count}")
                 sent[direction] += count
             elif open_directions:
