@@ -421,6 +421,11 @@ static void accept_clients(struct gg_control *control, uint64_t now_ns)
 
 /* ── The thread ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+static bool is_busy(const struct gg_control *control, const struct client *client)
+{
+  return control->options.busy && control->options.busy(control->options.context, client->id);
+}
+
 /* Closes idle clients; milliseconds until there may be something to do without an event, -1 if never. */
 static int sweep(struct gg_control *control, uint64_t now_ns)
 {
@@ -430,6 +435,10 @@ static int sweep(struct gg_control *control, uint64_t now_ns)
     if (client->fd < 0)
       continue;
     uint64_t until = client->active_ns + control->options.idle_timeout_ns;
+    if (until <= now_ns && is_busy(control, client)) {
+      client->active_ns = now_ns;
+      until = now_ns + control->options.idle_timeout_ns;
+    }
     if (until <= now_ns)
       client_close(control, client);
     else if (until - now_ns < next_ns)

@@ -77,6 +77,9 @@ struct gg_control_options {
   void *context; /* of the commands */
   /* A connection was closed, by whichever side, or the socket ends; on the admin thread. May be NULL. */
   void (*gone)(void *context, uint64_t client);
+  /* Whether a client that has said nothing for long is at work on what it asked for, and not idle; on the admin thread.
+   * May be NULL: none is. */
+  bool (*busy)(void *context, uint64_t client);
   struct gg_logger *logger;
   bool alone; /* no other process is at work on the store: the sockets that killed ones left are removed */
   uint64_t idle_timeout_ns; /* a client that neither asks nor reads for so long is closed; 0: 60 s */

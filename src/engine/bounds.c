@@ -142,7 +142,7 @@ static const struct bound of_recording[] = {
 static const struct bound of_control[] = {
   {"clients that wait at the control socket", COUNT, GG_CONTROL_BACKLOG, "they wait to connect", ""},
   {"clients of the control socket", COUNT, GG_CONTROL_CLIENTS_MAX, "refused", "the error"},
-  {"silence of such a client", TIME, GG_CONTROL_IDLE_NS, "it is closed", ""},
+  {"silence of such a client, but for one that is taking over", TIME, GG_CONTROL_IDLE_NS, "it is closed", ""},
   {"a request", BYTES, GG_CONTROL_LINE_MAX, "the client is told, and cut off", "the error"},
   {"arguments of a request", COUNT, GG_CONTROL_ARGUMENTS_MAX, "an error is the reply", "the error"},
   {"an argument's value", BYTES, GG_CONTROL_VALUE_MAX - 1, "an error is the reply", "the error"},

@@ -174,6 +174,15 @@ int gg__command_handed_over(void *context, const struct gg_control_request *requ
   return error;
 }
 
+bool gg__takeover_under_way(void *context, uint64_t client)
+{
+  struct gg_engine *engine = context;
+  gg__engine_lock(engine);
+  bool under_way = engine->handing.client == client && !engine->handing.handed;
+  gg__engine_unlock(engine);
+  return under_way;
+}
+
 void gg__takeover_gone(void *context, uint64_t client)
 {
   struct gg_engine *engine = context;

@@ -169,6 +169,7 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
     .command_count = gg__engine_command_count,
     .context = engine,
     .gone = gg__takeover_gone,
+    .busy = gg__takeover_under_way,
     .logger = engine->logger,
     .alone = !engine->takeover,
   };

@@ -119,6 +119,10 @@ size_t gg__takeover_descriptors(void *context, int **fds);
 int gg__command_handed_over(void *context, const struct gg_control_request *request, struct gg_json *reply,
                             struct gg_failure *failure);
 void gg__takeover_gone(void *context, uint64_t client);
+/* The taker's connection is never idle before it has said that it serves: what it has to do first (the rings of others
+ * that were killed, a slow disk) may take long, and this process may have been stopped for as long. A taker that dies
+ * closes it; one that hangs is named to whoever wants to reload or take over, and is for the operator to end. */
+bool gg__takeover_under_way(void *context, uint64_t client);
 /* Stops, and lets all sockets go as they are: the other process of a hand-over that came to nothing listens on them. */
 void gg__takeover_release(struct gg_engine *engine);
 /* Told to drain: false while somebody takes over; true: nobody does, nor will from now on. */

@@ -665,6 +665,22 @@ def test_told_to_end_while_it_is_taken_over(configured, server):
     assert old.wait(20) == 0
 
 
+@pytest.mark.skipif(not TEST_ALL, reason="takes longer than a minute; GOGETWAY_TEST_ALL=1 runs it")
+def test_a_taker_may_take_longer_than_others_may_be_silent(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with taking_over(configured) as (taker, _), socket.socket(socket.AF_UNIX) as idle:
+        idle.settimeout(90)
+        idle.connect(str(configured.directory / "control"))
+        assert idle.recv(1) == b""  # it came after the taker was last heard of
+        said(web["listen"])
+        taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
+        assert b'"ok":true' in taker.recv(65536)
+        configured.wait_event(old, "handed over")
+    assert old.wait(20) == 0
+
+
 @pytest.mark.parametrize("signals", (1, 2))
 def test_told_to_end_and_the_taker_dies(configured, server, signals):
     web = listener(server.address, name="web")

@@ -140,6 +140,14 @@ static const struct gg_control_command commands[] = {
   {"send", "sends descriptors", say_who, send_pipes},
 };
 
+static _Atomic uint64_t busy; /* the client that is; they are counted from 1 */
+
+static bool is_busy(void *context, uint64_t client)
+{
+  (void)context;
+  return client == atomic_load(&busy);
+}
+
 static struct gg_control *begin(const char *dir, uint64_t idle_timeout_ns)
 {
   static char context[] = "world";
@@ -148,6 +156,7 @@ static struct gg_control *begin(const char *dir, uint64_t idle_timeout_ns)
                                        .command_count = 7,
                                        .context = context,
                                        .gone = client_gone,
+                                       .busy = is_busy,
                                        .idle_timeout_ns = idle_timeout_ns};
   struct gg_control *control = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -367,6 +376,34 @@ static void an_idle_client_is_closed(void **state)
   assert_string_equal(text, "");
   free(text);
   close(fd);
+}
+
+/* It is waited for as long as it is busy, and is closed like any other when it is not any more. */
+static void a_busy_client_is_not_idle(void **state)
+{
+  static const char request[] = "{\"command\":\"hello\"}\n";
+  struct fixture *fixture = *state;
+  gg_control_stop(fixture->control);
+  fixture->control = begin(fixture->dir, 50 * GG_NS_PER_MS);
+  atomic_store(&busy, 1);
+  int first = connect_raw(fixture->dir);
+  char *text;
+  for (int i = 0; i < 3; i++) { /* each of them idle for as long */
+    int other = connect_raw(fixture->dir);
+    text = read_lines(other, 1);
+    assert_string_equal(text, "");
+    free(text);
+    close(other);
+  }
+  assert_int_equal(write(first, request, sizeof request - 1), sizeof request - 1);
+  text = read_lines(first, 1);
+  assert_non_null(strstr(text, "\"ok\":true"));
+  free(text);
+  atomic_store(&busy, 0);
+  text = read_lines(first, 1);
+  assert_string_equal(text, "");
+  free(text);
+  close(first);
 }
 
 static void the_socket_is_private_and_replaces_what_is_left(void **state)
@@ -626,6 +663,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(a_line_too_long_closes_its_client, setup, teardown),
     cmocka_unit_test_setup_teardown(the_seventeenth_client_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(an_idle_client_is_closed, setup, teardown),
+    cmocka_unit_test_setup_teardown(a_busy_client_is_not_idle, setup, teardown),
     cmocka_unit_test_setup_teardown(the_socket_is_private_and_replaces_what_is_left, setup, teardown),
     cmocka_unit_test_setup_teardown(descriptors_come_with_a_reply, setup, teardown),
     cmocka_unit_test_setup_teardown(too_many_descriptors_are_closed, setup, teardown),
