@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PLACE_TEXT_MAX = 512 };
@@ -118,6 +119,36 @@ static size_t owner(const struct gg_listen_fd *item, const struct gg_config *con
   return i;
 }
 
+/* Whether it is the same socket as one of those: each process has a descriptor of its own for it. */
+static bool is_among(int fd, const int *others, size_t count)
+{
+  struct stat one, other;
+  for (size_t i = 0; i < count && fstat(fd, &one) == 0; i++)
+    if (fstat(others[i], &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino)
+      return true;
+  return false;
+}
+
+/* The listener has the sockets of the process that is taken over. If a parent's were others, then who connects to those
+ * would wait for somebody who never comes. */
+static int match_taken(const struct gg_listen_fds *fds, const int *sorted, size_t count,
+                       const struct gg_listener_options *listener, struct gg_failure *failure)
+{
+  char text[PLACE_TEXT_MAX];
+  for (size_t i = 0; i < count; i++) {
+    if (is_among(sorted[i], listener->inherited, listener->inherited_count))
+      continue;
+    gg_endpoint_format(&fds->items[sorted[i] - GG_LISTEN_FDS_FIRST].endpoint, text, sizeof text);
+    return gg_fail(
+      failure, GG_ERR_INVALID,
+      "LISTEN_FDS: descriptor %d listens on %.200s, where the process that is to be taken over has another "
+      "socket; clients would wait at one of them without end: stop that process first, or start this one "
+      "without the descriptor",
+      sorted[i], text);
+  }
+  return 0;
+}
+
 int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *configured, struct gg_failure *failure)
 {
   const struct gg_config *config = &configured->config;
@@ -141,8 +172,12 @@ int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *config
     if (at == first)
       continue;
     configured->listeners[listener].inherited_foreign = true;
-    if (configured->listeners[listener].inherited_count > 0)
+    if (configured->listeners[listener].inherited_count > 0) {
+      int error = match_taken(fds, fds->sorted + first, at - first, &configured->listeners[listener], failure);
+      if (error)
+        return error;
       continue;
+    }
     configured->listeners[listener].inherited = fds->sorted + first;
     configured->listeners[listener].inherited_count = at - first;
   }

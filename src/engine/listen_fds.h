@@ -6,6 +6,11 @@
  * Each must be a listener's: by the address that it is bound to, or else by its name. One that is nobody's is an error,
  * for clients would connect to it and never be accepted.
  *
+ * With --takeover a listener may have come from the process before already. That is what happens when both are started
+ * with the same sockets (a parent that keeps them open); then they are one, and stay the parent's. Two different
+ * sockets at one place are an error: only one of them would be served after the takeover. Listeners that the process
+ * before does not have get theirs from the parent as always.
+ *
  * Thread: the engine's, before it has others: the environment is changed.
  */
 #ifndef GG_ENGINE_LISTEN_FDS_H
@@ -29,8 +34,9 @@ struct gg_listen_fds {
  * close-on-exec and non-blocking from then on. GG_ERR_INVALID: the variables, or a descriptor, are not what they should
  * be; none is taken then. */
 int gg__listen_fds_take(struct gg_listen_fds *out, struct gg_failure *failure);
-/* Gives the listeners theirs (struct gg_listener_options.inherited), but for those that have some already.
- * GG_ERR_NOT_FOUND: one is nobody's; the failure names it. */
+/* Gives the listeners theirs (struct gg_listener_options.inherited). One that has some already, from the process that is
+ * taken over, must have the same. GG_ERR_NOT_FOUND: one is nobody's; GG_ERR_INVALID: one is another; the failure names
+ * it. */
 int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *configured, struct gg_failure *failure);
 /* Closes what was taken; no listener refers to it any more. */
 void gg__listen_fds_close(struct gg_listen_fds *fds, struct gg_configured *configured);

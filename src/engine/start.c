@@ -78,7 +78,7 @@ int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, 
   return gg__configured_fill(configured, engine->resolver, failure);
 }
 
-/* Sockets that listen already: those of the process before go before those of a parent. */
+/* Sockets that listen already: those of the process before, and those of a parent, which may be the same. */
 static int inherit(struct gg_engine *engine, struct gg_listen_fds *fds, struct gg_failure *failure)
 {
   int error = engine->own_process ? gg__listen_fds_take(fds, failure) : 0;

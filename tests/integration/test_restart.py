@@ -37,6 +37,17 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)), L
 os.execv(command[0], command)
 """
 
+# Becomes the command with sockets that its parent keeps.
+LENDER = """
+import os, sys
+fds, command = [int(fd) for fd in sys.argv[1].split(",")], sys.argv[2:]
+aside = [os.dup2(fd, 100 + number, inheritable=False) for number, fd in enumerate(fds)]
+for number, fd in enumerate(aside):
+    os.dup2(fd, 3 + number, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
+os.execv(command[0], command)
+"""
+
 # A gateway that hands over all it has, and does what it is told when it was taken over.
 EARLIER = """
 import fcntl, json, os, signal, socket, struct, sys
@@ -782,6 +793,82 @@ def test_a_socket_that_is_no_listeners_is_an_error(configured, server):
     process = start_by_parent(configured, "a:b", [web["listen"], other], wait=False)
     assert process.wait(20) == 3
     assert f"listens on {other}" in process.errors() and "'b'" in process.errors()
+
+
+@contextlib.contextmanager
+def lent(*addresses, share=False):
+    """Listening sockets that this process keeps, as systemd does."""
+    with contextlib.ExitStack() as stack:
+        listeners = []
+        for address in addresses:
+            if address.startswith("unix:"):
+                listeners.append(stack.enter_context(socket.socket(socket.AF_UNIX)))
+                listeners[-1].bind(address[5:])
+                listeners[-1].listen(64)
+            else:
+                host, port = address.rsplit(":", 1)
+                listeners.append(stack.enter_context(
+                    socket.create_server((host, int(port)), backlog=64, reuse_port=share)))
+        yield listeners
+
+
+def start_with(configured, listeners, *words, wait=True):
+    fds = [listener.fileno() for listener in listeners]
+    command = [sys.executable, "-c", LENDER, ",".join(map(str, fds)), program(), "run", "-c", configured.file,
+               "--dir", configured.directory, *words]
+    process = processes.Process(command, configured.scratch, name=f"gateway-{len(configured.processes) + 1}",
+                                pass_fds=fds)
+    configured.processes.append(process)
+    if wait:
+        configured.wait_event(process, "ready")
+    return process
+
+
+def test_both_processes_have_the_sockets_of_one_parent(configured, scratch, server):
+    """As one: nobody is refused, reset or left waiting, they are the parent's at the end, and so is the path."""
+    web, ssh = listener(server.address, name="web"), listener(server.address, name="ssh")
+    local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local", "unix_mode": "0600"}
+    with lent(web["listen"], local["listen"], ssh["listen"]) as listeners:
+        mode = (scratch / "socket").stat().st_mode
+        configured.write(web, local, workers=1)
+        process = start_with(configured, listeners[:2])
+        with Clients(web["listen"], staying=5) as clients:
+            configured.write(web, ssh, local, workers=3)
+            for _ in range(3):
+                new = start_with(configured, listeners, "--takeover")  # ssh is new the first time
+                configured.wait_event(process, "handed over")
+                clients.more(20)
+                for entry in (ssh, local):
+                    said(entry["listen"])
+                processes_before, process = process, new
+            clients.end()
+        assert processes_before.wait(30) == 0 and process.stop() == 0
+        assert (scratch / "socket").stat().st_mode == mode
+        for entry in (web, ssh, local):
+            connect(entry["listen"]).close()  # they listen on
+    configured.verify()
+
+
+@pytest.mark.parametrize("kind", ("tcp", "unix"))
+def test_another_socket_of_a_parent_is_refused_at_a_takeover(configured, scratch, server, kind):
+    """Both would have clients, and one of them nobody who accepts."""
+    web = listener(server.address, name="web")
+    if kind == "unix":
+        web["listen"] = f"unix:{scratch}/socket"
+    configured.write(web)
+    old = configured.start()
+    said(web["listen"])
+    if kind == "unix":
+        (scratch / "socket").rename(scratch / "aside")  # as if it had been removed
+    with lent(web["listen"], share=True) as listeners:
+        new = start_with(configured, listeners, "--takeover", wait=False)
+        assert new.wait(20) == 3
+        assert "LISTEN_FDS: descriptor 3" in new.errors() and "another socket" in new.errors()
+    configured.wait_event(old, "not taken over")
+    if kind == "unix":
+        (scratch / "aside").rename(scratch / "socket")
+    said(web["listen"])
+    assert old.stop() == 0
 
 
 @pytest.mark.skipif(not any(os.access(f"{place}/systemd-socket-activate", os.X_OK) for place in ("/usr/bin", "/bin")),

@@ -133,6 +133,29 @@ static const char *by_address_and_name(void)
   return NULL;
 }
 
+/* What the process that is taken over has there, by descriptors of its own, must be the same. */
+static const char *beside_a_takeover(void)
+{
+  char text[64];
+  int taken[2];
+  prepare(1, "web", true);
+  snprintf(text, sizeof text, "127.0.0.1:%u", port);
+  struct gg_configured *configured = configured_for("127.0.0.1:1", text);
+  WANT(configured && gg__listen_fds_take(&fds, &failure) == 0);
+  taken[0] = listening(0, true);
+  taken[1] = listening(0, true);
+  configured->listeners[1].inherited = taken;
+  configured->listeners[1].inherited_count = 2;
+  WANT(gg__listen_fds_match(&fds, configured, &failure) == GG_ERR_INVALID);
+  WANT(strstr(failure.message, "descriptor 3") && strstr(failure.message, text) && strstr(failure.message, "another"));
+  dup2(3, taken[1]);
+  failure = (struct gg_failure){0};
+  WANT(gg__listen_fds_match(&fds, configured, &failure) == 0);
+  WANT(configured->listeners[1].inherited == taken && configured->listeners[1].inherited_count == 2);
+  WANT(configured->listeners[1].inherited_foreign);
+  return NULL;
+}
+
 static const char *no_listening_socket(void)
 {
   prepare(1, NULL, false);
@@ -180,7 +203,8 @@ static void run_child(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    CHILD(nothing), CHILD(by_address_and_name), CHILD(no_listening_socket), CHILD(no_descriptor), CHILD(no_number),
+    CHILD(nothing),       CHILD(by_address_and_name), CHILD(beside_a_takeover), CHILD(no_listening_socket),
+    CHILD(no_descriptor), CHILD(no_number),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
