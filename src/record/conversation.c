@@ -5,8 +5,8 @@
  *
  * What keeps a reader's analysis silent:
  *   - a pure ACK is written only where it moves the acknowledgement number, so there are no duplicates;
- *   - the window is constant and scaled, and never full: at most GG_UNACKED_MAX + GG_PACKET_PAYLOAD_MAX bytes wait. That
- *     of a SYN is never scaled (RFC 7323), so until the server's next packet less of the client's bytes may wait;
+ *   - the window is constant and scaled, and never full: at most GG_UNACKED_MAX + GG_PACKET_PAYLOAD_MAX bytes wait.
+ *     That of a SYN is never scaled (RFC 7323), so until the server's next packet fewer of the client's bytes may wait;
  *   - a sequence number never goes back: a gap moves it on by what is missing, by 2^30 at the most, because half of the
  *     number space ahead is "before".
  *

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The soak's harness (tests/soak): a small one holds, and a recording that is not what was sent is found."""
 import json
+import os
 import pathlib
+import signal
 import struct
 import sys
 import threading
@@ -20,9 +22,9 @@ import instance  # noqa: E402
 import ledger  # noqa: E402
 import traffic  # noqa: E402
 
-SEED = 1
-MINUTES = "0.35"
-NEVER_LEFT_OUT = ("restless kill", "restless drain", "steady upstream-down")
+SEED = 21
+MINUTES = "0.2"
+NEVER_LEFT_OUT = ("restless kill", "restless drain", "steady flap", "steady policies")
 
 
 def test_a_small_soak_holds(scratch, require_program):
@@ -119,9 +121,7 @@ def flip(segment, session):
 
 @pytest.fixture
 def small(scratch, require_program):
-    site = SmallSite(scratch)
-    yield site
-    site.instance.remove_rings()
+    return SmallSite(scratch)
 
 
 def test_a_sound_recording_is_taken(small):
@@ -181,3 +181,47 @@ def test_growth_is_found():
                         "descriptors": 40 + second % 7, "threads": 9} for second in range(300)]
     watched.judge(Site.checks)
     assert {entry["check"] for entry in Site.checks.broken} == {"private: flat"}
+
+
+# ── What is left of it: nothing ──────────────────────────────────────────────────────────────────────────────────────
+
+GUARDED = """
+import os, pathlib, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+import guard
+scratch = pathlib.Path(sys.argv[2])
+
+def work():
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", scratch], check=False)
+    (scratch / "file").write_text("x")
+    orphan = "sleep 1000 & echo $! $PPID; exec >&-; wait"
+    child = subprocess.Popen(["setsid", "sh", "-c", orphan], stdout=subprocess.PIPE, text=True)
+    print(os.getpid(), *child.stdout.readline().split(), flush=True)
+    time.sleep(1000)
+
+sys.exit(guard.run(work, scratch.parent, False))
+"""
+
+
+def is_there(pid):
+    return pathlib.Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("whom", ["soak", "guard"])
+def test_nothing_is_left_of_who_was_killed(scratch, whom):
+    """No process, not even one of another session whose parent is gone; no mount; no file."""
+    place = scratch / "soak" / "place"
+    place.mkdir(parents=True)
+    (scratch / "guarded.py").write_text(GUARDED)
+    guard = processes.Process([sys.executable, scratch / "guarded.py", SOAK, place], scratch, name="guard")
+    processes.wait_until(lambda: guard.output().endswith("\n"), 20, "its children")
+    pids = [int(word) for word in guard.output().split()]
+    os.kill(guard.pid if whom == "guard" else pids[0], signal.SIGKILL)
+    if whom == "soak":
+        assert guard.wait(20) == 1 and not place.parent.exists()
+        assert not any(is_there(pid) for pid in pids) and str(place) not in pathlib.Path("/proc/mounts").read_text()
+    else:  # whose soak is told, and would end in order
+        assert guard.wait(20) == -signal.SIGKILL
+        processes.wait_until(lambda: not is_there(pids[0]), 20, "the soak's end")
+        os.kill(pids[1], signal.SIGKILL)
+        processes.run(["umount", "-l", place], check=False)

@@ -28,10 +28,12 @@ from instance import log_of, policies_of
 from traffic import HEADER, OTHER
 
 GAPS_MAX = 6           # sessions with gaps that are looked at in a cycle: each takes two processes
+WAITING_SECONDS = 5.0  # a client that is gone may be in a listener's queue for so long
 PATIENCE = 100.0       # an expected session is in complete segments by then, and a recorded one's ends were heard
+EVIDENCE_MAX = 12      # segments in which something is wrong that are kept for who reads the report
 SEEN_MAX = 200_000     # ids of checked sessions that are remembered
 TSHARK_BYTES = 6 << 20  # a cycle, ...
-TSHARK_SEGMENTS = 3     # ... and not more files than this: a start of it takes half a second
+TSHARK_SEGMENTS = 3     # ... and not more files than this: a start of it takes half a second; in a small soak one
 
 EQUAL = "what was sent is what is recorded (SHA-256)"
 RECEIVED = "what was received is a prefix of the recording"
@@ -76,7 +78,7 @@ class View:
 
 
 class Checker:
-    def __init__(self, site, own, strict=()):
+    def __init__(self, site, own, strict=(), tshark_starts=TSHARK_SEGMENTS):
         """`own`: listeners whose sessions are all expected. `strict`: of these, where empty sessions are too."""
         self.site, self.checks, self.instance = site, site.checks, site.instance
         self.own, self.strict = set(own), set(strict)
@@ -88,8 +90,10 @@ class Checker:
         self.first_seen = {}            # session id -> when
         self.checked = {}               # session id -> True, in the order in which they were
         self.tsharked = set()
-        self.sessions = self.recorded_bytes = self.deleted = self.deleted_bytes = 0
+        self.tshark_starts = tshark_starts
+        self.sessions = self.recorded_bytes = self.compared_bytes = self.deleted = self.deleted_bytes = 0
         self.cycles = self.gaps_left = 0
+        self.evidence = site.scratch / "evidence"
         self.dead = []                  # processes that had ended when the view was taken
 
     # ── What the ends tell ───────────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +182,8 @@ class Checker:
         said = [line for line in processes.as_text(done.stdout + done.stderr).splitlines()
                 if ": information: " not in line]
         problems = [] if done.returncode == 0 else [f"{self.site.name}: status {done.returncode}: {said[:8]}"]
+        if problems:
+            self.keep(file for file in files if any(file.name in line for line in said))
         self.checks.judge(VERIFY, problems, len(files))
         sessions = [session for session in store.sessions() if not session["foreign"]]
         raw = store.export_raw(place / "raw")
@@ -195,8 +201,11 @@ class Checker:
             generation = self.instance.generation_of(session)
             if session.state != "closed" and generation not in self.dead:
                 continue
+            broken = self.checks.broken_count
             if not self.check_one(view, session, generation, prefixes, batches, last):
                 continue
+            if self.checks.broken_count != broken:  # perhaps somebody else's: a few files too many
+                self.keep(file for file in view.segments if file.name in session["segments"])
             self.checked[session.id] = True
             self.first_seen.pop(session.id, None)
             self.sessions += 1
@@ -278,6 +287,7 @@ class Checker:
                 continue
             path = view.file(session, side)
             count, sent, received = session["bytes"][side], expectation.sent[side], expectation.received[side]
+            self.compared_bytes += count if sent or expectation.content else 0
             if expectation.orderly and sent:
                 found = Stream.of_file(path)
                 self.checks.judge(EQUAL, [] if found == sent else [
@@ -322,14 +332,22 @@ class Checker:
                 problems.append(f"{name}: {side}: a chunk at {line['offset']}, behind {at} bytes, is not what was sent")
                 break
             at += line.get("gap", len(chunk))
+            self.compared_bytes += len(chunk)
         self.checks.judge(GAPS, problems)
+
+    def keep(self, files):
+        """What is wrong with them cannot be seen when they were deleted."""
+        self.evidence.mkdir(exist_ok=True)
+        for file in files:
+            if len(list(self.evidence.iterdir())) < EVIDENCE_MAX:
+                shutil.copy(file, self.evidence / f"{self.site.name}-{file.name}")
 
     # ── tshark ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def tshark(self, view):
         """Segments that it has not read yet, as many as the cycle may cost. Streams that lie wholly in one of them are
         compared as well; what a gap shows is no complaint."""
-        budget, starts = TSHARK_BYTES, TSHARK_SEGMENTS
+        budget, starts = TSHARK_BYTES, self.tshark_starts
         by_segment = collections.defaultdict(list)
         for session in view.sessions:
             for segment in session["segments"]:
@@ -361,6 +379,8 @@ class Checker:
                 if found[0].streams != wanted:
                     problems.append(f"{self.site.name}: {session.id}: tshark read {found[0].streams}, we {wanted}")
         self.checks.judge(TSHARK, problems)
+        if problems:
+            self.keep([file])
 
     # ── What is over ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -396,11 +416,15 @@ class Checker:
                         del self.expected[key]
         for one in late:
             passed = sum(count or 0 for count in one.received.values())
-            fine = passed == 0 and (one.empty or self.site.excused(one.listener, one.began, one.ended))
+            # Who says nothing may be gone before it is accepted; who was to accept it may be killed then.
+            until = one.ended + (WAITING_SECONDS if one.empty else 0)
+            fine = passed == 0 and (one.empty or self.site.excused(one.listener, one.began, until))
             if one.empty and one.listener in self.strict:
-                fine = bool(self.site.excused(one.listener, one.began, one.ended))
-            self.checks.judge(RECORDED, [] if fine else
-                              [f"{self.site.name}: {one.name} is not in the recording: {one.received} were received"])
+                fine = bool(self.site.excused(one.listener, one.began, until))
+            at = [round(moment - self.checks.begun, 2) for moment in (one.began, one.ended)]
+            self.checks.judge(RECORDED, [] if fine else [
+                f"{self.site.name}: {one.name}, from {at[0]} to {at[1]} s, is not in the recording: {one.received} "
+                "were received"])
 
     def judge_metrics(self, last):
         """Of each process that ended well, when all its sessions were checked: to the byte."""

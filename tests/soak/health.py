@@ -157,6 +157,7 @@ class Readers:
 
     def tail(self):
         """For some seconds; it also ends when the gateway does."""
+        began = time.monotonic()
         errors = self.site.scratch / f"tail-{self.site.name}.stderr"
         with open(errors, "wb") as file:
             tail = subprocess.Popen([gogetway.program(), "tail", "--dir", str(self.instance.directory)],
@@ -171,6 +172,8 @@ class Readers:
         statuses = tail.wait(30), tshark.returncode
         said = [line for line in errors.read_text(errors="replace").splitlines()
                 if line.strip() and not line.startswith("Running as user")]
+        if statuses == (3, 0) and self.instance.windows.overlapping(began, time.monotonic(), kinds=("kill", "drain")):
+            return  # the gateway was gone before it began
         problems = [] if statuses == (0, 0) and not shown and not said else [
             f"{self.site.name}: statuses {statuses}, malformed {shown[:300]!r}, said {said[:5]}"]
         self.checks.judge(TAIL, problems)

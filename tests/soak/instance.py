@@ -20,7 +20,6 @@ import gogetway
 import ledger
 import processes
 
-STORE_NAMES = re.compile(r"gogetway-([0-9a-f-]{36})\.")
 # The group is the process' number, if it is not 1.
 SEGMENT_NAME = re.compile(r"[0-9TZ.]+-w\d+-([a-z]+)(?:-([a-z]+))?(?:-(\d+))?-\d+\.pcapng")
 LOG_SLACK = 20.0      # seconds between what causes a message and its being read
@@ -86,7 +85,7 @@ class Generation:
         self.ended = None       # how: kill, drain, stop
         self.ended_at = None
         self.status = None
-        self.log_read = 0
+        self.log_read = 0       # bytes
         self.facts = []         # of its sessions that were checked
         self.tried = []         # of those for which an upstream was not to be had: gogetway.Store.tried
         self.judged = False     # its metrics were held against them
@@ -229,10 +228,12 @@ class Instance(gogetway.Store):
             self.read_messages(generation)
 
     def read_messages(self, generation):
-        lines = self.messages(generation)
-        fresh, generation.log_read = lines[generation.log_read:], len(lines)
+        with open(generation.process.err_path, "rb") as file:
+            file.seek(generation.log_read)
+            whole = file.read().rpartition(b"\n")[0]
+        generation.log_read += len(whole)
         now = time.monotonic()
-        for line in fresh:
+        for line in (json.loads(text) for text in whole.splitlines() if text.startswith(b"{")):
             if line["level"] not in ("warning", "error"):
                 continue
             kinds = EXPECTED_MESSAGES.get(line["event"])
@@ -252,13 +253,3 @@ class Instance(gogetway.Store):
 
     def generation_of(self, session):
         return self.owner(session["segments"][-1])
-
-    def remove_rings(self):
-        try:
-            uuid = (self.directory / "store").read_text().split()[-1]
-        except (OSError, IndexError):
-            return
-        for name in os.listdir("/dev/shm"):
-            found = STORE_NAMES.match(name)
-            if found and found.group(1) == uuid:
-                os.unlink(f"/dev/shm/{name}")

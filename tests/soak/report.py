@@ -12,6 +12,7 @@ WIDTH, ROW, LEFT, RIGHT, TOP = 860, 96, 110, 90, 30
 SERIES = (("private", "private memory, MiB", 1 << 20), ("resident", "resident, with rings, MiB", 1 << 20),
           ("descriptors", "descriptors", 1), ("threads", "threads", 1), ("sessions", "open sessions", 1))
 POINTS_MAX = 400
+ROWS = 12  # of the table of what a site's processes took, over the time
 COLORS = {"steady": "#1f6fb2", "restless": "#c2571a"}
 
 
@@ -24,7 +25,9 @@ def machine():
                 break
     commit = subprocess.run(["git", "-C", gogetway.ROOT, "describe", "--always", "--dirty"], capture_output=True,
                             text=True)
+    version = subprocess.run([gogetway.program(), "--version"], capture_output=True, text=True)
     return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "commit": commit.stdout.strip(),
+            "version": version.stdout.strip(),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1)}
 
 
@@ -96,6 +99,7 @@ def collect(soak):
         "processes": {site.name: len(site.instance.generations) for site in soak.sites},
         "sessions": {name: checker.sessions for name, checker in checkers.items()},
         "recorded_bytes": {name: checker.recorded_bytes for name, checker in checkers.items()},
+        "compared_bytes": {name: checker.compared_bytes for name, checker in checkers.items()},
         "segments": {name: checker.deleted for name, checker in checkers.items()},
         "segment_bytes": {name: checker.deleted_bytes for name, checker in checkers.items()},
         "client_errors_that_events_explain": {site.name: site.excused_errors for site in soak.sites},
@@ -108,44 +112,95 @@ def collect(soak):
     }
 
 
+def over_time(samples):
+    """Some samples, the first and the last among them."""
+    count = min(ROWS, len(samples))
+    chosen = [samples[round(number * (len(samples) - 1) / max(1, count - 1))] for number in range(count)]
+    return table([{"second": round(one["second"]), "process": one["generation"],
+                   "private, MiB": f"{one['private'] / (1 << 20):.1f}",
+                   "with rings, MiB": f"{one['resident'] / (1 << 20):.1f}", "descriptors": one["descriptors"],
+                   "pipes": one["pipes"], "threads": one["threads"], "open sessions": one["sessions"]}
+                  for one in chosen],
+                 ["second", "process", "private, MiB", "with rings, MiB", "descriptors", "pipes", "threads",
+                  "open sessions"])
+
+
+def verdict(found):
+    made = sum(row["made"] for row in found["checks"])
+    if found["broken_count"]:
+        return f"**Broken**: {found['broken_count']:,} of {made:,} checks."
+    return f"**Held**: {made:,} checks, none broken." + (
+        " Interrupted before its time." if found["result"] == "interrupted" else "")
+
+
+def events_by_site(found):
+    counts = collections.defaultdict(dict)
+    for name, count in found["events"].items():
+        site, _, kind = name.partition(" ")
+        counts[kind][site] = count
+    sites = list(found["processes"])
+    return table([{"event": kind, **{site: by_site.get(site, 0) for site in sites}}
+                  for kind, by_site in sorted(counts.items())], ["event", *sites])
+
+
 def write(soak, folder):
     folder.mkdir(parents=True, exist_ok=True)
     found = collect(soak)
     (folder / "soak.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "soak.svg").write_text(draw(soak.sites, soak.events, soak.seconds))
     host = found["machine"]
-    rows = [{"event": name, "times": count} for name, count in found["events"].items()]
     broken = "\n".join(f"- at {entry['second']} s, {entry['check']}: `{entry['text'][:600]}`"
                        for entry in found["broken"][:30])
-    sessions, total, segments = (sum(found[name].values()) for name in ("sessions", "recorded_bytes", "segments"))
-    (folder / "soak.md").write_text(f"""# Soak: {found['result']}
+    names = ("sessions", "recorded_bytes", "compared_bytes", "segments", "processes",
+             "client_errors_that_events_explain")
+    rows = [{"": name.replace("_", " "), **{site: f"{count:,}" for site, count in found[name].items()}}
+            for name in names]
+    columns = ["", *found["processes"]]
+    grown = "\n\n".join(f"### {site.name}\n\n{over_time(site.health.samples)}" for site in soak.sites
+                        if site.health.samples)
+    (folder / "soak.md").write_text(f"""# Soak of {found['minutes']:g} minutes: {found['result']}
 
-{found['minutes']} minutes (asked: {found['asked_minutes']}), seed {found['seed']}, {found['date']}. {host['cores']} x
-{host['cpu']}, {host['memory_gib']} GiB, kernel {host['kernel']}, commit {host['commit']}.
-Again: `{found['repeat']}`
+    {found['repeat']}
 
-{sessions:,} sessions with {total / 1e6:,.1f} MB were checked and deleted, in {segments:,} segments;
-{sum(found['processes'].values())} processes of the gateway; {len(found['plan'])} events were planned,
-{sum(found['events'].values())} done. Errors of clients that an event explains:
-{sum(found['client_errors_that_events_explain'].values())}.
+{verdict(found)}
 
-## Checks
+| | |
+|---|---|
+| date | {found['date']} |
+| machine | {host['cores']} x {host['cpu']}, {host['memory_gib']} GiB |
+| kernel | {host['kernel']} |
+| program | {host['version']}, commit {host['commit']} |
+| seed | {found['seed']} |
+| minutes | {found['minutes']} of {found['asked_minutes']:g} asked |
+| events | {sum(found['events'].values())} of {len(found['plan'])} planned |
+| left out | {'; '.join(found['left_out']) or 'nothing'} |
 
-{table(found['checks'], ["check", "made", "broken"])}
+Two gateways side by side, under the same loads: `restless` is killed, drained, taken over from and started again,
+`steady` is one process all the time. What is done to them and what is checked is in
+tests/soak/README.md. Segments are deleted when every session in them was checked;
+compared are bytes that were held against what the ends of their session sent, by SHA-256 or byte by byte.
+
+{table(rows, columns)}
 
 {('## Broken' + chr(10) + chr(10) + broken + chr(10)) if broken else ''}
-## Flat
+## Checks
 
-The straight line through the samples of the process that lived longest, after the warm-up.
-
-{table(found['flat'], ["site", "what", "growth of the line", "bound", "over seconds"])}
-
-![memory, descriptors and threads](soak.svg)
+{table([dict(row, check=row["check"].replace("|", chr(92) + "|")) for row in found['checks']],
+       ["check", "made", "broken"])}
 
 ## Events
 
-{table(rows, ["event", "times"])}
+{events_by_site(found)}
 
-Left out: {'; '.join(found['left_out']) or 'nothing'}.
+## Memory, descriptors, threads
+
+Flat is: the straight line through the samples of the process that lived longest, after the warm-up, grows by no more
+than the bound. Descriptors are counted without pipes and without the two of each open session.
+
+{table(found['flat'], ["site", "what", "growth of the line", "bound", "over seconds"])}
+
+{grown}
+
+![memory, descriptors and threads](soak.svg)
 """)
     return found

@@ -8,6 +8,7 @@ Both have the same listeners and loads, and disks, upstreams and clocks of their
 """
 import os
 import shutil
+import tempfile
 import threading
 
 import checker
@@ -24,6 +25,32 @@ import traffic
 MIB = 1 << 20
 GREETING = b"login: "
 DISK_BYTES = 900 * MIB
+NO_RINGS = "no ring is left when the last process has ended"
+
+
+class Rings:
+    """Where the rings are: a small tmpfs of its own, so that what a soak leaves or loses cannot fill the machine's.
+    Without mounts a directory in /dev/shm."""
+
+    def __init__(self, scratch, most):
+        self.place = scratch / "rings"
+        self.place.mkdir()
+        done = processes.run(["mount", "-t", "tmpfs", "-o", f"size={most},mode=755", "none", self.place], check=False)
+        self.mounted = done.returncode == 0
+        if not self.mounted:
+            self.place.rmdir()
+            self.place.symlink_to(tempfile.mkdtemp(prefix="gogetway-soak-", dir="/dev/shm"))
+
+    def of(self, name):
+        place = self.place.resolve() / name
+        place.mkdir()
+        return place
+
+    def close(self):
+        if self.mounted:
+            processes.run(["umount", "-l", self.place], check=False)
+        else:
+            shutil.rmtree(self.place.resolve(), ignore_errors=True)
 
 
 class Servers:
@@ -70,7 +97,7 @@ class Servers:
 
 
 class Site:
-    def __init__(self, name, scratch, seed, servers, checks, small, inners):
+    def __init__(self, name, scratch, seed, servers, rings, checks, small, inners):
         """`inners`: where this site's listener for PROXY headers is, and where the other's."""
         self.name, self.scratch, self.seed, self.checks = name, scratch, f"{seed} {name}", checks
         self.stopping = threading.Event()  # no new load, no new event
@@ -78,6 +105,7 @@ class Site:
         self.left_out = []
         self.excused_errors = 0
         self.tshark = recording.tshark_environment()
+        self.rings = rings.of(name)
         self.clock = self.make_clock()
         self.disk = self.make_disk()
         self.echo = events.Echo(scratch, f"echo-{name}")
@@ -88,17 +116,18 @@ class Site:
         self.listeners = self.make_listeners(servers, *inners)
         settings = {"workers": 2, "timeouts": {"drain": f"{events.DRAIN_SECONDS}s", "connect": "3s"},
                     "segment": {"max_bytes": "8MiB", "max_age": "3s" if small else "8s"},
-                    "log": {"ring": "2MiB", "max": "64MiB"}}
+                    "log": {"ring": "2MiB", "max": "64MiB", "dir": str(self.rings)}}
         self.instance = instance.Instance(name, place, scratch, self.listeners, settings, checks, self.clock)
         self.instance.start()
         self.loads = []
         self.other = None  # the site at the other end of the chain
         own = {"plain", "local", "gap", "shut", "outer", "inner", "trap", "echo", "pool", "hashed"}
-        self.checker = checker.Checker(self, own, strict={"plain", "gap", "trap", "echo", "pool", "hashed"})
+        self.checker = checker.Checker(self, own, strict={"plain", "gap", "trap", "echo", "pool", "hashed"},
+                                       tshark_starts=1 if small else checker.TSHARK_SEGMENTS)
         self.health = health.Health(self)
         self.readers = health.Readers(self)
         self.events = None
-        self.interval = 2.0 if small else 6.0
+        self.interval = 3.0 if small else 6.0
         self.threads = [threading.Thread(target=self._check, daemon=True, name=f"{name}-checker")]
 
     # ── Making ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,7 +180,7 @@ class Site:
         """Through `outer` to the other site's `inner`, whose upstream is the generator's."""
         self.other = other
         self.instance.windows_of_others = [other.instance.windows]
-        pause = 1.0
+        pause = 2.0 if small else 1.0
         loads = [traffic.Generated(self, "plain", self.upstreams["plain"], pause),
                  traffic.Generated(self, "local", self.upstreams["local"], 2 * pause, urgent_percent=0,
                                    reset_percent=0),
@@ -270,6 +299,7 @@ class Site:
         self.checker.cycle(last=True)
         self.health.judge(self.checks)
         left = [file.name for file in (self.instance.directory / "segments").glob("*.pcapng")]
+        self.checks.judge(NO_RINGS, [f"{self.name}: {name} is left" for name in os.listdir(self.rings)])
         self.checks.judge("every segment was checked", [f"{self.name}: {name} is left" for name in left])
 
     def close(self):
@@ -278,7 +308,6 @@ class Site:
         self.over.set()
         for generation in self.instance.alive():
             generation.process.kill()
-        self.instance.remove_rings()
         self.echo.stop()
         for member in self.members:
             member.close()

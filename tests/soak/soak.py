@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import events  # noqa: E402
 import gogetway  # noqa: E402
+import guard  # noqa: E402
 import ledger  # noqa: E402
 import members  # noqa: E402
 import processes  # noqa: E402
@@ -30,6 +31,9 @@ SMALL_MINUTES = 1.0     # below: fewer servers, shorter segments
 PROGRESS_SECONDS = 10
 SITES = ("restless", "steady")
 TRACKS = ("process", "world")
+RINGS_BYTES = 640 << 20     # a tmpfs of this size has all rings, of the dead and the living
+FREE_BYTES_MIN = 1 << 30    # of memory and of the disk: when there is less, the soak ends
+ROOM = "the soak leaves room for others"
 
 
 class Soak:
@@ -39,6 +43,7 @@ class Soak:
         self.date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         self.sites, self.events, self.left_out = [], [], []
         self.servers = None
+        self.rings = None
         self.seconds = 0.0
         self.interrupted = False
         self.over = threading.Event()
@@ -64,11 +69,13 @@ class Soak:
     def run(self):
         small = self.minutes < SMALL_MINUTES
         try:
+            self.rings = setting.Rings(self.scratch, RINGS_BYTES)
             self.servers = setting.Servers(self.scratch, small)
             inners = [processes.address("127.0.0.1", members.quiet_port()) for _ in SITES]
             for number, name in enumerate(SITES):
-                self.sites.append(setting.Site(name, self.scratch, self.seed, self.servers, self.checks, small,
-                                               (inners[number], inners[1 - number])))
+                self.sites.append(setting.Site(
+                    name, self.scratch, self.seed, self.servers, self.rings, self.checks, small,
+                    (inners[number], inners[1 - number])))
             for number, site in enumerate(self.sites):
                 site.make_loads(self.servers, small, self.sites[1 - number])
             self.left_out = self.servers.left_out + [f"{site.name}: {text}" for site in self.sites
@@ -81,6 +88,21 @@ class Soak:
                 site.close()
             if self.servers:
                 self.servers.close()
+            if self.rings:
+                self.rings.close()
+
+    def finish(self, site):
+        with self.checks.no_exception("the soak ran to its end"):
+            site.finish()
+
+    def judge_room(self):
+        with open("/proc/meminfo") as file:
+            memory = next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+        free = {"memory": memory, str(self.scratch): shutil.disk_usage(self.scratch).free}
+        problems = [f"{name}: {count >> 20} MiB are left" for name, count in free.items() if count < FREE_BYTES_MIN]
+        self.checks.judge(ROOM, problems)
+        if problems:
+            self.over.set()
 
     def work(self, seconds):
         begun = time.monotonic()
@@ -90,12 +112,16 @@ class Soak:
             self.over.wait(min(PROGRESS_SECONDS, max(0.0, begun + seconds - time.monotonic())))
             self.seconds = time.monotonic() - begun
             self.progress()
+            self.judge_room()
         for site in self.sites:  # all of them first: they end side by side
             site.stopping.set()
         for site in self.sites:
             site.quiet()
-        for site in self.sites:
-            site.finish()
+        threads = [threading.Thread(target=self.finish, args=(site,)) for site in self.sites]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         self.progress()
 
 
@@ -106,6 +132,26 @@ def tell(soak, found, folder):
     print(f"{found['result']}: {made} checks, {soak.checks.broken_count} broken; report in {folder}")
     if soak.checks.broken_count:
         print(f"seed {soak.seed}; again: {soak.repeat()}", file=sys.stderr)
+
+
+def work(soak, options):
+    """Its exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the guard's
+    signal.signal(signal.SIGTERM, soak.interrupt)
+    try:
+        with soak.checks.no_exception("the soak ran to its end"):
+            soak.run()
+    finally:
+        found = report.write(soak, options.report)
+        shutil.rmtree(options.report / "evidence", ignore_errors=True)  # of one before
+        if (soak.scratch / "evidence").exists():
+            shutil.copytree(soak.scratch / "evidence", options.report / "evidence", dirs_exist_ok=True)
+        if options.keep:
+            print(f"kept: {soak.scratch}")
+        else:
+            shutil.rmtree(soak.scratch, ignore_errors=True)
+    tell(soak, found, options.report)
+    return 1 if soak.checks.broken_count else 0
 
 
 def main(words):
@@ -121,21 +167,8 @@ def main(words):
     seed = secrets.randbits(31) if options.seed is None else options.seed
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="gogetway-soak-"))
     os.chmod(scratch, 0o755)
-    soak = Soak(options.minutes, seed, scratch)
-    signal.signal(signal.SIGINT, soak.interrupt)
-    signal.signal(signal.SIGTERM, soak.interrupt)
     print(f"soak of {options.minutes:g} minutes, seed {seed}, in {scratch}", flush=True)
-    try:
-        with soak.checks.no_exception("the soak ran to its end"):
-            soak.run()
-    finally:
-        found = report.write(soak, options.report)
-        if options.keep:
-            print(f"kept: {scratch}")
-        else:
-            shutil.rmtree(scratch, ignore_errors=True)
-    tell(soak, found, options.report)
-    return 1 if soak.checks.broken_count else 0
+    return guard.run(lambda: work(Soak(options.minutes, seed, scratch), options), scratch, options.keep)
 
 
 if __name__ == "__main__":
