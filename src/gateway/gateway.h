@@ -151,8 +151,8 @@ int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upst
 int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, const char *name, bool drained,
                               struct gg_failure *failure);
 
-/* Sets in `shard` what the gateway does not count but knows, or the kernel: sources that are held, and clients that wait
- * to be accepted. One call at a time, all with the same shard; while nobody reloads. */
+/* Sets in `shard` what is not counted but known, here or in the kernel: sources that are held, clients that wait to be
+ * accepted. One call at a time, all with the same shard; while nobody reloads. */
 void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard);
 
 /* Where a listener really listens (port 0 was asked for). */

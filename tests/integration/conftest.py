@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures. Nothing is built here; see gogetway.py for the environment variables."""
+import collections
 import contextlib
 import os
 import pathlib
@@ -53,11 +54,30 @@ def require_program():
         pytest.fail(f"{gogetway.program()} is not there: build it, or set GOGETWAY")
 
 
+looked_at = collections.Counter()  # gateways whose totals were compared, and those that were not, by the reason
+
+
+def pytest_terminal_summary(terminalreporter):
+    if looked_at:
+        compared = looked_at.pop(None, 0)
+        terminalreporter.write_line(f"metric totals are the recording's: {compared} gateways" + "".join(
+            f"; {count} not compared: {why}" for why, count in sorted(looked_at.items())))
+
+
 @pytest.fixture
-def gateways(scratch, require_program):
+def totals():
+    """Gateways whose metrics are what the recording holds, when the test has ended: totals[gateway] = the file that it
+    writes its metrics to. A gateway with another beside or before it on its store does not belong here."""
+    to_check = {}
+    yield to_check
+    for gateway, file in to_check.items():
+        looked_at[prometheus.check_ended(gateway, file)] += 1
+
+
+@pytest.fixture
+def gateways(scratch, require_program, totals):
     """Makes started gateways: gateways(upstream, listen=..., options=[...]). All are ended after the test, and the
     metrics of those with a store of their own are then what the recording holds."""
-    to_check = {}
     shared = set()
     with contextlib.ExitStack() as stack:
         count = 0
@@ -73,14 +93,13 @@ def gateways(scratch, require_program):
             gateway = gogetway.Gateway(directory or place / "rec", upstream, listen, options, scratch=place, **more)
             stack.enter_context(gateway)
             if place / "gogetway.prom" in options:
-                to_check[gateway] = place / "gogetway.prom"
+                totals[gateway] = place / "gogetway.prom"
             else:
                 shared.add(gateway.directory)
             return gateway
         yield start
-    for gateway, file in to_check.items():
-        if gateway.directory not in shared:
-            prometheus.check_ended(gateway, file)
+    for gateway in [gateway for gateway in totals if gateway.directory in shared]:
+        del totals[gateway]
 
 
 @pytest.fixture

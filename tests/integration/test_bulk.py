@@ -71,11 +71,10 @@ def test_urgent_data_during_a_bulk_transfer(gateways, splice):
     assert payloads["client"] == sent and session.forwarded("client") == sent.count
 
 
-def test_pipes_refused_for_want_of_descriptors(scratch, require_program):
+def test_pipes_refused_for_want_of_descriptors(gateways):
     """No descriptor is left for a pipe: the transfer stays in place and is right."""
     with faults.Upstream() as upstream:
-        with Gateway(scratch / "rec", upstream.address, scratch=scratch,
-                     options=["--relay-splice", "on", "--workers", 1]) as gateway:
+        with gateways(upstream.address, options=["--relay-splice", "on", "--workers", 1]) as gateway:
             with faults.connect(gateway.listen) as client, upstream.accept() as server:
                 client.sendall(b"x")
                 assert server.recv(1) == b"x"
@@ -105,7 +104,7 @@ def random_bytes(total):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv")
-def test_small_pipes_of_a_user_who_has_used_up_his_share(scratch, require_program):
+def test_small_pipes_of_a_user_who_has_used_up_his_share(scratch, require_program, totals):
     """Beyond pipe-user-pages-soft a user's new pipes have two pages or one: of no use, so in place."""
     home = scratch / "home"
     home.mkdir(mode=0o700)
@@ -125,10 +124,11 @@ def test_small_pipes_of_a_user_who_has_used_up_his_share(scratch, require_progra
         listen = processes.address("127.0.0.1", processes.free_port())
         run = stack.enter_context(processes.Process(
             [*as_nobody, program(), "run", "--listen", listen, "--upstream", upstream.address, "--dir", home / "rec",
-             "--relay-splice", "on", "--workers", 1], scratch, name="gogetway"))
+             "--relay-splice", "on", "--workers", 1, "--metrics-file", home / "rec.prom"], scratch, name="gogetway"))
         run.wait_listening(listen)
         gateway = Gateway(home / "rec", upstream.address, listen=listen, scratch=scratch)
         gateway.process = run
+        totals[gateway] = home / "rec.prom"
         with faults.connect(listen) as client, upstream.accept() as server:
             sent, received = transfer(client, server, 16 * MIB)
             assert received == sent
@@ -225,15 +225,17 @@ def test_changes_between_in_place_and_splice(gateways, scratch):
     assert payloads == sent
 
 
-def test_random_sessions_with_few_pipes(scratch, require_program):
+def test_random_sessions_with_few_pipes(scratch, require_program, totals):
     """Descriptors run short again and again while many bulk flows want pipes: each does what it can, all are right."""
     address = processes.address("127.0.0.1", processes.free_port())
     listen = processes.address("127.0.0.1", processes.free_port())
     with processes.Process(["prlimit", "--nofile=120:120", program(), "run", "--listen", listen, "--upstream", address,
-                            "--dir", scratch / "rec", "--relay-splice", "on", "--workers", 1], scratch) as run:
+                            "--dir", scratch / "rec", "--relay-splice", "on", "--workers", 1, "--metrics-file",
+                            scratch / "rec.prom"], scratch) as run:
         run.wait_listening(listen)
         gateway = Gateway(scratch / "rec", address, listen=listen, scratch=scratch)
         gateway.process = run
+        totals[gateway] = scratch / "rec.prom"
         result = endpoints.Endpoints(scratch, SEED, 120, listen, address, deadline=120, concurrency=30,
                                      unique_source=True, bytes_max=4 * MIB, slow_percent=5).start().finish(180)
         status, log = gateway.stop()

@@ -16,13 +16,15 @@ import torture
 from gogetway import TEST_ALL, Gateway, program
 
 
-def started(scratch, upstream, nofile, options=()):
+def started(scratch, totals, upstream, nofile, options=()):
     """A gateway with a limit on descriptors, as a context manager."""
     listen = processes.address("127.0.0.1", processes.free_port())
-    run = processes.Process(["prlimit", f"--nofile={nofile}:{nofile}", program(), "run", "--listen", listen,
-                             "--upstream", upstream, "--dir", scratch / "rec", *options], scratch)
+    command = ["prlimit", f"--nofile={nofile}:{nofile}", program(), "run", "--listen", listen, "--upstream", upstream,
+               "--dir", scratch / "rec", "--metrics-file", scratch / "rec.prom", *options]
+    run = processes.Process(command, scratch)
     gateway = Gateway(scratch / "rec", upstream, listen=listen, scratch=scratch)
     gateway.process = run
+    totals[gateway] = scratch / "rec.prom"
     gateway.wait_ready()
     return gateway
 
@@ -53,11 +55,11 @@ def serve_all(clients, wanted, seconds=60):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_limit_on_descriptors(scratch, require_program, workers):
+def test_the_limit_on_descriptors(scratch, require_program, totals, workers):
     """More clients than descriptors: accepting pauses without spinning, goes on when sessions end, all are served."""
     nofile, count = (20000, 11000) if TEST_ALL else (400, 400)
     with faults.descriptors(count + 1000), faults.echo_process(scratch) as upstream:
-        with started(scratch, upstream, nofile, ["--workers", workers]) as gateway:
+        with started(scratch, totals, upstream, nofile, ["--workers", workers]) as gateway:
             clients, wanted = [], {}
             for number in range(count):
                 client = faults.connect(gateway.listen, source=f"127.8.{number // 250}.{number % 250 + 1}", seconds=60)
@@ -187,10 +189,10 @@ def test_leak_sanitizer_finds_nothing(scratch):
     assert "LeakSanitizer" not in run.errors() and "AddressSanitizer" not in run.errors(), run.errors()
 
 
-def test_clients_that_come_and_go_at_the_limit(scratch, require_program):
+def test_clients_that_come_and_go_at_the_limit(scratch, require_program, totals):
     """Clients that reset while they wait, again and again, do not take the others' turns."""
     with faults.Echo() as upstream:
-        with started(scratch, upstream.address, 260, ["--workers", 1]) as gateway:
+        with started(scratch, totals, upstream.address, 260, ["--workers", 1]) as gateway:
             stop = threading.Event()
 
             def churn():
