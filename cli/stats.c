@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stats.c - `gogetway stats`: what a running gateway counts, asked over the control socket in its store. */
+/* stats.c - `gogetway stats`: what a running gateway counts, asked over a control socket in its store. */
 #include "commands.h"
 
+#include <errno.h>
 #include <gogetway/gogetway.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -10,11 +11,12 @@
 
 enum { NAME_COLUMN = 40 };
 
-enum option { OPTION_JSON, OPTION_FORMAT };
+enum option { OPTION_JSON, OPTION_FORMAT, OPTION_PID };
 static const struct gg_cli_option options[] = {
   [OPTION_JSON] = {"json", 'j', NULL, "the same as --format json"},
   [OPTION_FORMAT] = {"format", 'f', "FORM",
                      "table (default), json (one object, as the gateway gives it) or prometheus (its text form)"},
+  [OPTION_PID] = {"pid", 'p', "PID", "of that process, which drains since a hot restart; else of the one that serves"},
 };
 
 enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS, FORMS };
@@ -129,11 +131,33 @@ static enum form form_named(const char *word)
   return form;
 }
 
+static bool is_pid(const char *word, long *out)
+{
+  char *end;
+  errno = 0;
+  *out = strtol(word, &end, 10);
+  return end != word && *end == '\0' && errno == 0 && *out > 0;
+}
+
+static int ask(const struct gg_cli *cli, enum form form, long pid)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char *reply;
+  const char *request = form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}" : "{\"command\":\"stats\"}";
+  int error = pid > 0 ? gg_control_call_pid(cli->dir, pid, request, &reply, &failure)
+                      : gg_control_call(cli->dir, request, &reply, &failure);
+  if (error)
+    return gg_cli_fail("%s", failure.message);
+  int status = show(cli, reply, form);
+  free(reply);
+  return status;
+}
+
 static int run(const struct gg_cli *cli, int argc, char **argv)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
-  struct gg_failure failure = GG_FAILURE_INIT;
   enum form form = FORM_TABLE;
+  long pid = 0;
   for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
     switch (what) {
     case OPTION_JSON:
@@ -144,25 +168,23 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
       if (form == FORMS)
         return gg_cli_wrong("stats: --format %s is not known; it is table, json or prometheus", args.value);
       break;
+    case OPTION_PID:
+      if (!is_pid(args.value, &pid))
+        return gg_cli_wrong("stats: --pid %s is no process id", args.value);
+      break;
     case GG_CLI_WORD:
       return gg_cli_wrong("stats: unexpected word '%s'", args.value);
     default:
       return GG_EXIT_USAGE;
     }
   }
-  char *reply;
-  const char *request = form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}" : "{\"command\":\"stats\"}";
-  if (gg_control_call(cli->dir, request, &reply, &failure) != 0)
-    return gg_cli_fail("%s", failure.message);
-  int status = show(cli, reply, form);
-  free(reply);
-  return status;
+  return ask(cli, form, pid);
 }
 
 const struct gg_command gg_command_stats = {
   .name = "stats",
   .summary = "what a running gateway counts",
-  .synopsis = "[--json | --format table|json|prometheus]",
+  .synopsis = "[--pid PID] [--json | --format table|json|prometheus]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .run = run,

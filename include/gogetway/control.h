@@ -45,6 +45,11 @@ extern "C" {
  * Any thread; blocks. */
 GG_API int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure);
 
+/* As gg_control_call, of the gateway whose process id is `pid`: one that drains since another took over from it, or the
+ * one that serves. GG_ERR_NOT_FOUND: no such process is at work on the store. */
+GG_API int gg_control_call_pid(const char *dir, long pid, const char *request_json, char **reply_json,
+                               struct gg_failure *failure);
+
 /* As gg_control_call, of every gateway that is at work on the store: the one that took over last, and those that drain
  * since. *replies: theirs, a line each, to be freed with free(3). One that ends before it answers is left out; if there
  * is no answer at all, GG_ERR_NOT_FOUND or GG_ERR_CLOSED. */

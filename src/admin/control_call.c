@@ -261,17 +261,49 @@ int gg_control_hear(struct gg_control_peer *peer, uint64_t bound_ns, char **repl
   return receive_line(&call, reply_json);
 }
 
+/* Asks once, and hangs up. */
+static int ask_once(struct gg_control_peer *peer, const char *request_json, char **reply_json,
+                    struct gg_failure *failure)
+{
+  int error =
+    gg_control_ask(peer, request_json, GG_CONTROL_CALL_SECONDS * GG_NS_PER_S, reply_json, NULL, 0, NULL, failure);
+  gg_control_disconnect(peer);
+  return error;
+}
+
 int gg_control_call(const char *dir, const char *request_json, char **reply_json, struct gg_failure *failure)
 {
   struct gg_control_peer *peer;
   *reply_json = NULL;
   int error = check_request(request_json, failure);
-  if (error)
+  if (!error)
+    error = gg_control_connect(&peer, dir, failure);
+  return error ? error : ask_once(peer, request_json, reply_json, failure);
+}
+
+/* One that was taken over from has a socket of its own name; the one that serves has the name of all. */
+static int connect_pid(struct gg_control_peer **out, const char *dir, long pid, struct gg_failure *failure)
+{
+  char name[32];
+  snprintf(name, sizeof name, "control.%ld", pid);
+  struct gg_failure told = GG_FAILURE_INIT;
+  int error = gg__control_connect(out, dir, name, &told);
+  if (error != GG_ERR_NOT_FOUND)
+    return error ? gg_fail(failure, error, "%s", told.message) : 0;
+  error = gg_control_connect(out, dir, failure);
+  if (error || gg_control_peer_pid(*out) == pid)
     return error;
-  error = gg_control_connect(&peer, dir, failure);
-  if (error)
-    return error;
-  error = gg_control_ask(peer, request_json, GG_CONTROL_CALL_SECONDS * GG_NS_PER_S, reply_json, NULL, 0, NULL, failure);
-  gg_control_disconnect(peer);
-  return error;
+  gg_control_disconnect(*out);
+  return gg_fail(failure, GG_ERR_NOT_FOUND, "no gateway with process id %ld runs on %s", pid, dir);
+}
+
+int gg_control_call_pid(const char *dir, long pid, const char *request_json, char **reply_json,
+                        struct gg_failure *failure)
+{
+  struct gg_control_peer *peer;
+  *reply_json = NULL;
+  int error = check_request(request_json, failure);
+  if (!error)
+    error = connect_pid(&peer, dir, pid, failure);
+  return error ? error : ask_once(peer, request_json, reply_json, failure);
 }

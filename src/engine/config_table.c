@@ -596,7 +596,7 @@ static const struct gg_option options[] = {
            "runs as another user and must be able to read it, hence the mode; it takes files of its directory that end "
            "in `.prom`. A path that cannot be written is an error at start, and a warning later. `gogetway stats "
            "--format prometheus` shows the same. From a hot restart on it holds the new process alone: what the old "
-           "one counts while it drains reaches no file of metrics."},
+           "one counts while it drains reaches no file of metrics; `gogetway stats --pid PID` asks it."},
   {.key = "stats.metrics_interval",
    .flag = "metrics-interval",
    .type = GG_OPTION_DURATION,

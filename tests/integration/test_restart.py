@@ -12,6 +12,7 @@ import pytest
 
 import faults
 import processes
+import prometheus
 from gogetway import TEST_ALL, program
 from live import Clients, Configured, EchoServer, connect, exchange
 
@@ -138,6 +139,14 @@ def earlier(configured, web, end):
         yield old
 
 
+def stats_of(configured, pid, *words, **options):
+    return configured.command("stats", "--pid", str(pid), *words, **options)
+
+
+def ask_pid(configured, pid):
+    return json.loads(stats_of(configured, pid, "--json").stdout)
+
+
 # ── One process after the other ──────────────────────────────────────────────────────────────────────────────────────
 
 def test_without_a_gateway_it_starts_as_always(configured, server):
@@ -163,14 +172,22 @@ def test_a_new_process_serves_and_the_old_one_drains(configured, server):
             aside.connect(str(configured.directory / f"control.{old.pid}"))
             aside.sendall(b'{"command":"stats"}\n')
             assert b'"state":"draining"' in aside.recv(65536)
+        mine, others = ask_pid(configured, old.pid), ask_pid(configured, new.pid)
+        assert mine["pid"] == old.pid and mine["state"] == "draining" and mine["metrics"]["sessions_open"] == 1
+        assert others["pid"] == new.pid and others["state"] == "running"
         for _ in range(20):
             said(web["listen"])
         assert configured.ask("stats")["metrics"]["sessions_opened"] >= 20
         exchange(stays, b"still with the old one")
         assert old.running()
+        told = prometheus.parse(stats_of(configured, old.pid, "--format", "prometheus").stdout.decode())
+        both = len(b"with the old one" + b"still with the old one")
+        assert prometheus.value(told, prometheus.FLOW["received"], listener="web", side="client") == both
     assert old.wait(20) == 0
     configured.wait_event(new, "earlier process ended")
     assert not (configured.directory / f"control.{old.pid}").exists()
+    gone = stats_of(configured, old.pid, check=False)
+    assert gone.returncode == 3 and f"no gateway with process id {old.pid} runs on".encode() in gone.stderr
     said(web["listen"])
     assert new.stop() == 0
     warnings = [line["event"] for line in configured.events(new) if line["level"] != "info"]

@@ -530,12 +530,22 @@ static void all_gateways_are_asked(void **state)
   snprintf(twice, sizeof twice, "%s%s", hello, hello);
   assert_string_equal(replies, twice);
   free(replies);
+  static const char request[] = "{\"command\":\"hello\"}";
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(gg_control_call_pid(dir, i ? getpid() : elder, request, &replies, &failure), 0);
+    free(replies);
+  }
+  struct gg_failure other = GG_FAILURE_INIT;
+  assert_int_equal(gg_control_call_pid(dir, getppid(), request, &replies, &other), GG_ERR_NOT_FOUND);
+  assert_non_null(strstr(other.message, "no gateway with process id"));
   kill(elder, SIGKILL);
   assert_int_equal(waitpid(elder, NULL, 0), elder);
   assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), 0);
   assert_string_equal(replies, hello);
   free(replies);
+  assert_int_equal(gg_control_call_pid(dir, elder, request, &replies, &failure), GG_ERR_NOT_FOUND);
   gg_control_stop(control);
+  assert_int_equal(gg_control_call_pid(dir, getpid(), request, &replies, &failure), GG_ERR_NOT_FOUND);
   assert_int_equal(gg_control_call_all(dir, "{\"command\":\"hello\"}", &replies, &failure), GG_ERR_NOT_FOUND);
   assert_int_equal(unlink(path), 0);
   snprintf(path, sizeof path, "%s/control.%ld", dir, (long)elder);
