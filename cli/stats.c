@@ -57,6 +57,9 @@ static void put_listeners(json_t *listeners)
       fputs("  ", stdout);
       put_value(json_object_get(listener, "name"));
     }
+    const char *record = json_string_value(json_object_get(listener, "record"));
+    if (record && strcmp(record, "off") == 0)
+      fputs("  (not recorded)", stdout);
     putchar('\n');
   }
 }

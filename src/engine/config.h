@@ -32,6 +32,7 @@ enum {
 };
 
 enum gg_config_policy { GG_CONFIG_BLOCK, GG_CONFIG_GAP, GG_CONFIG_CLOSE };
+enum gg_config_record { GG_CONFIG_RECORD_FULL, GG_CONFIG_RECORD_OFF };
 enum gg_config_proxy { GG_CONFIG_PROXY_OFF, GG_CONFIG_PROXY_V1, GG_CONFIG_PROXY_V2, GG_CONFIG_PROXY_ANY };
 enum gg_config_connect_failure { GG_CONFIG_FAILURE_RESET, GG_CONFIG_FAILURE_CLOSE };
 enum gg_config_balance { GG_CONFIG_ROUND_ROBIN, GG_CONFIG_LEAST_SESSIONS, GG_CONFIG_HASH };
@@ -58,6 +59,7 @@ struct gg_config_listener {
   enum gg_config_proxy proxy_protocol_in;  /* OFF, V1, V2 or ANY */
   struct gg_strings trusted;               /* as written; not empty if proxy_protocol_in is not OFF */
   enum gg_config_proxy proxy_protocol_out; /* OFF, V1 or V2 */
+  enum gg_config_record record;
   enum gg_config_policy on_stall;
   enum gg_config_policy on_full;
   uint64_t sessions_max; /* 0: only the gateway's own limit */

@@ -36,6 +36,14 @@ static void tell_option(void *context, const struct gg_option *option, const cha
                  option->key, shown(from), shown(to), option->restart ? " needs a restart" : "");
 }
 
+/* To record is what this gateway is for: that somewhere it does not (any more) is more than a change. */
+static void warn_of_record(const struct gg_config_listener *before, const struct gg_config_listener *now,
+                           struct gg_report *report)
+{
+  if (now->record == GG_CONFIG_RECORD_OFF && (!before || before->record != GG_CONFIG_RECORD_OFF))
+    gg__report_add(report, GG_REPORT_WARNING, "listener %.64s: new sessions are not recorded", now->name);
+}
+
 /* What differs in a listener that stays. A name that nobody gave is made from `listen`. */
 static int diff_listener(const struct gg_config_listener *from, const struct gg_config_listener *to,
                          struct gg_report *report)
@@ -69,6 +77,7 @@ int gg__config_diff(const struct gg_config *from, const struct gg_config *to, st
     else
       gg__report_add(report, GG_REPORT_CHANGED, "listener %.64s: added at %.160s, upstream %.160s", now->name,
                      now->listen, now->upstream_text);
+    warn_of_record(before, now, report);
   }
   return error;
 }

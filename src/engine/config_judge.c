@@ -69,7 +69,8 @@ static unsigned count_logs(struct judge *judge)
   if (config->listener_count == 0 || !is_right(judge, "workers"))
     return 0;
   for (size_t i = 0; i < config->listener_count; i++)
-    if (listener_place(judge, i, "on_stall")->wrong || listener_place(judge, i, "on_full")->wrong)
+    if (listener_place(judge, i, "record")->wrong || listener_place(judge, i, "on_stall")->wrong ||
+        listener_place(judge, i, "on_full")->wrong)
       return 0;
   struct gg_listener_options *listeners = calloc(config->listener_count, sizeof *listeners);
   if (!listeners) {
@@ -77,6 +78,7 @@ static unsigned count_logs(struct judge *judge)
     return 0;
   }
   for (size_t i = 0; i < config->listener_count; i++) {
+    listeners[i].record = (enum gg_record)config->listeners[i].record;
     listeners[i].on_stall = (enum gg_policy)config->listeners[i].on_stall;
     listeners[i].on_full = (enum gg_policy)config->listeners[i].on_full;
   }

@@ -14,6 +14,7 @@
 /* The names of each enum, in its order. */
 static const char *const policy_names[] = {
   [GG_CONFIG_BLOCK] = "block", [GG_CONFIG_GAP] = "gap", [GG_CONFIG_CLOSE] = "close", NULL};
+static const char *const record_names[] = {[GG_CONFIG_RECORD_FULL] = "full", [GG_CONFIG_RECORD_OFF] = "off", NULL};
 static const char *const proxy_in_names[] = {[GG_CONFIG_PROXY_OFF] = "off",
                                              [GG_CONFIG_PROXY_V1] = "v1",
                                              [GG_CONFIG_PROXY_V2] = "v2",
@@ -81,6 +82,9 @@ static int check_listener(const void *item, struct gg_failure *failure)
   bool none = strcmp(listener->upstream.items[0], "none") == 0;
   bool unix_listener = strncmp(listener->listen, "unix:", 5) == 0;
   bool proxy = listener->proxy_protocol_in != GG_CONFIG_PROXY_OFF;
+  if (listener->record == GG_CONFIG_RECORD_OFF && none)
+    return gg_fail(failure, GG_ERR_INVALID,
+                   "record: off with 'upstream: none' would neither record nor send on a byte");
   if (listener->greeting.length > 0 && !none)
     return gg_fail(failure, GG_ERR_INVALID, "a greeting is sent only with 'upstream: none'");
   if (listener->proxy_protocol_out != GG_CONFIG_PROXY_OFF && none)
@@ -241,6 +245,20 @@ static const struct gg_option listener_options[] = {
    .names = proxy_out_names,
    .preset = "off",
    .help = "PROXY header sent to the upstream"},
+  {.key = "record",
+   .flag = "record",
+   .type = GG_OPTION_ENUM,
+   LISTENER(record),
+   .names = record_names,
+   .preset = "full",
+   .help = "what is recorded of the sessions that come here",
+   .more =
+     "`full` is everything. `off` is nothing, for what only has to go on: a health check's port, or all traffic while "
+     "the storage is replaced. Such a session leaves nothing in the store, `sessions` does not know of it, and "
+     "neither a full disk, a stalled log nor `sync.mode: always` holds it up; metrics count it, and "
+     "`sessions_record_off` "
+     "and "
+     "`record_off_*_bytes` tell its share. After a reload a session goes on as it began. Not with `upstream: none`."},
   {.key = "on_stall",
    .flag = "on-stall",
    .type = GG_OPTION_ENUM,
@@ -364,7 +382,7 @@ static const struct gg_option options[] = {
      "`auto` does not splice what comes from this host or a unix socket: pages that a local sender changes after "
      "sendfile could be recorded other than sent. Containers and other network namespaces on this host share pages "
      "with it in the same way, and cannot be told from other hosts by their addresses: set `off` where they are not "
-     "trusted. `on` splices all of these."},
+     "trusted. `on` splices all of these. Where nothing is recorded (`record: off`) `auto` is `on`."},
   {.key = "relay.pending_max",
    .flag = "relay-pending-max",
    .type = GG_OPTION_BYTES,

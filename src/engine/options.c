@@ -7,6 +7,8 @@
 
 /* The configuration has enumerations of its own, since it is read before any of this exists; they agree by value. */
 #define SAME(a, b) static_assert((int)(a) == (int)(b), "config and gateway agree")
+SAME(GG_CONFIG_RECORD_FULL, GG_RECORD_FULL);
+SAME(GG_CONFIG_RECORD_OFF, GG_RECORD_OFF);
 SAME(GG_CONFIG_BLOCK, GG_POLICY_BLOCK);
 SAME(GG_CONFIG_GAP, GG_POLICY_GAP);
 SAME(GG_CONFIG_CLOSE, GG_POLICY_CLOSE);
@@ -42,6 +44,7 @@ static void fill_listener(struct gg_listener_options *out, const struct gg_confi
     .trusted = in->trusted_networks,
     .trusted_count = in->trusted.count,
     .proxy_out = (enum gg_proxy_version)in->proxy_protocol_out,
+    .record = (enum gg_record)in->record,
     .on_stall = (enum gg_policy)in->on_stall,
     .on_full = (enum gg_policy)in->on_full,
     .on_connect_failure = (enum gg_refusal)in->on_connect_failure,

@@ -199,13 +199,25 @@ static int take_over(struct gg_engine *engine, struct gg_failure *failure)
   return error;
 }
 
+/* That a recording gateway does not record somewhere is worth a warning. */
+static void tell_listening(const struct gg_engine *engine, const struct gg_config_listener *listener,
+                           const char *address)
+{
+  if (listener->record == GG_CONFIG_RECORD_OFF)
+    gg_warn(engine->logger, "listening", GG_S("address", address), GG_S("listener", listener->name),
+            GG_S("upstream", listener->upstream_text), GG_S("record", "off"),
+            GG_S("effect", "its sessions are not recorded"));
+  else
+    gg_info(engine->logger, "listening", GG_S("address", address), GG_S("listener", listener->name),
+            GG_S("upstream", listener->upstream_text));
+}
+
 static void tell_ready(const struct gg_engine *engine)
 {
   char all[LISTENERS_TEXT_MAX] = "", text[512];
   size_t length = 0;
   for (size_t i = 0; gg__engine_listener(engine, i, text, sizeof text); i++) {
-    gg_info(engine->logger, "listening", GG_S("address", text), GG_S("listener", engine->now->config.listeners[i].name),
-            GG_S("upstream", engine->now->config.listeners[i].upstream_text));
+    tell_listening(engine, &engine->now->config.listeners[i], text);
     int more = snprintf(all + length, sizeof all - length, "%s%s", length ? ", " : "", text);
     length += more > 0 && (size_t)more < sizeof all - length ? (size_t)more : 0;
     all[length] = '\0';

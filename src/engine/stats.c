@@ -23,6 +23,7 @@ static void write_listeners(const struct gg_engine *engine, struct gg_json *json
     gg_json_field_string(json, "name", config->listeners[i].name);
     gg_json_field_string(json, "listen", gg__engine_listener(engine, i, text, sizeof text) ? text : NULL);
     gg_json_field_string(json, "upstream", config->listeners[i].upstream_text);
+    gg_json_field_string(json, "record", config->listeners[i].record == GG_CONFIG_RECORD_OFF ? "off" : "full");
     gg_json_object_end(json);
   }
   gg_json_array_end(json);

@@ -21,7 +21,12 @@
   X(FORWARDED_SERVER, forwarded_server_bytes, COUNTER, "Servers' bytes that the client's socket took")                 \
   X(CHUNKS, chunks, COUNTER, "Reads that brought bytes")                                                               \
   X(UNRECORDED, unrecorded_bytes, COUNTER, "Bytes that went on without being recorded (gap policy)")                   \
-  X(SPLICED, spliced_bytes, COUNTER, "Bytes that went by splice and tee")                                              \
+  X(SESSIONS_RECORD_OFF, sessions_record_off, COUNTER, "Sessions that have ended and were not recorded (record: off)") \
+  X(RECORD_OFF_CLIENT, record_off_client_bytes, COUNTER,                                                               \
+    "Of the bytes received from clients: not recorded (record: off)")                                                  \
+  X(RECORD_OFF_SERVER, record_off_server_bytes, COUNTER,                                                               \
+    "Of the bytes received from servers: not recorded (record: off)")                                                  \
+  X(SPLICED, spliced_bytes, COUNTER, "Bytes that went by splice")                                                      \
   X(SPLICE_BEGUN, splice_begun, COUNTER, "Directions that changed from in place to splice")                            \
   X(SPLICE_ENDED, splice_ended, COUNTER, "Directions that changed back")                                               \
   X(TEE_SHORT, tee_short, COUNTER, "Times that tee duplicated only a part")                                            \

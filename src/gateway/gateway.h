@@ -25,6 +25,7 @@ struct gg_shard;
 
 enum gg_splice_mode { GG_SPLICE_AUTO, GG_SPLICE_ON, GG_SPLICE_OFF };
 enum gg_refusal { GG_REFUSAL_RESET, GG_REFUSAL_CLOSE };
+enum gg_record { GG_RECORD_FULL, GG_RECORD_OFF };
 
 enum gg_balance { GG_BALANCE_ROUND_ROBIN, GG_BALANCE_LEAST_SESSIONS, GG_BALANCE_HASH };
 
@@ -64,7 +65,10 @@ struct gg_listener_options {
   const struct gg_network *trusted;
   size_t trusted_count;
   enum gg_proxy_version proxy_out; /* OFF, V1 or V2 */
-  enum gg_policy on_stall;
+  /* OFF: its sessions leave nothing in any log, and no log holds them up: bytes are received, counted and sent on. A
+   * session goes all its life by what was in force when it was accepted. */
+  enum gg_record record;
+  enum gg_policy on_stall; /* this and the next: of what is recorded */
   enum gg_policy on_full;
   enum gg_refusal on_connect_failure; /* what the client gets when the upstream cannot be had */
   uint64_t sessions_max;              /* of this listener; 0: only the gateway's */

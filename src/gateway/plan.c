@@ -120,6 +120,8 @@ static int log_make(struct gg_worker *worker, unsigned index, const struct gg_po
   gg_list_init(&log->waiting);
   gg_list_init(&log->closing);
   gg_list_init(&log->undurable);
+  if (!pair->recorded)
+    return GG_OK;
   char name[32];
   if (log->on_stall == log->on_full)
     snprintf(name, sizeof name, "w%u-%s", worker->index, policy_name(log->on_stall));
@@ -139,27 +141,37 @@ static int pair_finish(struct gg_gateway *gateway, struct gg_failure *failure)
   return error;
 }
 
-static unsigned pair_find(const struct gg_gateway *gateway, const struct gg_listener_options *options)
+static struct gg_policy_pair pair_of(const struct gg_listener_options *options)
+{
+  if (options->record == GG_RECORD_OFF)
+    return (struct gg_policy_pair){.recorded = false};
+  return (struct gg_policy_pair){true, options->on_stall, options->on_full};
+}
+
+static unsigned pair_find(const struct gg_gateway *gateway, const struct gg_policy_pair *wanted)
 {
   unsigned index = 0;
   while (index < gateway->pair_count &&
-         (gateway->pairs[index].on_stall != options->on_stall || gateway->pairs[index].on_full != options->on_full))
+         (gateway->pairs[index].recorded != wanted->recorded || gateway->pairs[index].on_stall != wanted->on_stall ||
+          gateway->pairs[index].on_full != wanted->on_full))
     index++;
   return index;
 }
 
-/* Every worker has a log for every pair of policies that was ever asked for, all in the same order. */
+/* Every worker has a log for every pair of policies that was ever asked for, all in the same order; and among them the
+ * one without a ring, if something was ever not to be recorded. */
 static int log_for(struct gg_gateway *gateway, struct gg_snapshot *snapshot, struct gg_plan *plan,
                    struct gg_failure *failure)
 {
   int error = GG_OK;
-  plan->log = pair_find(gateway, &plan->options);
+  struct gg_policy_pair pair = pair_of(&plan->options);
+  plan->log = pair_find(gateway, &pair);
   if (plan->log == gateway->pair_count && gateway->pair_begun) {
     error = pair_finish(gateway, failure);
-    plan->log = pair_find(gateway, &plan->options);
+    plan->log = pair_find(gateway, &pair);
   }
   if (!error && plan->log == gateway->pair_count) {
-    gateway->pairs[plan->log] = (struct gg_policy_pair){plan->options.on_stall, plan->options.on_full};
+    gateway->pairs[plan->log] = pair;
     error = pair_finish(gateway, failure);
   }
   snapshot->log_count = gateway->pair_count;
@@ -171,6 +183,8 @@ unsigned gg_gateway_logs(const struct gg_gateway_options *options)
   unsigned pairs = 0;
   bool seen[3][3] = {{false}};
   for (size_t i = 0; i < options->listener_count; i++) {
+    if (options->listeners[i].record == GG_RECORD_OFF)
+      continue;
     bool *pair = &seen[options->listeners[i].on_stall][options->listeners[i].on_full];
     pairs += !*pair;
     *pair = true;

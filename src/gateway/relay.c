@@ -14,6 +14,8 @@
  * be something; a read that fills less than it was given takes that back, unless the end of the stream or urgent data
  * were announced (recv(2) stops short at the urgent byte).
  *
+ * A session that is not recorded (record: off) leaves out 1 and 3: it receives into the worker's scratch.
+ *
  * Rejected: level-triggered sockets, which need an epoll_ctl for every stop and start of a direction and report a
  * hang-up for ever while its last bytes wait for a slow receiver; and sending before committing, which would be a
  * little faster for the receiver and break the recording contract.
@@ -240,7 +242,7 @@ static enum gg_step send_on(struct gg_session *session, enum gg_direction direct
   struct gg_end *to = &session->end[!direction];
   if (to->source.fd < 0) /* upstream: none */
     return GG_STEP_AGAIN;
-  if (session->worker->gateway->options.sync_mode == GG_SYNC_ALWAYS) {
+  if (session->worker->gateway->options.sync_mode == GG_SYNC_ALWAYS && session->recorded) {
     to->durable_at = gg_log_committed(session->log->log);
     session->log->want_commit = true;
     return gg__relay_keep(session, direction, iov, 0, bytes) ? GG_STEP_AGAIN : GG_STEP_OVER;
@@ -386,8 +388,31 @@ static enum gg_step receive_unrecorded(struct gg_session *session, enum gg_direc
   return send_on(session, direction, &iov, 1, (size_t)got);
 }
 
+void gg__relay_off_record(struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_RECORD_OFF_CLIENT : GG_COUNT_RECORD_OFF_SERVER,
+            bytes);
+  gg__relay_received(session, direction, bytes);
+}
+
+/* record: off. */
+static enum gg_step receive_off_record(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct iovec iov = {session->worker->scratch, read_size(session, from)};
+  size_t asked = iov.iov_len;
+  ssize_t got = receive(session, from, &iov, 1);
+  if (got <= 0)
+    return gg__relay_ended(session, direction, got < 0 ? errno : 0);
+  gg__relay_off_record(session, direction, (size_t)got);
+  learn(session, from, (size_t)got, asked);
+  return send_on(session, direction, &iov, 1, (size_t)got);
+}
+
 enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction)
 {
+  if (!session->recorded)
+    return receive_off_record(session, direction);
   struct gg_end *from = &session->end[direction];
   struct gg_log *log = session->log->log;
   size_t asked = read_size(session, from);
@@ -426,7 +451,7 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
   if (to->shut)
     return GG_STEP_WAIT;
   struct gg_log *log = session->log->log;
-  if (!from->end_recorded) {
+  if (session->recorded && !from->end_recorded) {
     uint8_t *at = NULL;
     if (session->conversation.opened || gg__session_open_record(session))
       at = gg_log_reserve(log, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL);

@@ -47,6 +47,9 @@ void gg__relay_unrecorded(struct gg_session *session, enum gg_direction directio
 /* The same for all that is in the direction's pipe, and sends it (splice.c). */
 enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction);
 
+/* Counts what was received of a session that is not recorded (record: off). */
+void gg__relay_off_record(struct gg_session *session, enum gg_direction direction, size_t bytes);
+
 /* Gives up the direction's pipe: what is in it will not go on. What of it is not in the log yet is recorded, or counted
  * as a gap where the log has no room at all (splice.c). */
 void gg__relay_drop_pipe(struct gg_session *session, enum gg_direction direction);

@@ -42,6 +42,8 @@ static struct gg_addr dialled(const struct gg_listener *listener, int fd)
 
 bool gg__session_open_record(struct gg_session *session)
 {
+  if (!session->recorded)
+    return true;
   struct gg_log *log = session->log->log;
   uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_OPEN_MAX, GG_LOG_DATA);
   if (!at)
@@ -119,6 +121,7 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   session->worker = worker;
   session->listener = listener;
   session->log = listener->log;
+  session->recorded = listener->options->record != GG_RECORD_OFF;
   session->state = GG_STATE_ACCEPTED;
   session->opened_ns = session->active_ns = gg_clock_mono_ns();
   session->id = gg_session_id_next(&worker->ids, gg_clock_real_ns());
@@ -221,11 +224,17 @@ uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 
 /* ── Relaying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A peer on this host may change the pages of its sendfile between tee and send, so auto leaves it in place. */
-static bool may_splice(const struct gg_worker *worker, const struct gg_addr *peer)
+/* A peer on this host may change the pages of its sendfile between tee and send, so auto leaves it in place; where
+ * nothing is recorded there is no tee. */
+static bool may_splice(const struct gg_session *session, const struct gg_addr *peer)
 {
+  const struct gg_worker *worker = session->worker;
   const struct gg_gateway *gateway = worker->gateway;
-  if (worker->options->splice == GG_SPLICE_OFF || gateway->options.sync_mode == GG_SYNC_ALWAYS)
+  if (worker->options->splice == GG_SPLICE_OFF)
+    return false;
+  if (!session->recorded)
+    return true;
+  if (gateway->options.sync_mode == GG_SYNC_ALWAYS)
     return false;
   if (worker->options->splice == GG_SPLICE_ON)
     return true;
@@ -245,8 +254,8 @@ void gg__session_relay(struct gg_session *session)
   struct gg_worker *worker = session->worker;
   session->state = GG_STATE_RELAYING;
   if (session->end[GG_FROM_SERVER].source.fd >= 0) {
-    session->splice_allowed[GG_FROM_CLIENT] = may_splice(worker, &session->peer);
-    session->splice_allowed[GG_FROM_SERVER] = may_splice(worker, &session->upstream);
+    session->splice_allowed[GG_FROM_CLIENT] = may_splice(session, &session->peer);
+    session->splice_allowed[GG_FROM_SERVER] = may_splice(session, &session->upstream);
   }
   session->active_ns = worker->loop.now_ns;
   gg__relay_timer_start(session);
@@ -346,6 +355,8 @@ static void count_close(struct gg_session *session, enum gg_close reason)
     gg__count(worker, counters[reason], 1);
   gg__count(worker, GG_COUNT_SESSIONS_CLOSED, 1);
   gg__count(worker, GG_COUNT_SESSIONS_OPEN, (uint64_t)-1);
+  if (!session->recorded)
+    gg__count(worker, GG_COUNT_SESSIONS_RECORD_OFF, 1);
   gg__route_end(session);
 }
 
@@ -391,6 +402,10 @@ static void finish(struct gg_session *session)
 
 bool gg__session_close_record(struct gg_session *session)
 {
+  if (!session->recorded) {
+    finish(session);
+    return true;
+  }
   struct gg_log *log = session->log->log;
   uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
   if (!at)
@@ -419,7 +434,7 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
   struct gg_worker *worker = session->worker;
   bool refused = connect_failure(reason) || reason == GG_CLOSE_PROXY_INVALID;
-  if (refused)
+  if (refused && session->recorded)
     record_unheard(session);
   if (!orderly(reason)) {
     /* The kernel counts our SYN to the upstream and the PROXY header too. */

@@ -30,6 +30,9 @@
  * the kernel). RELAYING and HALF_CLOSED may receive, record and send. From CLOSING on there are no descriptors, and
  * only the conversation and the facts are used.
  *
+ * A session that is not recorded (record: off) goes through the same states without a log: nothing waits for room, and
+ * CLOSING ends at once.
+ *
  * A direction d runs from end[d] to end[!d]; what end[d] received and end[!d] has not taken lies either in
  * end[!d].pending (in place) or in end[d].pipe (splice), never in both. A direction receives only when both are empty.
  *
@@ -136,6 +139,7 @@ struct gg_session {
   struct gg_attempts *attempts; /* the upstreams that could not be had; NULL: none */
   struct gg_addr upstream;      /* the member's address; of a unix upstream only the family */
   struct gg_session_id id;
+  bool recorded;          /* or nothing of it ever goes into a log; `log->log` is NULL then (record: off) */
   uint8_t state;          /* enum gg_state */
   uint8_t close;          /* enum gg_close, from CLOSING on */
   bool addressed;         /* ... and it had the client's address */
@@ -172,7 +176,7 @@ bool gg__session_close_record(struct gg_session *session);
 /* Gives up recording it (shutdown with a log that takes nothing): counted as lost. */
 void gg__session_close_abandon(struct gg_session *session);
 
-/* Records the handshake if that is still to be done; false: no room. */
+/* Records the handshake, unless there is nothing to record; false: no room. */
 bool gg__session_open_record(struct gg_session *session);
 
 static inline bool gg__session_over(const struct gg_session *session)

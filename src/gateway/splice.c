@@ -9,6 +9,8 @@
  *   4. read the tap into the reservation, seal, commit;
  *   5. splice what is recorded out of the pipe.
  *
+ * A session that is not recorded (record: off) has 2 and 5 only.
+ *
  * Exactly what was read from the tap goes on. (The pages of a local sender's sendfile can still change between 3 and
  * the receiver's read; therefore relay.splice: auto does not splice from a peer on this host.)
  *
@@ -227,12 +229,66 @@ static void learn(struct gg_session *session, struct gg_end *from, size_t got)
     back_in_place(session, from);
 }
 
+static size_t pipe_size(const struct gg_pipe *pipe)
+{
+  return pipe->capacity < GG_SPLICE_BYTES ? pipe->capacity : GG_SPLICE_BYTES;
+}
+
 /* How much one splice may take: bounded by the pipe and by a share of the log, so that one flow does not fill it. */
 static size_t splice_size(const struct gg_session *session, const struct gg_pipe *pipe)
 {
-  size_t size = pipe->capacity < GG_SPLICE_BYTES ? pipe->capacity : GG_SPLICE_BYTES;
+  size_t size = pipe_size(pipe);
   size_t fit = gg_conversation_chunk_fit(&session->conversation, gg_log_reserve_max(session->log->log) / 2);
   return size < fit ? size : fit;
+}
+
+/* From the socket into its empty pipe; like splice(2). */
+static ssize_t fill_pipe(struct gg_end *from, size_t size)
+{
+  ssize_t got;
+  do
+    got = splice(from->source.fd, NULL, from->pipe->write_fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+/* The splice brought nothing, and said `error` (0: it may be the end). */
+static enum gg_step splice_ended(struct gg_session *session, enum gg_direction direction, int error)
+{
+  struct gg_end *from = &session->end[direction];
+  release(session, from);
+  if (error == EINVAL) { /* not for this kind of socket */
+    session->splice_allowed[direction] = false;
+    back_in_place(session, from);
+  }
+  /* 0 need not be the end: with the peer's FIN received, splice returns it at an urgent byte too. Only recv knows. */
+  if (error == 0 || error == EAGAIN || error == EINVAL)
+    return gg__relay_in_place(session, direction);
+  return gg__relay_ended(session, direction, error);
+}
+
+/* All that is in the pipe may go on. */
+static enum gg_step pass_raw(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_pipe *pipe = session->end[direction].pipe;
+  pipe->recorded = pipe->raw;
+  pipe->raw = 0;
+  session->waits_ns[direction] = session->worker->loop.now_ns;
+  return gg__relay_flush_pipe(session, direction);
+}
+
+/* record: off. */
+static enum gg_step splice_off_record(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  ssize_t got = fill_pipe(from, pipe_size(from->pipe));
+  if (got <= 0)
+    return splice_ended(session, direction, got < 0 ? errno : 0);
+  from->pipe->raw = (size_t)got;
+  learn(session, from, (size_t)got);
+  gg__relay_off_record(session, direction, (size_t)got);
+  gg__count(session->worker, GG_COUNT_SPLICED, (uint64_t)got);
+  return pass_raw(session, direction);
 }
 
 enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction direction)
@@ -243,6 +299,8 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
     return gg__relay_in_place(session, direction);
   struct gg_pipe *pipe = from->pipe;
   assert(pipe->recorded == 0);
+  if (!session->recorded)
+    return splice_off_record(session, direction);
   size_t size = splice_size(session, pipe);
   uint8_t *at = NULL;
   if (session->conversation.opened || gg__session_open_record(session))
@@ -259,10 +317,7 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
   }
   if (pipe->raw > 0)
     return record_raw(session, direction, at, size);
-  ssize_t got;
-  do
-    got = splice(from->source.fd, NULL, pipe->write_fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  while (got < 0 && errno == EINTR);
+  ssize_t got = fill_pipe(from, size);
   int error = got < 0 ? errno : 0;
   if (got > 0) {
     pipe->raw = (size_t)got;
@@ -270,15 +325,7 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
     return record_raw(session, direction, at, size);
   }
   gg_log_commit(log, 0);
-  release(session, from);
-  if (error == EINVAL) { /* not for this kind of socket */
-    session->splice_allowed[direction] = false;
-    back_in_place(session, from);
-  }
-  /* 0 need not be the end: with the peer's FIN received, splice returns it at an urgent byte too. Only recv knows. */
-  if (error == 0 || error == EAGAIN || error == EINVAL)
-    return gg__relay_in_place(session, direction);
-  return gg__relay_ended(session, direction, error);
+  return splice_ended(session, direction, error);
 }
 
 /* Reads up to `bytes` of a pipe that is to be given up; 0 when nothing is left. */
@@ -338,12 +385,8 @@ void gg__relay_drop_pipe(struct gg_session *session, enum gg_direction direction
 /* The gap policy with bytes already in the pipe: they go on without being recorded. */
 enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction)
 {
-  struct gg_pipe *pipe = session->end[direction].pipe;
-  size_t bytes = pipe->raw;
+  size_t bytes = session->end[direction].pipe->raw;
   gg__relay_unrecorded(session, direction, bytes);
   gg__relay_received(session, direction, bytes);
-  pipe->raw = 0;
-  pipe->recorded = bytes;
-  session->waits_ns[direction] = session->worker->loop.now_ns;
-  return gg__relay_flush_pipe(session, direction);
+  return pass_raw(session, direction);
 }

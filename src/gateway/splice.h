@@ -8,6 +8,8 @@
  *                          ▼
  *                         tap ──readv──► the log's reservation
  *
+ * What is not recorded (record: off) goes through the pipe alone.
+ *
  * Pipes come from a pool of the worker, bounded, and are held only while they hold bytes. A pipe that the kernel made
  * too small (an ordinary user's budget of pipe pages is soon used up) is not used: the direction stays in place.
  *
@@ -40,7 +42,7 @@ struct gg_pipe {
   int read_fd;
   int write_fd;
   size_t capacity;
-  size_t recorded; /* bytes in it that are in the log: these may go on */
+  size_t recorded; /* bytes in it that are in the log, or need not be: these may go on */
   size_t raw;      /* bytes behind them that are not yet */
 };
 

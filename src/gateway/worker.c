@@ -256,6 +256,8 @@ static uint64_t phase_logs(struct gg_worker *worker)
   uint64_t next_ns = UINT64_MAX;
   for (unsigned i = 0; i < worker->log_count; i++) {
     struct gg_worker_log *log = &worker->logs[i];
+    if (!log->log)
+      continue;
     /* One group at a time: what is committed while one is on its way to the disk makes the next. */
     if (log->want_commit && worker->gateway->options.sync_mode == GG_SYNC_ALWAYS &&
         gg_log_durable(log->log) >= log->durable_asked) {
@@ -345,7 +347,8 @@ void gg__worker_loop(struct gg_worker *worker)
   while (gg__worker_turn(worker))
     continue;
   for (unsigned i = 0; i < worker->log_count; i++)
-    gg_log_finish(worker->logs[i].log);
+    if (worker->logs[i].log)
+      gg_log_finish(worker->logs[i].log);
 }
 
 void *gg__worker_main(void *argument)

@@ -35,7 +35,7 @@
 struct gg_checker;
 
 enum {
-  GG_POLICY_PAIRS = 9,                     /* on_stall times on_full */
+  GG_POLICY_PAIRS = 10,                    /* on_stall times on_full; and not to record */
   GG_RETRY_INTERVAL_NS = 20 * 1000 * 1000, /* paused accepts, full unix backlogs */
   GG_CLOSING_MAX = 1024,                   /* sessions of a log that does not block whose last packet waits */
   GG_ACCEPT_BATCH = 32,                    /* accepts in one turn of a listener */
@@ -54,9 +54,10 @@ enum {
 
 static_assert((int)GG_POLICY_PAIRS <= (int)GG_READ_SETS_MAX, "a read set for each pair of policies");
 
-/* A ring of this worker, and the sessions that record into it. Its index is also its read set's. */
+/* A ring of this worker, and the sessions that record into it. Its index is also its read set's. One has no ring: its
+ * sessions are not recorded (record: off), so it is never blocked, and nothing ever waits in it. */
 struct gg_worker_log {
-  struct gg_log *log;
+  struct gg_log *log; /* NULL: that one */
   struct gg_worker *worker;
   enum gg_policy on_stall;
   enum gg_policy on_full;
@@ -98,8 +99,9 @@ struct gg_listener {
   uint64_t leave_ns; /* leaving: not closed before */
 };
 
-/* A pair of policies, for which every worker has a log. */
+/* A pair of policies, for which every worker has a log; or all that is not recorded, whatever the policies. */
 struct gg_policy_pair {
+  bool recorded;
   enum gg_policy on_stall;
   enum gg_policy on_full;
 };
@@ -145,7 +147,7 @@ struct gg_worker {
   unsigned spare_count;
   struct gg_pending_slab pending;
   struct gg_pipe_pool pipes;
-  uint8_t *scratch; /* receives what the gap policy does not record */
+  uint8_t *scratch; /* receives what is not recorded: record: off, or the gap policy */
   struct gg_session_id_source ids;
   uint64_t random_state;
   uint32_t synthetic_port; /* counter for unix peers */

@@ -34,7 +34,7 @@ struct gg_source {
   int fd;
 };
 
-enum { GG_READ_SETS_MAX = 9, GG_LOOP_EVENTS_MAX = 256 };
+enum { GG_READ_SETS_MAX = 10, GG_LOOP_EVENTS_MAX = 256 };
 
 struct gg_read_set {
   struct gg_source source; /* fd: the epoll descriptor */

@@ -66,7 +66,8 @@ struct gg_recorder_options {
   const char *ring_dir;        /* a tmpfs; NULL: /dev/shm */
   uint64_t ring_bytes;         /* a new log's first ring; rounded up to a power of two; 256 KiB to 1 GiB */
   uint64_t log_max_bytes;      /* all rings together */
-  unsigned logs_max;           /* how many logs will be created to begin with; later ones need room in log_max_bytes */
+  unsigned logs_max;           /* how many logs will be created to begin with (0: none is needed yet); later ones need
+                                  room in log_max_bytes */
   uint64_t segment_max_bytes;  /* a segment that reaches this is followed by a new one */
   uint64_t segment_max_age_ns; /* 0: by size only */
   uint64_t flush_interval_ns;  /* a committed record waits at most this long before it is handed to the disk */

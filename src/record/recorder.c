@@ -60,12 +60,12 @@ static int check_options(struct gg_recorder *recorder, const struct gg_recorder_
     return gg_fail(failure, GG_ERR_INVALID, "no directory was given for the store");
   if (options->ring_dir && strchr(options->ring_dir, '\n'))
     return gg_fail(failure, GG_ERR_INVALID, "a newline in the ring directory's name");
-  if (options->logs_max < 1 || options->logs_max > GG_LOGS_MAX)
-    return gg_fail(failure, GG_ERR_RANGE, "%u logs, but 1 to %d are possible", options->logs_max, GG_LOGS_MAX);
+  if (options->logs_max > GG_LOGS_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "%u logs, but at most %d are possible", options->logs_max, GG_LOGS_MAX);
   if (options->ring_bytes > GG_RING_BYTES_MAX)
     return gg_fail(failure, GG_ERR_RANGE, "a ring of %" PRIu64 " bytes, but at most %d are possible",
                    options->ring_bytes, GG_RING_BYTES_MAX);
-  uint64_t share = options->log_max_bytes / options->logs_max;
+  uint64_t share = options->log_max_bytes / (options->logs_max > 0 ? options->logs_max : 1);
   if (share < GG_RING_BYTES_MIN)
     return gg_fail(failure, GG_ERR_RANGE, "log_max of %" PRIu64 " bytes is too small for %u logs of %d bytes or more",
                    options->log_max_bytes, options->logs_max, GG_RING_BYTES_MIN);

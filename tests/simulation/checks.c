@@ -22,6 +22,11 @@ void sim_check_forward(struct sim_conn *conn, unsigned direction, size_t bytes)
   const struct gg_session *session = conn->session;
   if (!session || conn->over)
     sim_fail("conn %u: sends without a session", conn->index);
+  if (!session->recorded) {
+    if (way->taken + bytes > way->received)
+      sim_fail("conn %u.%u: forwards what it did not receive", conn->index, direction);
+    return;
+  }
   uint64_t most = session->conversation.gap_total[direction] ? session->conversation.offset[direction] : way->told;
   if (way->taken + bytes > most)
     sim_fail("conn %u.%u: forwards up to %llu, recorded is %llu", conn->index, direction,
@@ -115,17 +120,18 @@ static const struct gg_listener_options *options_of(const struct sim_conn *conn)
 static void check_orderly(struct sim_conn *conn)
 {
   const struct gg_listener_options *options = options_of(conn);
+  bool recorded = conn->session->recorded;
   for (unsigned direction = 0; direction < 2; direction++) {
     const struct sim_way *way = &conn->way[direction];
     bool to_nobody = options->upstream_count == 0 && direction == GG_FROM_CLIENT;
-    if (!way->fin_read || !way->fin_told)
+    if (!way->fin_read || way->fin_told != recorded)
       sim_fail("conn %u.%u: an orderly close without its FIN", conn->index, direction);
     if (way->received != way->written - way->header || (!to_nobody && way->taken != way->received))
       sim_fail("conn %u.%u: an orderly close with %llu of %llu bytes forwarded", conn->index, direction,
                (unsigned long long)way->taken, (unsigned long long)(way->written - way->header));
   }
   bool gap = options->on_stall == GG_POLICY_GAP || options->on_full == GG_POLICY_GAP;
-  if (!gap && options->upstream_count > 0 && conn->first_fin != conn->first_fin_told)
+  if (recorded && !gap && options->upstream_count > 0 && conn->first_fin != conn->first_fin_told)
     sim_fail("conn %u: the FINs were recorded in the other order", conn->index);
   const char *expected = close_texts[conn->first_fin == GG_FROM_SERVER ? GG_CLOSE_SERVER_FIN : GG_CLOSE_CLIENT_FIN];
   if (options->upstream_count > 0 && strcmp(conn->close, expected) != 0)
@@ -172,6 +178,8 @@ static bool excused(const struct sim_conn *conn, enum gg_close reason)
   case GG_CLOSE_LIMIT:
     return sim.faults_made > 0 || sim.config.options.pending_total < (16u << 20);
   case GG_CLOSE_STALL:
+    if (!conn->session->recorded)
+      return false;
     return options->on_stall == GG_POLICY_CLOSE || options->on_full == GG_POLICY_CLOSE;
   default:
     return false;
@@ -200,6 +208,53 @@ static void check_tried(struct sim_conn *conn, json_t *facts, enum gg_close reas
     sim_fail("conn %u: %s after %zu of %zu upstreams", conn->index, conn->close, count, most);
 }
 
+static void check_end(struct sim_conn *conn, enum gg_close reason)
+{
+  sim.closes[reason]++;
+  if (reason == GG_CLOSE_CLIENT_FIN || reason == GG_CLOSE_SERVER_FIN)
+    check_orderly(conn);
+  if (conn->polite && !excused(conn, reason))
+    sim_fail("conn %u: both peers were polite, but it ended by %s", conn->index, conn->close);
+  if (reason == GG_CLOSE_INTERNAL)
+    sim_fail("conn %u: ended by %s", conn->index, conn->close);
+  conn->over = true;
+  conn->session = NULL;
+}
+
+/* A session that is not recorded ends without a trace: its own counts are compared, and that nothing was told. */
+static void check_off_record(struct sim_conn *conn)
+{
+  const struct gg_session *session = conn->session;
+  bool greeting = session->listener->options->upstream_count == 0;
+  snprintf(conn->close, sizeof conn->close, "%s", close_texts[session->close]);
+  sim_trace("%u closed, not recorded: %s", conn->index, conn->close);
+  for (unsigned direction = 0; direction < 2; direction++) {
+    const struct sim_way *way = &conn->way[direction];
+    const struct gg_end *from = &session->end[direction];
+    if (conn->opened || way->told > 0 || way->fin_told)
+      sim_fail("conn %u.%u: it was not to be recorded", conn->index, direction);
+    if (from->received != way->received && !(greeting && direction == GG_FROM_SERVER && from->received == 0))
+      sim_fail("conn %u.%u: counts %llu received, it was %llu", conn->index, direction,
+               (unsigned long long)from->received, (unsigned long long)way->received);
+    if (from->forwarded != way->taken)
+      sim_fail("conn %u.%u: counts %llu forwarded, it was %llu", conn->index, direction,
+               (unsigned long long)from->forwarded, (unsigned long long)way->taken);
+  }
+  sim.off_record++;
+  check_end(conn, (enum gg_close)session->close);
+}
+
+/* The last that is done for a session, whatever became of it. */
+void __real_gg__upstream_let_go(struct gg_session *session);
+void __wrap_gg__upstream_let_go(struct gg_session *session);
+void __wrap_gg__upstream_let_go(struct gg_session *session)
+{
+  for (unsigned i = 0; i < sim.spawned && !session->recorded; i++)
+    if (sim.conns[i].session == session)
+      check_off_record(&sim.conns[i]);
+  __real_gg__upstream_let_go(session);
+}
+
 void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes)
 {
   json_error_t error;
@@ -217,16 +272,8 @@ void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes)
   while (strcmp(close_texts[reason], close) != 0)
     if (++reason == sizeof close_texts / sizeof close_texts[0])
       sim_fail("conn %u: closed by \"%s\"", conn->index, close);
-  sim.closes[reason]++;
   check_tried(conn, facts, (enum gg_close)reason);
-  if (reason == GG_CLOSE_CLIENT_FIN || reason == GG_CLOSE_SERVER_FIN)
-    check_orderly(conn);
-  if (conn->polite && !excused(conn, (enum gg_close)reason))
-    sim_fail("conn %u: both peers were polite, but it ended by %s", conn->index, close);
-  if (reason == GG_CLOSE_INTERNAL)
-    sim_fail("conn %u: ended by %s", conn->index, close);
-  conn->over = true;
-  conn->session = NULL;
+  check_end(conn, (enum gg_close)reason);
   json_decref(facts);
 }
 

@@ -65,6 +65,7 @@ static void listener_choose(struct gg_listener_options *options, unsigned index)
                .port = (uint16_t)(7000 + index)},
     .upstreams = upstreams,
     .upstream_count = 1,
+    .record = sim_chance(5) ? GG_RECORD_OFF : GG_RECORD_FULL,
     .on_stall = (enum gg_policy)sim_below(3),
     .on_full = (enum gg_policy)sim_below(3),
     .on_connect_failure = (enum gg_refusal)sim_below(2),
@@ -247,16 +248,18 @@ static void drive(void)
       sim_fail("no end after %u turns", turns);
   }
   for (unsigned i = 0; i < worker->log_count; i++)
-    gg_log_finish(worker->logs[i].log);
+    if (worker->logs[i].log)
+      gg_log_finish(worker->logs[i].log);
   uint64_t sources = gg_source_table_count(sim.gateway->sources);
   if (sources > 0 && sim.config.options.source_rate_max == 0)
     sim_fail("%llu sources are held, and nobody is there", (unsigned long long)sources);
 }
 
 /* What was reached, summed over the seeds: a simulation that never stalls or splices proves little. */
-static const char *const counted[] = {
-  "spliced_bytes", "tee_short",     "unrecorded_bytes", "worker_stalls",           "pending_exhausted",
-  "stall_closed",  "accept_pauses", "pipes_refused",    "refused_source_sessions", "refused_source_rate"};
+static const char *const counted[] = {"spliced_bytes",       "tee_short",          "unrecorded_bytes",
+                                      "worker_stalls",       "pending_exhausted",  "stall_closed",
+                                      "accept_pauses",       "pipes_refused",      "refused_source_sessions",
+                                      "refused_source_rate", "sessions_record_off"};
 static uint64_t sums[sizeof counted / sizeof counted[0]];
 
 static void count(const struct gg_metrics *metrics)
@@ -290,12 +293,21 @@ static void check_total(const struct gg_metrics *metrics, size_t family, size_t 
              (unsigned long long)reading.value, (unsigned long long)reading.sum);
 }
 
+static void check_off_record(const struct gg_metrics *metrics)
+{
+  struct gg_reading reading;
+  if (!metric_named(metrics, "sessions_record_off", &reading) || reading.value != sim.off_record)
+    sim_fail("%llu sessions were not recorded, %llu are counted", (unsigned long long)sim.off_record,
+             (unsigned long long)reading.value);
+}
+
 static void check_routes(const struct gg_metrics *metrics)
 {
   enum { FLOWS, CONNECTS }; /* in the order in which they are registered */
   uint64_t answers, first_bytes, sum;
   check_total(metrics, FLOWS, GG_FLOW_CLOSED, "sessions_closed");
   check_total(metrics, FLOWS, GG_FLOW_OPEN, "sessions_open");
+  check_off_record(metrics);
   check_total(metrics, FLOWS, GG_FLOW_RECEIVED_CLIENT, "received_client_bytes");
   check_total(metrics, FLOWS, GG_FLOW_RECEIVED_SERVER, "received_server_bytes");
   check_total(metrics, FLOWS, GG_FLOW_FORWARDED_CLIENT, "forwarded_client_bytes");

@@ -373,6 +373,8 @@ static void check_packet(struct gg_log *log, const struct gg_pcapng_packet *pack
   struct sim_conn *conn = told_slot(direction ? &tcp.to : &tcp.from)->conn;
   if (!conn || conn->over)
     sim_fail("a packet of no open connection");
+  if (!conn->session->recorded)
+    sim_fail("conn %u: it was not to be recorded", conn->index);
   struct sim_way *way = &conn->way[direction];
   if (packet->time_ns != log->time_offset + (packet->time_ns - log->time_offset))
     sim_fail("a wrong time");

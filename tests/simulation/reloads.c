@@ -45,6 +45,7 @@ static void change_options(struct gg_gateway_options *options)
 
 static void change_listener(struct gg_listener_options *options)
 {
+  options->record = sim_chance(5) ? GG_RECORD_OFF : GG_RECORD_FULL;
   options->on_stall = (enum gg_policy)sim_below(3);
   options->on_full = (enum gg_policy)sim_below(3);
   options->on_connect_failure = (enum gg_refusal)sim_below(2);

@@ -195,8 +195,9 @@ struct sim_world {
   uint64_t gaps_counted; /* by gg_log_count_gap */
   uint64_t gaps_told;    /* by closing comments */
   uint64_t lost_sessions;
-  uint64_t tried;    /* upstreams that sessions tried in vain, over all seeds */
-  uint64_t sessions; /* over all seeds */
+  uint64_t off_record; /* sessions that were not recorded */
+  uint64_t tried;      /* upstreams that sessions tried in vain, over all seeds */
+  uint64_t sessions;   /* over all seeds */
   uint64_t bytes;
   uint64_t closes[32];
 };

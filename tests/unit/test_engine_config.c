@@ -283,6 +283,22 @@ static void combinations_are_judged_beside_other_errors(void **state)
                     "there is no listener: give --listen ADDR --upstream ADDR, or 'listeners:' in a file");
 }
 
+static void what_is_not_recorded_needs_an_upstream_and_no_log(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_loaded(LOAD(&config, "--workers=8", "--log-max=2MiB", "--log-ring=1MiB", "--listen=:1", "--upstream=:80",
+                    "--listen=:2", "--upstream=:81", "--on-full=gap", "--record=off"));
+  assert_int_equal(config.listeners[0].record, GG_CONFIG_RECORD_FULL);
+  assert_int_equal(config.listeners[1].record, GG_CONFIG_RECORD_OFF);
+  gg_config_fini(&config);
+  check_file_errors("listeners:\n"
+                    "  - {listen: ':1', upstream: none, record: off}\n"
+                    "  - {listen: ':2', upstream: ':80', record: none}\n",
+                    "2:5: record: off with 'upstream: none' would neither record nor send on a byte\n"
+                    "3:45: record: 'none' is not one of full, off");
+}
+
 static void limits_are_judged_against_the_workers(void **state)
 {
   (void)state;
@@ -515,6 +531,7 @@ int main(void)
     cmocka_unit_test(wrong_files_are_told_whole),
     cmocka_unit_test(combinations_are_judged_beside_other_errors),
     cmocka_unit_test(limits_are_judged_against_the_workers),
+    cmocka_unit_test(what_is_not_recorded_needs_an_upstream_and_no_log),
     cmocka_unit_test(a_doubled_flag_is_refused),
     cmocka_unit_test(upstreams_are_lists),
     cmocka_unit_test(wrong_upstreams_are_told),

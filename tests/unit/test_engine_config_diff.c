@@ -71,6 +71,13 @@ static void listeners_come_go_and_change(void **state)
   expect(WEB, WEB " " SSH, "listener ssh: added at 127.0.0.1:9022, upstream 127.0.0.1:22\n");
   expect(WEB " " SSH, SSH, "listener web: removed, was at 127.0.0.1:9000\n");
   expect(WEB, WEB " --on-stall gap", "listener web: on_stall: block -> gap\n");
+  expect(WEB, WEB " --record off " SSH " --record off",
+         "listener web: record: full -> off\n"
+         "warning listener web: new sessions are not recorded\n"
+         "listener ssh: added at 127.0.0.1:9022, upstream 127.0.0.1:22\n"
+         "warning listener ssh: new sessions are not recorded\n");
+  expect(WEB " --record off", WEB " --record off", "");
+  expect(WEB " --record off", WEB, "listener web: record: off -> full\n");
   expect(WEB, "--listen 127.0.0.1:9000 --upstream 127.0.0.1:80 --name www", "listener www: name: web -> www\n");
   expect("--listen 127.0.0.1:9000 --upstream 127.0.0.1:80 --proxy-protocol-in v1 --trusted ::1",
          "--listen 127.0.0.1:9000 --upstream 127.0.0.1:80 --proxy-protocol-in v1 --trusted ::1,10.0.0.0/8",

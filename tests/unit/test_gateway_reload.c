@@ -56,6 +56,7 @@ static void callers_end(struct callers *callers)
 static void change(struct fixture *f, unsigned number)
 {
   f->options.listener_count = 1;
+  f->listeners[0].record = number % 8 == 5 ? GG_RECORD_OFF : GG_RECORD_FULL;
   f->listeners[0].on_stall = (enum gg_policy)(number % 3);
   f->listeners[0].on_full = (enum gg_policy)(number / 3 % 2);
   f->listeners[0].sessions_max = number % 4 == 0 ? 0 : 1000000 + number;

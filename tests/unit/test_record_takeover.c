@@ -613,7 +613,7 @@ static void test_only_this_stores_lock_is_taken_over(void **state)
   refuse_lock(&f, eventfd(0, EFD_CLOEXEC), GG_ERR_INVALID, "not that of store");
   refuse_lock(&f, open(path, O_RDWR | O_CLOEXEC), GG_ERR_BUSY, "in use");
   options.lock_fd = dup(gg_recorder_lock_fd(f.recorder));
-  options.logs_max = 0; /* an error before the store is even opened */
+  options.logs_max = GG_LOGS_MAX + 1; /* an error before the store is even opened */
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_recorder *recorder;
   assert_int_equal(gg_recorder_open(&recorder, &options, NULL, &failure), GG_ERR_RANGE);
