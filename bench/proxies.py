@@ -208,6 +208,7 @@ class Gogetway(Proxy):
     splice = "auto"
     workers = 1
     sync = "interval"
+    record = "full"
     program = "build/gogetway"
 
     @property
@@ -224,6 +225,7 @@ relay:
 listeners:
   - listen: 127.0.0.1:{self.port}
     upstream: 127.0.0.1:{upstream_port}
+    record: {self.record}
 """)
         return [self.program, "run", "-c", path]
 
@@ -241,6 +243,14 @@ class GogetwayOff(Gogetway):
     splice = "off"
 
 
+class GogetwayRecordOff(GogetwayOn):
+    """What an operator has who sets `record: off`: the same relay without a log."""
+    name = "gogetway record off"
+    records = False
+    record = "off"
+    rows = ("bulk", "ping-pong 64", "ping-pong 512", "setup")
+
+
 class GogetwayTwo(GogetwayOn):
     """Both workers on the one core of the proxies: what sharing the connections costs, not what a second core gives."""
     name = "gogetway 2 workers"
@@ -256,4 +266,5 @@ class GogetwaySyncAlways(Gogetway):
     share = 0.1
 
 
-ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayTwo, GogetwaySyncAlways]
+ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayRecordOff, GogetwayTwo,
+       GogetwaySyncAlways]

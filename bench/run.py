@@ -139,8 +139,9 @@ class Bench:
             proxy.start(self.upstream_port)
             values, payload = row(proxy)
             proxy.stop()
-            if proxy.records and proxy.recorded_bytes() < payload:
-                raise BenchError(f"{proxy.name} recorded {proxy.recorded_bytes()} bytes of {payload}")
+            recorded = proxy.recorded_bytes()
+            if recorded < payload if proxy.records else recorded > 0:
+                raise BenchError(f"{proxy.name} recorded {recorded} bytes of {payload}")
             return proxy.name, values
         finally:
             if proxy.process:
