@@ -150,6 +150,32 @@ def test_a_lost_session_and_a_stranger_are_found(small):
     assert {checker.KNOWN, checker.RECORDED} <= small.broken()
 
 
+def test_a_port_that_is_used_again_is_no_fault(scratch):
+    """Two sessions of the same client's address, which the recording has in the other order: a clock was set back."""
+    class Site:
+        name, checks, instance = "alone", ledger.Checks(), None
+    Site.scratch = scratch
+
+    def expectation(words):
+        return traffic.Expectation("trap", "127.0.0.1:9", 0, 1, True, False,
+                                   {"client": gogetway.Stream.of_bytes(words), "server": None},
+                                   {"client": None, "server": 0}, content={"client": words, "server": b""})
+
+    def claimed(words, any_of_them=False):
+        files = {"client": scratch / "said"}
+        files["client"].write_bytes(words)
+        session = gogetway.Session(listener="trap", client="127.0.0.1:9", bytes={"client": len(words), "server": 0},
+                                   gaps={"client": 0, "server": 0})
+        return alone.claim(session, b"", files, any_of_them)
+    alone = checker.Checker(Site, {"trap"})
+    first, second, third = (expectation(words) for words in (b"one", b"two", b"three"))
+    for one in (first, second, third):
+        alone.expect(one)
+    assert claimed(b"three") is third and claimed(b"two") is second
+    assert claimed(b"two") is None, "its own is still to be told"
+    assert claimed(b"two", any_of_them=True) is first and not alone.pending and not alone.expected
+
+
 def test_only_the_beginning_of_a_log_is_deleted(small):
     """A session that was checked may have its end in a segment that stays: what lies between stays, too."""
     def segment(number, log="w0-block"):

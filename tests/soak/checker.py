@@ -111,23 +111,39 @@ class Checker:
         if expectation.generator:
             yield expectation.listener, expectation.generator
 
-    def claim(self, session, header):
-        """The expectation that is this session's, by the header of the generator or by the client's address."""
+    def claim(self, session, header, files, any_of_them):
+        """The expectation that is this session's, by the header of the generator or by the client's address. A port is
+        used again, and the clock that orders sessions may be set back: of several it is one that fits, and only when
+        nothing else is to be expected, `any_of_them`, the first."""
         keys = [(session["listener"], session.client)]
         if len(header) == HEADER.size and header.startswith(b"ggEP"):
             _, index, seed = HEADER.unpack(header)
             keys.insert(0, (session["listener"], (seed, index)))
         with self.lock:
-            for key in keys:
-                if self.expected.get(key):
-                    found = self.expected[key][0]
-                    for other in self.keys(found):
-                        self.expected[other] = [entry for entry in self.expected[other] if entry is not found]
-                        if not self.expected[other]:
-                            del self.expected[other]
-                    del self.pending[id(found)]
-                    return found
-        return None
+            candidates = [one for key in keys for one in self.expected.get(key, ())]
+            fitting = [one for one in candidates if self.fits(one, session, files)]
+            found = min(fitting, default=None,
+                        key=lambda one: sum(one.sent[side].count for side in SIDES if one.sent[side]))
+            if not found and candidates and any_of_them:
+                found = candidates[0]
+            if found:
+                for key in self.keys(found):
+                    self.expected[key] = [entry for entry in self.expected[key] if entry is not found]
+                    if not self.expected[key]:
+                        del self.expected[key]
+                del self.pending[id(found)]
+            return found
+
+    @staticmethod
+    def fits(one, session, files):
+        """By the number of bytes, and by those that a client of ours has said."""
+        for side in SIDES:
+            count, sent, received = session["bytes"][side] + session["gaps"][side], one.sent[side], one.received[side]
+            if received is not None and received > count or sent and count > sent.count or (
+                    one.orderly and sent and count != sent.count):
+                return False
+        return not one.content or any(session["gaps"].values()) or one.content["client"].startswith(
+            files["client"].read_bytes())
 
     # ── Which segments ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,9 +244,10 @@ class Checker:
         if listener in self.own:
             with open(view.file(session, "client"), "rb") as file:
                 header = file.read(HEADER.size)
-            expectation = self.claim(session, header)
+            waited = time.monotonic() - seen
+            expectation = self.claim(session, header, {side: view.file(session, side) for side in SIDES},
+                                     last or waited > PATIENCE)
             if expectation is None:
-                waited = time.monotonic() - seen
                 if not last and (waited < PATIENCE or any(begun < seen for begun in batches)) and waited < 3 * PATIENCE:
                     return False
                 # Over before its client could know its own address, or before a byte came.

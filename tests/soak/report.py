@@ -129,8 +129,8 @@ def verdict(found):
     made = sum(row["made"] for row in found["checks"])
     if found["broken_count"]:
         return f"**Broken**: {found['broken_count']:,} of {made:,} checks."
-    return f"**Held**: {made:,} checks, none broken." + (
-        " Interrupted before its time." if found["result"] == "interrupted" else "")
+    whole = "" if found["result"] == "held" else " It was interrupted before its time."
+    return f"**Held**: {made:,} checks, none broken.{whole}"
 
 
 def events_by_site(found):
