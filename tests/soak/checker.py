@@ -5,8 +5,9 @@
         each session whose end is there (or whose process has ended) against its Expectation
         a segment is deleted when all sessions in it, and in those of its log before it, were checked
 
-A segment is complete when a later one of its log is there, no process has it open, and `running` does not name it; or
-when its process has ended and its successor has recovered what there was.
+A segment is complete when no process has it open, `running` does not name it, and a later one of its log is there or,
+of a log that no listener uses any more, nothing was added to it for a while; or when its process has ended and its
+successor has recovered what there was.
 """
 import base64
 import collections
@@ -29,6 +30,7 @@ from traffic import HEADER, OTHER
 
 GAPS_MAX = 6           # sessions with gaps that are looked at in a cycle: each takes two processes
 WAITING_SECONDS = 5.0  # a client that is gone may be in a listener's queue for so long
+IDLE_SECONDS = 20.0    # longer than a segment's greatest age
 PATIENCE = 100.0       # an expected session is in complete segments by then, and a recorded one's ends were heard
 EVIDENCE_MAX = 12      # segments in which something is wrong that are kept for who reads the report
 SEEN_MAX = 200_000     # ids of checked sessions that are remembered
@@ -164,8 +166,11 @@ class Checker:
         def is_over(name):  # also those that a process began while another was taking over from it
             owner = instance.owner(name)
             return name in instance.current.before or owner is not None and owner.ended
+
+        def is_idle(file):
+            return time.time() - file.stat().st_mtime > IDLE_SECONDS
         return [file for file in files if file.name not in busy and file.name not in running and
-                (file.name not in newest.values() or is_over(file.name))]
+                (file.name not in newest.values() or is_over(file.name) or is_idle(file))]
 
     # ── A cycle ──────────────────────────────────────────────────────────────────────────────────────────────────
 
