@@ -173,7 +173,7 @@ def check_against_recording(families, sessions, tried=()):
     closed = value(families, FLOW["closed"])
     assert closed == value(families, "gogetway_sessions_closed_total") == len(sessions) + left_out
     for side in SIDES:
-        recorded = sum(session["bytes"][side] for session in sessions)
+        recorded = sum(session["bytes"][side] + session["gaps"][side] for session in sessions)
         left_out = value(families, f"gogetway_record_off_{side}_bytes_total")
         assert value(families, FLOW["received"], side=side) == recorded + left_out, side
         for what in ("received", "forwarded"):
