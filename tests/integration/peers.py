@@ -131,8 +131,9 @@ def postgres(directory):
     done = subprocess.run([binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "--no-locale"],
                           capture_output=True, timeout=120, cwd="/", env=dict(os.environ, **environment), **become)
     assert done.returncode == 0, processes.as_text(done.stderr)
+    # Its shared memory as files of its own: killed it leaves nothing in /dev/shm.
     settings = {"listen_addresses": HOST, "unix_socket_directories": "", "fsync": "off", "ssl": "off",
-                "max_connections": "50", "shared_buffers": "16MB"}
+                "dynamic_shared_memory_type": "mmap", "max_connections": "50", "shared_buffers": "16MB"}
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return _start([binaries / "postgres", "-D", data, "-p", port, *words], directory, port, "postgres", cwd="/",
                   env=environment, **become)
