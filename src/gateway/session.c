@@ -335,6 +335,19 @@ static void record_unheard(struct gg_session *session)
   gg_log_commit(log, used);
 }
 
+/* What the last packet will say, and only the sockets know. */
+static void ask_sockets(struct gg_session *session, enum gg_close reason)
+{
+  const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
+  if (connect_failure(reason) || reason == GG_CLOSE_PROXY_INVALID)
+    record_unheard(session);
+  if (orderly(reason))
+    return;
+  /* The kernel counts our SYN to the upstream and the PROXY header too. */
+  session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded, 1u + session->announced);
+  session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded, 0);
+}
+
 static void count_close(struct gg_session *session, enum gg_close reason)
 {
   struct gg_worker *worker = session->worker;
@@ -433,14 +446,8 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
     return;
   struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
   struct gg_worker *worker = session->worker;
-  bool refused = connect_failure(reason) || reason == GG_CLOSE_PROXY_INVALID;
-  if (refused && session->recorded)
-    record_unheard(session);
-  if (!orderly(reason)) {
-    /* The kernel counts our SYN to the upstream and the PROXY header too. */
-    session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded, 1u + session->announced);
-    session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded, 0);
-  }
+  if (session->recorded)
+    ask_sockets(session, reason);
   end_close(session, client, !ends_politely(session, reason));
   end_close(session, server, !orderly(reason));
   gg_timer_stop(&session->timer);
