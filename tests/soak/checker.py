@@ -52,16 +52,19 @@ METRICS = "metrics equal the recording"
 
 class Fact:
     """What prometheus.check_against_recording asks of a session, in little memory."""
-    __slots__ = ("listener", "close", "counts")
+    __slots__ = ("listener", "close", "counts", "gaps")
     state = "closed"
 
     def __init__(self, session):
         self.listener, self.close = session["listener"], session["close"]
+        self.gaps = tuple(session["gaps"][side] for side in SIDES)
         self.counts = tuple(session[what][side] for what in ("received", "forwarded") for side in SIDES)
 
     def __getitem__(self, name):
-        if name == "bytes":  # with what is missing: the metric counts what was received
-            return {side: self.counts[number] for number, side in enumerate(SIDES)}
+        if name == "gaps":
+            return dict(zip(SIDES, self.gaps))
+        if name == "bytes":  # what is not missing
+            return {side: self.counts[number] - self.gaps[number] for number, side in enumerate(SIDES)}
         return getattr(self, name)
 
     def forwarded(self, side):
