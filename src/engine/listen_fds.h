@@ -34,9 +34,9 @@ struct gg_listen_fds {
  * close-on-exec and non-blocking from then on. GG_ERR_INVALID: the variables, or a descriptor, are not what they should
  * be; none is taken then. */
 int gg__listen_fds_take(struct gg_listen_fds *out, struct gg_failure *failure);
-/* Gives the listeners theirs (struct gg_listener_options.inherited). One that has some already, from the process that is
- * taken over, must have the same. GG_ERR_NOT_FOUND: one is nobody's; GG_ERR_INVALID: one is another; the failure names
- * it. */
+/* Gives the listeners theirs (struct gg_listener_options.inherited). One that has some already, from the process that
+ * is taken over, must have the same. GG_ERR_NOT_FOUND: one is nobody's; GG_ERR_INVALID: one is another; the failure
+ * names it. */
 int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *configured, struct gg_failure *failure);
 /* Closes what was taken; no listener refers to it any more. */
 void gg__listen_fds_close(struct gg_listen_fds *fds, struct gg_configured *configured);

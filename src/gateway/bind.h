@@ -98,8 +98,8 @@ void gg__bindings_settle(struct gg_gateway *gateway, bool done);
 void gg__bindings_sweep(struct gg_gateway *gateway, bool all);
 
 /* The process before has let go, or (`beside`) does not answer and may not accept: what it lent is served from here on.
- * Unless `beside` its sockets are ours alone, and those that wait BOUND listen; a negative gg_error: some cannot yet, and
- * gg__binding_serves tries again. */
+ * Unless `beside` its sockets are ours alone, and those that wait BOUND listen; a negative gg_error: some cannot yet,
+ * and gg__binding_serves tries again. */
 int gg__binding_serve(struct gg_binding *binding, bool beside, struct gg_failure *failure);
 
 void gg__binding_unref(struct gg_binding *binding); /* any thread: the gateway's own reference is the last */

@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import gogetway  # noqa: E402
+import live  # noqa: E402
 import prometheus  # noqa: E402
 
 
@@ -52,6 +53,20 @@ def rings():
 def require_program():
     if not os.access(gogetway.program(), os.X_OK):
         pytest.fail(f"{gogetway.program()} is not there: build it, or set GOGETWAY")
+
+
+@pytest.fixture
+def server():
+    """An upstream that sends back what comes."""
+    with live.EchoServer() as echo:
+        yield echo
+
+
+@pytest.fixture
+def configured(scratch):
+    """A gateway with a configuration file, not started yet."""
+    with live.Configured(scratch) as gateway:
+        yield gateway
 
 
 looked_at = collections.Counter()  # gateways whose totals were compared, and those that were not, by the reason

@@ -8,21 +8,9 @@ import pytest
 
 import processes
 from gogetway import TEST_ALL, program
-from live import Clients, Configured, EchoServer, connect, exchange
+from live import Clients, EchoServer, connect, exchange
 
 pytestmark = pytest.mark.usefixtures("require_program")
-
-
-@pytest.fixture
-def server():
-    with EchoServer() as echo:
-        yield echo
-
-
-@pytest.fixture
-def configured(scratch):
-    with Configured(scratch) as gateway:
-        yield gateway
 
 
 def listener(upstream, **more):

@@ -12,7 +12,6 @@ import pytest
 
 import processes
 from gogetway import Gateway, program, tool
-from live import Configured
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -167,12 +166,6 @@ def test_a_kernel_without_it_is_warned_of(scratch):
 
 
 # ── What a reload cannot have any more ───────────────────────────────────────────────────────────────────────────────
-
-@pytest.fixture
-def configured(scratch):
-    with Configured(scratch) as gateway:
-        yield gateway
-
 
 def trap(listen, **more):
     return {"listen": listen, "upstream": "none", **more}

@@ -222,7 +222,8 @@ class Talk:
                 texts.append(f"session {self.index}: {len(passed[side])} bytes of the {side} passed, they are not "
                              f"the beginning of the {len(recorded[side])} recorded ones")
             if not whole[side].startswith(recorded[side]):
-                texts.append(f"session {self.index}: recorded of the {side} what was never sent: {whose(recorded[side])}")
+                texts.append(f"session {self.index}: recorded of the {side} what was never sent: "
+                             f"{whose(recorded[side])}")
             if self.right() and recorded[side] != whole[side]:
                 texts.append(f"session {self.index}: {len(recorded[side])} bytes of the {side} are recorded, "
                              f"{len(whole[side])} were sent and received")

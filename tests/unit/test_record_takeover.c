@@ -370,6 +370,7 @@ static void test_both_are_killed(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = takeover_options(&f);
   options.flush_interval_ns = 3600 * GG_NS_PER_S;
+  options.ring_bytes = 2 * MIB; /* a full one would seal all, and might leave nothing to recover */
   struct elder first = elder_begin(&f, &options, "w0-block");
   options.lock_fd = elder_lock(&first);
   elder_record(&first, FIRST);
@@ -404,6 +405,7 @@ static void test_the_next_takeover_recovers_the_dead(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = takeover_options(&f);
   options.flush_interval_ns = 3600 * GG_NS_PER_S;
+  options.ring_bytes = 2 * MIB; /* a full one would seal all, and might leave nothing to recover */
   struct elder first = elder_begin(&f, &options, "w0-block");
   options.lock_fd = elder_lock(&first);
   elder_record(&first, FIRST);
@@ -500,6 +502,7 @@ static void test_takeover_on_a_full_disk(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = takeover_options(&f);
   options.flush_interval_ns = 3600 * GG_NS_PER_S;
+  options.ring_bytes = 2 * MIB; /* a full one would seal all, and might leave nothing to recover */
   struct elder first = elder_begin(&f, &options, "w0-block");
   options.lock_fd = elder_lock(&first);
   elder_record(&first, FIRST);

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of hot restart share: a listener's configuration, processes that stand still, and ends of the
+hand-over that are made by hand."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+
+import processes
+from live import connect, exchange
+
+# A gateway that hands over all it has, and does what it is told when it was taken over.
+EARLIER = """
+import fcntl, json, os, signal, socket, struct, sys
+directory, listen, end = sys.argv[1:]
+lock = os.open(directory + "/lock", os.O_RDWR)
+fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))  # F_OFD_SETLK: the first byte
+host, port = listen.rsplit(":", 1)
+listener = socket.create_server((host, int(port)))
+control = socket.socket(socket.AF_UNIX)
+control.bind(directory + "/control.new")
+control.listen(1)
+os.rename(directory + "/control.new", directory + "/control")
+peer, _ = control.accept()
+lines = peer.makefile("rb")
+assert b'"takeover"' in lines.readline()
+reply = {"ok": True, "pid": os.getpid(), "siblings": [], "listeners": [{"name": "web", "listen": listen, "sockets": 1}]}
+socket.send_fds(peer, [json.dumps(reply).encode() + b"\\n"], [lock, listener.fileno()])
+assert b'"handed-over"' in lines.readline()
+exec(end)
+"""
+
+
+def listener(upstream, **more):
+    return {"listen": processes.address("127.0.0.1", processes.free_port()), "upstream": upstream, **more}
+
+
+def said(address, block=b"a block"):
+    with connect(address) as peer:
+        exchange(peer, block)
+
+
+def halt(process):
+    """Stops it, and waits until each of its threads has: one that was woken meanwhile goes on until it sees it."""
+    process.popen.send_signal(signal.SIGSTOP)
+
+    def halted():
+        for task in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{task}/stat", encoding="utf-8") as stat:
+                if stat.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
+    processes.wait_until(halted, 20, "every thread stopped")
+
+
+def descriptors(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def processor_seconds(process):
+    with open(f"/proc/{process.pid}/stat", encoding="utf-8") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def taking_over(configured):
+    """A taker that has all it asked for: its connection and the descriptors."""
+    with socket.socket(socket.AF_UNIX) as taker, contextlib.ExitStack() as stack:
+        taker.settimeout(20)
+        taker.connect(str(configured.directory / "control"))
+        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
+        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
+        for fd in fds:
+            stack.callback(os.close, fd)
+        while not data.endswith(b"\n"):
+            data += taker.recv(65536)
+        assert b'"ok":true' in data and len(fds) >= 2
+        yield taker, fds
+
+
+@contextlib.contextmanager
+def earlier(configured, web, end):
+    command = [sys.executable, "-c", EARLIER, configured.directory, web["listen"], end]
+    with processes.Process(command, configured.scratch) as old:
+        processes.wait_until((configured.directory / "control").exists, 20, "the old one's socket")
+        yield old
+
+
+def stats_of(configured, pid, *words, **options):
+    return configured.command("stats", "--pid", str(pid), *words, **options)
+
+
+def ask_pid(configured, pid):
+    return json.loads(stats_of(configured, pid, "--json").stdout)

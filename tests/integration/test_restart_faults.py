@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hot restart when one of the two processes fails, dies, stands still, or is told to end half-way."""
+import contextlib
+import os
+import random
+import signal
+import socket
+
+import pytest
+
+import faults
+import processes
+from gogetway import TEST_ALL
+from live import Clients, Configured, connect, exchange
+from restarting import descriptors, earlier, halt, listener, processor_seconds, said, taking_over
+
+pytestmark = pytest.mark.usefixtures("require_program")
+
+
+def test_a_new_process_that_fails_changes_nothing(configured, scratch, server):
+    web = listener(server.address, name="web")
+    local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local"}
+    configured.write(web, local)
+    old = configured.start()
+    said(web["listen"])
+    before = descriptors(old)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        configured.write(web, local, {"listen": processes.address(*taken.getsockname()), "upstream": "none"})
+        for count in range(3):
+            new = configured.start("--takeover", wait=False)
+            assert new.wait(20) == 3 and "in use" in new.errors()
+            configured.wait_event(old, "not taken over", count=count + 1)
+    another = configured.start(wait=False)
+    assert another.wait(20) == 3 and f"in use by gogetway process {old.pid}" in another.errors()
+    said(web["listen"])
+    said(local["listen"])
+    processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")
+    configured.write(web, local, sessions_max=7)
+    assert configured.reload()[0] == 0  # refused only while somebody takes over
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0
+    said(web["listen"])
+    assert new.stop() == 0
+    configured.verify()
+
+
+def test_a_hand_over_that_is_refused_leaves_the_sockets_as_they_were(configured, scratch, server):
+    """The new process serves already when the old one cannot let go: its end is not the sockets'."""
+    web = listener(server.address, name="web")
+    local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local"}
+    configured.write(web, local)
+    old = configured.start()
+    (configured.directory / f"control.{old.pid}").mkdir()  # where its control socket would go
+    new = configured.start("--takeover", wait=False)
+    assert new.wait(20) == 3
+    assert old.running()
+    for _ in range(20):
+        said(web["listen"])
+        said(local["listen"])
+    assert old.stop() == 0
+    assert not (scratch / "socket").exists()
+    configured.verify()
+
+
+def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    before = descriptors(old)
+    with socket.socket(socket.AF_UNIX) as taker:
+        taker.settimeout(10)
+        taker.connect(str(configured.directory / "control"))
+        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
+        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
+        while not data.endswith(b"\n"):
+            data += taker.recv(65536)
+        assert b'"ok":true' in data and len(fds) >= 2
+        second = configured.start("--takeover", wait=False)
+        assert second.wait(20) == 3
+        assert f"process {os.getpid()} is taking over already" in second.errors()
+        status, reply = configured.reload()
+        assert status == 3 and "taking over" in reply["error"]
+        for fd in fds:
+            os.close(fd)
+    configured.wait_event(old, "not taken over")
+    said(web["listen"])
+    processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")
+    assert configured.ask("handed-over", taken="1")["ok"] is False
+    assert configured.ask("takeover", protocol="2")["error"].count("protocol") == 1
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0 and new.stop() == 0
+
+
+class Between:
+    """Stands between a taker and the one that runs, and says when each word of theirs has come."""
+
+    def __init__(self, configured):
+        self.place, self.aside = configured.directory / "control", configured.directory / "control.aside"
+        self.place.rename(self.aside)
+        self.listener, self.old, self.taker = (socket.socket(socket.AF_UNIX) for _ in range(3))
+        self.taker.close()
+        self.old.settimeout(20)
+        self.listener.settimeout(20)
+        self.old.connect(str(self.aside))
+        self.listener.bind(str(self.place))
+        self.listener.listen(1)
+
+    def asked(self):
+        self.taker, _ = self.listener.accept()
+        self.taker.settimeout(20)
+        self.lines = self.taker.makefile("rb")
+        self.old.sendall(self.lines.readline())
+        self.reply, self.fds, _, _ = socket.recv_fds(self.old, 65536, 253)
+        while not self.reply.endswith(b"\n"):
+            self.reply += self.old.recv(65536)
+
+    def answered(self):
+        """And it has said that it could serve, which nobody hears."""
+        socket.send_fds(self.taker, [self.reply], self.fds)
+        assert b'"handed-over"' in self.lines.readline()
+
+    def close(self):
+        for fd in self.fds:
+            os.close(fd)
+        for peer in (self.lines, self.taker, self.old, self.listener):
+            peer.close()
+        self.aside.replace(self.place)
+
+
+def test_a_taker_with_more_workers_is_killed_before_it_serves(configured, server):
+    """It has sockets for the workers that the old one does not have; who was in their queues would be reset."""
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with Clients(web["listen"], staying=5, threads=4) as clients:
+        configured.write(web, workers=4)
+        for count, moment in enumerate(("asked", "answered", "clients came"), 1):
+            between = Between(configured)
+            new = configured.start("--takeover", wait=False)
+            between.asked()
+            if moment != "asked":
+                between.answered()
+            if moment == "clients came":
+                clients.more(100)
+            new.kill()
+            between.close()
+            configured.wait_event(old, "not taken over", count=count)
+            clients.more(50)
+            clients.check()
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        clients.more(200)
+        sent = clients.end()
+    assert old.wait(30) == 0 and new.stop(30) == 0
+    assert configured.digests() == sent
+    # The new one's logs have its number behind their names; every worker has had a client.
+    logs = {segment.name.split("-", 1)[1].rsplit("-", 1)[0] for segment in configured.segments()}
+    assert logs == {"w0-block", "w0-block-2", "w1-block-2", "w2-block-2", "w3-block-2"}
+    configured.verify()
+
+
+def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, log={"flush_interval": "1m"})
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"in the old one's ring")
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        exchange(stays, b", and more of it")
+        old.kill()
+        ended = configured.wait_event(new, "earlier process ended")
+        assert ended["pid"] == old.pid and ended["bytes"] > 0
+        assert not (configured.directory / f"control.{old.pid}").exists()
+    said(web["listen"])
+    assert new.stop() == 0
+    payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
+    assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
+    configured.verify()
+
+
+def test_what_a_killed_process_left_is_written_when_the_disk_has_room_again(scratch, server):
+    """The disk is full when it is killed, and for a while; nobody waits for it at work, nor has to be started anew."""
+    web = listener(server.address, name="web")
+    block = random.Random(4).randbytes(256 * 1024)
+    with faults.mounted(scratch / "disk", size="2m") as disk, Configured(scratch, disk / "rec") as configured:
+        configured.write(web, workers=1, log={"flush_interval": "1m"})
+        old = configured.start()
+        with connect(web["listen"]) as stays:
+            exchange(stays, b"a word")
+            new = configured.start("--takeover")
+            configured.wait_event(old, "handed over")
+            ballast = disk / "ballast"
+            with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            exchange(stays, block)
+            old.kill()
+            refused = configured.wait_event(new, "what an earlier process left is not written")
+        assert refused["pid"] == old.pid and "space" in refused["error"]
+        before = processor_seconds(new)
+        for _ in range(20):
+            said(web["listen"])
+            assert not configured.events(new, "earlier process ended")
+        assert configured.ask("stats")["state"] == "running"
+        ballast.unlink()
+        ended = configured.wait_event(new, "earlier process ended")
+        assert processor_seconds(new) - before < 1  # of the five between two tries
+        assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > len(block)
+        assert len(configured.events(new, "what an earlier process left is not written")) == 1
+        assert new.stop() == 0
+        payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
+        assert sorted(payloads, key=len) == [b"a block"] * 20 + [b"a word" + block]
+        configured.verify()
+
+
+def test_sockets_that_killed_processes_left_are_removed(configured, server):
+    """A taker that was killed before it served, and with it the one that it would have taken over from."""
+    configured.write(listener(server.address))
+    assert configured.start().stop() == 0
+    for name in ("control", "control.new.99999", "control.99998"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(configured.directory / name))
+    process = configured.start()
+    assert [path.name for path in configured.directory.glob("control*")] == ["control"]
+    assert process.stop() == 0
+
+
+def test_an_old_process_with_another_log_dir_is_recovered(configured, scratch, server):
+    """Its rings are out of the new one's directories, and the sandbox is on."""
+    web = listener(server.address, name="web")
+    places = [scratch / "rings-1", scratch / "rings-2"]
+    for place in places:
+        place.mkdir()
+    configured.write(web, log={"flush_interval": "1m", "dir": str(places[0])})
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"in the old one's ring")
+        configured.write(web, log={"flush_interval": "1m", "dir": str(places[1])})
+        new = configured.start("--takeover")
+        configured.wait_event(old, "handed over")
+        exchange(stays, b", and more of it")
+        assert any(places[0].iterdir())
+        old.kill()
+        ended = configured.wait_event(new, "earlier process ended")
+        assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > 0
+    assert not any(places[0].iterdir())
+    said(web["listen"])
+    assert new.stop() == 0
+    payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
+    assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
+    configured.verify()
+
+
+def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    with earlier(configured, web, "os.kill(os.getpid(), 9)") as old:
+        new = configured.start("--takeover")
+        assert configured.wait_event(new, "taken over from a process that is gone")["pid"] == old.pid
+        assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
+        said(web["listen"])
+        assert configured.ask("stats")["pid"] == new.pid
+        assert new.stop() == 0
+    configured.verify()
+
+
+def test_an_old_process_is_not_let_go_by_a_taker_that_gave_up(configured, server):
+    """It reads that it was taken over when the one who said so is gone."""
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"before")
+        with taking_over(configured) as (taker, _):
+            halt(old)
+            taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
+        old.popen.send_signal(signal.SIGCONT)
+        configured.wait_event(old, "not taken over")
+        exchange(stays, b"after")
+    said(web["listen"])
+    assert configured.ask("stats")["state"] == "running"
+    new = configured.start("--takeover")
+    assert old.wait(20) == 0
+    said(web["listen"])
+    assert new.stop() == 0
+    configured.verify()
+
+
+def test_a_new_process_serves_until_a_stopped_one_answers(configured, scratch, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    gate = scratch / "gate"
+    os.mkfifo(gate)
+    end = f"open({str(gate)!r}).read(); listener.close(); peer.sendall(b'{{\"ok\":true}}\\n'); peer.recv(1)"
+    with earlier(configured, web, end) as old:
+        new = configured.start("--takeover", wait=False)
+        assert configured.wait_event(new, "the process before does not let go yet")["pid"] == old.pid
+        said(web["listen"])
+        gate.write_bytes(b"go on")
+        configured.wait_event(new, "ready")
+        assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
+        said(web["listen"])
+        assert configured.ask("stats")["pid"] == new.pid
+        assert new.stop() == 0
+    assert len(configured.sessions()) == 2
+    configured.verify()
+
+
+def test_a_new_process_that_waits_for_an_answer_can_be_ended(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    with earlier(configured, web, "signal.pause()"):
+        new = configured.start("--takeover", wait=False)
+        configured.wait_event(new, "the process before does not let go yet")
+        new.popen.send_signal(signal.SIGTERM)
+        assert new.wait(20) == 3 and "does not hand over" in new.errors()
+        connect(web["listen"]).close()  # it has left the other's sockets as they were
+
+
+def test_told_to_end_while_it_is_taken_over(configured, server):
+    """It waits for the taker: sockets that leave accept nobody, and the taker has no others."""
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"before")
+        with taking_over(configured) as (taker, fds):
+            old.popen.send_signal(signal.SIGTERM)
+            configured.wait_event(old, "to drain when it is taken over")
+            said(web["listen"])
+            taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
+            assert b'"ok":true' in taker.recv(65536)
+            configured.wait_event(old, "handed over")
+            with socket.socket(fileno=os.dup(fds[1])) as ours, socket.socket() as client:
+                client.settimeout(20)
+                ours.settimeout(20)
+                client.connect(ours.getsockname())
+                ours.accept()[0].close()
+            exchange(stays, b"after")
+    assert old.wait(20) == 0
+
+
+@pytest.mark.skipif(not TEST_ALL, reason="takes longer than a minute; GOGETWAY_TEST_ALL=1 runs it")
+def test_a_taker_may_take_longer_than_others_may_be_silent(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with taking_over(configured) as (taker, _), socket.socket(socket.AF_UNIX) as idle:
+        idle.settimeout(90)
+        idle.connect(str(configured.directory / "control"))
+        assert idle.recv(1) == b""  # it came after the taker was last heard of
+        said(web["listen"])
+        taker.sendall(b'{"command":"handed-over","taken":"1"}\n')
+        assert b'"ok":true' in taker.recv(65536)
+        configured.wait_event(old, "handed over")
+    assert old.wait(20) == 0
+
+
+@pytest.mark.parametrize("signals", (1, 2))
+def test_told_to_end_and_the_taker_dies(configured, server, signals):
+    web = listener(server.address, name="web")
+    configured.write(web, workers=1)
+    old = configured.start()
+    with taking_over(configured) as (_, fds):
+        old.popen.send_signal(signal.SIGTERM)
+        configured.wait_event(old, "to drain when it is taken over")
+        if signals == 2:
+            old.popen.send_signal(signal.SIGTERM)
+            assert old.wait(20) == 0
+            with socket.socket(fileno=os.dup(fds[1])) as ours, socket.socket() as client:
+                client.settimeout(20)
+                client.connect(ours.getsockname())
+    assert old.wait(20) == 0
+
+
+def test_a_new_process_that_cannot_publish_serves(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    end = ("[os.unlink(directory + '/' + name) for name in os.listdir(directory) if name.startswith('control.new')];"
+           "listener.close(); peer.sendall(b'{\"ok\":true}\\n'); peer.recv(1)")
+    with earlier(configured, web, end) as old:
+        new = configured.start("--takeover")
+        configured.wait_event(new, "commands do not find this gateway")
+        assert configured.wait_event(new, "earlier process ended")["pid"] == old.pid
+        said(web["listen"])
+        assert new.stop() == 0
+    configured.verify()
+
+
+def test_a_gateway_that_cannot_hand_over_says_so(configured, server):
+    """An earlier version has no such command; its reply is played here."""
+    configured.write(listener(server.address))
+    configured.directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as earlier:
+        earlier.bind(str(configured.directory / "control"))
+        earlier.listen(1)
+        new = configured.start("--takeover", wait=False)
+        earlier.settimeout(20)
+        connection, _ = earlier.accept()
+        with connection:
+            assert b'"takeover"' in connection.recv(4096)
+            connection.sendall(b'{"ok":false,"error":"unknown command \\"takeover\\""}\n')
+            assert new.wait(20) == 3
+    assert "of a version that cannot" in new.errors() and str(os.getpid()) in new.errors()
