@@ -120,7 +120,8 @@ static void play_end(struct play *play)
   gg__recording_destroy(play->recording);
   snprintf(
     command, sizeof command,
-    "for s in $(find %s -type f -name store); do rm -f /dev/shm/gogetway-$(grep -Eo '[0-9a-f-]{36}' $s).*; done; rm -rf %s",
+    "for s in $(find %s -type f -name store); do rm -f /dev/shm/gogetway-$(grep -Eo '[0-9a-f-]{36}' $s).*; done; "
+    "rm -rf %s",
     play->base, play->base);
   assert_int_equal(system(command), 0);
   free(play->streams[0]);
