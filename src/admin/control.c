@@ -59,6 +59,7 @@ struct client {
 
 struct gg_control {
   struct gg_control_options options;
+  char *dir; /* the same as the options' */
   int dir_fd;
   int listen_fd;
   int wake_fd;
@@ -591,6 +592,11 @@ int gg_control_start(struct gg_control **out, const struct gg_control_options *o
   if (!control)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the control socket");
   control->options = *options;
+  control->options.dir = control->dir = strdup(options->dir);
+  if (!control->dir) {
+    free(control);
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the control socket");
+  }
   if (control->options.idle_timeout_ns == 0)
     control->options.idle_timeout_ns = GG_CONTROL_IDLE_NS;
   control->dir_fd = control->listen_fd = control->wake_fd = -1;
@@ -627,5 +633,6 @@ void gg_control_stop(struct gg_control *control)
     close(control->dir_fd);
   pthread_mutex_destroy(&control->lock);
   free(control->scratch);
+  free(control->dir);
   free(control);
 }

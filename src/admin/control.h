@@ -71,7 +71,7 @@ struct gg_control_command {
 void gg_control_refuse(struct gg_json *reply, const struct gg_failure *failure);
 
 struct gg_control_options {
-  const char *dir; /* the store; whoever starts a control socket holds its lock: a socket left there is replaced */
+  const char *dir; /* the store, copied; whoever starts a control socket holds its lock: one left there is replaced */
   const struct gg_control_command *commands; /* borrowed; "help" is added by itself */
   size_t command_count;
   void *context; /* of the commands */
