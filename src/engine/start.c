@@ -160,6 +160,13 @@ static int step_forward(struct gg_engine *engine, struct gg_failure *failure)
   return 0;
 }
 
+/* The file is the other process' until it lets go: only whether it could be written. */
+static int check_metrics_file(const struct gg_engine *engine, struct gg_failure *failure)
+{
+  const char *path = engine->now->config.stats.metrics_file;
+  return path ? gg__file_check(path, failure) : 0;
+}
+
 /* The workers are last: sessions begin there. Nothing behind them can fail, but for a process that does not let go. */
 static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
 {
@@ -182,7 +189,7 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
   if (!error && !engine->takeover)
     error = step_forward(engine, failure);
   if (!error)
-    error = gg__engine_metrics_file(engine, failure);
+    error = engine->takeover ? check_metrics_file(engine, failure) : gg__engine_metrics_file(engine, failure);
   if (!error)
     error = gg_gateway_start(engine->gateway, failure);
   return error;
@@ -195,8 +202,13 @@ static int take_over(struct gg_engine *engine, struct gg_failure *failure)
   if (error) {
     gg__takeover_release(engine);
     gg_gateway_join(engine->gateway);
+    return error;
   }
-  return error;
+  struct gg_failure why = GG_FAILURE_INIT;
+  if (gg__engine_metrics_file(engine, &why) != 0)
+    gg_error_log(engine->logger, "metrics file not written", GG_S("error", why.message),
+                 GG_S("effect", "the gateway serves; a reload that names another file tries again"));
+  return 0;
 }
 
 /* That a recording gateway does not record somewhere is worth a warning. */
@@ -232,7 +244,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
   gg__takeover_end(engine->takeover);
   gg__siblings_close(engine);
   gg_control_stop(engine->control);
-  gg__metrics_file_stop(engine->metrics_file);
+  gg__metrics_file_drop(engine->metrics_file);
   gg__service_end(engine);
   gg_gateway_destroy(engine->gateway);
   gg_recorder_destroy(engine->recorder);

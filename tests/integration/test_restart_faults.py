@@ -45,15 +45,22 @@ def test_a_new_process_that_fails_changes_nothing(configured, scratch, server):
 
 
 def test_a_hand_over_that_is_refused_leaves_the_sockets_as_they_were(configured, scratch, server):
-    """The new process serves already when the old one cannot let go: its end is not the sockets'."""
+    """The new process serves already when the old one cannot let go: its end is not the sockets', nor the metrics'."""
     web = listener(server.address, name="web")
     local = {"listen": f"unix:{scratch}/socket", "upstream": server.address, "name": "local"}
-    configured.write(web, local)
+    totals = scratch / "metrics"
+    configured.write(web, local, stats={"metrics_file": str(totals), "metrics_interval": "1s"})
     old = configured.start()
+    said(web["listen"])
+    configured.write(web, local, stats={"metrics_file": str(totals), "metrics_interval": "23h"})
+    assert configured.reload()[0] == 0  # it writes the file, and the names that it began with are another file's
+    before = totals.read_text()
+    assert "gogetway_sessions_opened_total 1" in before
     (configured.directory / f"control.{old.pid}").mkdir()  # where its control socket would go
     new = configured.start("--takeover", wait=False)
     assert new.wait(20) == 3
-    assert old.running()
+    assert f"cannot make {configured.directory}/control.{old.pid}" in new.errors()
+    assert old.running() and totals.read_text() == before
     for _ in range(20):
         said(web["listen"])
         said(local["listen"])
