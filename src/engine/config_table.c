@@ -126,8 +126,8 @@ static const struct gg_option listener_options[] = {
      "`balance`; behind an address may stand `weight=N` (1 to 256, its share of the sessions), `name=NAME` (what it is "
      "called in metrics, messages and commands; without it, its address) and `backup` (it is chosen only while no "
      "other is available). An upstream that cannot be had is followed by another, before the client notices; nothing "
-     "of what the client sent has been read then. A reload that keeps an upstream's name keeps its state. On the "
-     "command line the flag is repeated."},
+     "of what the client sent has been read then. A reload that keeps an upstream's name keeps its state, drained or "
+     "out, if its listener keeps name and address. On the command line the flag is repeated."},
   {.key = "balance",
    .flag = "balance",
    .type = GG_OPTION_ENUM,
@@ -158,7 +158,8 @@ static const struct gg_option listener_options[] = {
    .help = "connects in a row that failed, and an upstream is taken out; 0 for never",
    .more =
      "Refused, timed out, unreachable and unresolved ones count, and checks; not those for which this host lacked "
-     "descriptors, memory or ports. One that succeeds ends the row."},
+     "descriptors, memory or ports. One that succeeds ends the row, whatever comes after it: an upstream that accepts "
+     "and closes at once is not out, since what its client sent cannot be sent to another."},
   {.key = "health_out",
    .flag = "health-out",
    .type = GG_OPTION_DURATION,
