@@ -100,6 +100,21 @@ class Health:
                 f"{bound / unit:.2f}"])
 
 
+def _state_of(pid):
+    """What a process that should have ended does: its state, where it waits, what it read and wrote."""
+    texts = []
+    for name in ("status", "wchan", "io", "stat"):
+        try:
+            with open(f"/proc/{pid}/{name}", errors="replace") as file:
+                text = file.read()
+        except OSError as error:
+            text = str(error)
+        if name == "status":
+            text = next((line for line in text.splitlines() if line.startswith("State")), "")
+        texts.append(f"{name} {' '.join(text.split())[:300]}")
+    return "; ".join(texts)
+
+
 class Readers:
     """Our commands and tshark, on a store that is being written."""
 
@@ -168,7 +183,15 @@ class Readers:
         self.site.stopping.wait(self.random.uniform(2, 8))
         if tail.poll() is None:
             tail.send_signal(signal.SIGTERM)
-        shown = tshark.communicate(timeout=120)[0]
+        try:
+            shown = tshark.communicate(timeout=120)[0]
+        except subprocess.TimeoutExpired:
+            states = [_state_of(process.pid) for process in (tail, tshark)]
+            for process in (tail, tshark):
+                process.kill()
+                process.wait()
+            self.checks.judge(TAIL, [f"{self.site.name}: no end after a signal; tail {states[0]}, tshark {states[1]}"])
+            return
         statuses = tail.wait(30), tshark.returncode
         said = [line for line in errors.read_text(errors="replace").splitlines()
                 if line.strip() and not line.startswith("Running as user")]
