@@ -562,8 +562,11 @@ int gg_control_step_aside(struct gg_control *control, struct gg_failure *failure
   char name[NAME_MAX_BYTES];
   snprintf(name, sizeof name, "%s.%ld", socket_name, (long)getpid());
   pthread_mutex_lock(&control->lock);
-  unlinkat(control->dir_fd, name, 0); /* of a process that had our number and was killed */
-  int result = linkat(control->dir_fd, control->name, control->dir_fd, name, 0), link_errno = errno;
+  int result = 0, link_errno = 0;
+  if (strcmp(control->name, name) != 0) { /* it has not done so before */
+    unlinkat(control->dir_fd, name, 0);   /* of a process that had our number and was killed */
+    result = linkat(control->dir_fd, control->name, control->dir_fd, name, 0), link_errno = errno;
+  }
   if (result == 0)
     memcpy(control->name, name, sizeof name);
   pthread_mutex_unlock(&control->lock);

@@ -103,6 +103,9 @@ void gg_control_stop(struct gg_control *control);
 struct gg_control_peer;
 /* As gg_control_call, whose errors these have too. */
 int gg_control_connect(struct gg_control_peer **out, const char *dir, struct gg_failure *failure);
+/* To one that has stepped aside, and is none of the `count` processes in `not`. GG_ERR_NOT_FOUND: there is no other. */
+int gg_control_connect_aside(struct gg_control_peer **out, const char *dir, const pid_t * not, size_t count,
+                             struct gg_failure *failure);
 pid_t gg_control_peer_pid(const struct gg_control_peer *peer);
 /* One request, one reply within `bound_ns`. At most `most` descriptors are taken from the reply: *count of them are in
  * `fds`, the caller's to close, on success only. More are closed, and GG_ERR_LIMIT; with `most` 0 any are closed. */

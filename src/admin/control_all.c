@@ -115,3 +115,34 @@ int gg_control_call_all(const char *dir, const char *request_json, char **replie
     *replies = asking.replies;
   return error;
 }
+
+static bool is_among(const pid_t *pids, size_t count, pid_t pid)
+{
+  for (size_t i = 0; i < count; i++)
+    if (pids[i] == pid)
+      return true;
+  return false;
+}
+
+int gg_control_connect_aside(struct gg_control_peer **out, const char *dir, const pid_t * not, size_t count,
+                             struct gg_failure *failure)
+{
+  DIR *directory = opendir(dir);
+  int error = GG_ERR_NOT_FOUND;
+  for (struct dirent *entry; directory && error == GG_ERR_NOT_FOUND && (entry = readdir(directory));) {
+    struct gg_failure ignored = GG_FAILURE_INIT;
+    struct gg_control_peer *peer;
+    if (!strchr(entry->d_name, '.') || !is_socket_name(entry->d_name) ||
+        gg__control_connect(&peer, dir, entry->d_name, &ignored) != 0)
+      continue;
+    if (is_among(not, count, gg_control_peer_pid(peer))) {
+      gg_control_disconnect(peer);
+      continue;
+    }
+    *out = peer;
+    error = 0;
+  }
+  if (directory)
+    closedir(directory);
+  return error ? gg_fail(failure, error, "no gateway drains on %s", dir) : 0;
+}

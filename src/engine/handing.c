@@ -92,13 +92,28 @@ static int gather(struct gg_engine *engine, struct gg_json *reply, struct gg_fai
   int error = add_fd(handing, gg_recorder_lock_fd(engine->recorder), failure);
   if (!error)
     error = add_siblings(engine, reply, failure);
-  add_drained(engine, reply);
+  handing->offered = handing->done ? 0 : engine->now->config.listener_count;
+  if (!handing->done)
+    add_drained(engine, reply);
   gg_json_key(reply, "listeners");
   gg_json_array_begin(reply);
-  for (size_t i = 0; i < engine->now->config.listener_count && !error; i++)
+  for (size_t i = 0; i < handing->offered && !error; i++)
     error = add_listener(engine, i, reply, failure);
   gg_json_array_end(reply);
   return error;
+}
+
+/* Whether this process was taken over, and who did is gone: it drains, and has nothing left but the store. */
+static bool is_orphan(const struct gg_engine *engine)
+{
+  struct gg_control_peer *peer;
+  struct gg_failure ignored = GG_FAILURE_INIT;
+  if (!engine->handing.done || (engine->handing.client != 0 && !engine->handing.handed))
+    return false;
+  int error = gg_control_connect(&peer, engine->now->config.dir, &ignored);
+  if (!error)
+    gg_control_disconnect(peer);
+  return error == GG_ERR_NOT_FOUND;
 }
 
 static int may_begin(const struct gg_engine *engine, const struct gg_control_request *request,
@@ -108,8 +123,11 @@ static int may_begin(const struct gg_engine *engine, const struct gg_control_req
   if (!spoken || strcmp(spoken, protocol) != 0)
     return gg_fail(failure, GG_ERR_UNSUPPORTED, "gogetway %s hands over by protocol %s, and was asked for %s",
                    gg_version(), protocol, spoken ? spoken : "none");
+  if (is_orphan(engine))
+    return 0;
   if (engine->handing.client != 0)
-    return gg_fail(failure, GG_ERR_BUSY, "process %ld is taking over already", engine->handing.pid);
+    return gg_fail(failure, GG_ERR_BUSY, "process %ld %s", engine->handing.pid,
+                   engine->handing.handed ? "has taken over" : "is taking over already");
   if (atomic_load(&engine->state) != GG_ENGINE_RUNNING)
     return gg_fail(failure, GG_ERR_BUSY, "it is starting or ending, and has nothing to hand over");
   if (engine->siblings.count == GG_SIBLINGS_MAX)
@@ -131,6 +149,7 @@ int gg__command_takeover(void *context, const struct gg_control_request *request
   if (!error) {
     engine->handing.client = request->client;
     engine->handing.pid = request->pid;
+    engine->handing.handed = false;
   }
   gg__engine_unlock(engine);
   if (!error)
@@ -161,7 +180,7 @@ int gg__command_handed_over(void *context, const struct gg_control_request *requ
   struct gg_handing *handing = &engine->handing;
   if (handing->client != request->client || handing->handed)
     error = gg_fail(failure, GG_ERR_INVALID, "this connection does not take over");
-  else if (!taken || strlen(taken) != engine->now->config.listener_count || taken[strspn(taken, "01")] != '\0')
+  else if (!taken || strlen(taken) != handing->offered || taken[strspn(taken, "01")] != '\0')
     error = gg_fail(failure, GG_ERR_FORMAT, "\"taken\" has a 0 or a 1 for each listener");
   if (!error)
     error = gg_control_step_aside(engine->control, failure);

@@ -65,9 +65,12 @@ static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
   options.metrics = engine->metrics;
   options.lock_fd = gg__takeover_lock(engine->takeover);
   warn_of_slow_rings(engine);
-  int error = gg_recorder_open(&engine->recorder, &options, &recovery, failure);
+  struct gg_failure why = GG_FAILURE_INIT;
+  int error = gg_recorder_open(&engine->recorder, &options, &recovery, &why);
   engine->now->options.recorder = engine->recorder;
-  return error;
+  if (error == GG_ERR_BUSY && !engine->takeover)
+    return gg_fail(failure, error, "%.400s; with --takeover this one would take its place", why.message);
+  return error ? gg_fail(failure, error, "%s", why.message) : 0;
 }
 
 int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, struct gg_failure *failure)
@@ -160,13 +163,6 @@ static int step_forward(struct gg_engine *engine, struct gg_failure *failure)
   return 0;
 }
 
-/* The file is the other process' until it lets go: only whether it could be written. */
-static int check_metrics_file(const struct gg_engine *engine, struct gg_failure *failure)
-{
-  const char *path = engine->now->config.stats.metrics_file;
-  return path ? gg__file_check(path, failure) : 0;
-}
-
 /* The workers are last: sessions begin there. Nothing behind them can fail, but for a process that does not let go. */
 static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
 {
@@ -188,8 +184,8 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
     error = gg_control_start(&engine->control, &control, failure);
   if (!error && !engine->takeover)
     error = step_forward(engine, failure);
-  if (!error)
-    error = engine->takeover ? check_metrics_file(engine, failure) : gg__engine_metrics_file(engine, failure);
+  if (!error && !engine->takeover) /* else the file is the other process' until it lets go */
+    error = gg__engine_metrics_file(engine, failure);
   if (!error)
     error = gg_gateway_start(engine->gateway, failure);
   return error;

@@ -202,6 +202,41 @@ static int ask(struct gg_takeover *takeover, struct gg_engine *engine, struct gg
   return error ? cannot(takeover, engine, error, &why, failure) : 0;
 }
 
+/* The connection is there: whether that process hands over. */
+static int begin(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+{
+  takeover->pid = gg_control_peer_pid(takeover->peer);
+  /* Opened while the connection is there: its number is nobody else's yet. */
+  int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)takeover->pid, 0);
+  if (pidfd < 0)
+    return gg_fail_errno(failure, errno, "cannot watch gogetway process %ld", takeover->pid);
+  add_sibling(engine, takeover->pid, pidfd);
+  int error = ask(takeover, engine, failure);
+  if (error)
+    gg__siblings_close(engine);
+  return error;
+}
+
+/* Nobody serves. But one that was taken over may drain, and have the store, after the one that took over has died. */
+static int begin_with_who_drains(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+{
+  pid_t asked[GG_SIBLINGS_MAX];
+  int refused = GG_ERR_NOT_FOUND;
+  for (size_t count = 0; count < GG_SIBLINGS_MAX; count++) {
+    struct gg_failure why = GG_FAILURE_INIT;
+    if (gg_control_connect_aside(&takeover->peer, engine->now->config.dir, asked, count, &why) != 0)
+      return refused;
+    int error = begin(takeover, engine, failure);
+    if (error != GG_ERR_BUSY && error != GG_ERR_CLOSED)
+      return error;
+    refused = error == GG_ERR_BUSY ? error : refused; /* one that has ended meanwhile refuses nothing */
+    asked[count] = (pid_t)takeover->pid;
+    gg_control_disconnect(takeover->peer);
+    takeover->peer = NULL;
+  }
+  return refused;
+}
+
 int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
@@ -211,22 +246,19 @@ int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struc
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for taking over");
   takeover->lock_fd = -1;
   int error = gg_control_connect(&takeover->peer, engine->now->config.dir, &why);
-  if (error) {
-    free(takeover);
-    return error == GG_ERR_NOT_FOUND ? 0 : gg_fail(failure, error, "%s", why.message);
+  if (!error) {
+    error = begin(takeover, engine, failure);
+  } else if (error == GG_ERR_NOT_FOUND) {
+    error = begin_with_who_drains(takeover, engine, failure);
+    if (error == GG_ERR_NOT_FOUND) {
+      gg__takeover_end(takeover);
+      return 0;
+    }
+  } else {
+    gg_fail(failure, error, "%s", why.message);
   }
-  takeover->pid = gg_control_peer_pid(takeover->peer);
-  /* Opened while the connection is there: its number is nobody else's yet. */
-  int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)takeover->pid, 0);
-  if (pidfd < 0)
-    error = gg_fail_errno(failure, errno, "cannot watch gogetway process %ld", takeover->pid);
-  else
-    add_sibling(engine, takeover->pid, pidfd);
-  if (!error)
-    error = ask(takeover, engine, failure);
   if (error) {
     gg__takeover_end(takeover);
-    gg__siblings_close(engine);
     return error;
   }
   gg_info(engine->logger, "taking over", GG_I("from_pid", takeover->pid), GG_U("sockets", takeover->fd_count));

@@ -24,6 +24,9 @@
  * taken over waits until that is settled, since sockets that leave are of no use to the other; told to stop, it lets
  * all of them go as they are.
  *
+ * If the new one ends while the old one still drains, the store is the old one's alone, which serves nobody. The next
+ * that takes over finds it as control.PID, gets the lock and no sockets, and serves beside it.
+ *
  * Thread: begin, sockets, finish, end, serve, sibling functions: the engine's. The commands and gone: the admin thread.
  */
 #ifndef GG_ENGINE_TAKEOVER_H
@@ -60,6 +63,7 @@ struct gg_handing {
   bool handed;      /* it serves now */
   bool done;        /* ... and the gateway was told */
   bool drains_next; /* it was told to drain, and waits for the taker */
+  size_t offered; /* listeners that it was told of */
   bool taken[GG_LISTENERS_MAX];
   int *fds; /* for the reply that is being made */
   size_t fd_count;

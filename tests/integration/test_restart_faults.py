@@ -69,6 +69,47 @@ def test_a_hand_over_that_is_refused_leaves_the_sockets_as_they_were(configured,
     configured.verify()
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_new_process_that_ends_while_the_old_one_drains(configured, server, number):
+    """The old one has the store, and serves nobody: the next one serves beside it, and writes what the dead left."""
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start("--log-flush-interval", "60s")
+    with connect(web["listen"]) as stays:
+        exchange(stays, b"by the first")
+        new = configured.start("--log-flush-interval", "60s", "--takeover")
+        with connect(web["listen"]) as lost:
+            exchange(lost, b"by the second")
+            if number == signal.SIGTERM:
+                lost.close()
+            new.popen.send_signal(number)
+            new.popen.wait(20)
+        exchange(stays, b"it goes on")
+        plain = configured.start(wait=False)
+        assert plain.wait(20) == 3
+        assert f"process {old.pid}" in plain.errors() and "--takeover" in plain.errors()
+        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+            configured.write(web, {"listen": processes.address(*taken.getsockname()), "upstream": "none"})
+            for count in range(2):  # one that fails changes nothing
+                failing = configured.start("--takeover", wait=False)
+                assert failing.wait(20) == 3 and "in use" in failing.errors()
+                configured.wait_event(old, "not taken over", count=count + 1)
+        configured.write(web)
+        third = configured.start("--takeover")
+        said(web["listen"])
+        exchange(stays, b"and on")
+        fourth = configured.start("--takeover")
+        assert third.wait(20) == 0
+        said(web["listen"])
+    assert old.wait(20) == 0
+    said(web["listen"])
+    assert fourth.stop() == 0
+    configured.verify()
+    sessions = configured.sessions()
+    assert sorted(session["bytes"]["client"] for session in sessions) == sorted([28, 13, 7, 7, 7])
+    assert sum(session.state != "closed" for session in sessions) == (number == signal.SIGKILL)
+
+
 def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
