@@ -127,7 +127,8 @@ static const struct gg_option listener_options[] = {
      "called in metrics, messages and commands; without it, its address) and `backup` (it is chosen only while no "
      "other is available). An upstream that cannot be had is followed by another, before the client notices; nothing "
      "of what the client sent has been read then. A reload that keeps an upstream's name keeps its state, drained or "
-     "out, if its listener keeps name and address. On the command line the flag is repeated."},
+     "out, if its listener keeps its name or its address; one that was removed is up when it is added again. On the "
+     "command line the flag is repeated."},
   {.key = "balance",
    .flag = "balance",
    .type = GG_OPTION_ENUM,

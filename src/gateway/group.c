@@ -65,6 +65,8 @@ static struct gg_member *member_get(struct gg_gateway *gateway, const struct gg_
     member->health = old->health;
   } else {
     member->health = gg__health_create(&gateway->health, route, listener->name, options->name);
+    if (member->health && old) /* the listener has another name: its upstreams are the same */
+      gg__health_inherit(member->health, old->health);
   }
   if (!member->health) {
     free(member);
@@ -143,7 +145,8 @@ void gg__group_destroy(struct gg_group *group)
   if (!group || atomic_fetch_sub_explicit(&group->refs, 1, memory_order_acq_rel) != 1)
     return;
   for (unsigned i = 0; i < group->count; i++) {
-    gg__health_unlist(group->slots[i].member->health);
+    if (!atomic_load(&group->retired))
+      gg__health_unlist(group->slots[i].member->health);
     member_drop(group->slots[i].member, GG_MEMBER_LISTED);
   }
   free(group->listener);
@@ -156,6 +159,7 @@ void gg__group_retire(struct gg_group *group)
     return;
   for (unsigned i = 0; i < group->count; i++) {
     struct gg_group_slot *slot = &group->slots[i];
+    gg__health_unlist(slot->member->health);
     if (slot->resolved && !gg_name_current(slot->resolved, &slot->last))
       slot->last = (struct gg_addr){.family = GG_FAMILY_NONE};
   }

@@ -60,8 +60,8 @@ int gg__group_create(struct gg_group **out, struct gg_gateway *gateway, const st
                      struct gg_group *previous, struct gg_failure *failure);
 struct gg_group *gg__group_ref(struct gg_group *group); /* NULL is fine here and below */
 void gg__group_destroy(struct gg_group *group);         /* drops a reference */
-/* Its options end: what its names resolve to now is kept instead of the names. The options must stay until every worker
- * has gone through its loop once more. */
+/* Its options end: what its names resolve to now is kept instead of the names, and gauges do not tell of its upstreams
+ * any more. The options must stay until every worker has gone through its loop once more. */
 void gg__group_retire(struct gg_group *group);
 
 /* Where a member is now; of a unix one only the family. False: its name has no address. */

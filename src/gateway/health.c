@@ -45,6 +45,18 @@ struct gg_health *gg__health_create(struct gg_health_desk *desk, const struct gg
   return NULL;
 }
 
+void gg__health_inherit(struct gg_health *health, const struct gg_health *from)
+{
+  pthread_mutex_lock(&health->desk->lock);
+  assert(health->listings == 0);
+  atomic_store(&health->failures, atomic_load(&from->failures));
+  atomic_store(&health->out_until_ns, atomic_load(&from->out_until_ns));
+  atomic_store(&health->back_ns, atomic_load(&from->back_ns));
+  atomic_store(&health->drained, atomic_load(&from->drained));
+  health->outs = from->outs;
+  pthread_mutex_unlock(&health->desk->lock);
+}
+
 void gg__health_ref(struct gg_health *health)
 {
   atomic_fetch_add_explicit(&health->refs, 1, memory_order_relaxed);

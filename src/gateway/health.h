@@ -62,6 +62,8 @@ void gg__health_desk_fini(struct gg_health_desk *desk); /* fine on a zeroed one 
 /* With one reference. NULL without memory. */
 struct gg_health *gg__health_create(struct gg_health_desk *desk, const struct gg_route *route, const char *listener,
                                     const char *name);
+/* What is known of the same upstream under another name of its listener. Before it is listed. */
+void gg__health_inherit(struct gg_health *health, const struct gg_health *from);
 void gg__health_ref(struct gg_health *health);
 void gg__health_unref(struct gg_health *health);
 

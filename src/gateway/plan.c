@@ -84,14 +84,19 @@ void gg__plan_unref(struct gg_plan *plan)
   free(plan);
 }
 
-/* The group that the same listener has now. */
-static struct gg_group *group_before(const struct gg_gateway *gateway, const struct gg_binding *binding)
+/* The group that the same listener has now: the one at this address, or else the one of this name, which has moved. */
+static struct gg_group *group_before(const struct gg_gateway *gateway, const struct gg_binding *binding,
+                                     const char *name)
 {
   const struct gg_snapshot *now = gateway->snapshot;
-  for (size_t i = 0; now && i < now->plan_count; i++)
+  struct gg_group *moved = NULL;
+  for (size_t i = 0; now && i < now->plan_count; i++) {
     if (now->plans[i]->binding == binding)
       return now->plans[i]->group;
-  return NULL;
+    if (strcmp(now->plans[i]->options.name, name) == 0)
+      moved = now->plans[i]->group;
+  }
+  return moved;
 }
 
 /* ── Logs ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -242,7 +247,8 @@ static int plan_fill(struct gg_plan *plan, struct gg_gateway *gateway, const str
   if (!error && options->listen.family != GG_FAMILY_UNIX)
     error = gg__queue_get(gateway->queues, options->name, &plan->queue, failure);
   if (!error)
-    error = gg__group_create(&plan->group, gateway, options, group_before(gateway, plan->binding), failure);
+    error =
+      gg__group_create(&plan->group, gateway, options, group_before(gateway, plan->binding, options->name), failure);
   return error;
 }
 

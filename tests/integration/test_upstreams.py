@@ -429,6 +429,16 @@ def test_each_attempt_has_its_own_proxy_header(gateways, servers):
     assert re.fullmatch(rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\nhello", b.received[0])
 
 
+def gauges(gateway, listener="web"):
+    """{"up": {"a": 1, ...}, "out": ..., "drained": ..., "outs_total": ...} of a listener's upstreams."""
+    text = gateway.command("stats", "--format", "prometheus").stdout.decode()
+    told = collections.defaultdict(dict)
+    found = re.findall(rf'^gogetway_route_upstream_(\w+){{listener="{listener}",upstream="(\w+)"}} (\d+)$', text, re.M)
+    for what, name, count in found:
+        told[what][name] = int(count)
+    return told
+
+
 def test_metrics_tell_the_states(gateways, servers):
     a, b = servers("a", "b")
     b.stop()
@@ -438,11 +448,8 @@ def test_metrics_tell_the_states(gateways, servers):
     while states(gateway)["b"]["state"] != "out":
         assert ask(gateway) == "a"
     gateway.command("upstreams", "drain", "a")
-    text = gateway.command("stats", "--format", "prometheus").stdout.decode()
-    told = dict(re.findall(r'^gogetway_route_upstream_(\w+\{listener="web",upstream="[ab]")\} (\d+)$', text, re.M))
-    labels = {name: f'{{listener="web",upstream="{name}"' for name in "ab"}
-    assert [told[f"{what}{labels['a']}"] for what in ("up", "out", "drained", "outs_total")] == ["0", "0", "1", "0"]
-    assert [told[f"{what}{labels['b']}"] for what in ("up", "out", "drained", "outs_total")] == ["0", "1", "0", "1"]
+    assert gauges(gateway) == {"up": {"a": 0, "b": 0}, "out": {"a": 0, "b": 1}, "drained": {"a": 1, "b": 0},
+                               "outs_total": {"a": 0, "b": 1}}
 
 
 @pytest.fixture
@@ -486,6 +493,31 @@ def test_a_reload_keeps_what_is_known(configured, servers):
         assert client.recv(1) == b""
     processes.wait_until(lambda: b"over two reloads" in a.received, 5, "a has read it")
     assert states(configured)["a"]["state"] == "up"
+
+
+def test_a_listener_that_moves_keeps_what_is_known(configured, servers):
+    """To another port, then to another name, with sessions that are of the list before. Gauges tell of the new one."""
+    a, b, c = servers("a", "b", "c", hold=True)
+    b.stop()
+    names = [f"{a.address} name=a", f"{b.address} name=b", f"{c.address} name=c"]
+    web(configured, *names)
+    configured.start()
+    while states(configured)["b"]["state"] != "out":
+        open_one(configured)[0].close()
+    configured.command("upstreams", "drain", "c")
+    with contextlib.ExitStack() as stack:
+        for name in ("web", "site"):
+            stack.enter_context(open_one(configured)[0])
+            if name == "web":
+                configured.listen = processes.address("127.0.0.1", processes.free_port())
+            web(configured, *names, name=name)
+            assert configured.reload()[0] == 0
+            assert {key: entry["state"] for key, entry in states(configured).items()} == {
+                "a": "up", "b": "out", "c": "drained"}
+            told = gauges(configured, name)
+            assert told["up"] == {"a": 1, "b": 0, "c": 0}
+            assert told["out"] == {"a": 0, "b": 1, "c": 0} and told["drained"] == {"a": 0, "b": 0, "c": 1}
+        assert not any(sum(told.values()) for what, told in gauges(configured, "web").items() if what != "outs_total")
 
 
 def test_the_check_goes_on_over_reloads(configured, servers):
