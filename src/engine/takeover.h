@@ -63,7 +63,7 @@ struct gg_handing {
   bool handed;      /* it serves now */
   bool done;        /* ... and the gateway was told */
   bool drains_next; /* it was told to drain, and waits for the taker */
-  size_t offered; /* listeners that it was told of */
+  size_t offered;   /* listeners that it was told of */
   bool taken[GG_LISTENERS_MAX];
   int *fds; /* for the reply that is being made */
   size_t fd_count;
