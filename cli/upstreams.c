@@ -14,19 +14,21 @@ static const struct gg_cli_option options[] = {
   [OPTION_LISTENER] = {"listener", 0, "NAME", "drain, resume: of this listener only"},
 };
 
-enum { COLUMNS = 9, CELL_MAX = 512 /* longer than any name or address */ };
-static const char *const heads[COLUMNS] = {"LISTENER", "NAME",     "ADDRESS",  "STATE",  "BACKUP",
-                                           "WEIGHT",   "SESSIONS", "FAILURES", "BACK IN"};
+enum { COLUMN_NOW = 6, COLUMNS = 10, CELL_MAX = 512 /* longer than any name or address */ };
+static const char *const heads[COLUMNS] = {"LISTENER", "NAME", "ADDRESS",  "STATE",    "BACKUP",
+                                           "WEIGHT",   "NOW",  "SESSIONS", "FAILURES", "BACK IN"};
 
 static void fill_cell(char cell[CELL_MAX], const json_t *upstream, size_t column)
 {
-  static const char *const keys[COLUMNS] = {"listener", "name",     "address",  "state",     "backup",
-                                            "weight",   "sessions", "failures", "back_in_ns"};
+  static const char *const keys[COLUMNS] = {"listener", "name",         "address",  "state",    "backup",
+                                            "weight",   "weight_ratio", "sessions", "failures", "back_in_ns"};
   const json_t *value = json_object_get(upstream, keys[column]);
   if (json_is_string(value))
     snprintf(cell, CELL_MAX, "%s", json_string_value(value));
   else if (json_is_boolean(value))
     snprintf(cell, CELL_MAX, "%s", json_is_true(value) ? "yes" : "-");
+  else if (column == COLUMN_NOW && json_is_number(value)) /* the part of its weight by which it is chosen now */
+    snprintf(cell, CELL_MAX, "%.0f%%", 100 * json_number_value(value));
   else if (column == COLUMNS - 1 && json_is_integer(value))
     snprintf(cell, CELL_MAX, "%.1fs", (double)json_integer_value(value) / 1e9);
   else if (json_is_integer(value))

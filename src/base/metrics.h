@@ -45,7 +45,8 @@ enum {
 };
 
 struct gg_metric_def {
-  const char *name; /* snake_case with the unit last: "sessions_opened", "received_bytes", "write_latency_ns" */
+  const char *name; /* snake_case with the unit last: "sessions_opened", "received_bytes", "write_latency_ns",
+                       "weight_ppm" (parts per million) */
   enum gg_metric_kind kind;
   const char *help; /* one sentence */
   /* In a family's table only: the label and its value that tell it from those beside it of the same name, as "kind"

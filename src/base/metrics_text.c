@@ -11,14 +11,14 @@
  *     gogetway_route_connect_seconds_count{listener="web",upstream="127.0.0.1:80"} 12
  *
  * Names are made from the definitions, so that nobody has to keep two lists: the prefix gogetway_, then the name with
- * its unit made a base unit (_ns becomes _seconds; bytes are one already), and _total behind a counter. All samples of
- * one name stand together: first the name, then the members of its family.
+ * its unit made a base unit (_ns becomes _seconds; _ppm, parts per million, becomes _ratio; bytes are one already), and
+ * _total behind a counter. All samples of one name stand together: first the name, then the members of its family.
  *
- * Times are counted in whole nanoseconds, and written as decimals of seconds by integers only: exact, and the same in
- * every locale. A bucket's edge is a power of two of nanoseconds, and what lies on the edge itself is in the next one:
- * the registry counts "below", the format says "at most", and the two differ by the one nanosecond that no clock here
- * can tell. The registry's last bucket has no upper edge, so it is in +Inf alone; +Inf and _count are one number by
- * construction, though the workers count on while this reads.
+ * Times are counted in whole nanoseconds, and written as decimals of seconds by integers only, as ratios are: exact,
+ * and the same in every locale. A bucket's edge is a power of two of nanoseconds, and what lies on the edge itself is
+ * in the next one: the registry counts "below", the format says "at most", and the two differ by the one nanosecond
+ * that no clock here can tell. The registry's last bucket has no upper edge, so it is in +Inf alone; +Inf and _count
+ * are one number by construction, though the workers count on while this reads.
  */
 #include "base/metrics.h"
 #include "base/utf8.h"
@@ -30,8 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NS_DIGITS = 9, NAME_MAX_BYTES = 128, BUCKET_SHIFT = 10 };
-static const uint64_t ns_per_second = 1000000000;
+enum { NS_DIGITS = 9, PPM_DIGITS = 6, NAME_MAX_BYTES = 128, BUCKET_SHIFT = 10 };
 static const char prefix[] = "gogetway_";
 
 /* What the samples of one name have in common. */
@@ -39,7 +38,7 @@ struct named {
   FILE *out;
   const struct gg_metric_def *def;
   char name[NAME_MAX_BYTES];
-  bool seconds; /* its values are nanoseconds */
+  int digits; /* of its values so many stand behind the point */
 };
 
 static bool ends_in(const char *text, size_t length, const char *end)
@@ -53,11 +52,19 @@ static void name_make(struct named *named, FILE *out, const struct gg_metric_def
   size_t length = strlen(def->name);
   named->out = out;
   named->def = def;
-  named->seconds = def->kind == GG_METRIC_HISTOGRAM || ends_in(def->name, length, "_ns");
-  if (ends_in(def->name, length, "_ns"))
-    length -= strlen("_ns");
-  int made = snprintf(named->name, sizeof named->name, "%s%.*s%s%s", prefix, (int)length, def->name,
-                      named->seconds ? "_seconds" : "", def->kind == GG_METRIC_COUNTER ? "_total" : "");
+  named->digits = 0;
+  const char *unit = "";
+  if (ends_in(def->name, length, "_ppm")) {
+    length -= strlen("_ppm");
+    unit = "_ratio";
+    named->digits = PPM_DIGITS;
+  } else if (def->kind == GG_METRIC_HISTOGRAM || ends_in(def->name, length, "_ns")) {
+    length -= ends_in(def->name, length, "_ns") ? strlen("_ns") : 0;
+    unit = "_seconds";
+    named->digits = NS_DIGITS;
+  }
+  int made = snprintf(named->name, sizeof named->name, "%s%.*s%s%s", prefix, (int)length, def->name, unit,
+                      def->kind == GG_METRIC_COUNTER ? "_total" : "");
   assert(made > 0 && (size_t)made < sizeof named->name);
   (void)made;
 }
@@ -92,16 +99,23 @@ static void put_head(const struct named *named)
   fprintf(named->out, "\n# TYPE %s %s\n", named->name, kinds[named->def->kind]);
 }
 
-/* Nanoseconds as seconds, without zeros that say nothing. */
-static void put_seconds(FILE *out, uint64_t ns)
+/* With so many of its digits behind the point, without zeros that say nothing. */
+static void put_scaled(FILE *out, uint64_t value, int digits)
 {
-  int digits = NS_DIGITS;
-  uint64_t part = ns % ns_per_second;
+  uint64_t scale = 1;
+  for (int i = 0; i < digits; i++)
+    scale *= 10;
+  uint64_t part = value % scale;
   for (; digits > 1 && part % 10 == 0; digits--)
     part /= 10;
-  fprintf(out, "%" PRIu64, ns / ns_per_second);
+  fprintf(out, "%" PRIu64, value / scale);
   if (part > 0)
     fprintf(out, ".%0*" PRIu64, digits, part);
+}
+
+static void put_seconds(FILE *out, uint64_t ns)
+{
+  put_scaled(out, ns, NS_DIGITS);
 }
 
 /* The labels of a sample; of an unlabelled metric `family` is NULL. */
@@ -149,10 +163,7 @@ static void put_number(const struct named *named, const struct gg_reading *readi
     fputc('-', named->out);
     value = 0 - value;
   }
-  if (named->seconds)
-    put_seconds(named->out, value);
-  else
-    fprintf(named->out, "%" PRIu64, value);
+  put_scaled(named->out, value, named->digits);
   fputc('\n', named->out);
 }
 

@@ -138,9 +138,12 @@ static const struct gg_option listener_options[] = {
    .help = "how a session's upstream is chosen from several",
    .more =
      "Each by weight. `round-robin`: in turns, which each worker takes for itself. `least-sessions`: the one with "
-     "the fewest open sessions of this gateway for its weight; among equals in turns. `hash`: by the client's "
-     "address, without its port: while an upstream is away only its own clients go elsewhere, and they come back "
-     "with it; clients of a unix listener, which have no address, take turns."},
+     "the fewest open sessions of this listener for its weight, over all workers; among equals in turns. `hash`: by "
+     "the client's address, without its port: while an upstream is away only its own clients go elsewhere, and they "
+     "come back with it; clients of a unix listener, which have no address, take turns. Each listener's list is its "
+     "own, though another's has the same addresses: sessions are counted, and health is found out, for each of them "
+     "apart. Sessions that were open before a reload are counted as long as the listener's name "
+     "and the upstream's name and address stay."},
   {.key = "connect_tries",
    .flag = "connect-tries",
    .type = GG_OPTION_COUNT,
@@ -160,7 +163,8 @@ static const struct gg_option listener_options[] = {
    .more =
      "Refused, timed out, unreachable and unresolved ones count, and checks; not those for which this host lacked "
      "descriptors, memory or ports. One that succeeds ends the row, whatever comes after it: an upstream that accepts "
-     "and closes at once is not out, since what its client sent cannot be sent to another."},
+     "and closes at once is not out, since what its client sent cannot be sent to another. A name that no longer "
+     "resolves keeps its addresses. Set to 0 by a reload, whoever is out is back with it."},
   {.key = "health_out",
    .flag = "health-out",
    .type = GG_OPTION_DURATION,
@@ -204,7 +208,8 @@ static const struct gg_option listener_options[] = {
    .most = DAY,
    .preset = "0",
    .help = "an upstream that came back grows to its weight over this time, 0 for at once",
-   .more = "Also of one that is not drained any more."},
+   .more = "Also of one that is not drained any more. `gogetway upstreams` and the metric "
+           "`gogetway_route_upstream_weight_ratio` tell which part of its weight it has at the moment."},
   {.key = "name",
    .flag = "name",
    .type = GG_OPTION_STRING,

@@ -21,6 +21,8 @@ static void write_upstream(const struct gg_upstream_status *status, uint64_t now
   gg_json_field_string(json, "state", state_names[status->state]);
   gg_json_field_bool(json, "backup", status->backup);
   gg_json_field_unsigned(json, "weight", status->weight);
+  gg_json_key(json, "weight_ratio");
+  gg_json_double(json, status->weight_ppm / 1e6);
   gg_json_field_unsigned(json, "sessions", status->sessions);
   gg_json_field_unsigned(json, "failures", status->failures);
   if (status->state == GG_UPSTREAM_OUT)

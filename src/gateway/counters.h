@@ -102,6 +102,9 @@ extern const struct gg_metric_def gg__flow_counters[GG_FLOW_COUNTERS];
   X(OUT, route_upstream_out, GAUGE, NULL, NULL, "1 while the upstream is taken out, for connects that failed")         \
   X(DRAINED, route_upstream_drained, GAUGE, NULL, NULL, "1 while the upstream is drained by the operator")             \
   X(OUTS, route_upstream_outs, COUNTER, NULL, NULL, "Times that the upstream was taken out")                           \
+  X(WEIGHT, route_upstream_weight, GAUGE, NULL, NULL, "The upstream's weight as configured (0: not in the list)")      \
+  X(WEIGHT_PART, route_upstream_weight_ppm, GAUGE, NULL, NULL,                                                         \
+    "Part of its weight by which the upstream is chosen now: 1, less in slow start, 0 while it is out or drained")     \
   X(LATENCY, route_connect_ns, HISTOGRAM, NULL, NULL, "Time from connect(2) to the upstream's answer")                 \
   X(FIRST_BYTE, route_first_byte_ns, HISTOGRAM, NULL, NULL, "Time from connected to the upstream's first byte")
 

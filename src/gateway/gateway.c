@@ -91,6 +91,7 @@ void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard)
 {
   gg_shard_set(shard, gateway->counters + GG_COUNT_SOURCES, gg_source_table_count(gateway->sources));
   gg__queues_collect(gateway, shard);
+  gg__groups_collect(gateway);
 }
 
 int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure)

@@ -144,8 +144,9 @@ struct gg_upstream_status {
   enum gg_upstream_state state;
   bool backup;
   unsigned weight;
-  uint64_t sessions;     /* open now */
-  uint64_t failures;     /* connects in a row */
+  unsigned weight_ppm; /* the part of it by which it is chosen now: less than a million in SLOW_START, 0 if it is not */
+  uint64_t sessions;   /* open now */
+  uint64_t failures;   /* connects in a row */
   uint64_t back_mono_ns; /* OUT: when it is tried again */
 };
 /* The index-th upstream of all listeners, from 0; GG_ERR_NOT_FOUND: there are no more. */
@@ -156,7 +157,8 @@ int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, 
                               struct gg_failure *failure);
 
 /* Sets in `shard` what is not counted but known, here or in the kernel: sources that are held, clients that wait to be
- * accepted. One call at a time, all with the same shard; while nobody reloads. */
+ * accepted; and, in one of the gateway's own, the weights of upstreams. One call at a time, all with the same shard;
+ * while nobody reloads. */
 void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard);
 
 /* Where a listener really listens (port 0 was asked for). */

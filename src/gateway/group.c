@@ -191,8 +191,7 @@ static struct candidates find_candidates(const struct gg_group *group, const str
     uint64_t bit = (uint64_t)1 << i;
     if (atomic_load_explicit(&health->drained, memory_order_relaxed) || was_tried(tried, health))
       continue;
-    uint64_t until_ns =
-      group->health.failures == 0 ? 0 : atomic_load_explicit(&health->out_until_ns, memory_order_relaxed);
+    uint64_t until_ns = atomic_load_explicit(&health->out_until_ns, memory_order_relaxed);
     if (until_ns > now_ns) {
       found.waiting |= bit;
       continue;
@@ -317,7 +316,29 @@ void gg__attempts_destroy(struct gg_attempts *attempts)
   free(attempts);
 }
 
-/* ── Telling and draining ────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Governing and telling ───────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__group_govern(struct gg_group *group, uint64_t now_ns)
+{
+  for (unsigned i = 0; group && i < group->count; i++)
+    gg__health_govern(group->slots[i].member->health, &group->health, now_ns);
+}
+
+/* Which part of its weight it has now, were it neither out nor drained; never 0. */
+static unsigned weight_ppm(const struct gg_group *group, const struct gg_group_slot *slot, uint64_t now_ns)
+{
+  uint64_t full = (uint64_t)slot->weight * WEIGHT_UNIT;
+  uint64_t ppm = weight_now(group, slot, now_ns) * (uint64_t)1000000 / full;
+  return (unsigned)(ppm > 0 ? ppm : 1);
+}
+
+void gg__group_tell_weights(const struct gg_group *group, uint64_t now_ns)
+{
+  for (unsigned i = 0; group && i < group->count; i++) {
+    const struct gg_group_slot *slot = &group->slots[i];
+    gg__health_tell_weight(slot->member->health, slot->weight, weight_ppm(group, slot, now_ns));
+  }
+}
 
 void gg__group_status(const struct gg_group *group, unsigned index, uint64_t now_ns, struct gg_upstream_status *out)
 {
@@ -328,6 +349,7 @@ void gg__group_status(const struct gg_group *group, unsigned index, uint64_t now
     .state = GG_UPSTREAM_UP,
     .backup = slot->backup,
     .weight = slot->weight,
+    .weight_ppm = weight_ppm(group, slot, now_ns),
     .sessions = gg__member_sessions(slot->member),
     .failures = atomic_load(&health->failures),
   };
@@ -336,10 +358,12 @@ void gg__group_status(const struct gg_group *group, unsigned index, uint64_t now
   memcpy(out->address, slot->member->text, sizeof out->address);
   if (atomic_load(&health->drained))
     out->state = GG_UPSTREAM_DRAINED;
-  else if (out_until_ns != 0 && group->health.failures > 0)
+  else if (out_until_ns != 0)
     out->state = GG_UPSTREAM_OUT;
   else if (back_ns != 0 && now_ns < back_ns + group->health.slow_start_ns)
     out->state = GG_UPSTREAM_SLOW_START;
   if (out->state == GG_UPSTREAM_OUT)
     out->back_mono_ns = out_until_ns;
+  if (out->state == GG_UPSTREAM_OUT || out->state == GG_UPSTREAM_DRAINED)
+    out->weight_ppm = 0;
 }

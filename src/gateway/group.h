@@ -99,6 +99,10 @@ struct gg_attempts *gg__attempts_create(const struct gg_group *group);
 bool gg__attempts_add(struct gg_attempts *attempts, struct gg_health *health, uint8_t reason);
 void gg__attempts_destroy(struct gg_attempts *attempts); /* NULL is fine */
 
+/* The gateway's list from now on: its upstreams are judged by its options. */
+void gg__group_govern(struct gg_group *group, uint64_t now_ns);
+/* Sets the gauges of its upstreams' weights. */
+void gg__group_tell_weights(const struct gg_group *group, uint64_t now_ns);
 void gg__group_status(const struct gg_group *group, unsigned index, uint64_t now_ns, struct gg_upstream_status *out);
 
 #endif

@@ -96,6 +96,21 @@ static void tell_gauges(const struct gg_health *health, struct state before, str
   gg_shard_add(shard, first + GG_CONNECT_UP, (uint64_t)now.up - before.up);
   gg_shard_add(shard, first + GG_CONNECT_OUT, (uint64_t)now.out - before.out);
   gg_shard_add(shard, first + GG_CONNECT_DRAINED, (uint64_t)now.drained - before.drained);
+  if (!now.up)
+    gg_shard_set(health->desk->shard, first + GG_CONNECT_WEIGHT_PART, 0);
+  if (health->listings == 0)
+    gg_shard_set(health->desk->shard, first + GG_CONNECT_WEIGHT, 0);
+}
+
+void gg__health_tell_weight(struct gg_health *health, unsigned weight, unsigned weight_ppm)
+{
+  pthread_mutex_lock(&health->desk->lock);
+  size_t first = health->route->connect;
+  if (health->listings > 0) {
+    gg_shard_set(health->desk->shard, first + GG_CONNECT_WEIGHT, weight);
+    gg_shard_set(health->desk->shard, first + GG_CONNECT_WEIGHT_PART, state_of(health).up ? weight_ppm : 0);
+  }
+  pthread_mutex_unlock(&health->desk->lock);
 }
 
 void gg__health_list(struct gg_health *health)
@@ -140,7 +155,7 @@ void gg__health_failed(struct gg_health *health, const struct gg_health_options 
     return;
   pthread_mutex_lock(&health->desk->lock);
   bool out = atomic_load(&health->out_until_ns) != 0;
-  bool goes = out ? trial : atomic_load(&health->failures) >= options->failures;
+  bool goes = !health->never_out && (out ? trial : atomic_load(&health->failures) >= options->failures);
   uint64_t time_ns = goes ? out_time(options, health->outs) : 0;
   if (goes) {
     struct state before = state_of(health);
@@ -156,13 +171,9 @@ void gg__health_failed(struct gg_health *health, const struct gg_health_options 
             GG_S("reason", reason), GG_U("failures", failures), GG_D("seconds", (double)time_ns / 1e9));
 }
 
-void gg__health_succeeded(struct gg_health *health, uint64_t now_ns, struct gg_shard *shard)
+/* Under the lock. False: it was not out. */
+static bool bring_back(struct gg_health *health, uint64_t now_ns, struct gg_shard *shard)
 {
-  if (atomic_load_explicit(&health->failures, memory_order_relaxed) != 0)
-    atomic_store(&health->failures, 0);
-  if (atomic_load_explicit(&health->out_until_ns, memory_order_relaxed) == 0)
-    return;
-  pthread_mutex_lock(&health->desk->lock);
   bool was_out = atomic_load(&health->out_until_ns) != 0;
   struct state before = state_of(health);
   if (was_out)
@@ -170,10 +181,38 @@ void gg__health_succeeded(struct gg_health *health, uint64_t now_ns, struct gg_s
   atomic_store(&health->out_until_ns, 0);
   health->outs = 0;
   tell_gauges(health, before, shard);
+  return was_out;
+}
+
+static void tell_back(const struct gg_health *health, const char *reason, uint64_t slow_start_ns)
+{
+  gg_info(health->desk->logger, "upstream is back", GG_S("upstream", health->name), GG_S("listener", health->listener),
+          GG_S("reason", reason), GG_D("slow_start_seconds", (double)slow_start_ns / 1e9));
+}
+
+void gg__health_govern(struct gg_health *health, const struct gg_health_options *options, uint64_t now_ns)
+{
+  pthread_mutex_lock(&health->desk->lock);
+  health->never_out = options->failures == 0;
+  health->slow_start_ns = options->slow_start_ns;
+  bool back = health->never_out && bring_back(health, now_ns, health->desk->shard);
   pthread_mutex_unlock(&health->desk->lock);
-  if (was_out)
-    gg_info(health->desk->logger, "upstream is back", GG_S("upstream", health->name),
-            GG_S("listener", health->listener));
+  if (back)
+    tell_back(health, "health_failures is 0 now", options->slow_start_ns);
+}
+
+void gg__health_succeeded(struct gg_health *health, uint64_t now_ns, struct gg_shard *shard)
+{
+  if (atomic_load_explicit(&health->failures, memory_order_relaxed) != 0)
+    atomic_store(&health->failures, 0);
+  if (atomic_load_explicit(&health->out_until_ns, memory_order_relaxed) == 0)
+    return;
+  pthread_mutex_lock(&health->desk->lock);
+  bool back = bring_back(health, now_ns, shard);
+  uint64_t slow_start_ns = health->slow_start_ns;
+  pthread_mutex_unlock(&health->desk->lock);
+  if (back)
+    tell_back(health, "a connect succeeded", slow_start_ns);
 }
 
 bool gg__health_claim(struct gg_health *health, const struct gg_health_options *options, uint64_t now_ns)

@@ -15,6 +15,9 @@
  *
  * Drained is independent of all this: somebody wants it to get no new sessions.
  *
+ * It is judged by the list that is in force: when a reload says that nobody is taken out any more, who is out comes
+ * back with it, and sessions that came by the list before do not take it out again.
+ *
  * Failures in a row, the time until which it is out, and whether it is drained are atomics that a choice reads. They
  * change their meaning (out, back, drained) under the one lock of the gateway's health, which is taken only then: a
  * few times for each upstream that breaks. (Rejected: to do that with atomics alone. Gauges and log lines would then
@@ -52,8 +55,10 @@ struct gg_health {
   _Atomic uint64_t back_ns;      /* when it came back; 0: it was never away */
   _Atomic bool drained;
   /* Under the lock: */
-  unsigned outs;     /* times that it was taken out in a row */
-  unsigned listings; /* groups that have it: while there is one its gauges are told */
+  unsigned outs;          /* times that it was taken out in a row */
+  bool never_out;         /* the list in force has failures = 0 */
+  uint64_t slow_start_ns; /* the list's; for the log */
+  unsigned listings;      /* groups that have it: while there is one its gauges are told */
 };
 
 int gg__health_desk_init(struct gg_health_desk *desk, struct gg_metrics *metrics, struct gg_logger *logger);
@@ -71,6 +76,9 @@ void gg__health_unref(struct gg_health *health);
 void gg__health_list(struct gg_health *health);
 void gg__health_unlist(struct gg_health *health);
 
+/* It is judged by these from now on: the options of the list that is in force. */
+void gg__health_govern(struct gg_health *health, const struct gg_health_options *options, uint64_t now_ns);
+
 /* A connect came to nothing, through no fault of ours. `trial`: it was one by gg__health_claim. */
 void gg__health_failed(struct gg_health *health, const struct gg_health_options *options, bool trial,
                        const char *reason, uint64_t now_ns, struct gg_shard *shard);
@@ -80,5 +88,9 @@ void gg__health_succeeded(struct gg_health *health, uint64_t now_ns, struct gg_s
 bool gg__health_claim(struct gg_health *health, const struct gg_health_options *options, uint64_t now_ns);
 
 void gg__health_drain(struct gg_health *health, bool drained, uint64_t now_ns);
+
+/* Sets the gauges of its weight: what is configured, and which part of that it has now, in millionths. One that is out
+ * or drained has none, whatever is said. */
+void gg__health_tell_weight(struct gg_health *health, unsigned weight, unsigned weight_ppm);
 
 #endif

@@ -37,12 +37,22 @@ void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *grou
   if (count > 0)
     memcpy(gateway->groups, groups, count * sizeof groups[0]);
   gateway->group_count = count;
+  for (size_t i = 0; i < count; i++)
+    gg__group_govern(groups[i], gg_clock_mono_ns());
   pthread_mutex_unlock(&gateway->groups_lock);
   struct gg_failure failure = GG_FAILURE_INIT;
   if (gateway->groups_started && check_groups(gateway, &failure) != 0)
     gg_warn(gateway->options.logger, "upstreams are not checked", GG_S("reason", failure.message));
   for (size_t i = 0; i < old_count; i++)
     gg__group_destroy(old[i]);
+}
+
+void gg__groups_collect(struct gg_gateway *gateway)
+{
+  pthread_mutex_lock(&gateway->groups_lock);
+  for (size_t i = 0; i < gateway->group_count; i++)
+    gg__group_tell_weights(gateway->groups[i], gg_clock_mono_ns());
+  pthread_mutex_unlock(&gateway->groups_lock);
 }
 
 int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upstream_status *out)

@@ -210,6 +210,8 @@ int gg__groups_start(struct gg_gateway *gateway, struct gg_failure *failure);
 /* The gateway's groups are these from now on; it takes a reference of each. Nobody checks those before any more; who
  * lets their options end retires them as well. The engine's thread. */
 void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count);
+/* Sets the gauges of what changes with time alone: the weights of upstreams. */
+void gg__groups_collect(struct gg_gateway *gateway);
 
 /* Phase 3: goes over to what the engine has published. On the engine's thread for a worker that has none (yet, or any
  * more). */

@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import gogetway  # noqa: E402
 import live  # noqa: E402
 import prometheus  # noqa: E402
+import upstream_lists  # noqa: E402
 
 
 def pytest_report_header():
@@ -60,6 +61,19 @@ def server():
     """An upstream that sends back what comes."""
     with live.EchoServer() as echo:
         yield echo
+
+
+@pytest.fixture
+def servers():
+    """servers("a", "b", ...): started ones of these names."""
+    made = []
+
+    def make(*names, **more):
+        made.extend(upstream_lists.Server(name, **more).start() for name in names)
+        return made[-len(names):]
+    yield make
+    for server in made:
+        server.stop()
 
 
 @pytest.fixture

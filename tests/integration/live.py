@@ -219,6 +219,10 @@ class Configured(Store):
         lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if name in (None, line["event"])]
 
+    def log(self):
+        """The lines so far of the last that was started."""
+        return self.events(self.processes[-1])
+
     def wait_event(self, process, name, seconds=20, count=1):
         def seen():
             found = self.events(process, name)

@@ -2,7 +2,6 @@
 """Lists of upstreams: shares, stability, and what happens when some of them refuse, hang, come back or are drained."""
 import collections
 import contextlib
-import json
 import re
 import socket
 import threading
@@ -13,144 +12,16 @@ import pytest
 import faults
 import live
 import processes
+from upstream_lists import (HangingServer, HidingServer, ask, events, gauges, open_one, seconds_of, states,
+                            upstreams_of, wait_state)
 
 ONE_WORKER = ["--workers", "1"]  # turns are each worker's own: with one they are exact
 
 
-class Server:
-    """Says its name to everybody and closes; or, with `hold`, keeps the connection until the client ends it. It can be
-    stopped (its port then refuses) and started again."""
-
-    def __init__(self, name, hold=False):
-        self.name, self.hold = name, hold
-        self.port = processes.free_port()
-        self.address = processes.address("127.0.0.1", self.port)
-        self.received = []
-        self.listener = None
-
-    def start(self):
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
-        self.listener.listen(256)
-        self._begin()
-        return self
-
-    def _begin(self):
-        self.acceptor = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
-        self.acceptor.start()
-
-    def _accept(self, listener):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(self.name.encode())
-            if self.hold:
-                data = b""
-                while chunk := connection.recv(4096):
-                    data += chunk
-                self.received.append(data)
-
-    def stop(self):
-        if self.listener:
-            faults.stop_accepting(self.listener, self.acceptor)
-            self.listener = None
-
-
-class HidingServer(Server):
-    """On a unix path, which goes away and comes back: new connects are refused, and who was connected is still served.
-    (A TCP listener that closes resets those who wait in its backlog: they were connected.)"""
-
-    def __init__(self, name, path):
-        super().__init__(name)
-        self.path, self.address = path, f"unix:{path}"
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen(256)
-        self._begin()
-
-    def hide(self):
-        self.path.rename(self.path.with_suffix(".away"))
-
-    def show(self):
-        self.path.with_suffix(".away").rename(self.path)
-
-
-@pytest.fixture
-def servers():
-    """servers("a", "b", ...): started ones of these names."""
-    made = []
-
-    def make(*names, **more):
-        made.extend(Server(name, **more).start() for name in names)
-        return made[-len(names):]
-    yield make
-    for server in made:
-        server.stop()
-
-
 @pytest.fixture
 def silent():
-    """A TCP address that never answers: its listener's backlog is full, so the kernel drops every SYN."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        probe = stack.enter_context(socket.socket())
-        probe.settimeout(0.3)
-        if probe.connect_ex(listener.getsockname()) == 0:
-            pytest.skip("a full backlog accepts connections here")
-        yield processes.address(*listener.getsockname())
-
-
-def upstreams_of(*words):
-    """(the first upstream, options for the others)"""
-    return words[0], [part for word in words[1:] for part in ("--upstream", word)]
-
-
-def ask(gateway, source="127.0.0.1", seconds=10):
-    """Who answers a client: a name; empty if nobody did."""
-    host, port = gateway.listen.rsplit(":", 1)
-    data = b""
-    with contextlib.suppress(ConnectionResetError), \
-            socket.create_connection((host, int(port)), seconds, (source, 0)) as client:
-        while chunk := client.recv(4096):
-            data += chunk
-    return data.decode()
-
-
-def open_one(gateway):
-    """A session that stays: (socket, who answers)"""
-    host, port = gateway.listen.rsplit(":", 1)
-    client = socket.create_connection((host, int(port)), 10)
-    return client, client.recv(4096).decode()
-
-
-def states(gateway):
-    """name -> what `gogetway upstreams --json` says of it"""
-    lines = gateway.command("upstreams", "--json").stdout.splitlines()
-    return {entry["name"]: entry for entry in map(json.loads, lines)}
-
-
-def wait_state(gateway, name, state, seconds=10):
-    processes.wait_until(lambda: states(gateway)[name]["state"] == state, seconds, f"{name} {state}", interval=0.05)
-
-
-def events(gateway, event, name):
-    return [line for line in gateway.log() if line["event"] == event and line["upstream"] == name]
-
-
-def seconds_of(line):
-    hours, minutes, seconds = re.search(r"T(\d+):(\d+):([\d.]+)Z", line["time"]).groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    with faults.silent_address() as address:
+        yield address
 
 
 def test_turns_are_shares_by_weight(gateways, servers):
@@ -190,26 +61,55 @@ def test_the_fewest_open_sessions(gateways, servers):
         assert [name for _, name in more] == ["a"] * 4
 
 
-def test_hash_is_stable_when_one_leaves_and_comes_back(gateways, servers):
+@pytest.mark.parametrize("way", ["refuses", "drained", "removed"])
+def test_hash_is_stable_when_one_leaves_and_comes_back(configured, servers, way):
     """While one is away its own clients go elsewhere, nobody else moves, and then all are where they were."""
     a, b, c = servers("a", "b", "c")
-    first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b", f"{c.address} name=c")
-    gateway = gateways(first, options=[*others, "--balance", "hash", "--health-out", "300ms"])
+    words = [f"{server.address} name={server.name}" for server in (a, b, c)]
+
+    def change(refuse, drain, *listed):
+        if way == "refuses":
+            refuse()
+        elif way == "drained":
+            configured.command("upstreams", drain, "b")
+        else:
+            web(configured, *listed, balance="hash", health_out="300ms")
+            assert configured.reload()[0] == 0
+    web(configured, *words, balance="hash", health_out="300ms")
+    configured.start()
     clients = [f"127.0.{1 + number // 100}.{1 + number % 100}" for number in range(150)]
-    before = {client: ask(gateway, client) for client in clients}
-    assert before == {client: ask(gateway, client) for client in clients}
+    before = {client: ask(configured, client) for client in clients}
+    assert before == {client: ask(configured, client) for client in clients}
     shares = collections.Counter(before.values())
     assert set(shares) == {"a", "b", "c"} and min(shares.values()) > 25  # 50 each, five standard deviations: 29
-    b.stop()
-    away = {client: ask(gateway, client) for client in clients}
+    change(b.stop, "drain", words[0], words[2])
+    away = {client: ask(configured, client) for client in clients}
     assert "b" not in away.values() and "" not in away.values()
     moved = [client for client in clients if away[client] != before[client]]
     assert len(moved) == shares["b"] and all(before[client] == "b" for client in moved)
     assert {away[client] for client in moved} == {"a", "c"}
-    b.start()
+    change(b.start, "resume", words[2], words[1], words[0])  # the order in the list says nothing
     lost = moved[0]
-    processes.wait_until(lambda: ask(gateway, lost) == "b", 10, "its client is at b again", interval=0.05)
-    assert before == {client: ask(gateway, client) for client in clients}
+    processes.wait_until(lambda: ask(configured, lost) == "b", 10, "its client is at b again", interval=0.05)
+    assert before == {client: ask(configured, client) for client in clients}
+
+
+def test_hash_moves_only_to_one_that_is_new_or_heavier(configured, servers):
+    """A third one takes a third of the clients, and with four times the weight of the others two thirds; nobody goes
+    from one of those that stayed as they were to another."""
+    a, b, c = servers("a", "b", "c")
+    old = [f"{a.address} name=a", f"{b.address} name=b"]
+    web(configured, *old, balance="hash")
+    configured.start()
+    clients = [f"127.0.{1 + number // 100}.{1 + number % 100}" for number in range(150)]
+    before = {client: ask(configured, client) for client in clients}
+    for weight, least, most in ((1, 25, 75), (4, 75, 125)):  # 50 and 100 of 150, more than four standard deviations
+        web(configured, *old, f"{c.address} name=c weight={weight}", balance="hash")
+        assert configured.reload()[0] == 0
+        after = {client: ask(configured, client) for client in clients}
+        assert {after[client] for client in clients if after[client] != before[client]} == {"c"}
+        assert least < list(after.values()).count("c") < most
+        before = after
 
 
 def test_one_that_refuses_is_out_for_growing_times_and_comes_back(gateways, servers):
@@ -256,17 +156,24 @@ def test_one_that_hangs_is_out_and_nobody_sees_an_error(gateways, servers, silen
     assert stats["connects_timed_out"] == 3 and stats["sessions_closed"] >= 21
 
 
-def test_many_clients_while_one_flaps(gateways, servers, scratch):
+@pytest.mark.parametrize("way", ["refuses", "hangs"])
+def test_many_clients_while_one_flaps(gateways, servers, scratch, way):
     """Two workers, eight clients at a time: as long as one upstream is healthy every one of them is served."""
     a, = servers("a")
-    b = HidingServer("b", scratch / "b.sock")
+    b = HidingServer("b", scratch / "b.sock") if way == "refuses" else HangingServer("b").start()
+    leave, come_back = (b.hide, b.show) if way == "refuses" else (b.hang, b.answer)
     first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
-    gateway = gateways(first, options=["--workers", "2", *others, "--health-out", "50ms", "--health-out-max", "100ms"])
+    gateway = gateways(first, options=["--workers", "2", *others, "--health-out", "50ms", "--health-out-max", "100ms",
+                                       "--timeouts-connect", "50ms"])
     wrong, served, ending = [], collections.Counter(), threading.Event()
 
     def client():
         while not ending.is_set():
-            name = ask(gateway)
+            try:
+                name = ask(gateway)
+            except OSError as error:
+                wrong.append(repr(error))
+                return
             served[name] += 1
             if name not in ("a", "b"):
                 wrong.append(name)
@@ -274,15 +181,15 @@ def test_many_clients_while_one_flaps(gateways, servers, scratch):
     for thread in threads:
         thread.start()
     for _ in range(6):
-        b.hide()
+        leave()
         time.sleep(0.25)
-        b.show()
+        come_back()
         time.sleep(0.25)
     ending.set()
     for thread in threads:
         thread.join()
     b.stop()
-    assert not wrong and served["a"] > 20 and served["b"] > 20, served
+    assert not wrong and served["a"] > 20 and served["b"] > 20, (wrong, served)
     assert events(gateway, "upstream is out", "b") and events(gateway, "upstream is back", "b")
 
 
@@ -308,6 +215,7 @@ def test_draining_by_name(gateways, servers):
     with client:
         assert name == "a"
         gateway.command("upstreams", "drain", "a", "--listener", "web")
+        assert len(events(gateway, "upstream is drained", "a")) == 1
         assert states(gateway)["a"]["state"] == "drained" and states(gateway)["a"]["sessions"] == 1
         for _ in range(4):
             other, name = open_one(gateway)
@@ -320,6 +228,7 @@ def test_draining_by_name(gateways, servers):
         assert client.recv(1) == b""
     assert a.received == [b"still here"]
     gateway.command("upstreams", "resume", "a")
+    assert len(events(gateway, "upstream is not drained any more", "a")) == 1
     other, name = open_one(gateway)
     other.close()
     assert name == "a"
@@ -337,20 +246,32 @@ def test_draining_by_name(gateways, servers):
 def test_slow_start(gateways, servers):
     a, b = servers("a", "b")
     first, others = upstreams_of(f"{a.address} name=a", f"{b.address} name=b")
-    gateway = gateways(first, options=ONE_WORKER + others + ["--slow-start", "4s", "--health-out", "100ms"])
+    gateway = gateways(first, options=ONE_WORKER + others + ["--name", "web", "--slow-start", "4s", "--health-out",
+                                                            "100ms"])
     b.stop()
     processes.wait_until(lambda: ask(gateway) == "a" and states(gateway)["b"]["state"] == "out", 5, "b is out")
     b.start()
-    processes.wait_until(lambda: ask(gateway) == "b", 5, "b is back")
-    back, begun = seconds_of(events(gateway, "upstream is back", "b")[0]), time.monotonic()
+    begun = time.monotonic()  # it is not back before that
+    while ask(gateway) != "b":
+        begun = time.monotonic()
+    back, = events(gateway, "upstream is back", "b")
+    assert back["slow_start_seconds"] == 4
     assert states(gateway)["b"]["state"] == "slow_start"
     early = collections.Counter()
     while time.monotonic() - begun < 0.8:
         early[ask(gateway)] += 1
     # Its weight was below a fifth of the other's all the time, so it got less than a sixth, give or take a turn.
-    assert sum(early.values()) > 30 and early["b"] <= sum(early.values()) / 6 + 1, early
-    wait_state(gateway, "b", "up")
-    assert time.monotonic() - begun > 3, back
+    assert sum(early.values()) > 5 and early["b"] <= sum(early.values()) / 6 + 1, early
+    parts = [0]  # as the metric says it, and the list, in turn
+    while parts[-1] < 1 and time.monotonic() - begun < 60:
+        for tell in (lambda: gauges(gateway)["weight_ratio"], lambda: {"b": states(gateway)["b"]["weight_ratio"]}):
+            parts.append(tell()["b"])
+            assert 4 * parts[-1] <= time.monotonic() - begun
+        table = gateway.command("upstreams").stdout.decode()
+        assert re.search(r"slow_start +- +1 +\d+%|up +- +1 +100%", table.splitlines()[2]), table
+    assert parts[1] > 0 and parts[-1] == 1 and parts == sorted(parts) and 0 < parts[2] < 1, parts
+    assert gauges(gateway)["weight_ratio"] == {"a": 1, "b": 1} and gauges(gateway)["weight"] == {"a": 1, "b": 1}
+    assert states(gateway)["b"]["state"] == "up" and time.monotonic() - begun >= 4
     assert collections.Counter(ask(gateway) for _ in range(40)) == {"a": 20, "b": 20}
 
 
@@ -429,16 +350,6 @@ def test_each_attempt_has_its_own_proxy_header(gateways, servers):
     assert re.fullmatch(rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\nhello", b.received[0])
 
 
-def gauges(gateway, listener="web"):
-    """{"up": {"a": 1, ...}, "out": ..., "drained": ..., "outs_total": ...} of a listener's upstreams."""
-    text = gateway.command("stats", "--format", "prometheus").stdout.decode()
-    told = collections.defaultdict(dict)
-    found = re.findall(rf'^gogetway_route_upstream_(\w+){{listener="{listener}",upstream="(\w+)"}} (\d+)$', text, re.M)
-    for what, name, count in found:
-        told[what][name] = int(count)
-    return told
-
-
 def test_metrics_tell_the_states(gateways, servers):
     a, b = servers("a", "b")
     b.stop()
@@ -449,7 +360,8 @@ def test_metrics_tell_the_states(gateways, servers):
         assert ask(gateway) == "a"
     gateway.command("upstreams", "drain", "a")
     assert gauges(gateway) == {"up": {"a": 0, "b": 0}, "out": {"a": 0, "b": 1}, "drained": {"a": 1, "b": 0},
-                               "outs_total": {"a": 0, "b": 1}}
+                               "outs_total": {"a": 0, "b": 1}, "weight": {"a": 1, "b": 1},
+                               "weight_ratio": {"a": 0, "b": 0}}
 
 
 @pytest.fixture
@@ -517,7 +429,99 @@ def test_a_listener_that_moves_keeps_what_is_known(configured, servers):
             told = gauges(configured, name)
             assert told["up"] == {"a": 1, "b": 0, "c": 0}
             assert told["out"] == {"a": 0, "b": 1, "c": 0} and told["drained"] == {"a": 0, "b": 0, "c": 1}
+        told = gauges(configured, "site")
+        assert told["weight_ratio"] == {"a": 1, "b": 0, "c": 0} and told["weight"] == {"a": 1, "b": 1, "c": 1}
         assert not any(sum(told.values()) for what, told in gauges(configured, "web").items() if what != "outs_total")
+
+
+def test_a_reload_that_turns_health_off(configured, servers):
+    """Who is out comes back with it: metrics, list, log and what sessions do agree; and it is not taken out again."""
+    a, = servers("a")
+    with contextlib.closing(HangingServer("b").start()) as b:
+        words = [f"{a.address} name=a", f"{b.address} name=b"]
+        b.hang()
+        web(configured, *words)
+        configured.start("--timeouts-connect", "500ms")
+
+        def eight():
+            clients = [faults.connect(configured.listen) for _ in range(8)]
+            for client in clients:
+                with client:
+                    assert client.recv(10) == b"a"
+        eight()
+        assert states(configured)["b"]["state"] == "out" and gauges(configured)["out"] == {"a": 0, "b": 1}
+        web(configured, *words, health_failures=0)
+        assert configured.reload()[0] == 0
+        back, = events(configured, "upstream is back", "b")
+        assert back["reason"] == "health_failures is 0 now"
+
+        def agree():
+            told = gauges(configured)
+            assert told["up"] == {"a": 1, "b": 1} and told["out"] == {"a": 0, "b": 0}
+            assert told["outs_total"] == {"a": 0, "b": 1} and told["weight_ratio"] == {"a": 1, "b": 1}
+            assert {name: entry["state"] for name, entry in states(configured).items()} == {"a": "up", "b": "up"}
+        agree()
+        failures = states(configured)["b"]["failures"]
+        assert failures >= 3
+        eight()
+        assert states(configured)["b"]["failures"] == failures + 4  # each second of them tried it
+        agree()
+        b.answer()
+        assert collections.Counter(ask(configured) for _ in range(10)) == {"a": 5, "b": 5}
+        assert states(configured)["b"]["failures"] == 0
+        agree()
+        assert len(events(configured, "upstream is out", "b")) == len(events(configured, "upstream is back", "b")) == 1
+
+
+def by_listener(configured):
+    """(listener, name) -> what the list says"""
+    return {(entry["listener"], entry["name"]): entry for entry in configured.ask("upstreams")["upstreams"]}
+
+
+def test_two_listeners_with_the_same_list(configured, servers):
+    """Each counts its own sessions, over a reload too, and finds out by itself who is out."""
+    a, b, c = servers("a", "b", "c", hold=True)
+    other = processes.address("127.0.0.1", processes.free_port())
+
+    def write(*listed):
+        each = {"upstream": [f"{server.address} name={server.name}" for server in listed], "health_out": "1h",
+                "health_out_max": "1h", "balance": "least-sessions"}
+        configured.write({"name": "web", "listen": configured.listen, **each},
+                         {"name": "site", "listen": other, **each}, workers=2)
+    write(a, b)
+    configured.start()
+    web_at, opened = configured.listen, []
+    with contextlib.ExitStack() as stack:
+        def opens(address, count):
+            found = []
+            for _ in range(count):
+                client = stack.enter_context(faults.connect(address))
+                found.append(client.recv(10).decode())
+                opened.append((client, found[-1]))
+            return collections.Counter(found)
+
+        def sessions():
+            return {key: entry["sessions"] for key, entry in by_listener(configured).items()}
+        assert opens(web_at, 8) == {"a": 4, "b": 4}
+        for client, name in opened:
+            if name == "b":
+                client.close()
+        processes.wait_until(lambda: sessions()["web", "b"] == 0, 5, "b has no session")
+        assert opens(other, 4) == {"a": 2, "b": 2}  # that a has four of the other's is nothing to it
+        assert sessions() == {("web", "a"): 4, ("web", "b"): 0, ("site", "a"): 2, ("site", "b"): 2}
+        assert opens(web_at, 4) == {"b": 4}
+        write(a, b, c)
+        assert configured.reload()[0] == 0
+        assert opens(web_at, 4) == {"c": 4} and opens(other, 2) == {"c": 2}
+        b.stop()
+        for _ in range(20):
+            if by_listener(configured)["web", "b"]["state"] == "out":
+                break
+            opens(web_at, 1)
+        told = by_listener(configured)
+        assert told["web", "b"]["state"] == "out"
+        assert told["site", "b"]["state"] == "up" and told["site", "b"]["failures"] == 0
+        assert gauges(configured, "site")["up"]["b"] == 1 and gauges(configured, "web")["up"]["b"] == 0
 
 
 def test_the_check_goes_on_over_reloads(configured, servers):

@@ -13,11 +13,12 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum { OPENED, WAITED, NOW, TABLE };
+enum { OPENED, WAITED, NOW, PART, TABLE };
 static const struct gg_metric_def table[TABLE] = {
   [OPENED] = {.name = "opened", .kind = GG_METRIC_COUNTER, .help = "What was \"opened\"\\\nand so on"},
   [WAITED] = {.name = "waited_ns", .kind = GG_METRIC_COUNTER, .help = "Time that was waited"},
   [NOW] = {.name = "now_bytes", .kind = GG_METRIC_GAUGE, .help = "Bytes now"},
+  [PART] = {.name = "part_ppm", .kind = GG_METRIC_GAUGE, .help = "Part"},
 };
 
 enum { CLIENT, SERVER, OPEN, LATENCY, FAMILY };
@@ -83,6 +84,7 @@ static void names_units_and_texts(void **state)
   gg_shard_add(f.a, f.first + OPENED, UINT64_C(9007199254740993));
   gg_shard_add(f.b, f.first + WAITED, UINT64_C(61050000000));
   gg_shard_sub(f.b, f.first + NOW, 5);
+  gg_shard_set(f.b, f.first + PART, 350001);
   char *text = text_of(&f);
   assert_string_equal(text, "# HELP gogetway_opened_total What was \"opened\"\\\\\\nand so on\n"
                             "# TYPE gogetway_opened_total counter\n"
@@ -92,7 +94,18 @@ static void names_units_and_texts(void **state)
                             "gogetway_waited_seconds_total 61.05\n"
                             "# HELP gogetway_now_bytes Bytes now\n"
                             "# TYPE gogetway_now_bytes gauge\n"
-                            "gogetway_now_bytes -5\n");
+                            "gogetway_now_bytes -5\n"
+                            "# HELP gogetway_part_ratio Part\n"
+                            "# TYPE gogetway_part_ratio gauge\n"
+                            "gogetway_part_ratio 0.350001\n");
+  free(text);
+  gg_shard_set(f.b, f.first + PART, 1000000);
+  text = text_of(&f);
+  assert_sample(text, "gogetway_part_ratio", "1");
+  free(text);
+  gg_shard_set(f.b, f.first + PART, 50000);
+  text = text_of(&f);
+  assert_sample(text, "gogetway_part_ratio", "0.05");
   free(text);
   gg_metrics_destroy(f.metrics);
 }

@@ -58,6 +58,7 @@ static int tear_down(void **state)
 static void make(void)
 {
   assert_int_equal(gg__group_create(&group, gateway, &listener, NULL, NULL), 0);
+  gg__group_govern(group, 0);
 }
 
 /* Makes the listener's group anew from its options, as a reload does. */
@@ -65,6 +66,7 @@ static void reload(void)
 {
   struct gg_group *next;
   assert_int_equal(gg__group_create(&next, gateway, &listener, group, NULL), 0);
+  gg__group_govern(next, 3 * second);
   gg__group_destroy(group);
   group = next;
 }
@@ -210,8 +212,87 @@ static void test_slow_start(void **state)
   struct gg_upstream_status status;
   gg__group_status(group, 1, 11 * second, &status);
   assert_int_equal(status.state, GG_UPSTREAM_SLOW_START);
+  assert_in_range(status.weight_ppm, 895000, 900000);
   gg__group_status(group, 1, 12 * second, &status);
   assert_int_equal(status.state, GG_UPSTREAM_UP);
+  assert_int_equal(status.weight_ppm, 1000000);
+}
+
+/* Grows while it starts slowly; nothing while it is out or drained, before anybody asks and after. */
+static void test_the_gauges_of_weights(void **state)
+{
+  (void)state;
+  listener.health.slow_start_ns = 10 * second;
+  upstreams[1].weight = 200;
+  make();
+  gg__group_tell_weights(group, 0);
+  assert_int_equal(gauge(0, GG_CONNECT_WEIGHT), 1);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT), 200);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT_PART), 1000000);
+  miss_thrice(1, second);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT_PART), 0);
+  gg__group_tell_weights(group, second);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT_PART), 0);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT), 200);
+  succeed(1, 2 * second);
+  for (unsigned at = 0; at < 10; at++) {
+    struct gg_upstream_status status;
+    gg__group_tell_weights(group, (2 + at) * second);
+    gg__group_status(group, 1, (2 + at) * second, &status);
+    assert_int_equal(status.state, GG_UPSTREAM_SLOW_START);
+    assert_int_equal(gauge(1, GG_CONNECT_WEIGHT_PART), status.weight_ppm);
+    assert_in_range(status.weight_ppm, at == 0 ? 1 : at * 100000 - 2000, at * 100000 + 20);
+  }
+  gg__group_tell_weights(group, 12 * second);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT_PART), 1000000);
+  gg__health_drain(health(1), true, 13 * second);
+  gg__group_tell_weights(group, 13 * second);
+  assert_int_equal(gauge(1, GG_CONNECT_WEIGHT_PART), 0);
+  gg__health_drain(health(1), false, 14 * second);
+  gg__group_tell_weights(group, 19 * second);
+  assert_in_range(gauge(1, GG_CONNECT_WEIGHT_PART), 498000, 500000);
+  gg__group_retire(group);
+  gg__group_tell_weights(group, 30 * second);
+  for (unsigned i = 0; i < 2; i++) {
+    assert_int_equal(gauge(i, GG_CONNECT_WEIGHT), 0);
+    assert_int_equal(gauge(i, GG_CONNECT_WEIGHT_PART), 0);
+  }
+}
+
+/* With it comes back who is out, for gauges and status and choice alike; and a session of the list before, by whose
+ * options it would go out, does not take it out again. */
+static void test_a_reload_that_turns_health_off(void **state)
+{
+  (void)state;
+  make();
+  struct gg_health_options before = group->health;
+  miss_thrice(0, second);
+  assert_int_equal(gauge(0, GG_CONNECT_OUT), 1);
+  listener.health.failures = 0;
+  reload();
+  struct gg_upstream_status status;
+  gg__group_status(group, 0, 3 * second, &status);
+  assert_int_equal(status.state, GG_UPSTREAM_UP);
+  for (unsigned i = 0; i < 2; i++) {
+    gg__health_failed(health(0), &before, i == 1, "refused", 3 * second, gateway->health.shard);
+    assert_int_equal(gauge(0, GG_CONNECT_UP), 1);
+    assert_int_equal(gauge(0, GG_CONNECT_OUT), 0);
+    assert_int_equal(gauge(0, GG_CONNECT_OUTS), 1);
+    assert_true(atomic_load(&health(0)->out_until_ns) == 0);
+  }
+  unsigned got = 0;
+  for (unsigned turn = 0; turn < 10; turn++)
+    got += strcmp(choice(3 * second, NULL), "a") == 0;
+  assert_int_equal(got, 5);
+
+  /* On again: the row that it has had meanwhile counts, and the growing has ended. */
+  listener.health.failures = 3;
+  reload();
+  gg__group_status(group, 0, 3 * second, &status);
+  assert_int_equal(status.state, GG_UPSTREAM_UP);
+  miss(0, false, 4 * second);
+  assert_true(atomic_load(&health(0)->out_until_ns) == 5 * second);
+  assert_int_equal(gauge(0, GG_CONNECT_OUT), 1);
 }
 
 /* A reload keeps what is known of a name; a session keeps its upstream, whatever becomes of the list. */
@@ -311,6 +392,8 @@ int main(void)
     TEST(test_for_want_of_others_the_one_back_soonest),
     TEST(test_backups_last),
     TEST(test_slow_start),
+    TEST(test_the_gauges_of_weights),
+    TEST(test_a_reload_that_turns_health_off),
     TEST(test_reload),
     TEST(test_a_retired_group_keeps_the_addresses),
     TEST(test_never_out_without_a_limit),
