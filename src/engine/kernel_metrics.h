@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * kernel_metrics.h - metrics that nobody here counts: they are asked of the kernel, and of the gateway, when somebody
- * asks for the metrics. No worker is troubled.
+ * asks for the metrics. No worker is troubled. And what never changes: which version this is, and since when it runs.
  *
  * Thread: start on the engine's, before the first part that counts is made; what it starts runs on whatever thread
  * reads the metrics, one at a time.

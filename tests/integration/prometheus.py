@@ -90,6 +90,8 @@ def check_family(family, still):
     assert (family.type == "counter") == family.name.endswith("_total"), f"{family.name} is a {family.type}"
     names = {tuple(name for name, _ in labels if name != "le") for _, labels in family.samples}
     assert len(names) == 1, f"{family.name}: its samples have different labels: {names}"
+    if family.name.endswith("_info"):
+        assert family.type == "gauge" and all(labels and value == 1 for (_, labels), value in family.samples.items())
     if family.type == "counter":
         assert all(value >= 0 for value in family.samples.values()), family.name
     if family.type == "histogram":
@@ -129,6 +131,7 @@ def value(families, name, suffix="", **labels):
     return sum(found)
 
 
+BUILD, START = "gogetway_build_info", "gogetway_start_time_seconds"
 FLOW = {"closed": "gogetway_route_sessions_closed_total", "open": "gogetway_route_sessions_open",
         "received": "gogetway_route_received_bytes_total", "forwarded": "gogetway_route_forwarded_bytes_total"}
 FAILURES = "gogetway_route_connect_failures_total"
@@ -193,6 +196,7 @@ def check_ended(gateway, file):
     if gateway.process.popen.returncode != 0:
         return "killed, or ended with an error"
     families = parse(file.read_text())
+    assert value(families, BUILD) == 1 and value(families, START) > 0
     if value(families, "gogetway_log_sessions_lost_total"):
         return "ends of sessions found no room"
     written = value(families, "gogetway_log_written_bytes_total")

@@ -10,6 +10,7 @@ import shutil
 import socket
 import stat
 import threading
+import time
 
 import pytest
 
@@ -17,7 +18,7 @@ import faults
 import gogetway
 import peers
 import processes
-from prometheus import CONNECT, FAILURES, FIRST_BYTE, FLOW, check_against_recording, parse, value
+from prometheus import BUILD, CONNECT, FAILURES, FIRST_BYTE, FLOW, START, check_against_recording, parse, value
 
 def test_the_parser_forgives_nothing():
     good = ('# HELP gogetway_a_seconds x\n# TYPE gogetway_a_seconds histogram\n'
@@ -34,6 +35,8 @@ def test_the_parser_forgives_nothing():
         "a bad sum": good.replace("1.25", "0.25"), "a wrong type": good.replace("histogram", "counter"),
         "a name among others": good + "gogetway_b 1\n", "not a number": good.replace("1.25", "1,25"),
         "no quote": good.replace('le="0.5"', "le=0.5"), "TYPE last": "".join(lines[:1] + lines[2:] + lines[1:2]),
+        "an info of 2": "# HELP gogetway_a_info x\n# TYPE gogetway_a_info gauge\ngogetway_a_info{l=\"x\"} 2\n",
+        "an info of nothing": "# HELP gogetway_a_info x\n# TYPE gogetway_a_info gauge\ngogetway_a_info 1\n",
         "a bad escape": good.replace("\\n", "\\t"), "nothing": "\n",
     }
     for what, text in bad.items():
@@ -155,6 +158,26 @@ def test_totals_are_the_recordings(gateways, scratch):
             assert value(families, CONNECT, "_count", listener=name) == 0
             assert value(families, FLOW["received"], listener=name, side="server") == 0
     assert stat.S_IMODE(os.stat(metrics_file).st_mode) == 0o644
+
+
+def test_what_runs_and_since_when(gateways, scratch):
+    """By the socket and in the file, once each; it stays while the gateway runs, and is another at the next start."""
+    file = scratch / "gogetway.prom"
+    version = processes.run([gogetway.program(), "--version"]).stdout.decode().split()[1]
+    began = []
+    for _ in range(2):
+        before = time.time()
+        gateway = gateways("none", options=["--metrics-file", file, "--metrics-interval", "1d"])
+        after = time.time()
+        families = asked(gateway)
+        assert families[BUILD].samples == {("", (("version", version),)): 1} and families[BUILD].type == "gauge"
+        assert before <= value(families, START) <= after and families[START].type == "gauge"
+        assert gateway.stats()["metrics"]["start_time_ns"] == pytest.approx(value(families, START) * 1e9, abs=1e3)
+        assert gateway.stop()[0] == 0
+        last = parse(file.read_text())
+        assert value(last, START) == value(families, START) and value(last, BUILD, version=version) == 1
+        began.append(value(last, START))
+    assert began[0] < began[1]
 
 
 def test_the_first_byte_is_timed_from_the_connect(gateways):
