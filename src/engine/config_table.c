@@ -324,12 +324,12 @@ static const struct gg_option options[] = {
    .more =
      "A hot restart: the new process gets the listening sockets and the store, and serves; the old one drains its "
      "sessions for `timeouts.drain` and ends. No connection is refused or reset. Until the new one serves, "
-     "nothing has changed for the old one. If none runs, this changes nothing. Both must be the same user. What was "
+     "nothing has changed for the old one. If no gateway runs on `dir`, this is a start like any other, and a message "
+     "says so: a warning, if none has ever recorded there. If one drains there and none serves, the new process serves "
+     "beside it. Both must be the same user. What was "
      "drained with `gogetway upstreams drain` stays so; the health of upstreams is found out anew, counters begin at "
-     "0, "
-     "and limits (`sessions_max`, `limits.source_*`, `relay.pending_total`, `log.max`) are each process's while the "
-     "old "
-     "one drains. docs/operations.md has more, and what to do under systemd."},
+     "0, and limits (`sessions_max`, `limits.source_*`, `relay.pending_total`, `log.max`) are each process's while the "
+     "old one drains. docs/operations.md has more, and what to do under systemd."},
   {.key = "user",
    .flag = "user",
    .type = GG_OPTION_STRING,

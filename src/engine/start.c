@@ -69,7 +69,9 @@ static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
   int error = gg_recorder_open(&engine->recorder, &options, &recovery, &why);
   engine->now->options.recorder = engine->recorder;
   if (error == GG_ERR_BUSY && !engine->takeover)
-    return gg_fail(failure, error, "%.400s; with --takeover this one would take its place", why.message);
+    return gg_fail(failure, error, "%.400s; %s", why.message,
+                   config->takeover ? "it has no control socket there, so it cannot be taken over from"
+                                    : "with --takeover this one would take its place");
   return error ? gg_fail(failure, error, "%s", why.message) : 0;
 }
 
@@ -89,6 +91,17 @@ static int inherit(struct gg_engine *engine, struct gg_listen_fds *fds, struct g
   return error ? error : gg__listen_fds_match(fds, engine->now, failure);
 }
 
+/* A port that another process has is the gateway's that was to be taken over, if the directory was the wrong one. */
+static int create_gateway(struct gg_engine *engine, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  int error = gg_gateway_create(&engine->gateway, &engine->now->options, &why);
+  if (error == GG_ERR_BUSY && engine->now->config.takeover && !engine->takeover)
+    return gg_fail(failure, error, "%.300s; nothing was taken over, since no gateway runs on %.150s", why.message,
+                   engine->now->config.dir);
+  return error ? gg_fail(failure, error, "%s", why.message) : 0;
+}
+
 static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
 {
   struct gg_listen_fds *fds = calloc(1, sizeof *fds);
@@ -96,7 +109,7 @@ static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the listeners");
   int error = inherit(engine, fds, failure);
   if (!error)
-    error = gg_gateway_create(&engine->gateway, &engine->now->options, failure);
+    error = create_gateway(engine, failure);
   if (!error)
     gg__takeover_drain(engine->takeover, engine);
   gg__listen_fds_close(fds, engine->now);

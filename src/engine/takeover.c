@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -176,7 +177,7 @@ static int keep_fds(struct gg_takeover *takeover, struct gg_engine *engine, cons
 static int cannot(const struct gg_takeover *takeover, const struct gg_engine *engine, int error,
                   const struct gg_failure *why, struct gg_failure *failure)
 {
-  return gg_fail(failure, error, "gogetway process %ld, which runs on %s, does not hand over: %.300s", takeover->pid,
+  return gg_fail(failure, error, "process %ld, the gateway on %s, does not hand over: %.300s", takeover->pid,
                  engine->now->config.dir, why->message);
 }
 
@@ -209,7 +210,7 @@ static int begin(struct gg_takeover *takeover, struct gg_engine *engine, struct 
   /* Opened while the connection is there: its number is nobody else's yet. */
   int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)takeover->pid, 0);
   if (pidfd < 0)
-    return gg_fail_errno(failure, errno, "cannot watch gogetway process %ld", takeover->pid);
+    return gg_fail_errno(failure, errno, "cannot watch process %ld", takeover->pid);
   add_sibling(engine, takeover->pid, pidfd);
   int error = ask(takeover, engine, failure);
   if (error)
@@ -237,6 +238,24 @@ static int begin_with_who_drains(struct gg_takeover *takeover, struct gg_engine 
   return refused;
 }
 
+/* A start like any other: whoever always says --takeover is right to do so. But where no gateway ever was, the
+ * directory may be the wrong one, and the gateway that was meant goes on elsewhere. */
+static void tell_nobody(const struct gg_engine *engine)
+{
+  const char *dir = engine->now->config.dir;
+  int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  bool store = dir_fd >= 0 && faccessat(dir_fd, "store", F_OK, 0) == 0;
+  if (dir_fd >= 0)
+    close(dir_fd);
+  if (store)
+    gg_info(engine->logger, "nothing to take over, starting afresh", GG_S("dir", dir),
+            GG_S("reason", "no gateway runs there"));
+  else
+    gg_warn(engine->logger, "nothing to take over, starting afresh", GG_S("dir", dir),
+            GG_S("reason", "no gateway has recorded there yet"),
+            GG_S("effect", "a gateway that runs on another directory goes on, and keeps its listeners"));
+}
+
 int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
@@ -251,6 +270,7 @@ int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struc
   } else if (error == GG_ERR_NOT_FOUND) {
     error = begin_with_who_drains(takeover, engine, failure);
     if (error == GG_ERR_NOT_FOUND) {
+      tell_nobody(engine);
       gg__takeover_end(takeover);
       return 0;
     }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hot restart: a new process takes over store and sockets, the old one drains. And sockets from a parent."""
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import sys
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 import processes
 import prometheus
 from gogetway import TEST_ALL, program
-from live import Clients, EchoServer, connect, exchange
+from live import Clients, Configured, EchoServer, connect, exchange
 from restarting import ask_pid, earlier, listener, said, stats_of
 
 pytestmark = pytest.mark.usefixtures("require_program")
@@ -51,13 +53,79 @@ os.execv(command[0], command)
 
 # ── One process after the other ──────────────────────────────────────────────────────────────────────────────────────
 
-def test_without_a_gateway_it_starts_as_always(configured, server):
+NOBODY = "nothing to take over, starting afresh"
+
+
+@pytest.mark.parametrize("place", ["missing", "empty", "other things"])
+def test_without_a_gateway_it_starts_as_always(configured, server, place):
+    """It says so. Where no gateway ever was it warns: that may be the wrong directory; where one was, it does not."""
     web = listener(server.address)
     configured.write(web)
-    process = configured.start("--takeover")
-    said(web["listen"])
+    if place != "missing":
+        configured.directory.mkdir()
+    if place == "other things":
+        (configured.directory / "lost+found").mkdir()  # a file system of its own has that from the beginning
+    for level in ("warning", "info"):
+        process = configured.start("--takeover")
+        told, = configured.events(process, NOBODY)
+        assert told["level"] == level and told["dir"] == str(configured.directory)
+        assert ("effect" in told) == (level == "warning")
+        said(web["listen"])
+        assert process.stop() == 0
+    process = configured.start()
+    assert not configured.events(process, NOBODY)
     assert process.stop() == 0
-    assert len(configured.sessions()) == 1
+    assert len(configured.sessions()) == 2
+
+
+def test_a_store_that_was_killed_is_started_afresh(configured, server):
+    """Its control socket is left, and what it had received is written."""
+    web = listener(server.address)
+    configured.write(web)
+    old = configured.start()
+    with connect(web["listen"]) as peer:
+        exchange(peer, b"to the end")
+        old.kill()
+    new = configured.start("--takeover")
+    assert configured.events(new, NOBODY)[0]["level"] == "info"
+    said(web["listen"])
+    assert new.stop() == 0
+    assert len(configured.sessions()) == 2
+    configured.verify()
+
+
+def test_the_wrong_directory(configured, scratch, server):
+    """The gateway that was meant goes on, and the one that was started by mistake says where it looked."""
+    web = listener(server.address)
+    configured.write(web)
+    configured.start()
+    (scratch / "other").mkdir()
+    with Configured(scratch / "other") as other:
+        other.write(web)
+        new = other.start("--takeover", wait=False)
+        assert new.wait(20) == 3 and other.events(new, NOBODY)
+        assert web["listen"] in new.errors() and "in use" in new.errors()
+        assert f"nothing was taken over, since no gateway runs on {other.directory}" in new.errors()
+    said(web["listen"])
+
+
+def test_a_directory_that_is_none(configured, scratch, server):
+    configured.write(listener(server.address))
+    configured.directory.write_text("a file")
+    new = configured.start("--takeover", wait=False)
+    assert new.wait(20) == 3 and f"{configured.directory}: Not a directory" in new.errors()
+    assert configured.directory.read_text() == "a file"
+
+
+def test_a_store_of_one_that_cannot_be_asked(configured, server):
+    """Held by a process that has no control socket, as a replay that records into it has none."""
+    configured.write(listener(server.address))
+    assert configured.start().stop() == 0
+    with open(configured.directory / "lock", "r+b") as lock:
+        fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))  # F_OFD_SETLK: the first byte
+        new = configured.start("--takeover", wait=False)
+        assert new.wait(20) == 3
+    assert "in use" in new.errors() and "no control socket" in new.errors() and "with --takeover" not in new.errors()
 
 
 def test_a_new_process_serves_and_the_old_one_drains(configured, server):

@@ -361,11 +361,13 @@ def test_a_new_process_that_waits_for_an_answer_can_be_ended(configured, server)
     web = listener(server.address, name="web")
     configured.write(web)
     assert configured.start().stop() == 0  # makes the store
-    with earlier(configured, web, "signal.pause()"):
+    with earlier(configured, web, "signal.pause()") as old:
         new = configured.start("--takeover", wait=False)
         configured.wait_event(new, "the process before does not let go yet")
         new.popen.send_signal(signal.SIGTERM)
-        assert new.wait(20) == 3 and "does not hand over" in new.errors()
+        assert new.wait(20) == 3
+        why = f"gogetway: process {old.pid}, the gateway on {configured.directory}, does not hand over: "
+        assert why in new.errors()
         connect(web["listen"]).close()  # it has left the other's sockets as they were
 
 
