@@ -37,6 +37,7 @@ enum gg_exit {
 struct gg_cli {
   const char *dir; /* --dir, else $GOGETWAY_DIR, else "./gogetway-data" */
   bool dir_given;  /* by --dir */
+  bool dir_named;  /* by --dir or $GOGETWAY_DIR: it is not the default */
 };
 
 struct gg_cli_option {

@@ -96,7 +96,7 @@ static int take_common(struct common *common, int argc, char **argv)
         return -1;
       }
       common->cli.dir = dir;
-      common->cli.dir_given = true;
+      common->cli.dir_given = common->cli.dir_named = true;
     } else if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
       common->help = true;
     } else if (options && kept == 1 && (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)) {
@@ -142,7 +142,8 @@ int main(int argc, char **argv)
     return GG_EXIT_USAGE;
   if (!common.cli.dir) {
     const char *dir = getenv("GOGETWAY_DIR");
-    common.cli.dir = dir && *dir ? dir : "./gogetway-data";
+    common.cli.dir_named = dir && *dir;
+    common.cli.dir = common.cli.dir_named ? dir : "./gogetway-data";
   }
   if (common.cli.dir[0] == '\0')
     return gg_cli_wrong("--dir is empty");

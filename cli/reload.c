@@ -3,11 +3,6 @@
 #include "ask.h"
 #include "commands.h"
 
-enum option { OPTION_JSON };
-static const struct gg_cli_option options[] = {
-  [OPTION_JSON] = {"json", 'j', NULL, "the gateway's reply, one object"},
-};
-
 static int tell(const struct gg_cli_reply *reply)
 {
   if (!reply->ok && gg_cli_reply_lines(reply, "errors", "gogetway: ", stderr) > 0) {
@@ -26,25 +21,13 @@ static int tell(const struct gg_cli_reply *reply)
 
 static int run(const struct gg_cli *cli, int argc, char **argv)
 {
-  struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
   struct gg_cli_reply reply;
-  bool json = false;
-  for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
-    if (what == GG_CLI_WORD)
-      return gg_cli_wrong("reload: unexpected word '%s'", args.value);
-    if (what != OPTION_JSON)
-      return GG_EXIT_USAGE;
-    json = true;
-  }
-  int status = gg_cli_ask(cli, "{\"command\":\"reload\"}", &reply);
+  bool json;
+  int status = gg_cli_take_json(argc, argv, &json);
   if (status != GG_EXIT_DONE)
     return status;
-  if (json) {
-    puts(reply.text);
-    status = reply.ok ? GG_EXIT_DONE : GG_EXIT_FAILED;
-  } else {
-    status = tell(&reply);
-  }
+  gg_cli_ask(cli, 0, "{\"command\":\"reload\"}", &reply);
+  status = json ? gg_cli_reply_put(&reply) : tell(&reply);
   gg_cli_reply_free(&reply);
   return status;
 }
@@ -53,8 +36,8 @@ const struct gg_command gg_command_reload = {
   .name = "reload",
   .summary = "let a running gateway read its configuration again",
   .synopsis = "[--json]",
-  .options = options,
-  .option_count = sizeof options / sizeof options[0],
+  .options = gg_cli_json_options,
+  .option_count = sizeof gg_cli_json_options / sizeof gg_cli_json_options[0],
   .details =
     "The files and options that it was started with are read again, as by SIGHUP. What changed is printed, and\n"
     "what needs a restart to change. If anything is wrong, all of it is told, nothing changes, and the exit\n"

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stats.c - `gogetway stats`: what a running gateway counts, asked over a control socket in its store. */
+#include "ask.h"
 #include "commands.h"
 
 #include <errno.h>
-#include <gogetway/gogetway.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,24 +105,17 @@ static bool put_text(const json_t *text)
   return true;
 }
 
-static int show(const struct gg_cli *cli, const char *text, enum form form)
+static int show(const struct gg_cli *cli, const struct gg_cli_reply *reply, enum form form)
 {
-  json_t *reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-  int status = GG_EXIT_DONE;
-  if (!json_is_object(reply))
-    status = gg_cli_fail("the gateway on %s gave no sensible reply", cli->dir);
-  else if (!json_is_true(json_object_get(reply, "ok")))
-    status = gg_cli_fail("%s", json_string_value(json_object_get(reply, "error"))
-                                 ? json_string_value(json_object_get(reply, "error"))
-                                 : "the gateway refused, and did not say why");
-  else if (form == FORM_JSON)
-    puts(text);
-  else if (form == FORM_PROMETHEUS && !put_text(json_object_get(reply, "text")))
-    status = gg_cli_fail("the gateway on %s gave no sensible reply", cli->dir);
-  else if (form == FORM_TABLE)
-    put_table(reply);
-  json_decref(reply);
-  return status;
+  if (form == FORM_JSON)
+    return gg_cli_reply_put(reply);
+  if (!reply->ok)
+    return gg_cli_reply_fail(reply);
+  if (form == FORM_TABLE)
+    put_table(reply->object);
+  else if (!put_text(json_object_get(reply->object, "text")))
+    return gg_cli_fail("the gateway on %s gave no sensible reply", cli->dir);
+  return GG_EXIT_DONE;
 }
 
 static enum form form_named(const char *word)
@@ -144,15 +136,10 @@ static bool is_pid(const char *word, long *out)
 
 static int ask(const struct gg_cli *cli, enum form form, long pid)
 {
-  struct gg_failure failure = GG_FAILURE_INIT;
-  char *reply;
-  const char *request = form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}" : "{\"command\":\"stats\"}";
-  int error = pid > 0 ? gg_control_call_pid(cli->dir, pid, request, &reply, &failure)
-                      : gg_control_call(cli->dir, request, &reply, &failure);
-  if (error)
-    return gg_cli_fail("%s", failure.message);
-  int status = show(cli, reply, form);
-  free(reply);
+  struct gg_cli_reply reply;
+  gg_cli_ask(cli, pid, form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}" : "{\"command\":\"stats\"}", &reply);
+  int status = show(cli, &reply, form);
+  gg_cli_reply_free(&reply);
   return status;
 }
 
@@ -173,7 +160,7 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
       break;
     case OPTION_PID:
       if (!is_pid(args.value, &pid))
-        return gg_cli_wrong("stats: --pid %s is no process id", args.value);
+        return gg_cli_wrong("stats: --pid '%s' is no process id", args.value);
       break;
     case GG_CLI_WORD:
       return gg_cli_wrong("stats: unexpected word '%s'", args.value);

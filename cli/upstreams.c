@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* upstreams.c - where a running gateway's sessions may go: the state of each upstream, and draining one. */
+#include "ask.h"
 #include "commands.h"
 
-#include <gogetway/control.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum option { OPTION_JSON, OPTION_LISTENER };
 static const struct gg_cli_option options[] = {
-  [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a line"},
+  [OPTION_JSON] = {"json", 'j', NULL, "the list: one JSON object a line; else the gateway's reply, one object"},
   [OPTION_LISTENER] = {"listener", 0, "NAME", "drain, resume: of this listener only"},
 };
 
@@ -86,59 +85,86 @@ static int put_lines(const json_t *upstreams)
   return GG_EXIT_DONE;
 }
 
-/* Sends the request, which it takes; NULL after telling what was wrong, with *status set. */
-static json_t *ask(const struct gg_cli *cli, json_t *request, int *status)
+static int list(const struct gg_cli *cli, bool json)
 {
-  struct gg_failure failure = GG_FAILURE_INIT;
-  char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *answer = NULL;
-  json_decref(request);
-  if (!text) {
-    *status = gg_cli_fail("out of memory, or a name that is not valid UTF-8");
-    return NULL;
-  }
-  int error = gg_control_call(cli->dir, text, &answer, &failure);
-  free(text);
-  json_t *reply = error ? NULL : json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
-  free(answer);
-  if (json_is_object(reply) && json_is_true(json_object_get(reply, "ok")))
-    return reply;
-  const char *reason = json_string_value(json_object_get(reply, "error"));
-  if (error)
-    *status = gg_cli_fail("%s", failure.message);
+  struct gg_cli_reply reply;
+  int status = GG_EXIT_DONE;
+  gg_cli_ask(cli, 0, "{\"command\":\"upstreams\"}", &reply);
+  const json_t *upstreams = json_object_get(reply.object, "upstreams");
+  if (!reply.ok)
+    status = json ? gg_cli_reply_put(&reply) : gg_cli_reply_fail(&reply);
+  else if (json)
+    status = put_lines(upstreams);
   else
-    *status = gg_cli_fail("%s", reason ? reason : "the gateway gave no sensible reply");
-  json_decref(reply);
-  return NULL;
+    put_table(upstreams);
+  gg_cli_reply_free(&reply);
+  return status;
 }
 
-static int list(const struct gg_cli *cli, bool lines)
+/* ── Draining ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void put_text(const json_t *upstream, const char *key)
 {
-  int status = GG_EXIT_DONE;
-  json_t *reply = ask(cli, json_pack("{s:s}", "command", "upstreams"), &status);
-  if (!reply)
-    return status;
-  const json_t *upstreams = json_object_get(reply, "upstreams");
-  if (!lines)
-    put_table(upstreams);
+  const json_t *text = json_object_get(upstream, key);
+  gg_cli_put_safe(stdout, json_is_string(text) ? json_string_value(text) : "?",
+                  json_is_string(text) ? json_string_length(text) : 1);
+}
+
+/* "listener web: a (10.0.0.1:80) is drained; 3 sessions go on" */
+static void tell_upstream(const json_t *upstream, bool drained)
+{
+  static const char *const words[2][2] = {{"was not drained", "is resumed"}, {"was drained already", "is drained"}};
+  bool changed = json_is_true(json_object_get(upstream, "changed"));
+  json_int_t sessions = json_integer_value(json_object_get(upstream, "sessions"));
+  const json_t *back_in_ns = json_object_get(upstream, "back_in_ns");
+  fputs("listener ", stdout);
+  put_text(upstream, "listener");
+  fputs(": ", stdout);
+  put_text(upstream, "name");
+  fputs(" (", stdout);
+  put_text(upstream, "address");
+  printf(") %s; ", words[drained][changed]);
+  if (sessions == 0)
+    fputs("no session is open", stdout);
   else
-    status = put_lines(upstreams);
-  json_decref(reply);
-  return status;
+    printf("%" JSON_INTEGER_FORMAT " session%s", sessions, sessions == 1 ? " goes on" : "s go on");
+  if (json_is_integer(back_in_ns))
+    printf("; it is out, and tried again in %.1fs", (double)json_integer_value(back_in_ns) / 1e9);
+  putchar('\n');
+}
+
+static int tell_drain(const struct gg_cli_reply *reply, bool drained)
+{
+  size_t index;
+  json_t *upstream;
+  if (!reply->ok)
+    return gg_cli_reply_fail(reply);
+  json_array_foreach(json_object_get(reply->object, "upstreams"), index, upstream) tell_upstream(upstream, drained);
+  gg_cli_reply_lines(reply, "warnings", "gogetway: ", stderr);
+  return GG_EXIT_DONE;
+}
+
+static char *drain_request(const char *name, const char *listener, bool drained)
+{
+  json_t *request =
+    json_pack("{s:s, s:s, s:b}", "command", "upstream-drain", "upstream", name, "drained", (int)drained);
+  bool whole = request && (!listener || json_object_set_new(request, "listener", json_string(listener)) == 0);
+  char *text = whole ? json_dumps(request, JSON_COMPACT) : NULL;
+  json_decref(request);
+  return text;
 }
 
 static int drain(const struct gg_cli *cli, const char *name, const char *listener, bool drained, bool json)
 {
-  int status = GG_EXIT_DONE;
-  json_t *request =
-    json_pack("{s:s, s:s, s:b}", "command", "upstream-drain", "upstream", name, "drained", (int)drained);
-  if (request && listener && json_object_set_new(request, "listener", json_string(listener)) != 0) {
-    json_decref(request);
-    request = NULL;
-  }
-  json_t *reply = ask(cli, request, &status);
-  if (reply && json)
-    puts("{\"ok\":true}");
-  json_decref(reply);
+  struct gg_cli_reply reply = {0};
+  char *request = drain_request(name, listener, drained);
+  if (request)
+    gg_cli_ask(cli, 0, request, &reply);
+  else
+    gg_cli_reply_refuse(&reply, "out of memory, or a name that is not valid UTF-8");
+  free(request);
+  int status = json ? gg_cli_reply_put(&reply) : tell_drain(&reply, drained);
+  gg_cli_reply_free(&reply);
   return status;
 }
 
@@ -173,10 +199,12 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_upstreams = {
   .name = "upstreams",
   .summary = "where a running gateway's sessions may go, and draining one",
-  .synopsis = "[--json] | drain NAME [--listener NAME] | resume NAME [--listener NAME]",
+  .synopsis = "[drain NAME | resume NAME] [--listener NAME] [--json]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
-  .details = "A drained upstream gets no new session until it is resumed or the gateway ends; open ones go on. A\n"
-             "hot restart leaves it drained.\n",
+  .details =
+    "A drained upstream gets no new session until it is resumed or the gateway ends; open ones go on, and how\n"
+    "many is told. A hot restart leaves it drained. Who drains a listener's last one is warned: it is done, and\n"
+    "new clients of that listener get no upstream.\n",
   .run = run,
 };

@@ -20,8 +20,12 @@
  *     {"command":"upstreams"} -> {"ok":true,"upstreams":[{"listener":"web","name":"a","address":"10.0.0.1:80",
  *                                "state":"up","backup":false,"weight":3,"sessions":12,"failures":0}, ...]}
  *                                state: up, slow_start, drained, or out: then it has "back_in_ns" too
- *     {"command":"upstream-drain","upstream":"a","listener":"web","drained":true} -> {"ok":true}
- *                                of all listeners, and true, if these are not given; false: resumed
+ *     {"command":"upstream-drain","upstream":"a","listener":"web","drained":true}
+ *                           ->  {"ok":true,"upstreams":[{"listener":"web","name":"a", ... ,"state":"drained",
+ *                                "sessions":3,"changed":true}],"no_upstream":["web"],"warnings":["listener web ..."]}
+ *                                of all listeners, and true, if these are not given; false: resumed. Each upstream as
+ *                                above, and whether it was otherwise before; no_upstream: of those listeners, the ones
+ *                                that have none left for new clients
  *     {"command":"stop"}    ->  {"ok":true}    the gateway drains and ends, as by SIGTERM
  *     {"command":"help"}    ->  {"ok":true,"commands":[{"name":"stats","help":"..."}, ...]}
  *     anything else         ->  {"ok":false,"error":"unknown command \"x\""}

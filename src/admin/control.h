@@ -115,7 +115,8 @@ int gg_control_ask(struct gg_control_peer *peer, const char *request_json, uint6
 int gg_control_hear(struct gg_control_peer *peer, uint64_t bound_ns, char **reply_json, struct gg_failure *failure);
 void gg_control_disconnect(struct gg_control_peer *peer); /* NULL is fine */
 
-/* To the socket of that name in the store, for this room's own files. */
+/* For this room's own files: why a store cannot be opened, and a connection to the socket of that name in one. */
+int gg__control_no_directory(int errno_value, const char *dir, struct gg_failure *failure);
 int gg__control_connect(struct gg_control_peer **out, const char *dir, const char *name, struct gg_failure *failure);
 
 #endif

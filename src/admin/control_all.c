@@ -88,7 +88,7 @@ static int ask_round(struct asking *asking)
 {
   DIR *directory = opendir(asking->dir);
   if (!directory)
-    return gg_fail_errno(asking->failure, errno, "cannot open the store %s", asking->dir);
+    return gg__control_no_directory(errno, asking->dir, asking->failure);
   int error = 0;
   for (struct dirent *entry; !error && (entry = readdir(directory));)
     if (is_socket_name(entry->d_name))
@@ -108,7 +108,8 @@ int gg_control_call_all(const char *dir, const char *request_json, char **replie
   }
   if (!error && !asking.replies)
     error = asking.count ? gg_fail(failure, GG_ERR_CLOSED, "the gateway on %s ended before it answered", dir)
-                         : gg_fail(failure, GG_ERR_NOT_FOUND, "no gateway runs on %s", dir);
+                         : gg_fail(failure, GG_ERR_NOT_FOUND,
+                                   "no gateway runs on %s: nobody listens at a socket \"control\" in it", dir);
   if (error)
     free(asking.replies);
   else

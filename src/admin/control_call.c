@@ -33,21 +33,32 @@ struct gg_control_peer {
   int fd;
 };
 
+int gg__control_no_directory(int errno_value, const char *dir, struct gg_failure *failure)
+{
+  if (errno_value == ENOENT || errno_value == ENOTDIR)
+    return gg_fail(failure, GG_ERR_NOT_FOUND, "no gateway runs on %s: there is no such directory", dir);
+  return gg_fail_errno(failure, errno_value, "cannot open the store %s", dir);
+}
+
 /* Connects by way of /proc, so that a store's path may be longer than a socket's address. */
 static int connect_to(struct call *call)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int dir_fd = open(call->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (dir_fd < 0)
-    return gg_fail_errno(call->failure, errno, "cannot open the store %s", call->dir);
+    return gg__control_no_directory(errno, call->dir, call->failure);
   snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", dir_fd, call->name);
   int result = connect(call->fd, (const struct sockaddr *)&address, sizeof address);
   int connect_errno = errno;
   close(dir_fd);
   if (result == 0)
     return 0;
-  if (connect_errno == ENOENT || connect_errno == ECONNREFUSED)
-    return gg_fail(call->failure, GG_ERR_NOT_FOUND, "no gateway runs on %s", call->dir);
+  if (connect_errno == ENOENT)
+    return gg_fail(call->failure, GG_ERR_NOT_FOUND, "no gateway runs on %s: there is no socket \"%s\" in it", call->dir,
+                   call->name);
+  if (connect_errno == ECONNREFUSED)
+    return gg_fail(call->failure, GG_ERR_NOT_FOUND, "no gateway runs on %s: nobody listens at the socket \"%s\" in it",
+                   call->dir, call->name);
   if (connect_errno == EAGAIN || connect_errno == EINPROGRESS)
     return gg_fail(call->failure, GG_ERR_TIMEOUT, "the gateway on %s does not answer", call->dir);
   return gg_fail_errno(call->failure, connect_errno, "cannot reach the gateway on %s", call->dir);

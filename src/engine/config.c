@@ -227,7 +227,7 @@ static char *join(const char *head, char *tail)
 
 char *gg_config_help(void)
 {
-  static const char head[] = "Usage: gogetway run --listen ADDR --upstream ADDR [OPTION...]\n"
+  static const char head[] = "usage: gogetway run --listen ADDR --upstream ADDR [OPTION...]\n"
                              "       gogetway run -c FILE [OPTION...]\n"
                              "\n"
                              "What is given here goes over what is in files. Defaults are in parentheses.\n"
