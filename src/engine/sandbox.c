@@ -6,6 +6,7 @@
 #include "engine/seccomp.h"
 #include "engine/syscalls.h"
 #include "gateway/syscalls.h"
+#include "net/resolver_files.h"
 #include "net/syscalls.h"
 #include "record/syscalls.h"
 
@@ -81,11 +82,11 @@ static void add_resolver_file(struct rules *rules, const char *path)
 
 static void add_resolver(struct rules *rules)
 {
-  static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts",     "/etc/nsswitch.conf",
-                                      "/etc/host.conf",   "/etc/gai.conf",  "/etc/services",
-                                      "/etc/networks",    "/etc/localtime", "/etc/ld.so.cache"};
-  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-    add_resolver_file(rules, files[i]);
+  static const char *const others[] = {"/etc/services", "/etc/networks", "/etc/localtime", "/etc/ld.so.cache"};
+  for (size_t i = 0; i < GG_RESOLVER_FILES; i++)
+    add_resolver_file(rules, gg_resolver_files[i]);
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    add_resolver_file(rules, others[i]);
 }
 
 /* Where it is, and where the file is that it is a link to: that one may be replaced, too. */

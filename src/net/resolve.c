@@ -23,12 +23,14 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "net/resolver_files.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +69,7 @@ struct gg_resolver {
   pthread_cond_t changed; /* any of what follows; on CLOCK_MONOTONIC */
   uint64_t interval_ns;
   struct gg_logger *logger; /* not used by the thread once `stopping` is set */
+  unsigned files_refused;   /* libc's that we never could read (resolver_files.h) */
   struct gg_name **names;
   size_t name_count, name_room;
   size_t cursor; /* of the pass that the thread makes: the next name */
@@ -157,11 +160,14 @@ static int ask(const struct gg_name *name, struct answer *out)
   return out->count ? 0 : EAI_NONAME;
 }
 
-static void tell_failure(struct gg_logger *logger, struct gg_name *name, int error)
+/* `lost`: the file that is the reason; NULL: the error is getaddrinfo's. */
+static void tell_failure(struct gg_logger *logger, struct gg_name *name, int error, const char *lost)
 {
   bool has_old = atomic_load(&name->published) != 0;
+  char text[128];
+  snprintf(text, sizeof text, "%s cannot be read any more: a restart may help", lost ? lost : "");
   gg_warn(logger, has_old ? "name no longer resolves" : "name does not resolve", GG_S("name", name->host),
-          GG_S("error", gai_strerror(error)),
+          GG_S("error", lost ? text : gai_strerror(error)),
           GG_S("effect", has_old ? "the addresses it had are used" : "its sessions are refused until it does"));
 }
 
@@ -172,11 +178,21 @@ static void tell_success(struct gg_logger *logger, const struct gg_name *name, c
   gg_info(logger, "name resolved", GG_S("name", name->host), GG_S("address", text), GG_U("addresses", answer->count));
 }
 
-/* Resolves one name and publishes what is new. Under no lock but while it tells. */
+/* One of libc's files that could be read once, and cannot now; NULL: there is none. */
+static const char *lost_file(const struct gg_resolver *resolver)
+{
+  return gg_resolver_files_first(gg_resolver_files_refused() & ~resolver->files_refused);
+}
+
+/* Resolves one name and publishes what is new. Under no lock but while it tells. A file is looked for on both sides of
+ * the question, as it may go during it. */
 static void renew(struct gg_resolver *resolver, struct gg_name *name)
 {
   struct answer answer;
-  int error = ask(name, &answer);
+  const char *lost = lost_file(resolver);
+  int error = lost ? EAI_SYSTEM : ask(name, &answer);
+  if (!lost && (lost = lost_file(resolver)) != NULL)
+    error = EAI_SYSTEM;
   bool news = !error && memcmp(&answer, &name->last, sizeof answer) != 0;
   if (news) {
     name->last = answer;
@@ -185,7 +201,7 @@ static void renew(struct gg_resolver *resolver, struct gg_name *name)
   pthread_mutex_lock(&resolver->lock);
   if (!resolver->stopping) {
     if (error && !name->failing)
-      tell_failure(resolver->logger, name, error);
+      tell_failure(resolver->logger, name, error, lost);
     else if (!error && (news || name->failing))
       tell_success(resolver->logger, name, &answer);
   }
@@ -285,6 +301,7 @@ int gg_resolver_create(struct gg_resolver **out, uint64_t interval_ns, struct gg
   pthread_mutex_init(&resolver->lock, NULL);
   resolver->interval_ns = interval_ns ? interval_ns : UINT64_MAX / 2;
   resolver->logger = logger;
+  resolver->files_refused = gg_resolver_files_refused();
   *out = resolver;
   return 0;
 }

@@ -17,6 +17,8 @@ enum { GG_NAME_ADDRESSES_MAX = 16 };          /* of one name; the lowest ones ar
 #define GG_NAME_FIRST_NS UINT64_C(5000000000) /* what the first pass over all names may take */
 #define GG_NAME_RETRY_NS UINT64_C(1000000000) /* for names that have no address */
 
+/* Before the sandbox closes: files of libc's that can be read now and not later are an error then, since libc would
+ * answer by something else (resolver_files.h). */
 int gg_resolver_create(struct gg_resolver **out, uint64_t interval_ns, struct gg_logger *logger);
 /* Adds a name, before start or later; equal names share, and each add asks for a remove. GG_ERR_RANGE: the name is too
  * long; GG_ERR_LIMIT: there are too many; GG_ERR_NOMEM. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* getaddrinfo is replaced where a test says what it answers (`scripted`), and is the real one elsewhere. */
+/* getaddrinfo is replaced where a test says what it answers (`scripted`), and is the real one elsewhere; so is open,
+ * where a test says which of libc's files may not be read (`refused_file`). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -10,7 +11,9 @@
 
 #include "base/clock.h"
 #include "net/resolve.h"
+#include "net/resolver_files.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -86,6 +89,21 @@ void __wrap_freeaddrinfo(struct addrinfo *list)
   }
 }
 
+static _Atomic(const char *) refused_file;
+
+int __real_open64(const char *, int, ...);
+int __wrap_open64(const char *, int, ...);
+
+/* None of what is opened here is made, so there is never a mode. */
+int __wrap_open64(const char *path, int flags, ...)
+{
+  const char *refused = atomic_load(&refused_file);
+  if (!refused || strcmp(path, refused) != 0)
+    return __real_open64(path, flags);
+  errno = EACCES;
+  return -1;
+}
+
 static void script(int error, const char *first, const char *second, const char *third)
 {
   pthread_mutex_lock(&scripted.lock);
@@ -114,6 +132,7 @@ static int teardown(void **state)
   scripted.active = scripted.hang = false;
   scripted.asked = scripted.left = 0;
   pthread_mutex_unlock(&scripted.lock);
+  atomic_store(&refused_file, NULL);
   return 0;
 }
 
@@ -355,6 +374,49 @@ static void a_name_may_go_while_it_is_asked_for(void **state)
   gg_resolver_destroy(resolver);
 }
 
+static void a_file_that_is_lost_is_an_error_and_another_answer_is_not_taken(void **state)
+{
+  (void)state;
+  struct gg_resolver *resolver;
+  struct gg_name *first, *second;
+  script(0, "192.0.2.1:0", NULL, NULL);
+  assert_int_equal(gg_resolver_create(&resolver, 10 * GG_NS_PER_MS, NULL), 0);
+  assert_int_equal(gg_resolver_start(resolver), 0);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 80, &first), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  current_is(first, "192.0.2.1:80");
+
+  /* libc would take the file for missing, and answer by what is left. */
+  atomic_store(&refused_file, gg_resolver_files[1]);
+  script(0, "192.0.2.66:0", NULL, NULL);
+  assert_int_equal(gg_resolver_add(resolver, "b.test", 80, &second), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  assert_false(gg_name_resolved(second));
+  current_is(first, "192.0.2.1:80");
+
+  atomic_store(&refused_file, NULL);
+  await_questions(4); /* a round of both, whole */
+  current_is(first, "192.0.2.66:80");
+  current_is(second, "192.0.2.66:80");
+  gg_resolver_destroy(resolver);
+}
+
+static void a_file_that_never_could_be_read_changes_nothing(void **state)
+{
+  (void)state;
+  struct gg_resolver *resolver;
+  struct gg_name *name;
+  atomic_store(&refused_file, gg_resolver_files[0]);
+  assert_string_equal(gg_resolver_files_first(gg_resolver_files_refused()), gg_resolver_files[0]);
+  script(0, "192.0.2.1:0", NULL, NULL);
+  assert_int_equal(gg_resolver_create(&resolver, 3600 * GG_NS_PER_S, NULL), 0);
+  assert_int_equal(gg_resolver_start(resolver), 0);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 80, &name), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  current_is(name, "192.0.2.1:80");
+  gg_resolver_destroy(resolver);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -366,6 +428,8 @@ int main(void)
     cmocka_unit_test_teardown(readers_see_whole_addresses, teardown),
     cmocka_unit_test_teardown(names_come_and_go_while_it_runs, teardown),
     cmocka_unit_test_teardown(a_name_may_go_while_it_is_asked_for, teardown),
+    cmocka_unit_test_teardown(a_file_that_is_lost_is_an_error_and_another_answer_is_not_taken, teardown),
+    cmocka_unit_test_teardown(a_file_that_never_could_be_read_changes_nothing, teardown),
     cmocka_unit_test(a_question_that_hangs_holds_up_nobody), /* last: its thread may still be leaving */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
