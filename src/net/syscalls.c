@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/syscalls.h"
 
+#include <asm/termbits.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -28,7 +29,8 @@ static const struct gg_syscall items[] = {
   GG_SYSCALL(sendmsg),
   GG_SYSCALL(getpeername),
   GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, FIONREAD),
-  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS), /* stdio: whether a file is a terminal */
+  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS),  /* stdio: whether a file is a terminal */
+  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS2), /* the same, since glibc 2.42 */
   /* addr.c: a scope's name in an address */
   GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, SIOCGIFINDEX),
   GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, SIOCGIFNAME),

@@ -4,14 +4,21 @@ run with the sandbox on, so they say that nothing that is needed is refused."""
 import contextlib
 import errno
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
+import faults
+import live
 import processes
 from gogetway import Gateway, program, tool
+from live import connect
+from restarting import said
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -20,8 +27,11 @@ REFUSED = {
     "make_newcomer": errno.EACCES, "remove_victim": errno.EACCES, "list_root": errno.EACCES,
     "link_into_store": errno.EPERM, "fork": errno.EPERM, "io_uring": errno.EPERM, "packet_socket": errno.EPERM,
     "raw_socket": errno.EPERM, "executable_memory": errno.EPERM, "signal_parent": errno.EPERM,
-    "become_root": errno.EPERM, "memory_file": errno.EPERM,
+    "become_root": errno.EPERM, "memory_file": errno.EPERM, "netlink_socket": errno.EPERM,
+    "sequenced_socket": errno.EPERM, "virtual_machine_socket": errno.EPERM, "make_pipe": errno.EPERM,
+    "process_memory": errno.EACCES,
 }
+KERNEL_HAS_NONE = (errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 PERMITTED = ("write_store", "stream_socket")
 DEADLY = ("execute", "trace", "mount", "bpf", "load_module", "unshare")
 
@@ -112,7 +122,7 @@ def test_without_the_sandbox_the_same_can_be_done(scratch):
         for name in (*PERMITTED, *REFUSED):
             if name == "remove_victim":
                 continue
-            assert inside.attempt(name) in (0, errno.EFAULT, errno.ENOSYS), name
+            assert inside.attempt(name) in (0, errno.EFAULT, *KERNEL_HAS_NONE), name
         assert inside.attempt("remove_victim") == 0 and not (inside.place / "victim").exists()
         assert inside.attempt("mount") == errno.ENOENT
         assert inside.attempt("trace") == errno.ESRCH
@@ -235,10 +245,132 @@ def test_a_reload_cannot_have_roots_ports_back(configured, scratch):
     assert status == 3 and "127.0.0.1:925" in reply["error"] and "no rights of root's" in reply["error"]
 
 
-def test_names_are_resolved_inside(scratch, needs_kernel):
-    with Gateway(scratch / "rec", f"localhost:{processes.free_port()}", scratch=scratch,
-                 options=["--resolve-interval", "1s"]) as gateway:
+def test_a_metrics_file_out_of_reach_says_so(configured, scratch, needs_kernel):
+    """Below a directory that was named it may go anywhere; elsewhere it may not, and what was in effect stays."""
+    here, elsewhere = scratch / "here", scratch / "elsewhere"
+    (here / "below").mkdir(parents=True)
+    elsewhere.mkdir()
+    first = trap(f"127.0.0.1:{processes.free_port()}")
+
+    def write(directory):
+        configured.write(first, stats={"metrics_file": str(directory / "m.prom"), "metrics_interval": "100ms"})
+    write(here)
+    configured.start()
+    write(here / "below")
+    assert configured.reload()[0] == 0
+    processes.wait_until((here / "below/m.prom").exists, 10, "metrics in the directory below")
+    write(elsewhere)
+    status, reply = configured.reload()
+    assert status == 3 and str(elsewhere) in reply["error"] and "restart" in reply["error"]
+    (here / "below/m.prom").unlink()
+    processes.wait_until((here / "below/m.prom").exists, 10, "metrics where they were")
+    assert not any(elsewhere.iterdir())
+
+
+def test_a_name_is_resolved_inside(scratch, server, needs_kernel):
+    """test_names.py has the ways to ask for one, and needs a network of its own."""
+    with Gateway(scratch / "rec", f"localhost:{server.address.rsplit(':', 1)[1]}", scratch=scratch) as gateway:
+        said(gateway.listen)
+        assert server.accepted == 1
         resolved, = events(gateway, "name resolved")
-        assert resolved["name"] == "localhost"
-        assert gateway.stop()[0] == 0
-        assert not events(gateway, "name no longer resolves")
+        assert resolved["name"] == "localhost" and resolved["address"].startswith("127.0.0.1")
+
+
+# ── What is called rarely ────────────────────────────────────────────────────────────────────────────────────────────
+
+REFUSALS = re.compile(r"(?m)^\d+ +(?:<\.\.\. )?(\w+).* = -1 (EPERM|EACCES|ENOSYS) ")
+
+
+@contextlib.contextmanager
+def traced(process, scratch):
+    """Which of its calls were refused from now on, as (name, error): a function that tells, for when it has ended."""
+    trace = scratch / f"trace-{process.pid}"
+    command = ["strace", "-f", "-p", process.pid, "-o", trace, "-e", "status=failed,unfinished"]
+    with processes.Process(command, scratch, name=f"strace-{process.pid}") as strace:
+        processes.wait_until(lambda: "attached" in strace.errors() or not strace.running(), 20, "strace")
+        if not strace.running():
+            pytest.skip(f"ptrace is not permitted here: {strace.errors()[-200:]}")
+        yield lambda: strace.wait(20) in (0, 1) and set(REFUSALS.findall(trace.read_text()))
+
+
+def everything(configured, web, scratch):
+    """What an operator does in a year."""
+    first = {"name": "web", **web}
+    unix = trap(f"unix:{scratch}/here/first")
+    for listeners, more in (
+        ([first, unix], {"message": {"level": "debug"}}),
+        ([{**first, "check_interval": "50ms"}], {"relay": {"splice": "off"}}),
+        ([{**first, "upstream": [web["upstream"], "localhost:9 backup"], "balance": "hash"},
+          trap(f"127.0.0.1:{processes.free_port()}"), trap("unix:@gogetway-test")], {"relay": {"splice": "off"}}),
+        ([first], {"stats": {"metrics_file": str(scratch / "here/m.prom"), "file": str(scratch / "here/stats")}}),
+    ):
+        configured.write(*listeners, **more)
+        status, reply = configured.reload()
+        assert status == 0, reply
+        for _ in range(3):
+            bulk(web["listen"])
+        for words in (["rotate"], ["stats"], ["upstreams"], ["stats", "--format", "prometheus"]):
+            configured.command(*words)
+    configured.write_text("listeners: [")
+    assert configured.reload()[0] != 0
+    configured.write(first)
+    configured.processes[-1].popen.send_signal(signal.SIGHUP)
+    assert configured.reload()[0] == 0
+
+
+def bulk(address):
+    """Enough to be spliced, to fill segments, and to make a ring grow."""
+    block = os.urandom(1 << 20)
+    with connect(address) as peer:
+        sender = threading.Thread(target=lambda: peer.sendall(block))
+        sender.start()
+        got = b""
+        while len(got) < len(block):
+            part = peer.recv(1 << 20)
+            assert part, "the stream ended"
+            got += part
+        sender.join()
+    assert got.endswith(block[-1000:])
+
+
+def fill(disk):
+    with open(disk / "ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1 << 16))
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+def test_nothing_that_is_needed_rarely_is_refused(scratch, server, needs_kernel):
+    """Reloads, rotation, a full disk, a takeover, the recovery of a killed process, and an end, all watched. A process
+    that asks for what it may not have shows that the watch sees it."""
+    (scratch / "here").mkdir()
+    web = {"listen": f"127.0.0.1:{processes.free_port()}", "upstream": server.address, "on_full": "gap"}
+    common = ["--segment-max-bytes", "256KiB", "--log-ring", "256KiB", "--workers", "2", "--metrics-file",
+              scratch / "here/m.prom", "--metrics-interval", "100ms"]
+    probe = {"LD_PRELOAD": tool("preload_probe.so"), "PRELOAD_PROBE": str(scratch / "report"),
+             "PRELOAD_PROBE_DIR": str(scratch / "elsewhere"), "PRELOAD_PROBE_STORE": str(scratch / "disk")}
+    with faults.mounted(scratch / "disk", size="200m") as disk, live.Configured(scratch, disk / "rec") as configured:
+        configured.write(web, trap(f"unix:{scratch}/here/first"), relay={"splice": "on"})
+        old = configured.start(*common)
+        with traced(old, scratch) as of_old, connect(web["listen"]) as stays:
+            live.exchange(stays, b"hello")
+            everything(configured, web, scratch)
+            fill(disk)
+            for _ in range(8):
+                bulk(web["listen"])
+            (disk / "ballast").unlink()
+            bulk(web["listen"])
+            configured.write(web, trap(f"unix:{scratch}/here/first"))
+            new = configured.start(*common, "--takeover", env=probe)
+            with traced(new, scratch) as of_new:
+                configured.wait_event(old, "handed over")
+                live.exchange(stays, b"again")
+                old.kill()
+                configured.wait_event(new, "earlier process ended")
+                everything(configured, web, scratch)
+                with connect(web["listen"]) as peer:
+                    peer.sendall(b"TRY signal_parent")
+                    assert peer.recv(100)
+                assert new.stop() == 0
+        assert of_old() <= {("clone3", "ENOSYS")}
+        assert of_new() - {("clone3", "ENOSYS")} == {("getppid", "EPERM"), ("kill", "EPERM")}

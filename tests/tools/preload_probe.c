@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ enum { PATH_BYTES = 4096 };
 
 static int report = -1;
 static ssize_t (*real_recv)(int, void *, size_t, int);
-static char victim[PATH_BYTES], newcomer[PATH_BYTES], stored[PATH_BYTES], link_name[PATH_BYTES];
+static char victim[PATH_BYTES], newcomer[PATH_BYTES], stored[PATH_BYTES], link_name[PATH_BYTES], pipe_name[PATH_BYTES];
 
 static long open_and_close(const char *path, int flags)
 {
@@ -137,6 +138,31 @@ static long stream_socket(void)
   return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
+static long netlink_socket(void)
+{
+  return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+}
+
+static long sequenced_socket(void)
+{
+  return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+static long virtual_machine_socket(void)
+{
+  return socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static long make_pipe(void)
+{
+  return mknod(pipe_name, S_IFIFO | 0600, 0);
+}
+
+static long process_memory(void)
+{
+  return open_and_close("/proc/self/mem", O_RDWR);
+}
+
 static long executable_memory(void)
 {
   return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1
@@ -181,6 +207,11 @@ static const struct probe {
   {"packet_socket", packet_socket},
   {"raw_socket", raw_socket},
   {"stream_socket", stream_socket},
+  {"netlink_socket", netlink_socket},
+  {"sequenced_socket", sequenced_socket},
+  {"virtual_machine_socket", virtual_machine_socket},
+  {"make_pipe", make_pipe},
+  {"process_memory", process_memory},
   {"executable_memory", executable_memory},
   {"signal_parent", signal_parent},
   {"become_root", become_root},
@@ -197,6 +228,7 @@ __attribute__((constructor)) static void prepare(void)
   report = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   snprintf(victim, sizeof victim, "%s/victim", dir);
   snprintf(newcomer, sizeof newcomer, "%s/newcomer", dir);
+  snprintf(pipe_name, sizeof pipe_name, "%s/pipe", dir);
   snprintf(stored, sizeof stored, "%s/probe", store);
   snprintf(link_name, sizeof link_name, "%s/link", store);
 }
