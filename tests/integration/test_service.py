@@ -7,9 +7,11 @@ import pathlib
 import pwd
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -156,6 +158,30 @@ def test_a_process_that_takes_over_becomes_the_main_one(scratch, upstream):
             assert manager.message()["STOPPING"] == "1"
         for gateway in (old, new):
             assert "not permitted" not in gateway.process.errors()
+
+
+@pytest.mark.parametrize("how", ["command", "signal", "refused"])
+def test_the_manager_is_told_of_a_reload(configured, scratch, upstream, how):
+    """Between the two it waits; it hears that it is over, whatever came of it."""
+    first = {"listen": f"127.0.0.1:{processes.free_port()}", "upstream": upstream.address}
+    second = {"listen": f"127.0.0.1:{processes.free_port()}", "upstream": upstream.address}
+    with Manager(scratch / "notify") as manager:
+        configured.write(first)
+        process = configured.start(env=manager.environment())
+        assert manager.message()["STATUS"] == "relaying and recording, 1 listener"
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        configured.write(first, {"listen": "nonsense"} if how == "refused" else second)
+        if how == "signal":
+            process.popen.send_signal(signal.SIGHUP)
+        else:
+            assert (configured.reload()[0] == 0) == (how == "command")
+        begun, ended = manager.message(), manager.message()
+        assert begun["RELOADING"] == "1" and begun["STATUS"] == "reloading"
+        assert before // 1000 <= int(begun["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        assert ended["READY"] == "1" and ended["MAINPID"] == str(process.pid)
+        assert ended["STATUS"].endswith("1 listener" if how == "refused" else "2 listeners")
+        assert process.stop() == 0
+        assert manager.message()["STOPPING"] == "1"
 
 
 # ── The watchdog ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -389,19 +415,46 @@ def filter_of(names):
     return found
 
 
-@needs_systemd
-def test_the_unit_permits_what_the_program_lists(units):
+def permitted_by(unit):
     permitted = set()
-    for line in re.findall(r"(?m)^SystemCallFilter=(.*)$", (units / "gogetway.service").read_text()):
+    for line in re.findall(r"(?m)^SystemCallFilter=(.*)$", unit.read_text()):
         if line.startswith("~"):
             permitted -= filter_of(line[1:].split())
         else:
             permitted |= filter_of(line.split())
-    listed = listed_calls()
+    return permitted
+
+
+@needs_systemd
+def test_the_unit_permits_what_the_program_lists(units):
+    permitted, listed = permitted_by(units / "gogetway.service"), listed_calls()
     assert len(listed) > 80 and "splice" in listed
     assert listed <= permitted, listed - permitted
     for name in ("seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"):
         assert name in permitted
+
+
+@needs_systemd
+def test_the_unit_permits_what_a_start_needs(scratch, units, upstream):
+    """What is called before the program's own sandbox closes stands in none of its lists: a start is watched."""
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("ptrace is not permitted here")
+    trace = scratch / "trace"
+    gateway = Gateway(scratch / "rec", upstream.address, scratch=scratch)
+    with Manager(scratch / "notify") as manager:
+        command = ["strace", "-D", "-f", "-o", trace, program(), "run", "--listen", gateway.listen, "--upstream",
+                   upstream.address, "--dir", gateway.directory]
+        with processes.Process(command, scratch, name="gogetway-1", env=manager.environment(5)) as process:
+            gateway.process = process
+            gateway.wait_ready()
+            manager.until("WATCHDOG")
+            echo(gateway, upstream)
+            assert process.stop() == 0
+    processes.wait_until(lambda: "+++ exited with 0 +++" in trace.read_text(), 20, "the trace's end")
+    made = set(re.findall(r"(?m)^\d+ +(\w+)\(", trace.read_text()))
+    assert {"execve", "bind", "seccomp", "landlock_restrict_self"} <= made
+    permitted = permitted_by(units / "gogetway.service")
+    assert made <= permitted, made - permitted
 
 
 @needs_systemd
