@@ -359,8 +359,13 @@ static const struct gg_option options[] = {
    .preset = "on",
    .restart = true,
    .help = "give up every file and system call that relaying and recording do not need",
-   .more = "By Landlock and seccomp, as far as the kernel has them; what is missing is warned of. What does not work "
-           "inside is in docs/operations.md. An embedding program is never confined by this."},
+   .more =
+     "By Landlock and seccomp, as far as the kernel has them; what is missing is warned of. Files within reach are "
+     "those in the directories that the options name at start, and a directory is always a whole tree: `dir`, "
+     "`log.dir` and the directories of `stats.file` and `stats.metrics_file` can be written with all that is below "
+     "them, the directories of configuration files can be read (one in a home directory opens all of the home), "
+     "and sockets can be made and removed where unix listeners are. Give each a directory of its own. What does not "
+     "work inside is in docs/operations.md. An embedding program is never confined by this."},
   {.key = "workers",
    .flag = "workers",
    .type = GG_OPTION_COUNT,
