@@ -105,7 +105,7 @@ static void put_list(struct listing *listing, const struct gg_session_list *list
 static int follow(struct gg_cli_chosen *chosen, struct listing *listing)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  gg_cli_catch_signals();
+  gg_cli_catch_signals(NULL);
   for (;;) {
     put_list(listing, chosen->list);
     fflush(stdout);

@@ -160,15 +160,19 @@ bool gg_cli_stdout_gone(void)
 }
 
 static volatile sig_atomic_t signalled;
+static void (*after_signal)(void);
 
 static void note_signal(int number)
 {
   (void)number;
   signalled = 1;
+  if (after_signal)
+    after_signal();
 }
 
-void gg_cli_catch_signals(void)
+void gg_cli_catch_signals(void (*then)(void))
 {
+  after_signal = then;
   const struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);

@@ -47,8 +47,8 @@ uint64_t gg_cli_now_ns(void);
 bool gg_cli_stdout_gone(void);
 
 /* For commands that go on until they are told to end: the first SIGINT or SIGTERM from here on is noted, the second
- * one ends the process. */
-void gg_cli_catch_signals(void);
+ * one ends the process. `then` (may be NULL) is called by the handler of the first. */
+void gg_cli_catch_signals(void (*then)(void));
 bool gg_cli_signalled(void);
 
 /* Waits, and says whether to go on: no signal was noted and stdout is still read. */

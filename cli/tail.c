@@ -13,6 +13,14 @@ static const struct gg_cli_option options[] = {
   [OPTION_FROM_START] = {"from-start", 0, NULL, "what is in the store already comes first"},
 };
 
+static struct gg_tail *volatile signalled_tail;
+
+static void on_signal(void)
+{
+  if (signalled_tail)
+    gg_tail_stop(signalled_tail);
+}
+
 /* Until the gateway ends, nobody reads any more, or a signal comes. */
 static int follow(const struct gg_cli *cli, struct gg_tail *tail, struct gg_failure *failure)
 {
@@ -60,13 +68,15 @@ static int run_tail(const struct gg_cli *cli, int argc, char **argv)
   int status = gg_cli_open_store(cli, &store);
   if (status != GG_EXIT_DONE)
     return status;
-  gg_cli_catch_signals();
   int error = gg_tail_create(&tail, store, STDOUT_FILENO, from_start, &failure);
+  signalled_tail = tail;
+  gg_cli_catch_signals(on_signal);
   if (!error)
     error = follow(cli, tail, &failure);
   /* Who stopped reading has what he wanted. */
   if (error && !(error == GG_ERR_CLOSED && gg_cli_stdout_gone()))
     status = gg_cli_fail("%s", failure.message);
+  signalled_tail = NULL;
   gg_tail_destroy(tail);
   gg_store_close(store);
   return status;
@@ -80,7 +90,7 @@ const struct gg_command gg_command_tail = {
   .option_count = sizeof options / sizeof options[0],
   .details =
     "Packets of all workers come in order of time, at most the gateway's flush interval behind. It ends when the\n"
-    "gateway does, or when nobody reads any more.\n"
+    "gateway does, when nobody reads any more, or by a signal; then soon, and behind a whole packet.\n"
     "\n"
     "examples:\n"
     "  gogetway tail | tshark -r -\n"

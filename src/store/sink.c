@@ -8,8 +8,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -17,6 +20,9 @@ enum {
   PIECE_MAX = 32 << 10,  /* payload of one packet where a longer one is cut */
   COMMENT_MAX = 4 << 10, /* longer comments are somebody's and left out */
   BUILT_MAX = PIECE_MAX + COMMENT_MAX + 512,
+  RECORD_MAX = GG_PCAPNG_EPB_LIMIT + 512, /* bytes of one, at the most */
+  LOOK_MS = 100,                          /* how often a flush that waits looks whether it is to stop */
+  PATIENCE_MS = 2000,                     /* then: for a reader who takes nothing of a record that he has the half of */
   PCAP_MAGIC_NS = (int)0xa1b23c4d,
 };
 
@@ -28,60 +34,108 @@ struct gg__sink {
   int error;
   size_t used;
   uint64_t bytes, packets;
+  const atomic_bool *stop; /* NULL: nobody stops it */
+  size_t piece;            /* with `stop`: so many bytes are written without waiting when poll(2) says so */
   uint8_t buffer[BUFFER_BYTES];
   uint8_t built[BUILT_MAX];
 };
 
 /* ── Bytes ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Returns how many of the buffer's bytes behind `done` were written; 0: try again, or sink->error. */
+static size_t write_some(struct gg__sink *sink, size_t done, size_t most, struct gg_failure *failure)
+{
+  size_t left = sink->used - done;
+  ssize_t written = write(sink->fd, sink->buffer + done, left < most ? left : most);
+  if (written >= 0)
+    return (size_t)written;
+  if (errno == EPIPE)
+    sink->error = gg_fail(failure, GG_ERR_CLOSED, "nobody reads %s any more", sink->name);
+  else if (errno != EINTR)
+    sink->error = gg_fail_errno(failure, errno, "cannot write to %s", sink->name);
+  return 0;
+}
+
+/* The first end of a record of the buffer that is not before `at`. */
+static size_t record_end(const struct gg__sink *sink, size_t at)
+{
+  size_t end = 0;
+  while (end < at) {
+    uint32_t length;
+    memcpy(&length, sink->buffer + end + 4, sizeof length);
+    end += length;
+  }
+  assert(end <= sink->used);
+  return end;
+}
+
+/* A signal may come at any moment, also between a look at `stop` and a write that would then wait without end. So no
+ * write waits: poll(2) does, and only for LOOK_MS. */
+static void flush_stoppable(struct gg__sink *sink, struct gg_failure *failure)
+{
+  int waited_ms = 0;
+  for (size_t done = 0; !sink->error && done < sink->used;) {
+    bool stopping = atomic_load(sink->stop), cut = waited_ms > 0;
+    struct pollfd out = {.fd = sink->fd, .events = POLLOUT};
+    if (poll(&out, 1, stopping && !cut ? 0 : LOOK_MS) > 0) {
+      done += write_some(sink, done, sink->piece, failure);
+      waited_ms = cut ? 1 : 0; /* who takes something has all the patience again */
+    } else if (stopping) {
+      sink->used = record_end(sink, done);
+      waited_ms += cut ? LOOK_MS : 1;
+    }
+    if (waited_ms > PATIENCE_MS)
+      sink->error =
+        gg_fail(failure, GG_ERR_TIMEOUT, "who reads %s takes nothing; the last packet there is cut short", sink->name);
+  }
+}
+
 int gg__sink_flush(struct gg__sink *sink, struct gg_failure *failure)
 {
-  size_t done = 0;
-  while (!sink->error && done < sink->used) {
-    ssize_t written = write(sink->fd, sink->buffer + done, sink->used - done);
-    if (written > 0)
-      done += (size_t)written;
-    else if (written < 0 && errno == EPIPE)
-      sink->error = gg_fail(failure, GG_ERR_CLOSED, "nobody reads %s any more", sink->name);
-    else if (written < 0 && errno != EINTR)
-      sink->error = gg_fail_errno(failure, errno, "cannot write to %s", sink->name);
-  }
+  if (sink->stop)
+    flush_stoppable(sink, failure);
+  else
+    for (size_t done = 0; !sink->error && done < sink->used;)
+      done += write_some(sink, done, SIZE_MAX, failure);
   sink->used = 0;
   return sink->error;
 }
 
-static int put(struct gg__sink *sink, const void *data, size_t length, struct gg_failure *failure)
+/* Before each record: the buffer has whole ones only, so that a flush can end behind any of them. */
+static void make_room(struct gg__sink *sink, struct gg_failure *failure)
 {
-  const uint8_t *at = data;
+  if (BUFFER_BYTES - sink->used < RECORD_MAX)
+    gg__sink_flush(sink, failure);
+}
+
+static int put(struct gg__sink *sink, const void *data, size_t length)
+{
   sink->bytes += length;
-  while (length > 0 && !sink->error) {
-    size_t room = BUFFER_BYTES - sink->used, take = length < room ? length : room;
-    memcpy(sink->buffer + sink->used, at, take);
-    sink->used += take;
-    at += take;
-    length -= take;
-    if (sink->used == BUFFER_BYTES)
-      gg__sink_flush(sink, failure);
-  }
-  return sink->error;
+  if (sink->error)
+    return sink->error;
+  assert(length <= BUFFER_BYTES - sink->used);
+  if (length > 0)
+    memcpy(sink->buffer + sink->used, data, length);
+  sink->used += length;
+  return 0;
 }
 
 /* ── Records ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int put_head(struct gg__sink *sink, struct gg_failure *failure)
+static int put_head(struct gg__sink *sink)
 {
   uint8_t head[GG_SECTION_HEADER_MAX + GG_SECTION_INTERFACE_MAX];
   if (sink->format == GG_EXPORT_PCAPNG) {
     size_t length = gg_section_header(head, "gogetway", NULL, NULL);
     length += gg_section_interface(head + length, NULL);
-    return put(sink, head, length, failure);
+    return put(sink, head, length);
   }
   const struct {
     uint32_t magic;
     uint16_t major, minor;
     uint32_t zone, accuracy, snaplen, link;
   } pcap = {(uint32_t)PCAP_MAGIC_NS, 2, 4, 0, 0, GG_PCAPNG_SNAPLEN, GG_LINK_ETHERNET};
-  return put(sink, &pcap, sizeof pcap, failure);
+  return put(sink, &pcap, sizeof pcap);
 }
 
 struct record {
@@ -93,15 +147,15 @@ struct record {
   bool outbound;
 };
 
-static int put_pcap(struct gg__sink *sink, const struct record *record, struct gg_failure *failure)
+static int put_pcap(struct gg__sink *sink, const struct record *record)
 {
   const uint32_t head[4] = {(uint32_t)(record->time_ns / 1000000000u), (uint32_t)(record->time_ns % 1000000000u),
                             record->captured, record->original};
-  put(sink, head, sizeof head, failure);
-  return put(sink, record->data, record->captured, failure);
+  put(sink, head, sizeof head);
+  return put(sink, record->data, record->captured);
 }
 
-static int put_epb(struct gg__sink *sink, const struct record *record, struct gg_failure *failure)
+static int put_epb(struct gg__sink *sink, const struct record *record)
 {
   static const uint8_t zeros[4] = {0};
   size_t data = gg_pcapng_pad(record->captured), comment = gg_pcapng_pad(record->comment_bytes);
@@ -116,21 +170,22 @@ static int put_epb(struct gg__sink *sink, const struct record *record, struct gg
     uint32_t end;
     uint32_t length;
   } tail = {GG_PCAPNG_EPB_FLAGS, 4, record->outbound ? GG_PCAPNG_OUTBOUND : GG_PCAPNG_INBOUND, 0, length};
-  put(sink, head, sizeof head, failure);
-  put(sink, record->data, record->captured, failure);
-  put(sink, zeros, data - record->captured, failure);
+  put(sink, head, sizeof head);
+  put(sink, record->data, record->captured);
+  put(sink, zeros, data - record->captured);
   if (comment) {
-    put(sink, comment_head, sizeof comment_head, failure);
-    put(sink, record->comment, record->comment_bytes, failure);
-    put(sink, zeros, comment - record->comment_bytes, failure);
+    put(sink, comment_head, sizeof comment_head);
+    put(sink, record->comment, record->comment_bytes);
+    put(sink, zeros, comment - record->comment_bytes);
   }
-  return put(sink, &tail, sizeof tail, failure);
+  return put(sink, &tail, sizeof tail);
 }
 
 static int put_record(struct gg__sink *sink, const struct record *record, struct gg_failure *failure)
 {
   sink->packets++;
-  return sink->format == GG_EXPORT_PCAPNG ? put_epb(sink, record, failure) : put_pcap(sink, record, failure);
+  make_room(sink, failure);
+  return sink->format == GG_EXPORT_PCAPNG ? put_epb(sink, record) : put_pcap(sink, record);
 }
 
 /* A packet built by the encoder of recordings: its frame is taken out of the block. `payload` is copied. */
@@ -262,8 +317,18 @@ int gg__sink_create(struct gg__sink **out, int fd, const char *name, enum gg_exp
   sink->error = 0;
   sink->used = 0;
   sink->bytes = sink->packets = 0;
+  sink->stop = NULL;
   *out = sink;
-  return put_head(sink, failure);
+  return put_head(sink);
+}
+
+void gg__sink_stop_by(struct gg__sink *sink, const atomic_bool *stop)
+{
+  struct stat status;
+  assert(sink->format == GG_EXPORT_PCAPNG);
+  sink->stop = stop;
+  /* A pipe that has room has it for PIPE_BUF bytes. */
+  sink->piece = fstat(sink->fd, &status) == 0 && S_ISREG(status.st_mode) ? SIZE_MAX : PIPE_BUF;
 }
 
 void gg__sink_destroy(struct gg__sink *sink)

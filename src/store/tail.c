@@ -30,6 +30,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +40,12 @@ enum { NAME_MAX_BYTES = GG__SEGMENT_LOG_MAX, NAMES_MAX = 1 << 20 };
 
 static const uint64_t behind_max_ns = UINT64_C(10000000000);
 
-/* A segment that was there at the beginning, or that was read. What has no entry is new. */
+/* A segment that was there at the beginning, or that was read. What has no entry is new; when the gateway has ended,
+ * nothing is new any more. */
 struct name {
   bool done;
+  bool late;      /* it was new until the gateway had ended */
+  uint64_t bytes; /* how much of it is read: when the gateway has ended, what was there then */
   char file[];
 };
 
@@ -51,6 +55,8 @@ struct chain {
   char live[NAME_MAX_BYTES];       /* being written, by the last word of the gateway; empty: none */
   char first_live[NAME_MAX_BYTES]; /* and by its first word */
   struct gg__frames *frames;
+  uint64_t end_bytes;     /* of `file`: nothing is read beyond */
+  bool dry;               /* all that was promised by the last word has been read */
   uint64_t watermark_ns;  /* of this log, by the last word */
   bool told;              /* the last word spoke of it */
   uint64_t due_ns;        /* the frame's time, or when it is held to have been (hold_due) */
@@ -63,6 +69,8 @@ struct gg_tail {
   struct gg__sink *sink;
   bool from_start;
   bool updated;
+  bool finishing;
+  atomic_bool stop;
   uint64_t watermark_ns;
   struct name **names; /* sorted */
   size_t name_count, name_room;
@@ -114,6 +122,8 @@ static int note_name(struct gg_tail *tail, const char *file, bool done, struct g
   if (!name)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the names of segments");
   name->done = done;
+  name->late = tail->finishing;
+  name->bytes = UINT64_MAX;
   memcpy(name->file, file, length);
   memmove(tail->names + at + 1, tail->names + at, (tail->name_count - at) * sizeof(struct name *));
   tail->names[at] = name;
@@ -177,12 +187,12 @@ static int consider(struct gg_tail *tail, const char *file, const char *log, voi
   if (strcmp(log, chain->log) != 0)
     return 0;
   size_t at = find_name(tail, file, &found);
-  if (found && tail->names[at]->done)
+  if (found ? tail->names[at]->done : tail->finishing)
     return 0;
   enum rank rank = RANK_OTHER;
   if (strcmp(file, chain->first_live) == 0)
     rank = RANK_FIRST_LIVE;
-  else if (found)
+  else if (found && !tail->names[at]->late)
     rank = RANK_OLD;
   else if (gg__segment_number(file) == gg__segment_number(chain->file) + 1)
     rank = RANK_NEXT_NUMBER;
@@ -210,7 +220,11 @@ static int open_segment(struct gg_tail *tail, struct chain *chain, const char *f
     return error;
   }
   snprintf(chain->file, sizeof chain->file, "%s", file);
-  return note_name(tail, file, true, failure);
+  error = note_name(tail, file, true, failure);
+  bool found;
+  size_t at = find_name(tail, file, &found);
+  chain->end_bytes = found ? tail->names[at]->bytes : UINT64_MAX;
+  return error;
 }
 
 /* ── Chains ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -237,25 +251,30 @@ static int find_old_chain(struct gg_tail *tail, const char *file, const char *lo
   return find_chain(tail, log) ? 0 : gg_fail(failure, GG_ERR_LIMIT, "more than %d logs", GG_TAIL_LOGS_MAX);
 }
 
-/* A frame waits in the chain afterwards, unless all that is there was given. */
+/* A frame waits in the chain afterwards, unless all that is there was given. Then it is not looked at again before the
+ * gateway's next word: what comes meanwhile is beyond what this one promised, and a look at every frame of the others,
+ * which may list the directory, would be slower than a gateway records. */
 static int fetch(struct gg_tail *tail, struct chain *chain, struct gg_failure *failure)
 {
-  while (!chain->waiting) { /* bounded by the segments that there are */
-    int error = chain->frames ? gg__frames_next(chain->frames, &chain->frame, failure) : GG_ERR_AGAIN;
+  while (!chain->waiting && !chain->dry) { /* bounded by the segments that there are */
+    bool more = chain->frames && gg__frames_offset(chain->frames) < chain->end_bytes;
+    int error = more ? gg__frames_next(chain->frames, &chain->frame, failure) : GG_ERR_AGAIN;
     chain->waiting = error == 0;
     chain->due_ns = chain->frame.packet.time_ns;
     if (error && error != GG_ERR_AGAIN && error != GG_ERR_CORRUPT)
       return error;
-    if (chain->waiting || (chain->frames && strcmp(chain->file, chain->live) == 0))
+    if (chain->waiting)
       return 0;
     struct choice choice = {.chain = chain, .rank = RANK_NONE};
-    error = each_segment(tail, consider, &choice, failure);
-    if (error || choice.rank == RANK_NONE)
+    bool is_live = chain->frames && strcmp(chain->file, chain->live) == 0;
+    error = is_live ? 0 : each_segment(tail, consider, &choice, failure);
+    chain->dry = choice.rank == RANK_NONE;
+    if (error || chain->dry)
       return error;
     gg__frames_close(chain->frames);
     chain->frames = NULL;
-    error = open_segment(tail, chain, choice.file, 0, failure);
-    if (error || !chain->frames)
+    error = open_segment(tail, chain, choice.file, 0, failure); /* if somebody has deleted it: the next one */
+    if (error)
       return error;
   }
   return 0;
@@ -273,7 +292,7 @@ static void hold_due(struct chain *chain)
 
 static int write_until(struct gg_tail *tail, uint64_t watermark_ns, struct gg_failure *failure)
 {
-  for (;;) { /* bounded by what is in the files */
+  while (!atomic_load(&tail->stop)) { /* bounded by what is in the files */
     struct chain *first = NULL;
     for (size_t i = 0; i < tail->chain_count; i++) {
       struct chain *chain = tail->chains[i];
@@ -285,13 +304,14 @@ static int write_until(struct gg_tail *tail, uint64_t watermark_ns, struct gg_fa
         first = chain;
     }
     if (!first || first->due_ns > watermark_ns)
-      return gg__sink_flush(tail->sink, failure);
+      break;
     bool outbound = first->frame.packet.direction == GG_PCAPNG_OUTBOUND;
     int error = gg__sink_frame(tail->sink, &first->frame, outbound, failure);
     if (error)
       return error;
     first->waiting = false;
   }
+  return gg__sink_flush(tail->sink, failure);
 }
 
 /* ── The gateway's word ──────────────────────────────────────────────────────────────────────────────────────────── */
@@ -361,7 +381,7 @@ int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct gg_fai
     error = each_segment(tail, find_old_chain, NULL, failure);
   tail->watermark_ns = UINT64_MAX;
   for (size_t i = 0; i < tail->chain_count; i++) {
-    tail->chains[i]->told = false;
+    tail->chains[i]->told = tail->chains[i]->dry = false;
     tail->chains[i]->live[0] = '\0';
   }
   do { /* a line each */
@@ -378,11 +398,43 @@ int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct gg_fai
   return write_until(tail, tail->watermark_ns, failure);
 }
 
+/* What is there of a segment now is all that is read of it: the next gateway may be writing to the store already, and
+ * with a slow reader there would be more of it each time. */
+static int note_end(struct gg_tail *tail, const char *file, const char *log, void *context, struct gg_failure *failure)
+{
+  char path[4096];
+  struct stat status;
+  (void)log;
+  (void)context;
+  snprintf(path, sizeof path, "%s/segments/%s", tail->store->path, file);
+  if (stat(path, &status) != 0)
+    return 0; /* deleted since it was listed */
+  int error = note_name(tail, file, false, failure);
+  bool found;
+  size_t at = find_name(tail, file, &found);
+  if (error || !found)
+    return error;
+  tail->names[at]->bytes = (uint64_t)status.st_size;
+  for (size_t i = 0; i < tail->chain_count; i++)
+    if (strcmp(tail->chains[i]->file, file) == 0)
+      tail->chains[i]->end_bytes = (uint64_t)status.st_size;
+  return 0;
+}
+
 int gg_tail_finish(struct gg_tail *tail, struct gg_failure *failure)
 {
-  for (size_t i = 0; i < tail->chain_count; i++)
+  tail->finishing = true;
+  int error = each_segment(tail, note_end, NULL, failure);
+  for (size_t i = 0; i < tail->chain_count; i++) {
     tail->chains[i]->live[0] = '\0';
-  return write_until(tail, UINT64_MAX, failure);
+    tail->chains[i]->dry = false;
+  }
+  return error ? error : write_until(tail, UINT64_MAX, failure);
+}
+
+void gg_tail_stop(struct gg_tail *tail)
+{
+  atomic_store(&tail->stop, true);
 }
 
 /* ── Life ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -398,6 +450,8 @@ int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, bool fr
   tail->store = store;
   tail->from_start = from_start;
   int error = gg__sink_create(&tail->sink, fd, "the output", GG_EXPORT_PCAPNG, 0, failure);
+  if (!error)
+    gg__sink_stop_by(tail->sink, &tail->stop);
   if (!error)
     error = each_segment(tail, note_old, NULL, failure);
   if (error)

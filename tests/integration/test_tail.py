@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`tail` and `sessions --follow` beside a gateway that records: everything, in order of time, to a clean end."""
+import array
+import fcntl
 import json
 import signal
 import socket
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -140,6 +143,43 @@ def test_a_signal_is_a_way_to_end(gateways, echo, words, number):
     assert follower.wait(10) == 0
     assert follower.stderr.read() == b""
     for stream in (follower.stdout, follower.stderr):
+        stream.close()
+
+
+def test_a_signal_ends_it_while_its_reader_is_slow(gateways, echo, scratch):
+    """Behind a whole packet, soon, and not first all that there is."""
+    gateway = gateways(echo)
+    for _ in range(10):
+        exchange(gateway, bytes(150_000))
+    gateway.wait_sessions_closed(10)
+    tail = start(gateway, "tail", "--from-start", out=subprocess.PIPE)
+    waiting = array.array("i", [0])
+
+    def is_full():
+        fcntl.ioctl(tail.stdout, termios.FIONREAD, waiting)
+        return waiting[0] > fcntl.fcntl(tail.stdout, fcntl.F_GETPIPE_SZ) / 2
+    processes.wait_until(is_full, 20, "a pipe that is not read")
+    tail.send_signal(signal.SIGTERM)
+    path = scratch / "read.pcapng"
+    path.write_bytes(tail.stdout.read())
+    assert tail.wait(10) == 0 and tail.stderr.read() == b""
+    assert path.stat().st_size < 3 << 19  # of 3 MB, what it had at hand
+    assert recording.tshark_read([path]).packets > 0
+    gogetway.Store(path).command("sessions")
+    for stream in (tail.stdout, tail.stderr):
+        stream.close()
+
+
+def test_a_signal_ends_it_when_nobody_reads_what_is_there(gateways, echo):
+    gateway = gateways(echo)
+    for _ in range(10):
+        exchange(gateway, bytes(150_000))
+    gateway.wait_sessions_closed(10)
+    tail = start(gateway, "tail", "--from-start", out=subprocess.PIPE)
+    assert tail.stdout.read(4) == b"\n\r\r\n"
+    tail.send_signal(signal.SIGTERM)
+    assert tail.wait(10) == 3 and b"cut short" in tail.stderr.read()
+    for stream in (tail.stdout, tail.stderr):
         stream.close()
 
 
