@@ -188,6 +188,24 @@ def check_against_recording(families, sessions, tried=()):
     assert answers == (value(families, CONNECT, "_count") if connecting else 0)
 
 
+def check_sums(counts, store):
+    """What all processes that were at work on a store counted last, added up, is what it holds. `counts`: of each its
+    metrics as `stats --json` and stats.file have them."""
+    total = collections.Counter()
+    for one in counts:
+        total.update({name: number for name, number in one.items() if isinstance(number, int)})
+    sessions = store.sessions()
+    assert all(session.state == "closed" for session in sessions)
+    wanted = {"sessions_closed": len(sessions), "sessions_open": 0,
+              "unrecorded_bytes": sum(session["gaps"][side] for session in sessions for side in SIDES),
+              "log_written_bytes": sum(segment.stat().st_size for segment in store.segments())}
+    for side in SIDES:
+        wanted[f"received_{side}_bytes"] = sum(session["bytes"][side] + session["gaps"][side] for session in sessions)
+        wanted[f"forwarded_{side}_bytes"] = sum(session.forwarded(side) for session in sessions)
+    told = {name: total[name] for name in wanted}
+    assert told == wanted, f"told {told}, recorded {wanted}"
+
+
 def check_ended(gateway, file):
     """After any test, for a gateway that began with an empty store: what its metrics said last is what the recording
     holds. Returns why that could not be looked at, or None."""

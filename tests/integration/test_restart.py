@@ -186,6 +186,48 @@ def test_many_restarts_under_load_lose_nobody(configured, server):
     configured.verify()
 
 
+def test_totals_of_a_chain_are_what_it_recorded(configured, scratch, server):
+    """Three processes at work at once under load: each can be asked for what it counted until it ends, and leaves it in
+    stats.file then. Added up they are what the recording holds; the metrics file is the last one's alone."""
+    web = listener(server.address, name="web")
+    totals, last = scratch / "totals.json", scratch / "gogetway.prom"
+    configured.write(web, workers=2, timeouts={"drain": "1m"}, stats={"file": str(totals), "metrics_file": str(last)})
+    counts = []
+    with contextlib.ExitStack() as stack:
+        configured.start()
+        clients = stack.enter_context(Clients(web["listen"], staying=20))
+        staying = []
+        for number in range(3):
+            if number:
+                before = configured.processes[-1]
+                configured.start("--takeover")
+                configured.wait_event(before, "handed over")
+            staying.append(stack.enter_context(connect(web["listen"])))
+            exchange(staying[-1], b"by number %d" % number * 1000)
+            clients.more(30)
+            clients.stay(b"under load")
+        sent = clients.end()
+
+        def ask_all():
+            told = [prometheus.parse(stats_of(configured, process.pid, "--format", "prometheus").stdout.decode(), False)
+                    for process in configured.processes]
+            closed = sum(prometheus.value(one, prometheus.FLOW["closed"], listener="web") for one in told)
+            return told if closed >= len(sent) else None
+        asked = processes.wait_until(ask_all, 20, "the clients' sessions are over")
+        for one, peer, process in zip(asked, staying, configured.processes):
+            assert prometheus.value(one, prometheus.FLOW["open"], listener="web") == 1
+            peer.close()
+            assert (process.stop() if process is configured.processes[-1] else process.wait(30)) == 0
+            counts.append(json.loads(totals.read_text())["metrics"])
+            assert counts[-1]["sessions_closed"] == prometheus.value(one, prometheus.FLOW["closed"]) + 1
+            for side in ("client", "server"):  # it said nothing more
+                assert counts[-1][f"received_{side}_bytes"] == prometheus.value(one, prometheus.FLOW["received"],
+                                                                                side=side)
+    prometheus.check_sums(counts, configured)
+    assert prometheus.value(prometheus.parse(last.read_text()), "gogetway_sessions_closed_total") == counts[-1][
+        "sessions_closed"]
+
+
 def test_the_number_of_workers_may_change(configured, server):
     web = listener(server.address, name="web")
     configured.write(web, workers=1)

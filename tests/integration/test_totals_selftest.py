@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the tests: the comparison of metrics with the recording must pass a good pair, and see each fault."""
+import json
 import re
 
 import pytest
@@ -93,6 +94,21 @@ def test_what_was_not_counted_is_seen(ended):
     file.write_text(re.sub(r"^(gogetway_unrecorded_bytes_total) 0$", r"\1 5", file.read_text(), flags=re.MULTILINE))
     with pytest.raises(AssertionError):
         prometheus.check_ended(gateway, file)
+
+
+@pytest.mark.parametrize("name", ("sessions_closed", "received_client_bytes", "forwarded_server_bytes",
+                                  "log_written_bytes", "unrecorded_bytes"))
+def test_a_process_that_counts_wrong_is_seen_in_the_sum(gateways, scratch, name):
+    with faults.Echo() as upstream:
+        gateway = gateways(upstream.address, options=["--stats", scratch / "stats"])
+        with faults.connect(gateway.listen) as client:
+            client.sendall(bytes(100))
+            assert faults.read_exactly(client, 100) == bytes(100)
+        assert gateway.stop()[0] == 0
+    counts = json.loads((scratch / "stats").read_text())["metrics"]
+    prometheus.check_sums([counts, {}], gateway)
+    with pytest.raises(AssertionError):
+        prometheus.check_sums([counts, {name: 1}], gateway)
 
 
 def test_why_it_is_not_compared_is_said(gateways, totals):
