@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The soak's harness (tests/soak): a small one holds, and a recording that is not what was sent is found."""
 import json
+import math
 import os
 import pathlib
+import random
 import signal
 import struct
 import sys
@@ -18,13 +20,14 @@ sys.path.insert(0, str(SOAK))
 
 import checker  # noqa: E402
 import events  # noqa: E402
+import health  # noqa: E402
 import instance  # noqa: E402
 import ledger  # noqa: E402
 import traffic  # noqa: E402
 
-SEED = 21
+SEED = 23
 MINUTES = "0.2"
-NEVER_LEFT_OUT = ("restless kill", "restless drain", "steady flap", "steady policies")
+NEVER_LEFT_OUT = ("restless kill", "restless drain", "restless overlap-kill-old", "steady flap", "steady policies")
 
 
 def test_a_small_soak_holds(scratch, require_program):
@@ -195,18 +198,76 @@ def test_only_the_beginning_of_a_log_is_deleted(small):
     assert [path.exists() for path in files] == [False, True, True, True, False, True]
 
 
-def test_growth_is_found():
-    import health
+# ── Flat, or not ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+def life(seconds, **leaks):
+    """Samples as of a gateway in a soak (a heap that settles, values that come and go), and what leaks a second."""
+    chance = random.Random(5)
+    return [{"second": float(second), "generation": 1,
+             "private": int((2 << 20) + 250_000 * math.log1p(second / 8) + chance.expovariate(1 / 40_000)
+                            + (chance.randrange(8 << 20) if chance.random() < 0.05 else 0)
+                            + leaks.get("private", 0) * second),
+             "descriptors": 60 + chance.randrange(-3, 4) + (20 if chance.random() < 0.05 else 0)
+             + int(leaks.get("descriptors", 0) * second),
+             "threads": 9 + int(leaks.get("threads", 0) * second)} for second in range(seconds)]
+
+
+def judged(samples):
     class Site:
-        name = "growing"
+        name = "alone"
         checks = ledger.Checks()
     watched = health.Health.__new__(health.Health)
-    watched.site = Site
-    watched.samples = [{"second": second, "generation": 1, "private": (5 << 20) + second * (1 << 16),
-                        "descriptors": 40 + second % 7, "threads": 9} for second in range(300)]
+    watched.site, watched.samples = Site, samples
     watched.judge(Site.checks)
-    assert {entry["check"] for entry in Site.checks.broken} == {"private: flat"}
+    return {entry["check"] for entry in Site.checks.broken}
+
+
+@pytest.mark.parametrize("minutes", (0.5, 3, 30, 24 * 60))
+def test_what_comes_and_goes_is_flat(minutes):
+    assert judged(life(int(60 * minutes))) == set()
+
+
+# By second: at 120 sessions a second 720 are 6 bytes a session; and a descriptor every two minutes.
+LEAKS = {"private": (720, 1800), "descriptors": (1 / 120, 1800), "threads": (1 / 1200, 1800)}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_is_found(name):
+    rate, seconds = LEAKS[name]
+    assert judged(life(seconds, **{name: rate})) == {f"{name}: flat"}
+
+
+def test_a_large_leak_is_found_soon():
+    assert judged(life(30, private=1 << 20)) == {"private: flat"}
+
+
+def test_what_is_left_when_nothing_goes_on_is_found(scratch, monkeypatch):
+    """Of a process: this one."""
+    class Site:
+        name, checks = "alone", ledger.Checks()
+
+        class instance:
+            current = processes
+            stats = staticmethod(lambda: {"sessions_open": 0})
+    monkeypatch.setattr(processes, "pid", os.getpid(), raising=False)
+    monkeypatch.setattr(health, "IDLE_SECONDS", 1)
+    watched = health.Health(Site)
+    watched.note_idle()
+    watched.judge_idle(Site.checks)
+    assert not Site.checks.broken
+    with open(scratch / "left", "w"):
+        watched.judge_idle(Site.checks)
+    assert len(Site.checks.broken) == 1 and "left" in Site.checks.broken[0]["text"]
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    watched.judge_idle(Site.checks)
+    over.set()
+    thread.join()
+    assert "'threads': 1" in Site.checks.broken[1]["text"]
+    Site.instance.stats = staticmethod(lambda: {"sessions_open": 1})
+    watched.judge_idle(Site.checks)
+    assert "sessions are open" in Site.checks.broken[2]["text"]
 
 
 # ── What is left of it: nothing ──────────────────────────────────────────────────────────────────────────────────────

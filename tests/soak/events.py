@@ -21,11 +21,12 @@ import pytest
 
 import faults
 import members
+import overlap
 import processes
 
 MIB = 1 << 20
-DRAIN_SECONDS = 8
-EXIT = "a process that is told to end ends with status 0, in time"
+DRAIN_SECONDS = overlap.DRAIN_SECONDS
+EXIT = overlap.EXIT
 ROTATED, RELOADED = "rotate is done when it is asked for", "a reload takes a good file, and refuses a broken one"
 REMOVED = "a listener is gone when a reload removed it, and back when one added it"
 DRAINED = "an upstream is drained until it is resumed, over a takeover too"
@@ -86,6 +87,7 @@ class Disk:
 
     def __init__(self, image, place, size):
         self.image, self.place = image, place
+        self.lock = threading.Lock()  # of who fills it
         self.ballast = place / "ballast"
         with open(image, "wb") as file:
             file.truncate(size)
@@ -138,7 +140,7 @@ class Echo:
 
 # ── The doing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-class Events:
+class Events(overlap.Overlaps):
     """Carries the plan out on one site."""
 
     def __init__(self, site, events):
@@ -238,21 +240,6 @@ class Events:
             self.checks.judge(EXIT, problems)
             self.start_again(chance)
             window.end = time.monotonic() + 0.2
-
-    def takeover(self, _):
-        """A new process has the listeners, the old one ends when its sessions have: no client notices, but who is still
-        there at the deadline."""
-        with self.instance.lock:
-            old = self.instance.current
-            window = self.windows.open("takeover", deadline=time.monotonic() + DRAIN_SECONDS)
-            self.instance.start(words=["--takeover"], took_over=True)
-            try:
-                status = old.process.wait(DRAIN_SECONDS + 30)
-            finally:
-                self.instance.end(old, "takeover")
-                window.end = time.monotonic() + 0.2
-            self.checks.judge(EXIT, [] if status == 0 else [
-                f"{self.site.name}: status {status} of who was taken over from\n{old.process.errors()[-1500:]}"])
 
     def rotate(self, _):
         """All segments end, and nothing else does."""
@@ -364,14 +351,19 @@ class Events:
     # ── Of the world ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def disk_full(self, chance):
+        with self.full_disk(chance):
+            self.pause(chance.uniform(0.5, 4))
+
+    @contextlib.contextmanager
+    def full_disk(self, chance):
         disk = self.site.disk
-        with self.site.checker.hold, self.windows.during("disk-full", after=3.0):
+        with disk.lock, self.site.checker.hold, self.windows.during("disk-full", after=3.0):
             disk.fill(int(chance.uniform(0, 2 * MIB)))
             try:
                 with contextlib.suppress(processes.DeadlineExceeded):
                     processes.wait_until(lambda: (self.instance.stats() or {}).get("log_disk_full") or
                                          self.site.stopping.is_set(), 8, "a full disk", interval=0.1)
-                self.pause(chance.uniform(0.5, 4))
+                yield
             finally:
                 disk.free()
             with contextlib.suppress(processes.DeadlineExceeded):

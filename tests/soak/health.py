@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether memory, descriptors and threads of a process stay what they are, and readers that are at work all the time.
 
-Flat is: a straight line through the samples after the warm-up grows, over the whole time, by no more than a bound.
-Private memory is what is not shared (the rings are shared memory, and have a bound of their own). Descriptors are
-counted without the pipes of the pool and without the two of each open session, of which the gateway tells the number
-a moment later: hence its slack.
+Flat is, of the second half of the life of a process: the straight line through the lowest samples of each of some
+stretches of time grows by no more than a bound. (What is taken and given back is not growth; what leaks raises the
+lowest, too.) The bound of memory is so much a day, and some more for what a heap still settles in: all of it together
+is a few bytes for each session of a soak of 30 minutes. Private memory is what is not shared (the rings are shared
+memory, and have a bound of their own). Descriptors are counted without the pipes of the pool and without the two of
+each open session, of which the gateway tells the number a moment later: hence its slack. Without any slack they are
+counted when nothing goes on, at the beginning and at the end: then they must be the same, and so must threads.
 """
+import collections
 import contextlib
 import os
 import random
@@ -15,14 +19,24 @@ import threading
 import time
 
 import gogetway
+import processes
 import prometheus
 
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
+DAY_SECONDS = 24 * 3600
 SAMPLE_SECONDS = 1.0
-WARM_UP = 0.25            # of the time, ...
-WARM_UP_SECONDS = 60      # ... but no more than this
-BOUNDS = {"private": 8 * MIB, "descriptors": 32, "threads": 1}
+STRETCHES_MAX = 30        # of the second half, ...
+STRETCH_SAMPLES = 5       # ... with so many in each at least
+SETTLED_SECONDS = 60      # a process that is younger takes for the first time much of what it will have
+PRIVATE_A_DAY = 16 * MIB
+# By whether it had settled when the second half began.
+SLACKS = {"private": {True: 256 * KIB, False: 4 * MIB}, "descriptors": {True: 6, False: 32},
+          "threads": {True: 0.5, False: 0.5}}
+IDLE_SECONDS = 30         # until the last session has ended, and nothing is left of it
 UNITS = {"private": MIB, "resident": MIB, "descriptors": 1, "threads": 1}
+IDLE = "descriptors and threads are what they were before, when nothing goes on"
+TAIL_SECONDS = 15         # for the gateways that it asks, and the packet that its reader has begun with
+TSHARK_SECONDS = 60       # for what is left in a pipe
 READERS, TAIL = "readers of the store at work succeed", "tail | tshark reads what is being recorded"
 
 
@@ -53,6 +67,36 @@ def slope(points):
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
+def lowest(points):
+    """Of each stretch of time: when it was, and the lowest value."""
+    begin, end = points[0][0], points[-1][0]
+    count = max(2, min(STRETCHES_MAX, len(points) // STRETCH_SAMPLES))
+    stretches = collections.defaultdict(list)
+    for second, value in points:
+        stretches[min(count - 1, int(count * (second - begin) / max(end - begin, 1e-9)))].append((second, value))
+    return [(sum(second for second, _ in stretch) / len(stretch), min(value for _, value in stretch))
+            for _, stretch in sorted(stretches.items())]
+
+
+def bound_of(name, begin, seconds):
+    slack = SLACKS[name][begin >= SETTLED_SECONDS]
+    return slack + PRIVATE_A_DAY * seconds / DAY_SECONDS if name == "private" else slack
+
+
+def idle_state(pid):
+    """What a process has that does not come and go with its work: kind -> count. Segments are opened when something is
+    recorded, and pipes when something is spliced: their numbers are bounded by what is configured."""
+    found = collections.Counter()
+    directory = f"/proc/{pid}/fd"
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            target = os.readlink(f"{directory}/{name}")
+            if not target.startswith("pipe:") and not target.endswith(".pcapng"):
+                found[target if target.startswith(("anon_inode:", "/dev/")) else target.partition(":[")[0]] += 1
+    found["threads"] = len(os.listdir(f"/proc/{pid}/task"))
+    return found
+
+
 class Health:
     """Samples of a site's processes."""
 
@@ -75,8 +119,33 @@ class Health:
                         found = sample(self.site.instance.current, metrics["sessions_open"])
                         self.samples.append(dict(found, second=time.monotonic() - self.begun))
 
+    def note_idle(self):
+        """Before the first session. What is open for a moment only, to check an upstream, is not counted."""
+        self.idle = idle_state(self.site.instance.current.pid)
+        for _ in range(20):
+            self.idle &= idle_state(self.site.instance.current.pid)
+            time.sleep(0.02)  # between two looks
+
+    def judge_idle(self, checks):
+        """After the last session of a process that was looked at before the first: exactly what it had then."""
+        generation, found = self.site.instance.current, None
+
+        def is_as_before():
+            nonlocal found
+            if (self.site.instance.stats() or {}).get("sessions_open", 1) > 0:
+                found = "sessions are open"
+                return False
+            found = idle_state(generation.pid)
+            return found == self.idle
+        with contextlib.suppress(processes.DeadlineExceeded):
+            processes.wait_until(is_as_before, IDLE_SECONDS, IDLE, interval=0.05)
+            found = self.idle
+        problems = [] if found == self.idle else [f"{self.site.name}: {found}"] if isinstance(found, str) else [
+            f"{self.site.name}: more {dict(found - self.idle)}, less {dict(self.idle - found)}"]
+        checks.judge(IDLE, problems)
+
     def growth(self):
-        """Of the process that lived longest: name -> (growth over the time looked at, bound, seconds)."""
+        """Of the process that lived longest: name -> (growth in the time looked at, bound, seconds)."""
         lives = {}
         for entry in self.samples:
             lives.setdefault(entry["generation"], []).append(entry)
@@ -84,12 +153,12 @@ class Health:
         if len(longest) < 8:
             return {}
         begin, end = longest[0]["second"], longest[-1]["second"]
-        warm = begin + min(WARM_UP_SECONDS, WARM_UP * (end - begin))
-        rest = [entry for entry in longest if entry["second"] >= warm]
+        half = (begin + end) / 2
+        rest = [entry for entry in longest if entry["second"] >= half]
         found = {}
-        for name, bound in BOUNDS.items():
-            rise = slope([(entry["second"], entry[name]) for entry in rest]) * (end - warm)
-            found[name] = (rise, bound, end - warm)
+        for name in SLACKS:
+            rise = slope(lowest([(entry["second"], entry[name]) for entry in rest])) * (end - half)
+            found[name] = (rise, bound_of(name, half - begin, end - half), end - half)
         return found
 
     def judge(self, checks):
@@ -97,7 +166,7 @@ class Health:
             unit = UNITS[name]
             checks.judge(f"{name}: flat", [] if rise <= bound else [
                 f"{self.site.name}: {name} grew by {rise / unit:.2f} in {seconds:.0f} s, the bound is "
-                f"{bound / unit:.2f}"])
+                f"{bound / unit:.2f}; in a day that were {rise / unit * DAY_SECONDS / seconds:.1f}"])
 
 
 def _state_of(pid):
@@ -183,8 +252,9 @@ class Readers:
         self.site.stopping.wait(self.random.uniform(2, 8))
         if tail.poll() is None:
             tail.send_signal(signal.SIGTERM)
-        try:
-            shown = tshark.communicate(timeout=120)[0]
+        try:  # first the one, however slow the other is; what that has to read then is no more than a pipe holds
+            tail.wait(TAIL_SECONDS)
+            shown = tshark.communicate(timeout=TSHARK_SECONDS)[0]
         except subprocess.TimeoutExpired:
             states = [_state_of(process.pid) for process in (tail, tshark)]
             for process in (tail, tshark):
@@ -192,7 +262,7 @@ class Readers:
                 process.wait()
             self.checks.judge(TAIL, [f"{self.site.name}: no end after a signal; tail {states[0]}, tshark {states[1]}"])
             return
-        statuses = tail.wait(30), tshark.returncode
+        statuses = tail.returncode, tshark.returncode
         said = [line for line in errors.read_text(errors="replace").splitlines()
                 if line.strip() and not line.startswith("Running as user")]
         if statuses == (3, 0) and self.instance.windows.overlapping(began, time.monotonic(), kinds=("kill", "drain")):

@@ -37,6 +37,8 @@ EXPECTED_MESSAGES = {
     "session closed by the gateway": ("disk-full", "disk-slow", "disk-hang", "drain", "takeover", "reload-remove",
                                       "upstream-hang", "kill"),
     "ended with a failure": ("disk-full", "disk-hang"),
+    "not taken over": ("taker-killed",),
+    "what an earlier process left is not written": ("disk-full",),
     "the file system refuses direct writes, using the page cache": (),
     "runs as root": (),
     "configuration refused": ("reload",),
@@ -118,6 +120,7 @@ class Instance(gogetway.Store):
         self.windows_of_others = []  # of gateways that this one connects to, or that share its host's disk
         self.config = scratch / f"{name}.yaml"
         self.generations = []
+        self.numbers = ledger.Numbers()
         self.lock = threading.RLock()
         self.up = threading.Event()
         self.over = False       # it has ended for good: all segments are complete
@@ -142,8 +145,9 @@ class Instance(gogetway.Store):
         """As a gogetway.Gateway has it, for the functions of other modules."""
         return self.current.process
 
-    def start(self, wait=True, words=(), seconds=30, took_over=False):
-        number = len(self.generations) + 1
+    def begin(self, words=(), took_over=False):
+        """A process that is not one of the store's yet: one that takes over may never be."""
+        number = self.numbers.next()
         prefix = self.scratch / f"{self.name}-{number}"
         environment = {}
         if self.clock:
@@ -152,9 +156,10 @@ class Instance(gogetway.Store):
                    prefix.with_suffix(".json"), "--metrics-file", prefix.with_suffix(".prom"), *words]
         before = {file.name for file in (self.directory / "segments").glob("*.pcapng")}
         process = processes.Process(command, self.scratch, name=prefix.name, env=environment)
-        # The lowest number that is free: nobody but who is taken over from has one.
-        in_store = 2 if took_over and self.current.in_store == 1 else 1
-        self.generations.append(Generation(number, process, prefix, before, took_over, in_store))
+        return Generation(number, process, prefix, before, took_over)
+
+    def start(self, wait=True, words=(), seconds=30, took_over=False):
+        self.generations.append(self.begin(words, took_over))
         if wait:
             self.wait_ready(seconds)
         return self.current
@@ -172,6 +177,7 @@ class Instance(gogetway.Store):
                                      f"it was started:\n{generation.process.errors()[-2000:]}")
             return any(line["event"] == "ready" for line in self.messages(generation))
         processes.wait_until(ready, seconds, f"{self.name}: gogetway ready")
+        generation.in_store = self.numbers_in_store()[generation.pid]
         if not generation.took_over:  # what it recovered, perhaps into segments of their own, is not its either
             names = {file.name for file in (self.directory / "segments").glob("*.pcapng")}
             generation.before |= names - generation.open_segments() - self.running_segments()
@@ -183,6 +189,16 @@ class Instance(gogetway.Store):
         for path in self.directory.glob("running*"):
             with contextlib.suppress(OSError):  # replaced since
                 found |= {line.split()[2] for line in path.read_text().splitlines() if line.startswith("segment ")}
+        return found
+
+    def numbers_in_store(self):
+        """Process id -> the number that its logs have, by the `running` files."""
+        found = {}
+        for path in self.directory.glob("running*"):
+            with contextlib.suppress(OSError):  # replaced since
+                pid = re.search(r"^pid (\d+)$", path.read_text(), re.MULTILINE)
+                if pid and path.suffix != ".new":
+                    found[int(pid.group(1))] = int(path.suffix[1:] or 1)
         return found
 
     def end(self, generation, how):
@@ -211,19 +227,15 @@ class Instance(gogetway.Store):
     def alive(self):
         return [generation for generation in self.generations if generation.ended is None]
 
+    def ask(self, command):
+        return control(self.directory, command)
+
     def stats(self):
-        reply = control(self.directory, "stats")
+        reply = self.ask("stats")
         return reply["metrics"] if reply and "metrics" in reply else None
 
     def look(self):
         """Once a second or so: what the processes say."""
-        for path in self.directory.glob("running*"):  # do we know the numbers rightly?
-            with contextlib.suppress(OSError):  # replaced since
-                pid = re.search(r"^pid (\d+)$", path.read_text(), re.MULTILINE)
-                in_store = int(path.suffix[1:] or 1) if path.suffix != ".new" else None
-                for generation in self.alive():
-                    if pid and in_store and generation.pid == int(pid.group(1)):
-                        assert generation.in_store == in_store, f"{self.name}: a process of {path.name}"
         for generation in self.generations[-6:]:
             self.read_messages(generation)
 

@@ -120,11 +120,13 @@ class Site:
         self.instance = instance.Instance(name, place, scratch, self.listeners, settings, checks, self.clock)
         self.instance.start()
         self.loads = []
+        self.health = health.Health(self)
+        self.make_all_logs()
+        self.health.note_idle()
         self.other = None  # the site at the other end of the chain
         own = {"plain", "local", "gap", "shut", "outer", "inner", "trap", "echo", "pool", "hashed"}
         self.checker = checker.Checker(self, own, strict={"plain", "gap", "trap", "echo", "pool", "hashed"},
                                        tshark_starts=1 if small else checker.TSHARK_SEGMENTS)
-        self.health = health.Health(self)
         self.readers = health.Readers(self)
         self.events = None
         self.interval = 3.0 if small else 6.0
@@ -176,6 +178,13 @@ class Site:
                 listeners.append({"name": name, "listen": port(), "upstream": server.address})
         return listeners
 
+    def make_all_logs(self):
+        """Those of policies that a listener has only for a while, too: a worker keeps what it needs for them."""
+        for pair in (*events.POLICIES, None):
+            self.instance.write_config([dict(one, on_stall=pair[0], on_full=pair[1]) if pair and one["name"] == "plain"
+                                        else one for one in self.instance.listeners])
+            self.instance.command("reload")
+
     def make_loads(self, servers, small, other):
         """Through `outer` to the other site's `inner`, whose upstream is the generator's."""
         self.other = other
@@ -207,7 +216,8 @@ class Site:
             if self.name == "steady":
                 return commands
             return ["kill", "kill", "kill-in-recovery", "kill-in-drain", "drain", "drain", "end-at-once", "takeover",
-                    "takeover", *commands]
+                    "takeover", "overlap-kill-old", "overlap-kill-taker", "overlap-reload", "overlap-disk-full",
+                    *commands]
         kinds = ["upstream-down", "upstream-hang", "flap", "flap"]
         if self.clock:
             kinds += ["clock-step"]
@@ -240,8 +250,10 @@ class Site:
                 fine = any("close" in pair for pair in self.policies(listener, began, ended))
             elif window.kind == "reload-remove":  # who came before is served
                 fine = listener in self.several or began > window.begin - 0.2
-            elif window.kind == "takeover":
-                fine = began < window.deadline and ended > window.deadline - 0.5
+            elif window.kind == "takeover":  # who came before the new process served has until the old one's deadline
+                fine = began < (window.detail or window.deadline) and ended > window.deadline - 0.5
+            elif window.kind == "overlap-kill":
+                fine = began < window.detail
             elif window.kind == "drain":  # who came before it has until its deadline
                 fine = began > window.begin - 1.0 or ended > window.deadline - 0.5
             else:
@@ -289,6 +301,8 @@ class Site:
 
     def finish(self):
         """The gateway ends, and everything is checked that was not."""
+        if len(self.instance.generations) == 1:
+            self.health.judge_idle(self.checks)
         with self.checks.no_exception(events.EXIT):
             status = self.instance.drain(events.DRAIN_SECONDS + 30)
             assert status == 0, f"{self.name}: status {status}\n{self.instance.process.errors()[-1500:]}"
