@@ -247,7 +247,7 @@ GG_API int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct
 /* The gateway has ended: writes all that is left of it. */
 GG_API int gg_tail_finish(struct gg_tail *tail, struct gg_failure *failure);
 /* Update and finish, the one at work and those to come, return soon, also when `fd` is a pipe whose reader is slow: they
- * write nothing but the rest of a packet that has begun there. GG_ERR_TIMEOUT from them: for two seconds the reader took
+ * write nothing but the rest of a packet that has begun there. GG_ERR_TIMEOUT from them: for five seconds the reader took
  * nothing of that. Thread: any; and a signal handler may call it. */
 GG_API void gg_tail_stop(struct gg_tail *tail);
 GG_API void gg_tail_destroy(struct gg_tail *tail);

@@ -22,7 +22,7 @@ enum {
   BUILT_MAX = PIECE_MAX + COMMENT_MAX + 512,
   RECORD_MAX = GG_PCAPNG_EPB_LIMIT + 512, /* bytes of one, at the most */
   LOOK_MS = 100,                          /* how often a flush that waits looks whether it is to stop */
-  PATIENCE_MS = 2000,                     /* then: for a reader who takes nothing of a record that he has the half of */
+  PATIENCE_MS = 5000,                     /* then: for a reader who takes nothing of a record that he has the half of */
   PCAP_MAGIC_NS = (int)0xa1b23c4d,
 };
 
