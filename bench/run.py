@@ -8,13 +8,13 @@ import os
 import platform
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 import curves
+import figures
 import proxies
 from proxies import BenchError
 
@@ -22,27 +22,11 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOAD = os.path.join(TOP, "build", "bench", "load")
 SETTLE_SECONDS = 1.5  # after the load, before CPU time is read: longer than the timed flush of a recording
 LOAD_SECONDS_MAX = 300
-BASE = "haproxy"
 
 FULL = {"rounds": 5, "bulk_bytes": 4_000_000_000, "messages": 200_000, "sessions": 20_000, "idle": 2_000,
         "steady_messages": 400_000, "curve_messages": 60_000, "curve_bytes": 1_500_000_000, "curve_rounds": 2}
 QUICK = {"rounds": 2, "bulk_bytes": 500_000_000, "messages": 30_000, "sessions": 3_000, "idle": 500,
          "steady_messages": 150_000, "curve_messages": 10_000, "curve_bytes": 200_000_000, "curve_rounds": 1}
-
-# metric: (what the table calls it, unit, decimals)
-METRICS = {
-    "bulk_cpu": ("bulk, 4 connections: CPU per GB", "s", 3),
-    "bulk_rate": ("bulk, 4 connections: rate", "GB/s", 2),
-    "pingpong_64_cpu": ("ping-pong 64 B, 64 connections: CPU per round trip", "us", 2),
-    "pingpong_64_p99": ("ping-pong 64 B, 64 connections: p99", "us", 0),
-    "pingpong_512_cpu": ("ping-pong 64 B, 512 connections: CPU per round trip", "us", 2),
-    "pingpong_512_p99": ("ping-pong 64 B, 512 connections: p99", "us", 0),
-    "setup_rate": ("sessions set up per CPU second", "/s", 0),
-    "empty_cpu": ("session without a byte, accept to close: CPU", "us", 1),
-    "steady_worst": ("ping-pong 64 B, 64 connections: worst second's rate over the mean", "", 2),
-    "idle_memory": ("memory per idle session", "B", 0),
-    "start_memory": ("resident memory at start", "KiB", 0),
-}
 
 
 class Bench:
@@ -185,61 +169,6 @@ def machine(directory):
             "recording_on": " ".join(disk.split()), "load_average_before": os.getloadavg()[0]}
 
 
-def ratios(samples, metric, name, rounds):
-    """The ratio of the medians to HAProxy's, of each run."""
-    base, own = samples[metric].get(BASE, []), samples[metric].get(name, [])
-    found = []
-    for start in range(0, min(len(base), len(own)), rounds):
-        below = statistics.median(base[start:start + rounds])
-        if below > 0:
-            found.append(statistics.median(own[start:start + rounds]) / below)
-    return found
-
-
-def table(samples, names, rounds):
-    """Medians over all runs. In brackets the ratio to HAProxy; of more than one run, their least and most too."""
-    lines = ["| what | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for metric, (title, unit, decimals) in METRICS.items():
-        if metric not in samples:
-            continue
-        cells = []
-        for name in names:
-            if name not in samples[metric] or (name == "direct" and metric.endswith("_cpu")):
-                cells.append("")
-                continue
-            cell = f"{statistics.median(samples[metric][name]):.{decimals}f}"
-            found = ratios(samples, metric, name, rounds) if name not in (BASE, "direct") else []
-            if len(found) == 1:
-                cell += f" ({found[0]:.2f})"
-            elif found:
-                cell += f" ({statistics.median(found):.2f}; {min(found):.2f} to {max(found):.2f})"
-            cells.append(cell)
-        lines.append(f"| {title}{', ' if unit else ''}{unit} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def report(samples, rounds):
-    """For machines: every sample, the median, and the ratio to HAProxy's of each run."""
-    result = {}
-    for metric, by_proxy in samples.items():
-        result[metric] = {"what": METRICS[metric][0], "unit": METRICS[metric][1], "proxies": {
-            name: {"samples": values, "median": statistics.median(values), "least": min(values), "most": max(values),
-                   "ratio_to_haproxy": ratios(samples, metric, name, rounds)}
-            for name, values in by_proxy.items()}}
-    return result
-
-
-def spread(samples, names, rounds):
-    """How far the runs' ratios are apart at the most, as a part of their median, and where."""
-    worst, where = 0.0, "nothing"
-    for metric in samples:
-        for name in names:
-            found = ratios(samples, metric, name, rounds) if name not in (BASE, "direct") else []
-            if len(found) > 1 and (max(found) - min(found)) / statistics.median(found) > worst:
-                worst, where = (max(found) - min(found)) / statistics.median(found), f"{METRICS[metric][0]}, {name}"
-    return worst, where
-
-
 def options(arguments):
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller loads and two rounds: to try, not to quote")
@@ -253,12 +182,14 @@ def options(arguments):
     parser.add_argument("--row", metavar="NAME", default="",
                         help="only rows whose name holds this: bulk, setup, curves, ...")
     parser.add_argument("--without", metavar="NAME", action="append", default=[], help="leave out a proxy")
+    parser.add_argument("--from", metavar="FILE", dest="earlier",
+                        help="measure nothing: show what an earlier run's JSON says (with --json: write it anew)")
     chosen = parser.parse_args(arguments)
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error("--rounds must be at least 1")
     if chosen.repeat < 1:
         parser.error("--repeat must be at least 1")
-    if not chosen.json and not chosen.quick and not chosen.row:
+    if not chosen.json and not chosen.quick and not chosen.row and not chosen.earlier:
         chosen.json = os.path.join(TOP, "bench", "results", f"{datetime.date.today().isoformat()}.json")
     return chosen
 
@@ -277,41 +208,71 @@ def prepare(chosen, settings):
     return cores[:2]
 
 
-def main(arguments):
-    chosen = options(arguments)
+def measured(chosen):
+    """Measures everything that was asked for. Returns what the JSON holds."""
     settings = dict(QUICK if chosen.quick else FULL)
     settings["rounds"] = chosen.rounds or settings["rounds"]
     settings["repeat"] = chosen.repeat
     proxies.Gogetway.program = os.path.join(TOP, "build", "gogetway")
     os.makedirs(chosen.dir, exist_ok=True)
+    cores = prepare(chosen, settings)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=chosen.dir) as directory:
+        kinds = [kind for kind in proxies.ALL if kind(directory, 0).name not in chosen.without]
+        about = machine(chosen.dir)
+        bench = Bench(settings, directory, cores)
+        try:
+            samples = bench.run(kinds, chosen.row)
+            points = curves.measure(bench) if chosen.row in "curves" else {}
+        finally:
+            bench.stop_upstream()
+    return {"machine": about, "settings": settings, "quick": chosen.quick,
+            **figures.report(samples, settings["rounds"]), "curves": points}
+
+
+def read_earlier(path):
+    """An earlier run's samples, with everything that follows from them worked out again."""
+    with open(path, encoding="utf-8") as file:
+        result = json.load(file)
+    samples = {metric: {name: one["samples"] for name, one in row["proxies"].items()}
+               for metric, row in result["metrics"].items()}
+    return {**result, **figures.report(samples, result["settings"]["rounds"])}
+
+
+def show(result):
+    about, settings = result["machine"], result["settings"]
+    rounds = settings["rounds"]
+    samples = {metric: {name: one["samples"] for name, one in row["proxies"].items()}
+               for metric, row in result["metrics"].items()}
+    if samples:
+        print(f"{about['cpu']}, Linux {about['kernel']}, {about['haproxy']}, {about['nginx']}; recording on "
+              f"{about['recording_on']}; medians of {rounds} rounds; in brackets the ratio to HAProxy\n")
+        print(figures.table(samples, rounds))
+    if result["bars"]:
+        print("\n" + figures.verdict_table(result["bars"]))
+    if settings.get("repeat", 1) > 1:
+        far, where = figures.spread(samples, rounds)
+        print(f"\nThe ratios of {settings['repeat']} runs are within {far:.0%} of each other ({where}).")
+
+
+def main(arguments):
+    chosen = options(arguments)
     try:
-        cores = prepare(chosen, settings)
-        with tempfile.TemporaryDirectory(prefix="run-", dir=chosen.dir) as directory:
-            kinds = [kind for kind in proxies.ALL if kind(directory, 0).name not in chosen.without]
-            names = [kind(directory, 0).name for kind in kinds]
-            bench = Bench(settings, directory, cores)
-            try:
-                samples = bench.run(kinds, chosen.row)
-                points = curves.measure(bench) if chosen.row in "curves" else {}
-            finally:
-                bench.stop_upstream()
-            about = machine(chosen.dir)
+        result = read_earlier(chosen.earlier) if chosen.earlier else measured(chosen)
     except (BenchError, subprocess.TimeoutExpired) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 3
-    if samples:
-        print(f"{about['cpu']}, Linux {about['kernel']}, {about['haproxy']}, {about['nginx']}; recording on "
-              f"{about['recording_on']}; medians of {settings['rounds']} rounds; in brackets the ratio to HAProxy\n")
-        print(table(samples, names, settings["rounds"]))
-    if settings["repeat"] > 1:
-        far, where = spread(samples, names, settings["rounds"])
-        print(f"\nThe ratios of {settings['repeat']} runs are within {far:.0%} of each other ({where}).")
+    except (OSError, ValueError, KeyError) as problem:
+        if not chosen.earlier:
+            raise
+        print(f"bench: {chosen.earlier}: not a result of this bench ({problem!r})", file=sys.stderr)
+        return 2
+    show(result)
     if chosen.json:
         with open(chosen.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": about, "settings": settings, "quick": chosen.quick,
-                       "metrics": report(samples, settings["rounds"]), "curves": points}, file, indent=1)
+            json.dump(result, file, indent=1)
             file.write("\n")
-    curves.draw(points, (chosen.json or os.path.join(chosen.dir, "bench")).removesuffix(".json"))
+    if chosen.json or not chosen.earlier:
+        curves.draw(result["curves"], (chosen.json or os.path.join(chosen.dir, "bench")).removesuffix(".json"))
     return 0
 
 

@@ -7,8 +7,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+import figures  # noqa: E402
 import proxies  # noqa: E402
-import run  # noqa: E402
 
 BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
 SHARED = """
@@ -53,10 +53,24 @@ class BenchTest(unittest.TestCase):
 
     def test_medians_and_ratios(self):
         samples = {"bulk_cpu": {"haproxy": [1.0, 2.0, 9.0], "gogetway splice on": [1.0, 1.5, 1.0]}}
-        result = run.report(samples, 3)["bulk_cpu"]["proxies"]
+        result = figures.report(samples, 3)["metrics"]["bulk_cpu"]["proxies"]
         self.assertEqual(result["gogetway splice on"]["median"], 1.0)
         self.assertEqual(result["gogetway splice on"]["ratio_to_haproxy"], [0.5])
-        self.assertIn("| 2.000 | 1.000 (0.50) |", run.table(samples, ["haproxy", "gogetway splice on"], 3))
+        self.assertIn("| 2.000 | 1.000 (0.50) |", figures.table(samples, 3))
+
+    def test_bars_are_judged_by_the_median_of_the_runs(self):
+        samples = {"bulk_cpu": {"haproxy": [1.0] * 3, "gogetway splice on": [0.6, 0.69, 0.9]},
+                   "setup_rate": {"haproxy": [100.0] * 3, "gogetway splice on": [99.0, 90.0, 120.0]},
+                   "start_memory": {"gogetway splice on": [17000.0, 17000.0, 100.0]}}
+        found = {one["what"]: one for one in figures.verdicts(samples, 1)}
+        self.assertEqual({what: one["met"] for what, one in found.items()},
+                         {"bulk, 4 connections: CPU per GB": True, "sessions set up per CPU second": False,
+                          "resident memory at start": False})
+        self.assertEqual(found["bulk, 4 connections: CPU per GB"]["runs"], [0.6, 0.69, 0.9])
+        text = figures.verdict_table(list(found.values()))
+        self.assertIn("| at most 0.70 | 0.60 | 0.69 | 0.60 to 0.90 | met |", text)
+        self.assertIn("| at least 1.00 | 1.10 | 0.99 | 0.90 to 1.20 | missed |", text)
+        self.assertIn("| at most 16,384 KiB | 8,192 KiB | 17,000 KiB | 100 KiB to 17,000 KiB | missed |", text)
 
 
 if __name__ == "__main__":
