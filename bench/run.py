@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import random
 import resource
 import shutil
 import subprocess
@@ -119,6 +120,7 @@ class Bench:
     def run_one(self, row, kind):
         """One measurement with a proxy that was started for it, and its recording checked for size and removed."""
         proxy = kind(os.path.join(self.directory, "proxy"), self.proxy_core)
+        os.sync()  # what the one before has left to be written is not in this one's bill
         try:
             proxy.start(self.upstream_port)
             values, payload = row(proxy)
@@ -139,9 +141,9 @@ class Bench:
         rows = [(name, row) for name, row in self.rows() if not wanted or wanted in name]
         for number in range(self.settings["rounds"] * self.settings["repeat"]):
             for name, row in rows:
-                # Each round begins with another proxy, so that none always runs first or after the same one.
-                shift = number % len(kinds)
-                for kind in kinds[shift:] + kinds[:shift]:
+                # Another order each time, so that none always runs behind the same one, whose files are being freed.
+                order = random.Random(f"{number} {name}")
+                for kind in order.sample(kinds, len(kinds)):
                     if kind.rows is not None and name not in kind.rows:
                         continue
                     proxy, values = self.run_one(row, kind)
