@@ -222,20 +222,21 @@ static int begin(struct gg_takeover *takeover, struct gg_engine *engine, struct 
 static int begin_with_who_drains(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
 {
   pid_t asked[GG_SIBLINGS_MAX];
-  int refused = GG_ERR_NOT_FOUND;
+  struct gg_failure refusal = GG_FAILURE_INIT; /* the first */
   for (size_t count = 0; count < GG_SIBLINGS_MAX; count++) {
     struct gg_failure why = GG_FAILURE_INIT;
     if (gg_control_connect_aside(&takeover->peer, engine->now->config.dir, asked, count, &why) != 0)
-      return refused;
-    int error = begin(takeover, engine, failure);
+      break;
+    int error = begin(takeover, engine, &why);
     if (error != GG_ERR_BUSY && error != GG_ERR_CLOSED)
-      return error;
-    refused = error == GG_ERR_BUSY ? error : refused; /* one that has ended meanwhile refuses nothing */
+      return error ? gg_fail(failure, error, "%s", why.message) : 0;
+    if (error == GG_ERR_BUSY) /* one that has ended meanwhile refuses nothing */
+      gg_fail(&refusal, error, "%s", why.message);
     asked[count] = (pid_t)takeover->pid;
     gg_control_disconnect(takeover->peer);
     takeover->peer = NULL;
   }
-  return refused;
+  return refusal.code ? gg_fail(failure, refusal.code, "%s", refusal.message) : GG_ERR_NOT_FOUND;
 }
 
 /* A start like any other: whoever always says --takeover is right to do so. But where no gateway ever was, the

@@ -371,6 +371,24 @@ def test_a_new_process_that_waits_for_an_answer_can_be_ended(configured, server)
         connect(web["listen"]).close()  # it has left the other's sockets as they were
 
 
+def test_one_that_drains_and_ends_when_it_is_asked(configured, server):
+    """Then there is nothing to take over; and what fails afterwards is told as it is."""
+    web = listener(server.address, name="web")
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as aside, contextlib.closing(
+            socket.create_server(("127.0.0.1", int(web["listen"].rsplit(":", 1)[1])))):
+        aside.bind(str(configured.directory / f"control.{os.getpid()}"))
+        aside.listen(1)
+        aside.settimeout(20)
+        new = configured.start("--takeover", wait=False)
+        aside.accept()[0].close()
+        aside.close()
+        assert new.wait(20) == 3
+    told, = [line for line in new.errors().splitlines() if line.startswith("gogetway: ")]
+    assert web["listen"] in told and "in use" in told and "does not hand over" not in told
+
+
 def test_told_to_end_while_it_is_taken_over(configured, server):
     """It waits for the taker: sockets that leave accept nobody, and the taker has no others."""
     web = listener(server.address, name="web")
