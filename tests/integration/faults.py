@@ -326,12 +326,6 @@ def sleep_to_a_random_moment(random, most):
     time.sleep(random.uniform(0, most))
 
 
-if __name__ == "__main__":
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    Echo(sys.argv[1]).thread.join()
-
-
 @contextlib.contextmanager
 def silent_address():
     """A TCP address that never answers: its listener's backlog is full, so the kernel drops every SYN."""
@@ -348,3 +342,9 @@ def silent_address():
         if probe.connect_ex(listener.getsockname()) == 0:
             pytest.skip("a full backlog accepts connections here")
         yield processes.address(*listener.getsockname())
+
+
+if __name__ == "__main__":
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    Echo(sys.argv[1]).thread.join()
