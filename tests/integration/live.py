@@ -165,6 +165,7 @@ class Clients:
         self.ending.set()
         for thread in self.threads:
             thread.join(30)
+            assert not thread.is_alive(), "a client does not end"
         for peer, hasher, _ in self.staying:
             port = peer.getsockname()[1] if peer.family != socket.AF_UNIX else 0
             peer.shutdown(socket.SHUT_WR)

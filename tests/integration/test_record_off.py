@@ -11,7 +11,7 @@ import endpoints
 import faults
 import processes
 import prometheus
-from gogetway import Stream
+from gogetway import Stream, program
 from live import Clients, Configured, EchoServer
 from test_disk import MIB, SIZE, SMALL_LOG, EchoTalk, Sender, small_disk
 from test_fidelity import drive
@@ -242,13 +242,13 @@ def test_who_follows_waits_for_no_log(gateways, scratch):
     """`tail` of a gateway without a log, and then its end."""
     with faults.Echo() as echo:
         gateway = gateways(echo.address, options=OFF)
-        tail = processes.Process([gateway.process.popen.args[0], "tail", "--dir", gateway.directory], scratch,
-                                 name="tail")
-        with faults.connect(gateway.listen) as client:
-            client.sendall(b"hello")
-            assert faults.read_exactly(client, 5) == b"hello"
-        finish(gateway)
-        assert tail.wait(20) == 0, tail.errors()
+        with processes.Process([program(), "tail", "--dir", gateway.directory], scratch, name="tail") as tail:
+            with faults.connect(gateway.listen) as client:
+                client.sendall(b"hello")
+                assert faults.read_exactly(client, 5) == b"hello"
+            assert tail.running(), tail.errors()
+            finish(gateway)
+            assert tail.wait(20) == 0, tail.errors()
 
 
 def test_what_makes_no_sense_is_refused(gateways, scratch, require_program):

@@ -112,7 +112,7 @@ def test_the_sandbox_kills_who_would_execute_or_trace(scratch, needs_kernel, nam
         assert inside.gateway.process.wait(20) == -signal.SIGSYS
         inside.gateway.env = None
         inside.gateway.start()  # recovers
-        inside.gateway.stop()
+        assert inside.gateway.stop()[0] == 0
     assert len(inside.gateway.sessions()) == 1
 
 

@@ -301,7 +301,7 @@ def test_what_a_killed_user_left_is_recovered_by_that_user(scratch, upstream):
         echo(gateway, upstream)
         gateway.kill()
         gateway.start()
-        gateway.stop()
+        assert gateway.stop()[0] == 0
     assert len(gateway.sessions()) == 1
 
 
