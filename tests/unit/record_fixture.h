@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,6 +109,23 @@ static inline void fixture_open(struct fixture *f, const struct gg_recorder_opti
     fail_msg("start: %s", failure.message);
 }
 
+/* The same in a process that was forked: no cmocka there, a failure is an exit that the parent sees. */
+static inline void fixture_open_forked(struct fixture *f, const struct gg_recorder_options *options, const char *log)
+{
+  if (gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
+      gg_recorder_log(f->recorder, log, fixture_wake, f, &f->log, NULL) != 0 ||
+      gg_recorder_start(f->recorder, NULL) != 0)
+    _exit(2);
+}
+
+/* What forked processes see as well. */
+static inline void *shared_page(void)
+{
+  void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(page != MAP_FAILED);
+  return page;
+}
+
 static inline void fixture_stop(struct fixture *f)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -157,6 +175,12 @@ static inline const char *record_check(const uint8_t *at, size_t length, uint64_
   return memcmp(at, expected, length) == 0 ? NULL : "bytes";
 }
 
+static inline void pause_ns(uint64_t ns)
+{
+  struct timespec moment = {.tv_sec = (time_t)(ns / GG_NS_PER_S), .tv_nsec = (long)(ns % GG_NS_PER_S)};
+  nanosleep(&moment, NULL);
+}
+
 static inline void fixture_wait_wake(struct fixture *f)
 {
   struct pollfd wait = {.fd = f->event, .events = POLLIN};
@@ -165,20 +189,41 @@ static inline void fixture_wait_wake(struct fixture *f)
   assert_int_equal(read(f->event, &count, sizeof count), sizeof count);
 }
 
+/* Adds the next record if there is room. */
+static inline bool fixture_try_record(struct fixture *f)
+{
+  size_t length = record_length(f->next);
+  uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
+  if (!at)
+    return false;
+  record_write(at, f->next++);
+  gg_log_commit(f->log, length);
+  return true;
+}
+
 /* Adds the next record, waiting for room where there is none. Returns how often it waited. */
 static inline unsigned fixture_record(struct fixture *f)
 {
   unsigned waits = 0;
-  size_t length = record_length(f->next);
-  uint8_t *at;
-  while (!(at = gg_log_reserve(f->log, length, GG_LOG_DATA))) {
+  for (; !fixture_try_record(f); waits++)
     fixture_wait_wake(f);
-    waits++;
-  }
-  record_write(at, f->next);
-  gg_log_commit(f->log, length);
-  f->next++;
   return waits;
+}
+
+static inline struct gg_log_status fixture_status(const struct fixture *f, unsigned log)
+{
+  struct gg_log_status status;
+  assert_int_equal(gg_recorder_log_status(f->recorder, log, &status), 0);
+  return status;
+}
+
+static inline void fixture_wait_written(const struct fixture *f)
+{
+  uint64_t deadline_ns = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  while (fixture_status(f, 0).fill_bytes) {
+    assert_true(gg_clock_mono_ns() < deadline_ns);
+    pause_ns(200000);
+  }
 }
 
 /* The next record begins a segment: the open one is older than allowed by default. */
@@ -305,6 +350,16 @@ static inline void walk_store(struct walk *walk, const struct fixture *f)
   walk_log(walk, f, NULL);
 }
 
+/* Stops it: every record is in the segments, once and in order. What else is there is returned. */
+static inline struct walk fixture_stop_and_walk(struct fixture *f)
+{
+  struct walk walk = {0};
+  fixture_stop(f);
+  walk_store(&walk, f);
+  assert_int_equal(walk.next, f->next);
+  return walk;
+}
+
 static inline unsigned count_files(const char *dir)
 {
   struct dirent **names;
@@ -314,6 +369,37 @@ static inline unsigned count_files(const char *dir)
     free(names[i]);
   free(names);
   return (unsigned)count;
+}
+
+/* The path of the one file that is there. */
+static inline void only_file(char path[512], const char *dir)
+{
+  struct dirent **names;
+  assert_int_equal(scandir(dir, &names, walk_filter, alphasort), 1);
+  snprintf(path, 512, "%s/%s", dir, names[0]->d_name);
+  free(names[0]);
+  free(names);
+}
+
+static inline bool file_says(const char *dir, const char *name, const char *text)
+{
+  char path[512];
+  size_t size;
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  uint8_t *bytes = walk_read(path, &size);
+  bool says = memmem(bytes, size, text, strlen(text)) != NULL;
+  free(bytes);
+  return says;
+}
+
+static inline void wait_until_file_says(const char *dir, const char *name, const char *text)
+{
+  uint64_t deadline_ns = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
+  while (!file_says(dir, name, text)) {
+    if (gg_clock_mono_ns() > deadline_ns)
+      fail_msg("%s never says %s", name, text);
+    pause_ns(GG_NS_PER_MS);
+  }
 }
 
 static inline bool exists_in(const char *dir, const char *name)

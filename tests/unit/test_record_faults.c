@@ -88,14 +88,8 @@ static void record_until(struct fixture *f, enum gg_log_pressure expected)
 {
   uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
   while (gg_log_pressure(f->log) != expected && gg_clock_mono_ns() < deadline) {
-    size_t length = record_length(f->next);
-    uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
-    if (at) {
-      record_write(at, f->next++);
-      gg_log_commit(f->log, length);
-    } else {
+    if (!fixture_try_record(f))
       usleep(500);
-    }
   }
   assert_int_equal(gg_log_pressure(f->log), expected);
 }
@@ -104,10 +98,7 @@ static void finish_and_check(struct fixture *f)
 {
   for (unsigned i = 0; i < 200; i++)
     fixture_record(f);
-  fixture_stop(f);
-  struct walk walk = {0};
-  walk_store(&walk, f);
-  assert_int_equal(walk.next, f->next);
+  (void)fixture_stop_and_walk(f);
   fixture_fini(f);
 }
 
@@ -128,9 +119,7 @@ static void disk_refuses(int error, _Atomic int *where)
     atomic_store(where, error);
     record_until(&f, GG_LOG_DISK_FULL);
     assert_int_equal(fixture_metric(&f, "log_disk_full"), 1);
-    struct gg_log_status status;
-    assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-    assert_true(status.fill_bytes > 0);
+    assert_true(fixture_status(&f, 0).fill_bytes > 0);
     atomic_store(where, 0);
     fixture_record(&f); /* waits for the wake */
   }
@@ -202,11 +191,7 @@ static void test_failing_sync_is_not_durable(void **state)
   atomic_store(&sync_errno, EIO);
   fixture_record(&f);
   gg_log_flush(f.log);
-  struct gg_log_status status;
-  do {
-    usleep(1000);
-    assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  } while (status.fill_bytes);
+  fixture_wait_written(&f);
   for (unsigned i = 0; i < 5; i++) { /* also after a further round, and for files that were closed since */
     fixture_record(&f);
     fixture_rotate(&f);
@@ -298,15 +283,11 @@ static void test_stop_with_a_hanging_disk(void **state)
   pid_t child = fork(); /* what hangs cannot be freed: in a process of its own */
   assert_true(child >= 0);
   if (child == 0) {
-    if (gg_recorder_open(&f.recorder, &options, NULL, NULL) != 0 ||
-        gg_recorder_log(f.recorder, "w0-block", fixture_wake, &f, &f.log, NULL) != 0 ||
-        gg_recorder_start(f.recorder, NULL) != 0)
-      _exit(2);
+    fixture_open_forked(&f, &options, "w0-block");
     atomic_store(&hang, 1);
-    for (; f.next < 3; f.next++) {
-      record_write(gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA), f.next);
-      gg_log_commit(f.log, record_length(f.next));
-    }
+    for (unsigned i = 0; i < 3; i++)
+      if (!fixture_try_record(&f))
+        _exit(4);
     gg_log_finish(f.log);
     int result = gg_recorder_stop(f.recorder, gg_clock_mono_ns() + GG_NS_PER_S / 5, NULL);
     gg_recorder_destroy(f.recorder);
@@ -347,10 +328,7 @@ static void test_small_file_system(void **state)
   assert_true(open_segment.next < f.next);
   assert_int_equal(unlink(ballast), 0);
   fixture_record(&f);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   assert_int_equal(umount(f.dir), 0);
   fixture_fini(&f);
 }

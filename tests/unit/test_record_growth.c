@@ -67,9 +67,14 @@ static uint64_t ring_bytes_in(const char *dir)
 
 static uint64_t ring_bytes_now(const struct fixture *f)
 {
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f->recorder, 0, &status), 0);
-  return status.ring_bytes;
+  return fixture_status(f, 0).ring_bytes;
+}
+
+/* Records until nothing goes. */
+static void fill(struct fixture *f)
+{
+  while (fixture_try_record(f)) {
+  }
 }
 
 /* Records until nothing goes, the ring has reached that size, and a larger one was refused. */
@@ -78,13 +83,8 @@ static void record_until_stuck(struct fixture *f, uint64_t ring_bytes)
   uint64_t deadline = gg_clock_mono_ns() + 30 * GG_NS_PER_S;
   uint64_t refusals = 0;
   while (gg_clock_mono_ns() < deadline) {
-    size_t length = record_length(f->next);
-    uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
-    if (at) {
-      record_write(at, f->next++);
-      gg_log_commit(f->log, length);
+    if (fixture_try_record(f))
       continue;
-    }
     if (ring_bytes_now(f) < ring_bytes)
       refusals = fixture_metric(f, "log_grow_refusals");
     else if (fixture_metric(f, "log_grow_refusals") > refusals)
@@ -104,8 +104,7 @@ static void tick_until_ring_is(struct fixture *f, uint64_t bytes)
   uint64_t now = gg_clock_mono_ns();
   for (unsigned i = 0; i < 4000 && (ring_bytes_now(f) != bytes || ring_bytes_in(f->rings) != bytes); i++) {
     (void)gg_log_tick(f->log, now += GG_NS_PER_S);
-    struct timespec moment = {.tv_nsec = 1000000};
-    nanosleep(&moment, NULL);
+    pause_ns(GG_NS_PER_MS);
   }
   assert_int_equal(ring_bytes_now(f), bytes);
   assert_int_equal(ring_bytes_in(f->rings), bytes);
@@ -133,10 +132,7 @@ static void test_grows_and_shrinks(void **state)
     tick_until_ring_is(&f, 256 * KIB);
   }
   fixture_record(&f);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   assert_int_equal(count_files(f.rings), 0);
   fixture_fini(&f);
 }
@@ -153,8 +149,7 @@ static void test_too_many_segments_stall(void **state)
   set_gate(true);
   uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
   while (gg_log_segment(f.log) < 8 && gg_clock_mono_ns() < deadline) { /* as many as a ring's header can name */
-    if (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
-      fixture_record(&f);
+    (void)fixture_try_record(&f);
   }
   assert_int_equal(gg_log_segment(f.log), 8);
   fixture_rotate(&f);
@@ -164,11 +159,7 @@ static void test_too_many_segments_stall(void **state)
   assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
   set_gate(false);
   fixture_record(&f);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
-  assert_int_equal(walk.segments, 9);
+  assert_int_equal(fixture_stop_and_walk(&f).segments, 9);
   fixture_fini(&f);
 }
 
@@ -197,17 +188,13 @@ static void test_a_wake_comes_when_segments_are_done(void **state)
   fixture_open(&f, &options, NULL);
   for (unsigned round = 0; round < 20; round++) {
     set_gate(true);
-    while (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
-      fixture_record(&f);
+    fill(&f);
     assert_int_equal(gg_log_pressure(f.log), GG_LOG_STALLED);
     set_gate(false);
     wait_by_wakes_alone(&f);
     fixture_record(&f);
   }
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   fixture_fini(&f);
 }
 
@@ -219,8 +206,7 @@ static void test_a_granted_reservation_wakes_those_that_wait(void **state)
   struct gg_recorder_options options = fixture_options(&f);
   fixture_open(&f, &options, NULL);
   set_gate(true);
-  while (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
-    fixture_record(&f);
+  fill(&f);
   uint64_t count;
   (void)!read(f.event, &count, sizeof count);                         /* a wake that came while it was filled */
   assert_non_null(gg_log_reserve(f.log, RECORD_MIN, GG_LOG_CONTROL)); /* its reserve is there all the time */
@@ -240,14 +226,11 @@ static void test_a_tick_tells_of_room_that_came_unseen(void **state)
   struct gg_recorder_options options = fixture_options(&f);
   fixture_open(&f, &options, NULL);
   set_gate(true);
-  while (gg_log_reserve(f.log, record_length(f.next), GG_LOG_DATA))
-    fixture_record(&f);
+  fill(&f);
   set_gate(false);
-  struct gg_log_status status;
   uint64_t deadline = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
-  do
-    assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  while (status.fill_bytes > 0 && gg_clock_mono_ns() < deadline);
+  while (fixture_status(&f, 0).fill_bytes > 0)
+    assert_true(gg_clock_mono_ns() < deadline);
   struct pollfd wait = {.fd = f.event, .events = POLLIN};
   uint64_t count;
   while (poll(&wait, 1, 200) == 1) /* the producer saw these too early, let us say, before the last byte was written */
@@ -280,10 +263,7 @@ static void test_growth_within_a_flow(void **state)
     (void)gg_log_tick(f.log, now += GG_NS_PER_S / 40);
   }
   set_gate(false);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   fixture_fini(&f);
 }
 
@@ -366,8 +346,6 @@ static void test_full_ring_directory(void **state)
   fixture_init(&f);
   mount_small(f.rings, "1m");
   struct gg_recorder_options options = fixture_options(&f);
-  options.metrics = f.metrics;
-  options.metrics = NULL;
   options.ring_bytes = 1 * MIB;
   options.log_max_bytes = 64 * MIB;
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -383,10 +361,7 @@ static void test_full_ring_directory(void **state)
   record_until_stuck(&f, 512 * KIB);
   assert_int_equal(ring_bytes_now(&f), 512 * KIB);
   set_gate(false);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   assert_int_equal(umount(f.rings), 0);
   fixture_fini(&f);
 }

@@ -31,10 +31,7 @@ static void test_wraps_many_times(void **state)
   uint64_t start = gg_log_committed(f.log);
   while (gg_log_committed(f.log) - start < 24 * MIB)
     fixture_record(&f);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.segments, 1);
   assert_clean(&f);
   fixture_fini(&f);
@@ -48,9 +45,7 @@ static void test_nothing_recorded_leaves_nothing(void **state)
   struct gg_recorder_options options = fixture_options(&f);
   fixture_open(&f, &options, NULL);
   assert_int_equal(gg_log_segment(f.log), 0);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.segments, 0);
   assert_clean(&f);
   fixture_fini(&f);
@@ -66,27 +61,12 @@ static void test_rotates_by_size(void **state)
   fixture_open(&f, &options, NULL);
   while (gg_log_segment(f.log) < 40)
     fixture_record(&f);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_in_range(walk.segments, 39, 40);
   assert_true(walk.bytes / walk.segments >= 128 * KIB - 4096);
   assert_true(walk.bytes / walk.segments <= 128 * KIB + RECORD_MAX + 8192);
   assert_clean(&f);
   fixture_fini(&f);
-}
-
-static void wait_written(struct fixture *f)
-{
-  struct gg_log_status status = {0};
-  uint64_t deadline = gg_clock_mono_ns() + 10 * GG_NS_PER_S;
-  do {
-    assert_int_equal(gg_recorder_log_status(f->recorder, 0, &status), 0);
-    struct timespec moment = {.tv_nsec = 200000};
-    nanosleep(&moment, NULL);
-  } while (status.fill_bytes && gg_clock_mono_ns() < deadline);
-  assert_int_equal(status.fill_bytes, 0);
 }
 
 static void test_flushes_by_time(void **state)
@@ -99,23 +79,19 @@ static void test_flushes_by_time(void **state)
   uint64_t now = gg_clock_mono_ns();
   fixture_record(&f);
   assert_int_equal(gg_log_tick(f.log, now), now + options.flush_interval_ns);
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  assert_true(status.fill_bytes > 0);
+  assert_true(fixture_status(&f, 0).fill_bytes > 0);
   (void)gg_log_tick(f.log, now + options.flush_interval_ns - 1);
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  assert_true(status.fill_bytes > 0);
+  assert_true(fixture_status(&f, 0).fill_bytes > 0);
   (void)gg_log_tick(f.log, now + options.flush_interval_ns);
-  wait_written(&f);
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
+  fixture_wait_written(&f);
+  struct gg_log_status status = fixture_status(&f, 0);
   assert_true(status.segment_bytes >= 4096);
   assert_string_equal(status.name, "w0-block");
   struct walk walk = {0};
   walk_store(&walk, &f); /* an open segment reads well */
   assert_int_equal(walk.next, 1);
   (void)gg_log_tick(f.log, now + 2 * options.flush_interval_ns);
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  assert_int_equal(status.watermark_ns, gg_log_time(f.log, now + 2 * options.flush_interval_ns));
+  assert_int_equal(fixture_status(&f, 0).watermark_ns, gg_log_time(f.log, now + 2 * options.flush_interval_ns));
   fixture_stop(&f);
   fixture_fini(&f);
 }
@@ -141,9 +117,7 @@ static void test_rotates_by_age(void **state)
   (void)gg_log_tick(f.log, now + 200 * GG_NS_PER_S); /* once more changes nothing */
   fixture_record(&f);
   assert_int_equal(gg_log_segment(f.log), 3);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.segments, 3);
   assert_int_equal(walk.next, 4);
   fixture_fini(&f);
@@ -164,10 +138,7 @@ static void test_abandoned_reservation_is_no_record(void **state)
       gg_log_commit(f.log, 0);
     fixture_record(&f);
   }
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   fixture_fini(&f);
 }
 
@@ -189,10 +160,7 @@ static void test_largest_reservation_always_comes(void **state)
     gg_log_commit(f.log, 0);
     fixture_record(&f);
   }
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   fixture_fini(&f);
 }
 
@@ -207,9 +175,7 @@ static void test_counts_travel_in_statistics(void **state)
   gg_log_count_gap(f.log, 1234);
   gg_log_count_gap(f.log, 1);
   gg_log_count_lost_session(f.log);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.comment_count, 1);
   assert_non_null(strstr(walk.comments[0], "{\"missing\":{\"bytes\":1235,\"gaps\":2,\"sessions\":1}}"));
   fixture_fini(&f);
@@ -223,9 +189,7 @@ static void test_counts_without_a_record_are_told_too(void **state)
   struct gg_recorder_options options = fixture_options(&f);
   fixture_open(&f, &options, NULL);
   gg_log_count_lost_session(f.log);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.segments, 1);
   assert_int_equal(walk.comment_count, 1);
   assert_non_null(strstr(walk.comments[0], "\"sessions\":1"));
@@ -248,10 +212,7 @@ static void test_durable_wakes(void **state)
     while (gg_log_durable(f.log) < position)
       fixture_wait_wake(&f);
   }
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f);
   fixture_fini(&f);
 }
 
@@ -283,9 +244,7 @@ static void test_sealed_is_told(void **state)
   fixture_open(&f, &options, NULL);
   while (gg_log_segment(f.log) < 100)
     fixture_record(&f);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
+  struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(atomic_load(&sealed.count), walk.segments);
   assert_int_equal(atomic_load(&sealed.bytes), walk.bytes);
   fixture_fini(&f);
@@ -304,7 +263,7 @@ static long long step_told(struct fixture *f, uint64_t *now, int64_t step_ns)
   atomic_fetch_add(&wall_clock_step_ns, step_ns);
   (void)gg_log_tick(f->log, *now += GG_NS_PER_S);
   gg_log_flush(f->log);
-  wait_written(f);
+  fixture_wait_written(f);
   struct walk walk = {0};
   walk_store(&walk, f);
   long long told = 0;

@@ -100,16 +100,12 @@ static void test_other_names_say_nothing(void **state)
   fixture_open(&f, &options, NULL);
   fixture_record(&f);
   gg_log_flush(f.log);
-  struct gg_log_status status;
-  do {
-    usleep(1000);
-    assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  } while (status.fill_bytes);
+  fixture_wait_written(&f);
   char year[8];
   time_t now = time(NULL);
   struct tm utc;
   strftime(year, sizeof year, "%Y", gmtime_r(&now, &utc));
-  assert_memory_equal(status.segment, year, 4);
+  assert_memory_equal(fixture_status(&f, 0).segment, year, 4);
   fixture_stop(&f);
   fixture_fini(&f);
 }
@@ -132,10 +128,7 @@ static void test_wall_clock_is_set_back(void **state)
   atomic_fetch_add(&wall_clock_s, 4 * 3600);
   fixture_open(&f, &options, NULL);
   begin(&f, &names);
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f); /* in the order of names: so were the records */
-  assert_int_equal(walk.next, f.next);
+  (void)fixture_stop_and_walk(&f); /* in the order of names: so were the records */
   atomic_store(&wall_clock_s, 0);
   fixture_fini(&f);
 }

@@ -6,7 +6,6 @@
 #include "record/ring.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 enum { KILLS = 50, RECOVERY_KILLS = 3 };
@@ -15,41 +14,21 @@ struct shared {
   _Atomic uint64_t committed; /* records */
 };
 
-static struct shared *shared_page(void)
-{
-  struct shared *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  assert_true(shared != MAP_FAILED);
-  return shared;
-}
-
-static void pause_ns(uint64_t ns)
-{
-  struct timespec moment = {.tv_sec = (time_t)(ns / GG_NS_PER_S), .tv_nsec = (long)(ns % GG_NS_PER_S)};
-  nanosleep(&moment, NULL);
-}
-
-/* Records until it is killed. No cmocka in here: a failure is an exit that the parent sees. */
+/* Records until it is killed. */
 static void produce(struct fixture *f, const struct gg_recorder_options *options, struct shared *shared)
 {
-  if (gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
-      gg_recorder_log(f->recorder, "w0-block", fixture_wake, f, &f->log, NULL) != 0 ||
-      gg_recorder_start(f->recorder, NULL) != 0)
-    _exit(2);
-  uint64_t next = atomic_load(&shared->committed);
+  fixture_open_forked(f, options, "w0-block");
+  f->next = atomic_load(&shared->committed);
   for (;;) {
-    size_t length = record_length(next);
-    uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
-    if (!at) {
+    if (!fixture_try_record(f)) {
       struct pollfd wait = {.fd = f->event, .events = POLLIN};
       uint64_t count;
       if (poll(&wait, 1, 10000) != 1 || read(f->event, &count, sizeof count) != sizeof count)
         _exit(3);
       continue;
     }
-    record_write(at, next);
-    gg_log_commit(f->log, length);
-    atomic_store(&shared->committed, ++next);
-    if (record_mix(next) % 37 == 0)
+    atomic_store(&shared->committed, f->next);
+    if (record_mix(f->next) % 37 == 0)
       gg_log_flush(f->log);
     (void)gg_log_tick(f->log, gg_clock_mono_ns());
   }
@@ -160,23 +139,20 @@ static bool named_in_running(const struct fixture *f)
 }
 
 /* A ring with records in it: the producer was killed, and its ring holds at least one record that is in no file. */
-static void leave_ring(struct fixture *f, const struct gg_recorder_options *options, char name[400],
+static void leave_ring(struct fixture *f, const struct gg_recorder_options *options, char name[512],
                        struct shared *shared)
 {
   pid_t child = fork();
   assert_true(child >= 0);
   if (child == 0) {
-    if (gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
-        gg_recorder_log(f->recorder, "w0-block", fixture_wake, f, &f->log, NULL) != 0 ||
-        gg_recorder_start(f->recorder, NULL) != 0)
-      _exit(2);
-    for (f->next = 0; f->next < 3; f->next++) {
-      record_write(gg_log_reserve(f->log, record_length(f->next), GG_LOG_DATA), f->next);
-      gg_log_commit(f->log, record_length(f->next));
+    fixture_open_forked(f, options, "w0-block");
+    for (f->next = 0; f->next < 3;) {
+      if (!fixture_try_record(f))
+        _exit(3);
       struct gg_log_status status = {0};
-      if (f->next == 1)
+      if (f->next == 2)
         gg_log_flush(f->log);
-      while (f->next == 1 && (gg_recorder_log_status(f->recorder, 0, &status), status.fill_bytes))
+      while (f->next == 2 && (gg_recorder_log_status(f->recorder, 0, &status), status.fill_bytes))
         pause_ns(100000);
     }
     while (!named_in_running(f))
@@ -188,11 +164,7 @@ static void leave_ring(struct fixture *f, const struct gg_recorder_options *opti
   while (atomic_load(&shared->committed) != 3)
     pause_ns(50000);
   kill_child(child);
-  struct dirent **names;
-  assert_int_equal(scandir(f->rings, &names, walk_filter, alphasort), 1);
-  snprintf(name, 400, "%s/%s", f->rings, names[0]->d_name);
-  free(names[0]);
-  free(names);
+  only_file(name, f->rings);
   atomic_store(&shared->committed, 0);
 }
 
@@ -225,7 +197,7 @@ static void test_strange_rings_are_refused(void **state)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
-  char ring[400], other[300];
+  char ring[512], other[300];
   leave_ring(&f, &options, ring, shared);
   snprintf(other, sizeof other, "%s/aside", f.base);
 
@@ -315,7 +287,7 @@ static void recover_among_planted(bool named)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
-  char ring[400], running[128];
+  char ring[512], running[128];
   leave_ring(&f, &options, ring, shared);
   plant(ring, PLANTED);
   snprintf(running, sizeof running, "%s/running", f.dir);
@@ -348,7 +320,7 @@ static void test_too_many_rings_fail_the_start(void **state)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
-  char ring[400], path[450];
+  char ring[512], path[450];
   leave_ring(&f, &options, ring, shared);
   struct gg__ring_header header;
   int fd = open(ring, O_RDONLY);
@@ -387,7 +359,7 @@ static void test_linked_ring_is_recovered_once(void **state)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
-  char ring[400], other[300], command[256];
+  char ring[512], other[300], command[256];
   leave_ring(&f, &options, ring, shared);
   snprintf(other, sizeof other, "%s/aside", f.base);
   assert_int_equal(link(ring, other), 0);
@@ -417,10 +389,8 @@ static void test_linked_ring_of_a_clean_stop_is_empty(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = fixture_options(&f);
   fixture_open(&f, &options, NULL);
-  struct dirent **names;
-  assert_int_equal(scandir(f.rings, &names, walk_filter, alphasort), 1);
-  char ring[400], other[300];
-  snprintf(ring, sizeof ring, "%s/%s", f.rings, names[0]->d_name);
+  char ring[512], other[300];
+  only_file(ring, f.rings);
   snprintf(other, sizeof other, "%s/aside", f.base);
   assert_int_equal(link(ring, other), 0);
   fixture_record(&f);
@@ -430,8 +400,6 @@ static void test_linked_ring_of_a_clean_stop_is_empty(void **state)
   assert_int_equal(pread(fd, &header, sizeof header, 0), sizeof header);
   close(fd);
   assert_true(atomic_load(&header.base) == GG__RING_UNUSED);
-  free(names[0]);
-  free(names);
   fixture_fini(&f);
 }
 
@@ -500,16 +468,12 @@ static void test_missing_ring_marks_its_segment(void **state)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
-  char ring[400], segment[512];
+  char ring[512], segment[512];
   leave_ring(&f, &options, ring, shared);
   assert_int_equal(unlink(ring), 0);
-  struct dirent **names;
   char segments[128];
   snprintf(segments, sizeof segments, "%s/segments", f.dir);
-  assert_int_equal(scandir(segments, &names, walk_filter, alphasort), 1);
-  snprintf(segment, sizeof segment, "%s/%s", segments, names[0]->d_name);
-  free(names[0]);
-  free(names);
+  only_file(segment, segments);
   int fd = open(segment, O_WRONLY | O_APPEND);
   const uint8_t torn[64] = {6, 0, 0, 0, 200}; /* a block of 200 bytes that is not all there */
   assert_int_equal(write(fd, torn, sizeof torn), sizeof torn);
@@ -538,7 +502,7 @@ static void test_rings_out_of_reach_stay_named(void **state)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f), other = options;
-  char ring[400], away[160], elsewhere[160];
+  char ring[512], away[160], elsewhere[160];
   leave_ring(&f, &options, ring, shared);
   snprintf(away, sizeof away, "%s/away", f.base);
   snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", f.base);
@@ -613,7 +577,7 @@ static void test_one_line_says_what_was_recovered(void **state)
   fixture_init(&f);
   struct shared *shared = shared_page();
   struct gg_recorder_options options = fixture_options(&f);
-  char ring[400], lines[2048], expected[256];
+  char ring[512], lines[2048], expected[256];
   struct gg_recovery recovery;
   leave_ring(&f, &options, ring, shared);
   assert_int_equal(chmod(ring, 0640), 0);

@@ -45,27 +45,6 @@ static void *record_some(void *context)
   return NULL;
 }
 
-static bool file_says(const char *dir, const char *name, const char *text)
-{
-  char path[512];
-  size_t size;
-  snprintf(path, sizeof path, "%s/%s", dir, name);
-  uint8_t *bytes = walk_read(path, &size);
-  bool says = memmem(bytes, size, text, strlen(text)) != NULL;
-  free(bytes);
-  return says;
-}
-
-static void wait_until_file_says(const char *dir, const char *name, const char *text)
-{
-  uint64_t deadline_ns = gg_clock_mono_ns() + 10 * GG_NS_PER_S;
-  while (!file_says(dir, name, text)) {
-    if (gg_clock_mono_ns() > deadline_ns)
-      fail_msg("%s never says %s", name, text);
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-  }
-}
-
 /* ── Logs ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Each new log's producer begins at once, while those before it are at work and somebody reads the status. */
@@ -85,10 +64,9 @@ static void test_logs_are_added_under_load(void **state)
     add_log(&added[i], &f, name);
     assert_int_equal(gg_recorder_logs(f.recorder), i + 2);
     assert_int_equal(pthread_create(&threads[i], NULL, record_some, &added[i]), 0);
-    struct gg_log_status status;
-    for (unsigned k = 0; k < gg_recorder_logs(f.recorder); k++)
-      assert_int_equal(gg_recorder_log_status(f.recorder, k, &status), 0);
-    assert_string_equal(status.name, name);
+    for (unsigned k = 0; k < i + 1; k++)
+      assert_true(fixture_status(&f, k).ring_bytes > 0);
+    assert_string_equal(fixture_status(&f, i + 1).name, name);
     (void)fixture_record(&f);
   }
   for (unsigned i = 0; i < LOGS_ADDED; i++)
@@ -140,9 +118,7 @@ static void test_an_added_log_needs_room_in_log_max(void **state)
   options.log_max_bytes = 768 * KIB;
   fixture_open(&f, &options, NULL);
   add_log(&added, &f, "smaller"); /* half the size is what is left */
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f.recorder, 1, &status), 0);
-  assert_int_equal(status.ring_bytes, 256 * KIB);
+  assert_int_equal(fixture_status(&f, 1).ring_bytes, 256 * KIB);
   assert_int_equal(gg_recorder_log(f.recorder, "none", fixture_wake, &f, &log, &failure), GG_ERR_LIMIT);
   assert_non_null(strstr(failure.message, "log_max"));
   assert_non_null(strstr(failure.message, "none"));
@@ -211,7 +187,16 @@ static void wait_until_rotated(const struct fixture *f)
   while (!gg_recorder_rotated(f->recorder)) {
     if (gg_clock_mono_ns() > deadline_ns)
       fail_msg("never rotated");
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    pause_ns(GG_NS_PER_MS);
+  }
+}
+
+static void tick_until_rotated(struct fixture *f)
+{
+  for (unsigned i = 0; !gg_recorder_rotated(f->recorder); i++) {
+    assert_true(i < 10000);
+    (void)gg_log_tick(f->log, gg_clock_mono_ns());
+    pause_ns(GG_NS_PER_MS);
   }
 }
 
@@ -260,21 +245,12 @@ static void test_idle_logs_rotate(void **state)
   gg_recorder_rotate(f.recorder); /* no segment is open anywhere */
   (void)gg_log_tick(f.log, gg_clock_mono_ns());
   assert_true(gg_recorder_rotated(f.recorder));
-  fixture_stop(&f);
+  walk = fixture_stop_and_walk(&f);
   assert_int_equal(count_files(f.rings), 0);
-  walk = (struct walk){0};
-  walk_store(&walk, &f);
   assert_int_equal(walk.next, 11);
   assert_int_equal(walk.segments, 2);
   close(added.event);
   fixture_fini(&f);
-}
-
-static struct gg_log_status status_of(const struct fixture *f, unsigned index)
-{
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f->recorder, index, &status), 0);
-  return status;
 }
 
 /* A log that was made for a reload which came to nothing: nobody waits for it. */
@@ -288,21 +264,21 @@ static void test_a_log_that_nobody_took_up_rotates(void **state)
   fixture_open(&f, &options, NULL);
   add_log(&added, &f, "w0-gap");
   (void)fixture_record(&f);
-  assert_false(status_of(&f, 0).untouched);
-  assert_true(status_of(&f, 1).untouched);
+  assert_false(fixture_status(&f, 0).untouched);
+  assert_true(fixture_status(&f, 1).untouched);
   gg_recorder_rotate(f.recorder);
   assert_false(gg_recorder_rotated(f.recorder));
   (void)gg_log_tick(f.log, gg_clock_mono_ns());
   wait_until_rotated(&f);
 
   (void)gg_log_tick(added.log, gg_clock_mono_ns()); /* now somebody has */
-  assert_false(status_of(&f, 1).untouched);
-  assert_true(status_of(&f, 1).watermark_ns > 0);
+  assert_false(fixture_status(&f, 1).untouched);
+  assert_true(fixture_status(&f, 1).watermark_ns > 0);
   gg_recorder_rotate(f.recorder);
   (void)gg_log_tick(f.log, gg_clock_mono_ns());
   for (unsigned i = 0; i < 20; i++) { /* however long that takes */
     assert_false(gg_recorder_rotated(f.recorder));
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    pause_ns(GG_NS_PER_MS);
   }
   (void)gg_log_tick(added.log, gg_clock_mono_ns());
   wait_until_rotated(&f);
@@ -325,19 +301,19 @@ static void test_the_watermark_of_a_finished_log_goes_on(void **state)
   gg_log_finish(f.log);
   uint64_t finished_ns = gg_clock_real_ns();
   for (unsigned i = 0; i < 20; i++) { /* not before everything is in a file */
-    assert_true(status_of(&f, 0).watermark_ns < finished_ns);
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_true(fixture_status(&f, 0).watermark_ns < finished_ns);
+    pause_ns(GG_NS_PER_MS);
   }
   atomic_store(&disk_full, false);
   uint64_t deadline_ns = gg_clock_mono_ns() + 10 * GG_NS_PER_S;
-  while (status_of(&f, 0).watermark_ns < finished_ns) {
+  while (fixture_status(&f, 0).watermark_ns < finished_ns) {
     if (gg_clock_mono_ns() > deadline_ns)
       fail_msg("the watermark stands still");
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    pause_ns(GG_NS_PER_MS);
   }
-  assert_int_equal(status_of(&f, 0).fill_bytes, 0);
+  assert_int_equal(fixture_status(&f, 0).fill_bytes, 0);
   uint64_t later_ns = gg_clock_real_ns();
-  assert_true(status_of(&f, 0).watermark_ns >= later_ns);
+  assert_true(fixture_status(&f, 0).watermark_ns >= later_ns);
   fixture_stop(&f);
   fixture_fini(&f);
 }
@@ -348,7 +324,7 @@ static void *rotate_often(void *context)
   for (unsigned i = 0; i < ROTATIONS; i++) {
     gg_recorder_rotate(f->recorder);
     (void)gg_recorder_rotated(f->recorder);
-    nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+    pause_ns(200000);
   }
   return NULL;
 }
@@ -374,11 +350,7 @@ static void test_rotation_under_load(void **state)
   for (unsigned i = 0; i < 2; i++)
     pthread_join(askers[i], NULL);
   gg_recorder_rotate(f.recorder);
-  for (unsigned i = 0; !gg_recorder_rotated(f.recorder); i++) {
-    assert_true(i < 10000);
-    (void)gg_log_tick(f.log, gg_clock_mono_ns());
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-  }
+  tick_until_rotated(&f);
   struct walk walk = {0};
   walk_store(&walk, &f); /* all is in the files, before the end */
   assert_int_equal(walk.next, 5 * RECORDS);
@@ -399,14 +371,8 @@ static void test_rotation_with_a_full_disk(void **state)
   (void)fixture_record(&f);
   atomic_store(&disk_full, true);
   uint64_t filled = 0;
-  for (;;) {
-    size_t length = record_length(f.next);
-    uint8_t *at = gg_log_reserve(f.log, length, GG_LOG_DATA);
-    if (!at)
-      break;
-    record_write(at, f.next++);
-    gg_log_commit(f.log, length);
-    filled += length;
+  while (fixture_try_record(&f)) {
+    filled += record_length(f.next - 1);
     gg_recorder_rotate(f.recorder);
     (void)gg_log_tick(f.log, gg_clock_mono_ns());
   }
@@ -416,15 +382,9 @@ static void test_rotation_with_a_full_disk(void **state)
   atomic_store(&disk_full, false);
   while (f.next < full + 10)
     (void)fixture_record(&f);
-  for (unsigned i = 0; !gg_recorder_rotated(f.recorder); i++) {
-    assert_true(i < 10000);
-    (void)gg_log_tick(f.log, gg_clock_mono_ns());
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-  }
-  fixture_stop(&f);
-  struct walk walk = {0};
-  walk_store(&walk, &f);
-  assert_int_equal(walk.next, full + 10);
+  tick_until_rotated(&f);
+  (void)fixture_stop_and_walk(&f);
+  assert_int_equal(f.next, full + 10);
   fixture_fini(&f);
 }
 

@@ -6,7 +6,6 @@
 #include "record/ring.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -53,12 +52,6 @@ struct elder {
   struct shared *shared;
 };
 
-static void pause_ns(uint64_t ns)
-{
-  struct timespec moment = {.tv_sec = (time_t)(ns / GG_NS_PER_S), .tv_nsec = (long)(ns % GG_NS_PER_S)};
-  nanosleep(&moment, NULL);
-}
-
 static bool send_fd(int socket, int fd)
 {
   char byte = 0;
@@ -95,14 +88,9 @@ static int receive_fd(int socket)
 
 static bool record_one(struct fixture *f, struct shared *shared)
 {
-  uint64_t next = atomic_load(&shared->committed);
-  size_t length = record_length(next);
-  uint8_t *at = gg_log_reserve(f->log, length, GG_LOG_DATA);
-  if (!at)
+  if (!fixture_try_record(f))
     return false;
-  record_write(at, next);
-  gg_log_commit(f->log, length);
-  atomic_store(&shared->committed, next + 1);
+  atomic_store(&shared->committed, f->next);
   return true;
 }
 
@@ -136,9 +124,8 @@ static void live(struct fixture *f, const struct gg_recorder_options *options, c
 {
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody */
   f->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (f->event < 0 || gg_recorder_open(&f->recorder, options, NULL, NULL) != 0 ||
-      gg_recorder_log(f->recorder, log, fixture_wake, f, &f->log, NULL) != 0 ||
-      gg_recorder_start(f->recorder, NULL) != 0 || !send_fd(socket, gg_recorder_lock_fd(f->recorder)))
+  fixture_open_forked(f, options, log);
+  if (f->event < 0 || !send_fd(socket, gg_recorder_lock_fd(f->recorder)))
     _exit(2);
   while (!atomic_load(&shared->end)) {
     if (atomic_load(&shared->hold) && !atomic_load(&shared->held))
@@ -154,13 +141,6 @@ static void live(struct fixture *f, const struct gg_recorder_options *options, c
   if (gg_recorder_stop(f->recorder, gg_clock_mono_ns() + 20 * GG_NS_PER_S, NULL) != 0)
     _exit(4);
   _exit(0);
-}
-
-static struct shared *shared_page(void)
-{
-  struct shared *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  assert_true(shared != MAP_FAILED);
-  return shared;
 }
 
 /* Forked before this process has a recorder of its own, so that no descriptor of that is in it. */
@@ -192,6 +172,18 @@ static void elder_record(const struct elder *elder, uint64_t records)
     assert_true(gg_clock_mono_ns() < deadline_ns);
     pause_ns(50000);
   }
+}
+
+/* Another one, to which the one before hands over, if there is one; from it this process has the lock. */
+static struct elder elder_next(struct fixture *f, struct gg_recorder_options *options, const char *log,
+                               uint64_t records)
+{
+  struct elder elder = elder_begin(f, options, log);
+  if (options->lock_fd >= 0)
+    close(options->lock_fd);
+  options->lock_fd = elder_lock(&elder);
+  elder_record(&elder, records);
+  return elder;
 }
 
 /* From now on it has something in its ring that is in no file, until it is killed. */
@@ -277,6 +269,17 @@ static struct gg_recorder_options takeover_options(const struct fixture *f)
   return options;
 }
 
+/* Two, one after the other, whose records are sealed neither by time nor by a full ring: each leaves some to recover. */
+static void begin_two(struct fixture *f, struct gg_recorder_options *options, struct elder *first, struct elder *second)
+{
+  fixture_init(f);
+  *options = takeover_options(f);
+  options->flush_interval_ns = 3600 * GG_NS_PER_S;
+  options->ring_bytes = 2 * MIB;
+  *first = elder_next(f, options, "w0-block", FIRST);
+  *second = elder_next(f, options, "w0-block", FIRST);
+}
+
 /* ── One ends well ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_both_write_and_the_first_ends_well(void **state)
@@ -286,18 +289,14 @@ static void test_both_write_and_the_first_ends_well(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = takeover_options(&f);
   options.segment_max_bytes = 200 * KIB;
-  struct elder elder = elder_begin(&f, &options, "w0-block");
-  options.lock_fd = elder_lock(&elder);
-  elder_record(&elder, FIRST);
+  struct elder elder = elder_next(&f, &options, "w0-block", FIRST);
   struct timespec began = lock_time(&f);
   fixture_open(&f, &options, NULL);
   assert_int_equal(began.tv_sec, lock_time(&f).tv_sec);
   assert_int_equal(began.tv_nsec, lock_time(&f).tv_nsec);
   assert_true(exists_in(f.dir, "running"));
   assert_true(exists_in(f.dir, "running.2"));
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  assert_string_equal(status.name, "w0-block-2");
+  assert_string_equal(fixture_status(&f, 0).name, "w0-block-2");
   while (f.next < 2 * FIRST || atomic_load(&elder.shared->committed) < 3 * FIRST) {
     (void)fixture_record(&f);
     (void)gg_log_tick(f.log, gg_clock_mono_ns());
@@ -333,9 +332,7 @@ static void test_the_first_is_killed(void **state)
     fixture_init(&f);
     struct gg_recorder_options options = takeover_options(&f);
     options.segment_max_bytes = i % 3 == 0 ? 100 * KIB : 1u << 30;
-    struct elder elder = elder_begin(&f, &options, "w0-block");
-    options.lock_fd = elder_lock(&elder);
-    elder_record(&elder, 20);
+    struct elder elder = elder_next(&f, &options, "w0-block", 20);
     fixture_open(&f, &options, NULL);
     uint64_t until_ns = gg_clock_mono_ns() + record_mix(i) % 12000000;
     while (gg_clock_mono_ns() < until_ns)
@@ -367,21 +364,14 @@ static void test_both_are_killed(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = takeover_options(&f);
-  options.flush_interval_ns = 3600 * GG_NS_PER_S;
-  options.ring_bytes = 2 * MIB; /* a full one would seal all, and might leave nothing to recover */
-  struct elder first = elder_begin(&f, &options, "w0-block");
-  options.lock_fd = elder_lock(&first);
-  elder_record(&first, FIRST);
-  struct elder second = elder_begin(&f, &options, "w0-block");
-  close(options.lock_fd); /* the second has it */
-  int lock_fd = elder_lock(&second);
-  elder_record(&second, FIRST);
+  struct gg_recorder_options options;
+  struct elder first, second;
+  begin_two(&f, &options, &first, &second);
   elder_hold(&first);
   elder_hold(&second);
   uint64_t records_first = elder_end(&first, false), records_second = elder_end(&second, false);
   assert_true(exists_in(f.dir, "running") && exists_in(f.dir, "running.2"));
+  int lock_fd = options.lock_fd;
   options.lock_fd = -1;
   struct gg_failure failure = GG_FAILURE_INIT; /* this process holds the lock like any of them */
   assert_int_equal(gg_recorder_open(&f.recorder, &options, NULL, &failure), GG_ERR_BUSY);
@@ -402,26 +392,16 @@ static void test_the_next_takeover_recovers_the_dead(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = takeover_options(&f);
-  options.flush_interval_ns = 3600 * GG_NS_PER_S;
-  options.ring_bytes = 2 * MIB; /* a full one would seal all, and might leave nothing to recover */
-  struct elder first = elder_begin(&f, &options, "w0-block");
-  options.lock_fd = elder_lock(&first);
-  elder_record(&first, FIRST);
-  struct elder second = elder_begin(&f, &options, "w0-block");
-  close(options.lock_fd);
-  options.lock_fd = elder_lock(&second);
-  elder_record(&second, FIRST);
+  struct gg_recorder_options options;
+  struct elder first, second;
+  begin_two(&f, &options, &first, &second);
   elder_hold(&first);
   uint64_t records_first = elder_end(&first, false);
   struct gg_recovery recovery;
   fixture_open(&f, &options, &recovery);
   assert_int_equal(recovery.rings, 1);
   assert_int_equal(recovery.rings_refused + recovery.rings_missing, 0);
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  assert_string_equal(status.name, "w0-block");
+  assert_string_equal(fixture_status(&f, 0).name, "w0-block");
   assert_log_holds(&f, "w0-block", records_first, true);
   pid_t pid = second.pid;
   uint64_t records_second = elder_end(&second, false);
@@ -432,20 +412,6 @@ static void test_the_next_takeover_recovers_the_dead(void **state)
   fixture_fini(&f);
 }
 
-static void wait_until_named(const struct fixture *f, const char *file, const char *words)
-{
-  char path[128];
-  snprintf(path, sizeof path, "%s/%s", f->dir, file);
-  uint64_t deadline_ns = gg_clock_mono_ns() + 20 * GG_NS_PER_S;
-  for (bool named = false; !named; pause_ns(GG_NS_PER_MS)) {
-    size_t size;
-    uint8_t *text = walk_read(path, &size);
-    named = memmem(text, size, words, strlen(words)) != NULL;
-    free(text);
-    assert_true(gg_clock_mono_ns() < deadline_ns);
-  }
-}
-
 /* The tmpfs is gone with the process: the segment says so, and the living one's does not. */
 static void test_a_missing_ring_marks_only_its_own_segment(void **state)
 {
@@ -454,18 +420,14 @@ static void test_a_missing_ring_marks_only_its_own_segment(void **state)
   fixture_init(&f);
   struct gg_recorder_options options = takeover_options(&f);
   options.flush_interval_ns = GG_NS_PER_MS;
-  struct elder elder = elder_begin(&f, &options, "w0-block");
-  options.lock_fd = elder_lock(&elder);
-  elder_record(&elder, 50);
+  struct elder elder = elder_next(&f, &options, "w0-block", 50);
   fixture_open(&f, &options, NULL);
   (void)fixture_record(&f);
-  struct gg_log_status status = {0};
-  while (status.segment_bytes == 0) {
+  while (fixture_status(&f, 0).segment_bytes == 0) {
     (void)gg_log_tick(f.log, gg_clock_mono_ns());
-    assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
     pause_ns(GG_NS_PER_MS);
   }
-  wait_until_named(&f, "running", "\nsegment w0-block ");
+  wait_until_file_says(f.dir, "running", "\nsegment w0-block ");
   pid_t pid = elder.pid;
   (void)elder_end(&elder, false);
   struct dirent **names;
@@ -499,17 +461,9 @@ static void test_takeover_on_a_full_disk(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = takeover_options(&f);
-  options.flush_interval_ns = 3600 * GG_NS_PER_S;
-  options.ring_bytes = 2 * MIB; /* a full one would seal all, and might leave nothing to recover */
-  struct elder first = elder_begin(&f, &options, "w0-block");
-  options.lock_fd = elder_lock(&first);
-  elder_record(&first, FIRST);
-  struct elder second = elder_begin(&f, &options, "w0-block"); /* will be dead when we come */
-  close(options.lock_fd);
-  options.lock_fd = elder_lock(&second);
-  elder_record(&second, FIRST);
+  struct gg_recorder_options options;
+  struct elder first, second;
+  begin_two(&f, &options, &first, &second); /* the second will be dead when we come */
   pid_t pid = first.pid;
   elder_hold(&first);
   elder_hold(&second);
@@ -518,9 +472,8 @@ static void test_takeover_on_a_full_disk(void **state)
   struct gg_recovery recovery;
   struct gg_failure failure = GG_FAILURE_INIT;
   fixture_open(&f, &options, &recovery);
-  struct gg_log_status status;
-  assert_int_equal(gg_recorder_log_status(f.recorder, 0, &status), 0);
-  assert_string_equal(status.name, "w0-block-3"); /* the second's number is taken while it has something there */
+  /* The second's number is taken while it has something there. */
+  assert_string_equal(fixture_status(&f, 0).name, "w0-block-3");
   for (unsigned i = 0; i < 20; i++)
     (void)fixture_record(&f);
   gg_log_flush(f.log);
@@ -554,9 +507,7 @@ static void test_planted_rings_are_refused(void **state)
   struct fixture f;
   fixture_init(&f);
   struct gg_recorder_options options = takeover_options(&f);
-  struct elder elder = elder_begin(&f, &options, "w0-block");
-  options.lock_fd = elder_lock(&elder);
-  elder_record(&elder, FIRST);
+  struct elder elder = elder_next(&f, &options, "w0-block", FIRST);
   fixture_open(&f, &options, NULL);
   (void)fixture_record(&f);
   char path[512];
@@ -689,11 +640,7 @@ static void test_a_chain_of_takeovers(void **state)
   for (unsigned i = 0; i < CHAIN; i++) {
     char log[32];
     snprintf(log, sizeof log, "w%c-block", (char)('a' + i)); /* so that the walk can tell whose records they are */
-    elders[i] = elder_begin(&f, &options, log);
-    if (options.lock_fd >= 0)
-      close(options.lock_fd);
-    options.lock_fd = elder_lock(&elders[i]);
-    elder_record(&elders[i], 30);
+    elders[i] = elder_next(&f, &options, log, 30);
     if (i < 2)
       continue;
     killed += i % 5 == 4;
