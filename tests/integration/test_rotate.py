@@ -1,37 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gogetway rotate`: segments are ended now, and sessions go on in new ones."""
-import contextlib
 import json
-import socket
 
 import pytest
 
+import faults
 import processes
 from gogetway import program
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
 
-@pytest.fixture
-def server():
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(20)
-        yield listener
-
-
-def test_a_session_goes_on_in_a_new_segment(gateways, server):
-    gateway = gateways(processes.address(*server.getsockname()), options=["--workers", "1"])
-    host, port = gateway.listen.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=20) as client, server.accept()[0] as peer:
-        for count in range(3):
-            client.sendall(b"round %d" % count)
-            assert peer.recv(7) == b"round %d" % count
-            reply = json.loads(gateway.command("rotate", "--json").stdout)
-            assert reply == {"ok": True, "rotated": True}
-            assert len(gateway.segments()) == count + 1
-        assert gateway.command("rotate").stdout == b""  # nothing is open: nothing to end
-        assert len(gateway.segments()) == 3
-        client.sendall(b"the end")
+def test_a_session_goes_on_in_a_new_segment(gateways):
+    with faults.Upstream() as upstream:
+        gateway = gateways(upstream.address, options=["--workers", "1"])
+        with faults.connect(gateway.listen) as client, upstream.accept() as peer:
+            for count in range(3):
+                client.sendall(b"round %d" % count)
+                assert peer.recv(7) == b"round %d" % count
+                reply = json.loads(gateway.command("rotate", "--json").stdout)
+                assert reply == {"ok": True, "rotated": True}
+                assert len(gateway.segments()) == count + 1
+            assert gateway.command("rotate").stdout == b""  # nothing is open: nothing to end
+            assert len(gateway.segments()) == 3
+            client.sendall(b"the end")
     gateway.wait_sessions_closed(1)
     assert gateway.stop()[0] == 0
     session, = gateway.sessions()

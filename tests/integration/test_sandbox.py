@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 
@@ -16,6 +15,7 @@ import pytest
 import faults
 import live
 import processes
+from faults import events
 from gogetway import Gateway, program, tool
 from live import connect
 from restarting import said
@@ -66,8 +66,7 @@ class Inside:
 
     def attempt(self, name):
         """The number of its error, 0 for success; None: the process did not live to tell."""
-        host, port = self.gateway.listen.rsplit(":", 1)
-        with socket.create_connection((host, int(port)), timeout=20) as client:
+        with faults.connect(self.gateway.listen) as client:
             client.sendall(b"TRY " + name.encode())
             processes.wait_until(lambda: self.outcome(name) is not None or not self.gateway.process.running(), 20, name)
         return self.outcome(name)
@@ -78,10 +77,6 @@ class Inside:
 
     def __exit__(self, *details):
         self.gateway.__exit__(*details)
-
-
-def events(gateway, name):
-    return [line for line in gateway.log() if line["event"] == name]
 
 
 @pytest.fixture

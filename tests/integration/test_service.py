@@ -15,7 +15,9 @@ import time
 
 import pytest
 
+import faults
 import processes
+from faults import events
 from gogetway import ROOT, Gateway, program, tool
 
 pytestmark = pytest.mark.usefixtures("require_program")
@@ -60,37 +62,19 @@ class Manager:
         self.socket.close()
 
 
-class Upstream:
-    """Accepts on a free port of 127.0.0.1."""
-
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(20)
-        self.address = processes.address(*self.listener.getsockname())
-
-
 @pytest.fixture
 def upstream():
-    up = Upstream()
-    with contextlib.closing(up.listener):
-        yield up
-
-
-def events(gateway, name):
-    return [line for line in gateway.log() if line["event"] == name]
+    with faults.Upstream() as accepting:
+        yield accepting
 
 
 def echo(gateway, upstream):
     """A byte each way through it."""
-    host, port = gateway.listen.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=20) as client:
-        server, _ = upstream.listener.accept()
-        with server:
-            server.settimeout(20)
-            client.sendall(b"a")
-            assert server.recv(1) == b"a"
-            server.sendall(b"b")
-            assert client.recv(1) == b"b"
+    with faults.connect(gateway.listen) as client, upstream.accept() as server:
+        client.sendall(b"a")
+        assert server.recv(1) == b"a"
+        server.sendall(b"b")
+        assert client.recv(1) == b"b"
 
 
 # ── The service manager ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,8 +205,7 @@ def test_a_worker_that_hangs_starves_the_watchdog(scratch, upstream, where):
         with gateway:
             manager.until("WATCHDOG")
             switch_hang(switch, 1)
-            host, port = gateway.listen.rsplit(":", 1)
-            client = socket.create_connection((host, int(port)), timeout=20)
+            client = faults.connect(gateway.listen)
             client.sendall(b"x")
             processes.wait_until(lambda: events(gateway, "a worker hangs"), 20, "a worker hangs")
             with contextlib.suppress(BlockingIOError):
