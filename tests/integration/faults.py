@@ -71,6 +71,18 @@ def read_to_end(sock):
     return b"".join(parts), False
 
 
+def read_from_all(socks, data, seconds=20):
+    """Each of them gets `data`, in whatever order they are served, and is closed then."""
+    waiting = list(socks)
+    while waiting:
+        ready, _, _ = select.select(waiting, [], [], seconds)
+        assert ready, f"{len(waiting)} are not served"
+        for sock in ready:
+            assert read_exactly(sock, len(data)) == data
+            sock.close()
+            waiting.remove(sock)
+
+
 def attempt(address, data=b""):
     """A client that may be refused at any moment: connects, sends, reads to the end. (bytes, whether it was reset)."""
     try:
@@ -105,7 +117,7 @@ class Upstream:
 
     def __init__(self, address=None, backlog=4096):
         if address is None:
-            address = processes.address("127.0.0.1", processes.free_port())
+            address = processes.free_address()
         self.address = address
         if address.startswith("unix:"):
             self.listener = socket.socket(socket.AF_UNIX)
@@ -181,7 +193,7 @@ class Echo(Upstream):
 @contextlib.contextmanager
 def echo_process(scratch):
     """An Echo in a process of its own, with all descriptors that it may have. Gives its address."""
-    address = processes.address("127.0.0.1", processes.free_port())
+    address = processes.free_address()
     with processes.Process([sys.executable, __file__, address], scratch, name="echo") as echo:
         echo.wait_listening(address)
         yield address

@@ -19,6 +19,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 
 import processes
 
@@ -118,6 +119,14 @@ class Store:
     def command(self, *words, seconds=120, check=True, **options):
         return processes.run([program(), *words, "--dir", self.directory], seconds, check, **options)
 
+    def ask(self, command, **arguments):
+        """A request over the control socket of the gateway that runs on it, as a program would send it."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(20)
+            peer.connect(str(self.directory / "control"))
+            peer.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            return json.loads(peer.makefile().readline())
+
     def segments(self):
         """The segment files, oldest first."""
         files = (self.directory / "segments").glob("*.pcapng")
@@ -174,7 +183,7 @@ class Gateway(Store):
 
     def __init__(self, directory, upstream, listen=None, options=(), scratch=None, env=None):
         super().__init__(directory)
-        self.listen = listen or processes.address("127.0.0.1", processes.free_port())
+        self.listen = listen or processes.free_address()
         self.upstream = upstream
         self.options = [str(word) for word in options]
         self.scratch = pathlib.Path(scratch or self.directory.parent)

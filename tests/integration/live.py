@@ -96,6 +96,17 @@ def exchange(peer, block):
         raise AssertionError("another block came back")
 
 
+def listener(upstream, **more):
+    """A listener of a configuration, at a free port."""
+    return {"listen": processes.free_address(), "upstream": upstream, **more}
+
+
+def said(address, block=b"a block"):
+    """One client's session from beginning to end."""
+    with connect(address) as peer:
+        exchange(peer, block)
+
+
 class Clients:
     """Some connections that stay, and some threads that open one after the other, without a pause."""
 
@@ -206,8 +217,9 @@ class Configured(Store):
         other.write_text(text)
         os.replace(other, self.file)
 
-    def start(self, *words, wait=True, **more):
-        command = [program(), "run", "-c", self.file, "--dir", self.directory, *words]
+    def start(self, *words, wait=True, by=(), **more):
+        """`by`: a command that becomes the gateway, whose own comes behind it."""
+        command = [*by, program(), "run", "-c", self.file, "--dir", self.directory, *words]
         process = processes.Process(command, self.scratch, name=f"gateway-{len(self.processes) + 1}", **more)
         self.processes.append(process)
         if wait:
@@ -233,14 +245,6 @@ class Configured(Store):
                 raise AssertionError(f"ended with {process.popen.returncode} before {name!r}:\n{process.errors()}")
             return None
         return processes.wait_until(seen, seconds, name)[-1]
-
-    def ask(self, command, **arguments):
-        """A request over the control socket, as a program would send it."""
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(20)
-            peer.connect(str(self.directory / "control"))
-            peer.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-            return json.loads(peer.makefile().readline())
 
     def reload(self):
         """`gogetway reload --json`: (exit status, the reply)."""

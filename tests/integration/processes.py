@@ -50,6 +50,10 @@ def address(host, port):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def free_address(host="127.0.0.1"):
+    return address(host, free_port(host))
+
+
 def is_listening(target):
     """Whether something listens at `host:port`, `[v6]:port` or `unix:PATH`, without connecting to it.
 

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import random
-import select
 import shutil
 import socket
 import stat
@@ -18,7 +17,9 @@ import faults
 import gogetway
 import peers
 import processes
+from processes import free_address
 from prometheus import BUILD, CONNECT, FAILURES, FIRST_BYTE, FLOW, START, check_against_recording, parse, value
+
 
 def test_the_parser_forgives_nothing():
     good = ('# HELP gogetway_a_seconds x\n# TYPE gogetway_a_seconds histogram\n'
@@ -55,14 +56,7 @@ QUEUE_LIMIT = "gogetway_listener_accept_queue_limit_clients"
 def asked(gateway):
     """By the program, and by the control socket itself: both are parsed, and are the same but for what goes on."""
     text = gateway.command("stats", "--format", "prometheus").stdout.decode()
-    with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(20)
-        control.connect(str(gateway.directory / "control"))
-        control.sendall(b'{"command":"metrics"}\n')
-        line = b""
-        while not line.endswith(b"\n"):
-            line += control.recv(1 << 20)
-    reply = json.loads(line)
+    reply = gateway.ask("metrics")
     assert reply["ok"] is True and reply["content_type"] == "text/plain; version=0.0.4; charset=utf-8"
     first, second = parse(text), parse(reply["text"])
     assert {name: list(family.samples) for name, family in first.items()} == {
@@ -72,10 +66,6 @@ def asked(gateway):
 
 def listener_words(name, listen, upstream, *more):
     return ["--listen", listen, "--upstream", upstream, "--name", name, *more]
-
-
-def free_address():
-    return processes.address("127.0.0.1", processes.free_port())
 
 
 def fetch(address, path, more=()):
@@ -243,13 +233,7 @@ def test_who_waits_to_be_accepted(gateways, scratch, workers):
                 assert {int(line.split()[2]) for line in lines} == {limit}
             for client in clients:
                 client.sendall(b"x")
-            while clients:  # each in its turn, which depends on the worker whose queue it is in
-                served, _, _ = select.select(clients, [], [], 20)
-                assert served, f"{len(clients)} are not served"
-                for client in served:
-                    assert faults.read_exactly(client, 1) == b"x"
-                    client.close()
-                    clients.remove(client)
+            faults.read_from_all(clients, b"x")  # whose turn it is depends on the worker whose queue it is in
         faults.wait_metric(gateway, "sessions_closed", 10)
         families = asked(gateway)
         assert value(families, QUEUE, listener="web") == value(families, QUEUE_LONGEST, listener="web") == 0

@@ -13,16 +13,13 @@ import processes
 import prometheus
 from gogetway import Stream, program
 from live import Clients, Configured, EchoServer
+from processes import free_address
 from test_disk import MIB, SIZE, SMALL_LOG, EchoTalk, Sender, small_disk
 from test_fidelity import drive
 from test_proxy_protocol import CLIENT, SERVER, TRUST, parse, v1
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20241122"))
 OFF = ["--record", "off"]
-
-
-def free_address(host="127.0.0.1"):
-    return processes.address(host, processes.free_port(host))
 
 
 def check_no_trace(gateway):

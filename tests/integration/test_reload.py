@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration is read again while the gateway serves: what changes, what does not, and that nobody notices."""
 import contextlib
-import select
 import signal
 import socket
 
@@ -10,18 +9,9 @@ import pytest
 import faults
 import processes
 from gogetway import TEST_ALL, program
-from live import Clients, EchoServer, connect, exchange
+from live import Clients, EchoServer, connect, exchange, listener, said
 
 pytestmark = pytest.mark.usefixtures("require_program")
-
-
-def listener(upstream, **more):
-    return {"listen": processes.address("127.0.0.1", processes.free_port()), "upstream": upstream, **more}
-
-
-def said(address, block=b"a block"):
-    with connect(address) as peer:
-        exchange(peer, block)
 
 
 # ── What is told ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -252,10 +242,4 @@ def test_clients_that_wait_at_a_removed_listener_are_served(configured, server):
         assert configured.reload()[0] == 0
         for peer in peers:
             peer.sendall(b"served all the same")
-        while peers:  # in the order that they are accepted in
-            ready, _, _ = select.select(peers, [], [], 20)
-            assert ready, f"{len(peers)} are not served"
-            for peer in ready:
-                assert faults.read_exactly(peer, 19) == b"served all the same"
-                peer.close()
-                peers.remove(peer)
+        faults.read_from_all(peers, b"served all the same")
