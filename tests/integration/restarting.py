@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of hot restart share: a listener's configuration, processes that stand still, and ends of the
-hand-over that are made by hand."""
+"""What the tests of hot restart share: a takeover, processes that stand still, and ends of the hand-over that are made
+by hand."""
 import contextlib
 import json
 import os
@@ -9,7 +9,6 @@ import socket
 import sys
 
 import processes
-from live import connect, exchange
 
 # A gateway that hands over all it has, and does what it is told when it was taken over.
 EARLIER = """
@@ -33,15 +32,6 @@ exec(end)
 """
 
 
-def listener(upstream, **more):
-    return {"listen": processes.address("127.0.0.1", processes.free_port()), "upstream": upstream, **more}
-
-
-def said(address, block=b"a block"):
-    with connect(address) as peer:
-        exchange(peer, block)
-
-
 def halt(process):
     """Stops it, and waits until each of its threads has: one that was woken meanwhile goes on until it sees it."""
     process.popen.send_signal(signal.SIGSTOP)
@@ -59,10 +49,28 @@ def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
 
 
-def processor_seconds(process):
-    with open(f"/proc/{process.pid}/stat", encoding="utf-8") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def take_over(configured, old):
+    """A new process that has all that `old` had, which drains."""
+    new = configured.start("--takeover")
+    configured.wait_event(old, "handed over")
+    return new
+
+
+def check_all_end(configured, sent):
+    """Every process but the last has drained, that one is ended, and what all clients have sent is recorded."""
+    for process in configured.processes[:-1]:
+        assert process.wait(30) == 0
+    assert configured.processes[-1].stop(30) == 0
+    assert configured.digests() == sent
+    configured.verify()
+
+
+def handed(peer):
+    """What comes from one that hands over: a line, and descriptors, which are the caller's."""
+    data, fds, _, _ = socket.recv_fds(peer, 65536, 253)
+    while not data.endswith(b"\n"):
+        data += peer.recv(65536)
+    return data, fds
 
 
 @contextlib.contextmanager
@@ -72,17 +80,18 @@ def taking_over(configured):
         taker.settimeout(20)
         taker.connect(str(configured.directory / "control"))
         taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
-        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
+        data, fds = handed(taker)
         for fd in fds:
             stack.callback(os.close, fd)
-        while not data.endswith(b"\n"):
-            data += taker.recv(65536)
         assert b'"ok":true' in data and len(fds) >= 2
         yield taker, fds
 
 
 @contextlib.contextmanager
 def earlier(configured, web, end):
+    """One that hands over to the next process, made by hand, and then does what `end` says."""
+    configured.write(web)
+    assert configured.start().stop() == 0  # makes the store
     command = [sys.executable, "-c", EARLIER, configured.directory, web["listen"], end]
     with processes.Process(command, configured.scratch) as old:
         processes.wait_until((configured.directory / "control").exists, 20, "the old one's socket")

@@ -13,9 +13,9 @@ import pytest
 
 import processes
 import prometheus
-from gogetway import TEST_ALL, program
-from live import Clients, Configured, EchoServer, connect, exchange
-from restarting import ask_pid, earlier, listener, said, stats_of
+from gogetway import TEST_ALL
+from live import Clients, Configured, EchoServer, connect, exchange, listener, said
+from restarting import ask_pid, check_all_end, stats_of, take_over, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -134,8 +134,7 @@ def test_a_new_process_serves_and_the_old_one_drains(configured, server):
     old = configured.start()
     with connect(web["listen"]) as stays:
         exchange(stays, b"with the old one")
-        new = configured.start("--takeover")
-        configured.wait_event(old, "handed over")
+        new = take_over(configured, old)
         assert configured.ask("stats")["pid"] == new.pid
         with socket.socket(socket.AF_UNIX) as aside:  # the old one can still be asked
             aside.settimeout(10)
@@ -173,17 +172,11 @@ def test_many_restarts_under_load_lose_nobody(configured, server):
     configured.start()
     with Clients(web["listen"], staying=staying) as clients:
         for _ in range(restarts):
-            before = configured.processes[-1]
-            configured.start("--takeover")
-            configured.wait_event(before, "handed over")
+            take_over(configured, configured.processes[-1])
             clients.more(20)
         clients.stay(b"goodbye")
         sent = clients.end()
-    for process in configured.processes[:-1]:
-        assert process.wait(30) == 0
-    assert configured.processes[-1].stop(30) == 0
-    assert configured.digests() == sent
-    configured.verify()
+    check_all_end(configured, sent)
 
 
 def test_totals_of_a_chain_are_what_it_recorded(configured, scratch, server):
@@ -234,18 +227,12 @@ def test_the_number_of_workers_may_change(configured, server):
     configured.start()
     with Clients(web["listen"], staying=5) as clients:
         for workers in (3, 2, 4, 1):
-            before = configured.processes[-1]
             configured.write(web, workers=workers)
-            configured.start("--takeover")
-            configured.wait_event(before, "handed over")
+            take_over(configured, configured.processes[-1])
             clients.more(50)
             assert configured.ask("stats")["workers"] == workers
         sent = clients.end()
-    for process in configured.processes[:-1]:
-        assert process.wait(30) == 0
-    assert configured.processes[-1].stop(30) == 0
-    assert configured.digests() == sent
-    configured.verify()
+    check_all_end(configured, sent)
 
 
 def test_the_old_process_drains_for_a_bounded_time(configured, server):
@@ -269,8 +256,7 @@ def test_the_new_process_reloads_and_the_old_one_does_not(configured, server):
     old = configured.start()
     with connect(web["listen"]) as stays:
         exchange(stays, b"a word")
-        new = configured.start("--takeover")
-        configured.wait_event(old, "handed over")
+        new = take_over(configured, old)
         configured.write(web, ssh)
         old.popen.send_signal(signal.SIGHUP)
         configured.wait_event(old, "not reloaded")
@@ -289,8 +275,7 @@ def test_listeners_that_are_gone_and_new_ones(configured, server):
     old = configured.start()
     ftp = listener(server.address, name="ftp")
     configured.write(ftp, web)
-    new = configured.start("--takeover")
-    configured.wait_event(old, "handed over")
+    new = take_over(configured, old)
     said(web["listen"])
     said(ftp["listen"])
     processes.wait_until(lambda: not processes.is_listening(ssh["listen"]), 10, "no listener")
@@ -331,13 +316,7 @@ def test_while_somebody_takes_over_nothing_is_drained(configured, server):
     web = listener([f"{server.address} name=a"], name="web")
     configured.write(web)
     old = configured.start()
-    with socket.socket(socket.AF_UNIX) as taker:
-        taker.settimeout(10)
-        taker.connect(str(configured.directory / "control"))
-        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
-        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
-        for fd in fds:
-            os.close(fd)
+    with taking_over(configured):
         reply = configured.ask("upstream-drain", upstream="a")
         assert reply["ok"] is False and "taking over" in reply["error"]
     configured.wait_event(old, "not taken over")
@@ -350,8 +329,7 @@ def test_rotate_ends_the_segments_of_the_old_process_too(configured, server):
     old = configured.start()
     with connect(web["listen"]) as stays:
         exchange(stays, b"before")
-        new = configured.start("--takeover")
-        configured.wait_event(old, "handed over")
+        new = take_over(configured, old)
         with connect(web["listen"]) as other:
             exchange(other, b"with the new one")
             assert json.loads(configured.command("rotate", "--json").stdout) == {"ok": True, "rotated": True}
@@ -379,13 +357,7 @@ def test_a_unix_listener_stays_at_its_path(configured, scratch, server):
 # ── Sockets from a parent ────────────────────────────────────────────────────────────────────────────────────────────
 
 def start_by_parent(configured, names, addresses, *words, wait=True):
-    command = [sys.executable, "-c", PARENT, names, ",".join(addresses), program(), "run", "-c", configured.file,
-               "--dir", configured.directory, *words]
-    process = processes.Process(command, configured.scratch, name=f"gateway-{len(configured.processes) + 1}")
-    configured.processes.append(process)
-    if wait:
-        configured.wait_event(process, "ready")
-    return process
+    return configured.start(*words, wait=wait, by=[sys.executable, "-c", PARENT, names, ",".join(addresses)])
 
 
 def test_sockets_of_a_parent_are_used(configured, scratch, server):
@@ -424,7 +396,7 @@ def test_a_parents_unix_socket_stays_the_parents_over_takeovers(configured, scra
 def test_a_socket_that_is_no_listeners_is_an_error(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
-    other = processes.address("127.0.0.1", processes.free_port())
+    other = processes.free_address()
     process = start_by_parent(configured, "a:b", [web["listen"], other], wait=False)
     assert process.wait(20) == 3
     assert f"listens on {other}" in process.errors() and "'b'" in process.errors()
@@ -449,14 +421,7 @@ def lent(*addresses, share=False):
 
 def start_with(configured, listeners, *words, wait=True):
     fds = [listener.fileno() for listener in listeners]
-    command = [sys.executable, "-c", LENDER, ",".join(map(str, fds)), program(), "run", "-c", configured.file,
-               "--dir", configured.directory, *words]
-    process = processes.Process(command, configured.scratch, name=f"gateway-{len(configured.processes) + 1}",
-                                pass_fds=fds)
-    configured.processes.append(process)
-    if wait:
-        configured.wait_event(process, "ready")
-    return process
+    return configured.start(*words, wait=wait, by=[sys.executable, "-c", LENDER, ",".join(map(str, fds))], pass_fds=fds)
 
 
 def test_both_processes_have_the_sockets_of_one_parent(configured, scratch, server):
@@ -511,9 +476,7 @@ def test_another_socket_of_a_parent_is_refused_at_a_takeover(configured, scratch
 def test_systemd_activates_it(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
-    process = processes.Process(["systemd-socket-activate", "-l", web["listen"], program(), "run", "-c",
-                                 configured.file, "--dir", configured.directory], configured.scratch, name="activated")
-    configured.processes.append(process)
+    process = configured.start(wait=False, by=["systemd-socket-activate", "-l", web["listen"]])
     processes.wait_until(lambda: processes.is_listening(web["listen"]), 20, "systemd-socket-activate")
     said(web["listen"])  # the first connection starts it
     configured.wait_event(process, "ready")

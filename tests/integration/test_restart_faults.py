@@ -2,6 +2,7 @@
 """Hot restart when one of the two processes fails, dies, stands still, or is told to end half-way."""
 import contextlib
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -11,8 +12,8 @@ import pytest
 import faults
 import processes
 from gogetway import TEST_ALL
-from live import Clients, Configured, connect, exchange
-from restarting import descriptors, earlier, halt, listener, processor_seconds, said, taking_over
+from live import Clients, Configured, connect, exchange, listener, said
+from restarting import descriptors, earlier, halt, handed, take_over, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -115,21 +116,12 @@ def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
     configured.write(web)
     old = configured.start()
     before = descriptors(old)
-    with socket.socket(socket.AF_UNIX) as taker:
-        taker.settimeout(10)
-        taker.connect(str(configured.directory / "control"))
-        taker.sendall(b'{"command":"takeover","protocol":"1"}\n')
-        data, fds, _, _ = socket.recv_fds(taker, 65536, 253)
-        while not data.endswith(b"\n"):
-            data += taker.recv(65536)
-        assert b'"ok":true' in data and len(fds) >= 2
+    with taking_over(configured):
         second = configured.start("--takeover", wait=False)
         assert second.wait(20) == 3
         assert f"process {os.getpid()} is taking over already" in second.errors()
         status, reply = configured.reload()
         assert status == 3 and "taking over" in reply["error"]
-        for fd in fds:
-            os.close(fd)
     configured.wait_event(old, "not taken over")
     said(web["listen"])
     processes.wait_until(lambda: descriptors(old) <= before, 10, "no more descriptors than before")
@@ -158,9 +150,7 @@ class Between:
         self.taker.settimeout(20)
         self.lines = self.taker.makefile("rb")
         self.old.sendall(self.lines.readline())
-        self.reply, self.fds, _, _ = socket.recv_fds(self.old, 65536, 253)
-        while not self.reply.endswith(b"\n"):
-            self.reply += self.old.recv(65536)
+        self.reply, self.fds = handed(self.old)
 
     def answered(self):
         """And it has said that it could serve, which nobody hears."""
@@ -195,8 +185,7 @@ def test_a_taker_with_more_workers_is_killed_before_it_serves(configured, server
             configured.wait_event(old, "not taken over", count=count)
             clients.more(50)
             clients.check()
-        new = configured.start("--takeover")
-        configured.wait_event(old, "handed over")
+        new = take_over(configured, old)
         clients.more(200)
         sent = clients.end()
     assert old.wait(30) == 0 and new.stop(30) == 0
@@ -207,24 +196,42 @@ def test_a_taker_with_more_workers_is_killed_before_it_serves(configured, server
     configured.verify()
 
 
-def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, server):
+def check_what_a_killed_process_left(configured, server, log, new_log):
+    """One is killed while it drains: what it had in its ring is written by the new one, and so is what comes then."""
     web = listener(server.address, name="web")
-    configured.write(web, log={"flush_interval": "1m"})
+    configured.write(web, log=log)
     old = configured.start()
     with connect(web["listen"]) as stays:
         exchange(stays, b"in the old one's ring")
-        new = configured.start("--takeover")
-        configured.wait_event(old, "handed over")
+        configured.write(web, log=new_log)
+        new = take_over(configured, old)
         exchange(stays, b", and more of it")
+        rings = f"gogetway-{configured.ask('stats')['store']}.w0-block.*"
+        assert any(pathlib.Path(log.get("dir", "/dev/shm")).glob(rings))
         old.kill()
         ended = configured.wait_event(new, "earlier process ended")
-        assert ended["pid"] == old.pid and ended["bytes"] > 0
+        assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > 0
         assert not (configured.directory / f"control.{old.pid}").exists()
     said(web["listen"])
     assert new.stop() == 0
     payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
     assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
     configured.verify()
+
+
+def test_an_old_process_that_is_killed_while_it_drains_is_recovered(configured, server):
+    log = {"flush_interval": "1m"}
+    check_what_a_killed_process_left(configured, server, log, log)
+
+
+def test_an_old_process_with_another_log_dir_is_recovered(configured, scratch, server):
+    """Its rings are out of the new one's directories, and the sandbox is on."""
+    places = [scratch / "rings-1", scratch / "rings-2"]
+    for place in places:
+        place.mkdir()
+    check_what_a_killed_process_left(configured, server, *({"flush_interval": "1m", "dir": str(place)}
+                                                           for place in places))
+    assert not any(places[0].iterdir())
 
 
 def test_what_a_killed_process_left_is_written_when_the_disk_has_room_again(scratch, server):
@@ -236,8 +243,7 @@ def test_what_a_killed_process_left_is_written_when_the_disk_has_room_again(scra
         old = configured.start()
         with connect(web["listen"]) as stays:
             exchange(stays, b"a word")
-            new = configured.start("--takeover")
-            configured.wait_event(old, "handed over")
+            new = take_over(configured, old)
             ballast = disk / "ballast"
             with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
                 while True:
@@ -246,14 +252,14 @@ def test_what_a_killed_process_left_is_written_when_the_disk_has_room_again(scra
             old.kill()
             refused = configured.wait_event(new, "what an earlier process left is not written")
         assert refused["pid"] == old.pid and "space" in refused["error"]
-        before = processor_seconds(new)
+        before = faults.cpu_seconds(new.pid)
         for _ in range(20):
             said(web["listen"])
             assert not configured.events(new, "earlier process ended")
         assert configured.ask("stats")["state"] == "running"
         ballast.unlink()
         ended = configured.wait_event(new, "earlier process ended")
-        assert processor_seconds(new) - before < 1  # of the five between two tries
+        assert faults.cpu_seconds(new.pid) - before < 1  # of the five between two tries
         assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > len(block)
         assert len(configured.events(new, "what an earlier process left is not written")) == 1
         assert new.stop() == 0
@@ -274,36 +280,8 @@ def test_sockets_that_killed_processes_left_are_removed(configured, server):
     assert process.stop() == 0
 
 
-def test_an_old_process_with_another_log_dir_is_recovered(configured, scratch, server):
-    """Its rings are out of the new one's directories, and the sandbox is on."""
-    web = listener(server.address, name="web")
-    places = [scratch / "rings-1", scratch / "rings-2"]
-    for place in places:
-        place.mkdir()
-    configured.write(web, log={"flush_interval": "1m", "dir": str(places[0])})
-    old = configured.start()
-    with connect(web["listen"]) as stays:
-        exchange(stays, b"in the old one's ring")
-        configured.write(web, log={"flush_interval": "1m", "dir": str(places[1])})
-        new = configured.start("--takeover")
-        configured.wait_event(old, "handed over")
-        exchange(stays, b", and more of it")
-        assert any(places[0].iterdir())
-        old.kill()
-        ended = configured.wait_event(new, "earlier process ended")
-        assert ended["pid"] == old.pid and ended["rings"] > 0 and ended["bytes"] > 0
-    assert not any(places[0].iterdir())
-    said(web["listen"])
-    assert new.stop() == 0
-    payloads = [configured.payload(session.id, "client") for session in configured.sessions()]
-    assert sorted(payloads) == [b"a block", b"in the old one's ring, and more of it"]
-    configured.verify()
-
-
 def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
     web = listener(server.address, name="web")
-    configured.write(web)
-    assert configured.start().stop() == 0  # makes the store
     with earlier(configured, web, "os.kill(os.getpid(), 9)") as old:
         new = configured.start("--takeover")
         assert configured.wait_event(new, "taken over from a process that is gone")["pid"] == old.pid
@@ -338,8 +316,6 @@ def test_an_old_process_is_not_let_go_by_a_taker_that_gave_up(configured, server
 
 def test_a_new_process_serves_until_a_stopped_one_answers(configured, scratch, server):
     web = listener(server.address, name="web")
-    configured.write(web)
-    assert configured.start().stop() == 0  # makes the store
     gate = scratch / "gate"
     os.mkfifo(gate)
     end = f"open({str(gate)!r}).read(); listener.close(); peer.sendall(b'{{\"ok\":true}}\\n'); peer.recv(1)"
@@ -359,8 +335,6 @@ def test_a_new_process_serves_until_a_stopped_one_answers(configured, scratch, s
 
 def test_a_new_process_that_waits_for_an_answer_can_be_ended(configured, server):
     web = listener(server.address, name="web")
-    configured.write(web)
-    assert configured.start().stop() == 0  # makes the store
     with earlier(configured, web, "signal.pause()") as old:
         new = configured.start("--takeover", wait=False)
         configured.wait_event(new, "the process before does not let go yet")
@@ -447,8 +421,6 @@ def test_told_to_end_and_the_taker_dies(configured, server, signals):
 
 def test_a_new_process_that_cannot_publish_serves(configured, server):
     web = listener(server.address, name="web")
-    configured.write(web)
-    assert configured.start().stop() == 0  # makes the store
     end = ("[os.unlink(directory + '/' + name) for name in os.listdir(directory) if name.startswith('control.new')];"
            "listener.close(); peer.sendall(b'{\"ok\":true}\\n'); peer.recv(1)")
     with earlier(configured, web, end) as old:
