@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import faults  # noqa: E402
 import gogetway  # noqa: E402
 import live  # noqa: E402
 import prometheus  # noqa: E402
@@ -74,6 +75,13 @@ def servers():
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def silent():
+    """A TCP address that never answers."""
+    with faults.silent_address() as address:
+        yield address
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 
+import endpoints
 import processes
 from gogetway import SIDES, Stream
 
@@ -175,6 +176,23 @@ def tshark_read(files, seconds=600):
         if status != 0:
             accumulator.anomaly(f"{name}: exit status {status}")
     return accumulator.reading()
+
+
+def tshark_approves(files, seconds=600):
+    """tshark has nothing against them. Its reading."""
+    reading = tshark_read(files, seconds)
+    assert not reading.anomalies, endpoints.show(reading.anomalies)
+    return reading
+
+
+def finish(gateway, tshark=False, seconds=30):
+    """Ends the gateway in good order; `verify` finds nothing wrong, nor does tshark. Its sessions."""
+    status, log = gateway.stop(seconds)
+    assert status == 0, log
+    gateway.verify()
+    if tshark:
+        tshark_approves(gateway.segments())
+    return gateway.sessions()
 
 
 def tcpflow_read(files, scratch, seconds=120):

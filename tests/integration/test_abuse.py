@@ -16,6 +16,7 @@ import pytest
 import faults
 import processes
 from gogetway import TEST_ALL
+from recording import finish
 from test_proxy_protocol import SIGNATURE, v1, v2
 from test_slow_readers import REPLY, Floods, reply
 
@@ -49,13 +50,6 @@ def check_served(address, source, count=5):
         sock = visit(address, source)
         assert sock, f"{source} was refused"
         sock.close()
-
-
-def finish(gateway):
-    status, log = gateway.stop()
-    assert status == 0, log
-    gateway.verify()
-    return gateway.sessions()
 
 
 def closes(sessions):

@@ -24,13 +24,7 @@ NOBODY = 65534
 
 
 def finish(gateway, tshark=True):
-    status, log = gateway.stop()
-    assert status == 0, log
-    gateway.verify()
-    if tshark:
-        reading = recording.tshark_read(gateway.segments())
-        assert not reading.anomalies, endpoints.show(reading.anomalies)
-    session, = gateway.sessions()
+    session, = recording.finish(gateway, tshark)
     assert session.state == "closed"
     return session, gateway.payloads()[session.id]
 

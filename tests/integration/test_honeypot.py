@@ -13,12 +13,7 @@ from gogetway import EMPTY, Stream
 
 
 def finish(gateway):
-    status, log = gateway.stop()
-    assert status == 0, log
-    gateway.verify()
-    reading = recording.tshark_read(gateway.segments())
-    assert not reading.anomalies, endpoints.show(reading.anomalies)
-    return gateway.sessions(), gateway.payloads()
+    return recording.finish(gateway, tshark=True), gateway.payloads()
 
 
 def place(kind, scratch):

@@ -6,11 +6,10 @@ import struct
 
 import pytest
 
-import endpoints
 import faults
 import processes
-import recording
 from gogetway import Stream
+from recording import finish
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 CLIENT, SERVER = ("192.0.2.7", 4711), ("198.51.100.1", 443)
@@ -48,16 +47,6 @@ def parse(data):
     ports = struct.unpack_from(">HH", data, at)
     return ((socket.inet_ntop(kind, data[16:16 + size]), ports[0]),
             (socket.inet_ntop(kind, data[16 + size:at]), ports[1]), 16 + length)
-
-
-def finish(gateway, tshark=False):
-    status, log = gateway.stop()
-    assert status == 0, log
-    gateway.verify()
-    if tshark:
-        reading = recording.tshark_read(gateway.segments())
-        assert not reading.anomalies, endpoints.show(reading.anomalies)
-    return gateway.sessions()
 
 
 HEADERS = {"v1-4": v1(), "v1-6": v1(CLIENT6, SERVER6), "v2-4": v2(), "v2-6": v2(CLIENT6, SERVER6),

@@ -11,6 +11,7 @@ import endpoints
 import faults
 import processes
 import prometheus
+import recording
 from gogetway import Stream, program
 from live import Clients, Configured, EchoServer
 from processes import free_address
@@ -29,9 +30,7 @@ def check_no_trace(gateway):
 
 
 def finish(gateway):
-    status, log = gateway.stop()
-    assert status == 0, log
-    check_no_trace(gateway)
+    assert recording.finish(gateway) == [] and gateway.segments() == []
 
 
 # ── Every byte ───────────────────────────────────────────────────────────────────────────────────────────────────────

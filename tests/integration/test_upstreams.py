@@ -18,12 +18,6 @@ from upstream_lists import (HangingServer, HidingServer, ask, events, gauges, op
 ONE_WORKER = ["--workers", "1"]  # turns are each worker's own: with one they are exact
 
 
-@pytest.fixture
-def silent():
-    with faults.silent_address() as address:
-        yield address
-
-
 def test_turns_are_shares_by_weight(gateways, servers):
     a, b, c = servers("a", "b", "c")
     first, others = upstreams_of(f"{a.address} weight=3 name=a", f"{b.address} name=b", f"{c.address} weight=2 name=c")
