@@ -126,6 +126,14 @@ static inline void *shared_page(void)
   return page;
 }
 
+/* With the usual options. */
+static inline void fixture_begin(struct fixture *f)
+{
+  fixture_init(f);
+  struct gg_recorder_options options = fixture_options(f);
+  fixture_open(f, &options, NULL);
+}
+
 static inline void fixture_stop(struct fixture *f)
 {
   struct gg_failure failure = GG_FAILURE_INIT;

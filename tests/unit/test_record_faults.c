@@ -156,9 +156,7 @@ static void test_short_writes(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   atomic_store(&short_writes, 1);
   while (gg_log_committed(f.log) < 6 * MIB)
     fixture_record(&f);

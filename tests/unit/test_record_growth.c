@@ -202,9 +202,7 @@ static void test_a_granted_reservation_wakes_those_that_wait(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   set_gate(true);
   fill(&f);
   uint64_t count;
@@ -222,9 +220,7 @@ static void test_a_tick_tells_of_room_that_came_unseen(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   set_gate(true);
   fill(&f);
   set_gate(false);

@@ -25,9 +25,7 @@ static void test_wraps_many_times(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   uint64_t start = gg_log_committed(f.log);
   while (gg_log_committed(f.log) - start < 24 * MIB)
     fixture_record(&f);
@@ -41,9 +39,7 @@ static void test_nothing_recorded_leaves_nothing(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   assert_int_equal(gg_log_segment(f.log), 0);
   struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.segments, 0);
@@ -127,9 +123,7 @@ static void test_abandoned_reservation_is_no_record(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   for (unsigned i = 0; i < 200; i++) {
     uint8_t *at = gg_log_reserve(f.log, 1000, GG_LOG_DATA);
     if (at)
@@ -146,9 +140,7 @@ static void test_largest_reservation_always_comes(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   size_t most = gg_log_reserve_max(f.log);
   assert_true(most >= 128 * KIB);
   for (unsigned i = 0; i < 200; i++) {
@@ -168,9 +160,7 @@ static void test_counts_travel_in_statistics(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   fixture_record(&f);
   gg_log_count_gap(f.log, 1234);
   gg_log_count_gap(f.log, 1);
@@ -185,9 +175,7 @@ static void test_counts_without_a_record_are_told_too(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   gg_log_count_lost_session(f.log);
   struct walk walk = fixture_stop_and_walk(&f);
   assert_int_equal(walk.segments, 1);

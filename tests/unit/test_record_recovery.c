@@ -386,9 +386,7 @@ static void test_linked_ring_of_a_clean_stop_is_empty(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   char ring[512], other[300];
   only_file(ring, f.rings);
   snprintf(other, sizeof other, "%s/aside", f.base);

@@ -292,9 +292,7 @@ static void test_the_watermark_of_a_finished_log_goes_on(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   (void)fixture_record(&f);
   (void)gg_log_tick(f.log, gg_clock_mono_ns());
   atomic_store(&disk_full, true);
@@ -365,9 +363,7 @@ static void test_rotation_with_a_full_disk(void **state)
 {
   (void)state;
   struct fixture f;
-  fixture_init(&f);
-  struct gg_recorder_options options = fixture_options(&f);
-  fixture_open(&f, &options, NULL);
+  fixture_begin(&f);
   (void)fixture_record(&f);
   atomic_store(&disk_full, true);
   uint64_t filled = 0;
