@@ -10,64 +10,10 @@
 #include <cmocka.h>
 
 #include "engine/config.h"
+#include "failing_memory.h"
+
 #include <stdio.h>
 #include <unistd.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-char *__real_strdup(const char *text);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-char *__wrap_strdup(const char *text);
-void __wrap_free(void *block);
-
-static bool counting;
-static unsigned long calls;   /* allocations since counting began */
-static unsigned long failing; /* the one that fails, from 1; 0: none */
-static long live;             /* blocks that were allocated and not freed */
-
-static bool fails(void)
-{
-  return counting && ++calls == failing;
-}
-
-static void *counted(void *block)
-{
-  live += counting && block ? 1 : 0;
-  return block;
-}
-
-void *__wrap_malloc(size_t size)
-{
-  return fails() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-  return fails() ? NULL : counted(__real_calloc(count, size));
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-  if (fails())
-    return NULL;
-  void *moved = __real_realloc(block, size);
-  return block ? moved : counted(moved);
-}
-
-char *__wrap_strdup(const char *text)
-{
-  return fails() ? NULL : counted(__real_strdup(text));
-}
-
-void __wrap_free(void *block)
-{
-  live -= counting && block ? 1 : 0;
-  __real_free(block);
-}
 
 static struct gg_config_errors errors;
 

@@ -1,74 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a plan says when memory, the disk or its segments go away while it is made and while it is played. */
+#include "failing_memory.h"
 #include "plan_compare.h"
 #include "store_files.h"
 
 #include "replay/plan_cache.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-char *__real_strdup(const char *text);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-char *__wrap_strdup(const char *text);
-void __wrap_free(void *block);
 ssize_t __real_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
 ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset);
 
-/* Atomic: the store that plans are compared with scans on threads of its own. */
-static atomic_bool counting;
-static atomic_ulong calls;    /* allocations since counting began */
-static unsigned long failing; /* the one that fails, from 1; 0: none */
-static atomic_long live;      /* blocks that were allocated and not freed */
 static unsigned long writes, failing_write;
 static int write_errno = ENOSPC;
 static size_t write_most = SIZE_MAX; /* bytes that one write takes */
-
-static bool fails(void)
-{
-  return counting && ++calls == failing;
-}
-
-static void *counted(void *block)
-{
-  live += counting && block ? 1 : 0;
-  return block;
-}
-
-void *__wrap_malloc(size_t size)
-{
-  return fails() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-  return fails() ? NULL : counted(__real_calloc(count, size));
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-  if (fails())
-    return NULL;
-  void *moved = __real_realloc(block, size);
-  return block ? moved : counted(moved);
-}
-
-char *__wrap_strdup(const char *text)
-{
-  return fails() ? NULL : counted(__real_strdup(text));
-}
-
-void __wrap_free(void *block)
-{
-  live -= counting && block ? 1 : 0;
-  __real_free(block);
-}
 
 ssize_t __wrap_pwrite64(int fd, const void *from, size_t bytes, off_t offset)
 {
