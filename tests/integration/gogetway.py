@@ -256,9 +256,11 @@ class Gateway(Store):
     def __enter__(self):
         return self if self.process else self.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self.process and self.process.running():
             try:
                 self.stop(10)
             except processes.DeadlineExceeded:
                 self.kill()
+        if self.process and kind is None:
+            self.process.check_no_crash()

@@ -258,8 +258,10 @@ class Configured(Store):
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         for process in self.processes:
             if process.running():
                 with contextlib.suppress(processes.DeadlineExceeded):
                     process.stop(20)
+        for process in self.processes if kind is None else ():
+            process.check_no_crash()

@@ -72,6 +72,9 @@ def is_listening(target):
     return False
 
 
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+
 class Process:
     """A child with its output in files. As a context manager it is ended on the way out."""
 
@@ -126,6 +129,11 @@ class Process:
         if self.running():
             self.popen.kill()
         return self.popen.wait()
+
+    def check_no_crash(self):
+        """That nobody waited for its end does not hide what end it was."""
+        status = self.popen.poll()
+        assert status is None or -status not in CRASHES, f"{self.name}: signal {-status}\n{self.errors()[-4000:]}"
 
     def __enter__(self):
         return self
