@@ -60,7 +60,7 @@ def require_program():
 @pytest.fixture
 def server():
     """An upstream that sends back what comes."""
-    with live.EchoServer() as echo:
+    with faults.Echo() as echo:
         yield echo
 
 

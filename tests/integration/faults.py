@@ -151,7 +151,7 @@ class Echo(Upstream):
         super().__init__(address)
         self.listener.setblocking(False)
         self.stopping = False
-        self.served = 0
+        self.accepted = self.served = 0
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
@@ -165,6 +165,8 @@ class Echo(Upstream):
                     with contextlib.suppress(BlockingIOError):
                         while True:
                             sock, _ = self.listener.accept()
+                            sock.settimeout(20)
+                            self.accepted += 1
                             open_sockets[sock.fileno()] = sock
                             poller.register(sock.fileno(), select.EPOLLIN)
                     continue

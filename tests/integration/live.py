@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway by a configuration file, and clients that do not stop: for what changes while it serves.
 
-    with EchoServer() as server, Clients(address) as clients:
+    with faults.Echo() as server, Clients(address) as clients:
         ...
         clients.check()        # not one of them has seen an error so far
 
@@ -11,77 +11,13 @@ import contextlib
 import hashlib
 import json
 import os
-import selectors
 import socket
 import threading
 import time
 
 import processes
+from faults import connect
 from gogetway import Store, program
-
-
-class EchoServer:
-    """Sends back what comes, on one thread; ends a connection when its client has."""
-
-    def __init__(self, address=("127.0.0.1", 0)):
-        self.listener = socket.create_server(address, backlog=4096)
-        self.listener.setblocking(False)
-        self.address = processes.address(*self.listener.getsockname())
-        self.accepted = 0
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.listener, selectors.EVENT_READ)
-        self.wake, self.waker = socket.socketpair()
-        self.selector.register(self.wake, selectors.EVENT_READ)
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self):
-        while True:
-            for key, _ in self.selector.select():
-                if key.fileobj is self.wake:
-                    return
-                if key.fileobj is self.listener:
-                    with contextlib.suppress(BlockingIOError):
-                        for _ in range(64):
-                            connection, _ = self.listener.accept()
-                            connection.settimeout(20)
-                            self.accepted += 1
-                            self.selector.register(connection, selectors.EVENT_READ)
-                    continue
-                self.answer(key.fileobj)
-
-    def answer(self, connection):
-        data = b""
-        with contextlib.suppress(OSError):
-            data = connection.recv(65536)
-            if data:
-                connection.sendall(data)
-                return
-        self.selector.unregister(connection)
-        connection.close()
-
-    def close(self):
-        self.waker.send(b"x")
-        self.thread.join(20)
-        for key in list(self.selector.get_map().values()):
-            key.fileobj.close()
-        self.waker.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-def connect(address, seconds=20):
-    if address.startswith("unix:"):
-        peer = socket.socket(socket.AF_UNIX)
-        peer.settimeout(seconds)
-        peer.connect(address[5:])
-        return peer
-    host, port = address.rsplit(":", 1)
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=seconds)
 
 
 def exchange(peer, block):

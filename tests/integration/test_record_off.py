@@ -13,7 +13,7 @@ import processes
 import prometheus
 import recording
 from gogetway import Stream, program
-from live import Clients, Configured, EchoServer
+from live import Clients, Configured
 from processes import free_address
 from test_disk import MIB, SIZE, SMALL_LOG, EchoTalk, Sender, small_disk
 from test_fidelity import drive
@@ -194,7 +194,7 @@ def test_a_full_disk_does_not_hold_it_up(gateways, scratch):
 def test_no_log_at_all_and_then_one(scratch, require_program):
     """Reloads from off to full and back while clients come and go: nobody notices; what was accepted under full is
     recorded whole, and nothing else; the metrics say how much was left out."""
-    with EchoServer() as server, Configured(scratch) as gateway:
+    with faults.Echo() as server, Configured(scratch) as gateway:
         web = {"listen": free_address(), "upstream": server.address, "name": "web"}
         off = dict(web, record="off")
         gateway.write(off)

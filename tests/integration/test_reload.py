@@ -8,8 +8,9 @@ import pytest
 
 import faults
 import processes
+from faults import connect
 from gogetway import TEST_ALL, program
-from live import Clients, EchoServer, connect, exchange, listener, said
+from live import Clients, exchange, listener, said
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -156,7 +157,7 @@ def test_an_upstream_changes_for_new_sessions(configured, server):
     web = listener(server.address, name="web")
     configured.write(web)
     configured.start()
-    with EchoServer() as other, connect(web["listen"]) as stays:
+    with faults.Echo() as other, connect(web["listen"]) as stays:
         exchange(stays, b"to the first")
         configured.write(dict(web, upstream=other.address))
         assert configured.reload()[0] == 0
@@ -188,7 +189,8 @@ def test_the_metrics_file_moves(configured, scratch, server):
     configured.write(web, stats={"metrics_file": str(second), "metrics_interval": "1d"})
     assert configured.reload()[0] == 0
     processes.wait_until(second.exists, 10, "the new file")
-    assert "gogetway_" in first.read_text()
+    assert "gogetway_sessions_opened_total 0" in first.read_text()
+    assert "gogetway_sessions_opened_total 1" in second.read_text()
 
 
 # ── Under load ───────────────────────────────────────────────────────────────────────────────────────────────────────

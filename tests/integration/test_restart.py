@@ -11,10 +11,12 @@ import sys
 
 import pytest
 
+import faults
 import processes
 import prometheus
+from faults import connect
 from gogetway import TEST_ALL
-from live import Clients, Configured, EchoServer, connect, exchange, listener, said
+from live import Clients, Configured, exchange, listener, said
 from restarting import ask_pid, check_all_end, stats_of, take_over, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")
@@ -286,7 +288,7 @@ def test_listeners_that_are_gone_and_new_ones(configured, server):
 
 def test_a_drained_upstream_stays_drained(configured, server):
     """Over two takeovers, and until it is resumed; the same name at another listener is not drained."""
-    with EchoServer() as other:
+    with faults.Echo() as other:
         web = listener([f"{server.address} name=a", f"{other.address} name=b"], name="web")
         ssh = listener([f"{server.address} name=a", f"{other.address} name=b"], name="ssh")
         configured.write(web, ssh)

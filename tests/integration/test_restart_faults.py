@@ -11,8 +11,9 @@ import pytest
 
 import faults
 import processes
+from faults import connect
 from gogetway import TEST_ALL
-from live import Clients, Configured, connect, exchange, listener, said
+from live import Clients, Configured, exchange, listener, said
 from restarting import descriptors, earlier, halt, handed, take_over, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")

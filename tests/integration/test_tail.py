@@ -19,36 +19,15 @@ import recording
 
 @pytest.fixture
 def echo():
-    """An upstream that gives back what comes, on threads of its own."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve(connection):
-        with connection:
-            while data := connection.recv(65536):
-                connection.sendall(data)
-
-    def accept():
-        try:
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-        except OSError:
-            pass
-
-    acceptor = threading.Thread(target=accept, daemon=True)
-    acceptor.start()
-    yield "127.0.0.1:%d" % listener.getsockname()[1]
-    faults.stop_accepting(listener, acceptor)
+    with faults.Echo() as upstream:
+        yield upstream.address
 
 
 def exchange(gateway, data):
-    host, port = gateway.listen.rsplit(":", 1)
-    with socket.create_connection((host, int(port))) as client:
+    with faults.connect(gateway.listen) as client:
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
-        received = b""
-        while piece := client.recv(65536):
-            received += piece
-    assert received == data
+        assert faults.read_to_end(client) == (data, False)
 
 
 def start(gateway, *words, out):
