@@ -12,11 +12,11 @@ import threading
 
 import pytest
 
-import endpoints
 import faults
 import processes
 import recording
 from gogetway import TEST_ALL, Gateway, Stream, program
+from test_fidelity import check_everything, drive
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20241001"))
 MIB = 1 << 20
@@ -230,14 +230,7 @@ def test_random_sessions_with_few_pipes(scratch, require_program, totals):
         gateway = Gateway(scratch / "rec", address, listen=listen, scratch=scratch)
         gateway.process = run
         totals[gateway] = scratch / "rec.prom"
-        result = endpoints.Endpoints(scratch, SEED, 120, listen, address, deadline=120, concurrency=30,
-                                     unique_source=True, bytes_max=4 * MIB, slow_percent=5).start().finish(180)
-        status, log = gateway.stop()
+        result, status, log = drive(gateway, address, scratch, SEED, 120, deadline=120, concurrency=30,
+                                    unique_source=True, bytes_max=4 * MIB, slow_percent=5)
     assert status == 0, log
-    raw = scratch / "raw"
-    recorded, payloads = gateway.sessions(), gateway.payloads(keep=raw)
-    problems = endpoints.check_endpoints(result)
-    pairs, unmatched = endpoints.match_sessions(result, recorded, raw)
-    problems += unmatched + endpoints.check_payloads(result, pairs, payloads, raw)
-    problems += endpoints.check_facts(result, pairs, payloads)
-    assert not problems, endpoints.show(problems)
+    check_everything(result, gateway, scratch)

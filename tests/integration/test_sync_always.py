@@ -7,11 +7,10 @@ import shutil
 
 import pytest
 
-import endpoints
 import faults
 import processes
-import recording
 from gogetway import Stream
+from test_fidelity import check_everything, drive
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20240901"))
 
@@ -19,19 +18,10 @@ SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20240901"))
 def test_random_sessions_with_every_byte_synced(gateways, scratch):
     upstream = processes.address("127.0.0.1", processes.free_port())
     gateway = gateways(upstream, options=["--sync-mode", "always"])
-    result = endpoints.Endpoints(scratch, SEED, 150, gateway.listen, upstream, deadline=120, concurrency=32,
-                                 unique_source=True, bytes_max=256 << 10, slow_percent=0).start().finish(180)
-    status, log = gateway.stop()
+    result, status, log = drive(gateway, upstream, scratch, SEED, 150, deadline=120, concurrency=32,
+                                unique_source=True, bytes_max=256 << 10, slow_percent=0)
     assert status == 0, log
-    raw = scratch / "raw"
-    recorded, payloads = gateway.sessions(), gateway.payloads(keep=raw)
-    problems = endpoints.check_endpoints(result)
-    pairs, unmatched = endpoints.match_sessions(result, recorded, raw)
-    problems += unmatched + endpoints.check_payloads(result, pairs, payloads, raw)
-    problems += endpoints.check_facts(result, pairs, payloads)
-    reading = recording.tshark_read(gateway.segments())
-    problems += endpoints.check_conversations(result, pairs, payloads, reading, len(recorded))
-    assert not problems, endpoints.show(problems)
+    check_everything(result, gateway, scratch)
     gateway.verify()
 
 

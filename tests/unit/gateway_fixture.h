@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "gateway/worker.h"
+#include "metric_named.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -256,11 +257,9 @@ static inline int dial_and_ask(const struct gg_endpoint *to)
 static inline uint64_t metric(const struct fixture *f, const char *name)
 {
   struct gg_reading reading;
-  for (size_t i = 0; gg_metrics_read(f->metrics, i, &reading) == 0; i++)
-    if (strcmp(reading.def->name, name) == 0)
-      return reading.value;
-  fail_msg("no metric %s", name);
-  return 0;
+  if (!metric_named(f->metrics, name, &reading))
+    fail_msg("no metric %s", name);
+  return reading.value;
 }
 
 #endif
