@@ -189,7 +189,7 @@ def test_the_metrics_file_moves(configured, scratch, server):
     configured.write(web, stats={"metrics_file": str(second), "metrics_interval": "1d"})
     assert configured.reload()[0] == 0
     processes.wait_until(second.exists, 10, "the new file")
-    assert "gogetway_sessions_opened_total 0" in first.read_text()
+    assert "gogetway_sessions_opened_total" in first.read_text()
     assert "gogetway_sessions_opened_total 1" in second.read_text()
 
 
