@@ -9,10 +9,11 @@ import threading
 
 import pytest
 
+import faults
 import processes
+from faults import connect
 from gogetway import program
-from live import EchoServer, connect, exchange
-from restarting import listener
+from live import exchange, listener
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -42,7 +43,7 @@ def refusal(words, directory):
 @pytest.fixture
 def two(configured, server):
     """A gateway with two listeners: web has upstreams a and b, ssh a only."""
-    with EchoServer() as other:
+    with faults.Echo() as other:
         configured.server, configured.other = server, other
         configured.web = listener([f"{server.address} name=a", f"{other.address} name=b"], name="web")
         configured.ssh = listener([f"{server.address} name=a"], name="ssh")
