@@ -15,10 +15,9 @@ import pytest
 import faults
 import live
 import processes
-from faults import events
+from faults import connect, events
 from gogetway import Gateway, program, tool
-from live import connect
-from restarting import said
+from live import said
 
 pytestmark = pytest.mark.usefixtures("require_program")
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import termios
-import threading
 
 import pytest
 
