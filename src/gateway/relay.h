@@ -10,11 +10,30 @@
 #include "gateway/session.h"
 
 enum {
-  GG_READ_BYTES = 32 << 10,      /* a read, while reads are small */
-  GG_READ_BULK_BYTES = 64 << 10, /* a read after one that filled its buffer; also bounded by pending_max */
-  GG_TURN_STEPS = 8,             /* reads of a direction before others have their turn */
-  GG_EVICTIONS_MAX = 16,         /* sessions closed to make room for one tail: sizes differ */
-  GG_BULK_READS = 2,             /* full reads in a row that make a flow a bulk flow */
+  GG_READ_BYTES = 32 << 10,       /* a read, while reads are small */
+  GG_READ_BULK_BYTES = 64 << 10,  /* a read after one that filled its buffer; also bounded by pending_max */
+  GG_TURN_STEPS = 8,              /* reads of a direction before others have their turn */
+  GG_EVICTIONS_MAX = 16,          /* sessions closed to make room for one tail: sizes differ */
+  GG_BULK_READS = 2,              /* full reads in a row that make a flow a bulk flow */
+  GG_BATCH_MESSAGES = 256,        /* that are put off in one wait; there are fewer events in it, nearly always */
+  GG_BATCH_MESSAGE_MAX = 2 << 10, /* larger ones are sent at once: the copy would cost what the order saves */
+  GG_BATCH_BYTES = 64 << 10,      /* in all: they shall stay in the cache until they are sent */
+};
+
+struct gg_batch_message {
+  struct gg_session *session;
+  uint32_t at; /* in the batch's bytes */
+  uint16_t bytes;
+  uint8_t direction;
+};
+
+/* A worker's small messages of one wait, received and committed, to be sent. */
+struct gg_batch {
+  bool open; /* events are being handled */
+  unsigned count;
+  size_t used;
+  uint8_t *bytes;
+  struct gg_batch_message messages[GG_BATCH_MESSAGES];
 };
 
 /* What one step of a direction came to. */
@@ -26,6 +45,10 @@ enum gg_step {
 
 /* An event of one of the session's sockets (all states). */
 void gg__end_ready(struct gg_source *source, uint32_t events);
+
+/* From open to send, messages are put off. */
+void gg__relay_batch_open(struct gg_worker *worker);
+void gg__relay_batch_send(struct gg_worker *worker);
 
 /* Moves what can be moved from end[direction] to the other one. */
 void gg__relay_pump(struct gg_session *session, enum gg_direction direction);

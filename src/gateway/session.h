@@ -34,7 +34,8 @@
  * CLOSING ends at once.
  *
  * A direction d runs from end[d] to end[!d]; what end[d] received and end[!d] has not taken lies either in
- * end[!d].pending (in place) or in end[d].pipe (splice), never in both. A direction receives only when both are empty.
+ * end[!d].pending (in place) or in end[d].pipe (splice) or, while the events of a wait are handled, in the worker's
+ * batch, never in two of them. A direction receives only when all are empty.
  *
  * Thread: its worker's, always the same.
  */
@@ -122,6 +123,7 @@ struct gg_end {
   bool dead;            /* a send failed: nothing can go to it any more */
   uint8_t bulk;         /* reads in a row that filled their buffer, or by splice: that did not */
   bool splicing;
+  bool put_off; /* a message of this end is in the worker's batch */
 };
 
 struct gg_session {

@@ -82,7 +82,8 @@ int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsign
   worker->counters = gateway->counters;
   init_plain(worker);
   worker->scratch = malloc(GG_READ_BULK_BYTES);
-  if (!worker->scratch)
+  worker->batch.bytes = malloc(GG_BATCH_BYTES);
+  if (!worker->scratch || !worker->batch.bytes)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
   int error = gg_metrics_shard(options->metrics, &worker->shard);
   if (!error)
@@ -116,6 +117,7 @@ void gg__worker_destroy(struct gg_worker *worker)
   gg_pipe_pool_fini(&worker->pipes);
   gg_wake_fini(&worker->wake);
   gg_loop_fini(&worker->loop);
+  free(worker->batch.bytes);
   free(worker->scratch);
   free(worker);
 }
@@ -325,7 +327,9 @@ bool gg__worker_turn(struct gg_worker *worker)
 {
   uint64_t wait_ns = gg_list_empty(&worker->run) ? worker->next_ns : 0;
   atomic_store_explicit(&worker->due_ns, later(wait_ns, worker->loop.now_ns), memory_order_relaxed);
+  gg__relay_batch_open(worker);
   gg_loop_poll(&worker->loop, wait_ns);
+  gg__relay_batch_send(worker);
   atomic_store_explicit(&worker->due_ns, worker->loop.now_ns, memory_order_relaxed);
   gg__count(worker, GG_COUNT_LOOPS, 1);
   phase_run(worker);

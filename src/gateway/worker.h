@@ -24,6 +24,7 @@
 #include "gateway/group.h"
 #include "gateway/pending.h"
 #include "gateway/plan.h"
+#include "gateway/relay.h"
 #include "gateway/route.h"
 #include "gateway/session.h"
 #include "gateway/splice.h"
@@ -147,6 +148,7 @@ struct gg_worker {
   unsigned spare_count;
   struct gg_pending_slab pending;
   struct gg_pipe_pool pipes;
+  struct gg_batch batch;
   uint8_t *scratch; /* receives what is not recorded: record: off, or the gap policy */
   struct gg_session_id_source ids;
   uint64_t random_state;

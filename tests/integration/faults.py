@@ -276,12 +276,12 @@ def remount(directory, size):
 
 
 @contextlib.contextmanager
-def slow_disk(gateway, scratch, milliseconds):
-    """Each write of the gateway takes so much longer, by strace."""
+def traced(gateway, scratch, log, *options, thread=None):
+    """strace of all the gateway's threads, or of the one with that name, into the file `log`."""
     if not shutil.which("strace"):
         pytest.skip("needs strace")
-    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e",
-               f"inject=pwrite64:delay_enter={milliseconds * 1000}", "-p", gateway.process.pid]
+    whom = ["-f", "-p", gateway.process.pid] if thread is None else ["-p", processes.thread(gateway.process.pid, thread)]
+    command = ["strace", "-o", log, *options, *whom]
     with processes.Process(command, scratch, name="strace") as strace:
         processes.wait_until(lambda: "attached" in strace.errors() or not strace.running(), 20, "strace")
         if not strace.running():
@@ -289,6 +289,12 @@ def slow_disk(gateway, scratch, milliseconds):
         yield
         strace.popen.send_signal(signal.SIGINT)
         strace.wait(20)
+
+
+def slow_disk(gateway, scratch, milliseconds):
+    """Each write of the gateway takes so much longer."""
+    return traced(gateway, scratch, "/dev/null", "-e", "trace=pwrite64", "-e",
+                  f"inject=pwrite64:delay_enter={milliseconds * 1000}")
 
 
 def check_cut_short(result, store, raw):

@@ -46,6 +46,24 @@ def free_port(host="127.0.0.1"):
     raise AssertionError("no free port")
 
 
+def thread(pid, name):
+    """The number of a process's thread with that name."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as file:
+            if file.read().strip() == name:
+                return int(task)
+    raise AssertionError(f"process {pid} has no thread {name}")
+
+
+def stopped(pid):
+    """Whether all threads of a process have taken a SIGSTOP, traced or not."""
+    states = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii") as file:
+            states.append(file.read().rsplit(")", 1)[1].split()[0])
+    return all(state in "Tt" for state in states)
+
+
 def address(host, port):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
