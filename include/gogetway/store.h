@@ -246,9 +246,9 @@ GG_API int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, 
 GG_API int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct gg_failure *failure);
 /* The gateway has ended: writes all that is left of it. */
 GG_API int gg_tail_finish(struct gg_tail *tail, struct gg_failure *failure);
-/* Update and finish, the one at work and those to come, return soon, also when `fd` is a pipe whose reader is slow: they
- * write nothing but the rest of a packet that has begun there. GG_ERR_TIMEOUT from them: for five seconds the reader took
- * nothing of that. Thread: any; and a signal handler may call it. */
+/* Update and finish, the one at work and those to come, return soon, also when `fd` is a pipe whose reader is slow:
+ * they write only what he takes at once, and the rest of a packet that he has begun to get. GG_ERR_TIMEOUT from them:
+ * for five seconds he took nothing of that. Thread: any; and a signal handler may call it. */
 GG_API void gg_tail_stop(struct gg_tail *tail);
 GG_API void gg_tail_destroy(struct gg_tail *tail);
 

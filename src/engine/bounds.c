@@ -174,6 +174,8 @@ static const struct bound of_reading[] = {
   {"files that overlap in time, of an export in order of time", COUNT, GG_MERGE_OPEN_MAX, "refused", "the error"},
   {"sessions that are open at one moment, for a replay", COUNT, GG_SWEEP_OPEN_MAX, "refused", "the error"},
   {"logs that `tail` follows", COUNT, GG_TAIL_LOGS_MAX, "refused", "the error"},
+  {"what a `tail` that was told to end waits for a reader who takes nothing", TIME, GG_TAIL_PATIENCE_NS,
+   "the last packet is cut short", "the error"},
   {"packets that wait for an earlier one, of one direction", COUNT, GG_STREAM_HELD_MAX,
    "what is missing is told as a gap", "`gaps`"},
   {"... and their bytes", BYTES, GG_STREAM_HELD_BYTES_MAX, "the same", "`gaps`"},

@@ -5,6 +5,8 @@
 #ifndef GG_STORE_BOUNDS_H
 #define GG_STORE_BOUNDS_H
 
+#include <stdint.h>
+
 enum {
   GG_FILTER_TERMS_MAX = 64,           /* words of one filter */
   GG_MERGE_OPEN_MAX = 256,            /* files that overlap in time; more are GG_ERR_LIMIT */
@@ -14,5 +16,6 @@ enum {
   GG_SWEEP_OPEN_MAX = 1 << 20,        /* sessions without an end at one time; more are GG_ERR_LIMIT */
   GG_TAIL_LOGS_MAX = 1024,            /* whose segments are told in order */
 };
+#define GG_TAIL_PATIENCE_NS UINT64_C(5000000000) /* of one that is stopped, for a reader who has half a packet */
 
 #endif

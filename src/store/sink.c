@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/sink.h"
 
+#include "base/clock.h"
 #include "record/packet.h"
 #include "record/pcapng.h"
 #include "record/section.h"
+#include "store/bounds.h"
 #include "store/frames.h"
 
 #include <assert.h>
@@ -22,7 +24,6 @@ enum {
   BUILT_MAX = PIECE_MAX + COMMENT_MAX + 512,
   RECORD_MAX = GG_PCAPNG_EPB_LIMIT + 512, /* bytes of one, at the most */
   LOOK_MS = 100,                          /* how often a flush that waits looks whether it is to stop */
-  PATIENCE_MS = 5000,                     /* then: for a reader who takes nothing of a record that he has the half of */
   PCAP_MAGIC_NS = (int)0xa1b23c4d,
 };
 
@@ -84,7 +85,7 @@ static void flush_stoppable(struct gg__sink *sink, struct gg_failure *failure)
       sink->used = record_end(sink, done);
       waited_ms += cut ? LOOK_MS : 1;
     }
-    if (waited_ms > PATIENCE_MS)
+    if ((uint64_t)waited_ms * GG_NS_PER_MS > GG_TAIL_PATIENCE_NS)
       sink->error =
         gg_fail(failure, GG_ERR_TIMEOUT, "who reads %s takes nothing; the last packet there is cut short", sink->name);
   }

@@ -2,8 +2,8 @@
 /**
  * sink.h - writes packets to a descriptor as pcapng or classic pcap with nanoseconds: what export and tail end in.
  *
- * The stream is one section with one Ethernet interface. Buffered by whole records; gg__sink_flush writes what is there.
- * After an error the sink takes nothing more. Thread: one at a time.
+ * The stream is one section with one Ethernet interface. Buffered by whole records; gg__sink_flush writes what is
+ * there. After an error the sink takes nothing more. Thread: one at a time.
  */
 #ifndef GG_STORE_SINK_H
 #define GG_STORE_SINK_H
@@ -21,9 +21,9 @@ int gg__sink_create(struct gg__sink **out, int fd, const char *name, enum gg_exp
                     struct gg_failure *failure);
 void gg__sink_destroy(struct gg__sink *sink);
 
-/* Of pcapng. Once `*stop` is set (borrowed; by a signal handler, too) a flush waits for a slow reader no more than until
- * the record that he has begun to get is whole; what the reader does not take at once of the others is dropped.
- * GG_ERR_TIMEOUT from a flush: he does not take the rest of that record. */
+/* Of pcapng. Once `*stop` is set (borrowed; by a signal handler, too) a flush waits for a slow reader only until the
+ * record that he has begun to get is whole; what he does not take at once of the others is dropped. GG_ERR_TIMEOUT
+ * from a flush: he does not take the rest of that record. */
 void gg__sink_stop_by(struct gg__sink *sink, const atomic_bool *stop);
 
 /* A frame as it was captured, if it is Ethernet and short enough; otherwise built anew from what its TCP says.

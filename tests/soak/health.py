@@ -247,8 +247,8 @@ class Readers:
         with open(errors, "wb") as file:
             tail = subprocess.Popen([gogetway.program(), "tail", "--dir", str(self.instance.directory)],
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file)
-            tshark = subprocess.Popen(["tshark", "-n", "-l", "-r", "-", "-Q", "-Y", "frame.number == 1 || _ws.malformed",
-                                       "-T", "fields", "-e", "frame.number"], stdin=tail.stdout, bufsize=0,
+            words = ["-Y", "frame.number == 1 || _ws.malformed", "-T", "fields", "-e", "frame.number"]
+            tshark = subprocess.Popen(["tshark", "-n", "-l", "-r", "-", "-Q", *words], stdin=tail.stdout, bufsize=0,
                                       stdout=subprocess.PIPE, stderr=file, env=dict(os.environ, **self.site.tshark))
             tail.stdout.close()
         # Before it has begun to read, which takes seconds on a busy machine, it is no reader.

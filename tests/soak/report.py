@@ -13,6 +13,12 @@ WIDTH, ROW, LEFT, RIGHT, TOP = 860, 96, 110, 90, 30
 SERIES = (("private", "private memory, MiB", 1 << 20), ("resident", "resident, with rings, MiB", 1 << 20),
           ("descriptors", "descriptors", 1), ("threads", "threads", 1), ("sessions", "open sessions", 1))
 POINTS_MAX = 400
+FLAT = f"""Flat is: in the second half of the life of the process that lived longest, the straight line through the
+lowest samples of each thirtieth of it grows by no more than the bound, which for memory is
+{health.PRIVATE_A_DAY >> 20} MiB a day, and {health.SLACKS["private"][True] >> 10} KiB for what a heap still settles in
+({health.SLACKS["private"][False] >> 20} MiB in the first minute). Descriptors are counted without pipes and without the
+two of each open session. With nothing open, at the beginning and at the end, descriptors and threads of `steady` are
+the same to the last one."""
 ROWS = 12  # of the table of what a site's processes took, over the time
 COLORS = {"steady": "#1f6fb2", "restless": "#c2571a"}
 
@@ -196,11 +202,7 @@ compared are bytes that were held against what the ends of their session sent, b
 
 ## Memory, descriptors, threads
 
-Flat is: in the second half of the life of the process that lived longest, the straight line through the lowest samples
-of each thirtieth of it grows by no more than the bound, which for memory is {health.PRIVATE_A_DAY >> 20} MiB a day, and
-{health.SLACKS['private'][True] >> 10} KiB for what a heap still settles in ({health.SLACKS['private'][False] >> 20} MiB in the first minute).
-Descriptors are counted without pipes and without the two of each open session. With nothing open, at the beginning and
-at the end, descriptors and threads of `steady` are the same to the last one.
+{FLAT}
 
 {table(found['flat'], ["site", "what", "growth of the line", "bound", "over seconds", "so in a day"])}
 
