@@ -181,6 +181,7 @@ class Checker:
         """`last`: the gateway has ended, and all expectations are told."""
         self.cycles, self.gaps_left = self.cycles + 1, GAPS_MAX
         with self.instance.lock:  # no process begins or ends meanwhile
+            looked = time.monotonic()
             files = self.complete_segments()
             self.dead = [generation for generation in self.instance.generations if generation.ended]
         if files:
@@ -196,7 +197,7 @@ class Checker:
                     self.delete(view)
             finally:
                 shutil.rmtree(place, ignore_errors=True)
-        self.miss(last)
+        self.miss(looked, last)
         self.judge_metrics(last)
 
     def look(self, place, files):
@@ -428,11 +429,11 @@ class Checker:
                 self.tsharked.discard(file.name)
                 file.unlink()
 
-    def miss(self, last):
-        """Sessions that no segment has: fine if nothing passed, or if it was a process' end that they met."""
-        now = time.monotonic()
+    def miss(self, looked, last):
+        """Sessions that no segment had that was complete then (how long it took to read them does not matter): fine if
+        nothing passed, or if it was a process' end that they met."""
         with self.lock:
-            late = [one for one in self.pending.values() if last or now - one.told > PATIENCE]
+            late = [one for one in self.pending.values() if last or looked - one.told > PATIENCE]
             for one in late:
                 del self.pending[id(one)]
                 for key in self.keys(one):
