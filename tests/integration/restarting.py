@@ -49,10 +49,25 @@ def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
 
 
+def accepts(process):
+    """Whether it has a TCP socket that listens."""
+    listening = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table, encoding="utf-8") as lines:
+            listening |= {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == "0A"}
+    place = f"/proc/{process.pid}/fd"
+    for name in os.listdir(place) if process.running() else ():
+        with contextlib.suppress(FileNotFoundError):  # closed since they were listed
+            if os.readlink(f"{place}/{name}") in listening:
+                return True
+    return False
+
+
 def take_over(configured, old):
-    """A new process that has all that `old` had, which drains."""
+    """A new process that has all that `old` had, which drains: new clients are the new one's from here on."""
     new = configured.start("--takeover")
     configured.wait_event(old, "handed over")
+    processes.wait_until(lambda: not accepts(old), 20, "the old one to accept no more")
     return new
 
 
