@@ -431,7 +431,9 @@ def test_a_listener_that_moves_keeps_what_is_known(configured, servers):
             assert told["out"] == {"a": 0, "b": 1, "c": 0} and told["drained"] == {"a": 0, "b": 0, "c": 1}
         told = gauges(configured, "site")
         assert told["weight_ratio"] == {"a": 1, "b": 0, "c": 0} and told["weight"] == {"a": 1, "b": 1, "c": 1}
-        assert not any(sum(told.values()) for what, told in gauges(configured, "web").items() if what != "outs_total")
+        before = gauges(configured, "web")
+        assert set(before["up"]) == {"a", "b", "c"}
+        assert not any(sum(told.values()) for what, told in before.items() if what != "outs_total")
 
 
 def test_a_reload_that_turns_health_off(configured, servers):
