@@ -33,16 +33,22 @@ def is_served(sock, data=b"hello"):
         return False
 
 
+def kept(sock, header=b""):
+    """The socket if it is served, None if it is reset."""
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(header)
+        if is_served(sock):
+            return sock
+    sock.close()
+    return None
+
+
 def visit(address, source):
     """Connects from there: the socket if it is served, None if it is reset."""
     try:
-        sock = faults.connect(address, source=source)
+        return kept(faults.connect(address, source=source))
     except ConnectionError:
         return None
-    if is_served(sock):
-        return sock
-    sock.close()
-    return None
 
 
 def check_served(address, source, count=5):
@@ -118,15 +124,7 @@ def close_if(sock):
 
 def proxied(address, header):
     """A client behind a proxy: the socket if it is served, None if it is reset."""
-    sock = faults.connect(address)
-    try:
-        sock.sendall(header)
-    except ConnectionError:
-        return None
-    if is_served(sock):
-        return sock
-    sock.close()
-    return None
+    return kept(faults.connect(address), header)
 
 
 def client(ip, port=4711):
