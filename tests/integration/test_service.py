@@ -373,6 +373,37 @@ def test_the_unit_exposes_little(units):
     assert done.returncode == 0 and exposure < EXPOSURE_MAX, done.stdout
 
 
+def test_the_units_commands_start_and_reload_the_example(scratch, units):
+    """What stands in the files goes together: the commands, the configuration, and the socket's address, which is one of
+    its listeners; only places are the test's."""
+    unit, sockets = ((units / name).read_text() for name in ("gogetway.service", "gogetway.socket"))
+    listen, = re.findall(r"(?m)^ListenStream=(.*)$", sockets)
+    example = (ROOT / "packaging/etc/gogetway.yaml").read_text()
+    assert example.count(f"listen: {listen}\n") == 1
+    file, free = scratch / "gogetway.yaml", f"127.0.0.1:{processes.free_port()}"
+    file.write_text(example.replace(listen, free))
+
+    def command(name):
+        words = re.search(rf"(?m)^{name}=(.*)$", unit).group(1).split()
+        for option, value in (("-c", file), ("--dir", scratch / "rec")):
+            if option in words:
+                words[words.index(option) + 1] = str(value)
+        assert words[0] == program() and "--dir" in words
+        return words
+    with Manager(scratch / "notify") as manager:
+        with processes.Process(command("ExecStart"), scratch, env=manager.environment()) as process:
+            manager.until("READY")
+            assert processes.is_listening(free)
+            other = f"127.0.0.1:{processes.free_port()}"
+            file.write_text(file.read_text().replace(free, other))
+            processes.run(command("ExecReload"), 20)
+            assert manager.until("RELOADING") and manager.until("READY")
+            assert processes.is_listening(other)
+            file.write_text("listeners: 7\n")
+            assert processes.run(command("ExecReload"), 20, check=False).returncode != 0
+            assert process.stop() == 0
+
+
 def test_the_rings_outlive_the_service(units):
     text = (units / "gogetway.service").read_text()
     assert "\nRemoveIPC=no\n" in text and "DynamicUser" not in text
