@@ -14,6 +14,10 @@
  * (Rejected: to take it out of its group of SO_REUSEPORT sockets by a BPF program. That sends clients to the other
  * members, but here all members leave; and the last of a group can only be closed.)
  *
+ * Some kernels (6.18 among those tried) let only CAP_NET_ADMIN attach a filter to a TCP socket. Then packets must come
+ * with 255 hops left, as next to none do: the kernel looks at that for a SYN, and not for the end of a handshake that has
+ * begun. Accepted sockets inherit it, so it is taken from them; what their clients sent before that is sent again.
+ *
  * A unix listener has neither packets nor handshakes: its path is removed, and shutdown(2) refuses whoever had opened
  * the path before. What is in the queue stays to be accepted.
  */
@@ -25,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,7 +137,14 @@ static bool is_ours(const struct gg_gateway *gateway, const struct gg_endpoint *
   return ours;
 }
 
-enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10 };
+enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10, HOPS_MAX = 255 };
+
+/* Of the IPv4 clients of a socket, and of the IPv6 ones where it is of that family. */
+static void hops_least(int fd, int hops)
+{
+  setsockopt(fd, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops);
+  setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &hops, sizeof hops);
+}
 
 /* Keeps new clients out of a listening socket: who is on the way still arrives, a new one sends its SYN again later.
  * Where a TCP socket's filter begins to look is the TCP header, in both families. */
@@ -146,8 +158,16 @@ static void filter_attach(int fd)
     BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
   };
   const struct sock_fprog program = {sizeof drop_new / sizeof drop_new[0], drop_new};
-  /* Without memory for it, who comes in the last moment is reset. */
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+    hops_least(fd, HOPS_MAX);
+}
+
+/* From a listening socket, or from one that was accepted there and has inherited it. */
+static void filter_detach(int fd)
+{
+  int nothing = 0;
+  if (setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing) != 0) /* there was none */
+    hops_least(fd, 0);
 }
 
 /* Finds a port that is in use, chooses one where 0 was asked for, and knows whether there is IPv6. */
@@ -510,12 +530,6 @@ int gg__binding_listen(struct gg_binding *binding, const struct gg_listener_opti
     if (binding->sockets[i].fresh && listen(binding->sockets[i].fd, GG_BACKLOG) != 0)
       error = bind_failed(failure, &binding->bound, errno);
   return error;
-}
-
-static void filter_detach(int fd)
-{
-  int nothing = 0;
-  setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
 }
 
 static void socket_settle(struct gg_socket *socket, bool done)

@@ -7,6 +7,22 @@ enum { OPEN_MAX = 2000, WAITING = 200, RELOADS = 100, CALLERS = 4 };
 
 static struct echo echo;
 
+/* Whether the kernel refuses filters, as some do to whoever has no CAP_NET_ADMIN. */
+static atomic_bool filters_refused;
+static atomic_uint filters_wanted;
+
+int __real_setsockopt(int, int, int, const void *, socklen_t);
+int __wrap_setsockopt(int, int, int, const void *, socklen_t);
+
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
+{
+  if (level != SOL_SOCKET || name != SO_ATTACH_FILTER || !atomic_load(&filters_refused))
+    return __real_setsockopt(fd, level, name, value, bytes);
+  atomic_fetch_add(&filters_wanted, 1);
+  errno = EPERM;
+  return -1;
+}
+
 /* ── Clients that come all the time ──────────────────────────────────────────────────────────────────────────────── */
 
 struct callers {
@@ -228,6 +244,21 @@ static void nobody_is_reset_by_a_drain(void **state)
     callers_end(&callers);
     fixture_fini(&f);
   }
+}
+
+static int refuse_filters(void **state)
+{
+  (void)state;
+  atomic_store(&filters_wanted, 0);
+  atomic_store(&filters_refused, true);
+  return 0;
+}
+
+static int permit_filters(void **state)
+{
+  (void)state;
+  atomic_store(&filters_refused, false);
+  return atomic_load(&filters_wanted) > 0 ? 0 : -1;
 }
 
 static void what_cannot_be_had_changes_nothing(void **state)
@@ -562,6 +593,10 @@ int main(void)
     cmocka_unit_test(a_unix_listener_comes_and_goes),
     cmocka_unit_test(who_waits_is_served),
     cmocka_unit_test(nobody_is_reset_by_a_drain),
+    cmocka_unit_test_setup_teardown(a_tcp_listener_comes_and_goes, refuse_filters, permit_filters),
+    cmocka_unit_test_setup_teardown(an_ipv6_listener_comes_and_goes, refuse_filters, permit_filters),
+    cmocka_unit_test_setup_teardown(who_waits_is_served, refuse_filters, permit_filters),
+    cmocka_unit_test_setup_teardown(nobody_is_reset_by_a_drain, refuse_filters, permit_filters),
     cmocka_unit_test(what_cannot_be_had_changes_nothing),
     cmocka_unit_test(sessions_keep_their_options),
     cmocka_unit_test(a_unix_mode_is_changed),
