@@ -15,8 +15,8 @@
  * members, but here all members leave; and the last of a group can only be closed.)
  *
  * Some kernels (6.18 among those tried) let only CAP_NET_ADMIN attach a filter to a TCP socket. Then packets must come
- * with 255 hops left, as next to none do: the kernel looks at that for a SYN, and not for the end of a handshake that has
- * begun. Accepted sockets inherit it, so it is taken from them; what their clients sent before that is sent again.
+ * with 255 hops left, as next to none do: the kernel looks at that for a SYN, and not for the end of a handshake that
+ * has begun. Accepted sockets inherit it, so it is taken from them; what their clients sent before that comes again.
  *
  * A unix listener has neither packets nor handshakes: its path is removed, and shutdown(2) refuses whoever had opened
  * the path before. What is in the queue stays to be accepted.

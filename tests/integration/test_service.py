@@ -374,8 +374,8 @@ def test_the_unit_exposes_little(units):
 
 
 def test_the_units_commands_start_and_reload_the_example(scratch, units):
-    """What stands in the files goes together: the commands, the configuration, and the socket's address, which is one of
-    its listeners; only places are the test's."""
+    """What stands in the files goes together: the commands, the configuration, and the socket's address, which is that
+    of one of its listeners. Only places are the test's."""
     unit, sockets = ((units / name).read_text() for name in ("gogetway.service", "gogetway.socket"))
     listen, = re.findall(r"(?m)^ListenStream=(.*)$", sockets)
     example = (ROOT / "packaging/etc/gogetway.yaml").read_text()
