@@ -280,7 +280,8 @@ def traced(gateway, scratch, log, *options, thread=None):
     """strace of all the gateway's threads, or of the one with that name, into the file `log`."""
     if not shutil.which("strace"):
         pytest.skip("needs strace")
-    whom = ["-f", "-p", gateway.process.pid] if thread is None else ["-p", processes.thread(gateway.process.pid, thread)]
+    pid = gateway.process.pid
+    whom = ["-f", "-p", pid] if thread is None else ["-p", processes.thread(pid, thread)]
     command = ["strace", "-o", log, *options, *whom]
     with processes.Process(command, scratch, name="strace") as strace:
         processes.wait_until(lambda: "attached" in strace.errors() or not strace.running(), 20, "strace")
