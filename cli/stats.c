@@ -14,12 +14,12 @@ enum option { OPTION_JSON, OPTION_FORMAT, OPTION_PID };
 static const struct gg_cli_option options[] = {
   [OPTION_JSON] = {"json", 'j', NULL, "the same as --format json"},
   [OPTION_FORMAT] = {"format", 'f', "FORM",
-                     "table (default), json (one object, as the gateway gives it) or prometheus (its text form)"},
+                     "table (default), json (one object), prometheus (its text form), config (what it works by, YAML)"},
   [OPTION_PID] = {"pid", 'p', "PID", "of that process, which drains since a hot restart; else of the one that serves"},
 };
 
-enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS, FORMS };
-static const char *const form_names[FORMS] = {"table", "json", "prometheus"};
+enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS, FORM_CONFIG, FORMS };
+static const char *const form_names[FORMS] = {"table", "json", "prometheus", "config"};
 
 static void put_value(const json_t *value)
 {
@@ -137,7 +137,10 @@ static bool is_pid(const char *word, long *out)
 static int ask(const struct gg_cli *cli, enum form form, long pid)
 {
   struct gg_cli_reply reply;
-  gg_cli_ask(cli, pid, form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}" : "{\"command\":\"stats\"}", &reply);
+  const char *request = form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}"
+                        : form == FORM_CONFIG   ? "{\"command\":\"config\"}"
+                                                : "{\"command\":\"stats\"}";
+  gg_cli_ask(cli, pid, request, &reply);
   int status = show(cli, &reply, form);
   gg_cli_reply_free(&reply);
   return status;
@@ -156,7 +159,7 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
     case OPTION_FORMAT:
       form = form_named(args.value);
       if (form == FORMS)
-        return gg_cli_wrong("stats: --format %s is not known; it is table, json or prometheus", args.value);
+        return gg_cli_wrong("stats: --format %s is not known; it is table, json, prometheus or config", args.value);
       break;
     case OPTION_PID:
       if (!is_pid(args.value, &pid))
@@ -174,7 +177,7 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_stats = {
   .name = "stats",
   .summary = "what a running gateway counts",
-  .synopsis = "[--pid PID] [--json | --format table|json|prometheus]",
+  .synopsis = "[--pid PID] [--json | --format table|json|prometheus|config]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .run = run,

@@ -26,6 +26,7 @@
 
 enum {
   GG_SCHEMA_DOCUMENT_BYTES_MAX = 1024 * 1024, /* of one YAML document */
+  GG_SCHEMA_SILENCE_MS = 2000,                /* of a pipe that is read as a file */
   GG_SCHEMA_DEPTH_MAX = 8,                    /* nesting of maps and lists */
   GG_SCHEMA_VALUE_BYTES_MAX = 4096,           /* of one value */
   GG_SCHEMA_OPTIONS_MAX = 128,                /* in one table */

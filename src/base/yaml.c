@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -585,13 +586,20 @@ int gg_schema_read_text(const struct gg_schema *schema, void *values, const char
   return rc;
 }
 
-/* Reads to the end of the file or one byte over the limit, whichever is first. */
+/* Reads to the end of the file or one byte over the limit, whichever is first. A pipe whose other end says nothing is
+ * not waited for without end: the thread that reads has other things to do. */
 static int read_all(int fd, char *text, size_t *length)
 {
   while (*length <= GG_SCHEMA_DOCUMENT_BYTES_MAX) {
     ssize_t n = read(fd, text + *length, GG_SCHEMA_DOCUMENT_BYTES_MAX + 1 - *length);
     if (n < 0 && errno == EINTR)
       continue;
+    if (n < 0 && errno == EAGAIN) {
+      struct pollfd polled = {.fd = fd, .events = POLLIN};
+      if (poll(&polled, 1, GG_SCHEMA_SILENCE_MS) != 0)
+        continue;
+      errno = ETIMEDOUT;
+    }
     if (n < 0)
       return errno;
     if (n == 0)
@@ -605,7 +613,7 @@ int gg_schema_read_file(const struct gg_schema *schema, void *values, const char
                         struct gg_config_errors *errors)
 {
   size_t length = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe that nobody writes to is empty */
   int problem = fd < 0 ? errno : 0;
   char *text = fd < 0 ? NULL : malloc(GG_SCHEMA_DOCUMENT_BYTES_MAX + 1);
   if (fd >= 0 && !text)

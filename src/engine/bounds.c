@@ -52,6 +52,7 @@ static const struct bound of_configuration[] = {
   {"sockets from a parent (`LISTEN_FDS`)", COUNT, GG_LISTEN_FDS_MAX, "refused at start", "the error"},
   {"sockets that one listener inherits", COUNT, GG_SOCKETS_MAX, "refused at start", "the error"},
   {"a configuration file", BYTES, GG_SCHEMA_DOCUMENT_BYTES_MAX, "refused", "the error"},
+  {"silence of a pipe that is given as one", TIME, GG_SCHEMA_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
   {"maps and lists in each other", COUNT, GG_SCHEMA_DEPTH_MAX, "refused", "the error"},
   {"one value", BYTES, GG_SCHEMA_VALUE_BYTES_MAX, "refused", "the error"},
   {"errors of a configuration that are told", COUNT, GG_CONFIG_ERRORS_MAX, "their number is told", "the last line"},

@@ -127,6 +127,22 @@ static int command_metrics(void *context, const struct gg_control_request *reque
   return 0;
 }
 
+/* What a reload left as it was, and what it changed: files may say something else by now. */
+static int command_config(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                          struct gg_failure *failure)
+{
+  (void)request;
+  const struct gg_engine *engine = context;
+  gg__engine_lock(engine);
+  char *text = gg_config_print(&engine->now->config);
+  gg__engine_unlock(engine);
+  if (!text)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the configuration");
+  gg_json_field_string(reply, "text", text);
+  free(text);
+  return 0;
+}
+
 static int command_stop(void *context, const struct gg_control_request *request, struct gg_json *reply,
                         struct gg_failure *failure)
 {
@@ -140,6 +156,7 @@ static int command_stop(void *context, const struct gg_control_request *request,
 const struct gg_control_command gg__engine_commands[] = {
   {"stats", "version, process, listeners and all metrics", command_stats},
   {"metrics", "all metrics, for each listener and upstream too, as Prometheus' text", command_metrics},
+  {"config", "the configuration that is in force, as YAML", command_config},
   {"logs", "each log: its open segment, how far it is written, and its fill", command_logs},
   {"takeover", "hand the store and the listening sockets over to the process that asks", gg__command_takeover,
    gg__takeover_descriptors},
