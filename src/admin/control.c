@@ -494,7 +494,26 @@ static bool is_name_of_a_process(const char *name)
   return *name && strspn(name, "0123456789") == strlen(name);
 }
 
-/* What cannot be removed harms nobody: no one answers there. */
+static void address_of(const struct gg_control *control, const char *name, struct sockaddr_un *out)
+{
+  *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+  snprintf(out->sun_path, sizeof out->sun_path, "/proc/self/fd/%d/%.*s", control->dir_fd, NAME_MAX_BYTES, name);
+}
+
+/* Nobody listens on a socket whose process is gone. Its number says less: it may be another's by now. */
+static bool is_deserted(const struct gg_control *control, const char *name)
+{
+  struct sockaddr_un address;
+  address_of(control, name, &address);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0)
+    return false;
+  bool deserted = connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
+  close(fd);
+  return deserted;
+}
+
+/* Those of processes that are gone. What cannot be removed harms nobody: no one answers there. */
 static void remove_names(const struct gg_control *control)
 {
   int fd = openat(control->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -504,7 +523,7 @@ static void remove_names(const struct gg_control *control)
   if (!list)
     return;
   for (struct dirent *entry; (entry = readdir(list));) /* bounded by the names that are there */
-    if (is_name_of_a_process(entry->d_name))
+    if (is_name_of_a_process(entry->d_name) && (control->options.alone || is_deserted(control, entry->d_name)))
       unlinkat(control->dir_fd, entry->d_name, 0);
   closedir(list);
 }
@@ -512,27 +531,29 @@ static void remove_names(const struct gg_control *control)
 void gg_control_forget(struct gg_control *control, long pid)
 {
   char name[NAME_MAX_BYTES];
+  if (!control)
+    return;
   snprintf(name, sizeof name, "%s.%ld", socket_name, pid);
-  if (control)
-    unlinkat(control->dir_fd, name, 0);
+  unlinkat(control->dir_fd, name, 0);
+  snprintf(name, sizeof name, "%s.new.%ld", socket_name, pid);
+  unlinkat(control->dir_fd, name, 0);
 }
 
 /* Binds by way of /proc, so that a store's path may be longer than a socket's address. */
 static int bind_socket(struct gg_control *control, struct gg_failure *failure)
 {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  struct sockaddr_un address;
   const char *dir = control->options.dir;
   char name[NAME_MAX_BYTES];
   control->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (control->dir_fd < 0)
     return gg_fail_errno(failure, errno, "cannot open the store %s", dir);
-  if (control->options.alone)
-    remove_names(control);
+  remove_names(control);
   control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (control->listen_fd < 0)
     return gg_fail_errno(failure, errno, "cannot make the control socket");
   snprintf(name, sizeof name, "%s.new.%ld", socket_name, (long)getpid());
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", control->dir_fd, name);
+  address_of(control, name, &address);
   if (unlinkat(control->dir_fd, name, 0) != 0 && errno != ENOENT)
     return gg_fail_errno(failure, errno, "cannot replace %s/%s", dir, name);
   /* The mode is set on the socket before it gets a name, so no other mode is ever seen. */

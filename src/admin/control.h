@@ -32,7 +32,8 @@ enum {
   GG_CONTROL_COMMAND_MAX = 32, /* a command's or an argument's name, with its NUL */
   GG_CONTROL_VALUE_MAX = 512,  /* an argument's value, with its NUL */
   GG_CONTROL_ARGUMENTS_MAX = 8,
-  GG_CONTROL_FDS_MAX = 1 + 64 + 64 * 64, /* descriptors with one reply: a lock, processes, each worker's listeners */
+  /* Descriptors with one reply: a lock, processes, each worker's listeners, a parent's sockets. */
+  GG_CONTROL_FDS_MAX = 1 + 64 + 64 * 64 + 256,
 };
 #define GG_CONTROL_IDLE_NS UINT64_C(60000000000) /* a client that asks nothing for so long is closed */
 
@@ -81,7 +82,9 @@ struct gg_control_options {
    * May be NULL: none is. */
   bool (*busy)(void *context, uint64_t client);
   struct gg_logger *logger;
-  bool alone; /* no other process is at work on the store: the sockets that killed ones left are removed */
+  /* No other process is at work on the store: sockets that earlier ones left are removed. Else those on which nobody
+   * listens any more are; no other process may be about to start its socket just then. */
+  bool alone;
   uint64_t idle_timeout_ns; /* a client that neither asks nor reads for so long is closed; 0: 60 s */
 };
 
@@ -92,8 +95,8 @@ int gg_control_publish(struct gg_control *control, struct gg_failure *failure);
 /* Another process is about to publish its own: this one gets the name "control.<pid>" besides, by which it can be asked
  * until it ends, and leaves "control" alone from now on. Any thread. */
 int gg_control_step_aside(struct gg_control *control, struct gg_failure *failure);
-/* A process that stepped aside has ended, perhaps by a kill: removes the name that it had. Engine's thread. NULL is
- * fine. */
+/* A process that stepped aside, or that had not published yet, has ended, perhaps by a kill: removes the name that it
+ * had. Any thread. NULL is fine. */
 void gg_control_forget(struct gg_control *control, long pid);
 /* Ends the thread, closes all clients, removes the socket. NULL is fine. */
 void gg_control_stop(struct gg_control *control);

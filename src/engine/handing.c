@@ -207,12 +207,16 @@ void gg__takeover_gone(void *context, uint64_t client)
   struct gg_engine *engine = context;
   gg__engine_lock(engine);
   bool lost = engine->handing.client == client && !engine->handing.handed;
+  /* If this one is ending, the other may go on without it. */
+  bool failed = lost && !engine->handing.done && atomic_load(&engine->state) == GG_ENGINE_RUNNING;
   long pid = engine->handing.pid;
   if (lost)
     engine->handing.client = 0;
   gg__engine_unlock(engine);
   if (!lost)
     return;
+  if (failed)
+    gg_control_forget(engine->control, pid); /* it may have been killed */
   gg_warn(engine->logger, "not taken over", GG_I("by_pid", pid),
           GG_S("effect", "it went before it served; this gateway goes on"));
   eventfd_write(engine->wake_fd, 1); /* it may have been told to drain meanwhile */

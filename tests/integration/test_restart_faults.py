@@ -281,6 +281,82 @@ def test_sockets_that_killed_processes_left_are_removed(configured, server):
     assert process.stop() == 0
 
 
+def leave(path):
+    """A socket's name, as a killed process leaves it."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+
+def test_the_socket_of_a_killed_taker_is_removed_at_once(configured, server):
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    with taking_over(configured):
+        leave(configured.directory / f"control.new.{os.getpid()}")
+    configured.wait_event(old, "not taken over")
+    assert [path.name for path in configured.directory.glob("control*")] == ["control"]
+    assert configured.ask("stats")["state"] == "running"
+    assert old.stop() == 0
+
+
+def test_sockets_of_killed_processes_are_removed_by_who_takes_over(configured, server):
+    """Not those that somebody listens on, whatever process has the number: that may be another's by now."""
+    web = listener(server.address, name="web")
+    configured.write(web)
+    old = configured.start()
+    names = [f"control.new.{old.pid}", "control.new.1", "control.99998"]  # of two that live, and of none
+    for name in names:
+        leave(configured.directory / name)
+    with socket.socket(socket.AF_UNIX) as alive:
+        alive.bind(str(configured.directory / "control.new.99997"))
+        alive.listen(1)
+        new = configured.start("--takeover")
+        left = sorted(path.name for path in configured.directory.glob("control*"))
+        assert not set(left) & set(names) and "control.new.99997" in left
+    assert old.wait(20) == 0
+    third = configured.start("--takeover")
+    assert new.wait(20) == 0
+    assert [path.name for path in configured.directory.glob("control*")] == ["control"]
+    said(web["listen"])
+    assert third.stop() == 0
+
+
+@pytest.mark.parametrize("moment", ("asked", "answered"))
+@pytest.mark.parametrize("then", ("a reload", "a takeover", "a start"))
+def test_the_path_of_a_new_listener_of_a_killed_taker_can_be_had(configured, scratch, server, moment, then):
+    web = listener(server.address, name="web")
+    here = {"listen": f"unix:{scratch}/here", "upstream": server.address, "name": "here"}
+    there = {"listen": f"unix:{scratch}/there", "upstream": server.address, "name": "there"}
+    configured.write(web, here)
+    old = configured.start()
+    configured.write(web, here, there)
+    between = Between(configured)
+    new = configured.start("--takeover", wait=False)
+    between.asked()
+    if moment == "answered":
+        between.answered()
+        assert (scratch / "there").exists()
+    new.kill()
+    between.close()
+    configured.wait_event(old, "not taken over")
+    for entry in (web, here):
+        said(entry["listen"])
+    if then == "a reload":
+        assert configured.reload()[0] == 0
+        last = old
+    else:
+        if then == "a start":
+            assert old.stop() == 0
+        last = configured.start(*(["--takeover"] if then == "a takeover" else []))
+        assert old.wait(20) == 0
+        assert not list(configured.directory.glob("control.new.*"))
+    for entry in (web, here, there):
+        said(entry["listen"])
+    assert last.stop() == 0
+    assert not (scratch / "there").exists() and not (scratch / "here").exists()
+    configured.verify()
+
+
 def test_an_old_process_that_dies_when_it_is_to_let_go(configured, server):
     web = listener(server.address, name="web")
     with earlier(configured, web, "os.kill(os.getpid(), 9)") as old:
