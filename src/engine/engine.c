@@ -200,6 +200,14 @@ static uint64_t drain_deadline_ns(const struct gg_engine *engine)
   return patience < UINT64_MAX - now ? now + patience : UINT64_MAX;
 }
 
+/* Who comes to a parent's socket is another process' client. */
+static void leave_parents(struct gg_engine *engine)
+{
+  gg__engine_lock(engine);
+  gg__listen_fds_close(engine->parents);
+  gg__engine_unlock(engine);
+}
+
 /* Another process serves: what was written for all to see is its from now on. */
 static void hand_over(struct gg_engine *engine)
 {
@@ -211,6 +219,7 @@ static void hand_over(struct gg_engine *engine)
   gg__metrics_file_drop(engine->metrics_file);
   engine->metrics_file = NULL;
   gg__service_end(engine);
+  leave_parents(engine);
   if (atomic_load(&engine->state) == GG_ENGINE_RUNNING)
     atomic_store(&engine->state, GG_ENGINE_DRAINING);
 }
@@ -225,6 +234,7 @@ static void serve_requests(struct gg_engine *engine)
             GG_S("effect", "no new sessions; another signal ends those that are open"));
     gg_gateway_drain(engine->gateway, drain_deadline_ns(engine));
     state = GG_ENGINE_DRAINING;
+    leave_parents(engine);
     gg__service_stopping(engine);
   }
   if (state != GG_ENGINE_STOPPING && atomic_load(&engine->stops) > 0) {
@@ -264,16 +274,21 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
   return error;
 }
 
-/* Until there is a request, a process ended from which this one took over, or some time has passed. */
+/* Until there is a request, a process ended from which this one took over, somebody came who is refused, or some time
+ * has passed. */
 static void await(struct gg_engine *engine)
 {
-  struct pollfd polled[1 + GG_SIBLINGS_MAX] = {{.fd = engine->wake_fd, .events = POLLIN}};
+  struct pollfd polled[1 + GG_SIBLINGS_MAX + GG_LISTEN_FDS_MAX] = {{.fd = engine->wake_fd, .events = POLLIN}};
   bool ending = atomic_load(&engine->state) != GG_ENGINE_RUNNING;
   size_t siblings = gg__siblings_polled(engine, polled + 1);
-  if (poll(polled, (nfds_t)(1 + siblings), ending ? DRAIN_POLL_MS : RUN_POLL_MS) > 0 && polled[0].revents) {
+  size_t refusing = gg__refusing_polled(engine, polled + 1 + siblings);
+  if (poll(polled, (nfds_t)(1 + siblings + refusing), ending ? DRAIN_POLL_MS : RUN_POLL_MS) <= 0)
+    return;
+  if (polled[0].revents) {
     eventfd_t rings;
     eventfd_read(engine->wake_fd, &rings);
   }
+  gg__refusing_serve(engine, polled + 1 + siblings, refusing);
 }
 
 int gg_engine_wait(struct gg_engine *engine, struct gg_failure *failure)

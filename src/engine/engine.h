@@ -7,6 +7,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "engine/configured.h"
+#include "engine/listen_fds.h"
 #include "engine/reload.h"
 #include "engine/takeover.h"
 #include "record/log.h"
@@ -61,9 +62,11 @@ struct gg_engine {
   _Atomic unsigned stops;
   _Atomic unsigned hangups;
   struct gg_reloads reloads;
-  struct gg_handing handing;    /* another process takes over; under the lock */
-  struct gg_takeover *takeover; /* from which this one is taking over, until it serves */
-  struct gg_siblings siblings;  /* from which this one took over; changed under the lock */
+  struct gg_handing handing;     /* another process takes over; under the lock */
+  struct gg_takeover *takeover;  /* from which this one is taking over, until it serves */
+  struct gg_siblings siblings;   /* from which this one took over; changed under the lock */
+  struct gg_listen_fds *parents; /* sockets of a parent; for as long as this one serves; changed under the lock */
+  uint64_t refuse_after_ns;      /* refusing.c: out of descriptors */
 };
 
 /* Writes version, process, listeners, workers and metrics as fields of the open object. */
@@ -76,6 +79,16 @@ int gg__command_upstreams(void *context, const struct gg_control_request *reques
                           struct gg_failure *failure);
 int gg__command_upstream_drain(void *context, const struct gg_control_request *request, struct gg_json *reply,
                                struct gg_failure *failure);
+
+struct gg_report;
+struct pollfd;
+/* refusing.c: clients who come to a parent's socket that no listener has. What tells that there are some: at most
+ * GG_LISTEN_FDS_MAX places; returns how many. */
+size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out);
+/* Resets them; `polled` as filled above. */
+void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, size_t count);
+/* Tells the report of each such socket, by the configuration in force. */
+void gg__refusing_report(const struct gg_engine *engine, struct gg_report *report);
 
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];

@@ -55,10 +55,30 @@ static int add_listener(struct gg_engine *engine, size_t index, struct gg_json *
   gg_json_field_string(reply, "name", listener->name);
   gg_json_field_string(reply, "listen", listener->listen);
   gg_json_field_unsigned(reply, "sockets", count);
-  gg_json_field_bool(reply, "foreign", gg_gateway_listener_foreign(engine->gateway, index));
+  gg_json_field_unsigned(reply, "foreign", gg_gateway_listener_foreign(engine->gateway, index));
   gg_json_object_end(reply);
   for (size_t i = 0; i < count && !error; i++)
     error = add_fd(&engine->handing, fds[i], failure);
+  return error;
+}
+
+/* A parent's: what no listener has today one may have after a later reload. */
+static int add_kept(struct gg_engine *engine, struct gg_json *reply, struct gg_failure *failure)
+{
+  char asked[512];
+  int error = 0;
+  gg_json_key(reply, "kept");
+  gg_json_array_begin(reply);
+  for (size_t i = 0; i < engine->parents->count && !error; i++) {
+    const struct gg_listen_fd *kept = &engine->parents->items[i];
+    gg_endpoint_format(&kept->asked, asked, sizeof asked);
+    gg_json_object_begin(reply);
+    gg_json_field_string(reply, "name", kept->name);
+    gg_json_field_string(reply, "asked", asked);
+    gg_json_object_end(reply);
+    error = add_fd(&engine->handing, kept->fd, failure);
+  }
+  gg_json_array_end(reply);
   return error;
 }
 
@@ -100,7 +120,7 @@ static int gather(struct gg_engine *engine, struct gg_json *reply, struct gg_fai
   for (size_t i = 0; i < handing->offered && !error; i++)
     error = add_listener(engine, i, reply, failure);
   gg_json_array_end(reply);
-  return error;
+  return error || handing->done ? error : add_kept(engine, reply, failure);
 }
 
 /* Whether this process was taken over, and who did is gone: it drains, and has nothing left but the store. */

@@ -72,6 +72,7 @@ static int take_one(struct gg_listen_fd *item, struct gg_failure *failure)
     return gg_fail(failure, GG_ERR_INVALID, "LISTEN_FDS: descriptor %d is no stream socket that listens", item->fd);
   if (fcntl(item->fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(item->fd, F_SETFL, flags | O_NONBLOCK) != 0)
     return gg_fail_errno(failure, errno, "LISTEN_FDS: descriptor %d", item->fd);
+  item->asked = item->endpoint;
   return 0;
 }
 
@@ -92,6 +93,7 @@ int gg__listen_fds_take(struct gg_listen_fds *out, struct gg_failure *failure)
   for (uint64_t i = 0; i < count && !error; i++) {
     struct gg_listen_fd *item = &out->items[i];
     item->fd = GG_LISTEN_FDS_FIRST + (int)i;
+    item->ours = true;
     names = take_name(names, item->name);
     error = take_one(item, failure);
   }
@@ -105,28 +107,74 @@ int gg__listen_fds_take(struct gg_listen_fds *out, struct gg_failure *failure)
 
 /* ── Whose they are ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The listener at whose address it is, else that of its name; the count if there is none. */
-static size_t owner(const struct gg_listen_fd *item, const struct gg_config *config)
+/* The first listener at that place; the count if there is none. Where port 0 was asked for the name counts, too. */
+static size_t listener_at(const struct gg_config *config, const struct gg_endpoint *place, const char *name)
 {
-  struct gg_config_listener there = {.listen_endpoint = item->endpoint, .name = (char *)(uintptr_t)item->name};
+  struct gg_config_listener there = {.listen_endpoint = *place, .name = (char *)(uintptr_t)name};
   size_t i = 0;
   while (i < config->listener_count && !gg__config_same_listener(&config->listeners[i], &there))
-    i++;
-  if (i < config->listener_count)
-    return i;
-  for (i = 0; i < config->listener_count && strcmp(config->listeners[i].name, item->name) != 0;)
     i++;
   return i;
 }
 
-/* Whether it is the same socket as one of those: each process has a descriptor of its own for it. */
-static bool is_among(int fd, const int *others, size_t count)
+/* The listener at whose address it is, else the one that had it first. */
+static size_t owner(const struct gg_listen_fd *item, const struct gg_config *config)
+{
+  size_t i = listener_at(config, &item->endpoint, item->name);
+  return i < config->listener_count ? i : listener_at(config, &item->asked, item->name);
+}
+
+/* Or, at start, the one of its name, which it is the socket of from then on, if only the address fits. */
+static size_t first_owner(struct gg_listen_fd *item, const struct gg_config *config)
+{
+  size_t i = owner(item, config);
+  if (i < config->listener_count || !item->ours)
+    return i;
+  for (i = 0; i < config->listener_count && strcmp(config->listeners[i].name, item->name) != 0;)
+    i++;
+  if (i < config->listener_count)
+    item->asked = config->listeners[i].listen_endpoint;
+  return i;
+}
+
+bool gg__listen_fd_is_owned(const struct gg_listen_fd *item, const struct gg_config *config)
+{
+  return owner(item, config) < config->listener_count;
+}
+
+/* Whether they are the same socket: each process has a descriptor of its own for it. */
+static bool is_same_socket(int a, int b)
 {
   struct stat one, other;
-  for (size_t i = 0; i < count && fstat(fd, &one) == 0; i++)
-    if (fstat(others[i], &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino)
+  return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool is_among(int fd, const int *others, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (is_same_socket(fd, others[i]))
       return true;
   return false;
+}
+
+int gg__listen_fds_add(struct gg_listen_fds *fds, int fd, const char *name, const struct gg_endpoint *asked,
+                       struct gg_failure *failure)
+{
+  for (size_t i = 0; i < fds->count; i++)
+    if (is_same_socket(fd, fds->items[i].fd))
+      return 0;
+  if (fds->count == GG_LISTEN_FDS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "there are more than %d sockets from parents", GG_LISTEN_FDS_MAX);
+  struct gg_listen_fd *item = &fds->items[fds->count];
+  *item = (struct gg_listen_fd){.fd = fcntl(fd, F_DUPFD_CLOEXEC, GG_LISTEN_FDS_FIRST)};
+  if (item->fd < 0)
+    return gg_fail_errno(failure, errno, "cannot keep a parent's socket");
+  fds->count++;
+  if (endpoint_of(&item->endpoint, item->fd) != 0)
+    return gg_fail(failure, GG_ERR_INVALID, "what is to be kept as a parent's socket is none");
+  snprintf(item->name, sizeof item->name, "%s", name);
+  item->asked = *asked;
+  return 0;
 }
 
 /* The listener has the sockets of the process that is taken over. If a parent's were others, then who connects to those
@@ -135,28 +183,53 @@ static int match_taken(const struct gg_listen_fds *fds, const int *sorted, size_
                        const struct gg_listener_options *listener, struct gg_failure *failure)
 {
   char text[PLACE_TEXT_MAX];
-  for (size_t i = 0; i < count; i++) {
-    if (is_among(sorted[i], listener->inherited, listener->inherited_count))
+  for (size_t i = 0; i < fds->count; i++) {
+    const struct gg_listen_fd *item = &fds->items[i];
+    if (!item->ours || !is_among(item->fd, sorted, count) ||
+        is_among(item->fd, listener->inherited, listener->inherited_count))
       continue;
-    gg_endpoint_format(&fds->items[sorted[i] - GG_LISTEN_FDS_FIRST].endpoint, text, sizeof text);
+    gg_endpoint_format(&item->endpoint, text, sizeof text);
     return gg_fail(
       failure, GG_ERR_INVALID,
       "LISTEN_FDS: descriptor %d listens on %.200s, where the process that is to be taken over has another "
       "socket; clients would wait at one of them without end: stop that process first, or start this one "
       "without the descriptor",
-      sorted[i], text);
+      item->fd, text);
   }
   return 0;
 }
 
+/* Each listener's beside each other. */
+static int give(struct gg_listen_fds *fds, const size_t *owners, struct gg_configured *configured,
+                struct gg_failure *failure)
+{
+  size_t at = 0;
+  int error = 0;
+  for (size_t i = 0; i < configured->config.listener_count && !error; i++) {
+    struct gg_listener_options *listener = &configured->listeners[i];
+    size_t first = at;
+    for (size_t j = 0; j < fds->count; j++)
+      if (owners[j] == i)
+        fds->sorted[at++] = fds->items[j].fd;
+    if (at > first && listener->inherited_count > 0) {
+      error = match_taken(fds, fds->sorted + first, at - first, listener, failure);
+      if (listener->inherited_foreign == 0)
+        listener->inherited_foreign = listener->inherited_count;
+    } else if (at > first) {
+      listener->inherited = fds->sorted + first;
+      listener->inherited_count = listener->inherited_foreign = at - first;
+    }
+  }
+  return error;
+}
+
 int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *configured, struct gg_failure *failure)
 {
-  const struct gg_config *config = &configured->config;
   char text[PLACE_TEXT_MAX];
-  size_t owners[GG_LISTEN_FDS_MAX], at = 0;
+  size_t owners[GG_LISTEN_FDS_MAX];
   for (size_t i = 0; i < fds->count; i++) {
-    owners[i] = owner(&fds->items[i], config);
-    if (owners[i] < config->listener_count)
+    owners[i] = first_owner(&fds->items[i], &configured->config);
+    if (owners[i] < configured->config.listener_count || !fds->items[i].ours)
       continue;
     gg_endpoint_format(&fds->items[i].endpoint, text, sizeof text);
     return gg_fail(failure, GG_ERR_NOT_FOUND,
@@ -164,33 +237,29 @@ int gg__listen_fds_match(struct gg_listen_fds *fds, struct gg_configured *config
                    "is called '%.64s'",
                    fds->items[i].fd, text, fds->items[i].name);
   }
-  for (size_t listener = 0; listener < config->listener_count; listener++) {
-    size_t first = at;
-    for (size_t i = 0; i < fds->count; i++)
-      if (owners[i] == listener)
-        fds->sorted[at++] = fds->items[i].fd;
-    if (at == first)
-      continue;
-    configured->listeners[listener].inherited_foreign = true;
-    if (configured->listeners[listener].inherited_count > 0) {
-      int error = match_taken(fds, fds->sorted + first, at - first, &configured->listeners[listener], failure);
-      if (error)
-        return error;
-      continue;
-    }
-    configured->listeners[listener].inherited = fds->sorted + first;
-    configured->listeners[listener].inherited_count = at - first;
-  }
-  return 0;
+  return give(fds, owners, configured, failure);
 }
 
-void gg__listen_fds_close(struct gg_listen_fds *fds, struct gg_configured *configured)
+void gg__listen_fds_lend(struct gg_listen_fds *fds, struct gg_configured *configured)
+{
+  size_t owners[GG_LISTEN_FDS_MAX];
+  for (size_t i = 0; i < fds->count; i++)
+    owners[i] = owner(&fds->items[i], &configured->config);
+  give(fds, owners, configured, NULL); /* nobody has any yet, who could have others */
+}
+
+void gg__listen_fds_given(struct gg_configured *configured)
 {
   for (size_t i = 0; configured->listeners && i < configured->config.listener_count; i++) {
     configured->listeners[i].inherited = NULL;
-    configured->listeners[i].inherited_count = 0;
+    configured->listeners[i].inherited_count = configured->listeners[i].inherited_foreign = 0;
   }
-  for (size_t i = 0; i < fds->count; i++)
+}
+
+void gg__listen_fds_close(struct gg_listen_fds *fds)
+{
+  for (size_t i = 0; fds && i < fds->count; i++)
     close(fds->items[i].fd);
-  fds->count = 0;
+  if (fds)
+    fds->count = 0;
 }

@@ -92,8 +92,11 @@ static int go_over(struct gg_engine *engine, struct gg_configured *next, struct 
   gg__engine_lock(engine);
   if (engine->handing.client != 0)
     error = gg_fail(failure, GG_ERR_BUSY, "process %ld is taking over: reload that one", engine->handing.pid);
-  else
+  else {
+    gg__listen_fds_lend(engine->parents, next);
     error = gg_gateway_reload(engine->gateway, &next->options, failure);
+    gg__listen_fds_given(next);
+  }
   if (!error)
     engine->now = next;
   gg__engine_unlock(engine);
@@ -121,6 +124,7 @@ static void follow(struct gg_engine *engine, const struct gg_config *from, struc
   gg_resolver_set_interval(engine->resolver, to->resolve.interval_ns);
   restart_metrics_file(engine, from, report);
   warn_of_names(engine->now, report);
+  gg__refusing_report(engine, report);
 }
 
 static int carry_out(struct gg_engine *engine, struct gg_report *report)

@@ -4,7 +4,6 @@
 #include "engine/engine.h"
 #include "engine/file.h"
 #include "engine/kernel_metrics.h"
-#include "engine/listen_fds.h"
 #include "engine/metrics_file.h"
 #include "engine/service.h"
 
@@ -84,11 +83,12 @@ int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, 
 }
 
 /* Sockets that listen already: those of the process before, and those of a parent, which may be the same. */
-static int inherit(struct gg_engine *engine, struct gg_listen_fds *fds, struct gg_failure *failure)
+static int inherit(struct gg_engine *engine, struct gg_failure *failure)
 {
-  int error = engine->own_process ? gg__listen_fds_take(fds, failure) : 0;
-  gg__takeover_sockets(engine->takeover, engine);
-  return error ? error : gg__listen_fds_match(fds, engine->now, failure);
+  int error = engine->own_process ? gg__listen_fds_take(engine->parents, failure) : 0;
+  if (!error)
+    error = gg__takeover_sockets(engine->takeover, engine, failure);
+  return error ? error : gg__listen_fds_match(engine->parents, engine->now, failure);
 }
 
 /* A port that another process has is the gateway's that was to be taken over, if the directory was the wrong one. */
@@ -104,17 +104,16 @@ static int create_gateway(struct gg_engine *engine, struct gg_failure *failure)
 
 static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
 {
-  struct gg_listen_fds *fds = calloc(1, sizeof *fds);
-  if (!fds)
+  engine->parents = calloc(1, sizeof *engine->parents);
+  if (!engine->parents)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the listeners");
-  int error = inherit(engine, fds, failure);
+  int error = inherit(engine, failure);
   if (!error)
     error = create_gateway(engine, failure);
   if (!error)
     gg__takeover_drain(engine->takeover, engine);
-  gg__listen_fds_close(fds, engine->now);
+  gg__listen_fds_given(engine->now);
   gg__takeover_bound(engine->takeover, engine);
-  free(fds);
   return error;
 }
 
@@ -256,6 +255,8 @@ void gg__engine_free_parts(struct gg_engine *engine)
   gg__metrics_file_drop(engine->metrics_file);
   gg__service_end(engine);
   gg_gateway_destroy(engine->gateway);
+  gg__listen_fds_close(engine->parents);
+  free(engine->parents);
   gg_recorder_destroy(engine->recorder);
   gg__configured_release(engine->now);
   gg_resolver_destroy(engine->resolver);
@@ -266,6 +267,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
   engine->control = NULL;
   engine->metrics_file = NULL;
   engine->gateway = NULL;
+  engine->parents = NULL;
   engine->recorder = NULL;
   engine->resolver = NULL;
   engine->metrics = NULL;

@@ -11,6 +11,9 @@ static const struct gg_syscall items[] = {
 #endif
   /* notify.c */
   GG_SYSCALL(sendto),
+  /* refusing.c */
+  GG_SYSCALL(accept4),
+  GG_SYSCALL(setsockopt),
   /* takeover: the end of the process before is seen by a descriptor */
   GG_SYSCALL(pidfd_open),
 };

@@ -26,7 +26,7 @@ struct gg_takeover {
   long pid;
   int lock_fd; /* -1: given away */
   struct gg_takeover_reply reply;
-  int fds[GG_CONTROL_FDS_MAX]; /* the sockets of the other's listeners, in its order */
+  int fds[GG_CONTROL_FDS_MAX]; /* the sockets of the other's listeners, in its order, and those that it keeps */
   size_t fd_count;
   char taken[GG_LISTENERS_MAX + 1]; /* '1': one of ours has that listener's sockets */
 };
@@ -70,7 +70,12 @@ static int read_listener(struct gg_takeover_reply *out, const json_t *from, stru
   if (!listener->name)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its listeners");
   out->listeners[out->listener_count].sockets = (size_t)json_integer_value(sockets);
-  out->listeners[out->listener_count].foreign = json_is_true(json_object_get(from, "foreign"));
+  json_int_t foreign = json_integer_value(json_object_get(from, "foreign")); /* 0 if it is not there */
+  if (foreign < 0 || foreign > json_integer_value(sockets)) {
+    free(listener->name);
+    return nonsense(failure);
+  }
+  out->listeners[out->listener_count].foreign = (size_t)foreign;
   out->sockets += out->listeners[out->listener_count].sockets;
   out->listener_count++;
   return 0;
@@ -110,6 +115,25 @@ static int read_drained(struct gg_takeover_reply *out, const json_t *from, struc
   return 0;
 }
 
+static int read_kept(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+{
+  size_t count = json_array_size(from);
+  if (count > GG_LISTEN_FDS_MAX)
+    return nonsense(failure);
+  out->kept = count > 0 ? calloc(count, sizeof *out->kept) : NULL;
+  if (count > 0 && !out->kept)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its parent's sockets");
+  for (size_t i = 0; i < count; i++) {
+    const char *name = json_string_value(json_object_get(json_array_get(from, i), "name"));
+    const char *asked = json_string_value(json_object_get(json_array_get(from, i), "asked"));
+    struct gg_takeover_kept *kept = &out->kept[out->kept_count++];
+    if (!name || !asked || strlen(name) >= sizeof kept->name || gg_endpoint_parse(&kept->asked, asked, true, NULL) != 0)
+      return nonsense(failure);
+    memcpy(kept->name, name, strlen(name) + 1);
+  }
+  return 0;
+}
+
 static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct gg_failure *failure)
 {
   const char *why = json_string_value(json_object_get(reply, "error"));
@@ -124,6 +148,8 @@ static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct
   int error = read_siblings(out, json_object_get(reply, "siblings"), failure);
   if (!error)
     error = read_drained(out, json_object_get(reply, "drained"), failure);
+  if (!error)
+    error = read_kept(out, json_object_get(reply, "kept"), failure);
   if (!error && !json_is_array(listeners))
     error = nonsense(failure);
   for (size_t i = 0; i < json_array_size(listeners) && !error; i++)
@@ -136,6 +162,7 @@ void gg__takeover_reply_fini(struct gg_takeover_reply *reply)
   for (size_t i = 0; i < reply->listener_count; i++)
     free(reply->listeners[i].known.name);
   free(reply->drained);
+  free(reply->kept);
   *reply = (struct gg_takeover_reply){0};
 }
 
@@ -161,14 +188,14 @@ static int keep_fds(struct gg_takeover *takeover, struct gg_engine *engine, cons
                     struct gg_failure *failure)
 {
   const struct gg_takeover_reply *reply = &takeover->reply;
-  if (count != 1 + reply->sibling_count + reply->sockets) {
+  if (count != 1 + reply->sibling_count + reply->sockets + reply->kept_count) {
     close_fds(fds, count);
     return nonsense(failure);
   }
   takeover->lock_fd = fds[0];
   for (size_t i = 0; i < reply->sibling_count; i++)
     add_sibling(engine, reply->siblings[i], fds[1 + i]);
-  takeover->fd_count = reply->sockets;
+  takeover->fd_count = reply->sockets + reply->kept_count;
   memcpy(takeover->fds, fds + 1 + reply->sibling_count, takeover->fd_count * sizeof *fds);
   memset(takeover->taken, '0', reply->listener_count);
   return 0;
@@ -314,7 +341,19 @@ static void give_sockets(struct gg_takeover *takeover, struct gg_configured *now
   }
 }
 
-void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine)
+/* Which of them are whose is found out again when they are matched with the listeners. */
+static int give_kept(const struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+{
+  int error = 0;
+  for (size_t i = 0; i < takeover->reply.kept_count && !error; i++) {
+    const struct gg_takeover_kept *kept = &takeover->reply.kept[i];
+    error = gg__listen_fds_add(engine->parents, takeover->fds[takeover->reply.sockets + i], kept->name, &kept->asked,
+                               failure);
+  }
+  return error;
+}
+
+int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
 {
   const int *fds = takeover ? takeover->fds : NULL;
   for (size_t i = 0; takeover && i < takeover->reply.listener_count; i++) {
@@ -322,17 +361,14 @@ void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine
       give_sockets(takeover, engine->now, i, fds);
     fds += takeover->reply.listeners[i].sockets;
   }
+  return takeover ? give_kept(takeover, engine, failure) : 0;
 }
 
 void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine)
 {
   if (!takeover)
     return;
-  for (size_t i = 0; i < engine->now->config.listener_count; i++) {
-    engine->now->listeners[i].inherited = NULL;
-    engine->now->listeners[i].inherited_count = 0;
-    engine->now->listeners[i].inherited_foreign = false;
-  }
+  gg__listen_fds_given(engine->now);
   close_fds(takeover->fds, takeover->fd_count);
   takeover->fd_count = 0;
 }

@@ -7,8 +7,8 @@
  *     connects to DIR/control
  *     {"command":"takeover","protocol":"1"} ──────────────►  marks the connection as the taker's: no reload meanwhile
  *                                           ◄──────────────  listeners and, by SCM_RIGHTS: the store's lock, the
- *     opens the store with that lock, binds                  processes that it waits for itself, its sockets
- *     only what is new, starts
+ *     opens the store with that lock, binds                  processes that it waits for itself, its sockets, and
+ *     only what is new, starts                               a parent's that it keeps
  *     {"command":"handed-over","taken":"110"} ────────────►  its socket is control.PID from now on as well
  *     accepts, puts its own in the place    ◄──────────────  ok
  *     of control; waits for the old one's                    lets the sockets go, drains, ends
@@ -34,6 +34,7 @@
 
 #include "admin/control.h"
 #include "engine/config.h"
+#include "engine/listen_fds.h"
 #include "gateway/gateway.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -77,9 +78,14 @@ struct gg_takeover_reply {
   struct {
     struct gg_config_listener known; /* its name and listen_endpoint only */
     size_t sockets;
-    bool foreign; /* they are the service manager's, and stay so */
+    size_t foreign; /* so many of the first are the service manager's, and stay so */
   } listeners[GG_LISTENERS_MAX];
   size_t sockets; /* of all of them */
+  size_t kept_count;
+  struct gg_takeover_kept {
+    char name[GG_LISTEN_FDS_NAME_MAX];
+    struct gg_endpoint asked;
+  } * kept; /* a parent's sockets, whether or not they are a listener's now */
   size_t drained_count;
   struct gg_takeover_drained {
     char listener[GG_UPSTREAM_NAME_MAX], upstream[GG_UPSTREAM_NAME_MAX];
@@ -97,8 +103,9 @@ void gg__takeover_reply_fini(struct gg_takeover_reply *reply);
  * takes over just now; GG_ERR_UNSUPPORTED: it cannot hand over, or not to this version. */
 int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure);
 int gg__takeover_lock(struct gg_takeover *takeover); /* the store's lock; to be given away once; -1 for NULL */
-/* Gives the engine's listeners the sockets that they had. They are closed by gg__takeover_bound, after create. */
-void gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine);
+/* Gives the engine's listeners the sockets that they had. They are closed by gg__takeover_bound, after create. The
+ * sockets of a parent's go to the engine's. */
+int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
 void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine);
 /* Drains what was drained there; after create, so that no session goes to one of them. */
 void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *engine);

@@ -20,6 +20,10 @@
  *
  * A unix listener has neither packets nor handshakes: its path is removed, and shutdown(2) refuses whoever had opened
  * the path before. What is in the queue stays to be accepted.
+ *
+ * A foreign socket is also the service manager's, and whatever is done to it is done to his: a filter, or a shutdown,
+ * would be there for the next process. When its listener is removed, who waits is accepted until nobody does, and it is
+ * let go. What becomes of clients who come after that is its owner's business (engine/refusing.c).
  */
 #include "gateway/bind.h"
 
@@ -55,6 +59,11 @@ static bool is_unix(const struct gg_binding *binding)
 static bool has_path(const struct gg_binding *binding)
 {
   return is_unix(binding) && binding->listen.path[0] != '@';
+}
+
+bool gg__binding_is_foreign(const struct gg_binding *binding, unsigned slot)
+{
+  return slot < binding->foreign_count;
 }
 
 static bool is_wildcard(const struct gg_addr *addr)
@@ -346,7 +355,8 @@ static int inherit_one(struct gg_binding *binding, int fd, struct gg_failure *fa
 static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const struct gg_listener_options *options,
                    struct gg_failure *failure)
 {
-  binding->foreign = options->inherited_foreign;
+  binding->foreign_count = (unsigned)options->inherited_foreign;
+  assert(options->inherited_foreign <= options->inherited_count);
   atomic_store(&binding->elsewhere, options->inherited_lent);
   atomic_store(&binding->waits, options->inherited_lent);
   if (options->inherited_count > GG_SOCKETS_MAX)
@@ -368,7 +378,8 @@ static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const
   binding->wildcard = is_wildcard(&binding->bound.addr);
   if (int_option(binding->sockets[0].fd, SOL_SOCKET, SO_REUSEPORT) == 1)
     return tcp_fill(binding, gateway->worker_count, failure);
-  binding->shared = binding->foreign = true; /* none of ours: it was made for one process that is started anew */
+  binding->shared = true; /* none of ours: it was made for one process that is started anew */
+  binding->foreign_count = binding->socket_count;
   return GG_OK;
 }
 
@@ -418,7 +429,7 @@ static void want_no_more(struct gg_binding *binding)
 static bool want_again(struct gg_binding *binding)
 {
   unsigned wanted = 0;
-  if (binding->shared || binding->foreign)
+  if (binding->shared || binding->foreign_count > 0)
     return false;
   for (unsigned i = 0; i < binding->socket_count; i++) {
     int leaving = GG_SOCKET_LEAVING;
@@ -458,8 +469,8 @@ static int refill(struct gg_binding *binding, struct gg_failure *failure)
 static void binding_free(struct gg_binding *binding)
 {
   gg_list_remove(&binding->node);
-  if (has_path(binding) && binding->socket_count > 0 && !binding->foreign && !atomic_load(&binding->elsewhere) &&
-      !atomic_load(&binding->parted))
+  if (has_path(binding) && binding->socket_count > 0 && binding->foreign_count == 0 &&
+      !atomic_load(&binding->elsewhere) && !atomic_load(&binding->parted))
     unlink(binding->bound.path);
   for (unsigned i = 0; i < binding->socket_count; i++)
     if (atomic_load(&binding->sockets[i].state) != GG_SOCKET_CLOSED)
@@ -505,7 +516,7 @@ int gg__binding_find(struct gg_binding **out, struct gg_gateway *gateway, const 
 
 static int set_mode(struct gg_binding *binding, unsigned mode, struct gg_failure *failure)
 {
-  if (!has_path(binding) || binding->foreign || atomic_load(&binding->elsewhere) || mode == 0 ||
+  if (!has_path(binding) || binding->foreign_count > 0 || atomic_load(&binding->elsewhere) || mode == 0 ||
       mode == binding->unix_mode)
     return GG_OK;
   if (chmod(binding->bound.path, mode) != 0)
@@ -622,6 +633,10 @@ void gg__binding_unref(struct gg_binding *binding)
 void gg__binding_leave(struct gg_binding *binding, unsigned slot)
 {
   struct gg_socket *socket = &binding->sockets[slot];
+  if (gg__binding_is_foreign(binding, slot)) {
+    atomic_store(&socket->state, GG_SOCKET_LEAVING);
+    return;
+  }
   if (is_unix(binding)) {
     if (atomic_exchange(&binding->parted, true))
       return;
@@ -652,10 +667,28 @@ static bool queue_of(int fd, uint32_t *waiting, uint32_t *most)
   return true;
 }
 
+uint32_t gg__binding_waiting(const struct gg_binding *binding, unsigned slot)
+{
+  uint32_t waiting, most;
+  if (is_unix(binding))
+    return GG_BACKLOG;
+  return queue_of(binding->sockets[slot].fd, &waiting, &most) ? waiting : 0;
+}
+
 bool gg__binding_overflows(const struct gg_binding *binding, unsigned slot)
 {
   uint32_t waiting, most;
   return !is_unix(binding) && queue_of(binding->sockets[slot].fd, &waiting, &most) && waiting >= most;
+}
+
+bool gg__binding_accepts_at(const struct gg_binding *binding, const struct gg_endpoint *place)
+{
+  if (binding->foreign_count == 0 || !is_where(place, &binding->bound))
+    return false;
+  for (unsigned i = 0; i < binding->foreign_count; i++)
+    if (atomic_load(&binding->sockets[i].users) > 0)
+      return true;
+  return false;
 }
 
 static bool is_open(const struct gg_socket *socket)

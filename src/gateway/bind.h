@@ -68,7 +68,6 @@ struct gg_binding {
   struct gg_addr address;    /* the same, as it is recorded; of a unix listener an address that stands for it */
   bool wildcard;             /* the address is known only of a connection */
   bool shared;               /* one socket for all workers */
-  bool foreign;              /* somebody else holds the sockets too, and goes on to listen: only let go of */
   unsigned unix_mode;        /* 0: as it came */
   unsigned mode_before;      /* during a reload: what it goes back to; 0: it has not changed */
   bool chosen;               /* by the reload that is going on */
@@ -77,6 +76,7 @@ struct gg_binding {
   _Atomic bool parted;       /* a unix listener: its path is gone */
   _Atomic unsigned refs;     /* the gateway, and plans */
   _Atomic uint64_t sessions; /* open ones, over all workers */
+  unsigned foreign_count;    /* so many of the first sockets somebody else holds too, and goes on to listen there */
   unsigned socket_count;
   struct gg_socket sockets[GG_SOCKETS_MAX];
 };
@@ -104,12 +104,20 @@ int gg__binding_serve(struct gg_binding *binding, bool beside, struct gg_failure
 
 void gg__binding_unref(struct gg_binding *binding); /* any thread: the gateway's own reference is the last */
 
+/* Any thread. One that is foreign is only let go of: neither its path nor who may connect to it is changed. */
+bool gg__binding_is_foreign(const struct gg_binding *binding, unsigned slot);
+/* Engine: whether some worker accepts from a foreign socket of it at that place. */
+bool gg__binding_accepts_at(const struct gg_binding *binding, const struct gg_endpoint *place);
+
 /* Worker: whether the socket is to be watched. */
 bool gg__binding_serves(struct gg_binding *binding, unsigned slot);
-/* Worker: it leaves. No new client comes to the socket from here on, but those who are on their way still arrive. */
+/* Worker: it leaves. No new client comes to the socket from here on, but those who are on their way still arrive. (At a
+ * foreign one that is not ours to decide.) */
 void gg__binding_leave(struct gg_binding *binding, unsigned slot);
 /* Worker: an accepted socket of a leaving listener gets rid of what it inherited from that. */
 void gg__binding_accepted(const struct gg_binding *binding, int fd);
+/* Worker: how many wait there to be accepted. Of a unix socket that is not known: as many as may. */
+uint32_t gg__binding_waiting(const struct gg_binding *binding, unsigned slot);
 /* Worker: whether those who are waiting have begun to be lost, so many they are. */
 bool gg__binding_overflows(const struct gg_binding *binding, unsigned slot);
 /* Any thread, while the binding is not made anew: adds what a TCP listener's sockets say to *out. */

@@ -77,7 +77,7 @@ struct gg_listener_options {
    * all workers). The gateway duplicates them, and binds nothing itself unless it has more workers than came. */
   const int *inherited;
   size_t inherited_count;
-  bool inherited_foreign; /* systemd's: it holds them too, so they are only let go of, and unix paths stay */
+  size_t inherited_foreign; /* so many of the first are systemd's: it holds them too, so they and their paths stay */
   /* The process before still listens there: as foreign, and nobody is accepted, until gg_gateway_taken_over. Sockets
    * for workers that the other has none for do not listen before that. */
   bool inherited_lent;
@@ -118,14 +118,19 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
  * (GG_ERR_INVALID). Open sessions keep the upstream and the log that they have; their time-outs are the new ones.
  *
  * What is new is bound before anything changes, so a port in use is refused here. A listener that is gone accepts no
- * new handshake, serves every client whose handshake is complete, and is then closed; no connection is reset.
+ * new handshake, serves every client whose handshake is complete, and is then closed; no connection is reset. From a
+ * foreign socket it serves who waits there at that time, and lets it go.
  * Returns when every worker works by `options`; from then on the old options are not borrowed any more. */
 int gg_gateway_reload(struct gg_gateway *gateway, const struct gg_gateway_options *options, struct gg_failure *failure);
 
 /* For a process that takes over: the sockets of a listener, at most `most` of them; borrowed. Returns how many. */
 size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, int *fds, size_t most);
-/* Whether somebody else holds these sockets too, and a unix path is his: inherited_foreign for who is given them. */
-bool gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index);
+/* How many of the first of them somebody else holds too, and a unix path is his: inherited_foreign for who is given
+ * them. */
+size_t gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index);
+/* Whether clients of a foreign socket at that place are accepted: by a listener that is there, or by one that a reload
+ * has removed and whose clients still wait. Engine's thread. */
+bool gg_gateway_accepts_at(const struct gg_gateway *gateway, const struct gg_endpoint *place);
 /* Another process listens on these sockets now: they are let go without a look at who waits there, and unix paths stay.
  * `taken` says for each listener whether it was taken; the others are removed as by a reload. Then it drains. */
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns);

@@ -19,7 +19,8 @@
  *
  * One that leaves while a limit is reached stays until places come free and those who wait have been served, at the
  * latest until the drain's deadline: they were promised a connection. Until then its address may be had again by
- * another reload.
+ * another reload. One whose socket is foreign serves who waits when a reload removes it; when the gateway drains, they
+ * are clients of whoever is started next.
  */
 #include "base/clock.h"
 #include "base/logger.h"
@@ -170,9 +171,16 @@ static void stay(struct gg_listener *listener)
 
 enum accepted { ACCEPTED_SOME, ACCEPTED_ALL, ACCEPTED_NONE_CAN_BE };
 
+/* Of a foreign socket's clients it takes those who waited when it began to leave: others come for ever. */
+static bool has_served_all(const struct gg_listener *listener)
+{
+  return listener->leaving && gg__binding_is_foreign(listener->plan->binding, listener->slot) &&
+         listener->leave_left == 0;
+}
+
 static enum accepted accept_batch(struct gg_listener *listener)
 {
-  for (unsigned i = 0; i < GG_ACCEPT_BATCH; i++) {
+  for (unsigned i = 0; i < GG_ACCEPT_BATCH && !has_served_all(listener); i++) {
     const char *reached = place_take(listener);
     if (reached) {
       pause_listener(listener, reached);
@@ -182,7 +190,9 @@ static enum accepted accept_batch(struct gg_listener *listener)
     socklen_t length = sizeof peer;
     int fd = accept4(listener->source.fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      if (listener->leaving) {
+      if (listener->leaving && gg__binding_is_foreign(listener->plan->binding, listener->slot)) {
+        listener->leave_left--;
+      } else if (listener->leaving) {
         gg__binding_accepted(listener->plan->binding, fd);
         stay(listener);
       }
@@ -199,7 +209,7 @@ static enum accepted accept_batch(struct gg_listener *listener)
     if (errno != ECONNABORTED && errno != EINTR) /* gone again before we came, or the network's own trouble */
       gg__count(listener->worker, GG_COUNT_ACCEPT_FAILURES, 1);
   }
-  return ACCEPTED_SOME;
+  return has_served_all(listener) ? ACCEPTED_ALL : ACCEPTED_SOME;
 }
 
 static void listener_ready(struct gg_source *source, uint32_t events)
@@ -251,13 +261,14 @@ static void let_go(struct gg_listener *listener)
   retire(listener);
 }
 
-static void leave(struct gg_listener *listener)
+static void leave(struct gg_listener *listener, bool drains)
 {
   struct gg_binding *binding = listener->plan->binding;
   struct gg_worker *worker = listener->worker;
   if (listener->leaving)
     return;
-  if (binding->foreign || atomic_load_explicit(&binding->elsewhere, memory_order_acquire) ||
+  bool foreign = gg__binding_is_foreign(binding, listener->slot);
+  if ((foreign && drains) || atomic_load_explicit(&binding->elsewhere, memory_order_acquire) ||
       atomic_load(&binding->sockets[listener->slot].state) == GG_SOCKET_BOUND) {
     let_go(listener); /* who waits there is somebody else's client; at one that never listened nobody does */
     return;
@@ -266,16 +277,25 @@ static void leave(struct gg_listener *listener)
   worker->leaving_count++;
   gg__binding_leave(binding, listener->slot);
   listener->leaving_since_ns = gg_clock_mono_ns(); /* not the turn's time: it may have been long since */
+  listener->leave_ns = listener->leaving_since_ns;
+  listener->leave_left = foreign ? gg__binding_waiting(binding, listener->slot) : 0;
+  if (foreign)
+    return;
   bool full = gg__binding_overflows(binding, listener->slot);
-  listener->leave_ns = listener->leaving_since_ns + (full ? GG_LEAVE_GRACE_FULL_NS : grace(listener));
+  listener->leave_ns += full ? GG_LEAVE_GRACE_FULL_NS : grace(listener);
+}
+
+static void leave_all(struct gg_worker *worker, bool drains)
+{
+  for (struct gg_list *node = worker->listeners.next, *next; node != &worker->listeners; node = next) {
+    next = node->next;
+    leave(GG_CONTAINER(node, struct gg_listener, node), drains);
+  }
 }
 
 void gg__listeners_leave(struct gg_worker *worker)
 {
-  for (struct gg_list *node = worker->listeners.next, *next; node != &worker->listeners; node = next) {
-    next = node->next;
-    leave(GG_CONTAINER(node, struct gg_listener, node));
-  }
+  leave_all(worker, true);
 }
 
 /* Serves who is left and closes it. Returns when it wants to be looked at again. */
@@ -360,7 +380,7 @@ void gg__listeners_adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
     gg_list_remove(&listener->node);
     take_over(worker, listener);
   }
-  gg__listeners_leave(worker); /* those that nobody took the socket of */
+  leave_all(worker, !worker->listening); /* those that nobody took the socket of */
   gg_list_splice(&worker->listeners, &worker->listeners_next);
   if (!worker->listening) /* a drain has begun meanwhile */
     gg__listeners_leave(worker);

@@ -139,9 +139,17 @@ void gg_gateway_taken_over(struct gg_gateway *gateway)
   serve(gateway, false);
 }
 
-bool gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index)
+size_t gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index)
 {
-  return index < gateway->snapshot->plan_count && gateway->snapshot->plans[index]->binding->foreign;
+  return index < gateway->snapshot->plan_count ? gateway->snapshot->plans[index]->binding->foreign_count : 0;
+}
+
+bool gg_gateway_accepts_at(const struct gg_gateway *gateway, const struct gg_endpoint *place)
+{
+  for (const struct gg_list *node = gateway->bindings.next; node != &gateway->bindings; node = node->next)
+    if (gg__binding_accepts_at(GG_CONTAINER(node, struct gg_binding, node), place))
+      return true;
+  return false;
 }
 
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns)

@@ -97,7 +97,8 @@ struct gg_listener {
   unsigned slot;          /* which of the binding's sockets */
   uint64_t session_count; /* that came by it and have not ended */
   uint64_t leaving_since_ns;
-  uint64_t leave_ns; /* leaving: not closed before */
+  uint64_t leave_ns;   /* leaving: not closed before */
+  uint32_t leave_left; /* of a foreign socket's clients so many waited when it began to leave, and still do */
 };
 
 /* A pair of policies, for which every worker has a log; or all that is not recorded, whatever the policies. */

@@ -31,6 +31,17 @@ assert b'"handed-over"' in lines.readline()
 exec(end)
 """
 
+# Becomes the command with sockets that its parent keeps.
+LENDER = """
+import os, sys
+fds, command = [int(fd) for fd in sys.argv[1].split(",")], sys.argv[2:]
+aside = [os.dup2(fd, 100 + number, inheritable=False) for number, fd in enumerate(fds)]
+for number, fd in enumerate(aside):
+    os.dup2(fd, 3 + number, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
+os.execv(command[0], command)
+"""
+
 
 def halt(process):
     """Stops it, and waits until each of its threads has: one that was woken meanwhile goes on until it sees it."""
@@ -119,3 +130,25 @@ def stats_of(configured, pid, *words, **options):
 
 def ask_pid(configured, pid):
     return json.loads(stats_of(configured, pid, "--json").stdout)
+
+
+@contextlib.contextmanager
+def lent(*addresses, share=False):
+    """Listening sockets that this process keeps, as systemd does."""
+    with contextlib.ExitStack() as stack:
+        listeners = []
+        for address in addresses:
+            if address.startswith("unix:"):
+                listeners.append(stack.enter_context(socket.socket(socket.AF_UNIX)))
+                listeners[-1].bind(address[5:])
+                listeners[-1].listen(64)
+            else:
+                host, port = address.rsplit(":", 1)
+                listeners.append(stack.enter_context(
+                    socket.create_server((host, int(port)), backlog=64, reuse_port=share)))
+        yield listeners
+
+
+def start_with(configured, listeners, *words, wait=True):
+    fds = [listener.fileno() for listener in listeners]
+    return configured.start(*words, wait=wait, by=[sys.executable, "-c", LENDER, ",".join(map(str, fds))], pass_fds=fds)

@@ -13,8 +13,9 @@ import socket
 import pytest
 
 import processes
-from live import Clients, connect, exchange
-from restarting import descriptors, listener, said
+from faults import connect
+from live import Clients, exchange, listener, said
+from restarting import descriptors
 
 pytestmark = pytest.mark.usefixtures("require_program")
 

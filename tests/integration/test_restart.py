@@ -17,7 +17,7 @@ import prometheus
 from faults import connect
 from gogetway import TEST_ALL
 from live import Clients, Configured, exchange, listener, said
-from restarting import ask_pid, check_all_end, stats_of, take_over, taking_over
+from restarting import ask_pid, check_all_end, lent, start_with, stats_of, take_over, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -38,17 +38,6 @@ for address in addresses:
 for number, fd in enumerate(listeners):
     os.dup2(fd, 3 + number, inheritable=True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)), LISTEN_FDNAMES=names)
-os.execv(command[0], command)
-"""
-
-# Becomes the command with sockets that its parent keeps.
-LENDER = """
-import os, sys
-fds, command = [int(fd) for fd in sys.argv[1].split(",")], sys.argv[2:]
-aside = [os.dup2(fd, 100 + number, inheritable=False) for number, fd in enumerate(fds)]
-for number, fd in enumerate(aside):
-    os.dup2(fd, 3 + number, inheritable=True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
 os.execv(command[0], command)
 """
 
@@ -402,28 +391,6 @@ def test_a_socket_that_is_no_listeners_is_an_error(configured, server):
     process = start_by_parent(configured, "a:b", [web["listen"], other], wait=False)
     assert process.wait(20) == 3
     assert f"listens on {other}" in process.errors() and "'b'" in process.errors()
-
-
-@contextlib.contextmanager
-def lent(*addresses, share=False):
-    """Listening sockets that this process keeps, as systemd does."""
-    with contextlib.ExitStack() as stack:
-        listeners = []
-        for address in addresses:
-            if address.startswith("unix:"):
-                listeners.append(stack.enter_context(socket.socket(socket.AF_UNIX)))
-                listeners[-1].bind(address[5:])
-                listeners[-1].listen(64)
-            else:
-                host, port = address.rsplit(":", 1)
-                listeners.append(stack.enter_context(
-                    socket.create_server((host, int(port)), backlog=64, reuse_port=share)))
-        yield listeners
-
-
-def start_with(configured, listeners, *words, wait=True):
-    fds = [listener.fileno() for listener in listeners]
-    return configured.start(*words, wait=wait, by=[sys.executable, "-c", LENDER, ",".join(map(str, fds))], pass_fds=fds)
 
 
 def test_both_processes_have_the_sockets_of_one_parent(configured, scratch, server):

@@ -127,8 +127,10 @@ static const char *by_address_and_name(void)
   WANT(configured->listeners[0].inherited_count == 1 && configured->listeners[0].inherited[0] == 3);
   WANT(configured->listeners[1].inherited_count == 2 && configured->listeners[1].inherited[0] == 4);
   WANT(configured->listeners[1].inherited[1] == 5);
-  gg__listen_fds_close(&fds, configured);
-  WANT(configured->listeners[1].inherited_count == 0);
+  gg__listen_fds_given(configured);
+  WANT(configured->listeners[1].inherited_count == 0 && configured->listeners[1].inherited_foreign == 0);
+  WANT(gg__listen_fd_is_owned(&fds.items[0], &configured->config)); /* by its name, from the first match on */
+  gg__listen_fds_close(&fds);
   WANT(fcntl(3, F_GETFD) < 0 && fcntl(5, F_GETFD) < 0);
   return NULL;
 }
@@ -152,7 +154,50 @@ static const char *beside_a_takeover(void)
   failure = (struct gg_failure){0};
   WANT(gg__listen_fds_match(&fds, configured, &failure) == 0);
   WANT(configured->listeners[1].inherited == taken && configured->listeners[1].inherited_count == 2);
-  WANT(configured->listeners[1].inherited_foreign);
+  WANT(configured->listeners[1].inherited_foreign == 2);
+  return NULL;
+}
+
+/* A reload: what was somebody's and is nobody's is kept, and given to whoever listens there again. */
+static const char *lent_again(void)
+{
+  char text[64];
+  prepare(2, "web:ssh", true);
+  snprintf(text, sizeof text, "127.0.0.1:%u", port);
+  struct gg_configured *first = configured_for("127.0.0.1:1", text);
+  WANT(first && gg__listen_fds_take(&fds, &failure) == 0);
+  WANT(gg__listen_fds_match(&fds, first, &failure) == 0); /* the first by its name alone */
+  gg__listen_fds_given(first);
+  struct gg_configured *moved = configured_for("127.0.0.1:2", "127.0.0.1:3");
+  WANT(moved);
+  gg__listen_fds_lend(&fds, moved);
+  WANT(moved->listeners[0].inherited_count == 0 && moved->listeners[1].inherited_count == 0);
+  WANT(!gg__listen_fd_is_owned(&fds.items[0], &moved->config) &&
+       !gg__listen_fd_is_owned(&fds.items[1], &moved->config));
+  struct gg_configured *back = configured_for(text, "127.0.0.1:1");
+  WANT(back);
+  gg__listen_fds_lend(&fds, back);
+  WANT(back->listeners[0].inherited_count == 1 && back->listeners[0].inherited[0] == 4);
+  WANT(back->listeners[1].inherited_count == 1 && back->listeners[1].inherited[0] == 3);
+  WANT(back->listeners[0].inherited_foreign == 1);
+  return NULL;
+}
+
+/* What the process before kept; the same socket as a parent's is there once. */
+static const char *kept_by_another(void)
+{
+  struct gg_endpoint asked = {.family = GG_FAMILY_IPV4, .port = 7};
+  prepare(1, "web", true);
+  WANT(gg__listen_fds_take(&fds, &failure) == 0);
+  WANT(gg__listen_fds_add(&fds, fcntl(3, F_DUPFD, 50), "web", &asked, &failure) == 0 && fds.count == 1);
+  int other = listening(0, true);
+  WANT(gg__listen_fds_add(&fds, other, "x", &asked, &failure) == 0 && fds.count == 2);
+  WANT(fds.items[1].fd != other && fcntl(fds.items[1].fd, F_GETFD) & FD_CLOEXEC);
+  WANT(fds.items[1].endpoint.port == port && fds.items[1].asked.port == 7);
+  struct gg_configured *configured = configured_for("127.0.0.1:1", "127.0.0.1:2");
+  WANT(configured && gg__listen_fds_match(&fds, configured, &failure) == 0); /* nobody's, which is fine for that one */
+  gg__listen_fds_close(&fds);
+  WANT(fcntl(other, F_GETFD) >= 0 && fcntl(3, F_GETFD) < 0);
   return NULL;
 }
 
@@ -203,8 +248,8 @@ static void run_child(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    CHILD(nothing),       CHILD(by_address_and_name), CHILD(beside_a_takeover), CHILD(no_listening_socket),
-    CHILD(no_descriptor), CHILD(no_number),
+    CHILD(nothing),         CHILD(by_address_and_name), CHILD(beside_a_takeover), CHILD(lent_again),
+    CHILD(kept_by_another), CHILD(no_listening_socket), CHILD(no_descriptor),     CHILD(no_number),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

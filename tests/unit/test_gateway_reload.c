@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway_fixture.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 
 enum { OPEN_MAX = 2000, WAITING = 200, RELOADS = 100, CALLERS = 4 };
@@ -397,7 +398,7 @@ static void a_foreign_socket_is_only_let_go(void **state)
   struct gg_listener_options *web = add_listener(&f, "web", at);
   web->inherited = &fd;
   web->inherited_count = 1;
-  web->inherited_foreign = true;
+  web->inherited_foreign = 1;
   fixture_start(&f);
   for (unsigned i = 0; i < 20; i++)
     assert_int_equal(dial_and_ask(&at), 0);
@@ -408,6 +409,105 @@ static void a_foreign_socket_is_only_let_go(void **state)
   int waits = dial(&at);
   assert_true(waits >= 0);
   close(waits);
+  fixture_fini(&f);
+  close(fd);
+}
+
+/* It is removed by a reload: who waits there is served, and the next who comes is its owner's. */
+static void who_waits_at_a_foreign_socket_is_served(void **state)
+{
+  (void)state;
+  enum { QUEUED = 30 };
+  struct fixture f;
+  struct gg_endpoint at;
+  int waiting[QUEUED], fd = listening(false, false, 0, &at);
+  fixture_init(&f, &echo);
+  add_listener(&f, "stays", loopback(0));
+  struct gg_listener_options *web = add_listener(&f, "web", at);
+  web->inherited = &fd;
+  web->inherited_count = web->inherited_foreign = 1;
+  web->sessions_max = 1;
+  fixture_start(&f);
+  for (unsigned i = 0; i < QUEUED; i++) {
+    waiting[i] = dial(&at);
+    assert_true(waiting[i] >= 0);
+  }
+  f.options.listener_count = 1;
+  reload(&f);
+  assert_true(gg_gateway_accepts_at(f.gateway, &at));
+  for (unsigned i = 0; i < QUEUED; i++) {
+    assert_int_equal(ask(waiting[i]), 0);
+    close(waiting[i]);
+  }
+  for (unsigned i = 0; i < 2000 && gg_gateway_accepts_at(f.gateway, &at); i++)
+    usleep(1000);
+  assert_false(gg_gateway_accepts_at(f.gateway, &at));
+  int late = dial(&at);
+  assert_true(late >= 0);
+  int accepted = accept(fd, NULL, NULL);
+  assert_true(accepted >= 0);
+  close(accepted);
+  close(late);
+  late = dial(&at); /* it comes back with the same socket, and who waited there meanwhile is served */
+  f.options.listener_count = 2;
+  reload(&f);
+  assert_true(gg_gateway_accepts_at(f.gateway, &at));
+  assert_int_equal(ask(late), 0);
+  close(late);
+  fixture_fini(&f);
+  close(fd);
+}
+
+enum { KNOCKING = 60 };
+
+/* Ends those who were answered, and says how many; none of them may have been reset. */
+static unsigned answered(struct pollfd *waiting, int patience_ms)
+{
+  unsigned count = 0;
+  char byte;
+  int ready = poll(waiting, KNOCKING, patience_ms);
+  assert_true(ready > 0 || patience_ms == 1);
+  for (unsigned i = 0; i < KNOCKING && ready > 0; i++) {
+    if (waiting[i].revents == 0)
+      continue;
+    assert_int_equal(recv(waiting[i].fd, &byte, 1, 0), 1);
+    close(waiting[i].fd);
+    waiting[i].fd = -1;
+    count++;
+  }
+  return count;
+}
+
+/* One socket is the service manager's, and those of the other workers are ours: only that one is just let go of. */
+static void own_sockets_beside_foreign_ones_leave_as_always(void **state)
+{
+  (void)state;
+  struct fixture f;
+  struct gg_endpoint at;
+  struct pollfd waiting[KNOCKING];
+  unsigned theirs = 0, served = 0;
+  int fd = listening(false, true, 0, &at);
+  fixture_init(&f, &echo);
+  f.options.workers = 4;
+  struct gg_listener_options *web = add_listener(&f, "web", at);
+  web->inherited = &fd;
+  web->inherited_count = web->inherited_foreign = 1;
+  web->sessions_max = 1;
+  fixture_start(&f);
+  assert_int_equal(gg_gateway_listener_foreign(f.gateway, 0), 1);
+  for (unsigned i = 0; i < KNOCKING; i++) {
+    waiting[i] = (struct pollfd){.fd = dial(&at), .events = POLLIN};
+    assert_int_equal(send(waiting[i].fd, "x", 1, 0), 1);
+  }
+  gg_gateway_drain(f.gateway, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
+  while (gg_gateway_accepts_at(f.gateway, &at))
+    served += answered(waiting, 1);
+  char byte;
+  for (int one; (one = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; theirs++)
+    assert_true(read(one, &byte, 1) == 1 && write(one, &byte, 1) == 1 && close(one) == 0);
+  while (served < KNOCKING)
+    served += answered(waiting, 20000);
+  assert_true(theirs > 0 && theirs < KNOCKING);
   fixture_fini(&f);
   close(fd);
 }
@@ -602,6 +702,8 @@ int main(void)
     cmocka_unit_test(a_unix_mode_is_changed),
     cmocka_unit_test(sockets_are_inherited),
     cmocka_unit_test(a_foreign_socket_is_only_let_go),
+    cmocka_unit_test(who_waits_at_a_foreign_socket_is_served),
+    cmocka_unit_test(own_sockets_beside_foreign_ones_leave_as_always),
     cmocka_unit_test(wrong_sockets_are_refused),
     cmocka_unit_test(a_gateway_hands_over),
     cmocka_unit_test(a_taker_that_ends_has_had_no_client),
