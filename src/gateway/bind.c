@@ -146,7 +146,7 @@ static bool is_ours(const struct gg_gateway *gateway, const struct gg_endpoint *
   return ours;
 }
 
-enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10, HOPS_MAX = 255 };
+enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10, TTL_GREATEST = 255 };
 
 /* Of the IPv4 clients of a socket, and of the IPv6 ones where it is of that family. */
 static void hops_least(int fd, int hops)
@@ -168,7 +168,7 @@ static void filter_attach(int fd)
   };
   const struct sock_fprog program = {sizeof drop_new / sizeof drop_new[0], drop_new};
   if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
-    hops_least(fd, HOPS_MAX);
+    hops_least(fd, TTL_GREATEST);
 }
 
 /* From a listening socket, or from one that was accepted there and has inherited it. */

@@ -21,11 +21,11 @@ CALL = re.compile(r"^(recvfrom|readv|sendto|sendmsg)\((\d+), .* = (\d+)$")
 
 
 @pytest.fixture
-def peers(gateways):
+def peers(gateways, server):
     """A gateway before a server that echoes, and clients that have each exchanged something."""
-    with live.EchoServer() as server, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         gateway = gateways(server.address, options=["--workers", "1"])
-        clients = [stack.enter_context(live.connect(gateway.listen)) for _ in range(CLIENTS)]
+        clients = [stack.enter_context(faults.connect(gateway.listen)) for _ in range(CLIENTS)]
         for client in clients:
             live.exchange(client, b"hello")
         yield gateway, clients
