@@ -269,7 +269,7 @@ static struct gg_recorder_options takeover_options(const struct fixture *f)
   return options;
 }
 
-/* Two, one after the other, whose records are sealed neither by time nor by a full ring: each leaves some to recover. */
+/* Two, one after the other, whose records neither time nor a full ring seals: each leaves some to recover. */
 static void begin_two(struct fixture *f, struct gg_recorder_options *options, struct elder *first, struct elder *second)
 {
   fixture_init(f);
