@@ -240,7 +240,7 @@ WRONG = {
     "stats --pdi 1": "stats: unknown option --pdi; did you mean --pid?",
     "stats --json=1": "stats: --json takes no value",
     "stats --format": "stats: --format needs a value: --format FORM",
-    "stats --format xml": "stats: --format xml is not known; it is table, json or prometheus",
+    "stats --format xml": "stats: --format xml is not known; it is table, json, prometheus or config",
     "stats --pid": "stats: --pid needs a value: --pid PID",
     "stats --pid=": "stats: --pid '' is no process id",
     "stats --pid x": "stats: --pid 'x' is no process id",
