@@ -10,8 +10,8 @@
  *   4. send(2) takes it from there. What the receiver's socket does not take is copied to the session's pending buffer
  *      (the log must not be pinned by a slow receiver), and the direction stops reading until that is gone.
  *
- * Between 3 and 4 small messages are put off: those of one wait are all received, copied to the worker's batch and then
- * sent one after the other. The same system call again and again finds its code and its tables in the cache; receiving
+ * Between 3 and 4 small messages are put off: those of one wait, up to the next bulk flow in it, are all received, copied
+ * to the worker's batch and then sent one after the other. The same system call again and again finds its code and its tables in the cache; receiving
  * and sending by turns does not (bench/README.md has the figures).
  *
  * Nobody but the session's worker touches any of this. Sockets are edge-triggered: `readable` remembers that there may
@@ -45,6 +45,8 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
 {
   struct gg_end *end = GG_CONTAINER(source, struct gg_end, source);
   struct gg_session *session = session_of(end);
+  if (end->bulk > 0 || end->splicing) /* it may take long: who has said little does not wait for it */
+    gg__relay_batch_flush(session->worker);
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
     end->readable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
@@ -303,14 +305,22 @@ void gg__relay_batch_open(struct gg_worker *worker)
   worker->batch.open = true;
 }
 
-void gg__relay_batch_send(struct gg_worker *worker)
+void gg__relay_batch_flush(struct gg_worker *worker)
 {
   struct gg_batch *batch = &worker->batch;
-  batch->open = false;
+  bool open = batch->open;
+  batch->open = false; /* what a direction does next is not put off again */
   for (unsigned i = 0; i < batch->count; i++)
     send_message(batch, &batch->messages[i]);
   batch->count = 0;
   batch->used = 0;
+  batch->open = open;
+}
+
+void gg__relay_batch_close(struct gg_worker *worker)
+{
+  gg__relay_batch_flush(worker);
+  worker->batch.open = false;
 }
 
 /* Sends on what was just received and is committed, now or behind what else this wait has brought. */

@@ -9,6 +9,8 @@
 
 #include "gateway/session.h"
 
+#include <assert.h>
+
 enum {
   GG_READ_BYTES = 32 << 10,       /* a read, while reads are small */
   GG_READ_BULK_BYTES = 64 << 10,  /* a read after one that filled its buffer; also bounded by pending_max */
@@ -19,6 +21,8 @@ enum {
   GG_BATCH_MESSAGE_MAX = 2 << 10, /* larger ones are sent at once: the copy would cost what the order saves */
   GG_BATCH_BYTES = 64 << 10,      /* in all: they shall stay in the cache until they are sent */
 };
+
+static_assert((int)GG_BATCH_MESSAGE_MAX <= UINT16_MAX, "gg_batch_message.bytes");
 
 struct gg_batch_message {
   struct gg_session *session;
@@ -46,9 +50,10 @@ enum gg_step {
 /* An event of one of the session's sockets (all states). */
 void gg__end_ready(struct gg_source *source, uint32_t events);
 
-/* From open to send, messages are put off. */
+/* From open to close, small messages are put off; flush and close send them. Any session may be over afterwards. */
 void gg__relay_batch_open(struct gg_worker *worker);
-void gg__relay_batch_send(struct gg_worker *worker);
+void gg__relay_batch_flush(struct gg_worker *worker);
+void gg__relay_batch_close(struct gg_worker *worker);
 
 /* Moves what can be moved from end[direction] to the other one. */
 void gg__relay_pump(struct gg_session *session, enum gg_direction direction);

@@ -329,7 +329,7 @@ bool gg__worker_turn(struct gg_worker *worker)
   atomic_store_explicit(&worker->due_ns, later(wait_ns, worker->loop.now_ns), memory_order_relaxed);
   gg__relay_batch_open(worker);
   gg_loop_poll(&worker->loop, wait_ns);
-  gg__relay_batch_send(worker);
+  gg__relay_batch_close(worker);
   atomic_store_explicit(&worker->due_ns, worker->loop.now_ns, memory_order_relaxed);
   gg__count(worker, GG_COUNT_LOOPS, 1);
   phase_run(worker);

@@ -63,27 +63,47 @@ def burst(gateway, clients, sent):
         assert receive(client, len(block)) == block
 
 
-def calls(path, size):
-    """What the gateway received and sent, in order: "r" and "s"."""
+def traced(gateway, scratch, log):
+    return faults.traced(gateway, scratch, log, "-e", "trace=recvfrom,readv,sendto,sendmsg", thread="gg-worker-0")
+
+
+def calls(path):
+    """What the gateway received and sent, in order: ("r" or "s", bytes)."""
     with open(path, encoding="utf-8", errors="replace") as file:
         found = [CALL.match(line) for line in file]
-    return "".join("r" if match[1] in ("recvfrom", "readv") else "s" for match in found
-                   if match and int(match[3]) == size)
+    return [("r" if match[1] in ("recvfrom", "readv") else "s", int(match[3])) for match in found if match]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_order_of_receiving_and_sending(peers, scratch, size):
     gateway, clients = peers
     log = os.path.join(scratch, "calls")
-    with faults.traced(gateway, scratch, log, "-e", "trace=recvfrom,readv,sendto,sendmsg",
-                       thread="gg-worker-0"):
+    with traced(gateway, scratch, log):
         burst(gateway, clients, blocks(size))
-    order = calls(log, size)
+    order = "".join(call for call, count in calls(log) if count == size)
     assert order.count("r") == order.count("s") == 2 * CLIENTS, order
     if size == SMALL:
         assert order.startswith("r" * CLIENTS + "s" * CLIENTS), order
     else:
         assert order.startswith("rsrs"), order
+
+
+def test_bulk_is_not_waited_for(peers, scratch):
+    """A flow whose last read was full may take long: what came before it is sent before it is read."""
+    gateway, (bulk, *clients) = peers
+    full = b"b" * (32 << 10)
+    live.exchange(bulk, full)
+    log = os.path.join(scratch, "calls")
+    with traced(gateway, scratch, log):
+        with stopped(gateway):
+            for client in clients:
+                client.sendall(b"s" * SMALL)
+            bulk.sendall(full)
+        for client in clients:
+            receive(client, SMALL)
+        receive(bulk, len(full))
+    small, large = len(clients), len(full)
+    assert calls(log)[:2 * small + 1] == [("r", SMALL)] * small + [("s", SMALL)] * small + [("r", large)]
 
 
 def test_every_message_is_recorded_and_arrives(peers):
