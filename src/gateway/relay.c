@@ -10,9 +10,9 @@
  *   4. send(2) takes it from there. What the receiver's socket does not take is copied to the session's pending buffer
  *      (the log must not be pinned by a slow receiver), and the direction stops reading until that is gone.
  *
- * Between 3 and 4 small messages are put off: those of one wait, up to the next bulk flow in it, are all received, copied
- * to the worker's batch and then sent one after the other. The same system call again and again finds its code and its tables in the cache; receiving
- * and sending by turns does not (bench/README.md has the figures).
+ * Between 3 and 4 small messages are put off: those of one wait, up to the next bulk flow in it, are all received,
+ * copied to the worker's batch and then sent one after the other. The same system call again and again finds its code
+ * and its tables in the cache; receiving and sending by turns does not (bench/README.md has the figures).
  *
  * Nobody but the session's worker touches any of this. Sockets are edge-triggered: `readable` remembers that there may
  * be something; a read that fills less than it was given takes that back, unless the end of the stream or urgent data
