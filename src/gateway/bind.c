@@ -462,6 +462,7 @@ static int refill(struct gg_binding *binding, struct gg_failure *failure)
     if (error)
       return bind_failed(failure, &binding->bound, error);
     socket->fresh = true;
+    atomic_store(&socket->left, false);
   }
   return GG_OK;
 }
@@ -644,14 +645,16 @@ void gg__binding_leave(struct gg_binding *binding, unsigned slot)
       unlink(binding->bound.path);
     shutdown(socket->fd, SHUT_RD);
   } else {
+    atomic_store(&socket->left, true);
     filter_attach(socket->fd);
   }
   atomic_store(&socket->state, GG_SOCKET_LEAVING);
 }
 
-void gg__binding_accepted(const struct gg_binding *binding, int fd)
+/* Also when the socket leaves no more: who ended the handshake before that may have waited in the queue since. */
+void gg__binding_accepted(const struct gg_binding *binding, unsigned slot, int fd)
 {
-  if (!is_unix(binding))
+  if (atomic_load_explicit(&binding->sockets[slot].left, memory_order_relaxed))
     filter_detach(fd);
 }
 

@@ -57,6 +57,7 @@ struct gg_socket {
   int fd;
   _Atomic int state;      /* enum gg_socket_state */
   _Atomic unsigned users; /* workers' listeners: who is the last closes it */
+  _Atomic bool left;      /* it has left once, and may have been had again: who was accepted may have inherited that */
   bool fresh;             /* made for the reload that is going on, and does not listen yet */
 };
 
@@ -114,8 +115,9 @@ bool gg__binding_serves(struct gg_binding *binding, unsigned slot);
 /* Worker: it leaves. No new client comes to the socket from here on, but those who are on their way still arrive. (At a
  * foreign one that is not ours to decide.) */
 void gg__binding_leave(struct gg_binding *binding, unsigned slot);
-/* Worker: an accepted socket of a leaving listener gets rid of what it inherited from that. */
-void gg__binding_accepted(const struct gg_binding *binding, int fd);
+/* Worker: an accepted socket gets rid of what it may have inherited from a listening one that leaves, or had left when
+ * its handshake ended. */
+void gg__binding_accepted(const struct gg_binding *binding, unsigned slot, int fd);
 /* Worker: how many wait there to be accepted. Of a unix socket that is not known: as many as may. */
 uint32_t gg__binding_waiting(const struct gg_binding *binding, unsigned slot);
 /* Worker: whether those who are waiting have begun to be lost, so many they are. */

@@ -190,12 +190,11 @@ static enum accepted accept_batch(struct gg_listener *listener)
     socklen_t length = sizeof peer;
     int fd = accept4(listener->source.fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      if (listener->leaving && gg__binding_is_foreign(listener->plan->binding, listener->slot)) {
+      gg__binding_accepted(listener->plan->binding, listener->slot, fd);
+      if (listener->leaving && gg__binding_is_foreign(listener->plan->binding, listener->slot))
         listener->leave_left--;
-      } else if (listener->leaving) {
-        gg__binding_accepted(listener->plan->binding, fd);
+      else if (listener->leaving)
         stay(listener);
-      }
       gg__session_accept(listener, fd, &peer, length);
       continue;
     }

@@ -227,6 +227,40 @@ static void who_waits_is_served(void **state)
   fixture_fini(&f);
 }
 
+/* A handshake ends while the listener leaves, and the listener comes back before that client is accepted: what it
+ * inherited from the leaving socket is taken from it all the same. 255 hops are what gets in meanwhile. */
+static void who_came_to_a_leaving_socket_is_heard_when_it_is_back(void **state)
+{
+  (void)state;
+  const int far = 255, usual = 64;
+  struct fixture f;
+  fixture_init(&f, &echo);
+  add_listener(&f, "stays", loopback(0));
+  add_listener(&f, "full", loopback(0))->sessions_max = 1;
+  fixture_start(&f);
+  struct gg_endpoint full = where(&f, 1);
+  f.listeners[1].listen = full;
+  reload(&f); /* asked for by its number from here on */
+  int first = dial(&full);
+  assert_int_equal(ask(first), 0);
+  f.options.listener_count = 1;
+  reload(&f);
+  struct sockaddr_storage address;
+  socklen_t length = gg_addr_to_sockaddr(&full.addr, &address);
+  const struct timeval patience = {.tv_sec = 5};
+  int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(setsockopt(late, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+  assert_int_equal(setsockopt(late, IPPROTO_IP, IP_TTL, &far, sizeof far), 0);
+  assert_int_equal(connect(late, (struct sockaddr *)&address, length), 0);
+  f.options.listener_count = 2;
+  reload(&f);
+  assert_int_equal(setsockopt(late, IPPROTO_IP, IP_TTL, &usual, sizeof usual), 0);
+  close(first);
+  assert_int_equal(ask(late), 0);
+  close(late);
+  fixture_fini(&f);
+}
+
 /* Those who are let in while the gateway drains are served as well. */
 static void nobody_is_reset_by_a_drain(void **state)
 {
@@ -697,6 +731,8 @@ int main(void)
     cmocka_unit_test_setup_teardown(an_ipv6_listener_comes_and_goes, refuse_filters, permit_filters),
     cmocka_unit_test_setup_teardown(who_waits_is_served, refuse_filters, permit_filters),
     cmocka_unit_test_setup_teardown(nobody_is_reset_by_a_drain, refuse_filters, permit_filters),
+    cmocka_unit_test_setup_teardown(who_came_to_a_leaving_socket_is_heard_when_it_is_back, refuse_filters,
+                                    permit_filters),
     cmocka_unit_test(what_cannot_be_had_changes_nothing),
     cmocka_unit_test(sessions_keep_their_options),
     cmocka_unit_test(a_unix_mode_is_changed),
