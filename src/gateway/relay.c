@@ -41,12 +41,17 @@ static struct gg_session *session_of(struct gg_end *end)
   return GG_CONTAINER(end - end->side, struct gg_session, end);
 }
 
+static bool is_bulk(const struct gg_end *end)
+{
+  return end->bulk > 0 || end->splicing;
+}
+
 void gg__end_ready(struct gg_source *source, uint32_t events)
 {
   struct gg_end *end = GG_CONTAINER(source, struct gg_end, source);
   struct gg_session *session = session_of(end);
-  if (end->bulk > 0 || end->splicing) /* it may take long: who has said little does not wait for it */
-    gg__relay_batch_flush(session->worker);
+  if (is_bulk(end) || (end->write_blocked && is_bulk(&session->end[!end->side])))
+    gg__relay_batch_flush(session->worker); /* it may take long: who has said little does not wait for it */
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
     end->readable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
@@ -296,8 +301,9 @@ static void send_message(const struct gg_batch *batch, const struct gg_batch_mes
   if (gg__session_over(session) || session->end[!direction].dead)
     return;
   struct iovec iov = {batch->bytes + message->at, message->bytes};
-  if (send_now(session, direction, &iov, 1, message->bytes) == GG_STEP_AGAIN && (from->readable || from->ended))
-    gg__relay_pump(session, direction);
+  if (send_now(session, direction, &iov, 1, message->bytes) == GG_STEP_AGAIN && (from->readable || from->ended) &&
+      gg_list_empty(&from->run)) /* or the other direction's send has failed, and this one is in it already */
+    gg_list_append(&session->worker->run, &from->run); /* its turn comes when all have been sent */
 }
 
 void gg__relay_batch_open(struct gg_worker *worker)
@@ -308,13 +314,10 @@ void gg__relay_batch_open(struct gg_worker *worker)
 void gg__relay_batch_flush(struct gg_worker *worker)
 {
   struct gg_batch *batch = &worker->batch;
-  bool open = batch->open;
-  batch->open = false; /* what a direction does next is not put off again */
   for (unsigned i = 0; i < batch->count; i++)
     send_message(batch, &batch->messages[i]);
   batch->count = 0;
   batch->used = 0;
-  batch->open = open;
 }
 
 void gg__relay_batch_close(struct gg_worker *worker)

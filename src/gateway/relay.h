@@ -17,7 +17,7 @@ enum {
   GG_TURN_STEPS = 8,              /* reads of a direction before others have their turn */
   GG_EVICTIONS_MAX = 16,          /* sessions closed to make room for one tail: sizes differ */
   GG_BULK_READS = 2,              /* full reads in a row that make a flow a bulk flow */
-  GG_BATCH_MESSAGES = 256,        /* that are put off in one wait; there are fewer events in it, nearly always */
+  GG_BATCH_MESSAGES = 256,        /* that are put off in one wait; it has GG_LOOP_EVENTS_MAX of each read set */
   GG_BATCH_MESSAGE_MAX = 2 << 10, /* larger ones are sent at once: the copy would cost what the order saves */
   GG_BATCH_BYTES = 64 << 10,      /* in all: they shall stay in the cache until they are sent */
 };
