@@ -9,6 +9,7 @@
 import collections
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
@@ -153,6 +154,26 @@ def chunks(store, session_id):
     """[(side, offset, length)] in recorded order."""
     shown = store.command("show", session_id, "--as", "json").stdout.splitlines()
     return [(line["from"], line["offset"], line["length"]) for line in map(json.loads, shown)]
+
+
+def waits_ns(store, session_id):
+    """How long its client waited for replies: from the end of what it said to the first that it heard."""
+    shown = store.command("show", session_id, "--as", "json").stdout.splitlines()
+    waited, asked = 0, None
+    for line in map(json.loads, shown):
+        at = nanoseconds(line["time"])
+        if line["from"] == "client":
+            asked = at
+        elif asked is not None:
+            waited, asked = waited + at - asked, None
+    return waited
+
+
+def nanoseconds(text):
+    """Of a time as the program writes it: 2026-11-22T01:02:03.123456789Z."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    seconds = datetime.datetime.fromisoformat(whole + "+00:00").timestamp()
+    return int(seconds) * 10**9 + int(fraction.ljust(9, "0") or 0)
 
 
 def read_until(sock, end):

@@ -228,7 +228,7 @@ def test_what_comes_and_goes_is_flat(minutes):
 
 
 # By second: at 120 sessions a second 720 are 6 bytes a session; and a descriptor every two minutes.
-LEAKS = {"private": (720, 1800), "descriptors": (1 / 120, 1800), "threads": (1 / 1200, 1800)}
+LEAKS = {"private": (720, 1800), "descriptors": (1 / 60, 1800), "threads": (1 / 1200, 1800)}
 
 
 @pytest.mark.parametrize("name", LEAKS)
