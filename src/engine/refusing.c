@@ -13,7 +13,9 @@
  *     reload adds it again        ──► gg_gateway_accepts_at: true, and we leave the socket alone
  *
  * Who comes between two looks of ours, a second at the most, waits until the next. A process that drains, or ends,
- * refuses nobody: its successor's clients wait there, by design of who holds sockets for others.
+ * refuses nobody: who comes then waits in the queue for the next process, as whoever uses socket activation expects. So
+ * does who comes while another process takes over. That one begins to accept when this one has let go, and not before:
+ * it might have a listener there, and a client must not be served or reset by who is the faster.
  *
  * (Rejected: to leave them waiting, as clients of a successor. There is none when a listener is removed: the parent
  * starts us again when we end, not when we do not accept. And 4,096 dead connections would be the first that a listener
@@ -34,10 +36,20 @@ enum { REFUSED_MAX = 64, ADDRESS_TEXT_MAX = 512 }; /* of one socket, before othe
 
 static const uint64_t again_ns = 200 * GG_NS_PER_MS;
 
+/* Whoever takes over has these sockets as well, and perhaps a listener there: who comes may be its client. */
+static bool is_taken_over(const struct gg_engine *engine)
+{
+  gg__engine_lock(engine);
+  bool taken_over = engine->handing.client != 0;
+  gg__engine_unlock(engine);
+  return taken_over;
+}
+
 size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out)
 {
   size_t count = 0;
-  if (atomic_load(&engine->state) != GG_ENGINE_RUNNING || gg_clock_mono_ns() < engine->refuse_after_ns)
+  if (atomic_load(&engine->state) != GG_ENGINE_RUNNING || gg_clock_mono_ns() < engine->refuse_after_ns ||
+      is_taken_over(engine))
     return 0;
   for (size_t i = 0; i < engine->parents->count; i++) {
     const struct gg_listen_fd *item = &engine->parents->items[i];
@@ -81,6 +93,8 @@ static void refuse_some(struct gg_engine *engine, const struct gg_listen_fd *ite
 void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, size_t count)
 {
   size_t at = 0;
+  if (count == 0 || is_taken_over(engine)) /* since it was polled */
+    return;
   for (size_t i = 0; i < engine->parents->count && at < count; i++) {
     if (engine->parents->items[i].fd != polled[at].fd)
       continue;

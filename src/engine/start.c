@@ -88,7 +88,12 @@ static int inherit(struct gg_engine *engine, struct gg_failure *failure)
   int error = engine->own_process ? gg__listen_fds_take(engine->parents, failure) : 0;
   if (!error)
     error = gg__takeover_sockets(engine->takeover, engine, failure);
-  return error ? error : gg__listen_fds_match(engine->parents, engine->now, failure);
+  if (!error)
+    error = gg__listen_fds_match(engine->parents, engine->now, failure);
+  /* At a parent's too the process before accepts until it lets go, if only to refuse. */
+  for (size_t i = 0; engine->takeover && i < engine->now->config.listener_count && !error; i++)
+    engine->now->listeners[i].inherited_lent = engine->now->listeners[i].inherited_count > 0;
+  return error;
 }
 
 /* A port that another process has is the gateway's that was to be taken over, if the directory was the wrong one. */

@@ -113,6 +113,40 @@ def taking_over(configured):
         yield taker, fds
 
 
+class Between:
+    """Stands between a taker and the one that runs, and says when each word of theirs has come."""
+
+    def __init__(self, configured):
+        self.place, self.aside = configured.directory / "control", configured.directory / "control.aside"
+        self.place.rename(self.aside)
+        self.listener, self.old, self.taker = (socket.socket(socket.AF_UNIX) for _ in range(3))
+        self.taker.close()
+        self.old.settimeout(20)
+        self.listener.settimeout(20)
+        self.old.connect(str(self.aside))
+        self.listener.bind(str(self.place))
+        self.listener.listen(1)
+
+    def asked(self):
+        self.taker, _ = self.listener.accept()
+        self.taker.settimeout(20)
+        self.lines = self.taker.makefile("rb")
+        self.old.sendall(self.lines.readline())
+        self.reply, self.fds = handed(self.old)
+
+    def answered(self):
+        """And it has said that it could serve, which nobody hears."""
+        socket.send_fds(self.taker, [self.reply], self.fds)
+        assert b'"handed-over"' in self.lines.readline()
+
+    def close(self):
+        for fd in self.fds:
+            os.close(fd)
+        for peer in (self.lines, self.taker, self.old, self.listener):
+            peer.close()
+        self.aside.replace(self.place)
+
+
 @contextlib.contextmanager
 def earlier(configured, web, end):
     """One that hands over to the next process, made by hand, and then does what `end` says."""

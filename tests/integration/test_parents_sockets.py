@@ -10,7 +10,7 @@ import faults
 import processes
 from faults import connect
 from live import exchange, listener, said
-from restarting import lent, start_with
+from restarting import Between, lent, start_with, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -148,6 +148,60 @@ def test_who_takes_over_has_the_sockets_of_no_listener_too(configured, scratch, 
         assert (scratch / "socket").exists()
         for entry in every:
             connect(entry["listen"]).close()
+    configured.verify()
+
+
+def waits(peer):
+    """Whether nobody answers, or sends it away, for longer than a gateway takes to look there."""
+    return not select.select([peer], [], [], 1.5)[0]
+
+
+def test_nobody_is_refused_while_somebody_takes_over(configured, server):
+    web, stays = listener(server.address, name="web"), listener(server.address, name="stays")
+    with lent(web["listen"], stays["listen"]) as listeners:
+        configured.write(web, stays)
+        old = start_with(configured, listeners)
+        configured.write(stays)
+        assert configured.reload()[0] == 0
+        assert refused(web["listen"])
+        with taking_over(configured):
+            peer = connect(web["listen"], seconds=20)
+            assert waits(peer)
+        configured.wait_event(old, "not taken over")
+        with peer, pytest.raises(ConnectionResetError):
+            peer.recv(1)
+        assert old.stop() == 0
+
+
+@pytest.mark.parametrize("given", (False, True))
+def test_nobody_is_served_there_before_the_hand_over(configured, server, given):
+    """By one that takes over and has a listener where the old one has none."""
+    web, stays = listener(server.address, name="web"), listener(server.address, name="stays")
+    with lent(web["listen"], stays["listen"]) as listeners:
+        configured.write(web, stays)
+        old = start_with(configured, listeners)
+        configured.write(stays)
+        assert configured.reload()[0] == 0
+        configured.write(web, stays)
+        between = Between(configured)
+        if given:
+            taker = start_with(configured, listeners, "--takeover", wait=False)
+        else:
+            taker = configured.start("--takeover", wait=False)
+        between.asked()
+        between.answered()
+        peer = connect(web["listen"], seconds=20)
+        peer.sendall(b"is anybody there?")
+        assert waits(peer)
+        taker.kill()
+        between.close()
+        configured.wait_event(old, "not taken over")
+        with peer, pytest.raises(ConnectionResetError):
+            peer.recv(1)
+        new = configured.start("--takeover")
+        assert old.wait(20) == 0
+        said(web["listen"])
+        assert new.stop() == 0
     configured.verify()
 
 

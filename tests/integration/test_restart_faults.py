@@ -14,7 +14,7 @@ import processes
 from faults import connect
 from gogetway import TEST_ALL
 from live import Clients, Configured, exchange, listener, said
-from restarting import descriptors, earlier, halt, handed, take_over, taking_over
+from restarting import Between, descriptors, earlier, halt, take_over, taking_over
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
@@ -130,40 +130,6 @@ def test_a_taker_that_dies_before_it_serves_changes_nothing(configured, server):
     assert configured.ask("takeover", protocol="2")["error"].count("protocol") == 1
     new = configured.start("--takeover")
     assert old.wait(20) == 0 and new.stop() == 0
-
-
-class Between:
-    """Stands between a taker and the one that runs, and says when each word of theirs has come."""
-
-    def __init__(self, configured):
-        self.place, self.aside = configured.directory / "control", configured.directory / "control.aside"
-        self.place.rename(self.aside)
-        self.listener, self.old, self.taker = (socket.socket(socket.AF_UNIX) for _ in range(3))
-        self.taker.close()
-        self.old.settimeout(20)
-        self.listener.settimeout(20)
-        self.old.connect(str(self.aside))
-        self.listener.bind(str(self.place))
-        self.listener.listen(1)
-
-    def asked(self):
-        self.taker, _ = self.listener.accept()
-        self.taker.settimeout(20)
-        self.lines = self.taker.makefile("rb")
-        self.old.sendall(self.lines.readline())
-        self.reply, self.fds = handed(self.old)
-
-    def answered(self):
-        """And it has said that it could serve, which nobody hears."""
-        socket.send_fds(self.taker, [self.reply], self.fds)
-        assert b'"handed-over"' in self.lines.readline()
-
-    def close(self):
-        for fd in self.fds:
-            os.close(fd)
-        for peer in (self.lines, self.taker, self.old, self.listener):
-            peer.close()
-        self.aside.replace(self.place)
 
 
 def test_a_taker_with_more_workers_is_killed_before_it_serves(configured, server):
