@@ -74,6 +74,7 @@ struct gg_binding {
   bool chosen;               /* by the reload that is going on */
   _Atomic bool elsewhere;    /* another process listens there: it was handed over to, or has not handed over yet */
   _Atomic bool waits;        /* lent: the process before serves, and nobody here does yet */
+  _Atomic bool dropped;      /* a hand-over did not take it: it leaves as by a reload, though the gateway drains */
   _Atomic bool parted;       /* a unix listener: its path is gone */
   _Atomic unsigned refs;     /* the gateway, and plans */
   _Atomic uint64_t sessions; /* open ones, over all workers */

@@ -19,8 +19,8 @@
  *
  * One that leaves while a limit is reached stays until places come free and those who wait have been served, at the
  * latest until the drain's deadline: they were promised a connection. Until then its address may be had again by
- * another reload. One whose socket is foreign serves who waits when a reload removes it; when the gateway drains, they
- * are clients of whoever is started next.
+ * another reload. One whose socket is foreign serves who waits when a reload removes it, or another process takes over
+ * and does not want it; when the gateway drains, they are clients of whoever is started next.
  */
 #include "base/clock.h"
 #include "base/logger.h"
@@ -267,7 +267,8 @@ static void leave(struct gg_listener *listener, bool drains)
   if (listener->leaving)
     return;
   bool foreign = gg__binding_is_foreign(binding, listener->slot);
-  if ((foreign && drains) || atomic_load_explicit(&binding->elsewhere, memory_order_acquire) ||
+  bool dropped = atomic_load_explicit(&binding->dropped, memory_order_acquire);
+  if ((foreign && drains && !dropped) || atomic_load_explicit(&binding->elsewhere, memory_order_acquire) ||
       atomic_load(&binding->sockets[listener->slot].state) == GG_SOCKET_BOUND) {
     let_go(listener); /* who waits there is somebody else's client; at one that never listened nobody does */
     return;

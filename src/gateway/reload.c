@@ -154,8 +154,9 @@ bool gg_gateway_accepts_at(const struct gg_gateway *gateway, const struct gg_end
 
 void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns)
 {
-  for (size_t i = 0; i < gateway->snapshot->plan_count; i++)
-    if (taken[i])
-      atomic_store_explicit(&gateway->snapshot->plans[i]->binding->elsewhere, true, memory_order_release);
+  for (size_t i = 0; i < gateway->snapshot->plan_count; i++) {
+    struct gg_binding *binding = gateway->snapshot->plans[i]->binding;
+    atomic_store_explicit(taken[i] ? &binding->elsewhere : &binding->dropped, true, memory_order_release);
+  }
   gg_gateway_drain(gateway, deadline_mono_ns);
 }

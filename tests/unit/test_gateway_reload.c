@@ -492,6 +492,35 @@ static void who_waits_at_a_foreign_socket_is_served(void **state)
   close(fd);
 }
 
+/* Another process takes over and does not want the listener: that is no drain, after which somebody serves there. */
+static void who_waits_where_a_hand_over_takes_nothing_is_served(void **state)
+{
+  (void)state;
+  enum { QUEUED = 10 };
+  const bool taken[] = {true, false};
+  struct fixture f;
+  struct gg_endpoint at;
+  int waiting[QUEUED], fd = listening(false, false, 0, &at);
+  fixture_init(&f, &echo);
+  add_listener(&f, "stays", loopback(0));
+  struct gg_listener_options *web = add_listener(&f, "web", at);
+  web->inherited = &fd;
+  web->inherited_count = web->inherited_foreign = 1;
+  web->sessions_max = 1;
+  fixture_start(&f);
+  for (unsigned i = 0; i < QUEUED; i++) {
+    waiting[i] = dial(&at);
+    assert_true(waiting[i] >= 0);
+  }
+  gg_gateway_hand_over(f.gateway, taken, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
+  for (unsigned i = 0; i < QUEUED; i++) {
+    assert_int_equal(ask(waiting[i]), 0);
+    close(waiting[i]);
+  }
+  fixture_fini(&f);
+  close(fd);
+}
+
 enum { KNOCKING = 60 };
 
 /* Ends those who were answered, and says how many; none of them may have been reset. */
@@ -739,6 +768,7 @@ int main(void)
     cmocka_unit_test(sockets_are_inherited),
     cmocka_unit_test(a_foreign_socket_is_only_let_go),
     cmocka_unit_test(who_waits_at_a_foreign_socket_is_served),
+    cmocka_unit_test(who_waits_where_a_hand_over_takes_nothing_is_served),
     cmocka_unit_test(own_sockets_beside_foreign_ones_leave_as_always),
     cmocka_unit_test(wrong_sockets_are_refused),
     cmocka_unit_test(a_gateway_hands_over),
