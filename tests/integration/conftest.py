@@ -94,6 +94,17 @@ def configured(scratch):
 looked_at = collections.Counter()  # gateways whose totals were compared, and those that were not, by the reason
 
 
+def pytest_sessionfinish(session):
+    """A worker of pytest-xdist tells the one who reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["looked_at"] = [[why, count] for why, count in looked_at.items()]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    looked_at.update(dict(getattr(node, "workeroutput", {}).get("looked_at", ())))
+
+
 def pytest_terminal_summary(terminalreporter):
     if looked_at:
         compared = looked_at.pop(None, 0)

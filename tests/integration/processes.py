@@ -4,7 +4,9 @@
 Nothing here sleeps for luck: every wait is for a condition and has a deadline.
 """
 import contextlib
+import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -32,12 +34,24 @@ _given_ports = set()
 _given_ports_lock = threading.Lock()
 
 
+def some_port():
+    """For bind(2): any, or one of this worker's own when tests run beside each other (pytest-xdist). The kernel gives
+    none of these to anybody, so nobody takes a port between the moment it was found free and that of its use."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    return random.randrange(10_000, 15_000) + 5_000 * (int(worker[2:]) % 4) if worker else 0
+
+
 def free_port(host="127.0.0.1"):
     """A TCP port of `host` that nobody listens on, and that this process has not given out before."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(1000):
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((host, 0))
+            try:
+                probe.bind((host, some_port()))
+            except OSError as problem:
+                if problem.errno != errno.EADDRINUSE:
+                    raise
+                continue
             port = probe.getsockname()[1]
         with _given_ports_lock:
             if port not in _given_ports:
