@@ -29,8 +29,10 @@ static const struct gg_syscall items[] = {
   GG_SYSCALL(sendmsg),
   GG_SYSCALL(getpeername),
   GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, FIONREAD),
-  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS),  /* stdio: whether a file is a terminal */
-  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS2), /* the same, since glibc 2.42 */
+  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS), /* stdio: whether a file is a terminal */
+#ifdef TCGETS2
+  GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, TCGETS2), /* the same, since glibc 2.42; not every architecture has it */
+#endif
   /* addr.c: a scope's name in an address */
   GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, SIOCGIFINDEX),
   GG_SYSCALL_IF(ioctl, 1, GG_SYSCALL_EXACT, SIOCGIFNAME),
