@@ -69,7 +69,7 @@ struct gg_resolver {
   pthread_cond_t changed; /* any of what follows; on CLOCK_MONOTONIC */
   uint64_t interval_ns;
   struct gg_logger *logger; /* not used by the thread once `stopping` is set */
-  unsigned files_refused;   /* libc's that we never could read (resolver_files.h) */
+  unsigned files_readable;  /* libc's that we could read at first (resolver_files.h) */
   struct gg_name **names;
   size_t name_count, name_room;
   size_t cursor; /* of the pass that the thread makes: the next name */
@@ -178,10 +178,11 @@ static void tell_success(struct gg_logger *logger, const struct gg_name *name, c
   gg_info(logger, "name resolved", GG_S("name", name->host), GG_S("address", text), GG_U("addresses", answer->count));
 }
 
-/* One of libc's files that could be read once, and cannot now; NULL: there is none. */
+/* One of libc's files that could be read at first, and is refused now; NULL: there is none. One that was missing at
+ * first, and is refused since somebody made it, is still missing to libc, which answers as it did. */
 static const char *lost_file(const struct gg_resolver *resolver)
 {
-  return gg_resolver_files_first(gg_resolver_files_refused() & ~resolver->files_refused);
+  return gg_resolver_files_first(gg_resolver_files_look().refused & resolver->files_readable);
 }
 
 /* Resolves one name and publishes what is new. Under no lock but while it tells. A file is looked for on both sides of
@@ -301,7 +302,7 @@ int gg_resolver_create(struct gg_resolver **out, uint64_t interval_ns, struct gg
   pthread_mutex_init(&resolver->lock, NULL);
   resolver->interval_ns = interval_ns ? interval_ns : UINT64_MAX / 2;
   resolver->logger = logger;
-  resolver->files_refused = gg_resolver_files_refused();
+  resolver->files_readable = gg_resolver_files_look().readable;
   *out = resolver;
   return 0;
 }

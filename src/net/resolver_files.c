@@ -9,23 +9,25 @@ const char *const gg_resolver_files[GG_RESOLVER_FILES] = {"/etc/resolv.conf", "/
                                                           "/etc/host.conf", "/etc/gai.conf"};
 
 /* By opening it: access(2) does not ask the sandbox. */
-unsigned gg_resolver_files_refused(void)
+struct gg_resolver_access gg_resolver_files_look(void)
 {
-  unsigned refused = 0;
+  struct gg_resolver_access files = {0};
   for (unsigned i = 0; i < GG_RESOLVER_FILES; i++) {
     int fd = open(gg_resolver_files[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0)
+    if (fd >= 0) {
+      files.readable |= 1u << i;
       close(fd);
-    else if (errno == EACCES || errno == EPERM)
-      refused |= 1u << i;
+    } else if (errno == EACCES || errno == EPERM) {
+      files.refused |= 1u << i;
+    }
   }
-  return refused;
+  return files;
 }
 
-const char *gg_resolver_files_first(unsigned refused)
+const char *gg_resolver_files_first(unsigned files)
 {
   for (unsigned i = 0; i < GG_RESOLVER_FILES; i++)
-    if (refused & 1u << i)
+    if (files & 1u << i)
       return gg_resolver_files[i];
   return NULL;
 }

@@ -16,9 +16,13 @@
 enum { GG_RESOLVER_FILES = 5 };
 extern const char *const gg_resolver_files[GG_RESOLVER_FILES];
 
-/* One bit for each that is there and may not be read. */
-unsigned gg_resolver_files_refused(void);
-/* The first of those bits' files; NULL: there is none. */
-const char *gg_resolver_files_first(unsigned refused);
+/* One bit for each of them; one that is missing is in neither. */
+struct gg_resolver_access {
+  unsigned readable;
+  unsigned refused; /* is there, and may not be read */
+};
+struct gg_resolver_access gg_resolver_files_look(void);
+/* The first of such bits' files; NULL: there is none. */
+const char *gg_resolver_files_first(unsigned files);
 
 #endif

@@ -163,6 +163,19 @@ def test_a_file_of_hosts_that_is_replaced_is_told_of(scratch):
 
 
 @namespaces.own
+@pytest.mark.parametrize("file", ("gai.conf", "host.conf"))
+def test_a_file_that_is_made_later_changes_nothing(scratch, file):
+    """The sandbox refuses it: to libc it is as missing as it was."""
+    etc = namespaces.own_etc(scratch / "etc", hosts="127.0.0.2 gate.test\n", nsswitch_conf="hosts: files\n")
+    with upstreams("127.0.0.2", "127.0.0.3") as (first, second), gateway_to("gate.test", scratch) as gateway:
+        assert reaches(gateway, first)
+        (etc / file).write_text("# made later\n")
+        (etc / "hosts").write_text("127.0.0.3 gate.test\n")
+        processes.wait_until(lambda: len(addresses_told(gateway)) == 2, 10, "the new address")
+        assert reaches(gateway, second) and not faults.events(gateway, "name no longer resolves")
+
+
+@namespaces.own
 def test_a_list_of_servers_that_is_replaced_is_told_of(scratch):
     """Without the file libc would ask 127.0.0.1, whoever that is."""
     etc = namespaces.own_etc(scratch / "etc", resolv_conf="nameserver 127.0.0.5\n")

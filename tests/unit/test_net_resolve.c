@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* getaddrinfo is replaced where a test says what it answers (`scripted`), and is the real one elsewhere; so is open,
- * where a test says which of libc's files may not be read (`refused_file`). */
+ * where a test says which of libc's files may not be read (`refused_file`), or is missing (`missing_file`). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -89,7 +89,7 @@ void __wrap_freeaddrinfo(struct addrinfo *list)
   }
 }
 
-static _Atomic(const char *) refused_file;
+static _Atomic(const char *) refused_file, missing_file;
 
 int __real_open64(const char *, int, ...);
 int __wrap_open64(const char *, int, ...);
@@ -97,10 +97,11 @@ int __wrap_open64(const char *, int, ...);
 /* None of what is opened here is made, so there is never a mode. */
 int __wrap_open64(const char *path, int flags, ...)
 {
-  const char *refused = atomic_load(&refused_file);
-  if (!refused || strcmp(path, refused) != 0)
+  const char *refused = atomic_load(&refused_file), *missing = atomic_load(&missing_file);
+  bool is_refused = refused && strcmp(path, refused) == 0;
+  if (!is_refused && !(missing && strcmp(path, missing) == 0))
     return __real_open64(path, flags);
-  errno = EACCES;
+  errno = is_refused ? EACCES : ENOENT;
   return -1;
 }
 
@@ -133,6 +134,7 @@ static int teardown(void **state)
   scripted.asked = scripted.left = 0;
   pthread_mutex_unlock(&scripted.lock);
   atomic_store(&refused_file, NULL);
+  atomic_store(&missing_file, NULL);
   return 0;
 }
 
@@ -407,13 +409,34 @@ static void a_file_that_never_could_be_read_changes_nothing(void **state)
   struct gg_resolver *resolver;
   struct gg_name *name;
   atomic_store(&refused_file, gg_resolver_files[0]);
-  assert_string_equal(gg_resolver_files_first(gg_resolver_files_refused()), gg_resolver_files[0]);
+  assert_string_equal(gg_resolver_files_first(gg_resolver_files_look().refused), gg_resolver_files[0]);
   script(0, "192.0.2.1:0", NULL, NULL);
   assert_int_equal(gg_resolver_create(&resolver, 3600 * GG_NS_PER_S, NULL), 0);
   assert_int_equal(gg_resolver_start(resolver), 0);
   assert_int_equal(gg_resolver_add(resolver, "a.test", 80, &name), 0);
   assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
   current_is(name, "192.0.2.1:80");
+  gg_resolver_destroy(resolver);
+}
+
+/* As the sandbox does it: it has no rule for what was not there when it closed. */
+static void a_file_that_was_missing_and_is_refused_later_changes_nothing(void **state)
+{
+  (void)state;
+  struct gg_resolver *resolver;
+  struct gg_name *first, *second;
+  atomic_store(&missing_file, gg_resolver_files[4]);
+  script(0, "192.0.2.1:0", NULL, NULL);
+  assert_int_equal(gg_resolver_create(&resolver, 3600 * GG_NS_PER_S, NULL), 0);
+  assert_int_equal(gg_resolver_start(resolver), 0);
+  assert_int_equal(gg_resolver_add(resolver, "a.test", 80, &first), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  current_is(first, "192.0.2.1:80");
+
+  atomic_store(&refused_file, gg_resolver_files[4]);
+  assert_int_equal(gg_resolver_add(resolver, "b.test", 80, &second), 0);
+  assert_int_equal(gg_resolver_await(resolver, 5 * GG_NS_PER_S), 0);
+  assert_true(gg_name_resolved(second));
   gg_resolver_destroy(resolver);
 }
 
@@ -430,6 +453,7 @@ int main(void)
     cmocka_unit_test_teardown(a_name_may_go_while_it_is_asked_for, teardown),
     cmocka_unit_test_teardown(a_file_that_is_lost_is_an_error_and_another_answer_is_not_taken, teardown),
     cmocka_unit_test_teardown(a_file_that_never_could_be_read_changes_nothing, teardown),
+    cmocka_unit_test_teardown(a_file_that_was_missing_and_is_refused_later_changes_nothing, teardown),
     cmocka_unit_test(a_question_that_hangs_holds_up_nobody), /* last: its thread may still be leaving */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
