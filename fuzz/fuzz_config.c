@@ -71,7 +71,7 @@ static void run_flags(char *text)
     arguments[count++] = argument;
   }
   struct gg_config config;
-  int rc = gg_config_load(&config, count, arguments, &errors);
+  int rc = gg_config_load(&config, count, arguments, 0, &errors);
   check((rc == 0) == (errors.count == 0));
   if (rc == 0)
     check_round_trip(&config);

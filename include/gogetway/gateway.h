@@ -84,7 +84,8 @@ inline struct gg_engine_options gg_engine_options_init() /* what the macro is in
 
 /* Reads the arguments and the files they name; nothing is opened, made or started yet.
  * GG_ERR_FORMAT: something in them is wrong (all of it was told to on_config_error; the failure has the first);
- * GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read; GG_ERR_INVALID: a size that this library does not know. */
+ * GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read; GG_ERR_TIMEOUT: one is a pipe, and its other end is silent;
+ * GG_ERR_INVALID: a size that this library does not know. */
 GG_API int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *options,
                             struct gg_failure *failure);
 

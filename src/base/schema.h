@@ -26,7 +26,6 @@
 
 enum {
   GG_SCHEMA_DOCUMENT_BYTES_MAX = 1024 * 1024, /* of one YAML document */
-  GG_SCHEMA_SILENCE_MS = 2000,                /* of a pipe that is read as a file */
   GG_SCHEMA_DEPTH_MAX = 8,                    /* nesting of maps and lists */
   GG_SCHEMA_VALUE_BYTES_MAX = 4096,           /* of one value */
   GG_SCHEMA_OPTIONS_MAX = 128,                /* in one table */
@@ -153,12 +152,13 @@ void gg_schema_fini(const struct gg_schema *schema, void *values);
 
 /* Reads a YAML document into `values`, over what is there; a list in it replaces the list that is there. Everything
  * wrong goes to `errors`; returns 0 if nothing was, GG_ERR_FORMAT if something was (values are then partly set),
- * GG_ERR_NOMEM. gg_schema_read_file adds GG_ERR_IO, NOT_FOUND, DENIED for the file, also told in `errors`.
+ * GG_ERR_NOMEM. gg_schema_read_file adds GG_ERR_IO, NOT_FOUND, DENIED for the file, and TIMEOUT for a pipe that is
+ * silent for `silence_ms`, or that nobody writes to; also told in `errors`.
  * `places` may be NULL; otherwise `name` or `path` must live as long. */
 int gg_schema_read_text(const struct gg_schema *schema, void *values, const char *name, const char *text, size_t length,
                         struct gg_schema_places *places, struct gg_config_errors *errors);
-int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_schema_places *places,
-                        struct gg_config_errors *errors);
+int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, int silence_ms,
+                        struct gg_schema_places *places, struct gg_config_errors *errors);
 
 /* Flags beyond the options: "--config FILE", "--help". */
 struct gg_schema_extra {

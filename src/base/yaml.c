@@ -587,21 +587,20 @@ int gg_schema_read_text(const struct gg_schema *schema, void *values, const char
 }
 
 /* Reads to the end of the file or one byte over the limit, whichever is first. A pipe whose other end says nothing is
- * not waited for without end: the thread that reads has other things to do. */
-static int read_all(int fd, char *text, size_t *length)
+ * not waited for without end: the thread that reads may have other things to do. One that nobody has opened to write
+ * yet reads as if it had ended; poll(2) tells of an end only after there was somebody, so it is asked first. */
+static int read_all(int fd, const char *path, int silence_ms, char *text, size_t *length, struct gg_failure *failure)
 {
   while (*length <= GG_SCHEMA_DOCUMENT_BYTES_MAX) {
-    ssize_t n = read(fd, text + *length, GG_SCHEMA_DOCUMENT_BYTES_MAX + 1 - *length);
-    if (n < 0 && errno == EINTR)
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    int ready = poll(&polled, 1, silence_ms);
+    ssize_t n = ready < 0 ? -1 : read(fd, text + *length, GG_SCHEMA_DOCUMENT_BYTES_MAX + 1 - *length);
+    if (n < 0 && (errno == EINTR || (errno == EAGAIN && ready > 0)))
       continue;
-    if (n < 0 && errno == EAGAIN) {
-      struct pollfd polled = {.fd = fd, .events = POLLIN};
-      if (poll(&polled, 1, GG_SCHEMA_SILENCE_MS) != 0)
-        continue;
-      errno = ETIMEDOUT;
-    }
     if (n < 0)
-      return errno;
+      return gg_fail_errno(failure, errno == EAGAIN ? ETIMEDOUT : errno, "%s", path);
+    if (n == 0 && ready == 0)
+      return gg_fail(failure, GG_ERR_TIMEOUT, "%s: nobody writes to this pipe", path);
     if (n == 0)
       break;
     *length += (size_t)n;
@@ -609,25 +608,23 @@ static int read_all(int fd, char *text, size_t *length)
   return 0;
 }
 
-int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, struct gg_schema_places *places,
-                        struct gg_config_errors *errors)
+int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, int silence_ms,
+                        struct gg_schema_places *places, struct gg_config_errors *errors)
 {
+  struct gg_failure failure = GG_FAILURE_INIT;
   size_t length = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe that nobody writes to is empty */
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* else a pipe that nobody writes to would stop us here */
   int problem = fd < 0 ? errno : 0;
   char *text = fd < 0 ? NULL : malloc(GG_SCHEMA_DOCUMENT_BYTES_MAX + 1);
   if (fd >= 0 && !text)
     problem = ENOMEM;
-  if (problem == 0)
-    problem = read_all(fd, text, &length);
+  int rc =
+    problem ? gg_fail_errno(&failure, problem, "%s", path) : read_all(fd, path, silence_ms, text, &length, &failure);
   if (fd >= 0)
     close(fd);
-  int rc;
-  if (problem == 0) {
+  if (rc == 0) {
     rc = gg_schema_read_text(schema, values, path, text, length, places, errors);
   } else {
-    struct gg_failure failure = GG_FAILURE_INIT;
-    rc = gg_fail_errno(&failure, problem, "%s", path);
     gg_config_error_add(errors, "%s", failure.message);
     if (places)
       places->unread = true;

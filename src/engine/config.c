@@ -72,13 +72,13 @@ static int keep_names(struct gg_config *config, const struct gg_flag_use *uses, 
   return 0;
 }
 
-static int read_files(struct gg_config *config, const struct gg_flag_use *uses, size_t count,
+static int read_files(struct gg_config *config, int silence_ms, const struct gg_flag_use *uses, size_t count,
                       struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   int rc = keep_names(config, uses, count);
   for (size_t i = 0; i < count && rc != GG_ERR_NOMEM; i++)
     if (uses[i].extra == &extras[EXTRA_CONFIG])
-      keep_first(&rc, gg_schema_read_file(&gg__config_schema, config, uses[i].value, places, errors));
+      keep_first(&rc, gg_schema_read_file(&gg__config_schema, config, uses[i].value, silence_ms, places, errors));
   return rc;
 }
 
@@ -139,7 +139,7 @@ static int finish(struct gg_config *config, struct gg_schema_places *places, str
   return gg__config_judge(config, places, errors);
 }
 
-static int load(struct gg_config *config, int argc, char *const *argv, struct gg_flag_use *uses,
+static int load(struct gg_config *config, int argc, char *const *argv, int silence_ms, struct gg_flag_use *uses,
                 struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   size_t count = 0;
@@ -155,14 +155,14 @@ static int load(struct gg_config *config, int argc, char *const *argv, struct gg
   }
   places->unclear = rc != 0;
   keep_first(&rc, read_environment(config, errors));
-  keep_first(&rc, read_files(config, uses, count, places, errors));
+  keep_first(&rc, read_files(config, silence_ms, uses, count, places, errors));
   keep_first(&rc, gg_schema_flags_apply(&gg__config_schema, config, uses, count, places, errors));
   if (rc != GG_ERR_NOMEM)
     keep_first(&rc, finish(config, places, errors));
   return rc;
 }
 
-int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg_config_errors *errors)
+int gg_config_load(struct gg_config *out, int argc, char *const *argv, int silence_ms, struct gg_config_errors *errors)
 {
   assert(argc >= 0);
   memset(out, 0, sizeof *out);
@@ -172,7 +172,7 @@ int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg
   struct gg_schema_places *places = NULL;
   int rc = uses ? gg_schema_places_create(&places, &gg__config_schema) : GG_ERR_NOMEM;
   if (rc == 0)
-    rc = load(out, argc, argv, uses, places, errors);
+    rc = load(out, argc, argv, silence_ms, uses, places, errors);
   gg_schema_places_destroy(places);
   free(uses);
   if (rc == GG_ERR_NOMEM)

@@ -4,7 +4,7 @@
  *
  *     struct gg_config config;
  *     struct gg_config_errors errors;
- *     if (gg_config_load(&config, argc, argv, &errors) != 0)
+ *     if (gg_config_load(&config, argc, argv, GG_CONFIG_START_SILENCE_MS, &errors) != 0)
  *       ... print errors.items[0 .. errors.count - 1].text, one a line; nothing to free
  *     ...
  *     gg_config_fini(&config);
@@ -28,6 +28,9 @@ enum {
   GG_CONFIG_LISTENERS_MAX = 64,
   GG_CONFIG_WORKERS_MAX = 64,
   GG_CONFIG_TRUSTED_MAX = 64,
+  /* Of a pipe that is given as a file: at start nothing else waits, at a reload whatever the engine's thread does. */
+  GG_CONFIG_START_SILENCE_MS = 60000,
+  GG_CONFIG_RELOAD_SILENCE_MS = 2000,
   GG_CONFIG_UPSTREAMS_MAX = 64
 };
 
@@ -146,9 +149,10 @@ struct gg_config {
 
 /* Reads the arguments of `run` (argv[0] is the first of them) and the files they name. All errors are collected. On
  * success *out must be given to gg_config_fini; on failure it is zeroed and owns nothing. GG_ERR_FORMAT: something was
- * wrong, `errors` says all of it; GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read, also told in `errors`;
- * GG_ERR_NOMEM. `errors` need not be initialised. Combinations are not judged for an action of HELP. */
-int gg_config_load(struct gg_config *out, int argc, char *const *argv, struct gg_config_errors *errors);
+ * wrong, `errors` says all of it; GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read, TIMEOUT: it is a pipe that
+ * was silent for `silence_ms`, both also told in `errors`; GG_ERR_NOMEM. `errors` need not be initialised. Combinations
+ * are not judged for an action of HELP. */
+int gg_config_load(struct gg_config *out, int argc, char *const *argv, int silence_ms, struct gg_config_errors *errors);
 void gg_config_fini(struct gg_config *config); /* frees what it owns and zeroes it; NULL is fine */
 
 /* The number of workers: as configured, or one for each core this process may use, at most GG_CONFIG_WORKERS_MAX. */

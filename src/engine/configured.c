@@ -27,7 +27,7 @@ void gg__arguments_free(struct gg_arguments *arguments)
   *arguments = (struct gg_arguments){0};
 }
 
-int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments,
+int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments, int silence_ms,
                         struct gg_config_errors *errors, struct gg_failure *failure)
 {
   struct gg_configured *configured = calloc(1, sizeof *configured);
@@ -35,7 +35,7 @@ int gg__configured_load(struct gg_configured **out, const struct gg_arguments *a
   errors->count = errors->left_out = 0;
   if (!configured)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the configuration");
-  int error = gg_config_load(&configured->config, (int)arguments->count, arguments->items, errors);
+  int error = gg_config_load(&configured->config, (int)arguments->count, arguments->items, silence_ms, errors);
   if (error) {
     free(configured);
     return gg_fail(failure, error, "%s", errors->count > 0 ? errors->items[0].text : gg_error_text(error));

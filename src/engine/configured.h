@@ -33,8 +33,8 @@ struct gg_arguments {
 int gg__arguments_copy(struct gg_arguments *out, const char *const *items, size_t count);
 void gg__arguments_free(struct gg_arguments *arguments);
 
-/* Reads the configuration only; `errors` as gg_config_load. The failure has the first of them. */
-int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments,
+/* Reads the configuration only; `silence_ms` and `errors` as gg_config_load. The failure has the first of them. */
+int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments, int silence_ms,
                         struct gg_config_errors *errors, struct gg_failure *failure);
 /* Makes the gateway's options from it; names go to the resolver. */
 int gg__configured_fill(struct gg_configured *configured, struct gg_resolver *resolver, struct gg_failure *failure);

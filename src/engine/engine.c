@@ -61,7 +61,7 @@ static int load_config(struct gg_engine *engine, const struct gg_engine_options 
     free(errors);
     return gg_fail(failure, error, "cannot read the configuration: %s", gg_error_text(error));
   }
-  error = gg__configured_load(&engine->now, &engine->arguments, errors, failure);
+  error = gg__configured_load(&engine->now, &engine->arguments, GG_CONFIG_START_SILENCE_MS, errors, failure);
   if (error)
     tell_config_errors(options, errors);
   free(errors);

@@ -37,7 +37,8 @@ static int read_next(struct gg_engine *engine, struct gg_configured **out, struc
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
   struct gg_failure failure = GG_FAILURE_INIT;
   *out = NULL;
-  int error = errors ? gg__configured_load(out, &engine->arguments, errors, &failure) : GG_ERR_NOMEM;
+  int error =
+    errors ? gg__configured_load(out, &engine->arguments, GG_CONFIG_RELOAD_SILENCE_MS, errors, &failure) : GG_ERR_NOMEM;
   /* The failure is the first error. */
   gg__service_explain(engine, &failure);
   for (size_t i = 0; errors && i < errors->count; i++)

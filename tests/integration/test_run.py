@@ -133,6 +133,30 @@ def test_a_printed_configuration_reads_back_as_itself(scratch):
     assert not (scratch / "rec").exists()
 
 
+def test_a_start_waits_for_a_pipe(scratch):
+    """Longer than a reload may (2 s): for somebody who writes to it, and for what he has to say."""
+    main, pipe = scratch / "main.yaml", scratch / "more.yaml"
+    main.write_text("listeners: [{listen: 127.0.0.1:9000, upstream: none}]\n")
+    os.mkfifo(pipe)
+    with subprocess.Popen([program(), "run", "--print-config", "-c", main, "-c", pipe], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        def open_end():
+            """Which fails while nobody reads."""
+            with contextlib.suppress(OSError):
+                return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            assert started.poll() is None, "it ended without the pipe"
+            return None
+        end = processes.wait_until(open_end, 20, "a reader of the pipe")
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                started.wait(2.5)
+            os.write(end, b"sessions_max: 4321\n")
+        finally:
+            os.close(end)
+        out, errors = started.communicate(timeout=20)
+    assert started.returncode == 0 and errors == "" and "sessions_max: 4321" in out
+
+
 def test_dir_may_stand_anywhere(scratch):
     listen = ["--listen", "127.0.0.1:9000", "--upstream", "none", "--print-config"]
     expected = f'dir: "{scratch}/x"'

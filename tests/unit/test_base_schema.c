@@ -7,8 +7,12 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/schema.h"
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- a small table with every type ------------------------------------------------------------------------------ */
@@ -405,13 +409,79 @@ static void files_are_read(void **state)
   close(fd);
   memset(&errors, 0, sizeof errors);
   assert_int_equal(gg_schema_defaults(&schema, &sample), 0);
-  assert_int_equal(gg_schema_read_file(&schema, &sample, path, NULL, &errors), 0);
+  assert_int_equal(gg_schema_read_file(&schema, &sample, path, 0, NULL, &errors), 0);
   assert_int_equal(sample.count, 7);
   unlink(path);
-  assert_int_equal(gg_schema_read_file(&schema, &sample, path, NULL, &errors), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_schema_read_file(&schema, &sample, path, 0, NULL, &errors), GG_ERR_NOT_FOUND);
   assert_non_null(strstr(errors.items[0].text, "No such file"));
-  assert_int_equal(gg_schema_read_file(&schema, &sample, "/tmp", NULL, &errors), GG_ERR_IO);
+  assert_int_equal(gg_schema_read_file(&schema, &sample, "/tmp", 0, NULL, &errors), GG_ERR_IO);
   gg_schema_fini(&schema, &sample);
+}
+
+/* --- pipes ------------------------------------------------------------------------------------------------------ */
+
+struct writer {
+  const char *path;
+  const char *text;
+  bool came;
+};
+
+/* Comes when the pipe is being read, and not before: until then this open fails. */
+static void *write_when_read(void *context)
+{
+  struct writer *writer = context;
+  int fd = -1;
+  for (uint64_t until = gg_clock_mono_ns() + 5 * GG_NS_PER_S; fd < 0 && gg_clock_mono_ns() < until;)
+    fd = open(writer->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  writer->came = fd >= 0 && write(fd, writer->text, strlen(writer->text)) == (ssize_t)strlen(writer->text);
+  if (fd >= 0)
+    close(fd);
+  return NULL;
+}
+
+static int read_pipe(const char *path, int silence_ms, uint64_t *count)
+{
+  struct sample sample = {0};
+  memset(&errors, 0, sizeof errors);
+  assert_int_equal(gg_schema_defaults(&schema, &sample), 0);
+  int rc = gg_schema_read_file(&schema, &sample, path, silence_ms, NULL, &errors);
+  *count = sample.count;
+  gg_schema_fini(&schema, &sample);
+  return rc;
+}
+
+/* The bound is far away where it must not be met, and near where it must. */
+static void a_pipe_is_waited_for(void **state)
+{
+  (void)state;
+  uint64_t count, unchanged;
+  char dir[] = "/tmp/gg-schema-XXXXXX", path[sizeof dir + sizeof "/pipe"];
+  assert_non_null(mkdtemp(dir));
+  snprintf(path, sizeof path, "%s/pipe", dir);
+  assert_int_equal(mkfifo(path, 0600), 0);
+
+  assert_int_equal(read_pipe(path, 30, &unchanged), GG_ERR_TIMEOUT);
+  assert_non_null(strstr(errors.items[0].text, "nobody writes to this pipe"));
+
+  static const char *const texts[] = {"count: 7\n", ""};
+  for (size_t i = 0; i < 2; i++) {
+    struct writer writer = {.path = path, .text = texts[i]};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_when_read, &writer), 0);
+    int rc = read_pipe(path, 60000, &count);
+    pthread_join(thread, NULL);
+    assert_true(writer.came);
+    assert_int_equal(rc, 0);
+    assert_int_equal(count, i == 0 ? 7 : unchanged);
+  }
+
+  int end = open(path, O_RDWR | O_CLOEXEC);
+  assert_true(end >= 0);
+  assert_int_equal(read_pipe(path, 30, &count), GG_ERR_TIMEOUT);
+  assert_non_null(strstr(errors.items[0].text, "timed out"));
+  close(end);
+  unlink(path);
+  rmdir(dir);
 }
 
 /* --- flags ------------------------------------------------------------------------------------------------------ */
@@ -678,6 +748,7 @@ int main(void)
     cmocka_unit_test(many_errors_are_counted),
     cmocka_unit_test(sizes_are_bounded),
     cmocka_unit_test(files_are_read),
+    cmocka_unit_test(a_pipe_is_waited_for),
     cmocka_unit_test(flags_set_options),
     cmocka_unit_test(a_flag_of_one_value_is_given_once),
     cmocka_unit_test(places_say_where_and_whether_right),

@@ -15,7 +15,7 @@ static struct gg_config_errors errors;
 
 static int load(struct gg_config *config, int argc, const char *const *argv)
 {
-  return gg_config_load(config, argc, (char *const *)(uintptr_t)argv, &errors);
+  return gg_config_load(config, argc, (char *const *)(uintptr_t)argv, 0, &errors);
 }
 
 #define LOAD(config, ...)                                                                                              \

@@ -19,7 +19,7 @@ static void load(struct gg_config *out, const char *words)
   char *left;
   for (char *word = strtok_r(copy, " ", &left); word; word = strtok_r(NULL, " ", &left))
     arguments[count++] = word;
-  if (gg_config_load(out, count, arguments, &errors) != 0)
+  if (gg_config_load(out, count, arguments, 0, &errors) != 0)
     fail_msg("%s", errors.items[0].text);
   free(copy);
 }

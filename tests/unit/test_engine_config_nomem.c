@@ -37,7 +37,7 @@ static int load_once(char *path, unsigned long fail_at)
   calls = 0;
   live = 0;
   failing = fail_at;
-  int rc = gg_config_load(&config, (int)(sizeof arguments / sizeof arguments[0]), arguments, &errors);
+  int rc = gg_config_load(&config, (int)(sizeof arguments / sizeof arguments[0]), arguments, 0, &errors);
   gg_config_fini(&config);
   counting = false;
   return rc;
@@ -70,7 +70,7 @@ static void printing_without_memory_gives_nothing(void **state)
   (void)state;
   char *arguments[] = {"--listen=:1", "--upstream=none"};
   struct gg_config config;
-  assert_int_equal(gg_config_load(&config, 2, arguments, &errors), 0);
+  assert_int_equal(gg_config_load(&config, 2, arguments, 0, &errors), 0);
   calls = 0;
   failing = 0;
   counting = true;

@@ -90,7 +90,7 @@ static struct gg_configured *configured_for(const char *first, const char *secon
   struct gg_configured *configured = NULL;
   struct gg_resolver *resolver = NULL;
   if (gg__arguments_copy(&arguments, words, 12) != 0 || gg_resolver_create(&resolver, 0, NULL) != 0 ||
-      gg__configured_load(&configured, &arguments, &errors, &failure) != 0 ||
+      gg__configured_load(&configured, &arguments, 0, &errors, &failure) != 0 ||
       gg__configured_fill(configured, resolver, &failure) != 0)
     return NULL;
   return configured;
