@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How cost grows with the number of sessions and with the size of messages: points for the plots in results/."""
 import os
+import random
 import statistics
 
 import plot
@@ -46,8 +47,8 @@ def measure(bench):
     for name, (points, row, *_) in CURVES.items():
         for x in points:
             samples = {}
-            for _ in range(bench.settings["curve_rounds"]):
-                for kind in KINDS:
+            for number in range(bench.settings["curve_rounds"]):
+                for kind in random.Random(f"{number} {name} {x}").sample(KINDS, len(KINDS)):
                     proxy, values = bench.run_one(row(bench, x), kind)
                     samples.setdefault(proxy, []).append(values["point"])
             for proxy, values in samples.items():

@@ -15,6 +15,7 @@ METRICS = {
     "setup_rate": ("sessions set up per CPU second", "/s", 0),
     "empty_cpu": ("session without a byte, accept to close: CPU", "us", 1),
     "steady_worst": ("ping-pong 64 B, 64 connections: worst second's rate over the mean", "", 2),
+    "bulk_worst": ("bulk, 4 connections: worst second's rate over the mean", "", 2),
     "idle_memory": ("memory per idle session", "B", 0),
     "start_memory": ("resident memory at start", "KiB", 0),
 }
@@ -45,6 +46,8 @@ def ratios(samples, metric, name, rounds):
             found.append(statistics.median(own[start:start + rounds]) / below)
     return found
 
+WORST = {"steady_worst", "bulk_worst"}  # of these the least of all rounds is shown: the worst second that was seen
+
 
 def _names(samples):
     """Every proxy that was measured, in the order in which it first was."""
@@ -52,7 +55,8 @@ def _names(samples):
 
 
 def table(samples, rounds):
-    """Medians over all runs. In brackets the ratio to HAProxy; of more than one run, their least and most too."""
+    """Medians over all runs, or the worst. In brackets the ratio to HAProxy; of more than one run, their least and most
+    too."""
     names = _names(samples)
     lines = ["| what | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for metric, (title, unit, decimals) in METRICS.items():
@@ -63,8 +67,10 @@ def table(samples, rounds):
             if name not in samples[metric] or (name == "direct" and metric.endswith("_cpu")):
                 cells.append("")
                 continue
-            cell = f"{statistics.median(samples[metric][name]):.{decimals}f}"
-            found = ratios(samples, metric, name, rounds) if name not in (BASE, "direct") else []
+            shown = min if metric in WORST else statistics.median
+            cell = f"{shown(samples[metric][name]):.{decimals}f}"
+            compared = name not in (BASE, "direct") and metric not in WORST
+            found = ratios(samples, metric, name, rounds) if compared else []
             if len(found) == 1:
                 cell += f" ({found[0]:.2f})"
             elif found:
@@ -82,13 +88,14 @@ def report(samples, rounds):
             name: {"samples": values, "median": statistics.median(values), "least": min(values), "most": max(values),
                    "ratio_to_haproxy": ratios(samples, metric, name, rounds)}
             for name, values in by_proxy.items()}}
-    return {"metrics": metrics, "bars": verdicts(samples, rounds)}
+    far, where = spread(samples, rounds)
+    return {"metrics": metrics, "bars": verdicts(samples, rounds), "spread": {"most": far, "where": where}}
 
 
 def spread(samples, rounds):
     """How far the runs' ratios are apart at the most, as a part of their median, and where."""
     worst, where = 0.0, "nothing"
-    for metric in samples:
+    for metric in samples.keys() - WORST:
         for name in samples[metric]:
             found = ratios(samples, metric, name, rounds) if name not in (BASE, "direct") else []
             if len(found) > 1 and (max(found) - min(found)) / statistics.median(found) > worst:

@@ -30,6 +30,12 @@ QUICK = {"rounds": 2, "bulk_bytes": 500_000_000, "messages": 30_000, "sessions":
          "steady_messages": 150_000, "curve_messages": 10_000, "curve_bytes": 200_000_000, "curve_rounds": 1}
 
 
+def worst_second(metric, result):
+    """The worst whole second's rate over the mean second's, of a load that took at least two."""
+    seconds = result["by_second"]
+    return {metric: min(seconds) / (sum(seconds) / len(seconds))} if len(seconds) > 1 else {}
+
+
 class Bench:
     def __init__(self, settings, directory, cores):
         self.settings = settings
@@ -71,7 +77,8 @@ class Bench:
     def bulk(self, proxy):
         result, cpu = self.measure(proxy, "bulk", 4, self.settings["bulk_bytes"])
         gigabytes = result["bytes"] / 1e9
-        return {"bulk_cpu": cpu / gigabytes, "bulk_rate": gigabytes / result["seconds"]}, result["bytes"]
+        return {"bulk_cpu": cpu / gigabytes, "bulk_rate": gigabytes / result["seconds"],
+                **worst_second("bulk_worst", result)}, result["bytes"]
 
     def pingpong(self, proxy, connections):
         result, cpu = self.measure(proxy, "pingpong", connections, self.settings["messages"])
@@ -89,10 +96,7 @@ class Bench:
     def steady(self, proxy):
         """A recording gateway is judged by its worst interval: a writer's or a sync's turn must not be one."""
         result, _ = self.measure(proxy, "pingpong", 64, self.settings["steady_messages"])
-        seconds = result["by_second"]
-        if len(seconds) < 2:
-            return {}, 2 * result["bytes"]
-        return {"steady_worst": min(seconds) / (sum(seconds) / len(seconds))}, 2 * result["bytes"]
+        return worst_second("steady_worst", result), 2 * result["bytes"]
 
     def idle(self, proxy):
         if isinstance(proxy, proxies.Direct):
@@ -252,8 +256,9 @@ def show(result):
     if result["bars"]:
         print("\n" + figures.verdict_table(result["bars"]))
     if settings.get("repeat", 1) > 1:
-        far, where = figures.spread(samples, rounds)
-        print(f"\nThe ratios of {settings['repeat']} runs are within {far:.0%} of each other ({where}).")
+        spread = result["spread"]
+        print(f"\nThe ratios of {settings['repeat']} runs are within {spread['most']:.0%} of each other "
+              f"({spread['where']}).")
 
 
 def main(arguments):

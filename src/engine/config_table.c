@@ -163,7 +163,8 @@ static const struct gg_option listener_options[] = {
    .more =
      "Refused, timed out, unreachable and unresolved ones count, and checks; not those for which this host lacked "
      "descriptors, memory or ports. One that succeeds ends the row, whatever comes after it: an upstream that accepts "
-     "and closes at once is not out, since what its client sent cannot be sent to another. A name that no longer "
+     "and closes at once is not out, since what its client sent cannot be sent to another; nor is one whose process "
+     "hangs, as long as its kernel takes connections for it, by which active checks go too. A name that no longer "
      "resolves keeps its addresses. Set to 0 by a reload, whoever is out is back with it."},
   {.key = "health_out",
    .flag = "health-out",

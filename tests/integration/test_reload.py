@@ -200,7 +200,7 @@ def test_many_reloads_under_load_lose_nobody(configured, server):
     web, ssh = listener(server.address, name="web"), listener(server.address, name="ssh")
     configured.write(web)
     process = configured.start("--workers", "2")
-    with Clients(web["listen"], staying=staying) as clients:
+    with faults.descriptors(4 * staying + 1000), Clients(web["listen"], staying=staying) as clients:
         for count in range(reloads):
             if count % 5 == 4:
                 configured.write_text("listeners: [\n")

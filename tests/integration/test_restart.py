@@ -161,7 +161,7 @@ def test_many_restarts_under_load_lose_nobody(configured, server):
     web = listener(server.address, name="web")
     configured.write(web, workers=2, timeouts={"drain": "1m"})
     configured.start()
-    with Clients(web["listen"], staying=staying) as clients:
+    with faults.descriptors(4 * staying + 1000), Clients(web["listen"], staying=staying) as clients:
         for _ in range(restarts):
             take_over(configured, configured.processes[-1])
             clients.more(20)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sandbox from inside: a preloaded library does in a worker what somebody would who took it over. All other tests
-run with the sandbox on, so they say that nothing that is needed is refused."""
+"""The sandbox from inside: a preloaded library does in a worker what somebody would who took it over. Nearly all
+other tests run with the sandbox on, so they say that nothing that is needed is refused."""
 import contextlib
 import errno
 import os
