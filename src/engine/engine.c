@@ -281,8 +281,9 @@ static void await(struct gg_engine *engine)
   struct pollfd polled[1 + GG_SIBLINGS_MAX + GG_LISTEN_FDS_MAX] = {{.fd = engine->wake_fd, .events = POLLIN}};
   bool ending = atomic_load(&engine->state) != GG_ENGINE_RUNNING;
   size_t siblings = gg__siblings_polled(engine, polled + 1);
-  size_t refusing = gg__refusing_polled(engine, polled + 1 + siblings);
-  if (poll(polled, (nfds_t)(1 + siblings + refusing), ending ? DRAIN_POLL_MS : RUN_POLL_MS) <= 0)
+  int again_ms = ending ? DRAIN_POLL_MS : RUN_POLL_MS;
+  size_t refusing = gg__refusing_polled(engine, polled + 1 + siblings, &again_ms);
+  if (poll(polled, (nfds_t)(1 + siblings + refusing), again_ms) <= 0)
     return;
   if (polled[0].revents) {
     eventfd_t rings;

@@ -66,7 +66,6 @@ struct gg_engine {
   struct gg_takeover *takeover;  /* from which this one is taking over, until it serves */
   struct gg_siblings siblings;   /* from which this one took over; changed under the lock */
   struct gg_listen_fds *parents; /* sockets of a parent; for as long as this one serves; changed under the lock */
-  uint64_t refuse_after_ns;      /* refusing.c: out of descriptors */
 };
 
 /* Writes version, process, listeners, workers and metrics as fields of the open object. */
@@ -83,8 +82,8 @@ int gg__command_upstream_drain(void *context, const struct gg_control_request *r
 struct gg_report;
 struct pollfd;
 /* refusing.c: clients who come to a parent's socket that no listener has. What tells that there are some: at most
- * GG_LISTEN_FDS_MAX places; returns how many. */
-size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out);
+ * GG_LISTEN_FDS_MAX places; returns how many. *again_ms becomes less if one is left out until then. */
+size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, int *again_ms);
 /* Resets them; `polled` as filled above. */
 void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, size_t count);
 /* Tells the report of each such socket, by the configuration in force. */

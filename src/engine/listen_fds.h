@@ -32,6 +32,7 @@ struct gg_listen_fds {
     char name[GG_LISTEN_FDS_NAME_MAX];
     struct gg_endpoint endpoint; /* where it is */
     struct gg_endpoint asked;    /* the `listen` of the listener that had it first; else the same */
+    uint64_t refuse_after_ns;    /* refusing.c: it could not be accepted from, and is not looked at before */
   } items[GG_LISTEN_FDS_MAX];
   int sorted[GG_LISTEN_FDS_MAX]; /* the same descriptors, each listener's beside each other */
 };

@@ -32,9 +32,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REFUSED_MAX = 64, ADDRESS_TEXT_MAX = 512 }; /* of one socket, before others have their turn */
+enum {
+  REFUSED_MAX = 64, /* of one socket, before others have their turn */
+  ADDRESS_TEXT_MAX = 512,
+};
 
-static const uint64_t again_ns = 200 * GG_NS_PER_MS;
+static const uint64_t again_ns = 200 * GG_NS_PER_MS; /* at a socket that could not be accepted from */
 
 /* Whoever takes over has these sockets as well, and perhaps a listener there: who comes may be its client. */
 static bool is_taken_over(const struct gg_engine *engine)
@@ -45,16 +48,27 @@ static bool is_taken_over(const struct gg_engine *engine)
   return taken_over;
 }
 
-size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out)
+/* In milliseconds, rounded up: not to look too early and find nothing. */
+static int time_left(const struct gg_listen_fd *item, uint64_t now_ns)
+{
+  return item->refuse_after_ns > now_ns ? (int)((item->refuse_after_ns - now_ns + GG_NS_PER_MS - 1) / GG_NS_PER_MS) : 0;
+}
+
+size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, int *again_ms)
 {
   size_t count = 0;
-  if (atomic_load(&engine->state) != GG_ENGINE_RUNNING || gg_clock_mono_ns() < engine->refuse_after_ns ||
-      is_taken_over(engine))
+  if (atomic_load(&engine->state) != GG_ENGINE_RUNNING || is_taken_over(engine))
     return 0;
+  uint64_t now_ns = gg_clock_mono_ns();
   for (size_t i = 0; i < engine->parents->count; i++) {
     const struct gg_listen_fd *item = &engine->parents->items[i];
-    if (!gg_gateway_accepts_at(engine->gateway, &item->endpoint))
+    if (gg_gateway_accepts_at(engine->gateway, &item->endpoint))
+      continue;
+    int left_ms = time_left(item, now_ns);
+    if (left_ms == 0)
       out[count++] = (struct pollfd){.fd = item->fd, .events = POLLIN};
+    else if (left_ms < *again_ms)
+      *again_ms = left_ms;
   }
   return count;
 }
@@ -72,7 +86,7 @@ static void refuse(const struct gg_engine *engine, int fd, const struct gg_endpo
           GG_S("reason", "no listener of the configuration is there"));
 }
 
-static void refuse_some(struct gg_engine *engine, const struct gg_listen_fd *item)
+static void refuse_some(struct gg_engine *engine, struct gg_listen_fd *item)
 {
   for (unsigned i = 0; i < REFUSED_MAX; i++) {
     struct sockaddr_storage peer = {0};
@@ -85,7 +99,7 @@ static void refuse_some(struct gg_engine *engine, const struct gg_listen_fd *ite
       continue;
     }
     if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-      engine->refuse_after_ns = gg_clock_mono_ns() + again_ns; /* out of descriptors, or the parent has shut it */
+      item->refuse_after_ns = gg_clock_mono_ns() + again_ns; /* out of descriptors, or the parent has shut it */
     return;
   }
 }

@@ -3,6 +3,7 @@
 import select
 import signal
 import socket
+import time
 
 import pytest
 
@@ -149,6 +150,22 @@ def test_who_takes_over_has_the_sockets_of_no_listener_too(configured, scratch, 
         for entry in every:
             connect(entry["listen"]).close()
     configured.verify()
+
+
+def test_a_socket_that_its_parent_has_shut_holds_up_no_other(configured, server):
+    web, shut, stays = (listener(server.address, name=name) for name in ("web", "shut", "stays"))
+    with lent(web["listen"], shut["listen"], stays["listen"]) as listeners:
+        configured.write(web, shut, stays)
+        process = start_with(configured, listeners)
+        configured.write(stays)
+        assert configured.reload()[0] == 0
+        assert refused(web["listen"]) and refused(shut["listen"])
+        listeners[1].shutdown(socket.SHUT_RDWR)
+        began = time.monotonic()
+        for _ in range(20):  # which would wait for as many looks at all of them together
+            assert refused(web["listen"])
+        assert time.monotonic() - began < 3
+        assert process.stop() == 0
 
 
 def waits(peer):
