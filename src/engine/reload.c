@@ -95,6 +95,7 @@ static int go_over(struct gg_engine *engine, struct gg_configured *next, struct 
     error = gg_fail(failure, GG_ERR_BUSY, "process %ld is taking over: reload that one", engine->handing.pid);
   else {
     gg__listen_fds_lend(engine->parents, next);
+    next->options.fds_kept = engine->parents->count;
     error = gg_gateway_reload(engine->gateway, &next->options, failure);
     gg__listen_fds_given(next);
   }

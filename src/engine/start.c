@@ -93,6 +93,7 @@ static int inherit(struct gg_engine *engine, struct gg_failure *failure)
   /* At a parent's too the process before accepts until it lets go, if only to refuse. */
   for (size_t i = 0; engine->takeover && i < engine->now->config.listener_count && !error; i++)
     engine->now->listeners[i].inherited_lent = engine->now->listeners[i].inherited_count > 0;
+  engine->now->options.fds_kept = engine->parents->count;
   return error;
 }
 

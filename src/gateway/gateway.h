@@ -87,6 +87,7 @@ struct gg_gateway_options {
   size_t size;
   unsigned workers;      /* 1 to GG_WORKERS_MAX */
   uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
+  size_t fds_kept;       /* descriptors that the caller keeps beside its usual ones: sessions cannot have them */
   /* A client beyond these is reset at once, before it costs a session: counted, and told at most once in a while. A
    * source is an IPv4 address or an IPv6 network of source_prefix6 bits; of the PROXY header where one is trusted: then
    * the session exists, and is closed when its header has come. Sessions that were opened while there was no limit are

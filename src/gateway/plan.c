@@ -216,7 +216,7 @@ static uint64_t sessions_by_descriptors(const struct gg_gateway_options *options
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
     return 1024;
-  uint64_t used = FDS_OF_PROCESS + options->workers * (FDS_OF_WORKER + options->listener_count);
+  uint64_t used = FDS_OF_PROCESS + options->fds_kept + options->workers * (FDS_OF_WORKER + options->listener_count);
   return limit.rlim_cur > used + FDS_OF_SESSION ? (limit.rlim_cur - used) / FDS_OF_SESSION : 1;
 }
 

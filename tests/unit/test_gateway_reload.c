@@ -329,6 +329,21 @@ static void what_cannot_be_had_changes_nothing(void **state)
   fixture_fini(&f);
 }
 
+/* What the caller keeps open is left out of what sessions may have. */
+static void kept_descriptors_are_no_sessions(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_init(&f, &echo);
+  add_listener(&f, "web", loopback(0));
+  fixture_start(&f);
+  uint64_t before = f.gateway->snapshot->sessions_max;
+  f.options.fds_kept = 100;
+  reload(&f);
+  assert_int_equal(f.gateway->snapshot->sessions_max, before - 50); /* a session has two */
+  fixture_fini(&f);
+}
+
 /* A session keeps what it began with; its time-outs are the new ones. */
 static void sessions_keep_their_options(void **state)
 {
@@ -763,6 +778,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(who_came_to_a_leaving_socket_is_heard_when_it_is_back, refuse_filters,
                                     permit_filters),
     cmocka_unit_test(what_cannot_be_had_changes_nothing),
+    cmocka_unit_test(kept_descriptors_are_no_sessions),
     cmocka_unit_test(sessions_keep_their_options),
     cmocka_unit_test(a_unix_mode_is_changed),
     cmocka_unit_test(sockets_are_inherited),
