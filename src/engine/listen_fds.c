@@ -199,7 +199,8 @@ static int match_taken(const struct gg_listen_fds *fds, const int *sorted, size_
   return 0;
 }
 
-/* Each listener's beside each other. */
+/* Sorts the descriptors by their owners, so that each listener's are one behind the other, and gives each listener its
+ * own; one that has sockets already, from the process before, keeps those, and they must be the same. */
 static int give(struct gg_listen_fds *fds, const size_t *owners, struct gg_configured *configured,
                 struct gg_failure *failure)
 {
@@ -213,7 +214,7 @@ static int give(struct gg_listen_fds *fds, const size_t *owners, struct gg_confi
         fds->sorted[at++] = fds->items[j].fd;
     if (at > first && listener->inherited_count > 0) {
       error = match_taken(fds, fds->sorted + first, at - first, listener, failure);
-      if (listener->inherited_foreign == 0)
+      if (listener->inherited_foreign == 0) /* the process before did not have it from the parent */
         listener->inherited_foreign = listener->inherited_count;
     } else if (at > first) {
       listener->inherited = fds->sorted + first;
@@ -245,7 +246,7 @@ void gg__listen_fds_lend(struct gg_listen_fds *fds, struct gg_configured *config
   size_t owners[GG_LISTEN_FDS_MAX];
   for (size_t i = 0; i < fds->count; i++)
     owners[i] = owner(&fds->items[i], &configured->config);
-  give(fds, owners, configured, NULL); /* nobody has any yet, who could have others */
+  give(fds, owners, configured, NULL); /* cannot fail: in a reload no listener has sockets from another process */
 }
 
 void gg__listen_fds_given(struct gg_configured *configured)

@@ -17,13 +17,15 @@
  * Some kernels (6.18 among those tried) let only CAP_NET_ADMIN attach a filter to a TCP socket. Then packets must come
  * with 255 hops left, as next to none do: the kernel looks at that for a SYN, and not for the end of a handshake that
  * has begun. Accepted sockets inherit it, so it is taken from them; what their clients sent before that comes again.
+ * (Only where the kernel answers with SYN cookies, as it does when a queue overflows, is a handshake half way lost:
+ * nothing but the listening socket knows of it, and its end has too few hops.)
  *
  * A unix listener has neither packets nor handshakes: its path is removed, and shutdown(2) refuses whoever had opened
  * the path before. What is in the queue stays to be accepted.
  *
  * A foreign socket is also the service manager's, and whatever is done to it is done to his: a filter, or a shutdown,
- * would be there for the next process. When its listener is removed, who waits is accepted until nobody does, and it is
- * let go. What becomes of clients who come after that is its owner's business (engine/refusing.c).
+ * would be there for the next process. When its listener is removed, those who wait at that time are accepted, and it
+ * is let go. What becomes of clients who come after that is its owner's business (engine/refusing.c).
  */
 #include "gateway/bind.h"
 

@@ -171,7 +171,8 @@ static void stay(struct gg_listener *listener)
 
 enum accepted { ACCEPTED_SOME, ACCEPTED_ALL, ACCEPTED_NONE_CAN_BE };
 
-/* Of a foreign socket's clients it takes those who waited when it began to leave: others come for ever. */
+/* Of a foreign socket's clients each worker takes at the most as many as waited when it began to leave: others come for
+ * ever. Where workers share the socket that may be some more than waited, and is never fewer. */
 static bool has_served_all(const struct gg_listener *listener)
 {
   return listener->leaving && gg__binding_is_foreign(listener->plan->binding, listener->slot) &&
