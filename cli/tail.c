@@ -5,6 +5,7 @@
 
 #include <gogetway/control.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { OPTION_FROM_START, POLL_INTERVAL_NS = 200000000 };
@@ -19,6 +20,14 @@ static void on_signal(void)
 {
   if (signalled_tail)
     gg_tail_stop(signalled_tail);
+}
+
+static void on_warning(void *context, const char *text)
+{
+  (void)context;
+  fputs("gogetway: warning: ", stderr);
+  gg_cli_put_safe(stderr, text, strlen(text));
+  fputc('\n', stderr);
 }
 
 /* Until the gateway ends, nobody reads any more, or a signal comes. */
@@ -71,8 +80,10 @@ static int run_tail(const struct gg_cli *cli, int argc, char **argv)
   int error = gg_tail_create(&tail, store, STDOUT_FILENO, from_start, &failure);
   signalled_tail = tail;
   gg_cli_catch_signals(on_signal);
-  if (!error)
+  if (!error) {
+    gg_tail_on_warning(tail, on_warning, NULL);
     error = follow(cli, tail, &failure);
+  }
   /* Who stopped reading has what he wanted. */
   if (error && !(error == GG_ERR_CLOSED && gg_cli_stdout_gone()))
     status = gg_cli_fail("%s", failure.message);

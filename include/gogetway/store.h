@@ -240,6 +240,10 @@ struct gg_tail;
  * only what is added after the first update. */
 GG_API int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, bool from_start,
                           struct gg_failure *failure);
+/* `on_warning` is called by update and finish, on their thread, with one sentence for each segment that cannot be
+ * opened and is passed over; the text is borrowed for the call. NULL: nobody is told, as in the beginning. */
+GG_API void gg_tail_on_warning(struct gg_tail *tail, void (*on_warning)(void *context, const char *text),
+                               void *context);
 /* Call some times a second with what the gateways answer to {"command":"logs"}, a line each (gg_control_call_all: there
  * are several while one takes over from another): writes everything new that no log can precede any more.
  * GG_ERR_CLOSED: `fd`'s reader has gone. GG_ERR_FORMAT: that is no such answer. */

@@ -71,6 +71,8 @@ struct gg_tail {
   bool updated;
   bool finishing;
   atomic_bool stop;
+  void (*on_warning)(void *context, const char *text); /* NULL: nobody is told */
+  void *context;
   uint64_t watermark_ns;
   struct name **names; /* sorted */
   size_t name_count, name_room;
@@ -203,23 +205,33 @@ static int consider(struct gg_tail *tail, const char *file, const char *log, voi
   return 0;
 }
 
+/* The chain has no frames afterwards if the segment is not there or cannot be opened. Its number counts all the same:
+ * the next one of the run comes next. */
 static int open_segment(struct gg_tail *tail, struct chain *chain, const char *file, uint64_t offset,
                         struct gg_failure *failure)
 {
   char path[4096];
   struct stat status;
+  struct gg_failure why = GG_FAILURE_INIT;
+  snprintf(chain->file, sizeof chain->file, "%s", file);
   snprintf(path, sizeof path, "%s/segments/%s", tail->store->path, file);
-  if (stat(path, &status) != 0)
-    return 0; /* named, and not made yet */
-  int error = gg__frames_open(&chain->frames, path, failure);
-  if (!error && offset > 0)
+  int error = gg__frames_open(&chain->frames, path, &why);
+  if (error == GG_ERR_NOMEM || error == GG_ERR_LIMIT) /* ours, and not the segment's */
+    return gg_fail(failure, error, "%s", why.message);
+  if (error && lstat(path, &status) != 0 && errno == ENOENT)
+    return 0; /* named, and not made yet; or deleted since it was listed */
+  if (error) {
+    if (tail->on_warning)
+      tail->on_warning(tail->context, why.message);
+    return note_name(tail, file, true, failure);
+  }
+  if (offset > 0)
     error = gg__frames_jump(chain->frames, offset, false, failure);
   if (error) {
     gg__frames_close(chain->frames);
     chain->frames = NULL;
     return error;
   }
-  snprintf(chain->file, sizeof chain->file, "%s", file);
   error = note_name(tail, file, true, failure);
   bool found;
   size_t at = find_name(tail, file, &found);
@@ -256,7 +268,8 @@ static int find_old_chain(struct gg_tail *tail, const char *file, const char *lo
  * which may list the directory, would be slower than a gateway records. */
 static int fetch(struct gg_tail *tail, struct chain *chain, struct gg_failure *failure)
 {
-  while (!chain->waiting && !chain->dry) { /* bounded by the segments that there are */
+  /* Bounded by the segments that there are: each turn takes one, or passes it over. */
+  while (!chain->waiting && !chain->dry && !atomic_load(&tail->stop)) {
     bool more = chain->frames && gg__frames_offset(chain->frames) < chain->end_bytes;
     int error = more ? gg__frames_next(chain->frames, &chain->frame, failure) : GG_ERR_AGAIN;
     chain->waiting = error == 0;
@@ -273,7 +286,9 @@ static int fetch(struct gg_tail *tail, struct chain *chain, struct gg_failure *f
       return error;
     gg__frames_close(chain->frames);
     chain->frames = NULL;
-    error = open_segment(tail, chain, choice.file, 0, failure); /* if somebody has deleted it: the next one */
+    error = open_segment(tail, chain, choice.file, 0, failure);
+    if (!error && !chain->frames) /* not to be chosen again and again */
+      error = note_name(tail, choice.file, true, failure);
     if (error)
       return error;
   }
@@ -459,6 +474,12 @@ int gg_tail_create(struct gg_tail **out, struct gg_store *store, int fd, bool fr
   else
     *out = tail;
   return error;
+}
+
+void gg_tail_on_warning(struct gg_tail *tail, void (*on_warning)(void *context, const char *text), void *context)
+{
+  tail->on_warning = on_warning;
+  tail->context = context;
 }
 
 void gg_tail_destroy(struct gg_tail *tail)

@@ -161,6 +161,28 @@ def test_a_signal_ends_it_when_nobody_reads_what_is_there(gateways, echo):
         stream.close()
 
 
+def test_tail_passes_over_what_cannot_be_opened(gateways, echo, scratch):
+    """With a warning, and it is at work still: it takes what comes, and a signal ends it."""
+    gateway = gateways(echo, options=["--log-flush-interval", "100ms"])
+    exchange(gateway, b"before")
+    gateway.wait_sessions_closed(1)
+    segment, = gateway.segments()
+    link = segment.with_name("20200101T000000.000Z-" + segment.name.split("-", 1)[1])
+    link.symlink_to("nowhere")
+    path = scratch / "whole.pcapng"
+    with open(path, "wb") as out:
+        tail = start(gateway, "tail", "--from-start", out=out)
+        processes.wait_until(lambda: path.stat().st_size > 500, 10, "what was there already")
+        exchange(gateway, b"now")
+        processes.wait_until(lambda: len(gogetway.Store(path).sessions()) == 2, 10, "two sessions while it runs")
+        tail.send_signal(signal.SIGTERM)
+        assert tail.wait(10) == 0
+    lines = tail.stderr.read().decode().splitlines()
+    tail.stderr.close()
+    link.unlink()
+    assert lines == [f"gogetway: warning: cannot open {link}: No such file or directory"]
+
+
 def test_follow_tells_new_sessions(gateways, echo):
     gateway = gateways(echo, options=["--log-flush-interval", "100ms"])
     follower = start(gateway, "sessions", "--json", "--follow", out=subprocess.PIPE)

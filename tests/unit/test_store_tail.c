@@ -230,6 +230,84 @@ static void two_gateways(void **state)
   files_end(&files);
 }
 
+struct warned {
+  unsigned times;
+  char text[256];
+};
+
+static void warn(void *context, const char *text)
+{
+  struct warned *warned = context;
+  warned->times++;
+  snprintf(warned->text, sizeof warned->text, "%s", text);
+}
+
+/* Each is told once, and the others come in the order of their numbers, also where the clock was set back. One is there
+ * before, one comes later, and at the end comes the one that the gateway names. */
+static void segments_that_cannot_be_opened(void **state)
+{
+  (void)state;
+  struct files files;
+  struct following following;
+  struct warned warned = {0};
+  char path[128];
+  files_begin(&files);
+  snprintf(path, sizeof path, "%s/segments/20230101T120000.000Z-w0-block-000001.pcapng", files.dir);
+  assert_int_equal(symlink("nowhere", path), 0);
+  add_segment(&files, "20240101T120000.000Z-w0-block-000001.pcapng", 1);
+  follow(&following, &files, true);
+  gg_tail_on_warning(following.tail, warn, &warned);
+  alarm(20); /* it would try for ever */
+  tell(&following, "20240101T120000.000Z-w0-block-000001.pcapng", files.length, files.time_ns);
+  assert_string_equal(told(&following), "1");
+  assert_int_equal(warned.times, 1);
+  assert_non_null(strstr(warned.text, "000001.pcapng: No such file"));
+  snprintf(path, sizeof path, "%s/segments/20240101T120000.000Z-w0-block-000002.pcapng", files.dir);
+  assert_int_equal(mkdir(path, 0700), 0);
+  add_segment(&files, "20240101T110000.000Z-w0-block-000003.pcapng", 2);
+  add_segment(&files, "20240101T100000.000Z-w0-block-000004.pcapng", 3);
+  tell(&following, "20240101T100000.000Z-w0-block-000004.pcapng", files.length, files.time_ns);
+  assert_string_equal(told(&following), "123");
+  assert_int_equal(warned.times, 2);
+  assert_non_null(strstr(warned.text, "000002.pcapng is no regular file"));
+  assert_int_equal(rmdir(path), 0);
+  snprintf(path, sizeof path, "%s/segments/20240101T100001.000Z-w0-block-000005.pcapng", files.dir);
+  assert_int_equal(symlink(path, path), 0);
+  tell(&following, "20240101T100001.000Z-w0-block-000005.pcapng", 0, files.time_ns);
+  assert_int_equal(warned.times, 3);
+  assert_non_null(strstr(warned.text, "000005.pcapng: Too many levels of symbolic links"));
+  stop(&following);
+  alarm(0);
+  assert_int_equal(warned.times, 3);
+  assert_string_equal(told(&following), "123");
+  files_end(&files);
+}
+
+/* Also the one behind whose end the tail was to begin; what comes after it is there. */
+static void a_live_one_that_cannot_be_opened(void **state)
+{
+  (void)state;
+  struct files files;
+  struct following following;
+  struct warned warned = {0};
+  char path[128];
+  files_begin(&files);
+  snprintf(path, sizeof path, "%s/segments/20240101T120000.000Z-w0-block-000001.pcapng", files.dir);
+  assert_int_equal(symlink("nowhere", path), 0);
+  follow(&following, &files, false);
+  gg_tail_on_warning(following.tail, warn, &warned);
+  alarm(20);
+  tell(&following, "20240101T120000.000Z-w0-block-000001.pcapng", 8, files.time_ns);
+  add_segment(&files, "20240101T120001.000Z-w0-block-000002.pcapng", 2);
+  tell(&following, "20240101T120001.000Z-w0-block-000002.pcapng", files.length, files.time_ns);
+  assert_string_equal(told(&following), "2");
+  stop(&following);
+  alarm(0);
+  assert_int_equal(warned.times, 1);
+  assert_non_null(strstr(warned.text, "000001.pcapng: No such file"));
+  files_end(&files);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -238,6 +316,8 @@ int main(void)
     cmocka_unit_test(a_watermark_that_goes_back),
     cmocka_unit_test(runs_of_different_lengths),
     cmocka_unit_test(two_gateways),
+    cmocka_unit_test(segments_that_cannot_be_opened),
+    cmocka_unit_test(a_live_one_that_cannot_be_opened),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,11 +22,13 @@ static const char segment[] = "20240101T000000.000Z-w0-block-000001.pcapng";
 
 DIR *__real_opendir(const char *path);
 DIR *__wrap_opendir(const char *path);
-static unsigned listings;
+static unsigned listings, stop_at;
+static struct gg_tail *stopped;
 
 DIR *__wrap_opendir(const char *path)
 {
-  listings++;
+  if (++listings == stop_at)
+    gg_tail_stop(stopped);
   return __real_opendir(path);
 }
 
@@ -152,6 +154,30 @@ static void a_stop_and_nobody_reads(void **state)
   end(&piped);
 }
 
+/* There may be many without a packet, or that cannot be opened. */
+static void a_stop_between_segments(void **state)
+{
+  (void)state;
+  struct piped piped;
+  char path[128];
+  begin(&piped);
+  for (unsigned i = 1; i <= 20; i++) {
+    snprintf(path, sizeof path, "%s/segments/20240101T000000.000Z-w1-block-%06u.pcapng", piped.files.dir, i);
+    assert_int_equal(symlink("nowhere", path), 0);
+  }
+  listings = 0;
+  stop_at = 4; /* the first is for the logs that there are */
+  stopped = piped.tail;
+  assert_int_equal(gg_tail_update(piped.tail, piped.reply, &piped.failure), 0);
+  stop_at = 0;
+  assert_int_equal(listings, 4);
+  close(piped.ends[1]);
+  while (read_some(&piped))
+    ;
+  assert_true(piped.got_bytes < CHUNK_BYTES); /* of the other log a packet, if it had its turn first */
+  end(&piped);
+}
+
 static void append(const struct files *files)
 {
   int fd = open(files->segment, O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -214,6 +240,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_stop_while_the_pipe_is_full),
     cmocka_unit_test(a_stop_and_nobody_reads),
+    cmocka_unit_test(a_stop_between_segments),
     cmocka_unit_test(an_end_that_goes_away),
     cmocka_unit_test(logs_that_are_over),
   };
