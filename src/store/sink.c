@@ -74,18 +74,21 @@ static size_t record_end(const struct gg__sink *sink, size_t at)
  * write waits: poll(2) does, and only for LOOK_MS. */
 static void flush_stoppable(struct gg__sink *sink, struct gg_failure *failure)
 {
+  bool cut = false; /* behind the record that is being written: the rest is not */
   int waited_ms = 0;
   for (size_t done = 0; !sink->error && done < sink->used;) {
-    bool stopping = atomic_load(sink->stop), cut = waited_ms > 0;
+    bool stopping = atomic_load(sink->stop);
     struct pollfd out = {.fd = sink->fd, .events = POLLOUT};
     if (poll(&out, 1, stopping && !cut ? 0 : LOOK_MS) > 0) {
       done += write_some(sink, done, sink->piece, failure);
-      waited_ms = cut ? 1 : 0; /* who takes something has all the patience again */
+      waited_ms = 0; /* who takes something has all the patience again */
+    } else if (cut) {
+      waited_ms += LOOK_MS;
     } else if (stopping) {
       sink->used = record_end(sink, done);
-      waited_ms += cut ? LOOK_MS : 1;
+      cut = true;
     }
-    if ((uint64_t)waited_ms * GG_NS_PER_MS > GG_TAIL_PATIENCE_NS)
+    if ((uint64_t)waited_ms * GG_NS_PER_MS >= GG_TAIL_PATIENCE_NS)
       sink->error =
         gg_fail(failure, GG_ERR_TIMEOUT, "who reads %s takes nothing; the last packet there is cut short", sink->name);
   }
