@@ -84,6 +84,8 @@ struct pollfd;
 /* refusing.c: clients who come to a parent's socket that no listener has. What tells that there are some: at most
  * GG_LISTEN_FDS_MAX places; returns how many. *again_ms becomes less if one is left out until then. */
 size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, int *again_ms);
+/* We have just taken over: who waits at such a socket may be served by the process before, for a while. */
+void gg__refusing_wait(struct gg_engine *engine);
 /* Resets them; `polled` as filled above. */
 void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, size_t count);
 /* Tells the report of each such socket, by the configuration in force. */

@@ -15,7 +15,8 @@
  * Who comes between two looks of ours, a second at the most, waits until the next. A process that drains, or ends,
  * refuses nobody: who comes then waits in the queue for the next process, as whoever uses socket activation expects. So
  * does who comes while another process takes over. That one begins to accept when this one has let go, and not before:
- * it might have a listener there, and a client must not be served or reset by who is the faster.
+ * it might have a listener there, and a client must not be served or reset by who is the faster. If it has none, and
+ * the one before had, it refuses nobody for another two seconds: that one serves who waits there.
  *
  * (Rejected: to leave them waiting, as clients of a successor. There is none when a listener is removed: the parent
  * starts us again when we end, not when we do not accept. And 4,096 dead connections would be the first that a listener
@@ -38,6 +39,7 @@ enum {
 };
 
 static const uint64_t again_ns = 200 * GG_NS_PER_MS; /* at a socket that could not be accepted from */
+static const uint64_t served_first_ns = 2 * GG_NS_PER_S;
 
 /* Whoever takes over has these sockets as well, and perhaps a listener there: who comes may be its client. */
 static bool is_taken_over(const struct gg_engine *engine)
@@ -52,6 +54,12 @@ static bool is_taken_over(const struct gg_engine *engine)
 static int time_left(const struct gg_listen_fd *item, uint64_t now_ns)
 {
   return item->refuse_after_ns > now_ns ? (int)((item->refuse_after_ns - now_ns + GG_NS_PER_MS - 1) / GG_NS_PER_MS) : 0;
+}
+
+void gg__refusing_wait(struct gg_engine *engine)
+{
+  for (size_t i = 0; i < engine->parents->count; i++)
+    engine->parents->items[i].refuse_after_ns = gg_clock_mono_ns() + served_first_ns;
 }
 
 size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, int *again_ms)

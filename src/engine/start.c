@@ -218,6 +218,7 @@ static int take_over(struct gg_engine *engine, struct gg_failure *failure)
     gg_gateway_join(engine->gateway);
     return error;
   }
+  gg__refusing_wait(engine);
   struct gg_failure why = GG_FAILURE_INIT;
   if (gg__engine_metrics_file(engine, &why) != 0)
     gg_error_log(engine->logger, "metrics file not written", GG_S("error", why.message),

@@ -222,6 +222,28 @@ def test_nobody_is_served_there_before_the_hand_over(configured, server, given):
     configured.verify()
 
 
+def test_who_waits_where_the_next_process_has_no_listener_is_served(configured, server):
+    """By the one before, which has promised it; not sent away by the next, which has the socket as well."""
+    web, stays = listener(server.address, name="web", sessions_max=1), listener(server.address, name="stays")
+    with lent(web["listen"], stays["listen"]) as listeners:
+        configured.write(web, stays)
+        old = start_with(configured, listeners)
+        with connect(web["listen"]) as first:
+            exchange(first, b"the only place")
+            waiting = connect(web["listen"], seconds=20)
+            waiting.sendall(b"served all the same")
+            configured.write(stays)
+            new = configured.start("--takeover", wait=False)
+            configured.wait_event(old, "handed over")
+        with waiting:
+            assert faults.read_exactly(waiting, 19) == b"served all the same"
+        assert old.wait(20) == 0
+        assert refused(web["listen"])
+        configured.wait_event(new, "ready")
+        assert new.stop() == 0
+    configured.verify()
+
+
 def test_a_reload_that_is_refused_takes_nothing_away(configured, server):
     web, stays = listener(server.address, name="web"), listener(server.address, name="stays")
     with lent(web["listen"], stays["listen"]) as listeners, socket.create_server(("127.0.0.1", 0)) as taken:
