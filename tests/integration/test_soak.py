@@ -23,6 +23,7 @@ import events  # noqa: E402
 import health  # noqa: E402
 import instance  # noqa: E402
 import ledger  # noqa: E402
+import setting  # noqa: E402
 import traffic  # noqa: E402
 
 SEED = 23
@@ -239,6 +240,19 @@ def test_a_leak_is_found(name):
 
 def test_a_large_leak_is_found_soon():
     assert judged(life(30, private=1 << 20)) == {"private: flat"}
+
+
+@pytest.mark.parametrize("share,waits", [(0.4, False), (0.6, True)])
+def test_loads_wait_for_the_checks(share, waits):
+    """Or the disk would be full without anybody having filled it."""
+    class Site:
+        stopping, lagged_seconds = threading.Event(), 0.0
+
+        class disk:
+            @staticmethod
+            def share_used():
+                return share
+    assert setting.Site.checks_lag(Site) == waits and (Site.lagged_seconds > 0.4) == waits
 
 
 def test_what_is_left_when_nothing_goes_on_is_found(scratch, monkeypatch):

@@ -108,6 +108,14 @@ class Disk:
     def free(self):
         self.ballast.unlink(missing_ok=True)
 
+    def share_used(self):
+        """Of its size, the ballast left out."""
+        status = os.statvfs(self.place)
+        ballast = 0
+        with contextlib.suppress(FileNotFoundError):
+            ballast = self.ballast.stat().st_blocks * 512
+        return 1 - (status.f_bfree * status.f_frsize + ballast) / (status.f_blocks * status.f_frsize)
+
     def freeze(self, seconds):
         processes.run(["fsfreeze", "-f", self.place])
         try:

@@ -110,6 +110,7 @@ def collect(soak):
         "compared_bytes": {name: checker.compared_bytes for name, checker in checkers.items()},
         "segments": {name: checker.deleted for name, checker in checkers.items()},
         "segment_bytes": {name: checker.deleted_bytes for name, checker in checkers.items()},
+        "seconds_that_loads_waited_for_checks": {site.name: round(site.lagged_seconds, 1) for site in soak.sites},
         "client_errors_that_events_explain": {site.name: site.excused_errors for site in soak.sites},
         "loads": {site.name: {load.name: load.rounds for load in site.loads} for site in soak.sites},
         "left_out": soak.left_out,
@@ -160,7 +161,7 @@ def write(soak, folder):
     broken = "\n".join(f"- at {entry['second']} s, {entry['check']}: `{entry['text'][:600]}`"
                        for entry in found["broken"][:30])
     names = ("sessions", "recorded_bytes", "compared_bytes", "segments", "processes",
-             "client_errors_that_events_explain")
+             "client_errors_that_events_explain", "seconds_that_loads_waited_for_checks")
     rows = [{"": name.replace("_", " "), **{site: f"{count:,}" for site, count in found[name].items()}}
             for name in names]
     columns = ["", *found["processes"]]

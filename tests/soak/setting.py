@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 
 import checker
 import events
@@ -25,6 +26,7 @@ import traffic
 MIB = 1 << 20
 GREETING = b"login: "
 DISK_BYTES = 900 * MIB
+LAG_SHARE = 0.5  # of a disk: filled by segments that are still to be checked
 NO_RINGS = "no ring is left when the last process has ended"
 
 
@@ -104,6 +106,7 @@ class Site:
         self.over = threading.Event()      # the gateway has ended
         self.left_out = []
         self.excused_errors = 0
+        self.lagged_seconds = 0.0  # of all loads, that they waited for the checks
         self.tshark = recording.tshark_environment()
         self.rings = rings.of(name)
         self.clock = self.make_clock()
@@ -131,6 +134,16 @@ class Site:
         self.events = None
         self.interval = 3.0 if small else 6.0
         self.threads = [threading.Thread(target=self._check, daemon=True, name=f"{name}-checker")]
+
+    def checks_lag(self):
+        """Whether segments that are still to be checked fill half of the disk: a machine on which much else goes on.
+        The loads wait then, or the disk would be full without anybody having filled it."""
+        if not self.disk or self.disk.share_used() < LAG_SHARE:
+            return False
+        began = time.monotonic()
+        self.stopping.wait(0.5)
+        self.lagged_seconds += time.monotonic() - began
+        return True
 
     # ── Making ───────────────────────────────────────────────────────────────────────────────────────────────────
 

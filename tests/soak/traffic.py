@@ -65,7 +65,7 @@ class Load:
 
     def _run(self):
         while not self.site.stopping.is_set():
-            if not self.site.instance.up.wait(0.2):
+            if not self.site.instance.up.wait(0.2) or self.site.checks_lag():
                 continue
             with self.site.checks.no_exception("the harness itself works"):
                 self.round()
