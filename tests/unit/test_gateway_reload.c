@@ -462,6 +462,26 @@ static void a_foreign_socket_is_only_let_go(void **state)
   close(fd);
 }
 
+/* Two listeners, of which the second has another's socket and takes one session at a time. */
+static void start_at_foreign(struct fixture *f, const int *fd, struct gg_endpoint at)
+{
+  fixture_init(f, &echo);
+  add_listener(f, "stays", loopback(0));
+  struct gg_listener_options *web = add_listener(f, "web", at);
+  web->inherited = fd;
+  web->inherited_count = web->inherited_foreign = 1;
+  web->sessions_max = 1;
+  fixture_start(f);
+}
+
+static void dial_all(const struct gg_endpoint *at, int *clients, unsigned count)
+{
+  for (unsigned i = 0; i < count; i++) {
+    clients[i] = dial(at);
+    assert_true(clients[i] >= 0);
+  }
+}
+
 /* It is removed by a reload: who waits there is served, and the next who comes is its owner's. */
 static void who_waits_at_a_foreign_socket_is_served(void **state)
 {
@@ -470,17 +490,8 @@ static void who_waits_at_a_foreign_socket_is_served(void **state)
   struct fixture f;
   struct gg_endpoint at;
   int waiting[QUEUED], fd = listening(false, false, 0, &at);
-  fixture_init(&f, &echo);
-  add_listener(&f, "stays", loopback(0));
-  struct gg_listener_options *web = add_listener(&f, "web", at);
-  web->inherited = &fd;
-  web->inherited_count = web->inherited_foreign = 1;
-  web->sessions_max = 1;
-  fixture_start(&f);
-  for (unsigned i = 0; i < QUEUED; i++) {
-    waiting[i] = dial(&at);
-    assert_true(waiting[i] >= 0);
-  }
+  start_at_foreign(&f, &fd, at);
+  dial_all(&at, waiting, QUEUED);
   f.options.listener_count = 1;
   reload(&f);
   assert_true(gg_gateway_accepts_at(f.gateway, &at));
@@ -516,17 +527,8 @@ static void who_waits_where_a_hand_over_takes_nothing_is_served(void **state)
   struct fixture f;
   struct gg_endpoint at;
   int waiting[QUEUED], fd = listening(false, false, 0, &at);
-  fixture_init(&f, &echo);
-  add_listener(&f, "stays", loopback(0));
-  struct gg_listener_options *web = add_listener(&f, "web", at);
-  web->inherited = &fd;
-  web->inherited_count = web->inherited_foreign = 1;
-  web->sessions_max = 1;
-  fixture_start(&f);
-  for (unsigned i = 0; i < QUEUED; i++) {
-    waiting[i] = dial(&at);
-    assert_true(waiting[i] >= 0);
-  }
+  start_at_foreign(&f, &fd, at);
+  dial_all(&at, waiting, QUEUED);
   gg_gateway_hand_over(f.gateway, taken, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
   for (unsigned i = 0; i < QUEUED; i++) {
     assert_int_equal(ask(waiting[i]), 0);

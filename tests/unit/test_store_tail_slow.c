@@ -119,15 +119,22 @@ static void end(struct piped *piped)
   free(piped->got);
 }
 
+/* The tail works on a thread of its own, fills the pipe, and is told to end. */
+static pthread_t begin_and_stop(struct piped *piped)
+{
+  pthread_t thread;
+  begin(piped);
+  assert_int_equal(pthread_create(&thread, NULL, work, piped), 0);
+  wait_full(piped);
+  gg_tail_stop(piped->tail);
+  return thread;
+}
+
 static void a_stop_while_the_pipe_is_full(void **state)
 {
   (void)state;
   struct piped piped;
-  pthread_t thread;
-  begin(&piped);
-  assert_int_equal(pthread_create(&thread, NULL, work, &piped), 0);
-  wait_full(&piped);
-  gg_tail_stop(piped.tail);
+  pthread_t thread = begin_and_stop(&piped);
   usleep(300000); /* a slow reader, who takes nothing while it notices; what is checked is so without that, too */
   while (read_some(&piped))
     ;
@@ -143,11 +150,7 @@ static void a_stop_and_nobody_reads(void **state)
 {
   (void)state;
   struct piped piped;
-  pthread_t thread;
-  begin(&piped);
-  assert_int_equal(pthread_create(&thread, NULL, work, &piped), 0);
-  wait_full(&piped);
-  gg_tail_stop(piped.tail);
+  pthread_t thread = begin_and_stop(&piped);
   pthread_join(thread, NULL);
   assert_int_equal(piped.result, GG_ERR_TIMEOUT);
   assert_non_null(strstr(piped.failure.message, "cut short"));
