@@ -89,14 +89,20 @@ def test_who_waits_there_when_it_is_removed_is_served(configured, server):
     configured.verify()
 
 
+def start_and_leave(configured, listeners, web, stays):
+    """A gateway whose listener `web` a reload has removed."""
+    configured.write(web, stays)
+    process = start_with(configured, listeners)
+    configured.write(stays)
+    assert configured.reload()[0] == 0
+    return process
+
+
 def test_who_comes_between_two_processes_waits(configured, server):
     """The one that ends does not send away who is the next one's client, though it had no listener there."""
     web, stays = listener(server.address, name="web"), listener(server.address, name="stays")
     with lent(web["listen"], stays["listen"]) as listeners:
-        configured.write(web, stays)
-        first = start_with(configured, listeners)
-        configured.write(stays)
-        assert configured.reload()[0] == 0
+        first = start_and_leave(configured, listeners, web, stays)
         assert refused(web["listen"])
         with connect(stays["listen"]) as open_one:
             exchange(open_one, b"this keeps it draining")
@@ -176,10 +182,7 @@ def waits(peer):
 def test_nobody_is_refused_while_somebody_takes_over(configured, server):
     web, stays = listener(server.address, name="web"), listener(server.address, name="stays")
     with lent(web["listen"], stays["listen"]) as listeners:
-        configured.write(web, stays)
-        old = start_with(configured, listeners)
-        configured.write(stays)
-        assert configured.reload()[0] == 0
+        old = start_and_leave(configured, listeners, web, stays)
         assert refused(web["listen"])
         with taking_over(configured):
             peer = connect(web["listen"], seconds=20)
@@ -195,10 +198,7 @@ def test_nobody_is_served_there_before_the_hand_over(configured, server, given):
     """By one that takes over and has a listener where the old one has none."""
     web, stays = listener(server.address, name="web"), listener(server.address, name="stays")
     with lent(web["listen"], stays["listen"]) as listeners:
-        configured.write(web, stays)
-        old = start_with(configured, listeners)
-        configured.write(stays)
-        assert configured.reload()[0] == 0
+        old = start_and_leave(configured, listeners, web, stays)
         configured.write(web, stays)
         between = Between(configured)
         if given:
