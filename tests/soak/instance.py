@@ -177,7 +177,9 @@ class Instance(gogetway.Store):
                                      f"it was started:\n{generation.process.errors()[-2000:]}")
             return any(line["event"] == "ready" for line in self.messages(generation))
         processes.wait_until(ready, seconds, f"{self.name}: gogetway ready")
-        generation.in_store = self.numbers_in_store()[generation.pid]
+        generation.in_store = processes.wait_until(
+            lambda: self.numbers_in_store().get(generation.pid), 5,
+            f"{self.name}: a running file of process {generation.number}", interval=0.05)
         if not generation.took_over:  # what it recovered, perhaps into segments of their own, is not its either
             names = {file.name for file in (self.directory / "segments").glob("*.pcapng")}
             generation.before |= names - generation.open_segments() - self.running_segments()
@@ -192,7 +194,8 @@ class Instance(gogetway.Store):
         return found
 
     def numbers_in_store(self):
-        """Process id -> the number that its logs have, by the `running` files."""
+        """Process id -> the number that its logs have, by the `running` files. One that is renamed into place just now
+        may not be listed."""
         found = {}
         for path in self.directory.glob("running*"):
             with contextlib.suppress(OSError):  # replaced since
