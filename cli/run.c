@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 /* What the signal handler speaks to; set before the handlers are, and cleared after they are gone. */
-static struct gg_engine *signalled_engine;
+static struct gg_gateway *signalled_gateway;
 
 static void on_signal(int number)
 {
-  gg_engine_signal(signalled_engine, number);
+  gg_gateway_signal(signalled_gateway, number);
 }
 
 static void set_handlers(void (*handler)(int))
@@ -34,28 +34,28 @@ static void tell_config_error(void *context, const char *line, size_t length)
   fputc('\n', stderr);
 }
 
-static int run_gateway(struct gg_engine *engine)
+static int run_gateway(struct gg_gateway *gateway)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   gg_cli_raise_descriptor_limit();
-  signalled_engine = engine;
+  signalled_gateway = gateway;
   set_handlers(on_signal);
-  int error = gg_engine_start(engine, &failure);
+  int error = gg_gateway_start(gateway, &failure);
   if (!error)
-    error = gg_engine_wait(engine, &failure);
+    error = gg_gateway_wait(gateway, &failure);
   /* Everything is on disk; a signal from here on need not wait. */
   set_handlers(SIG_DFL);
-  signalled_engine = NULL;
+  signalled_gateway = NULL;
   return error ? gg_cli_fail("%s", failure.message) : GG_EXIT_DONE;
 }
 
-static int print_text(struct gg_engine *engine)
+static int print_text(struct gg_gateway *gateway)
 {
-  if (gg_engine_action(engine) == GG_ENGINE_CHECK) {
+  if (gg_gateway_action(gateway) == GG_GATEWAY_CHECK) {
     puts("the configuration is good");
     return GG_EXIT_DONE;
   }
-  char *text = gg_engine_text(engine);
+  char *text = gg_gateway_text(gateway);
   if (!text)
     return gg_cli_fail("out of memory");
   fputs(text, stdout);
@@ -65,7 +65,7 @@ static int print_text(struct gg_engine *engine)
 
 static int help(FILE *out)
 {
-  char *text = gg_engine_help();
+  char *text = gg_gateway_help();
   if (!text)
     return gg_cli_fail("out of memory");
   fputs(text, out);
@@ -91,9 +91,9 @@ static const char **collect_arguments(const struct gg_cli *cli, int argc, char *
 
 static int run(const struct gg_cli *cli, int argc, char **argv)
 {
-  struct gg_engine_options options = GG_ENGINE_OPTIONS_INIT;
+  struct gg_gateway_options options = GG_GATEWAY_OPTIONS_INIT;
   struct gg_failure failure = GG_FAILURE_INIT;
-  struct gg_engine *engine = NULL;
+  struct gg_gateway *gateway = NULL;
   bool told = false;
   const char **arguments = collect_arguments(cli, argc, argv, &options.argument_count);
   if (!arguments)
@@ -103,14 +103,14 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
   options.context = &told;
   options.log_fd = STDERR_FILENO;
   options.own_process = true;
-  int error = gg_engine_create(&engine, &options, &failure);
+  int error = gg_gateway_create(&gateway, &options, &failure);
   free(arguments);
   if (error && !told)
     return gg_cli_fail("%s", failure.message);
   if (error)
     return error == GG_ERR_NOMEM ? GG_EXIT_FAILED : GG_EXIT_USAGE;
-  int status = gg_engine_action(engine) == GG_ENGINE_RUN ? run_gateway(engine) : print_text(engine);
-  gg_engine_destroy(engine);
+  int status = gg_gateway_action(gateway) == GG_GATEWAY_RUN ? run_gateway(gateway) : print_text(gateway);
+  gg_gateway_destroy(gateway);
   return status;
 }
 

@@ -31,7 +31,7 @@ static void on_config_error(void *context, const char *line, size_t length)
 }
 
 struct ending {
-  struct gg_engine *engine;
+  struct gg_gateway *gateway;
   long seconds;
 };
 
@@ -40,24 +40,24 @@ static void *end_later(void *context)
   const struct ending *ending = context;
   const struct timespec pause = {.tv_sec = ending->seconds};
   nanosleep(&pause, NULL);
-  gg_engine_drain(ending->engine);
+  gg_gateway_drain(ending->gateway);
   return NULL;
 }
 
-static int run(struct gg_engine *engine, long seconds, struct gg_failure *failure)
+static int run(struct gg_gateway *gateway, long seconds, struct gg_failure *failure)
 {
-  struct ending ending = {engine, seconds};
+  struct ending ending = {gateway, seconds};
   pthread_t thread;
   char address[256];
-  int error = gg_engine_start(engine, failure);
+  int error = gg_gateway_start(gateway, failure);
   if (error)
     return error;
-  gg_engine_listener(engine, 0, address, sizeof address);
+  gg_gateway_listener(gateway, 0, address, sizeof address);
   printf("%s\n", address);
   fflush(stdout);
   if (pthread_create(&thread, NULL, end_later, &ending) != 0)
     return gg_fail(failure, GG_ERR_NOMEM, "cannot make a thread");
-  error = gg_engine_wait(engine, failure);
+  error = gg_gateway_wait(gateway, failure);
   pthread_join(thread, NULL);
   return error;
 }
@@ -69,9 +69,9 @@ int main(int argc, char **argv)
     return 2;
   }
   const char *arguments[] = {"--listen", "127.0.0.1:0", "--upstream", argv[1], "--dir", argv[2], "--workers", "1"};
-  struct gg_engine_options options = GG_ENGINE_OPTIONS_INIT;
+  struct gg_gateway_options options = GG_GATEWAY_OPTIONS_INIT;
   struct gg_failure failure = GG_FAILURE_INIT;
-  struct gg_engine *engine = NULL;
+  struct gg_gateway *gateway = NULL;
 
   signal(SIGPIPE, SIG_IGN);
   options.arguments = arguments;
@@ -79,10 +79,10 @@ int main(int argc, char **argv)
   options.on_config_error = on_config_error;
   options.log = on_message;
   options.context = stderr;
-  int error = gg_engine_create(&engine, &options, &failure);
+  int error = gg_gateway_create(&gateway, &options, &failure);
   if (!error)
-    error = run(engine, strtol(argv[3], NULL, 10), &failure);
-  gg_engine_destroy(engine);
+    error = run(gateway, strtol(argv[3], NULL, 10), &failure);
+  gg_gateway_destroy(gateway);
   if (error)
     fprintf(stderr, "embed: %s\n", failure.message);
   return error ? 1 : 0;

@@ -3,17 +3,17 @@
  * gateway.h - a recording gateway inside your own program.
  *
  *   const char *arguments[] = {"--listen", "127.0.0.1:9000", "--upstream", "127.0.0.1:80", "--dir", "rec"};
- *   struct gg_engine_options options = GG_ENGINE_OPTIONS_INIT;
+ *   struct gg_gateway_options options = GG_GATEWAY_OPTIONS_INIT;
  *   struct gg_failure failure = GG_FAILURE_INIT;
- *   struct gg_engine *engine = NULL;
+ *   struct gg_gateway *gateway = NULL;
  *
  *   options.arguments = arguments;
  *   options.argument_count = 6;
- *   if (gg_engine_create(&engine, &options, &failure) || gg_engine_start(engine, &failure))
+ *   if (gg_gateway_create(&gateway, &options, &failure) || gg_gateway_start(gateway, &failure))
  *     fprintf(stderr, "%s\n", failure.message);
  *   else
- *     gg_engine_wait(engine, &failure);            // until another thread, or a signal, ends it
- *   gg_engine_destroy(engine);
+ *     gg_gateway_wait(gateway, &failure);            // until another thread, or a signal, ends it
+ *   gg_gateway_destroy(gateway);
  *
  * (examples/embed.c is a whole program.) What the gateway does is said in the words of the command line: everything
  * after `gogetway run`, `-c FILE` for a configuration file included; docs/config.md has them all. The program itself
@@ -27,7 +27,7 @@
  * should ignore SIGPIPE, and raise RLIMIT_NOFILE to what its sessions need (two descriptors each, four more for those
  * that are spliced).
  *
- * Several engines may live in one process, each with a store of its own.
+ * Several gateways may live in one process, each with a store of its own.
  *
  * Thread: create, start, wait and destroy: one thread at a time. drain, stop, signal: any thread and signal handlers,
  * between create and destroy. reload and the rest: any thread between start and destroy.
@@ -42,16 +42,16 @@
 extern "C" {
 #endif
 
-struct gg_engine;
+struct gg_gateway;
 
 /* A line of text without its newline; it lives for the call. */
 typedef void (*gg_line_fn)(void *context, const char *line, size_t length);
 
-struct gg_engine_options {
+struct gg_gateway_options {
   size_t size;
-  const char *const *arguments; /* as after `gogetway run`; needed during gg_engine_create only */
+  const char *const *arguments; /* as after `gogetway run`; needed during gg_gateway_create only */
   size_t argument_count;
-  /* Called by gg_engine_create for everything that is wrong with the arguments and the files they name, each as
+  /* Called by gg_gateway_create for everything that is wrong with the arguments and the files they name, each as
    * "file:line:column: message" or "--option: message". May be NULL. */
   gg_line_fn on_config_error;
   /* The gateway's own messages go to `log` if it is not NULL (JSON, one object a line; called on any thread, several
@@ -62,23 +62,24 @@ struct gg_engine_options {
   int log_fd;
   void *context; /* of the functions above */
   /* The process is the gateway's alone, as the program's is: it becomes the configured `user`, confines itself to its
-   * `sandbox` and speaks to a service manager that is named in the environment (sd_notify(3)). gg_engine_start is then
+   * `sandbox` and speaks to a service manager that is named in the environment (sd_notify(3)). gg_gateway_start is then
    * called by the only thread there is. False, as by default: all three are left alone, and `user` is refused. */
   bool own_process;
 };
 #ifdef __cplusplus
-inline struct gg_engine_options gg_engine_options_init() /* what the macro is in C++, which may not name the members */
+inline struct gg_gateway_options
+gg_gateway_options_init() /* what the macro is in C++, which may not name the members */
 {
-  struct gg_engine_options options = gg_engine_options();
+  struct gg_gateway_options options = gg_gateway_options();
   options.size = sizeof options;
   options.log_fd = -1;
   return options;
 }
-#define GG_ENGINE_OPTIONS_INIT gg_engine_options_init()
+#define GG_GATEWAY_OPTIONS_INIT gg_gateway_options_init()
 #else
-#define GG_ENGINE_OPTIONS_INIT                                                                                         \
+#define GG_GATEWAY_OPTIONS_INIT                                                                                        \
   {                                                                                                                    \
-    .size = sizeof(struct gg_engine_options), .log_fd = -1                                                             \
+    .size = sizeof(struct gg_gateway_options), .log_fd = -1                                                            \
   }
 #endif
 
@@ -86,56 +87,56 @@ inline struct gg_engine_options gg_engine_options_init() /* what the macro is in
  * GG_ERR_FORMAT: something in them is wrong (all of it was told to on_config_error; the failure has the first);
  * GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read; GG_ERR_TIMEOUT: one is a pipe, and its other end is silent;
  * GG_ERR_INVALID: a size that this library does not know. */
-GG_API int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *options,
-                            struct gg_failure *failure);
+GG_API int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options,
+                             struct gg_failure *failure);
 
 /* What the arguments ask for. All but RUN have a text instead of a gateway, and cannot be started. */
-enum gg_engine_action {
-  GG_ENGINE_RUN,
-  GG_ENGINE_CHECK, /* --check-config: it was checked */
-  GG_ENGINE_PRINT, /* --print-config: the text is YAML that reads back as the same configuration */
-  GG_ENGINE_HELP,  /* --help: the text is the list of options */
+enum gg_gateway_action {
+  GG_GATEWAY_RUN,
+  GG_GATEWAY_CHECK, /* --check-config: it was checked */
+  GG_GATEWAY_PRINT, /* --print-config: the text is YAML that reads back as the same configuration */
+  GG_GATEWAY_HELP,  /* --help: the text is the list of options */
 };
-GG_API enum gg_engine_action gg_engine_action(const struct gg_engine *engine);
+GG_API enum gg_gateway_action gg_gateway_action(const struct gg_gateway *gateway);
 /* The text of the action, to be freed with free(3); an empty one where there is none; NULL without memory. */
-GG_API char *gg_engine_text(const struct gg_engine *engine);
-/* The options as --help lists them, to be freed with free(3); NULL without memory. Needs no engine. */
-GG_API char *gg_engine_help(void);
+GG_API char *gg_gateway_text(const struct gg_gateway *gateway);
+/* The options as --help lists them, to be freed with free(3); NULL without memory. Needs no gateway. */
+GG_API char *gg_gateway_help(void);
 
 /* Opens the store, recovers what a killed process left, binds the listeners and begins to accept. Names of upstreams
- * that do not resolve are warned of. On failure everything is undone and the engine can be destroyed.
+ * that do not resolve are warned of. On failure everything is undone and the gateway can be destroyed.
  * GG_ERR_BUSY: another gateway has the store (the failure names its process), or a port is in use. */
-GG_API int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure);
+GG_API int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure);
 
 /* No new sessions; those that are open go on until they end, or timeouts.drain has passed. */
-GG_API void gg_engine_drain(struct gg_engine *engine);
+GG_API void gg_gateway_drain(struct gg_gateway *gateway);
 /* The same without the patience: open sessions are closed now, and recorded so. */
-GG_API void gg_engine_stop(struct gg_engine *engine);
+GG_API void gg_gateway_stop(struct gg_gateway *gateway);
 /* Reads the arguments and the files they name again, and goes over to what they say now: listeners that are new, gone
  * or changed, upstreams, limits, time-outs, the messages' level. No open session is lost, and no connection that waits.
  * What needs a new process keeps its value, is told, and everything else is applied (docs/config.md says which).
  * `tell`, which may be NULL, gets a line for each change, for each option that needs a restart and for each name that
  * does not resolve; or, on failure, for everything that is wrong. Returns when all is done, at the latest after 30 s.
  *
- * On failure nothing has changed: GG_ERR_FORMAT and others as gg_engine_create; GG_ERR_BUSY: a new listener's port is
- * in use; GG_ERR_INVALID: the engine does not run, or is ending; GG_ERR_TIMEOUT: it is not done yet, the messages will
- * tell. Any thread but the one that is in gg_engine_wait, which has to be: it carries this out. */
-GG_API int gg_engine_reload(struct gg_engine *engine, gg_line_fn tell, void *context, struct gg_failure *failure);
+ * On failure nothing has changed: GG_ERR_FORMAT and others as gg_gateway_create; GG_ERR_BUSY: a new listener's port is
+ * in use; GG_ERR_INVALID: the gateway does not run, or is ending; GG_ERR_TIMEOUT: it is not done yet, the messages will
+ * tell. Any thread but the one that is in gg_gateway_wait, which has to be: it carries this out. */
+GG_API int gg_gateway_reload(struct gg_gateway *gateway, gg_line_fn tell, void *context, struct gg_failure *failure);
 /* Does what the program does on a signal: SIGHUP reloads, and the messages say what came of it; SIGTERM, SIGINT and any
  * other number drain at first, and stop if the gateway was told to drain before, by a signal or otherwise. */
-GG_API void gg_engine_signal(struct gg_engine *engine, int signal_number);
+GG_API void gg_gateway_signal(struct gg_gateway *gateway, int signal_number);
 
 /* Returns when the gateway has ended and everything is on disk; also writes `stats.file`, if one is configured.
  * GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: the disk took no more; what was left is kept in the log's rings, and the next start
  * on this store writes it. GG_ERR_IO and others: the failure says what. The gateway has ended in any case. */
-GG_API int gg_engine_wait(struct gg_engine *engine, struct gg_failure *failure);
+GG_API int gg_gateway_wait(struct gg_gateway *gateway, struct gg_failure *failure);
 
 /* Stops and waits first if that was not done. NULL is fine. */
-GG_API void gg_engine_destroy(struct gg_engine *engine);
+GG_API void gg_gateway_destroy(struct gg_gateway *gateway);
 
 /* The address at which listener `index` (from 0) listens, with the port that the system chose if 0 was asked for. The
  * length of the text, which always ends in NUL; 0: there is no such listener. */
-GG_API size_t gg_engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size);
+GG_API size_t gg_gateway_listener(const struct gg_gateway *gateway, size_t index, char *text, size_t size);
 
 #ifdef __cplusplus
 }

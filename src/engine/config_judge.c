@@ -10,8 +10,8 @@
 
 #include "base/text.h"
 #include "engine/config_table.h"
-#include "gateway/gateway.h"
 #include "gateway/pending.h"
+#include "gateway/plane.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -82,9 +82,9 @@ static unsigned count_logs(struct judge *judge)
     listeners[i].on_stall = (enum gg_policy)config->listeners[i].on_stall;
     listeners[i].on_full = (enum gg_policy)config->listeners[i].on_full;
   }
-  const struct gg_gateway_options options = {
+  const struct gg_plane_options options = {
     .workers = gg_config_workers(config), .listeners = listeners, .listener_count = config->listener_count};
-  logs = gg_gateway_logs(&options);
+  logs = gg_plane_logs(&options);
   free(listeners);
   return logs;
 }

@@ -6,7 +6,7 @@
 #include "engine/config_upstream.h"
 
 #include "base/text.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,14 +11,14 @@
 #define GG_ENGINE_CONFIGURED_H
 
 #include "engine/config.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 #include "net/resolve.h"
 
 struct gg_configured {
   struct gg_config config;
   struct gg_listener_options *listeners; /* config.listener_count of them */
   struct gg_upstream_options *upstreams; /* of all listeners, one behind the other */
-  struct gg_gateway_options options;     /* borrows the above; recorder, logger and metrics are the engine's to set */
+  struct gg_plane_options options;       /* borrows the above; recorder, logger and metrics are the engine's to set */
 
   struct gg_resolver *resolver; /* whose names these are */
   struct gg_name **names;       /* one for each gg_resolver_add */

@@ -10,13 +10,13 @@
  *   engine       the caller (wait)        -
  *   resolver     gg_resolver_start        gg_resolver_destroy
  *   writer, sync gg_recorder_start        gg_recorder_stop     after the workers: they fill the logs
- *   workers      gg_gateway_start         drain or stop, then gg_gateway_join
+ *   workers      gg_plane_start         drain or stop, then gg_plane_join
  *   admin        gg_control_start         gg_control_stop      before the recorder stops: it reads the logs' status
  *   metrics      gg__metrics_file_start   gg__metrics_file_stop  after the recorder: its last counts are final
  *   watchdog     gg__service_ready        gg__service_end        the very last: it speaks for the others
  *
  * Requests to end come from any thread and from signal handlers. They only count up and ring an eventfd; the engine's
- * thread, in gg_engine_wait, does what they ask for. (Rejected: a signalfd. It needs every thread of the embedding
+ * thread, in gg_gateway_wait, does what they ask for. (Rejected: a signalfd. It needs every thread of the embedding
  * program to block the signals.)
  */
 #include "engine/engine.h"
@@ -39,7 +39,7 @@ enum { DRAIN_POLL_MS = 10, RUN_POLL_MS = 1000 };
 
 /* ── Create ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void tell_config_errors(const struct gg_engine_options *options, const struct gg_config_errors *errors)
+static void tell_config_errors(const struct gg_gateway_options *options, const struct gg_config_errors *errors)
 {
   char text[64];
   if (!options->on_config_error)
@@ -52,7 +52,7 @@ static void tell_config_errors(const struct gg_engine_options *options, const st
   options->on_config_error(options->context, text, (size_t)length);
 }
 
-static int load_config(struct gg_engine *engine, const struct gg_engine_options *options, struct gg_failure *failure)
+static int load_config(struct gg_gateway *engine, const struct gg_gateway_options *options, struct gg_failure *failure)
 {
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
   int error =
@@ -68,15 +68,15 @@ static int load_config(struct gg_engine *engine, const struct gg_engine_options 
   return error;
 }
 
-int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *options, struct gg_failure *failure)
+int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options, struct gg_failure *failure)
 {
   *out = NULL;
   if (options->size != sizeof *options)
-    return gg_fail(failure, GG_ERR_INVALID, "gg_engine_options has %zu bytes, this library knows %zu", options->size,
+    return gg_fail(failure, GG_ERR_INVALID, "gg_gateway_options has %zu bytes, this library knows %zu", options->size,
                    sizeof *options);
   if (options->argument_count > INT32_MAX / 2)
     return gg_fail(failure, GG_ERR_RANGE, "too many arguments");
-  struct gg_engine *engine = calloc(1, sizeof *engine);
+  struct gg_gateway *engine = calloc(1, sizeof *engine);
   if (!engine)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the engine");
   engine->log_line = options->log;
@@ -90,21 +90,21 @@ int gg_engine_create(struct gg_engine **out, const struct gg_engine_options *opt
   if (!error)
     error = load_config(engine, options, failure);
   if (error) {
-    gg_engine_destroy(engine);
+    gg_gateway_destroy(engine);
     return error;
   }
   *out = engine;
   return 0;
 }
 
-static const enum gg_engine_action actions[] = {
-  [GG_CONFIG_RUN] = GG_ENGINE_RUN,
-  [GG_CONFIG_CHECK] = GG_ENGINE_CHECK,
-  [GG_CONFIG_PRINT] = GG_ENGINE_PRINT,
-  [GG_CONFIG_HELP] = GG_ENGINE_HELP,
+static const enum gg_gateway_action actions[] = {
+  [GG_CONFIG_RUN] = GG_GATEWAY_RUN,
+  [GG_CONFIG_CHECK] = GG_GATEWAY_CHECK,
+  [GG_CONFIG_PRINT] = GG_GATEWAY_PRINT,
+  [GG_CONFIG_HELP] = GG_GATEWAY_HELP,
 };
 
-enum gg_engine_action gg_engine_action(const struct gg_engine *engine)
+enum gg_gateway_action gg_gateway_action(const struct gg_gateway *engine)
 {
   gg__engine_lock(engine);
   enum gg_config_action action = engine->now->config.action;
@@ -112,19 +112,19 @@ enum gg_engine_action gg_engine_action(const struct gg_engine *engine)
   return actions[action];
 }
 
-char *gg_engine_text(const struct gg_engine *engine)
+char *gg_gateway_text(const struct gg_gateway *engine)
 {
-  switch (gg_engine_action(engine)) {
-  case GG_ENGINE_PRINT:
+  switch (gg_gateway_action(engine)) {
+  case GG_GATEWAY_PRINT:
     return gg_config_print(&engine->now->config); /* such an engine never runs, so nobody changes it */
-  case GG_ENGINE_HELP:
+  case GG_GATEWAY_HELP:
     return gg_config_help();
   default:
     return calloc(1, 1);
   }
 }
 
-char *gg_engine_help(void)
+char *gg_gateway_help(void)
 {
   return gg_config_help();
 }
@@ -132,26 +132,26 @@ char *gg_engine_help(void)
 /* ── Told of a running one ───────────────────────────────────────────────────────────────────────────────────────── */
 
 /* The lock may be taken through a pointer to what is otherwise only read. */
-void gg__engine_lock(const struct gg_engine *engine)
+void gg__engine_lock(const struct gg_gateway *engine)
 {
   pthread_mutex_lock((pthread_mutex_t *)(uintptr_t)&engine->lock);
 }
 
-void gg__engine_unlock(const struct gg_engine *engine)
+void gg__engine_unlock(const struct gg_gateway *engine)
 {
   pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)&engine->lock);
 }
 
-size_t gg__engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size)
+size_t gg__engine_listener(const struct gg_gateway *engine, size_t index, char *text, size_t size)
 {
   struct gg_endpoint endpoint;
-  if (index >= engine->now->config.listener_count || !engine->gateway ||
-      gg_gateway_listener_endpoint(engine->gateway, index, &endpoint) != 0)
+  if (index >= engine->now->config.listener_count || !engine->plane ||
+      gg_plane_listener_endpoint(engine->plane, index, &endpoint) != 0)
     return 0;
   return gg_endpoint_format(&endpoint, text, size);
 }
 
-size_t gg_engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size)
+size_t gg_gateway_listener(const struct gg_gateway *engine, size_t index, char *text, size_t size)
 {
   gg__engine_lock(engine);
   size_t length = gg__engine_listener(engine, index, text, size);
@@ -162,7 +162,7 @@ size_t gg_engine_listener(const struct gg_engine *engine, size_t index, char *te
 /* ── Requests to end ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Async-signal-safe: atomics without a lock, and write(2). */
-static void request(struct gg_engine *engine, _Atomic unsigned *what)
+static void request(struct gg_gateway *engine, _Atomic unsigned *what)
 {
   int saved_errno = errno;
   uint64_t one = 1;
@@ -172,17 +172,17 @@ static void request(struct gg_engine *engine, _Atomic unsigned *what)
   errno = saved_errno;
 }
 
-void gg_engine_drain(struct gg_engine *engine)
+void gg_gateway_drain(struct gg_gateway *engine)
 {
   request(engine, &engine->drains);
 }
 
-void gg_engine_stop(struct gg_engine *engine)
+void gg_gateway_stop(struct gg_gateway *engine)
 {
   request(engine, &engine->stops);
 }
 
-void gg_engine_signal(struct gg_engine *engine, int signal_number)
+void gg_gateway_signal(struct gg_gateway *engine, int signal_number)
 {
   if (signal_number == SIGHUP)
     request(engine, &engine->hangups);
@@ -194,14 +194,14 @@ void gg_engine_signal(struct gg_engine *engine, int signal_number)
 
 /* ── Wait ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static uint64_t drain_deadline_ns(const struct gg_engine *engine)
+static uint64_t drain_deadline_ns(const struct gg_gateway *engine)
 {
   uint64_t now = gg_clock_mono_ns(), patience = engine->now->config.timeouts.drain_ns;
   return patience < UINT64_MAX - now ? now + patience : UINT64_MAX;
 }
 
 /* Who comes to a parent's socket is another process' client. */
-static void leave_parents(struct gg_engine *engine)
+static void leave_parents(struct gg_gateway *engine)
 {
   gg__engine_lock(engine);
   gg__listen_fds_close(engine->parents);
@@ -209,7 +209,7 @@ static void leave_parents(struct gg_engine *engine)
 }
 
 /* Another process serves: what was written for all to see is its from now on. */
-static void hand_over(struct gg_engine *engine)
+static void hand_over(struct gg_gateway *engine)
 {
   if (!gg__takeover_serve(engine, drain_deadline_ns(engine)))
     return;
@@ -224,7 +224,7 @@ static void hand_over(struct gg_engine *engine)
     atomic_store(&engine->state, GG_ENGINE_DRAINING);
 }
 
-static void serve_requests(struct gg_engine *engine)
+static void serve_requests(struct gg_gateway *engine)
 {
   hand_over(engine);
   gg__siblings_look(engine);
@@ -232,7 +232,7 @@ static void serve_requests(struct gg_engine *engine)
   if (state == GG_ENGINE_RUNNING && atomic_load(&engine->drains) > 0 && gg__takeover_may_drain(engine)) {
     gg_info(engine->logger, "draining", GG_D("seconds_max", (double)engine->now->config.timeouts.drain_ns / 1e9),
             GG_S("effect", "no new sessions; another signal ends those that are open"));
-    gg_gateway_drain(engine->gateway, drain_deadline_ns(engine));
+    gg_plane_drain(engine->plane, drain_deadline_ns(engine));
     state = GG_ENGINE_DRAINING;
     leave_parents(engine);
     gg__service_stopping(engine);
@@ -240,17 +240,17 @@ static void serve_requests(struct gg_engine *engine)
   if (state != GG_ENGINE_STOPPING && atomic_load(&engine->stops) > 0) {
     gg_info(engine->logger, "stopping", GG_S("effect", "open sessions are closed now"));
     gg__takeover_let_go(engine);
-    gg_gateway_stop(engine->gateway);
+    gg_plane_stop(engine->plane);
     state = GG_ENGINE_STOPPING;
   }
   atomic_store(&engine->state, state);
   gg__reload_serve(engine, atomic_exchange(&engine->hangups, 0) > 0);
 }
 
-static int finish(struct gg_engine *engine, struct gg_failure *failure)
+static int finish(struct gg_gateway *engine, struct gg_failure *failure)
 {
   gg__reload_close(engine);
-  gg_gateway_join(engine->gateway);
+  gg_plane_join(engine->plane);
   gg_control_stop(engine->control);
   engine->control = NULL;
   gg__siblings_look(engine);
@@ -276,7 +276,7 @@ static int finish(struct gg_engine *engine, struct gg_failure *failure)
 
 /* Until there is a request, a process ended from which this one took over, somebody came who is refused, or some time
  * has passed. */
-static void await(struct gg_engine *engine)
+static void await(struct gg_gateway *engine)
 {
   struct pollfd polled[1 + GG_SIBLINGS_MAX + GG_LISTEN_FDS_MAX] = {{.fd = engine->wake_fd, .events = POLLIN}};
   bool ending = atomic_load(&engine->state) != GG_ENGINE_RUNNING;
@@ -292,26 +292,26 @@ static void await(struct gg_engine *engine)
   gg__refusing_serve(engine, polled + 1 + siblings, refusing);
 }
 
-int gg_engine_wait(struct gg_engine *engine, struct gg_failure *failure)
+int gg_gateway_wait(struct gg_gateway *engine, struct gg_failure *failure)
 {
   int state = atomic_load(&engine->state);
   if (state == GG_ENGINE_CREATED || state == GG_ENGINE_ENDED)
     return gg_fail(failure, GG_ERR_INVALID, "this engine does not run");
-  while (gg_gateway_running(engine->gateway)) {
+  while (gg_plane_running(engine->plane)) {
     await(engine);
     serve_requests(engine);
   }
   return finish(engine, failure);
 }
 
-void gg_engine_destroy(struct gg_engine *engine)
+void gg_gateway_destroy(struct gg_gateway *engine)
 {
   if (!engine)
     return;
   int state = atomic_load(&engine->state);
   if (state != GG_ENGINE_CREATED && state != GG_ENGINE_ENDED) {
-    gg_engine_stop(engine);
-    gg_engine_wait(engine, NULL);
+    gg_gateway_stop(engine);
+    gg_gateway_wait(engine, NULL);
   }
   gg__engine_free_parts(engine);
   gg__configured_destroy(engine->now);

@@ -30,7 +30,7 @@ struct gg_notify;
 /* What the disk is given to take the rest after the last session has ended. */
 #define GG_RECORDER_STOP_NS (UINT64_C(10) * 1000000000)
 
-struct gg_engine {
+struct gg_gateway {
   struct gg_arguments arguments; /* by which the configuration is read, now and again */
   /* What the gateway works by. Changed, with the gateway's listeners, by the engine's thread only and under the lock;
    * any other thread takes the lock to look at it, or at the gateway's listeners and upstreams. */
@@ -49,7 +49,7 @@ struct gg_engine {
   struct gg_kernel_metrics *kernel_metrics;
   struct gg_resolver *resolver;
   struct gg_recorder *recorder;
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   struct gg_control *control;
   struct gg_metrics_file *metrics_file; /* NULL: not asked for */
   struct gg_notify *notify;             /* NULL: no service manager */
@@ -69,9 +69,9 @@ struct gg_engine {
 };
 
 /* Writes version, process, listeners, workers and metrics as fields of the open object. */
-int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json);
+int gg__engine_stats(const struct gg_gateway *engine, struct gg_json *json);
 /* Writes the same as one object to the file `path`, whole or not at all. */
-int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure);
+int gg__engine_stats_file(const struct gg_gateway *engine, const char *path, struct gg_failure *failure);
 
 /* upstreams.c: commands of the control socket. */
 int gg__command_upstreams(void *context, const struct gg_control_request *request, struct gg_json *reply,
@@ -83,13 +83,13 @@ struct gg_report;
 struct pollfd;
 /* refusing.c: clients who come to a parent's socket that no listener has. What tells that there are some: at most
  * GG_LISTEN_FDS_MAX places; returns how many. *again_ms becomes less if one is left out until then. */
-size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, int *again_ms);
+size_t gg__refusing_polled(const struct gg_gateway *engine, struct pollfd *out, int *again_ms);
 /* We have just taken over: who waits at such a socket may be served by the process before, for a while. */
-void gg__refusing_wait(struct gg_engine *engine);
+void gg__refusing_wait(struct gg_gateway *engine);
 /* Resets them; `polled` as filled above. */
-void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, size_t count);
+void gg__refusing_serve(struct gg_gateway *engine, const struct pollfd *polled, size_t count);
 /* Tells the report of each such socket, by the configuration in force. */
-void gg__refusing_report(const struct gg_engine *engine, struct gg_report *report);
+void gg__refusing_report(const struct gg_gateway *engine, struct gg_report *report);
 
 /* The commands of the control socket; their context is the engine. */
 extern const struct gg_control_command gg__engine_commands[];
@@ -101,15 +101,15 @@ int gg__command_rotate(void *context, const struct gg_control_request *request, 
 int gg__command_rotated(void *context, const struct gg_control_request *request, struct gg_json *reply,
                         struct gg_failure *failure);
 
-void gg__engine_lock(const struct gg_engine *engine);
-void gg__engine_unlock(const struct gg_engine *engine);
-/* gg_engine_listener for who holds the lock, or is the engine's thread. */
-size_t gg__engine_listener(const struct gg_engine *engine, size_t index, char *text, size_t size);
+void gg__engine_lock(const struct gg_gateway *engine);
+void gg__engine_unlock(const struct gg_gateway *engine);
+/* gg_gateway_listener for who holds the lock, or is the engine's thread. */
+size_t gg__engine_listener(const struct gg_gateway *engine, size_t index, char *text, size_t size);
 
 /* start.c: the options of the gateway, with what they borrow from the engine; the thread of the metrics file. */
-int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, struct gg_failure *failure);
-int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure);
+int gg__engine_fill(struct gg_gateway *engine, struct gg_configured *configured, struct gg_failure *failure);
+int gg__engine_metrics_file(struct gg_gateway *engine, struct gg_failure *failure);
 /* Undoes what was made; the threads are ended already, or were never begun. */
-void gg__engine_free_parts(struct gg_engine *engine);
+void gg__engine_free_parts(struct gg_gateway *engine);
 
 #endif

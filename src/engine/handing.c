@@ -33,7 +33,7 @@ static int add_fd(struct gg_handing *handing, int fd, struct gg_failure *failure
   return 0;
 }
 
-static int add_siblings(struct gg_engine *engine, struct gg_json *reply, struct gg_failure *failure)
+static int add_siblings(struct gg_gateway *engine, struct gg_json *reply, struct gg_failure *failure)
 {
   int error = 0;
   gg_json_key(reply, "siblings");
@@ -46,16 +46,16 @@ static int add_siblings(struct gg_engine *engine, struct gg_json *reply, struct 
   return error;
 }
 
-static int add_listener(struct gg_engine *engine, size_t index, struct gg_json *reply, struct gg_failure *failure)
+static int add_listener(struct gg_gateway *engine, size_t index, struct gg_json *reply, struct gg_failure *failure)
 {
   const struct gg_config_listener *listener = &engine->now->config.listeners[index];
   int fds[GG_WORKERS_MAX], error = 0;
-  size_t count = gg_gateway_listener_fds(engine->gateway, index, fds, GG_WORKERS_MAX);
+  size_t count = gg_plane_listener_fds(engine->plane, index, fds, GG_WORKERS_MAX);
   gg_json_object_begin(reply);
   gg_json_field_string(reply, "name", listener->name);
   gg_json_field_string(reply, "listen", listener->listen);
   gg_json_field_unsigned(reply, "sockets", count);
-  gg_json_field_unsigned(reply, "foreign", gg_gateway_listener_foreign(engine->gateway, index));
+  gg_json_field_unsigned(reply, "foreign", gg_plane_listener_foreign(engine->plane, index));
   gg_json_object_end(reply);
   for (size_t i = 0; i < count && !error; i++)
     error = add_fd(&engine->handing, fds[i], failure);
@@ -63,7 +63,7 @@ static int add_listener(struct gg_engine *engine, size_t index, struct gg_json *
 }
 
 /* A parent's: what no listener has today one may have after a later reload. */
-static int add_kept(struct gg_engine *engine, struct gg_json *reply, struct gg_failure *failure)
+static int add_kept(struct gg_gateway *engine, struct gg_json *reply, struct gg_failure *failure)
 {
   char asked[512];
   int error = 0;
@@ -83,12 +83,12 @@ static int add_kept(struct gg_engine *engine, struct gg_json *reply, struct gg_f
 }
 
 /* What an operator has drained stays drained. */
-static void add_drained(const struct gg_engine *engine, struct gg_json *reply)
+static void add_drained(const struct gg_gateway *engine, struct gg_json *reply)
 {
   struct gg_upstream_status status;
   gg_json_key(reply, "drained");
   gg_json_array_begin(reply);
-  for (size_t i = 0; gg_gateway_upstream(engine->gateway, i, &status) == 0; i++) {
+  for (size_t i = 0; gg_plane_upstream(engine->plane, i, &status) == 0; i++) {
     if (status.state != GG_UPSTREAM_DRAINED)
       continue;
     gg_json_object_begin(reply);
@@ -100,7 +100,7 @@ static void add_drained(const struct gg_engine *engine, struct gg_json *reply)
 }
 
 /* What is in the reply, and in handing.fds in the same order. */
-static int gather(struct gg_engine *engine, struct gg_json *reply, struct gg_failure *failure)
+static int gather(struct gg_gateway *engine, struct gg_json *reply, struct gg_failure *failure)
 {
   struct gg_handing *handing = &engine->handing;
   handing->fds = calloc(GG_CONTROL_FDS_MAX, sizeof *handing->fds);
@@ -124,7 +124,7 @@ static int gather(struct gg_engine *engine, struct gg_json *reply, struct gg_fai
 }
 
 /* Whether this process was taken over, and who did is gone: it drains, and has nothing left but the store. */
-static bool is_orphan(const struct gg_engine *engine)
+static bool is_orphan(const struct gg_gateway *engine)
 {
   struct gg_control_peer *peer;
   struct gg_failure ignored = GG_FAILURE_INIT;
@@ -136,7 +136,7 @@ static bool is_orphan(const struct gg_engine *engine)
   return error == GG_ERR_NOT_FOUND;
 }
 
-static int may_begin(const struct gg_engine *engine, const struct gg_control_request *request,
+static int may_begin(const struct gg_gateway *engine, const struct gg_control_request *request,
                      struct gg_failure *failure)
 {
   const char *spoken = gg_control_argument(request, "protocol");
@@ -158,7 +158,7 @@ static int may_begin(const struct gg_engine *engine, const struct gg_control_req
 int gg__command_takeover(void *context, const struct gg_control_request *request, struct gg_json *reply,
                          struct gg_failure *failure)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   gg__engine_lock(engine);
   int error = may_begin(engine, request, failure);
   if (!error) {
@@ -179,7 +179,7 @@ int gg__command_takeover(void *context, const struct gg_control_request *request
 
 size_t gg__takeover_descriptors(void *context, int **fds)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   gg__engine_lock(engine);
   size_t count = engine->handing.fd_count;
   *fds = engine->handing.fds;
@@ -192,7 +192,7 @@ size_t gg__takeover_descriptors(void *context, int **fds)
 int gg__command_handed_over(void *context, const struct gg_control_request *request, struct gg_json *reply,
                             struct gg_failure *failure)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   const char *taken = gg_control_argument(request, "taken");
   int error = 0;
   (void)reply;
@@ -215,7 +215,7 @@ int gg__command_handed_over(void *context, const struct gg_control_request *requ
 
 bool gg__takeover_under_way(void *context, uint64_t client)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   gg__engine_lock(engine);
   bool under_way = engine->handing.client == client && !engine->handing.handed;
   gg__engine_unlock(engine);
@@ -224,7 +224,7 @@ bool gg__takeover_under_way(void *context, uint64_t client)
 
 void gg__takeover_gone(void *context, uint64_t client)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   gg__engine_lock(engine);
   bool lost = engine->handing.client == client && !engine->handing.handed;
   /* If this one is ending, the other may go on without it. */
@@ -242,7 +242,7 @@ void gg__takeover_gone(void *context, uint64_t client)
   eventfd_write(engine->wake_fd, 1); /* it may have been told to drain meanwhile */
 }
 
-bool gg__takeover_may_drain(struct gg_engine *engine)
+bool gg__takeover_may_drain(struct gg_gateway *engine)
 {
   struct gg_handing *handing = &engine->handing;
   gg__engine_lock(engine);
@@ -257,14 +257,14 @@ bool gg__takeover_may_drain(struct gg_engine *engine)
   return may;
 }
 
-void gg__takeover_release(struct gg_engine *engine)
+void gg__takeover_release(struct gg_gateway *engine)
 {
   bool all[GG_LISTENERS_MAX];
   memset(all, true, sizeof all);
-  gg_gateway_hand_over(engine->gateway, all, 1);
+  gg_plane_hand_over(engine->plane, all, 1);
 }
 
-void gg__takeover_let_go(struct gg_engine *engine)
+void gg__takeover_let_go(struct gg_gateway *engine)
 {
   struct gg_handing *handing = &engine->handing;
   gg__engine_lock(engine);
@@ -275,14 +275,14 @@ void gg__takeover_let_go(struct gg_engine *engine)
   gg__engine_unlock(engine);
 }
 
-bool gg__takeover_serve(struct gg_engine *engine, uint64_t deadline_mono_ns)
+bool gg__takeover_serve(struct gg_gateway *engine, uint64_t deadline_mono_ns)
 {
   struct gg_handing *handing = &engine->handing;
   gg__engine_lock(engine);
   bool now = handing->handed && !handing->done;
   handing->done = handing->done || handing->handed;
   if (now && atomic_load(&engine->state) == GG_ENGINE_RUNNING)
-    gg_gateway_hand_over(engine->gateway, handing->taken, deadline_mono_ns);
+    gg_plane_hand_over(engine->plane, handing->taken, deadline_mono_ns);
   gg__engine_unlock(engine);
   return now;
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct gg_kernel_metrics {
-  struct gg_engine *engine;
+  struct gg_gateway *engine;
   struct gg_shard *shard; /* NULL until they are read first: a shard ends registration */
   size_t first, start_time, build_info;
   int netstat_fd; /* -1: cannot be opened here */
@@ -42,7 +42,7 @@ static int register_own(struct gg_kernel_metrics *kernel, struct gg_metrics *met
 static void collect(void *context)
 {
   struct gg_kernel_metrics *kernel = context;
-  struct gg_engine *engine = kernel->engine;
+  struct gg_gateway *engine = kernel->engine;
   uint64_t values[GG_NETSTAT_VALUES];
   if (!kernel->shard && gg_metrics_shard(engine->metrics, &kernel->shard) != 0)
     return;
@@ -54,12 +54,12 @@ static void collect(void *context)
   /* Who holds the lock may be waiting for the thread that this runs on: then the gateway's stay as they were. */
   if (pthread_mutex_trylock(&engine->lock) != 0)
     return;
-  if (engine->gateway)
-    gg_gateway_collect(engine->gateway, kernel->shard);
+  if (engine->plane)
+    gg_plane_collect(engine->plane, kernel->shard);
   pthread_mutex_unlock(&engine->lock);
 }
 
-int gg__kernel_metrics_start(struct gg_kernel_metrics **out, struct gg_engine *engine, struct gg_failure *failure)
+int gg__kernel_metrics_start(struct gg_kernel_metrics **out, struct gg_gateway *engine, struct gg_failure *failure)
 {
   struct gg_kernel_metrics *kernel = calloc(1, sizeof *kernel);
   *out = kernel;

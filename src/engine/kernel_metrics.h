@@ -11,11 +11,11 @@
 
 #include <gogetway/error.h>
 
-struct gg_engine;
+struct gg_gateway;
 struct gg_kernel_metrics;
 
 /* Registers them in engine->metrics. Where the kernel's file cannot be opened its counts stay 0. */
-int gg__kernel_metrics_start(struct gg_kernel_metrics **out, struct gg_engine *engine, struct gg_failure *failure);
+int gg__kernel_metrics_start(struct gg_kernel_metrics **out, struct gg_gateway *engine, struct gg_failure *failure);
 /* Nobody reads the metrics any more. */
 void gg__kernel_metrics_stop(struct gg_kernel_metrics *kernel);
 

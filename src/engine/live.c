@@ -31,7 +31,7 @@ int gg__command_reload(void *context, const struct gg_control_request *request, 
 int gg__command_rotate(void *context, const struct gg_control_request *request, struct gg_json *reply,
                        struct gg_failure *failure)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   gg_recorder_rotate(engine->recorder);
   return gg__command_rotated(context, request, reply, failure);
 }
@@ -39,7 +39,7 @@ int gg__command_rotate(void *context, const struct gg_control_request *request, 
 int gg__command_rotated(void *context, const struct gg_control_request *request, struct gg_json *reply,
                         struct gg_failure *failure)
 {
-  const struct gg_engine *engine = context;
+  const struct gg_gateway *engine = context;
   (void)request;
   (void)failure;
   gg_json_field_bool(reply, "rotated", gg_recorder_rotated(engine->recorder));

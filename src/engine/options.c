@@ -123,7 +123,7 @@ int gg__configured_fill(struct gg_configured *configured, struct gg_resolver *re
   if (!configured->listeners || !configured->upstreams)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %zu listeners", config->listener_count);
   int error = fill_listeners(configured, failure);
-  configured->options = (struct gg_gateway_options){
+  configured->options = (struct gg_plane_options){
     .size = sizeof configured->options,
     .recorder = configured->options.recorder,
     .logger = configured->options.logger,

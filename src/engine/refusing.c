@@ -9,8 +9,8 @@
  * listener, one round trip later.
  *
  *     reload removes the listener ──► its workers serve who waits, and let the socket go
- *                                     ──► gg_gateway_accepts_at: false ──► polled here ──► who comes is reset
- *     reload adds it again        ──► gg_gateway_accepts_at: true, and we leave the socket alone
+ *                                     ──► gg_plane_accepts_at: false ──► polled here ──► who comes is reset
+ *     reload adds it again        ──► gg_plane_accepts_at: true, and we leave the socket alone
  *
  * Who comes between two looks of ours, a second at the most, waits until the next. A process that drains, or ends,
  * refuses nobody: who comes then waits in the queue for the next process, as whoever uses socket activation expects. So
@@ -42,7 +42,7 @@ static const uint64_t again_ns = 200 * GG_NS_PER_MS; /* at a socket that could n
 static const uint64_t served_first_ns = 2 * GG_NS_PER_S;
 
 /* Whoever takes over has these sockets as well, and perhaps a listener there: who comes may be its client. */
-static bool is_taken_over(const struct gg_engine *engine)
+static bool is_taken_over(const struct gg_gateway *engine)
 {
   gg__engine_lock(engine);
   bool taken_over = engine->handing.client != 0;
@@ -56,13 +56,13 @@ static int time_left(const struct gg_listen_fd *item, uint64_t now_ns)
   return item->refuse_after_ns > now_ns ? (int)((item->refuse_after_ns - now_ns + GG_NS_PER_MS - 1) / GG_NS_PER_MS) : 0;
 }
 
-void gg__refusing_wait(struct gg_engine *engine)
+void gg__refusing_wait(struct gg_gateway *engine)
 {
   for (size_t i = 0; i < engine->parents->count; i++)
     engine->parents->items[i].refuse_after_ns = gg_clock_mono_ns() + served_first_ns;
 }
 
-size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, int *again_ms)
+size_t gg__refusing_polled(const struct gg_gateway *engine, struct pollfd *out, int *again_ms)
 {
   size_t count = 0;
   if (atomic_load(&engine->state) != GG_ENGINE_RUNNING || is_taken_over(engine))
@@ -70,7 +70,7 @@ size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, i
   uint64_t now_ns = gg_clock_mono_ns();
   for (size_t i = 0; i < engine->parents->count; i++) {
     const struct gg_listen_fd *item = &engine->parents->items[i];
-    if (gg_gateway_accepts_at(engine->gateway, &item->endpoint))
+    if (gg_plane_accepts_at(engine->plane, &item->endpoint))
       continue;
     int left_ms = time_left(item, now_ns);
     if (left_ms == 0)
@@ -81,7 +81,7 @@ size_t gg__refusing_polled(const struct gg_engine *engine, struct pollfd *out, i
   return count;
 }
 
-static void refuse(const struct gg_engine *engine, int fd, const struct gg_endpoint *place,
+static void refuse(const struct gg_gateway *engine, int fd, const struct gg_endpoint *place,
                    const struct gg_addr *client)
 {
   const struct linger reset = {.l_onoff = 1};
@@ -94,7 +94,7 @@ static void refuse(const struct gg_engine *engine, int fd, const struct gg_endpo
           GG_S("reason", "no listener of the configuration is there"));
 }
 
-static void refuse_some(struct gg_engine *engine, struct gg_listen_fd *item)
+static void refuse_some(struct gg_gateway *engine, struct gg_listen_fd *item)
 {
   for (unsigned i = 0; i < REFUSED_MAX; i++) {
     struct sockaddr_storage peer = {0};
@@ -112,7 +112,7 @@ static void refuse_some(struct gg_engine *engine, struct gg_listen_fd *item)
   }
 }
 
-void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, size_t count)
+void gg__refusing_serve(struct gg_gateway *engine, const struct pollfd *polled, size_t count)
 {
   size_t at = 0;
   if (count == 0 || is_taken_over(engine)) /* since it was polled */
@@ -126,7 +126,7 @@ void gg__refusing_serve(struct gg_engine *engine, const struct pollfd *polled, s
   }
 }
 
-void gg__refusing_report(const struct gg_engine *engine, struct gg_report *report)
+void gg__refusing_report(const struct gg_gateway *engine, struct gg_report *report)
 {
   char text[ADDRESS_TEXT_MAX];
   for (size_t i = 0; i < engine->parents->count; i++) {

@@ -2,7 +2,7 @@
 /**
  * reload.c - the same arguments and files are read again, and the gateway goes over to what they say now.
  *
- *   read ──► compare ──► keep what needs a restart ──► fill, resolve ──► gg_gateway_reload ──► now = next
+ *   read ──► compare ──► keep what needs a restart ──► fill, resolve ──► gg_plane_reload ──► now = next
  *     │                                                      │                  │
  *     └─ a file is bad ─────────────────────────────────────┴──── refused ─────┴──► nothing has changed
  *
@@ -32,7 +32,7 @@ static const uint64_t api_bound_ns = 30 * GG_NS_PER_S;
 
 /* ── Carrying one out ────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int read_next(struct gg_engine *engine, struct gg_configured **out, struct gg_report *report)
+static int read_next(struct gg_gateway *engine, struct gg_configured **out, struct gg_report *report)
 {
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -74,7 +74,7 @@ static void warn_of_names(const struct gg_configured *next, struct gg_report *re
 }
 
 /* Everything that can be refused. On success the gateway works by `next`. */
-static int go_over(struct gg_engine *engine, struct gg_configured *next, struct gg_report *report,
+static int go_over(struct gg_gateway *engine, struct gg_configured *next, struct gg_report *report,
                    struct gg_failure *failure)
 {
   struct gg_configured *before = engine->now;
@@ -96,7 +96,7 @@ static int go_over(struct gg_engine *engine, struct gg_configured *next, struct 
   else {
     gg__listen_fds_lend(engine->parents, next);
     next->options.fds_kept = engine->parents->count;
-    error = gg_gateway_reload(engine->gateway, &next->options, failure);
+    error = gg_plane_reload(engine->plane, &next->options, failure);
     gg__listen_fds_given(next);
   }
   if (!error)
@@ -105,7 +105,7 @@ static int go_over(struct gg_engine *engine, struct gg_configured *next, struct 
   return error;
 }
 
-static void restart_metrics_file(struct gg_engine *engine, const struct gg_config *from, struct gg_report *report)
+static void restart_metrics_file(struct gg_gateway *engine, const struct gg_config *from, struct gg_report *report)
 {
   const struct gg_config *to = &engine->now->config;
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -119,7 +119,7 @@ static void restart_metrics_file(struct gg_engine *engine, const struct gg_confi
 }
 
 /* What follows the gateway, and cannot be refused any more. */
-static void follow(struct gg_engine *engine, const struct gg_config *from, struct gg_report *report)
+static void follow(struct gg_gateway *engine, const struct gg_config *from, struct gg_report *report)
 {
   const struct gg_config *to = &engine->now->config;
   gg_logger_set(engine->logger, to->message.level, to->message.format);
@@ -129,7 +129,7 @@ static void follow(struct gg_engine *engine, const struct gg_config *from, struc
   gg__refusing_report(engine, report);
 }
 
-static int carry_out(struct gg_engine *engine, struct gg_report *report)
+static int carry_out(struct gg_gateway *engine, struct gg_report *report)
 {
   struct gg_configured *before = engine->now, *next = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -157,7 +157,7 @@ static int carry_out(struct gg_engine *engine, struct gg_report *report)
 /* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* All lines: their number is bounded, so they are not held back as repeats are. */
-static void tell_lines(struct gg_engine *engine, const struct gg_report *report)
+static void tell_lines(struct gg_gateway *engine, const struct gg_report *report)
 {
   static const struct {
     enum gg_level level;
@@ -176,7 +176,7 @@ static void tell_lines(struct gg_engine *engine, const struct gg_report *report)
   }
 }
 
-static void tell(struct gg_engine *engine, int error, const struct gg_report *report)
+static void tell(struct gg_gateway *engine, int error, const struct gg_report *report)
 {
   tell_lines(engine, report);
   if (error)
@@ -205,7 +205,7 @@ void gg__reload_fini(struct gg_reloads *reloads)
   pthread_mutex_destroy(&reloads->lock);
 }
 
-void gg__reload_serve(struct gg_engine *engine, bool hangup)
+void gg__reload_serve(struct gg_gateway *engine, bool hangup)
 {
   struct gg_reloads *reloads = &engine->reloads;
   pthread_mutex_lock(&reloads->lock);
@@ -232,7 +232,7 @@ void gg__reload_serve(struct gg_engine *engine, bool hangup)
   free(report);
 }
 
-void gg__reload_close(struct gg_engine *engine)
+void gg__reload_close(struct gg_gateway *engine)
 {
   pthread_mutex_lock(&engine->reloads.lock);
   engine->reloads.closed = true;
@@ -240,7 +240,7 @@ void gg__reload_close(struct gg_engine *engine)
   pthread_mutex_unlock(&engine->reloads.lock);
 }
 
-int gg__reload_ask(struct gg_engine *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure)
+int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure)
 {
   struct gg_reloads *reloads = &engine->reloads;
   uint64_t until_ns = gg_clock_mono_ns() + bound_ns;
@@ -266,7 +266,7 @@ int gg__reload_ask(struct gg_engine *engine, uint64_t bound_ns, struct gg_report
   return error;
 }
 
-int gg_engine_reload(struct gg_engine *engine, gg_line_fn tell_line, void *context, struct gg_failure *failure)
+int gg_gateway_reload(struct gg_gateway *engine, gg_line_fn tell_line, void *context, struct gg_failure *failure)
 {
   int state = atomic_load(&engine->state);
   struct gg_report *report = calloc(1, sizeof *report);

@@ -20,7 +20,7 @@
 /* What the control socket waits for a reload: below the five seconds for which who asks waits, and all others do. */
 #define GG_RELOAD_ANSWER_NS UINT64_C(4000000000)
 
-struct gg_engine;
+struct gg_gateway;
 
 struct gg_reloads {
   pthread_mutex_t lock;
@@ -38,10 +38,10 @@ void gg__reload_fini(struct gg_reloads *reloads);
 /* Asks, and waits at most `bound_ns`: its report is copied to *report, and its error returned. GG_ERR_TIMEOUT: it is
  * still being carried out (the messages will tell); GG_ERR_INVALID: the engine does not run. Any thread but the
  * engine's. */
-int gg__reload_ask(struct gg_engine *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure);
+int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure);
 /* Carries out what was asked for; `hangup`: also without. The engine's thread. */
-void gg__reload_serve(struct gg_engine *engine, bool hangup);
+void gg__reload_serve(struct gg_gateway *engine, bool hangup);
 /* From now on nobody waits: the engine ends. The engine's thread. */
-void gg__reload_close(struct gg_engine *engine);
+void gg__reload_close(struct gg_gateway *engine);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int gg__service_begin(struct gg_engine *engine, struct gg_failure *failure)
+int gg__service_begin(struct gg_gateway *engine, struct gg_failure *failure)
 {
   const struct gg_config *config = &engine->now->config;
   struct gg_failure told = GG_FAILURE_INIT;
@@ -25,7 +25,7 @@ int gg__service_begin(struct gg_engine *engine, struct gg_failure *failure)
   return 0;
 }
 
-int gg__service_confine(struct gg_engine *engine, struct gg_failure *failure)
+int gg__service_confine(struct gg_gateway *engine, struct gg_failure *failure)
 {
   if (!engine->own_process)
     return 0;
@@ -37,10 +37,10 @@ int gg__service_confine(struct gg_engine *engine, struct gg_failure *failure)
 
 static bool workers_alive(void *context, uint64_t now_mono_ns, uint64_t grace_ns)
 {
-  return gg_gateway_alive(context, now_mono_ns, grace_ns);
+  return gg_plane_alive(context, now_mono_ns, grace_ns);
 }
 
-static void tell_ready(const struct gg_engine *engine)
+static void tell_ready(const struct gg_gateway *engine)
 {
   char status[128];
   size_t count = engine->now->config.listener_count;
@@ -48,16 +48,16 @@ static void tell_ready(const struct gg_engine *engine)
   gg__notify_ready(engine->notify, status);
 }
 
-void gg__service_ready(struct gg_engine *engine)
+void gg__service_ready(struct gg_gateway *engine)
 {
   struct gg_failure told = GG_FAILURE_INIT;
-  if (gg__notify_watch(engine->notify, workers_alive, engine->gateway, &told) != 0)
+  if (gg__notify_watch(engine->notify, workers_alive, engine->plane, &told) != 0)
     gg_error_log(engine->logger, "no watchdog", GG_S("error", told.message),
                  GG_S("effect", "the service manager hears nothing, and will end this process"));
   tell_ready(engine);
 }
 
-void gg__service_explain(const struct gg_engine *engine, struct gg_failure *failure)
+void gg__service_explain(const struct gg_gateway *engine, struct gg_failure *failure)
 {
   char cause[sizeof failure->message];
   if (failure->code != GG_ERR_DENIED || (!engine->gave_up && !engine->confined))
@@ -69,22 +69,22 @@ void gg__service_explain(const struct gg_engine *engine, struct gg_failure *fail
           engine->confined ? "reaches only directories that the configuration named then" : "");
 }
 
-void gg__service_reloading(struct gg_engine *engine)
+void gg__service_reloading(struct gg_gateway *engine)
 {
   gg__notify_reloading(engine->notify);
 }
 
-void gg__service_reloaded(struct gg_engine *engine)
+void gg__service_reloaded(struct gg_gateway *engine)
 {
   tell_ready(engine);
 }
 
-void gg__service_stopping(struct gg_engine *engine)
+void gg__service_stopping(struct gg_gateway *engine)
 {
   gg__notify_stopping(engine->notify, "draining: open sessions go on, no new ones are accepted");
 }
 
-void gg__service_end(struct gg_engine *engine)
+void gg__service_end(struct gg_gateway *engine)
 {
   gg__notify_close(engine->notify);
   engine->notify = NULL;

@@ -19,12 +19,12 @@ enum { LISTENERS_TEXT_MAX = 1024 };
 
 static void log_line(void *context, enum gg_level level, const char *line, size_t length)
 {
-  struct gg_engine *engine = context;
+  struct gg_gateway *engine = context;
   (void)level;
   engine->log_line(engine->context, line, length);
 }
 
-static int make_logger(struct gg_engine *engine, struct gg_failure *failure)
+static int make_logger(struct gg_gateway *engine, struct gg_failure *failure)
 {
   enum gg_level level = engine->now->config.message.level;
   int error = 0;
@@ -36,7 +36,7 @@ static int make_logger(struct gg_engine *engine, struct gg_failure *failure)
 }
 
 /* Rings on a disk are written back by the kernel: each byte is then written twice, and a commit may wait for it. */
-static void warn_of_slow_rings(const struct gg_engine *engine)
+static void warn_of_slow_rings(const struct gg_gateway *engine)
 {
   const char *dir = engine->now->config.log.dir;
   struct statfs status;
@@ -45,7 +45,7 @@ static void warn_of_slow_rings(const struct gg_engine *engine)
             GG_S("effect", "the log's rings go to a disk as well: traffic may wait for it, and is written twice"));
 }
 
-static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
+static int open_recorder(struct gg_gateway *engine, struct gg_failure *failure)
 {
   const struct gg_config *config = &engine->now->config;
   struct gg_recorder_options options = GG_RECORDER_OPTIONS_INIT;
@@ -54,7 +54,7 @@ static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
   options.ring_dir = config->log.dir;
   options.ring_bytes = config->log.ring_bytes;
   options.log_max_bytes = config->log.max_bytes;
-  options.logs_max = gg_gateway_logs(&engine->now->options);
+  options.logs_max = gg_plane_logs(&engine->now->options);
   options.segment_max_bytes = config->segment.max_bytes;
   options.segment_max_age_ns = config->segment.max_age_ns;
   options.flush_interval_ns = config->log.flush_interval_ns;
@@ -74,7 +74,7 @@ static int open_recorder(struct gg_engine *engine, struct gg_failure *failure)
   return error ? gg_fail(failure, error, "%s", why.message) : 0;
 }
 
-int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, struct gg_failure *failure)
+int gg__engine_fill(struct gg_gateway *engine, struct gg_configured *configured, struct gg_failure *failure)
 {
   configured->options.recorder = engine->recorder;
   configured->options.logger = engine->logger;
@@ -83,7 +83,7 @@ int gg__engine_fill(struct gg_engine *engine, struct gg_configured *configured, 
 }
 
 /* Sockets that listen already: those of the process before, and those of a parent, which may be the same. */
-static int inherit(struct gg_engine *engine, struct gg_failure *failure)
+static int inherit(struct gg_gateway *engine, struct gg_failure *failure)
 {
   int error = engine->own_process ? gg__listen_fds_take(engine->parents, failure) : 0;
   if (!error)
@@ -98,17 +98,17 @@ static int inherit(struct gg_engine *engine, struct gg_failure *failure)
 }
 
 /* A port that another process has is the gateway's that was to be taken over, if the directory was the wrong one. */
-static int create_gateway(struct gg_engine *engine, struct gg_failure *failure)
+static int create_gateway(struct gg_gateway *engine, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
-  int error = gg_gateway_create(&engine->gateway, &engine->now->options, &why);
+  int error = gg_plane_create(&engine->plane, &engine->now->options, &why);
   if (error == GG_ERR_BUSY && engine->now->config.takeover && !engine->takeover)
     return gg_fail(failure, error, "%.300s; nothing was taken over, since no gateway runs on %.150s", why.message,
                    engine->now->config.dir);
   return error ? gg_fail(failure, error, "%s", why.message) : 0;
 }
 
-static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
+static int make_gateway(struct gg_gateway *engine, struct gg_failure *failure)
 {
   engine->parents = calloc(1, sizeof *engine->parents);
   if (!engine->parents)
@@ -124,7 +124,7 @@ static int make_gateway(struct gg_engine *engine, struct gg_failure *failure)
 }
 
 /* All that can be refused. */
-static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
+static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
 {
   int error = make_logger(engine, failure);
   if (!error)
@@ -153,7 +153,7 @@ static int make_parts(struct gg_engine *engine, struct gg_failure *failure)
   return error;
 }
 
-int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure)
+int gg__engine_metrics_file(struct gg_gateway *engine, struct gg_failure *failure)
 {
   const struct gg_metrics_file_options options = {
     .path = engine->now->config.stats.metrics_file,
@@ -166,7 +166,7 @@ int gg__engine_metrics_file(struct gg_engine *engine, struct gg_failure *failure
 
 /* Clients of the control socket find this gateway from now on, and no other. The process that had it lets go first, if
  * there is one. Once it has, we are the only one who serves: what fails then is told, and ends nothing. */
-static int step_forward(struct gg_engine *engine, struct gg_failure *failure)
+static int step_forward(struct gg_gateway *engine, struct gg_failure *failure)
 {
   int error = engine->takeover ? gg__takeover_finish(engine->takeover, engine, failure) : 0;
   bool alone = !engine->takeover;
@@ -182,7 +182,7 @@ static int step_forward(struct gg_engine *engine, struct gg_failure *failure)
 }
 
 /* The workers are last: sessions begin there. Nothing behind them can fail, but for a process that does not let go. */
-static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
+static int start_threads(struct gg_gateway *engine, struct gg_failure *failure)
 {
   const struct gg_control_options control = {
     .dir = engine->now->config.dir,
@@ -205,17 +205,17 @@ static int start_threads(struct gg_engine *engine, struct gg_failure *failure)
   if (!error && !engine->takeover) /* else the file is the other process' until it lets go */
     error = gg__engine_metrics_file(engine, failure);
   if (!error)
-    error = gg_gateway_start(engine->gateway, failure);
+    error = gg_plane_start(engine->plane, failure);
   return error;
 }
 
 /* Signals come again: the other one may let us wait, and then we can be told to end. */
-static int take_over(struct gg_engine *engine, struct gg_failure *failure)
+static int take_over(struct gg_gateway *engine, struct gg_failure *failure)
 {
   int error = step_forward(engine, failure);
   if (error) {
     gg__takeover_release(engine);
-    gg_gateway_join(engine->gateway);
+    gg_plane_join(engine->plane);
     return error;
   }
   gg__refusing_wait(engine);
@@ -227,7 +227,7 @@ static int take_over(struct gg_engine *engine, struct gg_failure *failure)
 }
 
 /* That a recording gateway does not record somewhere is worth a warning. */
-static void tell_listening(const struct gg_engine *engine, const struct gg_config_listener *listener,
+static void tell_listening(const struct gg_gateway *engine, const struct gg_config_listener *listener,
                            const char *address)
 {
   if (listener->record == GG_CONFIG_RECORD_OFF)
@@ -239,7 +239,7 @@ static void tell_listening(const struct gg_engine *engine, const struct gg_confi
             GG_S("upstream", listener->upstream_text));
 }
 
-static void tell_ready(const struct gg_engine *engine)
+static void tell_ready(const struct gg_gateway *engine)
 {
   char all[LISTENERS_TEXT_MAX] = "", text[512];
   size_t length = 0;
@@ -254,14 +254,14 @@ static void tell_ready(const struct gg_engine *engine)
 }
 
 /* Undoes what was made; the threads are ended already, or were never begun. */
-void gg__engine_free_parts(struct gg_engine *engine)
+void gg__engine_free_parts(struct gg_gateway *engine)
 {
   gg__takeover_end(engine->takeover);
   gg__siblings_close(engine);
   gg_control_stop(engine->control);
   gg__metrics_file_drop(engine->metrics_file);
   gg__service_end(engine);
-  gg_gateway_destroy(engine->gateway);
+  gg_plane_destroy(engine->plane);
   gg__listen_fds_close(engine->parents);
   free(engine->parents);
   gg_recorder_destroy(engine->recorder);
@@ -273,7 +273,7 @@ void gg__engine_free_parts(struct gg_engine *engine)
   engine->takeover = NULL;
   engine->control = NULL;
   engine->metrics_file = NULL;
-  engine->gateway = NULL;
+  engine->plane = NULL;
   engine->parents = NULL;
   engine->recorder = NULL;
   engine->resolver = NULL;
@@ -282,9 +282,9 @@ void gg__engine_free_parts(struct gg_engine *engine)
   engine->logger = NULL;
 }
 
-int gg_engine_start(struct gg_engine *engine, struct gg_failure *failure)
+int gg_gateway_start(struct gg_gateway *engine, struct gg_failure *failure)
 {
-  if (atomic_load(&engine->state) != GG_ENGINE_CREATED || gg_engine_action(engine) != GG_ENGINE_RUN)
+  if (atomic_load(&engine->state) != GG_ENGINE_CREATED || gg_gateway_action(engine) != GG_GATEWAY_RUN)
     return gg_fail(failure, GG_ERR_INVALID, "this engine was started already, or is not meant to run");
   engine->started_real_ns = gg_clock_real_ns();
   engine->started_mono_ns = gg_clock_mono_ns();

@@ -12,7 +12,7 @@
 static const char *const state_names[] = {"created", "running", "draining", "stopping", "ended"};
 static const char *const pressure_names[] = {"flowing", "stalled", "disk_full"};
 
-static void write_listeners(const struct gg_engine *engine, struct gg_json *json)
+static void write_listeners(const struct gg_gateway *engine, struct gg_json *json)
 {
   const struct gg_config *config = &engine->now->config;
   char text[512];
@@ -29,7 +29,7 @@ static void write_listeners(const struct gg_engine *engine, struct gg_json *json
   gg_json_array_end(json);
 }
 
-int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json)
+int gg__engine_stats(const struct gg_gateway *engine, struct gg_json *json)
 {
   char time[GG_CLOCK_TEXT_MAX];
   char *metrics = gg_metrics_json(engine->metrics);
@@ -53,7 +53,7 @@ int gg__engine_stats(const struct gg_engine *engine, struct gg_json *json)
   return 0;
 }
 
-int gg__engine_stats_file(const struct gg_engine *engine, const char *path, struct gg_failure *failure)
+int gg__engine_stats_file(const struct gg_gateway *engine, const char *path, struct gg_failure *failure)
 {
   struct gg_json json;
   char *text = malloc(GG_CONTROL_REPLY_MAX);
@@ -89,7 +89,7 @@ static int command_logs(void *context, const struct gg_control_request *request,
                         struct gg_failure *failure)
 {
   (void)request;
-  const struct gg_engine *engine = context;
+  const struct gg_gateway *engine = context;
   struct gg_log_status status;
   (void)failure;
   gg_json_key(reply, "logs");
@@ -115,7 +115,7 @@ static int command_metrics(void *context, const struct gg_control_request *reque
                            struct gg_failure *failure)
 {
   (void)request;
-  const struct gg_engine *engine = context;
+  const struct gg_gateway *engine = context;
   size_t length;
   char *text = gg_metrics_text(engine->metrics, &length);
   if (!text)
@@ -132,7 +132,7 @@ static int command_config(void *context, const struct gg_control_request *reques
                           struct gg_failure *failure)
 {
   (void)request;
-  const struct gg_engine *engine = context;
+  const struct gg_gateway *engine = context;
   gg__engine_lock(engine);
   char *text = gg_config_print(&engine->now->config);
   gg__engine_unlock(engine);
@@ -149,7 +149,7 @@ static int command_stop(void *context, const struct gg_control_request *request,
   (void)request;
   (void)reply;
   (void)failure;
-  gg_engine_drain(context);
+  gg_gateway_drain(context);
   return 0;
 }
 

@@ -177,14 +177,14 @@ int gg__takeover_reply_parse(struct gg_takeover_reply *out, const char *text, si
   return error;
 }
 
-static void add_sibling(struct gg_engine *engine, long pid, int pidfd)
+static void add_sibling(struct gg_gateway *engine, long pid, int pidfd)
 {
   assert(engine->siblings.count < GG_SIBLINGS_MAX);
   engine->siblings.items[engine->siblings.count++] = (struct gg_sibling){.pid = pid, .pidfd = pidfd};
 }
 
 /* Sorts out what came: the lock, the processes that the other one waits for, the sockets. */
-static int keep_fds(struct gg_takeover *takeover, struct gg_engine *engine, const int *fds, size_t count,
+static int keep_fds(struct gg_takeover *takeover, struct gg_gateway *engine, const int *fds, size_t count,
                     struct gg_failure *failure)
 {
   const struct gg_takeover_reply *reply = &takeover->reply;
@@ -201,14 +201,14 @@ static int keep_fds(struct gg_takeover *takeover, struct gg_engine *engine, cons
   return 0;
 }
 
-static int cannot(const struct gg_takeover *takeover, const struct gg_engine *engine, int error,
+static int cannot(const struct gg_takeover *takeover, const struct gg_gateway *engine, int error,
                   const struct gg_failure *why, struct gg_failure *failure)
 {
   return gg_fail(failure, error, "process %ld, the gateway on %s, does not hand over: %.300s", takeover->pid,
                  engine->now->config.dir, why->message);
 }
 
-static int ask(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+static int ask(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure)
 {
   int *fds = calloc(GG_CONTROL_FDS_MAX, sizeof *fds);
   struct gg_failure why = GG_FAILURE_INIT;
@@ -231,7 +231,7 @@ static int ask(struct gg_takeover *takeover, struct gg_engine *engine, struct gg
 }
 
 /* The connection is there: whether that process hands over. */
-static int begin(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+static int begin(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure)
 {
   takeover->pid = gg_control_peer_pid(takeover->peer);
   /* Opened while the connection is there: its number is nobody else's yet. */
@@ -246,7 +246,7 @@ static int begin(struct gg_takeover *takeover, struct gg_engine *engine, struct 
 }
 
 /* Nobody serves. But one that was taken over may drain, and have the store, after the one that took over has died. */
-static int begin_with_who_drains(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+static int begin_with_who_drains(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure)
 {
   pid_t asked[GG_SIBLINGS_MAX];
   struct gg_failure refusal = GG_FAILURE_INIT; /* the first */
@@ -268,7 +268,7 @@ static int begin_with_who_drains(struct gg_takeover *takeover, struct gg_engine 
 
 /* A start like any other: whoever always says --takeover is right to do so. But where no gateway ever was, the
  * directory may be the wrong one, and the gateway that was meant goes on elsewhere. */
-static void tell_nobody(const struct gg_engine *engine)
+static void tell_nobody(const struct gg_gateway *engine)
 {
   const char *dir = engine->now->config.dir;
   int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -284,7 +284,7 @@ static void tell_nobody(const struct gg_engine *engine)
             GG_S("effect", "a gateway that runs on another directory goes on, and keeps its listeners"));
 }
 
-int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure)
+int gg__takeover_begin(struct gg_takeover **out, struct gg_gateway *engine, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
   struct gg_takeover *takeover = calloc(1, sizeof *takeover);
@@ -342,7 +342,7 @@ static void give_sockets(struct gg_takeover *takeover, struct gg_configured *now
 }
 
 /* Which of them are whose is found out again when they are matched with the listeners. */
-static int give_kept(const struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+static int give_kept(const struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure)
 {
   int error = 0;
   for (size_t i = 0; i < takeover->reply.kept_count && !error; i++) {
@@ -353,7 +353,7 @@ static int give_kept(const struct gg_takeover *takeover, struct gg_engine *engin
   return error;
 }
 
-int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure)
 {
   const int *fds = takeover ? takeover->fds : NULL;
   for (size_t i = 0; takeover && i < takeover->reply.listener_count; i++) {
@@ -364,7 +364,7 @@ int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine,
   return takeover ? give_kept(takeover, engine, failure) : 0;
 }
 
-void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine)
+void gg__takeover_bound(struct gg_takeover *takeover, struct gg_gateway *engine)
 {
   if (!takeover)
     return;
@@ -373,18 +373,18 @@ void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine)
   takeover->fd_count = 0;
 }
 
-void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *engine)
+void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_gateway *engine)
 {
   for (size_t i = 0; takeover && i < takeover->reply.drained_count; i++) {
     const struct gg_takeover_drained *drained = &takeover->reply.drained[i];
-    if (gg_gateway_upstream_drain(engine->gateway, drained->listener, drained->upstream, true, NULL) != 0)
+    if (gg_plane_upstream_drain(engine->plane, drained->listener, drained->upstream, true, NULL) != 0)
       gg_info(engine->logger, "an upstream that was drained is not there any more", GG_S("upstream", drained->upstream),
               GG_S("listener", drained->listener));
   }
 }
 
 /* Whether the other process died, and did not only close the connection. */
-static bool is_gone(const struct gg_takeover *takeover, const struct gg_engine *engine)
+static bool is_gone(const struct gg_takeover *takeover, const struct gg_gateway *engine)
 {
   for (size_t i = 0; i < engine->siblings.count; i++) {
     struct pollfd polled = {.fd = engine->siblings.items[i].pidfd, .events = POLLIN};
@@ -397,13 +397,13 @@ static bool is_gone(const struct gg_takeover *takeover, const struct gg_engine *
 /* Says that we can serve, and waits for the reply as long as the other one lives and nobody wants us to end: if we gave
  * up, the other might still read what we said. One that does not answer soon may not accept either, so we do, from the
  * same sockets: no client is lost. */
-static int tell(struct gg_takeover *takeover, struct gg_engine *engine, char **reply, struct gg_failure *why)
+static int tell(struct gg_takeover *takeover, struct gg_gateway *engine, char **reply, struct gg_failure *why)
 {
   char request[GG_LISTENERS_MAX + 64];
   snprintf(request, sizeof request, "{\"command\":\"handed-over\",\"taken\":\"%s\"}", takeover->taken);
   int error = gg_control_ask(takeover->peer, request, ask_bound_ns, reply, NULL, 0, NULL, why);
   if (error == GG_ERR_TIMEOUT) {
-    gg_gateway_serve_beside(engine->gateway);
+    gg_plane_serve_beside(engine->plane);
     gg_warn(engine->logger, "the process before does not let go yet", GG_I("pid", takeover->pid),
             GG_S("effect", "both serve, until it answers"));
   }
@@ -414,7 +414,7 @@ static int tell(struct gg_takeover *takeover, struct gg_engine *engine, char **r
   return error;
 }
 
-int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure)
+int gg__takeover_finish(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure)
 {
   char *text = NULL;
   struct gg_failure why = GG_FAILURE_INIT;
@@ -432,14 +432,14 @@ int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, 
   free(text);
   if (error)
     return cannot(takeover, engine, error, &why, failure);
-  gg_gateway_taken_over(engine->gateway);
+  gg_plane_taken_over(engine->plane);
   gg_recorder_taken_over(engine->recorder);
   return 0;
 }
 
 /* ── Processes that end ──────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void tell_ended(const struct gg_engine *engine, const struct gg_sibling *sibling, int error,
+static void tell_ended(const struct gg_gateway *engine, const struct gg_sibling *sibling, int error,
                        const struct gg_recovery *recovery, const struct gg_failure *failure)
 {
   if (!error)
@@ -452,7 +452,7 @@ static void tell_ended(const struct gg_engine *engine, const struct gg_sibling *
 }
 
 /* False: it has to be tried again. */
-static bool sibling_ended(struct gg_engine *engine, struct gg_sibling *sibling)
+static bool sibling_ended(struct gg_gateway *engine, struct gg_sibling *sibling)
 {
   struct gg_recovery recovery = {0};
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -467,7 +467,7 @@ static bool sibling_ended(struct gg_engine *engine, struct gg_sibling *sibling)
   return true;
 }
 
-size_t gg__siblings_polled(const struct gg_engine *engine, struct pollfd *out)
+size_t gg__siblings_polled(const struct gg_gateway *engine, struct pollfd *out)
 {
   uint64_t now_ns = gg_clock_mono_ns();
   for (size_t i = 0; i < engine->siblings.count; i++) {
@@ -478,7 +478,7 @@ size_t gg__siblings_polled(const struct gg_engine *engine, struct pollfd *out)
 }
 
 /* They are listed, and their descriptors open, while the recorder is at work: the list may be handed over meanwhile. */
-void gg__siblings_look(struct gg_engine *engine)
+void gg__siblings_look(struct gg_gateway *engine)
 {
   struct pollfd polled[GG_SIBLINGS_MAX];
   struct gg_siblings *siblings = &engine->siblings;
@@ -501,7 +501,7 @@ void gg__siblings_look(struct gg_engine *engine)
   close_fds(over, over_count);
 }
 
-void gg__siblings_close(struct gg_engine *engine)
+void gg__siblings_close(struct gg_gateway *engine)
 {
   for (size_t i = 0; i < engine->siblings.count; i++)
     close(engine->siblings.items[i].pidfd);

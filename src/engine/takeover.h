@@ -35,12 +35,12 @@
 #include "admin/control.h"
 #include "engine/config.h"
 #include "engine/listen_fds.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gg_engine;
+struct gg_gateway;
 struct gg_takeover;
 
 enum { GG_SIBLINGS_MAX = 64 };
@@ -101,26 +101,26 @@ void gg__takeover_reply_fini(struct gg_takeover_reply *reply);
 
 /* Asks the process that runs on the store. *out is NULL, and there is nothing to do, if none runs. GG_ERR_BUSY: another
  * takes over just now; GG_ERR_UNSUPPORTED: it cannot hand over, or not to this version. */
-int gg__takeover_begin(struct gg_takeover **out, struct gg_engine *engine, struct gg_failure *failure);
+int gg__takeover_begin(struct gg_takeover **out, struct gg_gateway *engine, struct gg_failure *failure);
 int gg__takeover_lock(struct gg_takeover *takeover); /* the store's lock; to be given away once; -1 for NULL */
 /* Gives the engine's listeners the sockets that they had. They are closed by gg__takeover_bound, after create. The
  * sockets of a parent's go to the engine's. */
-int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
-void gg__takeover_bound(struct gg_takeover *takeover, struct gg_engine *engine);
+int gg__takeover_sockets(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure);
+void gg__takeover_bound(struct gg_takeover *takeover, struct gg_gateway *engine);
 /* Drains what was drained there; after create, so that no session goes to one of them. */
-void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_engine *engine);
+void gg__takeover_drain(const struct gg_takeover *takeover, struct gg_gateway *engine);
 /* We can serve: the other one lets go, and we do. */
-int gg__takeover_finish(struct gg_takeover *takeover, struct gg_engine *engine, struct gg_failure *failure);
+int gg__takeover_finish(struct gg_takeover *takeover, struct gg_gateway *engine, struct gg_failure *failure);
 void gg__takeover_end(struct gg_takeover *takeover); /* at any time; NULL is fine */
 
 struct pollfd;
 /* What tells that there is something to look at: GG_SIBLINGS_MAX places at the most; returns how many. A descriptor is
  * -1 while its process waits for another try: it would be readable all the time. */
-size_t gg__siblings_polled(const struct gg_engine *engine, struct pollfd *out);
+size_t gg__siblings_polled(const struct gg_gateway *engine, struct pollfd *out);
 /* Looks whether siblings have ended, and lets the recorder see to what they left; again after a while if the disk
  * refuses it. */
-void gg__siblings_look(struct gg_engine *engine);
-void gg__siblings_close(struct gg_engine *engine);
+void gg__siblings_look(struct gg_gateway *engine);
+void gg__siblings_close(struct gg_gateway *engine);
 
 /* ── The process that runs ───────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -135,12 +135,12 @@ void gg__takeover_gone(void *context, uint64_t client);
  * closes it; one that hangs is named to whoever wants to reload or take over, and is for the operator to end. */
 bool gg__takeover_under_way(void *context, uint64_t client);
 /* Stops, and lets all sockets go as they are: the other process of a hand-over that came to nothing listens on them. */
-void gg__takeover_release(struct gg_engine *engine);
+void gg__takeover_release(struct gg_gateway *engine);
 /* Told to drain: false while somebody takes over; true: nobody does, nor will from now on. */
-bool gg__takeover_may_drain(struct gg_engine *engine);
+bool gg__takeover_may_drain(struct gg_gateway *engine);
 /* Told to stop: whoever takes over just now has sockets that work. */
-void gg__takeover_let_go(struct gg_engine *engine);
+void gg__takeover_let_go(struct gg_gateway *engine);
 /* Lets go what was handed over. True, once: it was just now, and the engine drains. */
-bool gg__takeover_serve(struct gg_engine *engine, uint64_t deadline_mono_ns);
+bool gg__takeover_serve(struct gg_gateway *engine, uint64_t deadline_mono_ns);
 
 #endif

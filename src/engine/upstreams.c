@@ -33,7 +33,7 @@ static void write_upstream(const struct gg_upstream_status *status, uint64_t now
 int gg__command_upstreams(void *context, const struct gg_control_request *request, struct gg_json *reply,
                           struct gg_failure *failure)
 {
-  const struct gg_engine *engine = context;
+  const struct gg_gateway *engine = context;
   struct gg_upstream_status status;
   uint64_t now_ns = gg_clock_mono_ns();
   (void)request;
@@ -41,7 +41,7 @@ int gg__command_upstreams(void *context, const struct gg_control_request *reques
   gg_json_key(reply, "upstreams");
   gg_json_array_begin(reply);
   gg__engine_lock(engine); /* no reload in between: the names are the configuration's */
-  for (size_t i = 0; gg_gateway_upstream(engine->gateway, i, &status) == 0; i++) {
+  for (size_t i = 0; gg_plane_upstream(engine->plane, i, &status) == 0; i++) {
     gg_json_object_begin(reply);
     write_upstream(&status, now_ns, reply);
     gg_json_object_end(reply);
@@ -56,7 +56,7 @@ int gg__command_upstreams(void *context, const struct gg_control_request *reques
 /* What is to be drained or resumed. Under the engine's lock, and on the one thread that drains: the upstreams are the
  * same, in the same order, from the first look to the last. */
 struct target {
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   const char *listener; /* NULL: of every one */
   const char *name;
   bool drained;
@@ -72,7 +72,7 @@ static bool is_meant(const struct target *target, const struct gg_upstream_statu
 static void look_before(struct target *target)
 {
   struct gg_upstream_status status;
-  for (size_t i = 0; gg_gateway_upstream(target->gateway, i, &status) == 0; i++)
+  for (size_t i = 0; gg_plane_upstream(target->plane, i, &status) == 0; i++)
     target->was[i] = status.state == GG_UPSTREAM_DRAINED;
 }
 
@@ -82,7 +82,7 @@ static void write_drained(const struct target *target, struct gg_json *reply)
   uint64_t now_ns = gg_clock_mono_ns();
   gg_json_key(reply, "upstreams");
   gg_json_array_begin(reply);
-  for (size_t i = 0; gg_gateway_upstream(target->gateway, i, &status) == 0; i++) {
+  for (size_t i = 0; gg_plane_upstream(target->plane, i, &status) == 0; i++) {
     if (!is_meant(target, &status))
       continue;
     gg_json_object_begin(reply);
@@ -106,7 +106,7 @@ static bool next_rest(const struct target *target, size_t *index, struct rest *r
   struct gg_upstream_status status;
   bool meant = false;
   *rest = (struct rest){0};
-  for (; gg_gateway_upstream(target->gateway, *index, &status) == 0; ++*index) {
+  for (; gg_plane_upstream(target->plane, *index, &status) == 0; ++*index) {
     if (strcmp(status.listener, rest->listener) != 0) {
       if (meant)
         return true;
@@ -150,9 +150,9 @@ static void write_rest(const struct target *target, struct gg_json *reply)
 int gg__command_upstream_drain(void *context, const struct gg_control_request *request, struct gg_json *reply,
                                struct gg_failure *failure)
 {
-  const struct gg_engine *engine = context;
+  const struct gg_gateway *engine = context;
   const char *drained = gg_control_argument(request, "drained");
-  struct target target = {.gateway = engine->gateway,
+  struct target target = {.plane = engine->plane,
                           .listener = gg_control_argument(request, "listener"),
                           .name = gg_control_argument(request, "upstream"),
                           .drained = !drained || strcmp(drained, "true") == 0};
@@ -166,7 +166,7 @@ int gg__command_upstream_drain(void *context, const struct gg_control_request *r
     error = gg_fail(failure, GG_ERR_BUSY, "process %ld is taking over; ask again when it serves", engine->handing.pid);
   look_before(&target);
   if (!error)
-    error = gg_gateway_upstream_drain(engine->gateway, target.listener, target.name, target.drained, failure);
+    error = gg_plane_upstream_drain(engine->plane, target.listener, target.name, target.drained, failure);
   if (!error) {
     write_drained(&target, reply);
     write_rest(&target, reply);

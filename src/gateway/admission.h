@@ -12,7 +12,7 @@
 /* Whether sources are limited at all: with no limit this is what an accept costs. */
 static inline bool gg__sources_are_limited(const struct gg_worker *worker)
 {
-  const struct gg_gateway_options *options = worker->options;
+  const struct gg_plane_options *options = worker->options;
   return (options->source_sessions_max | options->source_rate_max) != 0;
 }
 

@@ -133,10 +133,10 @@ static bool overlap(const struct gg_binding *binding, const struct gg_endpoint *
 }
 
 /* Whether it is a socket of our own that would be in the way of the probe, of a listener that is to leave. */
-static bool is_ours(const struct gg_gateway *gateway, const struct gg_endpoint *endpoint)
+static bool is_ours(const struct gg_plane *plane, const struct gg_endpoint *endpoint)
 {
   bool ours = false;
-  for (const struct gg_list *node = gateway->bindings.next; node != &gateway->bindings; node = node->next) {
+  for (const struct gg_list *node = plane->bindings.next; node != &plane->bindings; node = node->next) {
     const struct gg_binding *binding = GG_CONTAINER(node, struct gg_binding, node);
     if (!overlap(binding, endpoint))
       continue;
@@ -222,17 +222,17 @@ static int tcp_fill(struct gg_binding *binding, unsigned workers, struct gg_fail
   return GG_OK;
 }
 
-static int tcp_bind(struct gg_gateway *gateway, struct gg_binding *binding, struct gg_failure *failure)
+static int tcp_bind(struct gg_plane *plane, struct gg_binding *binding, struct gg_failure *failure)
 {
   binding->bound = binding->listen;
-  if (!is_ours(gateway, &binding->listen)) {
+  if (!is_ours(plane, &binding->listen)) {
     int error = tcp_probe(&binding->bound);
     if (error)
       return bind_failed(failure, &binding->bound, error);
   }
   binding->address = binding->bound.addr;
   binding->wildcard = is_wildcard(&binding->bound.addr);
-  return tcp_fill(binding, gateway->worker_count, failure);
+  return tcp_fill(binding, plane->worker_count, failure);
 }
 
 /* ── Unix ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -252,17 +252,17 @@ static bool unix_is_stale(const struct sockaddr_un *address, socklen_t length)
 }
 
 /* Recorded as 127.0.0.1; the path is among the facts. */
-static void unix_address(struct gg_gateway *gateway, struct gg_binding *binding)
+static void unix_address(struct gg_plane *plane, struct gg_binding *binding)
 {
   binding->bound = binding->listen;
   binding->shared = true;
   binding->address =
-    (struct gg_addr){.ip = {127, 0, 0, 1}, .port = (uint16_t)gateway->bindings_made, .family = GG_FAMILY_IPV4};
+    (struct gg_addr){.ip = {127, 0, 0, 1}, .port = (uint16_t)plane->bindings_made, .family = GG_FAMILY_IPV4};
 }
 
-static int unix_bind(struct gg_gateway *gateway, struct gg_binding *binding, struct gg_failure *failure)
+static int unix_bind(struct gg_plane *plane, struct gg_binding *binding, struct gg_failure *failure)
 {
-  unix_address(gateway, binding);
+  unix_address(plane, binding);
   struct sockaddr_un address;
   socklen_t length = gg_endpoint_to_sockaddr_un(&binding->listen, &address);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -354,7 +354,7 @@ static int inherit_one(struct gg_binding *binding, int fd, struct gg_failure *fa
 }
 
 /* Sockets of the process before, one for each of its workers, or one for all from the service manager. */
-static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const struct gg_listener_options *options,
+static int inherit(struct gg_plane *plane, struct gg_binding *binding, const struct gg_listener_options *options,
                    struct gg_failure *failure)
 {
   binding->foreign_count = (unsigned)options->inherited_foreign;
@@ -373,13 +373,13 @@ static int inherit(struct gg_gateway *gateway, struct gg_binding *binding, const
       return error;
   }
   if (is_unix(binding)) {
-    unix_address(gateway, binding);
+    unix_address(plane, binding);
     return GG_OK;
   }
   binding->address = binding->bound.addr;
   binding->wildcard = is_wildcard(&binding->bound.addr);
   if (int_option(binding->sockets[0].fd, SOL_SOCKET, SO_REUSEPORT) == 1)
-    return tcp_fill(binding, gateway->worker_count, failure);
+    return tcp_fill(binding, plane->worker_count, failure);
   binding->shared = true; /* none of ours: it was made for one process that is started anew */
   binding->foreign_count = binding->socket_count;
   return GG_OK;
@@ -443,9 +443,9 @@ static bool want_again(struct gg_binding *binding)
   return false;
 }
 
-static struct gg_binding *find(struct gg_gateway *gateway, const struct gg_listener_options *options)
+static struct gg_binding *find(struct gg_plane *plane, const struct gg_listener_options *options)
 {
-  for (struct gg_list *node = gateway->bindings.next; node != &gateway->bindings; node = node->next) {
+  for (struct gg_list *node = plane->bindings.next; node != &plane->bindings; node = node->next) {
     struct gg_binding *binding = GG_CONTAINER(node, struct gg_binding, node);
     if (is_same(binding, options) && !binding->chosen && (!is_left(binding) || want_again(binding)))
       return binding;
@@ -482,7 +482,7 @@ static void binding_free(struct gg_binding *binding)
   free(binding);
 }
 
-int gg__binding_make(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+int gg__binding_make(struct gg_binding **out, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_failure *failure)
 {
   struct gg_binding *binding = calloc(1, sizeof *binding);
@@ -492,25 +492,25 @@ int gg__binding_make(struct gg_binding **out, struct gg_gateway *gateway, const 
   binding->listen = options->listen;
   binding->name = strdup(options->name);
   atomic_store(&binding->refs, 1);
-  gateway->bindings_made++;
+  plane->bindings_made++;
   int error = !binding->name ? gg_fail(failure, GG_ERR_NOMEM, "no memory for listener %s", options->name)
-              : options->inherited_count > 0 ? inherit(gateway, binding, options, failure)
-              : is_unix(binding)             ? unix_bind(gateway, binding, failure)
-                                             : tcp_bind(gateway, binding, failure);
+              : options->inherited_count > 0 ? inherit(plane, binding, options, failure)
+              : is_unix(binding)             ? unix_bind(plane, binding, failure)
+                                             : tcp_bind(plane, binding, failure);
   if (error) {
     binding_free(binding);
     return error;
   }
-  gg_list_append(&gateway->bindings, &binding->node);
+  gg_list_append(&plane->bindings, &binding->node);
   binding->chosen = true;
   *out = binding;
   return GG_OK;
 }
 
-int gg__binding_find(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+int gg__binding_find(struct gg_binding **out, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_failure *failure)
 {
-  *out = find(gateway, options);
+  *out = find(plane, options);
   if (!*out)
     return GG_OK;
   (*out)->chosen = true; /* on an error as well: what was begun has to be settled */
@@ -558,10 +558,10 @@ static void socket_settle(struct gg_socket *socket, bool done)
     filter_detach(socket->fd);
 }
 
-void gg__bindings_settle(struct gg_gateway *gateway, bool done)
+void gg__bindings_settle(struct gg_plane *plane, bool done)
 {
   struct gg_list *next;
-  for (struct gg_list *node = gateway->bindings.next; node != &gateway->bindings; node = next) {
+  for (struct gg_list *node = plane->bindings.next; node != &plane->bindings; node = next) {
     struct gg_binding *binding = GG_CONTAINER(node, struct gg_binding, node);
     next = node->next;
     if (!binding->chosen)
@@ -577,10 +577,10 @@ void gg__bindings_settle(struct gg_gateway *gateway, bool done)
   }
 }
 
-void gg__bindings_sweep(struct gg_gateway *gateway, bool all)
+void gg__bindings_sweep(struct gg_plane *plane, bool all)
 {
   struct gg_list *next;
-  for (struct gg_list *node = gateway->bindings.next; node != &gateway->bindings; node = next) {
+  for (struct gg_list *node = plane->bindings.next; node != &plane->bindings; node = next) {
     struct gg_binding *binding = GG_CONTAINER(node, struct gg_binding, node);
     next = node->next;
     if (all || atomic_load_explicit(&binding->refs, memory_order_acquire) == 1)

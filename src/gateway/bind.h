@@ -28,7 +28,7 @@
 #define GG_GATEWAY_BIND_H
 
 #include "base/list.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 
 #include <stdatomic.h>
 
@@ -85,19 +85,19 @@ struct gg_binding {
 
 /* Finds the binding that the listener has already, or had: then with what is left of its sockets, and others for those
  * that are closed. NULL: it has none. What is found is `chosen`. */
-int gg__binding_find(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+int gg__binding_find(struct gg_binding **out, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_failure *failure);
 /* Binds a listener's sockets, or duplicates what it inherits; after all have been found that can be. Nothing listens
  * yet that did not before. `chosen`, too. */
-int gg__binding_make(struct gg_binding **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+int gg__binding_make(struct gg_binding **out, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_failure *failure);
 /* The last step of all that can fail: new sockets listen, a unix path has its mode. */
 int gg__binding_listen(struct gg_binding *binding, const struct gg_listener_options *options,
                        struct gg_failure *failure);
 /* The reload is over: chosen bindings stay (`done`), or are as they were before. */
-void gg__bindings_settle(struct gg_gateway *gateway, bool done);
+void gg__bindings_settle(struct gg_plane *plane, bool done);
 /* Frees the bindings that nobody uses any more; all of them when the gateway ends. */
-void gg__bindings_sweep(struct gg_gateway *gateway, bool all);
+void gg__bindings_sweep(struct gg_plane *plane, bool all);
 
 /* The process before has let go, or (`beside`) does not answer and may not accept: what it lent is served from here on.
  * Unless `beside` its sockets are ours alone, and those that wait BOUND listen; a negative gg_error: some cannot yet,

@@ -29,7 +29,7 @@ static uint64_t shorter(uint64_t a_ns, uint64_t b_ns)
   return a_ns < b_ns ? a_ns : b_ns;
 }
 
-uint64_t gg__relay_timer_ns(const struct gg_gateway_options *options)
+uint64_t gg__relay_timer_ns(const struct gg_plane_options *options)
 {
   return shorter(shorter(options->idle_timeout_ns, options->session_timeout_ns),
                  shorter(options->first_byte_timeout_ns, options->stall_timeout_ns));
@@ -55,7 +55,7 @@ static bool waits(const struct gg_session *session, enum gg_direction direction)
 
 static struct deadline earliest(const struct gg_session *session, uint64_t now_ns)
 {
-  const struct gg_gateway_options *options = session->worker->options;
+  const struct gg_plane_options *options = session->worker->options;
   const struct gg_end *client = &session->end[GG_FROM_CLIENT];
   uint64_t heard_ns = gg__session_heard_since(session, now_ns);
   struct deadline found = {UINT64_MAX, GG_CLOSE_INTERNAL};

@@ -45,7 +45,7 @@ static struct gg_member *member_of(const struct gg_group *group, const char *nam
 }
 
 /* Listed for the group that it is made for. */
-static struct gg_member *member_get(struct gg_gateway *gateway, const struct gg_listener_options *listener,
+static struct gg_member *member_get(struct gg_plane *plane, const struct gg_listener_options *listener,
                                     const struct gg_upstream_options *options, const struct gg_route *route,
                                     struct gg_group *previous)
 {
@@ -64,7 +64,7 @@ static struct gg_member *member_get(struct gg_gateway *gateway, const struct gg_
     gg__health_ref(old->health);
     member->health = old->health;
   } else {
-    member->health = gg__health_create(&gateway->health, route, listener->name, options->name);
+    member->health = gg__health_create(&plane->health, route, listener->name, options->name);
     if (member->health && old) /* the listener has another name: its upstreams are the same */
       gg__health_inherit(member->health, old->health);
   }
@@ -82,7 +82,7 @@ static struct gg_member *member_get(struct gg_gateway *gateway, const struct gg_
 
 /* ── Groups ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int fill(struct gg_group *group, struct gg_gateway *gateway, const struct gg_listener_options *options,
+static int fill(struct gg_group *group, struct gg_plane *plane, const struct gg_listener_options *options,
                 struct gg_group *previous, struct gg_failure *failure)
 {
   for (size_t i = 0; i < options->upstream_count; i++) {
@@ -90,10 +90,10 @@ static int fill(struct gg_group *group, struct gg_gateway *gateway, const struct
     if (upstream->weight < 1 || upstream->weight > GG_WEIGHT_MAX || member_of(group, upstream->name))
       return gg_fail(failure, GG_ERR_INVALID, "upstream %s of %s is there twice, or its weight is not 1 to %d",
                      upstream->name, options->name, GG_WEIGHT_MAX);
-    const struct gg_route *route = gg__route_get(gateway, options->name, upstream->name, true, failure);
+    const struct gg_route *route = gg__route_get(plane, options->name, upstream->name, true, failure);
     if (!route)
       return GG_ERR_LIMIT;
-    struct gg_member *member = member_get(gateway, options, upstream, route, previous);
+    struct gg_member *member = member_get(plane, options, upstream, route, previous);
     if (!member)
       return gg_fail(failure, GG_ERR_NOMEM, "no memory for the upstreams of %s", options->name);
     group->slots[group->count++] = (struct gg_group_slot){
@@ -108,7 +108,7 @@ static int fill(struct gg_group *group, struct gg_gateway *gateway, const struct
   return GG_OK;
 }
 
-int gg__group_create(struct gg_group **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+int gg__group_create(struct gg_group **out, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_group *previous, struct gg_failure *failure)
 {
   *out = NULL;
@@ -123,7 +123,7 @@ int gg__group_create(struct gg_group **out, struct gg_gateway *gateway, const st
   group->listener = strdup(options->name);
   group->balance = options->balance;
   group->health = options->health;
-  int error = group->listener ? fill(group, gateway, options, previous, failure)
+  int error = group->listener ? fill(group, plane, options, previous, failure)
                               : gg_fail(failure, GG_ERR_NOMEM, "no memory for the upstreams of %s", options->name);
   if (error) {
     gg__group_destroy(group);

@@ -56,7 +56,7 @@ struct gg_group {
 
 /* With one reference; `out` is NULL for a listener without upstreams. `previous` (NULL: none) is the same listener's
  * group so far. Of the options nothing is borrowed but the names. */
-int gg__group_create(struct gg_group **out, struct gg_gateway *gateway, const struct gg_listener_options *options,
+int gg__group_create(struct gg_group **out, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_group *previous, struct gg_failure *failure);
 struct gg_group *gg__group_ref(struct gg_group *group); /* NULL is fine here and below */
 void gg__group_destroy(struct gg_group *group);         /* drops a reference */

@@ -31,7 +31,7 @@
 #define GG_GATEWAY_HEALTH_H
 
 #include "base/metrics.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 #include "gateway/route.h"
 
 #include <pthread.h>

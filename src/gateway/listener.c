@@ -111,7 +111,7 @@ static void pause_listener(struct gg_listener *listener, const char *reason)
   listener->paused = listener->worker->paused = true;
   gg_loop_ignore_reads(&listener->worker->loop, listener->log->set, &listener->source);
   gg__count(listener->worker, GG_COUNT_ACCEPT_PAUSES, 1);
-  gg_warn(listener->worker->gateway->options.logger, "accepting pauses", GG_S("listener", listener->options->name),
+  gg_warn(listener->worker->plane->options.logger, "accepting pauses", GG_S("listener", listener->options->name),
           GG_S("reason", reason), GG_S("effect", "new clients wait until sessions end"));
   gg__worker_retry_soon(listener->worker);
 }
@@ -121,7 +121,7 @@ static const char *limit_reached(const struct gg_listener *listener)
 {
   const struct gg_worker *worker = listener->worker;
   const struct gg_snapshot *snapshot = worker->snapshot;
-  if (atomic_load_explicit(&worker->gateway->sessions, memory_order_relaxed) >= snapshot->sessions_max)
+  if (atomic_load_explicit(&worker->plane->sessions, memory_order_relaxed) >= snapshot->sessions_max)
     return snapshot->sessions_max == snapshot->options.sessions_max ? "sessions_max is reached"
                                                                     : "the limit on open files allows no more sessions";
   uint64_t most = listener->options->sessions_max;
@@ -133,9 +133,9 @@ static const char *limit_reached(const struct gg_listener *listener)
 /* Takes a session's place before it is accepted: other workers may be at the same limit now. NULL: taken. */
 static const char *place_take(const struct gg_listener *listener)
 {
-  struct gg_gateway *gateway = listener->worker->gateway;
+  struct gg_plane *plane = listener->worker->plane;
   uint64_t most = listener->options->sessions_max;
-  uint64_t all = atomic_fetch_add_explicit(&gateway->sessions, 1, memory_order_relaxed);
+  uint64_t all = atomic_fetch_add_explicit(&plane->sessions, 1, memory_order_relaxed);
   uint64_t own = atomic_fetch_add_explicit(listener->sessions, 1, memory_order_relaxed);
   if (all < listener->worker->snapshot->sessions_max && (most == 0 || own < most))
     return NULL;
@@ -146,7 +146,7 @@ static const char *place_take(const struct gg_listener *listener)
 
 void gg__listener_place_give(const struct gg_listener *listener)
 {
-  atomic_fetch_sub_explicit(&listener->worker->gateway->sessions, 1, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&listener->worker->plane->sessions, 1, memory_order_relaxed);
   atomic_fetch_sub_explicit(listener->sessions, 1, memory_order_relaxed);
 }
 
@@ -245,7 +245,7 @@ void gg__listeners_resume(struct gg_worker *worker)
     }
     listener->paused = false;
     if (!listener->held)
-      gg_info(worker->gateway->options.logger, "accepting again", GG_S("listener", listener->options->name));
+      gg_info(worker->plane->options.logger, "accepting again", GG_S("listener", listener->options->name));
     listener->held = false;
   }
 }

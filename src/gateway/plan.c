@@ -85,10 +85,9 @@ void gg__plan_unref(struct gg_plan *plan)
 }
 
 /* The group that the same listener has now: the one at this address, or else the one of this name, which has moved. */
-static struct gg_group *group_before(const struct gg_gateway *gateway, const struct gg_binding *binding,
-                                     const char *name)
+static struct gg_group *group_before(const struct gg_plane *plane, const struct gg_binding *binding, const char *name)
 {
-  const struct gg_snapshot *now = gateway->snapshot;
+  const struct gg_snapshot *now = plane->snapshot;
   struct gg_group *moved = NULL;
   for (size_t i = 0; now && i < now->plan_count; i++) {
     if (now->plans[i]->binding == binding)
@@ -132,17 +131,17 @@ static int log_make(struct gg_worker *worker, unsigned index, const struct gg_po
     snprintf(name, sizeof name, "w%u-%s", worker->index, policy_name(log->on_stall));
   else
     snprintf(name, sizeof name, "w%u-%s-%s", worker->index, policy_name(log->on_stall), policy_name(log->on_full));
-  return gg_recorder_log(worker->gateway->options.recorder, name, log_wake, worker, &log->log, failure);
+  return gg_recorder_log(worker->plane->options.recorder, name, log_wake, worker, &log->log, failure);
 }
 
 /* The pair behind those that all workers have: it may have been begun by a reload that came to nothing. */
-static int pair_finish(struct gg_gateway *gateway, struct gg_failure *failure)
+static int pair_finish(struct gg_plane *plane, struct gg_failure *failure)
 {
   int error = GG_OK;
-  for (unsigned i = 0; i < gateway->worker_count && !error; i++)
-    error = log_make(gateway->workers[i], gateway->pair_count, &gateway->pairs[gateway->pair_count], failure);
-  gateway->pair_begun = error != GG_OK;
-  gateway->pair_count += !error;
+  for (unsigned i = 0; i < plane->worker_count && !error; i++)
+    error = log_make(plane->workers[i], plane->pair_count, &plane->pairs[plane->pair_count], failure);
+  plane->pair_begun = error != GG_OK;
+  plane->pair_count += !error;
   return error;
 }
 
@@ -153,48 +152,48 @@ static struct gg_policy_pair pair_of(const struct gg_listener_options *options)
   return (struct gg_policy_pair){true, options->on_stall, options->on_full};
 }
 
-static unsigned pair_find(const struct gg_gateway *gateway, const struct gg_policy_pair *wanted)
+static unsigned pair_find(const struct gg_plane *plane, const struct gg_policy_pair *wanted)
 {
   unsigned index = 0;
-  while (index < gateway->pair_count &&
-         (gateway->pairs[index].recorded != wanted->recorded || gateway->pairs[index].on_stall != wanted->on_stall ||
-          gateway->pairs[index].on_full != wanted->on_full))
+  while (index < plane->pair_count &&
+         (plane->pairs[index].recorded != wanted->recorded || plane->pairs[index].on_stall != wanted->on_stall ||
+          plane->pairs[index].on_full != wanted->on_full))
     index++;
   return index;
 }
 
 /* Every worker has a log for every pair of policies that was ever asked for, all in the same order; and among them the
  * one without a ring, if something was ever not to be recorded. */
-static int log_for(struct gg_gateway *gateway, struct gg_snapshot *snapshot, struct gg_plan *plan,
+static int log_for(struct gg_plane *plane, struct gg_snapshot *snapshot, struct gg_plan *plan,
                    struct gg_failure *failure)
 {
   int error = GG_OK;
   struct gg_policy_pair pair = pair_of(&plan->options);
-  plan->log = pair_find(gateway, &pair);
-  if (plan->log == gateway->pair_count && gateway->pair_begun) {
-    error = pair_finish(gateway, failure);
-    plan->log = pair_find(gateway, &pair);
+  plan->log = pair_find(plane, &pair);
+  if (plan->log == plane->pair_count && plane->pair_begun) {
+    error = pair_finish(plane, failure);
+    plan->log = pair_find(plane, &pair);
   }
-  if (!error && plan->log == gateway->pair_count) {
-    gateway->pairs[plan->log] = pair;
-    error = pair_finish(gateway, failure);
+  if (!error && plan->log == plane->pair_count) {
+    plane->pairs[plan->log] = pair;
+    error = pair_finish(plane, failure);
   }
-  snapshot->log_count = gateway->pair_count;
+  snapshot->log_count = plane->pair_count;
   return error;
 }
 
 /* The read set of the first is the quickest (net/loop.h): what is recorded goes before what is not. */
-static int logs_for(struct gg_gateway *gateway, struct gg_snapshot *snapshot, struct gg_failure *failure)
+static int logs_for(struct gg_plane *plane, struct gg_snapshot *snapshot, struct gg_failure *failure)
 {
   int error = GG_OK;
   for (unsigned off = 0; off < 2; off++)
     for (size_t i = 0; i < snapshot->plan_count && !error; i++)
       if ((snapshot->plans[i]->options.record == GG_RECORD_OFF) == off)
-        error = log_for(gateway, snapshot, snapshot->plans[i], failure);
+        error = log_for(plane, snapshot, snapshot->plans[i], failure);
   return error;
 }
 
-unsigned gg_gateway_logs(const struct gg_gateway_options *options)
+unsigned gg_plane_logs(const struct gg_plane_options *options)
 {
   unsigned pairs = 0;
   bool seen[3][3] = {{false}};
@@ -211,7 +210,7 @@ unsigned gg_gateway_logs(const struct gg_gateway_options *options)
 /* ── A snapshot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Each session needs two descriptors: what the limit leaves after everything else is how many there can be. */
-static uint64_t sessions_by_descriptors(const struct gg_gateway_options *options)
+static uint64_t sessions_by_descriptors(const struct gg_plane_options *options)
 {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -220,35 +219,34 @@ static uint64_t sessions_by_descriptors(const struct gg_gateway_options *options
   return limit.rlim_cur > used + FDS_OF_SESSION ? (limit.rlim_cur - used) / FDS_OF_SESSION : 1;
 }
 
-static int plan_make(struct gg_snapshot *snapshot, struct gg_gateway *gateway,
-                     const struct gg_listener_options *options, struct gg_failure *failure)
+static int plan_make(struct gg_snapshot *snapshot, struct gg_plane *plane, const struct gg_listener_options *options,
+                     struct gg_failure *failure)
 {
   struct gg_plan *plan = plan_alloc(options);
   if (!plan)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for listener %s", options->name);
   snapshot->plans[snapshot->plan_count++] = plan;
-  int error = gg__binding_find(&plan->binding, gateway, options, failure);
+  int error = gg__binding_find(&plan->binding, plane, options, failure);
   if (plan->binding)
     atomic_fetch_add(&plan->binding->refs, 1);
   return error;
 }
 
-static int plan_fill(struct gg_plan *plan, struct gg_gateway *gateway, const struct gg_listener_options *options,
+static int plan_fill(struct gg_plan *plan, struct gg_plane *plane, const struct gg_listener_options *options,
                      struct gg_failure *failure)
 {
   int error = GG_OK;
   if (!plan->binding) {
-    error = gg__binding_make(&plan->binding, gateway, options, failure);
+    error = gg__binding_make(&plan->binding, plane, options, failure);
     if (error)
       return error;
     atomic_fetch_add(&plan->binding->refs, 1);
   }
-  error = gg__listener_routes(gateway, options, &plan->routes, failure);
+  error = gg__listener_routes(plane, options, &plan->routes, failure);
   if (!error && options->listen.family != GG_FAMILY_UNIX)
-    error = gg__queue_get(gateway->queues, options->name, &plan->queue, failure);
+    error = gg__queue_get(plane->queues, options->name, &plan->queue, failure);
   if (!error)
-    error =
-      gg__group_create(&plan->group, gateway, options, group_before(gateway, plan->binding, options->name), failure);
+    error = gg__group_create(&plan->group, plane, options, group_before(plane, plan->binding, options->name), failure);
   return error;
 }
 
@@ -264,30 +262,30 @@ static int fresh_make(struct gg_snapshot *snapshot, struct gg_worker *worker, st
 }
 
 /* Sockets go round; a shared one goes to everybody. */
-static int fresh_for(struct gg_snapshot *snapshot, struct gg_gateway *gateway, struct gg_plan *plan,
+static int fresh_for(struct gg_snapshot *snapshot, struct gg_plane *plane, struct gg_plan *plan,
                      struct gg_failure *failure)
 {
   int error = GG_OK;
   bool shared = plan->binding->shared;
-  unsigned count = shared ? gateway->worker_count : plan->binding->socket_count;
+  unsigned count = shared ? plane->worker_count : plan->binding->socket_count;
   for (unsigned i = 0; i < count && !error; i++)
-    error = fresh_make(snapshot, gateway->workers[i % gateway->worker_count], plan, shared ? 0 : i, failure);
+    error = fresh_make(snapshot, plane->workers[i % plane->worker_count], plan, shared ? 0 : i, failure);
   return error;
 }
 
 /* What can be taken back without a trace comes first; that somebody may connect comes last. */
-static int fill(struct gg_snapshot *snapshot, struct gg_gateway *gateway, const struct gg_gateway_options *options,
+static int fill(struct gg_snapshot *snapshot, struct gg_plane *plane, const struct gg_plane_options *options,
                 struct gg_failure *failure)
 {
   int error = GG_OK;
   for (size_t i = 0; i < options->listener_count && !error; i++)
-    error = plan_make(snapshot, gateway, &options->listeners[i], failure);
+    error = plan_make(snapshot, plane, &options->listeners[i], failure);
   for (size_t i = 0; i < snapshot->plan_count && !error; i++)
-    error = plan_fill(snapshot->plans[i], gateway, &options->listeners[i], failure);
+    error = plan_fill(snapshot->plans[i], plane, &options->listeners[i], failure);
   if (!error)
-    error = logs_for(gateway, snapshot, failure);
+    error = logs_for(plane, snapshot, failure);
   for (size_t i = 0; i < snapshot->plan_count && !error; i++)
-    error = fresh_for(snapshot, gateway, snapshot->plans[i], failure);
+    error = fresh_for(snapshot, plane, snapshot->plans[i], failure);
   for (size_t i = 0; i < snapshot->plan_count && !error; i++)
     error = gg__binding_listen(snapshot->plans[i]->binding, &options->listeners[i], failure);
   return error;
@@ -303,7 +301,7 @@ static void fresh_free(struct gg_list *fresh)
   }
 }
 
-int gg__snapshot_create(struct gg_snapshot **out, struct gg_gateway *gateway, const struct gg_gateway_options *options,
+int gg__snapshot_create(struct gg_snapshot **out, struct gg_plane *plane, const struct gg_plane_options *options,
                         struct gg_failure *failure)
 {
   *out = NULL;
@@ -317,26 +315,26 @@ int gg__snapshot_create(struct gg_snapshot **out, struct gg_gateway *gateway, co
   snapshot->options.listener_count = 0;
   uint64_t most = sessions_by_descriptors(options);
   snapshot->sessions_max = options->sessions_max && options->sessions_max < most ? options->sessions_max : most;
-  gg__routes_begin(gateway->routes);
-  gg__queues_begin(gateway->queues);
-  int error = fill(snapshot, gateway, options, failure);
-  gg__routes_end(gateway->routes, !error);
-  gg__queues_end(gateway->queues, !error);
+  gg__routes_begin(plane->routes);
+  gg__queues_begin(plane->queues);
+  int error = fill(snapshot, plane, options, failure);
+  gg__routes_end(plane->routes, !error);
+  gg__queues_end(plane->queues, !error);
   if (error) {
-    gg__snapshot_destroy(snapshot, gateway);
-    gg__bindings_settle(gateway, false);
+    gg__snapshot_destroy(snapshot, plane);
+    gg__bindings_settle(plane, false);
     return error;
   }
-  gg__bindings_settle(gateway, true);
+  gg__bindings_settle(plane, true);
   *out = snapshot;
   return GG_OK;
 }
 
-void gg__snapshot_destroy(struct gg_snapshot *snapshot, struct gg_gateway *gateway)
+void gg__snapshot_destroy(struct gg_snapshot *snapshot, struct gg_plane *plane)
 {
   if (!snapshot)
     return;
-  for (unsigned i = 0; i < gateway->worker_count; i++)
+  for (unsigned i = 0; i < plane->worker_count; i++)
     fresh_free(&snapshot->fresh[i]);
   for (size_t i = 0; i < snapshot->plan_count; i++)
     gg__plan_unref(snapshot->plans[i]);

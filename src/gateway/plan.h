@@ -21,7 +21,7 @@
 
 #include "base/list.h"
 #include "gateway/bind.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 #include "gateway/queue.h"
 #include "gateway/route.h"
 
@@ -41,23 +41,23 @@ struct gg_plan {
 };
 
 struct gg_snapshot {
-  struct gg_gateway_options options; /* without listeners */
-  uint64_t sessions_max;             /* by configuration and by descriptors */
-  unsigned log_count;                /* of each worker */
+  struct gg_plane_options options; /* without listeners */
+  uint64_t sessions_max;           /* by configuration and by descriptors */
+  unsigned log_count;              /* of each worker */
   size_t plan_count;
   struct gg_plan *plans[GG_LISTENERS_MAX];
   struct gg_list fresh[GG_WORKERS_MAX]; /* listeners, which each worker takes when it goes over to this */
 };
 
 /* Makes the next snapshot: binds, adds logs, prepares each worker's listeners. An error changes nothing. */
-int gg__snapshot_create(struct gg_snapshot **out, struct gg_gateway *gateway, const struct gg_gateway_options *options,
+int gg__snapshot_create(struct gg_snapshot **out, struct gg_plane *plane, const struct gg_plane_options *options,
                         struct gg_failure *failure);
 /* Nobody goes by it any more (or ever did: then it takes back what create began). NULL is fine. */
-void gg__snapshot_destroy(struct gg_snapshot *snapshot, struct gg_gateway *gateway);
+void gg__snapshot_destroy(struct gg_snapshot *snapshot, struct gg_plane *plane);
 
 void gg__plan_unref(struct gg_plan *plan);
 
 /* reload.c: all workers go by it from here on; frees the one before, of which nothing is borrowed any more. */
-void gg__gateway_go_over(struct gg_gateway *gateway, struct gg_snapshot *snapshot);
+void gg__plane_go_over(struct gg_plane *plane, struct gg_snapshot *snapshot);
 
 #endif

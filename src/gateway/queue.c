@@ -93,17 +93,17 @@ void gg__queues_end(struct gg_queues *queues, bool done)
   }
 }
 
-void gg__queues_collect(struct gg_gateway *gateway, struct gg_shard *shard)
+void gg__queues_collect(struct gg_plane *plane, struct gg_shard *shard)
 {
-  const struct gg_queues *queues = gateway->queues;
+  const struct gg_queues *queues = plane->queues;
   struct gg_accept_queue found[GG_QUEUES_MAX] = {{0}};
-  pthread_mutex_lock(&gateway->lock); /* the snapshot stays, and with it its listeners' sockets are not filled again */
-  for (size_t i = 0; gateway->snapshot && i < gateway->snapshot->plan_count; i++) {
-    const struct gg_plan *plan = gateway->snapshot->plans[i];
+  pthread_mutex_lock(&plane->lock); /* the snapshot stays, and with it its listeners' sockets are not filled again */
+  for (size_t i = 0; plane->snapshot && i < plane->snapshot->plan_count; i++) {
+    const struct gg_plan *plan = plane->snapshot->plans[i];
     if (plan->queue != GG_QUEUE_NONE)
       gg__binding_queue(plan->binding, &found[plan->queue]);
   }
-  pthread_mutex_unlock(&gateway->lock);
+  pthread_mutex_unlock(&plane->lock);
   for (size_t i = 0; i < GG_QUEUES_MAX; i++) {
     size_t slot = queues->first + i * queues->stride;
     gg_shard_set(shard, slot + GG_QUEUE_WAITING, found[i].waiting);

@@ -11,7 +11,7 @@
 #ifndef GG_GATEWAY_QUEUE_H
 #define GG_GATEWAY_QUEUE_H
 
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 
 struct gg_queues;
 
@@ -31,6 +31,6 @@ void gg__queues_begin(struct gg_queues *queues);
 void gg__queues_end(struct gg_queues *queues, bool done);
 
 /* Asks the kernel, and sets all of them. */
-void gg__queues_collect(struct gg_gateway *gateway, struct gg_shard *shard);
+void gg__queues_collect(struct gg_plane *plane, struct gg_shard *shard);
 
 #endif

@@ -333,7 +333,7 @@ static enum gg_step send_on(struct gg_session *session, enum gg_direction direct
   struct gg_end *to = &session->end[!direction];
   if (to->source.fd < 0) /* upstream: none */
     return GG_STEP_AGAIN;
-  if (session->worker->gateway->options.sync_mode == GG_SYNC_ALWAYS && session->recorded) {
+  if (session->worker->plane->options.sync_mode == GG_SYNC_ALWAYS && session->recorded) {
     to->durable_at = gg_log_committed(session->log->log);
     session->log->want_commit = true;
     return gg__relay_keep(session, direction, iov, 0, bytes) ? GG_STEP_AGAIN : GG_STEP_OVER;
@@ -443,7 +443,7 @@ void gg__relay_unrecorded(struct gg_session *session, enum gg_direction directio
   gg_conversation_gap(&session->conversation, direction, bytes, full ? GG_GAP_DISK_FULL : GG_GAP_STALL);
   gg_log_count_gap(log, bytes);
   if (session->log->gap_bytes == 0)
-    gg_warn(session->worker->gateway->options.logger, "bytes pass without being recorded",
+    gg_warn(session->worker->plane->options.logger, "bytes pass without being recorded",
             GG_S("reason", full ? "the disk is full" : "the disk is slower than the traffic"),
             GG_S("listener", session->listener->options->name), GG_U("worker", session->worker->index));
   session->log->gap_bytes += bytes;

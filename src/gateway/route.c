@@ -177,10 +177,10 @@ static int add_connects(struct gg_routes *routes, struct entry *entry, const cha
   return error;
 }
 
-const struct gg_route *gg__route_get(struct gg_gateway *gateway, const char *listener, const char *upstream,
-                                     bool connects, struct gg_failure *failure)
+const struct gg_route *gg__route_get(struct gg_plane *plane, const char *listener, const char *upstream, bool connects,
+                                     struct gg_failure *failure)
 {
-  struct gg_routes *routes = gateway->routes;
+  struct gg_routes *routes = plane->routes;
   const char *const values[LABELS] = {listener, upstream};
   struct entry *entry = find(routes, listener, upstream);
   int error = entry ? GG_OK : make(routes, values, connects, &entry);
@@ -195,13 +195,13 @@ const struct gg_route *gg__route_get(struct gg_gateway *gateway, const char *lis
   return &entry->route;
 }
 
-int gg__listener_routes(struct gg_gateway *gateway, const struct gg_listener_options *listener,
+int gg__listener_routes(struct gg_plane *plane, const struct gg_listener_options *listener,
                         struct gg_listener_routes *out, struct gg_failure *failure)
 {
   bool connects = listener->upstream_count > 0;
   const char *upstream = connects ? listener->upstreams[0].name : "none";
-  out->unchosen = gg__route_get(gateway, listener->name, "", false, failure);
-  out->upstream = out->unchosen ? gg__route_get(gateway, listener->name, upstream, connects, failure) : NULL;
+  out->unchosen = gg__route_get(plane, listener->name, "", false, failure);
+  out->upstream = out->unchosen ? gg__route_get(plane, listener->name, upstream, connects, failure) : NULL;
   if (!out->upstream) {
     out->unchosen = NULL;
     return GG_ERR_LIMIT;

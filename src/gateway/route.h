@@ -27,7 +27,7 @@
 #define GG_GATEWAY_ROUTE_H
 
 #include "gateway/counters.h"
-#include "gateway/gateway.h"
+#include "gateway/plane.h"
 #include <gogetway/error.h>
 #include <stdbool.h>
 
@@ -60,15 +60,15 @@ void gg__routes_destroy(struct gg_routes *routes);
 
 /* Finds a route, or makes it. `upstream` is the upstream's name, "" for none chosen yet, "none" where there are none.
  * The name of a listener that comes and goes finds its old counts again. */
-const struct gg_route *gg__route_get(struct gg_gateway *gateway, const char *listener, const char *upstream,
-                                     bool connects, struct gg_failure *failure); /* NULL: GG_ERR_LIMIT, NOMEM */
+const struct gg_route *gg__route_get(struct gg_plane *plane, const char *listener, const char *upstream, bool connects,
+                                     struct gg_failure *failure); /* NULL: GG_ERR_LIMIT, NOMEM */
 
 /* Any thread: who may count by the route later holds it for as long, and it does not become another's. */
 void gg__route_hold(const struct gg_route *route);
 void gg__route_release(const struct gg_route *route);
 
 /* All that a listener needs but those of the members of its group; held, unless it fails. */
-int gg__listener_routes(struct gg_gateway *gateway, const struct gg_listener_options *listener,
+int gg__listener_routes(struct gg_plane *plane, const struct gg_listener_options *listener,
                         struct gg_listener_routes *out, struct gg_failure *failure);
 void gg__listener_routes_release(const struct gg_listener_routes *routes); /* fine on zeroed ones */
 

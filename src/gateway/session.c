@@ -25,7 +25,7 @@ static void end_init(struct gg_end *end, enum gg_direction side)
 static struct gg_addr synthetic_client(struct gg_worker *worker)
 {
   enum { FIRST = 1024, PORTS = 65536 - FIRST };
-  uint32_t n = worker->synthetic_port++ * worker->gateway->worker_count + worker->index;
+  uint32_t n = worker->synthetic_port++ * worker->plane->worker_count + worker->index;
   return (struct gg_addr){.ip = {127, 0, 0, 1}, .port = (uint16_t)(FIRST + n % PORTS), .family = GG_FAMILY_IPV4};
 }
 
@@ -229,19 +229,19 @@ uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 static bool may_splice(const struct gg_session *session, const struct gg_addr *peer)
 {
   const struct gg_worker *worker = session->worker;
-  const struct gg_gateway *gateway = worker->gateway;
+  const struct gg_plane *plane = worker->plane;
   if (worker->options->splice == GG_SPLICE_OFF)
     return false;
   if (!session->recorded)
     return true;
-  if (gateway->options.sync_mode == GG_SYNC_ALWAYS)
+  if (plane->options.sync_mode == GG_SYNC_ALWAYS)
     return false;
   if (worker->options->splice == GG_SPLICE_ON)
     return true;
   if ((peer->family != GG_FAMILY_IPV4 && peer->family != GG_FAMILY_IPV6) || gg_addr_is_loopback(peer))
     return false;
-  for (unsigned i = 0; i < gateway->local_count; i++) {
-    struct gg_addr local = gateway->local[i];
+  for (unsigned i = 0; i < plane->local_count; i++) {
+    struct gg_addr local = plane->local[i];
     local.port = peer->port;
     if (gg_addr_equal(&local, peer))
       return false;
@@ -376,7 +376,7 @@ static void count_close(struct gg_session *session, enum gg_close reason)
 /* A line for what an operator may have to do something about; peers that come and go are the recording's matter. */
 static void tell_close(const struct gg_session *session, enum gg_close reason)
 {
-  struct gg_logger *logger = session->worker->gateway->options.logger;
+  struct gg_logger *logger = session->worker->plane->options.logger;
   bool refused = connect_failure(reason), ours = reason == GG_CLOSE_LIMIT || reason == GG_CLOSE_STALL;
   if ((!refused && !ours && reason != GG_CLOSE_PROXY_INVALID && reason != GG_CLOSE_INTERNAL) ||
       !gg_logger_wants(logger, GG_LEVEL_WARNING))

@@ -9,58 +9,58 @@
 #include <string.h>
 
 /* Tells the checker, which is there when somebody first asks for it. */
-static int check_groups(struct gg_gateway *gateway, struct gg_failure *failure)
+static int check_groups(struct gg_plane *plane, struct gg_failure *failure)
 {
   int error = GG_OK;
-  if (!gateway->checker && gg__checker_wanted(gateway->groups, gateway->group_count))
-    error = gg__checker_start(&gateway->checker, gateway->options.metrics, failure);
-  if (!error && gateway->checker && gg__checker_set(gateway->checker, gateway->groups, gateway->group_count) != 0)
+  if (!plane->checker && gg__checker_wanted(plane->groups, plane->group_count))
+    error = gg__checker_start(&plane->checker, plane->options.metrics, failure);
+  if (!error && plane->checker && gg__checker_set(plane->checker, plane->groups, plane->group_count) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "no memory for the checks of upstreams");
   return error;
 }
 
-int gg__groups_start(struct gg_gateway *gateway, struct gg_failure *failure)
+int gg__groups_start(struct gg_plane *plane, struct gg_failure *failure)
 {
-  gateway->groups_started = true;
-  return check_groups(gateway, failure);
+  plane->groups_started = true;
+  return check_groups(plane, failure);
 }
 
-void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count)
+void gg__groups_publish(struct gg_plane *plane, struct gg_group *const *groups, size_t count)
 {
   struct gg_group *old[GG_LISTENERS_MAX];
   assert(count <= GG_LISTENERS_MAX);
   for (size_t i = 0; i < count; i++)
     gg__group_ref(groups[i]);
-  pthread_mutex_lock(&gateway->groups_lock);
-  size_t old_count = gateway->group_count;
-  memcpy(old, gateway->groups, old_count * sizeof old[0]);
+  pthread_mutex_lock(&plane->groups_lock);
+  size_t old_count = plane->group_count;
+  memcpy(old, plane->groups, old_count * sizeof old[0]);
   if (count > 0)
-    memcpy(gateway->groups, groups, count * sizeof groups[0]);
-  gateway->group_count = count;
+    memcpy(plane->groups, groups, count * sizeof groups[0]);
+  plane->group_count = count;
   for (size_t i = 0; i < count; i++)
     gg__group_govern(groups[i], gg_clock_mono_ns());
-  pthread_mutex_unlock(&gateway->groups_lock);
+  pthread_mutex_unlock(&plane->groups_lock);
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gateway->groups_started && check_groups(gateway, &failure) != 0)
-    gg_warn(gateway->options.logger, "upstreams are not checked", GG_S("reason", failure.message));
+  if (plane->groups_started && check_groups(plane, &failure) != 0)
+    gg_warn(plane->options.logger, "upstreams are not checked", GG_S("reason", failure.message));
   for (size_t i = 0; i < old_count; i++)
     gg__group_destroy(old[i]);
 }
 
-void gg__groups_collect(struct gg_gateway *gateway)
+void gg__groups_collect(struct gg_plane *plane)
 {
-  pthread_mutex_lock(&gateway->groups_lock);
-  for (size_t i = 0; i < gateway->group_count; i++)
-    gg__group_tell_weights(gateway->groups[i], gg_clock_mono_ns());
-  pthread_mutex_unlock(&gateway->groups_lock);
+  pthread_mutex_lock(&plane->groups_lock);
+  for (size_t i = 0; i < plane->group_count; i++)
+    gg__group_tell_weights(plane->groups[i], gg_clock_mono_ns());
+  pthread_mutex_unlock(&plane->groups_lock);
 }
 
-int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upstream_status *out)
+int gg_plane_upstream(struct gg_plane *plane, size_t index, struct gg_upstream_status *out)
 {
   int error = GG_ERR_NOT_FOUND;
-  pthread_mutex_lock(&gateway->groups_lock);
-  for (size_t i = 0; i < gateway->group_count; i++) {
-    const struct gg_group *group = gateway->groups[i];
+  pthread_mutex_lock(&plane->groups_lock);
+  for (size_t i = 0; i < plane->group_count; i++) {
+    const struct gg_group *group = plane->groups[i];
     size_t count = group ? group->count : 0;
     if (index >= count) {
       index -= count;
@@ -70,17 +70,17 @@ int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upst
     error = GG_OK;
     break;
   }
-  pthread_mutex_unlock(&gateway->groups_lock);
+  pthread_mutex_unlock(&plane->groups_lock);
   return error;
 }
 
-int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, const char *name, bool drained,
-                              struct gg_failure *failure)
+int gg_plane_upstream_drain(struct gg_plane *plane, const char *listener, const char *name, bool drained,
+                            struct gg_failure *failure)
 {
   unsigned found = 0;
-  pthread_mutex_lock(&gateway->groups_lock);
-  for (size_t i = 0; i < gateway->group_count; i++) {
-    const struct gg_group *group = gateway->groups[i];
+  pthread_mutex_lock(&plane->groups_lock);
+  for (size_t i = 0; i < plane->group_count; i++) {
+    const struct gg_group *group = plane->groups[i];
     if (!group || (listener && strcmp(group->listener, listener) != 0))
       continue;
     for (unsigned member = 0; member < group->count; member++) {
@@ -91,7 +91,7 @@ int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, 
       found++;
     }
   }
-  pthread_mutex_unlock(&gateway->groups_lock);
+  pthread_mutex_unlock(&plane->groups_lock);
   if (found > 0)
     return GG_OK;
   return listener ? gg_fail(failure, GG_ERR_NOT_FOUND, "listener %s has no upstream %s", listener, name)

@@ -44,7 +44,7 @@ static void woken(void *context)
 
 static void init_plain(struct gg_worker *worker)
 {
-  const struct gg_gateway_options *options = &worker->gateway->options;
+  const struct gg_plane_options *options = &worker->plane->options;
   worker->loop.base.fd = worker->wake.source.fd = -1;
   gg_timer_list_init(&worker->header_timers, 0, gg__session_header_expired);
   gg_timer_list_init(&worker->connect_timers, 0, gg__session_connect_expired);
@@ -60,7 +60,7 @@ static void init_plain(struct gg_worker *worker)
   gg_list_init(&worker->reconnect);
   gg_list_init(&worker->over);
   gg_list_init(&worker->spare);
-  gg_pending_init(&worker->pending, options->pending_total / worker->gateway->worker_count);
+  gg_pending_init(&worker->pending, options->pending_total / worker->plane->worker_count);
   gg_pipe_pool_init(&worker->pipes);
   gg_session_id_source_init(&worker->ids);
   if (getrandom(&worker->random_state, sizeof worker->random_state, 0) != sizeof worker->random_state)
@@ -70,16 +70,16 @@ static void init_plain(struct gg_worker *worker)
   worker->listening = true;
 }
 
-int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsigned index, struct gg_failure *failure)
+int gg__worker_create(struct gg_worker **out, struct gg_plane *plane, unsigned index, struct gg_failure *failure)
 {
-  const struct gg_gateway_options *options = &gateway->options;
+  const struct gg_plane_options *options = &plane->options;
   struct gg_worker *worker = calloc(1, sizeof *worker);
   *out = worker;
   if (!worker)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
-  worker->gateway = gateway;
+  worker->plane = plane;
   worker->index = index;
-  worker->counters = gateway->counters;
+  worker->counters = plane->counters;
   init_plain(worker);
   worker->scratch = malloc(GG_READ_BULK_BYTES);
   worker->batch.bytes = malloc(GG_BATCH_BYTES);
@@ -215,7 +215,7 @@ static void record_closings(struct gg_worker *worker)
 /* Logs come by the engine's hand, in places behind those that the worker knew so far. */
 static void adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
 {
-  const struct gg_gateway_options *options = &snapshot->options;
+  const struct gg_plane_options *options = &snapshot->options;
   worker->snapshot = snapshot;
   worker->options = options;
   worker->log_count = snapshot->log_count;
@@ -228,18 +228,18 @@ static void adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
 
 void gg__worker_pass(struct gg_worker *worker)
 {
-  struct gg_gateway *gateway = worker->gateway;
-  unsigned generation = atomic_load_explicit(&gateway->generation, memory_order_acquire);
+  struct gg_plane *plane = worker->plane;
+  unsigned generation = atomic_load_explicit(&plane->generation, memory_order_acquire);
   if (generation == worker->passed)
     return;
-  if (worker->snapshot != gateway->published)
-    adopt(worker, gateway->published);
+  if (worker->snapshot != plane->published)
+    adopt(worker, plane->published);
   if (worker->paused) /* the limits may be others, or this gateway has taken over */
     worker->retry_ns = 0;
-  pthread_mutex_lock(&gateway->lock);
+  pthread_mutex_lock(&plane->lock);
   worker->passed = generation;
-  pthread_cond_broadcast(&gateway->passed);
-  pthread_mutex_unlock(&gateway->lock);
+  pthread_cond_broadcast(&plane->passed);
+  pthread_mutex_unlock(&plane->lock);
 }
 
 static void phase_retry(struct gg_worker *worker)
@@ -261,7 +261,7 @@ static uint64_t phase_logs(struct gg_worker *worker)
     if (!log->log)
       continue;
     /* One group at a time: what is committed while one is on its way to the disk makes the next. */
-    if (log->want_commit && worker->gateway->options.sync_mode == GG_SYNC_ALWAYS &&
+    if (log->want_commit && worker->plane->options.sync_mode == GG_SYNC_ALWAYS &&
         gg_log_durable(log->log) >= log->durable_asked) {
       gg_log_flush(log->log);
       log->durable_asked = gg_log_committed(log->log);
@@ -269,7 +269,7 @@ static uint64_t phase_logs(struct gg_worker *worker)
       gg_log_want_durable(log->log, log->durable_asked);
     }
     if (log->gap_bytes > 0 && gg_log_pressure(log->log) == GG_LOG_FLOWING) {
-      gg_warn(worker->gateway->options.logger, "recording again", GG_U("missing_bytes", log->gap_bytes),
+      gg_warn(worker->plane->options.logger, "recording again", GG_U("missing_bytes", log->gap_bytes),
               GG_U("worker", worker->index));
       log->gap_bytes = 0;
     }
@@ -290,7 +290,7 @@ static void abandon_closings(struct gg_worker *worker)
 /* Returns when the drain wants to be looked at again. */
 static uint64_t phase_drain(struct gg_worker *worker)
 {
-  uint64_t deadline_ns = atomic_load_explicit(&worker->gateway->drain_deadline_ns, memory_order_acquire);
+  uint64_t deadline_ns = atomic_load_explicit(&worker->plane->drain_deadline_ns, memory_order_acquire);
   if (deadline_ns == 0)
     return UINT64_MAX;
   if (worker->listening) {
@@ -362,11 +362,11 @@ void *gg__worker_main(void *argument)
   snprintf(name, sizeof name, "gg-worker-%u", worker->index);
   prctl(PR_SET_NAME, name);
   gg__worker_loop(worker);
-  pthread_mutex_lock(&worker->gateway->lock);
+  pthread_mutex_lock(&worker->plane->lock);
   worker->ended = true;
-  pthread_cond_broadcast(&worker->gateway->passed);
-  pthread_mutex_unlock(&worker->gateway->lock);
+  pthread_cond_broadcast(&worker->plane->passed);
+  pthread_mutex_unlock(&worker->plane->lock);
   atomic_store_explicit(&worker->due_ns, UINT64_MAX, memory_order_relaxed);
-  atomic_fetch_sub_explicit(&worker->gateway->workers_running, 1, memory_order_release);
+  atomic_fetch_sub_explicit(&worker->plane->workers_running, 1, memory_order_release);
   return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * worker.h - a thread with everything that its sessions need: loop, timers, logs, memory, counters. Nothing in it is
- * shared but what the gateway says (struct gg_gateway's atomics), so the data path takes no lock.
+ * shared but what the gateway says (struct gg_plane's atomics), so the data path takes no lock.
  *
  * The phases of an iteration, in the order in which they run (worker.c):
  *   1. poll       wait for events and call the sources: accept, receive, record, send
@@ -20,10 +20,10 @@
 #include "base/list.h"
 #include "base/metrics.h"
 #include "gateway/counters.h"
-#include "gateway/gateway.h"
 #include "gateway/group.h"
 #include "gateway/pending.h"
 #include "gateway/plan.h"
+#include "gateway/plane.h"
 #include "gateway/relay.h"
 #include "gateway/route.h"
 #include "gateway/session.h"
@@ -111,20 +111,20 @@ struct gg_policy_pair {
 struct gg_worker {
   struct gg_loop loop;
   struct gg_wake wake;
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   unsigned index;
   pthread_t thread;
   bool thread_runs;
 
   struct gg_worker_log logs[GG_POLICY_PAIRS];
   unsigned log_count;
-  const struct gg_snapshot *snapshot;       /* what it goes by */
-  const struct gg_gateway_options *options; /* the snapshot's */
-  struct gg_list listeners;                 /* with a socket */
-  struct gg_list listeners_next;            /* while it goes over to another snapshot: those of that */
-  struct gg_list retired;                   /* listeners without a socket, with sessions */
-  struct gg_list listeners_over;            /* ... without either: to be freed at the end of the iteration */
-  unsigned leaving_count;                   /* of listeners */
+  const struct gg_snapshot *snapshot;     /* what it goes by */
+  const struct gg_plane_options *options; /* the snapshot's */
+  struct gg_list listeners;               /* with a socket */
+  struct gg_list listeners_next;          /* while it goes over to another snapshot: those of that */
+  struct gg_list retired;                 /* listeners without a socket, with sessions */
+  struct gg_list listeners_over;          /* ... without either: to be freed at the end of the iteration */
+  unsigned leaving_count;                 /* of listeners */
 
   struct gg_timer_list header_timers;
   struct gg_timer_list connect_timers;
@@ -139,7 +139,7 @@ struct gg_worker {
   unsigned passed;          /* the generation that it has seen; under the gateway's lock, as the next */
   bool ended;               /* its thread makes no turn any more */
   uint64_t session_count;   /* all that are not CLOSED */
-  _Atomic uint64_t due_ns;  /* its next turn begins by then, or it hangs; for gg_gateway_alive */
+  _Atomic uint64_t due_ns;  /* its next turn begins by then, or it hangs; for gg_plane_alive */
   uint64_t next_ns;         /* when the next iteration is due without an event */
   uint64_t retry_ns;        /* next time for phase 4; UINT64_MAX: nothing to retry */
   bool listening;
@@ -159,8 +159,8 @@ struct gg_worker {
   size_t counters; /* first slot */
 };
 
-struct gg_gateway {
-  struct gg_gateway_options options; /* what no reload changes: workers, pending_total, sync_mode, recorder, logger,
+struct gg_plane {
+  struct gg_plane_options options; /* what no reload changes: workers, pending_total, sync_mode, recorder, logger,
                                         metrics; all else is the worker's to know */
   struct gg_worker *workers[GG_WORKERS_MAX];
   unsigned worker_count;
@@ -191,7 +191,7 @@ struct gg_gateway {
   unsigned local_count;
 };
 
-int gg__worker_create(struct gg_worker **out, struct gg_gateway *gateway, unsigned index, struct gg_failure *failure);
+int gg__worker_create(struct gg_worker **out, struct gg_plane *plane, unsigned index, struct gg_failure *failure);
 void gg__worker_destroy(struct gg_worker *worker);
 void *gg__worker_main(void *worker);
 void gg__worker_loop(struct gg_worker *worker); /* until drained: the body of the thread */
@@ -204,17 +204,17 @@ uint64_t gg__worker_random(struct gg_worker *worker);
 bool gg__worker_close_longest_stalled(struct gg_worker *worker, const struct gg_session *spared);
 
 /* deadlines.c: the shortest of the time-outs of relaying, 0: none; it is the duration of relay_timers. */
-uint64_t gg__relay_timer_ns(const struct gg_gateway_options *options);
+uint64_t gg__relay_timer_ns(const struct gg_plane_options *options);
 /* The options are others: the timers of all sessions go by them. */
 void gg__relay_timers_adopt(struct gg_worker *worker);
 
 /* upstreams.c: begins to check those that ask for it. */
-int gg__groups_start(struct gg_gateway *gateway, struct gg_failure *failure);
+int gg__groups_start(struct gg_plane *plane, struct gg_failure *failure);
 /* The gateway's groups are these from now on; it takes a reference of each. Nobody checks those before any more; who
  * lets their options end retires them as well. The engine's thread. */
-void gg__groups_publish(struct gg_gateway *gateway, struct gg_group *const *groups, size_t count);
+void gg__groups_publish(struct gg_plane *plane, struct gg_group *const *groups, size_t count);
 /* Sets the gauges of what changes with time alone: the weights of upstreams. */
-void gg__groups_collect(struct gg_gateway *gateway);
+void gg__groups_collect(struct gg_plane *plane);
 
 /* Phase 3: goes over to what the engine has published. On the engine's thread for a worker that has none (yet, or any
  * more). */

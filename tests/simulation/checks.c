@@ -70,7 +70,7 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
 void sim_check_sleep(uint64_t until_ns)
 {
   (void)until_ns;
-  const struct gg_worker *worker = sim.gateway ? sim.gateway->workers[0] : NULL;
+  const struct gg_worker *worker = sim.plane ? sim.plane->workers[0] : NULL;
   if (!worker || !gg_list_empty(&worker->run))
     return;
   for (const struct gg_list *node = worker->sessions.next; node != &worker->sessions; node = node->next) {

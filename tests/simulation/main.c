@@ -121,10 +121,10 @@ static void faults_choose(struct sim_faults *faults)
     faults->nth_memory = 1 + (unsigned)sim_below(60);
 }
 
-static void options_choose(struct gg_gateway_options *options)
+static void options_choose(struct gg_plane_options *options)
 {
   static const uint64_t second = 1000000000;
-  *options = (struct gg_gateway_options){
+  *options = (struct gg_plane_options){
     .size = sizeof *options,
     .workers = 1,
     .sessions_max = sim_chance(6) ? 1 + sim_below(20) : 0,
@@ -175,21 +175,21 @@ static bool all_over(void)
   for (unsigned i = 0; i < sim.spawned; i++)
     if (!sim.conns[i].socket[GG_FROM_CLIENT].closed) /* some may not be accepted yet */
       return false;
-  return sim.spawned == sim.config.conns && sim.gateway->workers[0]->session_count == 0;
+  return sim.spawned == sim.config.conns && sim.plane->workers[0]->session_count == 0;
 }
 
 static void drain(uint64_t patience_ns)
 {
   sim_trace("drain");
   sim.draining = true;
-  gg_gateway_drain(sim.gateway, sim.now_ns + patience_ns);
+  gg_plane_drain(sim.plane, sim.now_ns + patience_ns);
 }
 
 static void drain_event(void *argument, unsigned number)
 {
   (void)argument;
   (void)number;
-  if (!sim.draining && sim.gateway)
+  if (!sim.draining && sim.plane)
     drain(sim_below(2000000000));
 }
 
@@ -197,7 +197,7 @@ static void drain_event(void *argument, unsigned number)
 static void look_in(void *argument, unsigned number)
 {
   (void)argument;
-  if (!sim.gateway || sim.draining)
+  if (!sim.plane || sim.draining)
     return;
   if (all_over())
     drain(60u * (uint64_t)1000000000);
@@ -210,19 +210,19 @@ static void meddle_with_upstreams(void *argument, unsigned number)
 {
   struct gg_upstream_status status;
   (void)argument;
-  if (!sim.gateway || sim.draining || gg_gateway_upstream(sim.gateway, sim_below(SIM_UPSTREAMS), &status) != 0)
+  if (!sim.plane || sim.draining || gg_plane_upstream(sim.plane, sim_below(SIM_UPSTREAMS), &status) != 0)
     return;
   bool drained = sim_chance(2);
   sim.drained += drained;
   sim_trace("%s %s: %s", status.listener, status.name, drained ? "drained" : "not drained");
-  if (gg_gateway_upstream_drain(sim.gateway, status.listener, status.name, drained, NULL) != 0)
+  if (gg_plane_upstream_drain(sim.plane, status.listener, status.name, drained, NULL) != 0)
     sim_fail("%s of %s is listed, and cannot be drained", status.name, status.listener);
   sim_at(sim.now_ns + sim_size(500000000), meddle_with_upstreams, NULL, number);
 }
 
 static void drive(void)
 {
-  struct gg_worker *worker = sim.gateway->workers[0];
+  struct gg_worker *worker = sim.plane->workers[0];
   sim_at(sim.now_ns, sim_conn_spawn, NULL, 0);
   sim_at(sim.now_ns + 1, look_in, NULL, 0);
   if (sim_chance(6))
@@ -250,7 +250,7 @@ static void drive(void)
   for (unsigned i = 0; i < worker->log_count; i++)
     if (worker->logs[i].log)
       gg_log_finish(worker->logs[i].log);
-  uint64_t sources = gg_source_table_count(sim.gateway->sources);
+  uint64_t sources = gg_source_table_count(sim.plane->sources);
   if (sources > 0 && sim.config.options.source_rate_max == 0)
     sim_fail("%llu sources are held, and nobody is there", (unsigned long long)sources);
 }
@@ -347,17 +347,17 @@ static void run(uint64_t seed, unsigned conns)
   sim.config.options.metrics = metrics;
   sim_logs_begin();
   struct gg_failure failure = {0};
-  struct gg_gateway *gateway = NULL;
+  struct gg_plane *plane = NULL;
   sim.in_gateway = true;
-  int error = gg_gateway_create(&gateway, &sim.config.options, &failure);
+  int error = gg_plane_create(&plane, &sim.config.options, &failure);
   sim.in_gateway = false;
   if (error && sim.faults_made == 0)
-    sim_fail("gg_gateway_create: %s", gg_error_text(error));
-  sim.gateway = gateway;
+    sim_fail("gg_plane_create: %s", gg_error_text(error));
+  sim.plane = plane;
   if (!error)
     drive();
-  sim.gateway = NULL;
-  gg_gateway_destroy(gateway);
+  sim.plane = NULL;
+  gg_plane_destroy(plane);
   sim_check_end();
   sim_logs_end();
   count(metrics);

@@ -127,7 +127,7 @@ static void act(void *argument, unsigned side)
   struct sim_conn *conn = argument;
   struct sim_peer *peer = &conn->peer[side];
   struct sim_socket *s = &conn->socket[side];
-  if (!peer->alive || s->reset || s->aborted || !sim.gateway) {
+  if (!peer->alive || s->reset || s->aborted || !sim.plane) {
     peer->alive = false;
     return;
   }

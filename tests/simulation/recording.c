@@ -91,7 +91,7 @@ static void wake_event(void *argument, unsigned number)
   (void)number;
   struct gg_log *log = argument;
   log->wakes_due--;
-  if (sim.gateway)
+  if (sim.plane)
     log->wake(log->context);
 }
 
@@ -142,7 +142,7 @@ static void disk_turn(void *argument, unsigned number)
   }
   if (sim_chance(200)) /* a wake without need */
     wake_soon(log);
-  if (sim.gateway)
+  if (sim.plane)
     sim_at(sim.now_ns + period_ns, disk_turn, log, number);
 }
 

@@ -19,9 +19,9 @@ static void note_timeout(uint64_t *ever_ns, uint64_t timeout_ns)
 }
 
 /* For checks.c: a session's last packet may be recorded long after it was closed, under other options. */
-static void note(const struct gg_gateway_options *options)
+static void note(const struct gg_plane_options *options)
 {
-  struct gg_gateway_options *ever = &sim.ever;
+  struct gg_plane_options *ever = &sim.ever;
   note_timeout(&ever->idle_timeout_ns, options->idle_timeout_ns);
   note_timeout(&ever->first_byte_timeout_ns, options->first_byte_timeout_ns);
   note_timeout(&ever->session_timeout_ns, options->session_timeout_ns);
@@ -30,7 +30,7 @@ static void note(const struct gg_gateway_options *options)
   note_timeout(&ever->source_rate_max, options->source_rate_max);
 }
 
-static void change_options(struct gg_gateway_options *options)
+static void change_options(struct gg_plane_options *options)
 {
   static const uint64_t second = 1000000000;
   options->sessions_max = sim_chance(3) ? 1 + sim_below(20) : 0;
@@ -55,10 +55,10 @@ static void change_listener(struct gg_listener_options *options)
 static void reload_event(void *argument, unsigned number)
 {
   (void)argument;
-  if (!sim.gateway || sim.draining)
+  if (!sim.plane || sim.draining)
     return;
   sim.reload_due = true; /* a worker is between two turns then, as it is in the phase in which it goes over */
-  gg_wake_signal(&sim.gateway->workers[0]->wake);
+  gg_wake_signal(&sim.plane->workers[0]->wake);
   sim_at(sim.now_ns + sim_size(300000000), reload_event, NULL, number);
 }
 
@@ -74,7 +74,7 @@ void sim_reload(void)
   if (!sim.reload_due || sim.draining)
     return;
   sim.reload_due = false;
-  struct gg_gateway_options options = sim.config.options;
+  struct gg_plane_options options = sim.config.options;
   struct gg_listener_options all[SIM_LISTENERS], present[SIM_LISTENERS];
   bool gone[SIM_LISTENERS];
   size_t count = 0;
@@ -92,11 +92,11 @@ void sim_reload(void)
   uint64_t faults = sim.faults_made;
   struct gg_failure failure = GG_FAILURE_INIT;
   sim.in_gateway = true;
-  int error = gg_gateway_reload(sim.gateway, &options, &failure);
+  int error = gg_plane_reload(sim.plane, &options, &failure);
   sim.in_gateway = false;
   sim_trace("reload: %s", error ? failure.message : "done");
   if (error && sim.faults_made == faults)
-    sim_fail("gg_gateway_reload: %s", failure.message);
+    sim_fail("gg_plane_reload: %s", failure.message);
   if (error)
     return;
   sim.reloads++;
@@ -116,7 +116,7 @@ void sim_reload(void)
 int sim_listener_fd(const struct sim_conn *conn)
 {
   const struct gg_endpoint *to = &sim.config.listener[conn->listener].listen;
-  for (const struct gg_list *node = sim.gateway->bindings.next; node != &sim.gateway->bindings; node = node->next) {
+  for (const struct gg_list *node = sim.plane->bindings.next; node != &sim.plane->bindings; node = node->next) {
     const struct gg_binding *binding = GG_CONTAINER(node, struct gg_binding, node);
     const struct gg_socket *socket = &binding->sockets[0];
     if (binding->listen.port != to->port || strcmp(binding->listen.path, to->path) != 0)

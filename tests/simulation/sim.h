@@ -165,7 +165,7 @@ struct sim_config {
   unsigned disk_trouble; /* one disk period in so many is a stall or a full disk */
   size_t listeners;
   struct gg_listener_options listener[SIM_LISTENERS];
-  struct gg_gateway_options options;
+  struct gg_plane_options options;
   struct sim_faults faults;
 };
 
@@ -184,14 +184,14 @@ struct sim_world {
   uint64_t reloads;
   bool gone[SIM_LISTENERS];        /* by a reload: it does not listen */
   uint64_t gone_ns[SIM_LISTENERS]; /* ... since then */
-  struct gg_gateway_options ever;  /* the shortest of each time-out that there ever was, the least of each limit */
+  struct gg_plane_options ever;    /* the shortest of each time-out that there ever was, the least of each limit */
   unsigned drained;                /* times that an upstream was drained in this seed */
   bool trace;
   struct sim_config config;
   struct sim_conn *conns;
   unsigned spawned;
   struct sim_conn *connecting; /* whose upstream is being connected just now */
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   uint64_t gaps_counted; /* by gg_log_count_gap */
   uint64_t gaps_told;    /* by closing comments */
   uint64_t lost_sessions;

@@ -405,7 +405,7 @@ int __wrap_listen(int fd, int backlog)
 void sim_listener_close(int fd)
 {
   struct listener *listener = sim_fd_object(fd, SIM_LISTENER);
-  if (listener->count > 0 && sim.gateway && sim.now_ns < sim.gateway->drain_deadline_ns)
+  if (listener->count > 0 && sim.plane && sim.now_ns < sim.plane->drain_deadline_ns)
     sim_fail("a listener was closed with %u clients waiting", listener->count);
   for (unsigned i = 0; i < listener->count; i++) {
     listener->queue[i]->socket[GG_FROM_CLIENT].closed = true;
@@ -418,7 +418,7 @@ void sim_listener_close(int fd)
 void sim_listener_push(struct sim_conn *conn)
 {
   struct sim_socket *s = &conn->socket[GG_FROM_CLIENT];
-  int fd = sim.gateway ? sim_listener_fd(conn) : -1;
+  int fd = sim.plane ? sim_listener_fd(conn) : -1;
   if (fd < 0) {
     s->closed = s->aborted = true;
     return;

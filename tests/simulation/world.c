@@ -393,7 +393,7 @@ int __wrap_epoll_ctl(int set_fd, int operation, int fd, struct epoll_event *even
   sim_fd_kind(fd);
   int slot = set->slot[fd - SIM_FD_BASE];
   if (operation == EPOLL_CTL_DEL) {
-    if (!slot && sim.gateway)
+    if (!slot && sim.plane)
       sim_fail("EPOLL_CTL_DEL of %d, which is not in the set", fd);
     forget(set, fd);
     return 0;

@@ -126,11 +126,11 @@ struct fixture {
   char dir[96];
   struct gg_recorder *recorder;
   struct gg_metrics *metrics;
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   struct echo *echo;
   struct gg_upstream_options upstream;
   struct gg_listener_options listeners[FIXTURE_LISTENERS];
-  struct gg_gateway_options options;
+  struct gg_plane_options options;
   struct gg_failure failure;
 };
 
@@ -161,46 +161,46 @@ static inline void fixture_init(struct fixture *f, struct echo *echo)
     fail_msg("%s", f->failure.message);
   f->echo = echo;
   f->upstream = (struct gg_upstream_options){.name = "echo", .endpoint = echo->endpoint, .weight = 1};
-  f->options = (struct gg_gateway_options){.size = sizeof f->options,
-                                           .workers = 2,
-                                           .source_prefix6 = 64,
-                                           .splice = GG_SPLICE_AUTO,
-                                           .pending_max = 65536,
-                                           .pending_total = 16 << 20,
-                                           .connect_timeout_ns = 10 * GG_NS_PER_S,
-                                           .proxy_header_timeout_ns = 10 * GG_NS_PER_S,
-                                           .listeners = f->listeners,
-                                           .recorder = f->recorder,
-                                           .metrics = f->metrics};
+  f->options = (struct gg_plane_options){.size = sizeof f->options,
+                                         .workers = 2,
+                                         .source_prefix6 = 64,
+                                         .splice = GG_SPLICE_AUTO,
+                                         .pending_max = 65536,
+                                         .pending_total = 16 << 20,
+                                         .connect_timeout_ns = 10 * GG_NS_PER_S,
+                                         .proxy_header_timeout_ns = 10 * GG_NS_PER_S,
+                                         .listeners = f->listeners,
+                                         .recorder = f->recorder,
+                                         .metrics = f->metrics};
 }
 
 static inline void fixture_create(struct fixture *f)
 {
-  if (gg_gateway_create(&f->gateway, &f->options, &f->failure) != 0)
+  if (gg_plane_create(&f->plane, &f->options, &f->failure) != 0)
     fail_msg("%s", f->failure.message);
 }
 
 static inline void fixture_start(struct fixture *f)
 {
   fixture_create(f);
-  if (gg_recorder_start(f->recorder, &f->failure) != 0 || gg_gateway_start(f->gateway, &f->failure) != 0)
+  if (gg_recorder_start(f->recorder, &f->failure) != 0 || gg_plane_start(f->plane, &f->failure) != 0)
     fail_msg("%s", f->failure.message);
 }
 
 static inline void reload(struct fixture *f)
 {
-  if (gg_gateway_reload(f->gateway, &f->options, &f->failure) != 0)
+  if (gg_plane_reload(f->plane, &f->options, &f->failure) != 0)
     fail_msg("%s", f->failure.message);
 }
 
 static inline void fixture_fini(struct fixture *f)
 {
-  if (gg_gateway_running(f->gateway))
-    gg_gateway_drain(f->gateway, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
-  gg_gateway_join(f->gateway);
+  if (gg_plane_running(f->plane))
+    gg_plane_drain(f->plane, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
+  gg_plane_join(f->plane);
   if (gg_recorder_stop(f->recorder, gg_clock_mono_ns() + 20 * GG_NS_PER_S, &f->failure) != 0)
     fail_msg("%s", f->failure.message);
-  gg_gateway_destroy(f->gateway);
+  gg_plane_destroy(f->plane);
   gg_recorder_destroy(f->recorder);
   gg_metrics_destroy(f->metrics);
   char command[128];
@@ -211,7 +211,7 @@ static inline void fixture_fini(struct fixture *f)
 static inline struct gg_endpoint where(struct fixture *f, size_t index)
 {
   struct gg_endpoint endpoint;
-  assert_int_equal(gg_gateway_listener_endpoint(f->gateway, index, &endpoint), 0);
+  assert_int_equal(gg_plane_listener_endpoint(f->plane, index, &endpoint), 0);
   return endpoint;
 }
 

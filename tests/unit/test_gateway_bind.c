@@ -18,7 +18,7 @@
 enum { SOCKETS = 2, PARTING_US = 30000 };
 
 struct fixture {
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   struct gg_binding *binding;
   struct gg_listener_options options;
 };
@@ -28,16 +28,16 @@ static void make(struct fixture *f)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   memset(f, 0, sizeof *f);
-  f->gateway = calloc(1, sizeof *f->gateway);
-  assert_non_null(f->gateway);
-  f->gateway->worker_count = SOCKETS;
-  gg_list_init(&f->gateway->bindings);
+  f->plane = calloc(1, sizeof *f->plane);
+  assert_non_null(f->plane);
+  f->plane->worker_count = SOCKETS;
+  gg_list_init(&f->plane->bindings);
   f->options.name = "web";
   assert_int_equal(gg_endpoint_parse(&f->options.listen, "127.0.0.1:1", false, NULL), 0);
   f->options.listen.port = f->options.listen.addr.port = 0;
-  assert_int_equal(gg__binding_make(&f->binding, f->gateway, &f->options, &failure), 0);
+  assert_int_equal(gg__binding_make(&f->binding, f->plane, &f->options, &failure), 0);
   assert_int_equal(gg__binding_listen(f->binding, &f->options, &failure), 0);
-  gg__bindings_settle(f->gateway, true);
+  gg__bindings_settle(f->plane, true);
   f->options.listen = f->binding->listen = f->binding->bound; /* asked for by its number from here on */
   for (unsigned i = 0; i < SOCKETS; i++) {
     atomic_store(&f->binding->sockets[i].users, 1);
@@ -47,8 +47,8 @@ static void make(struct fixture *f)
 
 static void unmake(struct fixture *f)
 {
-  gg__bindings_sweep(f->gateway, true);
-  free(f->gateway);
+  gg__bindings_sweep(f->plane, true);
+  free(f->plane);
 }
 
 static void *drop_first(void *argument)
@@ -79,10 +79,10 @@ static void what_parts_is_closed_before_its_place_is_filled(void **state)
   assert_int_equal(fstat(old, &before), 0);
   assert_true(gg__binding_may_part(f.binding, 0));
   assert_int_equal(pthread_create(&worker, NULL, drop_first, f.binding), 0);
-  assert_int_equal(gg__binding_find(&found, f.gateway, &f.options, &failure), 0);
+  assert_int_equal(gg__binding_find(&found, f.plane, &f.options, &failure), 0);
   assert_ptr_equal(found, f.binding);
   assert_int_equal(gg__binding_listen(found, &f.options, &failure), 0);
-  gg__bindings_settle(f.gateway, true);
+  gg__bindings_settle(f.plane, true);
   pthread_join(worker, NULL);
   for (unsigned i = 0; i < SOCKETS; i++) {
     assert_int_equal(atomic_load(&found->sockets[i].state), GG_SOCKET_OPEN);
@@ -103,12 +103,12 @@ static void beside_what_parts_another_is_bound(void **state)
   make(&f);
   for (unsigned i = 0; i < SOCKETS; i++)
     assert_true(gg__binding_may_part(f.binding, i));
-  assert_int_equal(gg__binding_find(&other, f.gateway, &f.options, &failure), 0);
+  assert_int_equal(gg__binding_find(&other, f.plane, &f.options, &failure), 0);
   assert_null(other);
-  if (gg__binding_make(&other, f.gateway, &f.options, &failure) != 0)
+  if (gg__binding_make(&other, f.plane, &f.options, &failure) != 0)
     fail_msg("%s", failure.message);
   assert_int_equal(gg__binding_listen(other, &f.options, &failure), 0);
-  gg__bindings_settle(f.gateway, true);
+  gg__bindings_settle(f.plane, true);
   for (unsigned i = 0; i < SOCKETS; i++) {
     gg__binding_drop(f.binding, i);
     assert_int_equal(atomic_load(&f.binding->sockets[i].state), GG_SOCKET_CLOSED);
@@ -126,7 +126,7 @@ static void who_never_closes_is_done_without(void **state)
   struct gg_binding *found;
   make(&f);
   assert_true(gg__binding_may_part(f.binding, 0));
-  assert_int_equal(gg__binding_find(&found, f.gateway, &f.options, &failure), 0);
+  assert_int_equal(gg__binding_find(&found, f.plane, &f.options, &failure), 0);
   assert_null(found);
   assert_int_equal(atomic_load(&f.binding->sockets[1].state), GG_SOCKET_LEAVING);
   unmake(&f);

@@ -16,7 +16,7 @@ enum { MEMBERS = 4 };
 static const uint64_t second = 1000000000;
 
 static struct gg_metrics *metrics;
-static struct gg_gateway *gateway;
+static struct gg_plane *plane;
 static struct gg_upstream_options upstreams[MEMBERS];
 static struct gg_listener_options listener;
 static struct gg_group *group;
@@ -26,11 +26,11 @@ static int set_up(void **state)
 {
   (void)state;
   static const char *const names[MEMBERS] = {"a", "b", "c", "d"};
-  gateway = calloc(1, sizeof *gateway);
-  assert_non_null(gateway);
+  plane = calloc(1, sizeof *plane);
+  assert_non_null(plane);
   assert_int_equal(gg_metrics_create(&metrics), 0);
-  assert_int_equal(gg__routes_create(&gateway->routes, metrics, NULL), 0);
-  assert_int_equal(gg__health_desk_init(&gateway->health, metrics, NULL), 0);
+  assert_int_equal(gg__routes_create(&plane->routes, metrics, NULL), 0);
+  assert_int_equal(gg__health_desk_init(&plane->health, metrics, NULL), 0);
   for (unsigned i = 0; i < MEMBERS; i++) {
     char text[32];
     snprintf(text, sizeof text, "10.0.0.%u:80", i + 1);
@@ -48,16 +48,16 @@ static int tear_down(void **state)
 {
   (void)state;
   gg__group_destroy(group);
-  gg__health_desk_fini(&gateway->health);
-  gg__routes_destroy(gateway->routes);
+  gg__health_desk_fini(&plane->health);
+  gg__routes_destroy(plane->routes);
   gg_metrics_destroy(metrics);
-  free(gateway);
+  free(plane);
   return 0;
 }
 
 static void make(void)
 {
-  assert_int_equal(gg__group_create(&group, gateway, &listener, NULL, NULL), 0);
+  assert_int_equal(gg__group_create(&group, plane, &listener, NULL, NULL), 0);
   gg__group_govern(group, 0);
 }
 
@@ -65,7 +65,7 @@ static void make(void)
 static void reload(void)
 {
   struct gg_group *next;
-  assert_int_equal(gg__group_create(&next, gateway, &listener, group, NULL), 0);
+  assert_int_equal(gg__group_create(&next, plane, &listener, group, NULL), 0);
   gg__group_govern(next, 3 * second);
   gg__group_destroy(group);
   group = next;
@@ -78,7 +78,7 @@ static struct gg_health *health(unsigned index)
 
 static uint64_t gauge(unsigned index, enum gg_connect_counter counter)
 {
-  return gateway->health.shard->values[health(index)->route->connect + counter];
+  return plane->health.shard->values[health(index)->route->connect + counter];
 }
 
 /* Who is chosen at that time, and at once let go: "a", "a?" for a trial, "-" for nobody. */
@@ -95,12 +95,12 @@ static const char *choice(uint64_t now_ns, const struct gg_attempts *tried)
 
 static void miss(unsigned index, bool trial, uint64_t now_ns)
 {
-  gg__health_failed(health(index), &group->health, trial, "refused", now_ns, gateway->health.shard);
+  gg__health_failed(health(index), &group->health, trial, "refused", now_ns, plane->health.shard);
 }
 
 static void succeed(unsigned index, uint64_t now_ns)
 {
-  gg__health_succeeded(health(index), now_ns, gateway->health.shard);
+  gg__health_succeeded(health(index), now_ns, plane->health.shard);
 }
 
 static void miss_thrice(unsigned index, uint64_t now_ns)
@@ -274,7 +274,7 @@ static void test_a_reload_that_turns_health_off(void **state)
   gg__group_status(group, 0, 3 * second, &status);
   assert_int_equal(status.state, GG_UPSTREAM_UP);
   for (unsigned i = 0; i < 2; i++) {
-    gg__health_failed(health(0), &before, i == 1, "refused", 3 * second, gateway->health.shard);
+    gg__health_failed(health(0), &before, i == 1, "refused", 3 * second, plane->health.shard);
     assert_int_equal(gauge(0, GG_CONNECT_UP), 1);
     assert_int_equal(gauge(0, GG_CONNECT_OUT), 0);
     assert_int_equal(gauge(0, GG_CONNECT_OUTS), 1);
@@ -337,7 +337,7 @@ static void test_reload(void **state)
   size_t slot = health(0)->route->connect + GG_CONNECT_DRAINED;
   upstreams[0] = upstreams[3];
   reload();
-  assert_int_equal(gateway->health.shard->values[slot], 0);
+  assert_int_equal(plane->health.shard->values[slot], 0);
   assert_string_equal(held.member->health->name, "a");
   gg__member_release(held.member);
 }
@@ -372,13 +372,13 @@ static void test_what_is_wrong_is_refused(void **state)
   (void)state;
   struct gg_group *none;
   upstreams[1].name = "a";
-  assert_int_equal(gg__group_create(&none, gateway, &listener, NULL, NULL), GG_ERR_INVALID);
+  assert_int_equal(gg__group_create(&none, plane, &listener, NULL, NULL), GG_ERR_INVALID);
   assert_null(none);
   upstreams[1].name = "b";
   upstreams[1].weight = 0;
-  assert_int_equal(gg__group_create(&none, gateway, &listener, NULL, NULL), GG_ERR_INVALID);
+  assert_int_equal(gg__group_create(&none, plane, &listener, NULL, NULL), GG_ERR_INVALID);
   listener.upstream_count = 0;
-  assert_int_equal(gg__group_create(&none, gateway, &listener, NULL, NULL), 0);
+  assert_int_equal(gg__group_create(&none, plane, &listener, NULL, NULL), 0);
   assert_null(none);
 }
 

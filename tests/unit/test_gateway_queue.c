@@ -10,7 +10,7 @@ static struct echo echo;
 /* What the gateway tells of a listener, after asking the kernel; false: it tells nothing of it. */
 static bool told(struct fixture *f, struct gg_shard *shard, const char *name, struct gg_accept_queue *out)
 {
-  gg_gateway_collect(f->gateway, shard);
+  gg_plane_collect(f->plane, shard);
   for (size_t i = 0; gg_metrics_family(f->metrics, i); i++) {
     const struct gg_metric_family *family = gg_metrics_family(f->metrics, i);
     if (strcmp(family->table[0].name, "listener_accept_queue_clients") != 0)
@@ -75,7 +75,7 @@ static void who_waits_is_told(void **state)
   assert_true(queue.waiting == 0 && queue.longest == 0 && queue.limit == kernel_limit());
   assert_false(told(&f, shard, "unix", &queue));
   assert_int_equal(gg_recorder_start(f.recorder, &f.failure), 0);
-  assert_int_equal(gg_gateway_start(f.gateway, &f.failure), 0);
+  assert_int_equal(gg_plane_start(f.plane, &f.failure), 0);
   for (int i = 0; i < WAITING; i++) {
     assert_int_equal(ask(clients[i]), 0);
     close(clients[i]);
@@ -111,8 +111,8 @@ static void names_come_and_go(void **state)
     if (i > 0 && told(&f, shard, name[(i + 1) % 2], &queue))
       assert_true(queue.waiting == 0 && queue.longest == 0 && queue.limit == 0);
   }
-  gg_gateway_drain(f.gateway, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
-  gg_gateway_join(f.gateway);
+  gg_plane_drain(f.plane, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
+  gg_plane_join(f.plane);
   assert_true(told(&f, shard, "stays", &queue));
   assert_int_equal(queue.limit, 0);
   fixture_fini(&f);

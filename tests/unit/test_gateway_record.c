@@ -42,7 +42,7 @@ static void a_gateway_need_not_record(void **state)
   add_listener(&f, "off too", loopback(0))->record = GG_RECORD_OFF;
   f.listeners[1].on_stall = f.listeners[1].on_full = GG_POLICY_CLOSE; /* of nothing */
   f.options.sync_mode = GG_SYNC_ALWAYS;                               /* likewise */
-  assert_int_equal(gg_gateway_logs(&f.options), 0);
+  assert_int_equal(gg_plane_logs(&f.options), 0);
   fixture_start(&f);
   assert_int_equal(gg_recorder_logs(f.recorder), 0);
   for (unsigned i = 0; i < 20; i++) {

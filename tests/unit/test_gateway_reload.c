@@ -274,8 +274,8 @@ static void nobody_is_reset_by_a_drain(void **state)
     callers_begin(&callers, where(&f, 0));
     while (atomic_load(&callers.served) < 100 && atomic_load(&callers.lost) == 0)
       usleep(1000);
-    gg_gateway_drain(f.gateway, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
-    gg_gateway_join(f.gateway);
+    gg_plane_drain(f.plane, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
+    gg_plane_join(f.plane);
     callers_end(&callers);
     fixture_fini(&f);
   }
@@ -310,22 +310,22 @@ static void what_cannot_be_had_changes_nothing(void **state)
   add_listener(&f, "fine", loopback(0));
   add_listener(&f, "taken", taken);
   gg_endpoint_format(&taken, text, sizeof text);
-  assert_int_not_equal(gg_gateway_reload(f.gateway, &f.options, &f.failure), 0);
+  assert_int_not_equal(gg_plane_reload(f.plane, &f.options, &f.failure), 0);
   assert_non_null(strstr(f.failure.message, text));
   struct gg_endpoint none;
-  assert_int_equal(gg_gateway_listener_endpoint(f.gateway, 1, &none), GG_ERR_RANGE);
+  assert_int_equal(gg_plane_listener_endpoint(f.plane, 1, &none), GG_ERR_RANGE);
   assert_int_equal(dial_and_ask(&web), 0);
   close(fd);
   reload(&f);
   taken = where(&f, 2);
   assert_int_equal(dial_and_ask(&taken), 0);
   f.options.workers = 3;
-  assert_int_equal(gg_gateway_reload(f.gateway, &f.options, &f.failure), GG_ERR_INVALID);
+  assert_int_equal(gg_plane_reload(f.plane, &f.options, &f.failure), GG_ERR_INVALID);
   f.options.workers = 2;
   f.listeners[1].listen = web; /* twice the same */
-  assert_int_not_equal(gg_gateway_reload(f.gateway, &f.options, &f.failure), 0);
-  gg_gateway_drain(f.gateway, gg_clock_mono_ns() + GG_NS_PER_S);
-  assert_int_equal(gg_gateway_reload(f.gateway, &f.options, &f.failure), GG_ERR_INVALID);
+  assert_int_not_equal(gg_plane_reload(f.plane, &f.options, &f.failure), 0);
+  gg_plane_drain(f.plane, gg_clock_mono_ns() + GG_NS_PER_S);
+  assert_int_equal(gg_plane_reload(f.plane, &f.options, &f.failure), GG_ERR_INVALID);
   fixture_fini(&f);
 }
 
@@ -337,10 +337,10 @@ static void kept_descriptors_are_no_sessions(void **state)
   fixture_init(&f, &echo);
   add_listener(&f, "web", loopback(0));
   fixture_start(&f);
-  uint64_t before = f.gateway->snapshot->sessions_max;
+  uint64_t before = f.plane->snapshot->sessions_max;
   f.options.fds_kept = 100;
   reload(&f);
-  assert_int_equal(f.gateway->snapshot->sessions_max, before - 50); /* a session has two */
+  assert_int_equal(f.plane->snapshot->sessions_max, before - 50); /* a session has two */
   fixture_fini(&f);
 }
 
@@ -429,8 +429,8 @@ static void sockets_are_inherited(void **state)
     assert_int_equal(ask(waiting[i]), 0);
     close(waiting[i]);
   }
-  assert_int_equal(gg_gateway_listener_fds(f.gateway, 0, fds, 8), SOCKETS);
-  assert_int_equal(gg_gateway_listener_fds(f.gateway, 1, fds, 8), 0);
+  assert_int_equal(gg_plane_listener_fds(f.plane, 0, fds, 8), SOCKETS);
+  assert_int_equal(gg_plane_listener_fds(f.plane, 1, fds, 8), 0);
   assert_true(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
   assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
   fixture_fini(&f);
@@ -453,8 +453,8 @@ static void a_foreign_socket_is_only_let_go(void **state)
     assert_int_equal(dial_and_ask(&at), 0);
   reload(&f); /* the same listener, though it says nothing of sockets any more */
   assert_int_equal(dial_and_ask(&at), 0);
-  gg_gateway_drain(f.gateway, gg_clock_mono_ns() + GG_NS_PER_S);
-  gg_gateway_join(f.gateway);
+  gg_plane_drain(f.plane, gg_clock_mono_ns() + GG_NS_PER_S);
+  gg_plane_join(f.plane);
   int waits = dial(&at);
   assert_true(waits >= 0);
   close(waits);
@@ -494,14 +494,14 @@ static void who_waits_at_a_foreign_socket_is_served(void **state)
   dial_all(&at, waiting, QUEUED);
   f.options.listener_count = 1;
   reload(&f);
-  assert_true(gg_gateway_accepts_at(f.gateway, &at));
+  assert_true(gg_plane_accepts_at(f.plane, &at));
   for (unsigned i = 0; i < QUEUED; i++) {
     assert_int_equal(ask(waiting[i]), 0);
     close(waiting[i]);
   }
-  for (unsigned i = 0; i < 2000 && gg_gateway_accepts_at(f.gateway, &at); i++)
+  for (unsigned i = 0; i < 2000 && gg_plane_accepts_at(f.plane, &at); i++)
     usleep(1000);
-  assert_false(gg_gateway_accepts_at(f.gateway, &at));
+  assert_false(gg_plane_accepts_at(f.plane, &at));
   int late = dial(&at);
   assert_true(late >= 0);
   int accepted = accept(fd, NULL, NULL);
@@ -511,7 +511,7 @@ static void who_waits_at_a_foreign_socket_is_served(void **state)
   late = dial(&at); /* it comes back with the same socket, and who waited there meanwhile is served */
   f.options.listener_count = 2;
   reload(&f);
-  assert_true(gg_gateway_accepts_at(f.gateway, &at));
+  assert_true(gg_plane_accepts_at(f.plane, &at));
   assert_int_equal(ask(late), 0);
   close(late);
   fixture_fini(&f);
@@ -529,7 +529,7 @@ static void who_waits_where_a_hand_over_takes_nothing_is_served(void **state)
   int waiting[QUEUED], fd = listening(false, false, 0, &at);
   start_at_foreign(&f, &fd, at);
   dial_all(&at, waiting, QUEUED);
-  gg_gateway_hand_over(f.gateway, taken, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
+  gg_plane_hand_over(f.plane, taken, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
   for (unsigned i = 0; i < QUEUED; i++) {
     assert_int_equal(ask(waiting[i]), 0);
     close(waiting[i]);
@@ -574,13 +574,13 @@ static void own_sockets_beside_foreign_ones_leave_as_always(void **state)
   web->inherited_count = web->inherited_foreign = 1;
   web->sessions_max = 1;
   fixture_start(&f);
-  assert_int_equal(gg_gateway_listener_foreign(f.gateway, 0), 1);
+  assert_int_equal(gg_plane_listener_foreign(f.plane, 0), 1);
   for (unsigned i = 0; i < KNOCKING; i++) {
     waiting[i] = (struct pollfd){.fd = dial(&at), .events = POLLIN};
     assert_int_equal(send(waiting[i].fd, "x", 1, 0), 1);
   }
-  gg_gateway_drain(f.gateway, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
-  while (gg_gateway_accepts_at(f.gateway, &at))
+  gg_plane_drain(f.plane, gg_clock_mono_ns() + 60 * GG_NS_PER_S);
+  while (gg_plane_accepts_at(f.plane, &at))
     served += answered(waiting, 1);
   char byte;
   for (int one; (one = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; theirs++)
@@ -606,7 +606,7 @@ static void wrong_sockets_are_refused(void **state)
     f.failure = (struct gg_failure)GG_FAILURE_INIT;
     f.listeners[0].inherited = &wrong[i];
     f.listeners[0].inherited_count = 1;
-    assert_int_equal(gg_gateway_create(&f.gateway, &f.options, &f.failure), GG_ERR_INVALID);
+    assert_int_equal(gg_plane_create(&f.plane, &f.options, &f.failure), GG_ERR_INVALID);
     snprintf(text, sizeof text, "descriptor %d", wrong[i]);
     assert_non_null(strstr(f.failure.message, text));
     gg_metrics_destroy(f.metrics); /* names are registered once */
@@ -644,12 +644,12 @@ static void a_gateway_hands_over(void **state)
   callers_begin(&callers, web);
   fixture_init(&young, &echo);
   add_listener(&young, "web", web);
-  young.listeners[0].inherited_count = gg_gateway_listener_fds(old.gateway, 0, fds, 8);
+  young.listeners[0].inherited_count = gg_plane_listener_fds(old.plane, 0, fds, 8);
   young.listeners[0].inherited = fds;
   assert_int_equal(young.listeners[0].inherited_count, 2);
   fixture_start(&young);
-  gg_gateway_hand_over(old.gateway, taken, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
-  gg_gateway_join(old.gateway);
+  gg_plane_hand_over(old.plane, taken, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
+  gg_plane_join(old.plane);
   unsigned before = atomic_load(&callers.served);
   while (atomic_load(&callers.served) < before + 100 && atomic_load(&callers.lost) == 0)
     usleep(1000);
@@ -678,7 +678,7 @@ static void begin_to_take_over(struct fixture *young, const struct fixture *old,
   fixture_init(young, &echo);
   young->options.workers = YOUNG_WORKERS;
   add_listener(young, "web", web);
-  assert_int_equal(gg_gateway_listener_fds(old->gateway, 0, &fd, 1), 1);
+  assert_int_equal(gg_plane_listener_fds(old->plane, 0, &fd, 1), 1);
   young->listeners[0].inherited = &fd;
   young->listeners[0].inherited_count = 1;
   young->listeners[0].inherited_lent = true;
@@ -689,7 +689,7 @@ static void begin_to_take_over(struct fixture *young, const struct fixture *old,
 
 static unsigned listening_sockets(const struct fixture *f)
 {
-  const struct gg_binding *binding = f->gateway->snapshot->plans[0]->binding;
+  const struct gg_binding *binding = f->plane->snapshot->plans[0]->binding;
   unsigned count = 0;
   for (unsigned i = 0; i < binding->socket_count; i++) {
     int value = 0;
@@ -719,14 +719,14 @@ static void a_taker_that_ends_has_had_no_client(void **state)
   begin_old(&old, &callers);
   begin_to_take_over(&young, &old, where(&old, 0));
   serve_more(&callers);
-  assert_int_equal(young.gateway->snapshot->plans[0]->binding->socket_count, YOUNG_WORKERS);
+  assert_int_equal(young.plane->snapshot->plans[0]->binding->socket_count, YOUNG_WORKERS);
   assert_int_equal(listening_sockets(&young), 1);
   assert_int_equal(metric(&young, "sessions_opened"), 0);
   uint64_t turns = metric(&young, "loop_iterations");
   serve_more(&callers);
   assert_true(metric(&young, "loop_iterations") - turns < SERVED_MEANWHILE); /* what does not listen is not watched */
-  gg_gateway_hand_over(young.gateway, all, 1);
-  gg_gateway_join(young.gateway);
+  gg_plane_hand_over(young.plane, all, 1);
+  gg_plane_join(young.plane);
   serve_more(&callers);
   callers_end(&callers);
   assert_int_equal(atomic_load(&callers.refused), 0);
@@ -742,17 +742,17 @@ static void who_took_over_serves_with_every_worker(void **state)
   const bool taken[] = {true};
   begin_old(&old, &callers);
   begin_to_take_over(&young, &old, where(&old, 0));
-  gg_gateway_serve_beside(young.gateway);
+  gg_plane_serve_beside(young.plane);
   assert_int_equal(listening_sockets(&young), 1); /* they stay lent */
-  gg_gateway_hand_over(old.gateway, taken, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
-  gg_gateway_taken_over(young.gateway);
-  gg_gateway_join(old.gateway);
+  gg_plane_hand_over(old.plane, taken, gg_clock_mono_ns() + 20 * GG_NS_PER_S);
+  gg_plane_taken_over(young.plane);
+  gg_plane_join(old.plane);
   assert_int_equal(listening_sockets(&young), YOUNG_WORKERS);
   serve_more(&callers);
   for (unsigned i = 0; i < YOUNG_WORKERS; i++) {
     const struct gg_listener *listener =
-      GG_CONTAINER(young.gateway->workers[i]->listeners.next, struct gg_listener, node);
-    assert_false(gg_list_empty(&young.gateway->workers[i]->listeners));
+      GG_CONTAINER(young.plane->workers[i]->listeners.next, struct gg_listener, node);
+    assert_false(gg_list_empty(&young.plane->workers[i]->listeners));
     assert_false(listener->paused || listener->held);
   }
   reload(&young); /* the same sockets: none is bound anew */

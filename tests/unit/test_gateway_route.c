@@ -12,7 +12,7 @@
 
 struct fixture {
   struct gg_metrics *metrics;
-  struct gg_gateway *gateway;
+  struct gg_plane *plane;
   struct gg_shard *shard;
   struct gg_worker worker;
   struct gg_listener listener;
@@ -22,10 +22,10 @@ static void make(struct fixture *f)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   memset(f, 0, sizeof *f);
-  f->gateway = calloc(1, sizeof *f->gateway);
-  assert_non_null(f->gateway);
+  f->plane = calloc(1, sizeof *f->plane);
+  assert_non_null(f->plane);
   assert_int_equal(gg_metrics_create(&f->metrics), 0);
-  assert_int_equal(gg__routes_create(&f->gateway->routes, f->metrics, &failure), 0);
+  assert_int_equal(gg__routes_create(&f->plane->routes, f->metrics, &failure), 0);
   assert_int_equal(gg_metrics_shard(f->metrics, &f->shard), 0);
   f->worker.shard = f->shard;
   f->listener.worker = &f->worker;
@@ -33,15 +33,15 @@ static void make(struct fixture *f)
 
 static void unmake(struct fixture *f)
 {
-  gg__routes_destroy(f->gateway->routes);
+  gg__routes_destroy(f->plane->routes);
   gg_metrics_destroy(f->metrics);
-  free(f->gateway);
+  free(f->plane);
 }
 
 static const struct gg_route *get(struct fixture *f, const char *listener, const char *upstream, bool connects)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  const struct gg_route *route = gg__route_get(f->gateway, listener, upstream, connects, &failure);
+  const struct gg_route *route = gg__route_get(f->plane, listener, upstream, connects, &failure);
   if (!route)
     fail_msg("%s", failure.message);
   return route;
@@ -108,18 +108,18 @@ static void places_are_bounded(void **state)
   const struct gg_route *held = get(&f, "web", "held", true);
   gg_shard_add(f.shard, stays->flow + GG_FLOW_CLOSED, 5);
   gg_shard_add(f.shard, held->flow + GG_FLOW_OPEN, 1);
-  gg__routes_end(f.gateway->routes, true);
+  gg__routes_end(f.plane->routes, true);
   size_t highest = 0;
   for (unsigned i = 0; i < RELOADS; i++) {
     char name[16];
     snprintf(name, sizeof name, "u%u", i);
-    gg__routes_begin(f.gateway->routes);
+    gg__routes_begin(f.plane->routes);
     get(&f, "web", "stays", true);
     const struct gg_route *route = get(&f, "web", name, true);
     gg_shard_add(f.shard, route->flow + GG_FLOW_CLOSED, 1);
     gg_shard_observe(f.shard, route->connect + GG_CONNECT_SLOT_LATENCY, 1);
     highest = route->flow > highest ? route->flow : highest;
-    gg__routes_end(f.gateway->routes, i % 4 != 3); /* some reloads fail */
+    gg__routes_end(f.plane->routes, i % 4 != 3); /* some reloads fail */
   }
   assert_true(highest / GG_FLOW_COUNTERS <= GG_ROUTES_RETIRED_MAX + 4);
   assert_true(text_has(&f, "gogetway_route_sessions_closed_total{listener=\"web\",upstream=\"stays\"} 5\n"));
@@ -145,20 +145,20 @@ static void what_is_held_is_not_given_away(void **state)
   struct gg_listener_routes routes;
   char series[128], name[16];
   make(&f);
-  assert_int_equal(gg__health_desk_init(&f.gateway->health, f.metrics, NULL), 0);
+  assert_int_equal(gg__health_desk_init(&f.plane->health, f.metrics, NULL), 0);
   const struct gg_route *old = get(&f, "web", "old", true);
-  struct gg_health *health = gg__health_create(&f.gateway->health, old, "web", "old");
+  struct gg_health *health = gg__health_create(&f.plane->health, old, "web", "old");
   assert_non_null(health);
   gg__health_list(health);
-  assert_int_equal(gg__listener_routes(f.gateway, &options, &routes, &failure), 0);
-  gg__routes_end(f.gateway->routes, true);
+  assert_int_equal(gg__listener_routes(f.plane, &options, &routes, &failure), 0);
+  gg__routes_end(f.plane->routes, true);
   for (unsigned held = 0; held < 2; held++) {
     for (unsigned i = 0; i < RELOADS; i++) {
       snprintf(name, sizeof name, "u%u.%u", held, i);
-      gg__routes_begin(f.gateway->routes);
+      gg__routes_begin(f.plane->routes);
       get(&f, "web", name, true);
       get(&f, "pot", name, false);
-      gg__routes_end(f.gateway->routes, true);
+      gg__routes_end(f.plane->routes, true);
     }
     snprintf(series, sizeof series, "%s%d\n", up, 1);
     assert_int_equal(text_has(&f, series), held == 0);
@@ -174,7 +174,7 @@ static void what_is_held_is_not_given_away(void **state)
   }
   assert_false(text_has(&f, up));
   assert_false(text_has(&f, "} -1\n"));
-  gg__health_desk_fini(&f.gateway->health);
+  gg__health_desk_fini(&f.plane->health);
   unmake(&f);
 }
 
@@ -189,11 +189,11 @@ static void what_is_in_use_has_all_places(void **state)
     snprintf(name, sizeof name, "u%u", i);
     get(&f, "web", name, true);
   }
-  gg__routes_end(f.gateway->routes, true);
-  gg__routes_begin(f.gateway->routes);
-  assert_null(gg__route_get(f.gateway, "web", "more", true, &failure));
+  gg__routes_end(f.plane->routes, true);
+  gg__routes_begin(f.plane->routes);
+  assert_null(gg__route_get(f.plane, "web", "more", true, &failure));
   assert_non_null(strstr(failure.message, "more"));
-  gg__routes_end(f.gateway->routes, true);
+  gg__routes_end(f.plane->routes, true);
   get(&f, "web", "more", true);
   unmake(&f);
 }

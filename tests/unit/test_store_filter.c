@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 /* For the reasons; a session is another thing there. */
-#define gg_session gg_gateway_session
+#define gg_session gg_plane_session
 #include "gateway/session.h"
 #undef gg_session
 

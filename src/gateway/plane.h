@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * gateway.h - the data plane: listeners, workers and their sessions, from accept to the last packet of the recording.
+ * plane.h - the data plane: listeners, workers and their sessions, from accept to the last packet of the recording.
  *
  * Life:  create (binds every listener, adds a log per worker and policy to the recorder)
  *        start  (the workers run; the recorder must have been started)
@@ -9,17 +9,17 @@
  *        join   (waits for the workers; every session has been closed and recorded, every log finished)
  *        destroy
  *
- * Thread: all of these on the engine's thread; drain and stop from any thread; gg_gateway_alive, gg_gateway_upstream,
- * gg_gateway_upstream_drain and gg_gateway_listener_endpoint from any thread but a worker's.
+ * Thread: all of these on the engine's thread; drain and stop from any thread; gg_plane_alive, gg_plane_upstream,
+ * gg_plane_upstream_drain and gg_plane_listener_endpoint from any thread but a worker's.
  */
-#ifndef GG_GATEWAY_GATEWAY_H
-#define GG_GATEWAY_GATEWAY_H
+#ifndef GG_GATEWAY_PLANE_H
+#define GG_GATEWAY_PLANE_H
 
 #include "net/addr.h"
 #include "net/proxy_protocol.h"
 #include "record/log.h"
 
-struct gg_gateway;
+struct gg_plane;
 struct gg_name;
 struct gg_shard;
 
@@ -78,12 +78,12 @@ struct gg_listener_options {
   const int *inherited;
   size_t inherited_count;
   size_t inherited_foreign; /* so many of the first are systemd's: it holds them too, so they and their paths stay */
-  /* The process before still listens there: as foreign, and nobody is accepted, until gg_gateway_taken_over. Sockets
+  /* The process before still listens there: as foreign, and nobody is accepted, until gg_plane_taken_over. Sockets
    * for workers that the other has none for do not listen before that. */
   bool inherited_lent;
 };
 
-struct gg_gateway_options {
+struct gg_plane_options {
   size_t size;
   unsigned workers;      /* 1 to GG_WORKERS_MAX */
   uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
@@ -112,7 +112,7 @@ struct gg_gateway_options {
   struct gg_metrics *metrics;
 };
 
-int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options, struct gg_failure *failure);
+int gg_plane_create(struct gg_plane **out, const struct gg_plane_options *options, struct gg_failure *failure);
 /* Goes over to `options`, all of it or, on an error, nothing. A listener is the same one as before if it has the same
  * `listen` (where port 0 was asked for: the same name); an upstream, if its listener and its name are the same: then
  * counts and health go on. Everything may differ but workers, pending_total, sync_mode, recorder, logger, metrics
@@ -122,25 +122,25 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
  * new handshake, serves every client whose handshake is complete, and is then closed; no connection is reset. From a
  * foreign socket it serves who waits there at that time, and lets it go.
  * Returns when every worker works by `options`; from then on the old options are not borrowed any more. */
-int gg_gateway_reload(struct gg_gateway *gateway, const struct gg_gateway_options *options, struct gg_failure *failure);
+int gg_plane_reload(struct gg_plane *plane, const struct gg_plane_options *options, struct gg_failure *failure);
 
 /* For a process that takes over: the sockets of a listener, at most `most` of them; borrowed. Returns how many. */
-size_t gg_gateway_listener_fds(const struct gg_gateway *gateway, size_t index, int *fds, size_t most);
+size_t gg_plane_listener_fds(const struct gg_plane *plane, size_t index, int *fds, size_t most);
 /* How many of the first of them somebody else holds too, and a unix path is his: inherited_foreign for who is given
  * them. */
-size_t gg_gateway_listener_foreign(const struct gg_gateway *gateway, size_t index);
+size_t gg_plane_listener_foreign(const struct gg_plane *plane, size_t index);
 /* Whether clients of a foreign socket at that place are accepted: by a listener that is there, or by one that a reload
  * has removed and whose clients still wait. Engine's thread. */
-bool gg_gateway_accepts_at(const struct gg_gateway *gateway, const struct gg_endpoint *place);
+bool gg_plane_accepts_at(const struct gg_plane *plane, const struct gg_endpoint *place);
 /* Another process listens on these sockets now: they are let go without a look at who waits there, and unix paths stay.
  * `taken` says for each listener whether it was taken; the others are removed as by a reload. Then it drains. */
-void gg_gateway_hand_over(struct gg_gateway *gateway, const bool *taken, uint64_t deadline_mono_ns);
+void gg_plane_hand_over(struct gg_plane *plane, const bool *taken, uint64_t deadline_mono_ns);
 /* And for the one that took over: the process before has let go of the sockets, which are this gateway's alone now, and
  * every worker accepts. Engine's thread. */
-void gg_gateway_taken_over(struct gg_gateway *gateway);
+void gg_plane_taken_over(struct gg_plane *plane);
 /* The process before does not say whether it lets go, and may not accept: it is served from the sockets that it lent,
  * which stay lent. Engine's thread. */
-void gg_gateway_serve_beside(struct gg_gateway *gateway);
+void gg_plane_serve_beside(struct gg_plane *plane);
 
 enum gg_upstream_state { GG_UPSTREAM_UP, GG_UPSTREAM_SLOW_START, GG_UPSTREAM_OUT, GG_UPSTREAM_DRAINED };
 struct gg_upstream_status {
@@ -156,28 +156,28 @@ struct gg_upstream_status {
   uint64_t back_mono_ns; /* OUT: when it is tried again */
 };
 /* The index-th upstream of all listeners, from 0; GG_ERR_NOT_FOUND: there are no more. */
-int gg_gateway_upstream(struct gg_gateway *gateway, size_t index, struct gg_upstream_status *out);
+int gg_plane_upstream(struct gg_plane *plane, size_t index, struct gg_upstream_status *out);
 /* Drained: gets no new session until it is not drained any more (or the process ends); open ones go on. `listener`
  * NULL: of every listener that has it. GG_ERR_NOT_FOUND. */
-int gg_gateway_upstream_drain(struct gg_gateway *gateway, const char *listener, const char *name, bool drained,
-                              struct gg_failure *failure);
+int gg_plane_upstream_drain(struct gg_plane *plane, const char *listener, const char *name, bool drained,
+                            struct gg_failure *failure);
 
 /* Sets in `shard` what is not counted but known, here or in the kernel: sources that are held, clients that wait to be
  * accepted; and, in one of the gateway's own, the weights of upstreams. One call at a time, all with the same shard;
  * while nobody reloads. */
-void gg_gateway_collect(struct gg_gateway *gateway, struct gg_shard *shard);
+void gg_plane_collect(struct gg_plane *plane, struct gg_shard *shard);
 
 /* Where a listener really listens (port 0 was asked for). */
-int gg_gateway_listener_endpoint(struct gg_gateway *gateway, size_t index, struct gg_endpoint *out);
+int gg_plane_listener_endpoint(struct gg_plane *plane, size_t index, struct gg_endpoint *out);
 /* How many logs create will add, for gg_recorder_options.logs_max. */
-unsigned gg_gateway_logs(const struct gg_gateway_options *options);
-int gg_gateway_start(struct gg_gateway *gateway, struct gg_failure *failure);
-void gg_gateway_drain(struct gg_gateway *gateway, uint64_t deadline_mono_ns);
-void gg_gateway_stop(struct gg_gateway *gateway); /* a drain whose deadline is now */
-void gg_gateway_join(struct gg_gateway *gateway);
+unsigned gg_plane_logs(const struct gg_plane_options *options);
+int gg_plane_start(struct gg_plane *plane, struct gg_failure *failure);
+void gg_plane_drain(struct gg_plane *plane, uint64_t deadline_mono_ns);
+void gg_plane_stop(struct gg_plane *plane); /* a drain whose deadline is now */
+void gg_plane_join(struct gg_plane *plane);
 /* Whether every worker that has not ended began its turn when it was due, or at most `grace_ns` later. */
-bool gg_gateway_alive(const struct gg_gateway *gateway, uint64_t now_mono_ns, uint64_t grace_ns);
-bool gg_gateway_running(const struct gg_gateway *gateway); /* some worker has not ended yet */
-void gg_gateway_destroy(struct gg_gateway *gateway);
+bool gg_plane_alive(const struct gg_plane *plane, uint64_t now_mono_ns, uint64_t grace_ns);
+bool gg_plane_running(const struct gg_plane *plane); /* some worker has not ended yet */
+void gg_plane_destroy(struct gg_plane *plane);
 
 #endif
