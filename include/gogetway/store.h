@@ -32,6 +32,7 @@
 #define GOGETWAY_STORE_H
 
 #include <gogetway/error.h>
+#include <gogetway/side.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,9 +70,6 @@ inline struct gg_store_options gg_store_options_init() /* what the macro is in C
 GG_API int gg_store_open(struct gg_store **out, const char *path, const struct gg_store_options *options,
                          struct gg_failure *failure);
 GG_API void gg_store_close(struct gg_store *store);
-
-/* Index of the arrays of two: what came from the client, what came from the server. */
-enum gg_side { GG_SIDE_CLIENT = 0, GG_SIDE_SERVER = 1 };
 
 enum gg_session_state {
   GG_SESSION_OPEN,   /* no closing record, and the gateway may still be writing it */

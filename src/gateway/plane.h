@@ -19,6 +19,8 @@
 #include "net/proxy_protocol.h"
 #include "record/log.h"
 
+struct gg_hook_chain;
+struct gg_hook_desk;
 struct gg_plane;
 struct gg_name;
 struct gg_shard;
@@ -73,6 +75,8 @@ struct gg_listener_options {
   enum gg_refusal on_connect_failure; /* what the client gets when the upstream cannot be had */
   uint64_t sessions_max;              /* of this listener; 0: only the gateway's */
   unsigned unix_mode;                 /* permissions of a unix listener's file */
+  /* The plug-ins that see its sessions; borrowed until create or reload returns. NULL: none. */
+  struct gg_hook_chain *hooks;
   /* Sockets that listen there already: from the process before (one for each of its workers), or from systemd (one for
    * all workers). The gateway duplicates them, and binds nothing itself unless it has more workers than came. */
   const int *inherited;
@@ -110,7 +114,10 @@ struct gg_plane_options {
   struct gg_recorder *recorder;
   struct gg_logger *logger;
   struct gg_metrics *metrics;
+  struct gg_hook_desk *hooks; /* NULL: there are never any plug-ins; not changed by reload */
 };
+/* What the data plane does for plug-ins, for the desk. */
+extern const struct gg_hook_sessions gg_plane_hook_sessions;
 
 int gg_plane_create(struct gg_plane **out, const struct gg_plane_options *options, struct gg_failure *failure);
 /* Goes over to `options`, all of it or, on an error, nothing. A listener is the same one as before if it has the same

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * plugin.h - what a plug-in is made of, and what the gateway does for it.
+ *
+ * A plug-in is a shared library with one exported table, or the same table given to gg_gateway_plugin_add by a program
+ * that embeds the gateway. It needs this header and nothing else: no symbol of the library.
+ *
+ *     #include <gogetway/plugin.h>
+ *
+ *     static void on_gate(void *self, struct gg_live *session, const struct gg_data *data, struct gg_verdict *verdict)
+ *     {
+ *       if (memmem(data->bytes, data->length, "DROP TABLE", 10))
+ *         *verdict = (struct gg_verdict){.kind = GG_VERDICT_RESET, .reason = "DROP TABLE"};
+ *     }
+ *     static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+ *     {
+ *       const struct gg_host *host = self;
+ *       host->want(host, session, GG_SIDE_CLIENT, GG_MODE_GATE);
+ *     }
+ *     ...
+ *     GG_PLUGIN_EXPORT const struct gg_plugin gogetway_plugin = {
+ *       GG_PLUGIN_HEAD, .name = "no-drop", .create = on_create, .open = on_open, .gate = on_gate};
+ *
+ *     cc -shared -fPIC no-drop.c -o no-drop.so $(pkg-config --cflags gogetway-plugin)
+ *
+ *     plugins:                     # in the configuration
+ *       - path: no-drop.so
+ *         listeners: [db]          # of all, if this is not given
+ *         config: {...}            # by the plug-in's own table of options
+ *
+ * The way of a session, and where a plug-in can stand in it. Every operation is optional.
+ *
+ *     accept ──► open ──► (first) ──► connect ──┬──► connected ──► data, each direction by its mode ──► close
+ *                                        ▲      └──► failed ──┐
+ *                                        └────────────────────┘
+ *
+ * Modes. What a plug-in wants of a direction's bytes it asks for by `want`, per session and direction, at any time in a
+ * callback of that session; the strongest that any plug-in wants decides how the direction is handled:
+ *
+ *     GG_MODE_NONE     nothing. The default, which costs nothing
+ *     GG_MODE_COUNT    `count` is called for each chunk, with its length; bytes may go by splice(2)
+ *     GG_MODE_GATE     `gate` sees each byte once, in order, after it was recorded and before the other side gets it
+ *
+ * Several gates of a direction are in the order of the configuration: the next one sees what the one before has passed.
+ *
+ * Threads. A session belongs to one worker thread all its life, and everything of the session is called there: accept,
+ * open, first, connect, connected, failed, count, gate, close. They must not block: the worker's other sessions wait
+ * meanwhile. Different workers call the same plug-in at the same time. `create` and `destroy` are called on the
+ * gateway's main thread, when no other call is under way; `command` on the control socket's thread; `tick` on a thread
+ * of its own. Each is said below again where it stands.
+ *
+ * Lifetimes. What a callback is given lives until it returns, unless it says otherwise. A struct gg_live may be used on
+ * its worker's thread from `open` until `close` has returned; a struct gg_session_key, which is a value, on any thread
+ * at any time, also when the session has ended (GG_ERR_NOT_FOUND).
+ *
+ * A callback may end the session that it is called for: verdicts and orders take effect when it has returned.
+ *
+ * What goes wrong inside a plug-in is the process's fault: it is one process. A plug-in that is slow is named in the
+ * messages, and what each of its operations takes is a metric.
+ */
+#ifndef GOGETWAY_PLUGIN_H
+#define GOGETWAY_PLUGIN_H
+
+#include <gogetway/error.h>
+#include <gogetway/side.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changed only when a table of another version could not be read any more. What is added stands at the end of the
+ * structs; `size` says how much of one there is. */
+#define GG_PLUGIN_ABI 1
+
+enum {
+  GG_PLUGIN_NAME_MAX = 32,     /* bytes, with the NUL: [a-z][a-z0-9-]* */
+  GG_PLUGIN_OPTIONS_MAX = 64,  /* options of a plug-in */
+  GG_PLUGIN_COMMANDS_MAX = 16, /* and commands */
+  GG_TAG_MAX = 32,             /* bytes of a tag, with the NUL: [a-z0-9][a-z0-9_.:-]* */
+  GG_TAGS_MAX = 16,            /* of one session */
+  GG_REASON_MAX = 64,          /* bytes of a verdict's reason that are kept, with the NUL */
+  GG_REPLY_MAX = 16384,        /* bytes of a verdict's reply */
+};
+
+struct gg_host;
+
+/* ── Sessions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A session that is open, for the callbacks of its own worker. */
+struct gg_live;
+
+/* A session's name, for any thread: the 24 hexadecimal digits that it has in the recording. */
+struct gg_session_key {
+  char text[25];
+};
+
+/* What is known of a session. Texts live as the struct does. */
+struct gg_session_info {
+  size_t size;
+  struct gg_session_key key;
+  unsigned worker;
+  char listener[65];
+  char client[64];         /* "192.0.2.1:40000"; of the PROXY header, where one is trusted */
+  char server[64];         /* what the client dialled */
+  char upstream[128];      /* its name in the configuration; empty: none, or not chosen yet */
+  uint64_t opened_real_ns; /* since 1970 */
+  uint64_t received[2];    /* bytes, by enum gg_side */
+  uint64_t forwarded[2];
+  char tags[GG_TAGS_MAX][GG_TAG_MAX];
+  unsigned tag_count;
+};
+
+/* How a session ended. */
+struct gg_session_summary {
+  size_t size;
+  const char *close;  /* as in the recording: "client-fin", "server-reset", "verdict", ... */
+  const char *reason; /* of the verdict that ended it; empty: it was none */
+  uint64_t received[2];
+  uint64_t forwarded[2];
+  uint64_t duration_ns;
+};
+
+/* ── Verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_verdict_kind {
+  GG_VERDICT_PASS,   /* all but the last `keep` bytes go on */
+  GG_VERDICT_HOLD,   /* the same, and the direction is not read again before `resume` */
+  GG_VERDICT_CLOSE,  /* the session ends with a FIN to both sides; the bytes do not go on */
+  GG_VERDICT_RESET,  /* ... with a RST */
+  GG_VERDICT_TARPIT, /* the upstream is reset; the client is left hanging, for timeouts.tarpit at the most */
+  GG_VERDICT_REPLY,  /* whoever sent the bytes is sent `reply`, and then the session ends as by CLOSE */
+  GG_VERDICT_DIVERT, /* the bytes, and all that follow, go to `upstream` instead */
+};
+
+struct gg_verdict {
+  enum gg_verdict_kind kind; /* GG_VERDICT_PASS before the callback */
+  /* PASS, HOLD: so many of the last bytes that the gate has seen stay back, at the most all that it has not passed.
+   * They are not shown again, but they count as seen: the next call, with more bytes, decides about them too. A gate
+   * that keeps back as much as relay.pending_max holds the direction. 0: none. */
+  size_t keep;
+  /* REPLY: read when the callback has returned, so it is static, or the plug-in's. At most GG_REPLY_MAX bytes. It is
+   * recorded as what the other side had said. */
+  const void *reply;
+  size_t reply_length;
+  /* DIVERT: an upstream of the listener by its name, or "address:port". Only while nothing of what the client sent has
+   * gone on; otherwise the session is closed. Read when the callback has returned. */
+  const char *upstream;
+  /* Why, in a few words: in the recording's last comment and in the messages. Read when the callback has returned;
+   * NULL: nothing is said. */
+  const char *reason;
+};
+
+/* ── What the operations are given ───────────────────────────────────────────────────────────────────────────────── */
+
+/* A connection that was accepted, before anything was made for it. */
+struct gg_arrival {
+  size_t size;
+  const char *listener;
+  const char *peer; /* "192.0.2.1:40000"; "unix" */
+  int family;       /* 4, 6, or 0 for a unix socket */
+  uint8_t ip[16];   /* in network order: 4 or 16 bytes */
+  uint16_t port;
+};
+
+enum gg_recording {
+  GG_RECORDING_FULL,     /* what the listener's `record` says */
+  GG_RECORDING_FIRST,    /* of each direction the first `record_first` bytes; what follows is marked as left out */
+  GG_RECORDING_METADATA, /* no bytes: that it was, between whom, how long and how much */
+};
+
+/* What becomes of a session that begins. Each plug-in finds what those before it have said. */
+struct gg_open {
+  size_t size;
+  /* PASS, CLOSE, RESET, TARPIT or REPLY (to the client). */
+  struct gg_verdict verdict;
+  /* The upstream, by name or address as in gg_verdict; NULL: by the listener's list. Read when the callback has
+   * returned. Not on a listener with `upstream: none`. */
+  const char *upstream;
+  enum gg_recording recording;
+  uint64_t record_first;
+  /* Both set: the upstream is not chosen before so many bytes of the client are there, or so much time has passed, or
+   * the client has ended; then `first` is called. At most 16 KiB. */
+  size_t hold_first_bytes;
+  uint64_t hold_first_ns;
+};
+
+/* A piece of a stream, as one read returned it or a part of that. */
+struct gg_data {
+  size_t size;
+  enum gg_side from;
+  const uint8_t *bytes;
+  size_t length;   /* 0 only with `ended` */
+  uint64_t offset; /* of the first of them in its stream */
+  uint64_t kept;   /* so many bytes before `offset` this gate has seen and not passed yet */
+  bool ended;      /* nothing follows: the sender's FIN has come */
+};
+
+/* ── Options ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_plugin_option_type {
+  GG_PLUGIN_BOOL,     /* .on */
+  GG_PLUGIN_COUNT,    /* .number */
+  GG_PLUGIN_BYTES,    /* .number, written as 64KiB */
+  GG_PLUGIN_DURATION, /* .number of nanoseconds, written as 250ms */
+  GG_PLUGIN_CHOICE,   /* .number: the index in `choices` */
+  GG_PLUGIN_TEXT,     /* .text, NULL if it was not given */
+  GG_PLUGIN_TEXTS,    /* .texts */
+};
+
+/* One of the plug-in's own options, under `config:`. What does not fit is refused with file, line and column, before
+ * anything is made. */
+struct gg_plugin_option {
+  const char *name; /* "max_bytes" */
+  enum gg_plugin_option_type type;
+  uint64_t least; /* COUNT, BYTES, DURATION: both ends allowed; TEXT: bytes; TEXTS: items. `most` 0: no bound of its */
+  uint64_t most;  /* own (a text has at most 4096 bytes, a list 64 items) */
+  const char *preset;         /* as the user would write it; NULL: not given, 0 */
+  const char *const *choices; /* CHOICE: ends in NULL */
+  bool required;
+  const char *help; /* one line */
+};
+
+struct gg_plugin_value {
+  bool given; /* by the user, not by `preset` */
+  bool on;
+  uint64_t number;
+  const char *text;
+  const char *const *texts;
+  size_t text_count;
+};
+
+/* The values, in the order of the plug-in's options. All of it lives as long as the instance. */
+struct gg_plugin_config {
+  size_t size;
+  const struct gg_plugin_value *values;
+  size_t count;
+};
+
+/* ── Commands ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* `gogetway NAME VERB [WORD...]`. */
+struct gg_plugin_command {
+  const char *verb;  /* [a-z][a-z0-9-]* */
+  const char *words; /* what follows, for help: "SHARE"; NULL: nothing */
+  const char *help;  /* one line */
+};
+
+/* ── The plug-in ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct gg_plugin {
+  uint32_t abi;        /* GG_PLUGIN_ABI */
+  uint32_t size;       /* sizeof(struct gg_plugin), as the plug-in was built with it */
+  const char *name;    /* as it is called in the configuration, messages, metrics and commands */
+  const char *version; /* of its own choosing; NULL: none */
+  const char *summary; /* one line; NULL: none */
+  const struct gg_plugin_option *options;
+  size_t option_count;
+  const struct gg_plugin_command *commands;
+  size_t command_count;
+
+  /* Makes an instance: one for each entry of the configuration. *self is what all other operations get. `host` and
+   * `config` live as long as the instance. On an error, gg_plugin_fail says why; the gateway does not start, or goes on
+   * as before a reload. Main thread; may block, within reason. Without it, self is the host. */
+  int (*create)(void **self, const struct gg_host *host, const struct gg_plugin_config *config,
+                struct gg_failure *failure);
+  /* No other call is under way, and none follows. Main thread. */
+  void (*destroy)(void *self);
+
+  /* A connection was accepted; nothing of it is recorded yet. PASS, CLOSE, RESET or TARPIT; it is counted, and nothing
+   * else. Not for those that a limit has refused. Worker's thread. */
+  enum gg_verdict_kind (*accept)(void *self, const struct gg_arrival *arrival);
+  /* The session's ends are known, by its PROXY header too; no upstream has been chosen. Worker's thread. */
+  void (*open)(void *self, struct gg_live *session, struct gg_open *open);
+  /* What was waited for by hold_first, of which nothing has been taken from the socket: `length` may be less than was
+   * asked for, also 0. `open` is as `open` left it; hold_first has no effect any more. Worker's thread. */
+  void (*first)(void *self, struct gg_live *session, const uint8_t *bytes, size_t length, struct gg_open *open);
+  /* The upstream `name` at `address` is about to be tried. PASS, or CLOSE: not this one, the next. Worker's thread. */
+  enum gg_verdict_kind (*connect)(void *self, struct gg_live *session, const char *name, const char *address);
+  /* It has answered / could not be had, because of `reason` ("connect-refused", ...). Worker's thread. */
+  void (*connected)(void *self, struct gg_live *session, const char *name);
+  void (*failed)(void *self, struct gg_live *session, const char *name, const char *reason);
+  /* GG_MODE_COUNT: a read brought `bytes` bytes. Worker's thread. */
+  void (*count)(void *self, struct gg_live *session, enum gg_side from, size_t bytes);
+  /* GG_MODE_GATE. Worker's thread. */
+  void (*gate)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_verdict *verdict);
+  /* The session has ended; it is in the recording, or will be. Worker's thread. */
+  void (*close)(void *self, struct gg_live *session, const struct gg_session_summary *summary);
+
+  /* Every `tick_interval_ns`, never two at once, on a thread of the plug-in's own: it may block. */
+  void (*tick)(void *self);
+  uint64_t tick_interval_ns;
+  /* One of the plug-in's commands. What is to be shown goes to `reply` as text, by host->reply; an error is told to the
+   * user. Control socket's thread: not for long. */
+  int (*command)(void *self, unsigned command, size_t word_count, const char *const *words, void *reply,
+                 struct gg_failure *failure);
+};
+
+#define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)
+
+#if defined(__GNUC__)
+#define GG_PLUGIN_EXPORT __attribute__((visibility("default"))) extern
+#else
+#define GG_PLUGIN_EXPORT extern
+#endif
+/* The symbol that the loader looks for. */
+#define GG_PLUGIN_SYMBOL "gogetway_plugin"
+
+/* ── The host ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_mode { GG_MODE_NONE, GG_MODE_COUNT, GG_MODE_GATE };
+
+enum gg_plugin_level { GG_PLUGIN_DEBUG, GG_PLUGIN_INFO, GG_PLUGIN_WARNING, GG_PLUGIN_ERROR };
+
+/* What the gateway does for an instance; the first argument is always the host itself. Later versions have more at the
+ * end: whoever wants to run with older ones looks at `size`. */
+struct gg_host {
+  uint32_t abi;
+  uint32_t size;
+  const char *gateway_version; /* "0.1.0" */
+  /* A directory of the plug-in's own, made when it was loaded: <store>/plugins/<name>. */
+  const char *state_dir;
+
+  /* One of the gateway's messages, under the plug-in's name. Any thread. */
+  void (*log)(const struct gg_host *host, enum gg_plugin_level level, const char *text);
+  /* Nanoseconds since 1970, and of CLOCK_MONOTONIC. Any thread. */
+  uint64_t (*real_ns)(const struct gg_host *host);
+  uint64_t (*mono_ns)(const struct gg_host *host);
+
+  /* In callbacks of that session, on its worker's thread: */
+  void (*key)(const struct gg_host *host, const struct gg_live *session, struct gg_session_key *out);
+  void (*info)(const struct gg_host *host, const struct gg_live *session, struct gg_session_info *out);
+  /* What the plug-in keeps of this session: NULL at first. Freed by the plug-in, in `close` at the latest. */
+  void (*state_set)(const struct gg_host *host, struct gg_live *session, void *state);
+  void *(*state)(const struct gg_host *host, const struct gg_live *session);
+  /* What it wants of the direction that comes from `from`, from the next read on. A gate that is given back passes what
+   * it had kept back. GG_ERR_UNSUPPORTED: the plug-in has no such operation. */
+  int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);
+
+  /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). */
+  int (*find)(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out);
+  /* Calls `each` for every open session, at most a few thousand a millisecond; false from it ends the listing. `each`
+   * must call nothing of the host. */
+  void (*list)(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
+               void *context);
+  /* Adds a tag, or takes it away. Tags are in the recording's last comment. GG_ERR_INVALID: no such tag can be.
+   * GG_ERR_LIMIT: it has GG_TAGS_MAX of them. */
+  int (*tag)(const struct gg_host *host, const struct gg_session_key *key, const char *tag, bool on);
+  /* At most so many bytes a second from that side; 0: as many as there are. */
+  int (*throttle)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
+                  uint64_t bytes_per_second);
+  /* CLOSE, RESET or TARPIT. */
+  int (*cut)(const struct gg_host *host, const struct gg_session_key *key, const struct gg_verdict *verdict);
+  /* Ends a HOLD of this plug-in: the verdict is on what it has kept back. PASS lets all but `keep` bytes go on; any
+   * other is as from the gate. Nothing happens if it does not hold. */
+  int (*resume)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
+                const struct gg_verdict *verdict);
+
+  /* In `command` only: appends to what the user is shown. */
+  void (*reply)(const struct gg_host *host, void *reply, const char *text);
+};
+
+/* Fills a failure (NULL is fine) and returns `error`, as gg_fail of error.h, which a plug-in does not have. */
+static inline int gg_plugin_fail(struct gg_failure *failure, int error, const char *format, ...) GG_PRINTF(3, 4);
+static inline int gg_plugin_fail(struct gg_failure *failure, int error, const char *format, ...)
+{
+  va_list arguments;
+  if (!failure || failure->code)
+    return error;
+  failure->code = error;
+  va_start(arguments, format);
+  vsnprintf(failure->message, sizeof failure->message, format, arguments);
+  va_end(arguments);
+  return error;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * hook.h - instances of plug-ins, the chains that they stand in, and how they are called.
+ *
+ *     library (library.h) ──► table ──► hook, one an entry of the configuration ──┐
+ *     gg_gateway_plugin_add ──► table ──► hook ───────────────────────────────────┤
+ *                                                                                 ▼
+ *     desk: metrics, messages, who serves sessions                   chain, one a listener: the hooks that see its
+ *                                                                    sessions, in the order of the configuration
+ *
+ * A chain is made with a listener's plan and lives as long; a hook lives as long as a chain has it, or the
+ * configuration. So an unloaded plug-in is destroyed when the last session that it has seen has ended, and a session
+ * has the same plug-ins all its life.
+ *
+ * This room calls plug-ins and measures it. What a session is, only the data plane knows: what a plug-in asks about
+ * sessions goes to it through struct gg_hook_sessions.
+ *
+ * Thread: each function says.
+ */
+#ifndef GG_HOOK_HOOK_H
+#define GG_HOOK_HOOK_H
+
+#include "base/logger.h"
+#include "base/metrics.h"
+#include <gogetway/plugin.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+  GG_HOOKS_MAX = 16,          /* plug-ins of a configuration */
+  GG_HOOK_INSTANCES_MAX = 64, /* with those that only sessions of an earlier configuration have; places for metrics */
+};
+#define GG_HOOK_SLOW_NS (UINT64_C(10) * 1000 * 1000)             /* a call on a worker that takes longer is slow ... */
+#define GG_HOOK_SLOW_TELL_NS (UINT64_C(10) * 1000 * 1000 * 1000) /* ... and told this often at the most, a hook */
+
+/* X(NAME, label): the operations that are counted and timed. */
+#define GG_HOOK_LIST(X)                                                                                                \
+  X(ACCEPT, "accept")                                                                                                  \
+  X(OPEN, "open")                                                                                                      \
+  X(FIRST, "first")                                                                                                    \
+  X(CONNECT, "connect")                                                                                                \
+  X(CONNECTED, "connected")                                                                                            \
+  X(FAILED, "failed")                                                                                                  \
+  X(COUNT, "count")                                                                                                    \
+  X(GATE, "gate")                                                                                                      \
+  X(CLOSE, "close")                                                                                                    \
+  X(TICK, "tick")                                                                                                      \
+  X(COMMAND, "command")
+
+enum gg_hook_point {
+#define GG_HOOK_ENUM(NAME, label) GG_HOOK_##NAME,
+  GG_HOOK_LIST(GG_HOOK_ENUM)
+#undef GG_HOOK_ENUM
+    GG_HOOK_POINTS
+};
+/* "accept"; static. */
+const char *gg_hook_point_text(enum gg_hook_point point);
+
+/* What the data plane does for plug-ins: the members of struct gg_host of the same names. */
+struct gg_hook_sessions {
+  void (*key)(const struct gg_host *host, const struct gg_live *session, struct gg_session_key *out);
+  void (*info)(const struct gg_host *host, const struct gg_live *session, struct gg_session_info *out);
+  void (*state_set)(const struct gg_host *host, struct gg_live *session, void *state);
+  void *(*state)(const struct gg_host *host, const struct gg_live *session);
+  int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);
+  int (*find)(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out);
+  void (*list)(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
+               void *context);
+  int (*tag)(const struct gg_host *host, const struct gg_session_key *key, const char *tag, bool on);
+  int (*throttle)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
+                  uint64_t bytes_per_second);
+  int (*cut)(const struct gg_host *host, const struct gg_session_key *key, const struct gg_verdict *verdict);
+  int (*resume)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
+                const struct gg_verdict *verdict);
+};
+
+/* What all hooks of a gateway share. */
+struct gg_hook_desk {
+  struct gg_logger *logger;
+  struct gg_metrics *metrics;
+  const struct gg_hook_sessions *sessions;
+  /* The data plane, for `sessions`. Set before the first session and cleared after the last; while it is NULL, the
+   * members of `sessions` are called all the same, and find nothing. */
+  _Atomic(void *) plane;
+  const char *store_dir;                /* borrowed; state directories are made below it */
+  pthread_mutex_t lock;                 /* of the next */
+  struct gg_hook *dead;                 /* to be reaped */
+  size_t metrics_first, metrics_stride; /* of the family */
+};
+/* Registers the metrics: before any shard is made. Main thread. */
+int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, struct gg_logger *logger,
+                      const struct gg_hook_sessions *sessions, const char *store_dir, struct gg_failure *failure);
+
+struct gg_hook {
+  _Atomic unsigned refs;
+  struct gg_hook_desk *desk;
+  /* The plug-in's table, filled up: what it does not have is NULL or 0. */
+  struct gg_plugin plugin;
+  void *self;
+  struct gg_host host; /* what the plug-in is given; from it back by GG_CONTAINER */
+  char name[GG_PLUGIN_NAME_MAX];
+  char *state_dir;
+  size_t slot; /* its metrics': count and nanoseconds of each point, by turns */
+  size_t member;
+  _Atomic uint64_t told_ns; /* when it was last told that it is slow */
+  struct gg_hook *next_dead;
+  struct gg_hook_thread *ticks;    /* NULL: it has no tick */
+  void *owned;                     /* what is freed behind it (a library, its options' values) ... */
+  void (*owned_free)(void *owned); /* ... and how */
+};
+
+/* Makes an instance of `table`, which has been checked, and calls its create. `config` and `owned` are the hook's from
+ * here on, on success only. Main thread. */
+int gg_hook_create(struct gg_hook **out, struct gg_hook_desk *desk, const struct gg_plugin *table,
+                   const struct gg_plugin_config *config, void *owned, void (*owned_free)(void *),
+                   struct gg_failure *failure);
+struct gg_hook *gg_hook_ref(struct gg_hook *hook); /* any thread, here and below */
+/* Who lets go of it last leaves it to gg_hook_reap, since a plug-in is destroyed on the main thread. NULL is fine. */
+void gg_hook_unref(struct gg_hook *hook);
+/* Destroys the hooks that nobody has any more. Main thread. */
+void gg_hook_reap(struct gg_hook_desk *desk);
+
+struct gg_hook_chain {
+  _Atomic unsigned refs;
+  unsigned count;
+  struct gg_hook *hooks[GG_HOOKS_MAX]; /* held */
+  bool has[GG_HOOK_POINTS];            /* some hook has the operation */
+};
+/* Of `count` hooks, of which it takes references. NULL without memory. */
+struct gg_hook_chain *gg_hook_chain_create(struct gg_hook *const *hooks, size_t count);
+struct gg_hook_chain *gg_hook_chain_ref(struct gg_hook_chain *chain); /* NULL is fine, here and below */
+void gg_hook_chain_unref(struct gg_hook_chain *chain);
+static inline bool gg_hook_chain_has(const struct gg_hook_chain *chain, enum gg_hook_point point)
+{
+  return chain && chain->has[point];
+}
+
+/* ── Calls, on a worker's thread; counted and timed in its shard ─────────────────────────────────────────────────── */
+
+/* Each hook is asked until one says otherwise than PASS; *by is who did. */
+enum gg_verdict_kind gg_hook_accept(const struct gg_hook_chain *chain, struct gg_shard *shard,
+                                    const struct gg_arrival *arrival, const struct gg_hook **by);
+/* Those behind one whose verdict is not PASS are not called: *by is who it was. Who sees a session at all sees its
+ * close, so all that were called are told by gg_hook_close, with the same number. Returns how many were called. */
+unsigned gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                      struct gg_open *open, const struct gg_hook **by);
+void gg_hook_first(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                   const uint8_t *bytes, size_t length, struct gg_open *open, const struct gg_hook **by);
+enum gg_verdict_kind gg_hook_connect(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                                     const char *name, const char *address);
+void gg_hook_connected(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                       const char *name);
+void gg_hook_failed(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live, const char *name,
+                    const char *reason);
+void gg_hook_close(const struct gg_hook_chain *chain, unsigned count, struct gg_shard *shard, struct gg_live *live,
+                   const struct gg_session_summary *summary);
+/* One hook's. */
+void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, enum gg_side from, size_t bytes);
+void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
+                  struct gg_verdict *verdict);
+
+#endif
