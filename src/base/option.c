@@ -2,6 +2,7 @@
 /* One option and its field: setting it from a text, giving it back as text, freeing it; and the items of a list. */
 #include "base/schema.h"
 #include "base/text.h"
+#include "base/tree.h"
 #include "base/utf8.h"
 
 #include <assert.h>
@@ -114,7 +115,7 @@ static int set_bool(const struct gg_option *option, void *values, const char *te
 
 static int set_enum(const struct gg_option *option, void *values, const char *text, struct gg_failure *failure)
 {
-  char list[256] = "";
+  char list[256] = ""; /* cut, if there are so many */
   size_t used = 0;
   int count = 0;
   for (; option->names[count]; count++) {
@@ -123,7 +124,8 @@ static int set_enum(const struct gg_option *option, void *values, const char *te
       return 0;
     }
     used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", count ? ", " : "", option->names[count]);
-    assert(used < sizeof list);
+    if (used >= sizeof list)
+      used = sizeof list - 1;
   }
   size_t near = gg_text_nearest(text, option->names, (size_t)count);
   if (near < (size_t)count)
@@ -146,6 +148,8 @@ static int check_text(const struct gg_option *option, const char *text, size_t l
   if (length == 0 &&
       (option->type == GG_OPTION_PATH || option->type == GG_OPTION_ENDPOINT || gg__option_is_list(option)))
     return gg_fail(failure, GG_ERR_FORMAT, "the value is empty");
+  if (is_string(option->type) && length < option->least)
+    return gg_fail(failure, GG_ERR_RANGE, "the value has %zu of at least %" PRIu64 " bytes", length, option->least);
   return option->check ? option->check(text, failure) : 0;
 }
 
@@ -222,6 +226,25 @@ int gg__option_set(const struct gg_option *option, void *values, const char *tex
   return set_blob(option, values, text, failure);
 }
 
+static struct gg_tree *get_tree(const struct gg_option *option, const void *values)
+{
+  struct gg_tree *const *field = field_of_const(option, values);
+  return *field;
+}
+
+void gg__option_put_tree(const struct gg_option *option, void *values, struct gg_tree *tree)
+{
+  struct gg_tree **field = field_of(option, values);
+  assert(option->type == GG_OPTION_TREE && !*field);
+  *field = tree;
+}
+
+size_t gg__option_items(const struct gg_option *option, const void *values)
+{
+  assert(gg__option_is_list(option));
+  return ((const struct gg_strings *)field_of_const(option, values))->count;
+}
+
 void gg__option_clear(const struct gg_option *option, void *values)
 {
   void *field = field_of(option, values);
@@ -234,6 +257,10 @@ void gg__option_clear(const struct gg_option *option, void *values)
     struct gg_blob *blob = field;
     free(blob->bytes);
     *blob = (struct gg_blob){0};
+  } else if (option->type == GG_OPTION_TREE) {
+    struct gg_tree **tree = field;
+    gg_tree_destroy(*tree);
+    *tree = NULL;
   } else if (gg__option_is_list(option)) {
     struct gg_strings *strings = field;
     for (size_t i = 0; i < strings->count; i++)
@@ -255,6 +282,8 @@ bool gg__option_is_set(const struct gg_option *option, const void *values)
     return ((const struct gg_blob *)field)->length > 0;
   if (gg__option_is_list(option))
     return ((const struct gg_strings *)field)->count > 0;
+  if (option->type == GG_OPTION_TREE)
+    return get_tree(option, values) != NULL;
   return true;
 }
 
@@ -282,6 +311,8 @@ char *gg__option_text(const struct gg_option *option, const void *values)
   }
   if (option->type == GG_OPTION_BLOB)
     return blob_text(field);
+  if (option->type == GG_OPTION_TREE)
+    return get_tree(option, values) ? gg_tree_text(get_tree(option, values)) : strdup("");
   if (option->type == GG_OPTION_BOOL) {
     bool truth;
     memcpy(&truth, field, sizeof truth);

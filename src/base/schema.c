@@ -50,8 +50,8 @@ static const char *name_in_section(const struct gg_option *option)
 
 /* --- the effective values as YAML ------------------------------------------------------------------------------- */
 
-/* A YAML double-quoted text: JSON's form is one. */
-static bool print_quoted(FILE *out, const char *text)
+/* JSON's form of a text is one of YAML's. */
+bool gg__print_quoted(FILE *out, const char *text)
 {
   size_t size = 6 * strlen(text) + 3;
   char *quoted = malloc(size);
@@ -75,7 +75,7 @@ static bool print_strings(FILE *out, const struct gg_strings *strings)
   fputc('[', out);
   for (size_t i = 0; i < strings->count; i++) {
     fputs(i ? ", " : "", out);
-    if (!print_quoted(out, strings->items[i]))
+    if (!gg__print_quoted(out, strings->items[i]))
       return false;
   }
   fputc(']', out);
@@ -85,7 +85,7 @@ static bool print_strings(FILE *out, const struct gg_strings *strings)
 static bool print_value(FILE *out, const struct gg_option *option, const void *values)
 {
   if (option->type == GG_OPTION_ENDPOINTS && strings_of(option, values)->count == 1)
-    return print_quoted(out, strings_of(option, values)->items[0]);
+    return gg__print_quoted(out, strings_of(option, values)->items[0]);
   if (gg__option_is_list(option))
     return print_strings(out, strings_of(option, values));
   char *text = gg__option_text(option, values);
@@ -95,7 +95,7 @@ static bool print_value(FILE *out, const struct gg_option *option, const void *v
                 option->type == GG_OPTION_ENDPOINT || option->type == GG_OPTION_BLOB || option->type == GG_OPTION_MODE;
   bool done = true;
   if (quoted)
-    done = print_quoted(out, text);
+    done = gg__print_quoted(out, text);
   else
     fputs(text, out);
   free(text);
@@ -210,7 +210,7 @@ int gg_schema_keep(const struct gg_schema *schema, void *values, const void *kep
     const struct gg_option *option = &schema->options[i];
     if (!option->restart)
       continue;
-    assert(!gg__option_is_list(option));
+    assert(!gg__option_is_list(option) && option->type != GG_OPTION_TREE);
     char *text = gg__option_text(option, kept);
     if (!text)
       error = GG_ERR_NOMEM;
@@ -241,6 +241,7 @@ static const char *type_name(enum gg_option_type type)
     [GG_OPTION_STRINGS] = "list",
     [GG_OPTION_NETWORKS] = "list of networks",
     [GG_OPTION_ENDPOINTS] = "address, or list of them",
+    [GG_OPTION_TREE] = "map",
   };
   return names[type];
 }
@@ -360,7 +361,7 @@ static const char *argument_name(enum gg_option_type type)
     [GG_OPTION_DURATION] = " TIME",  [GG_OPTION_MODE] = " MODE",      [GG_OPTION_ENUM] = " ",
     [GG_OPTION_STRING] = " TEXT",    [GG_OPTION_PATH] = " PATH",      [GG_OPTION_ENDPOINT] = " ADDR",
     [GG_OPTION_BLOB] = " BYTES",     [GG_OPTION_STRINGS] = " A,B,..", [GG_OPTION_NETWORKS] = " NET,..",
-    [GG_OPTION_ENDPOINTS] = " ADDR",
+    [GG_OPTION_ENDPOINTS] = " ADDR", [GG_OPTION_TREE] = " MAP",
   };
   return names[type];
 }

@@ -4,6 +4,7 @@
  *
  *                            +--> reads YAML (all errors at once, file:line:column, "did you mean")
  *     struct gg_schema  -----+--> reads command-line flags
+ *                            +--> keeps a part of YAML as it stands (tree.h), and reads what another table has kept
  *     (const tables)         +--> fills in defaults, frees what it filled
  *                            +--> prints the effective values as YAML, which reads back to the same values
  *                            +--> writes the reference page (markdown) and the --help text
@@ -23,6 +24,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+struct gg_tree;
 
 enum {
   GG_SCHEMA_DOCUMENT_BYTES_MAX = 1024 * 1024, /* of one YAML document */
@@ -47,6 +51,7 @@ enum gg_option_type {
   GG_OPTION_STRINGS,   /* struct gg_strings */
   GG_OPTION_NETWORKS,  /* struct gg_strings: networks, each judged by `check` */
   GG_OPTION_ENDPOINTS, /* struct gg_strings: addresses, each judged by `check`; written alone or as a list */
+  GG_OPTION_TREE,      /* struct gg_tree *: a map, kept as it was written for another table; NULL if not set. No flag */
 };
 
 struct gg_blob {
@@ -66,13 +71,15 @@ struct gg_option {
   const char *key;  /* "log.max"; unique in its table */
   const char *flag; /* the command line's name without dashes, "log-max"; NULL: not on the command line */
   enum gg_option_type type;
-  size_t offset;            /* of the field */
-  uint64_t least;           /* COUNT, BYTES, DURATION, MODE: range, both ends allowed; STRING, BLOB, lists: ... */
-  uint64_t most;            /* ... `most` is the largest number of bytes or items (0: GG_SCHEMA_VALUE_BYTES_MAX, 64) */
+  size_t offset; /* of the field */
+  /* COUNT, BYTES, DURATION, MODE: range, both ends allowed. STRING and its like: bytes; lists: items, of which a flag
+   * gives at least one whatever `least` is; BLOB: `most` bytes. `most` 0 is GG_SCHEMA_VALUE_BYTES_MAX or 64 there. */
+  uint64_t least;
+  uint64_t most;
   const char *preset;       /* the default as the user would write it; NULL: not set, zero */
   const char *const *names; /* ENUM: the values in order, ends in NULL */
   gg_option_check_fn check; /* may be NULL */
-  bool required;            /* an item of a list must have it */
+  bool required;            /* an item of a list, or a tree that is read, must have it */
   bool restart;             /* a process that runs keeps the value it has (gg_schema_keep) */
   const char *help;         /* one line, no dot */
   const char *more;         /* more for the reference page, whole sentences; may be NULL */
@@ -160,6 +167,13 @@ int gg_schema_read_text(const struct gg_schema *schema, void *values, const char
 int gg_schema_read_file(const struct gg_schema *schema, void *values, const char *path, int silence_ms,
                         struct gg_schema_places *places, struct gg_config_errors *errors);
 
+/* Reads what was kept by an option of type GG_OPTION_TREE, by the table that it was kept for: over what is there, all
+ * that is wrong at once, as gg_schema_read_text. Options that are required and missing are told as "ENTRY: ...", where
+ * `entry` says whose they are and where that stands: "f.yaml:3:5: plug-in redact". NULL for a tree that was not given:
+ * only that is judged. GG_ERR_FORMAT, GG_ERR_NOMEM. `places` may be NULL; otherwise the tree must live as long. */
+int gg_schema_read_tree(const struct gg_schema *schema, void *values, const struct gg_tree *tree, const char *entry,
+                        struct gg_schema_places *places, struct gg_config_errors *errors);
+
 /* Flags beyond the options: "--config FILE", "--help". */
 struct gg_schema_extra {
   const char *name;     /* without dashes */
@@ -219,6 +233,11 @@ void gg__option_clear(const struct gg_option *option, void *values);
 char *gg__option_text(const struct gg_option *option, const void *values);
 bool gg__option_is_set(const struct gg_option *option, const void *values); /* false: a NULL string, an empty list */
 bool gg__option_is_list(const struct gg_option *option);
+size_t gg__option_items(const struct gg_option *option, const void *values); /* of a list type */
+/* Gives a tree, which is the field's from here on, to an option of that type that has none. NULL is fine. */
+void gg__option_put_tree(const struct gg_option *option, void *values, struct gg_tree *tree);
+/* A YAML double-quoted text; false without memory. */
+bool gg__print_quoted(FILE *out, const char *text);
 /* A new item with defaults at the end of the list; NULL without memory or above the list's bound (check that first). */
 void *gg__list_append(const struct gg_option_list *list, void *values);
 void gg__list_clear(const struct gg_option_list *list, void *values);

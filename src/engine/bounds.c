@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "base/schema.h"
 #include "base/text.h"
+#include "base/tree.h"
 #include "engine/config.h"
 #include "engine/engine.h"
 #include "engine/listen_fds.h"
@@ -55,6 +56,9 @@ static const struct bound of_configuration[] = {
   {"silence of a pipe that is given as one, or nobody at its other end, at start", TIME,
    GG_CONFIG_START_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
   {"the same at a reload", TIME, GG_CONFIG_RELOAD_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
+  {"values in a plug-in's `config`", COUNT, GG_TREE_NODES_MAX, "refused at start or reload", "the error"},
+  {"... and their length together", BYTES, GG_TREE_BYTES_MAX, "the same", "the error"},
+  {"a key there", BYTES, GG_TREE_KEY_BYTES_MAX, "the same", "the error"},
   {"maps and lists in each other", COUNT, GG_SCHEMA_DEPTH_MAX, "refused", "the error"},
   {"one value", BYTES, GG_SCHEMA_VALUE_BYTES_MAX, "refused", "the error"},
   {"errors of a configuration that are told", COUNT, GG_CONFIG_ERRORS_MAX, "their number is told", "the last line"},
