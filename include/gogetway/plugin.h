@@ -215,12 +215,12 @@ enum gg_plugin_option_type {
 /* One of the plug-in's own options, under `config:`. What does not fit is refused with file, line and column, before
  * anything is made. */
 struct gg_plugin_option {
-  const char *name; /* "max_bytes" */
+  const char *name; /* "max_bytes": [a-z][a-z0-9_]*, at most 63 bytes */
   enum gg_plugin_option_type type;
   uint64_t least; /* COUNT, BYTES, DURATION: both ends allowed; TEXT: bytes; TEXTS: items. `most` 0: no bound of its */
   uint64_t most;  /* own (a text has at most 4096 bytes, a list 64 items) */
-  const char *preset;         /* as the user would write it; NULL: not given, 0 */
-  const char *const *choices; /* CHOICE: ends in NULL */
+  const char *preset;         /* as the user would write it, TEXTS as "[a, b]"; NULL: not given, 0 */
+  const char *const *choices; /* CHOICE: ends in NULL; at most 64, each [a-z0-9][a-z0-9_.-]* and at most 63 bytes */
   bool required;
   const char *help; /* one line */
 };
