@@ -56,6 +56,7 @@ static const struct bound of_configuration[] = {
   {"silence of a pipe that is given as one, or nobody at its other end, at start", TIME,
    GG_CONFIG_START_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
   {"the same at a reload", TIME, GG_CONFIG_RELOAD_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
+  {"plug-ins", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
   {"values in a plug-in's `config`", COUNT, GG_TREE_NODES_MAX, "refused at start or reload", "the error"},
   {"... and their length together", BYTES, GG_TREE_BYTES_MAX, "the same", "the error"},
   {"a key there", BYTES, GG_TREE_KEY_BYTES_MAX, "the same", "the error"},

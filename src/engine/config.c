@@ -19,7 +19,7 @@ static const struct gg_schema_extra extras[EXTRA_COUNT] = {
   [EXTRA_HELP] = {"help", 'h', NULL, "show this"},
 };
 
-enum { NAME_NUMBER_ROOM = 24 };
+enum { NAME_NUMBER_ROOM = 24, PLACE_TEXT_MAX = 300 };
 
 static void keep_first(int *rc, int more)
 {
@@ -129,10 +129,23 @@ static int derive_listener(const struct gg_config *config, struct gg_config_list
   return 0;
 }
 
+static int derive_plugin(struct gg_config *config, size_t index, struct gg_schema_places *places)
+{
+  char place[PLACE_TEXT_MAX];
+  gg_place_text(gg_schema_item_place(places, gg__config_list(GG__CONFIG_PLUGINS), index, "path"), place, sizeof place);
+  config->plugins[index].place = strdup(place);
+  return config->plugins[index].place ? 0 : GG_ERR_NOMEM;
+}
+
 static int finish(struct gg_config *config, struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   for (size_t i = 0; i < config->listener_count; i++) {
     int rc = derive_listener(config, &config->listeners[i]);
+    if (rc != 0)
+      return rc;
+  }
+  for (size_t i = 0; i < config->plugin_count; i++) {
+    int rc = derive_plugin(config, i, places);
     if (rc != 0)
       return rc;
   }
@@ -190,6 +203,8 @@ void gg_config_fini(struct gg_config *config)
     free(config->listeners[i].trusted_networks);
     gg__config_upstreams_free(&config->listeners[i]);
   }
+  for (size_t i = 0; i < config->plugin_count; i++)
+    free(config->plugins[i].place);
   for (size_t i = 0; i < config->files.count; i++)
     free(config->files.items[i]);
   free(config->files.items);
@@ -206,6 +221,30 @@ unsigned gg_config_workers(const struct gg_config *config)
   if (cores < 1)
     cores = 1;
   return cores > GG_CONFIG_WORKERS_MAX ? GG_CONFIG_WORKERS_MAX : (unsigned)cores;
+}
+
+/* --- plug-ins --------------------------------------------------------------------------------------------------- */
+
+bool gg_config_plugin_sees(const struct gg_config_plugin *plugin, const struct gg_config_listener *listener)
+{
+  for (size_t i = 0; i < plugin->listeners.count; i++)
+    if (strcmp(plugin->listeners.items[i], listener->name) == 0)
+      return true;
+  return plugin->listeners.count == 0;
+}
+
+int gg_config_plugin_equal(const struct gg_config_plugin *a, const struct gg_config_plugin *b)
+{
+  const struct gg_option_list *list = gg__config_list(GG__CONFIG_PLUGINS);
+  int equal = 1;
+  for (size_t i = 0; i < list->option_count && equal == 1; i++) {
+    const struct gg_option *option = &list->options[i];
+    char *one = gg_schema_value(option, a), *other = gg_schema_value(option, b);
+    equal = one && other ? strcmp(one, other) == 0 : GG_ERR_NOMEM;
+    free(one);
+    free(other);
+  }
+  return equal;
 }
 
 /* --- texts ------------------------------------------------------------------------------------------------------ */
@@ -262,6 +301,11 @@ char *gg_config_document(void)
     "    listen: :5432\n"
     "    upstream: [10.0.0.1:5432 weight=3, 10.0.0.2:5432, 10.0.0.9:5432 name=spare backup]\n"
     "    balance: least-sessions\n"
+    "plugins:\n"
+    "  - path: /usr/lib/gogetway/plugins/redact.so\n"
+    "    listeners: [db]\n"
+    "    config:\n"
+    "      literals: [hunter2]\n"
     "log:\n"
     "  max: 512MiB\n"
     "segment:\n"

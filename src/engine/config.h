@@ -22,10 +22,12 @@
 
 #include "base/logger.h"
 #include "base/schema.h"
+#include "base/tree.h"
 #include "net/addr.h"
 
 enum {
   GG_CONFIG_LISTENERS_MAX = 64,
+  GG_CONFIG_PLUGINS_MAX = 16,
   GG_CONFIG_WORKERS_MAX = 64,
   GG_CONFIG_TRUSTED_MAX = 64,
   /* Of a pipe that is given as a file: at start nothing else waits, at a reload whatever the engine's thread does. */
@@ -85,9 +87,20 @@ struct gg_config_listener {
   struct gg_network *trusted_networks;  /* trusted.count of them */
 };
 
+struct gg_config_plugin {
+  char *path;                  /* as written */
+  struct gg_strings listeners; /* names; none: of all */
+  struct gg_tree *config;      /* as written, for the plug-in's own table of options; NULL: nothing was given */
+
+  /* Made from the above. */
+  char *place; /* where the entry stands, "f.yaml:3:11" or "--plugin", for messages; never NULL */
+};
+
 struct gg_config {
   struct gg_config_listener *listeners;
-  size_t listener_count; /* at least one after an action of RUN */
+  size_t listener_count;            /* at least one after an action of RUN */
+  struct gg_config_plugin *plugins; /* in the order in which they see a session */
+  size_t plugin_count;
 
   char *dir;
   bool takeover; /* of the sockets of the gateway that runs on this store */
@@ -157,6 +170,12 @@ void gg_config_fini(struct gg_config *config); /* frees what it owns and zeroes 
 
 /* The number of workers: as configured, or one for each core this process may use, at most GG_CONFIG_WORKERS_MAX. */
 unsigned gg_config_workers(const struct gg_config *config);
+
+/* Whether the sessions of a listener are the plug-in's to see. */
+bool gg_config_plugin_sees(const struct gg_config_plugin *plugin, const struct gg_config_listener *listener);
+/* Whether two entries ask for the same, by their paths, listeners and config as they are written: 1, 0,
+ * GG_ERR_NOMEM. */
+int gg_config_plugin_equal(const struct gg_config_plugin *a, const struct gg_config_plugin *b);
 
 /* Texts that the caller frees; NULL without memory. */
 char *gg_config_print(const struct gg_config *config); /* YAML; loading it gives the same config */

@@ -44,18 +44,21 @@ static void warn_of_record(const struct gg_config_listener *before, const struct
     gg__report_add(report, GG_REPORT_WARNING, "listener %.64s: new sessions are not recorded", now->name);
 }
 
-/* What differs in a listener that stays. A name that nobody gave is made from `listen`. */
-static int diff_listener(const struct gg_config_listener *from, const struct gg_config_listener *to,
-                         struct gg_report *report)
+/* What differs in an item that stays. What a plug-in is told may be a secret: only that it changed is told. */
+static int diff_item(enum gg__config_list which, const char *name, const void *from, const void *to,
+                     struct gg_report *report)
 {
-  const struct gg_option_list *list = &gg__config_schema.lists[0];
+  const struct gg_option_list *list = gg__config_list(which);
   int error = 0;
   for (size_t i = 0; i < list->option_count && !error; i++) {
-    char *before = gg_schema_value(&list->options[i], from), *after = gg_schema_value(&list->options[i], to);
+    const struct gg_option *option = &list->options[i];
+    char *before = gg_schema_value(option, from), *after = gg_schema_value(option, to);
     if (!before || !after)
       error = GG_ERR_NOMEM;
+    else if (strcmp(before, after) != 0 && option->type == GG_OPTION_TREE)
+      gg__report_add(report, GG_REPORT_CHANGED, "%s %.160s: its %s changed", list->item, name, option->key);
     else if (strcmp(before, after) != 0)
-      gg__report_add(report, GG_REPORT_CHANGED, "listener %.64s: %s: %.160s -> %.160s", to->name, list->options[i].key,
+      gg__report_add(report, GG_REPORT_CHANGED, "%s %.160s: %s: %.160s -> %.160s", list->item, name, option->key,
                      shown(before), shown(after));
     free(before);
     free(after);
@@ -63,21 +66,73 @@ static int diff_listener(const struct gg_config_listener *from, const struct gg_
   return error;
 }
 
-int gg__config_diff(const struct gg_config *from, const struct gg_config *to, struct gg_report *report)
+static int diff_listeners(const struct gg_config *from, const struct gg_config *to, struct gg_report *report)
 {
-  int error = gg_schema_compare(&gg__config_schema, from, to, tell_option, report);
-  for (size_t i = 0; i < from->listener_count && !error; i++)
+  int error = 0;
+  for (size_t i = 0; i < from->listener_count; i++)
     if (!find(to, &from->listeners[i]))
       gg__report_add(report, GG_REPORT_CHANGED, "listener %.64s: removed, was at %.200s", from->listeners[i].name,
                      from->listeners[i].listen);
   for (size_t i = 0; i < to->listener_count && !error; i++) {
     const struct gg_config_listener *now = &to->listeners[i], *before = find(from, now);
-    if (before)
-      error = diff_listener(before, now, report);
+    if (before) /* a name that nobody gave is made from `listen` */
+      error = diff_item(GG__CONFIG_LISTENERS, now->name, before, now, report);
     else
       gg__report_add(report, GG_REPORT_CHANGED, "listener %.64s: added at %.160s, upstream %.160s", now->name,
                      now->listen, now->upstream_text);
     warn_of_record(before, now, report);
   }
   return error;
+}
+
+/* Which entry each of the new ones was before, `from->plugin_count` if none. An entry has no name: one that asks for
+ * the same is the same, wherever it stands; of the others the first that has its path. */
+static int match_plugins(const struct gg_config *from, const struct gg_config *to, size_t *matches, bool *taken)
+{
+  for (size_t i = 0; i < to->plugin_count; i++)
+    matches[i] = from->plugin_count;
+  for (int exact = 1; exact >= 0; exact--)
+    for (size_t i = 0; i < to->plugin_count; i++)
+      for (size_t j = 0; j < from->plugin_count && matches[i] == from->plugin_count; j++) {
+        const struct gg_config_plugin *now = &to->plugins[i], *before = &from->plugins[j];
+        int same = taken[j] ? 0 : exact ? gg_config_plugin_equal(before, now) : strcmp(before->path, now->path) == 0;
+        if (same < 0)
+          return same;
+        if (same) {
+          matches[i] = j;
+          taken[j] = true;
+        }
+      }
+  return 0;
+}
+
+static int diff_plugins(const struct gg_config *from, const struct gg_config *to, struct gg_report *report)
+{
+  size_t matches[GG_CONFIG_PLUGINS_MAX], last = 0;
+  bool taken[GG_CONFIG_PLUGINS_MAX] = {false}, ordered = true;
+  int error = match_plugins(from, to, matches, taken);
+  for (size_t j = 0; j < from->plugin_count && !error; j++)
+    if (!taken[j])
+      gg__report_add(report, GG_REPORT_CHANGED, "plug-in %.160s: removed", from->plugins[j].path);
+  for (size_t i = 0; i < to->plugin_count && !error; i++) {
+    const struct gg_config_plugin *now = &to->plugins[i];
+    if (matches[i] == from->plugin_count) {
+      gg__report_add(report, GG_REPORT_CHANGED, "plug-in %.160s: added", now->path);
+      continue;
+    }
+    error = diff_item(GG__CONFIG_PLUGINS, now->path, &from->plugins[matches[i]], now, report);
+    ordered = ordered && matches[i] >= last;
+    last = matches[i];
+  }
+  if (!ordered)
+    gg__report_add(report, GG_REPORT_CHANGED, "plug-ins: their order changed");
+  return error;
+}
+
+int gg__config_diff(const struct gg_config *from, const struct gg_config *to, struct gg_report *report)
+{
+  int error = gg_schema_compare(&gg__config_schema, from, to, tell_option, report);
+  if (!error)
+    error = diff_listeners(from, to, report);
+  return error ? error : diff_plugins(from, to, report);
 }

@@ -56,7 +56,7 @@ static const struct gg_place *given_of(const struct judge *judge, const char *ke
 
 static const struct gg_place *listener_place(const struct judge *judge, size_t index, const char *key)
 {
-  return gg_schema_item_place(judge->places, gg__config_schema.lists, index, key);
+  return gg_schema_item_place(judge->places, gg__config_list(GG__CONFIG_LISTENERS), index, key);
 }
 
 /* ── The gateway's own options ───────────────────────────────────────────────────────────────────────────────────── */
@@ -197,6 +197,40 @@ static void judge_listener(struct judge *judge, size_t index)
     blame(judge, listener_place(judge, index, "name"), "two listeners are called '%s'", listener->name);
 }
 
+/* ── The plug-ins ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Whether it is known what all listeners are called. */
+static bool names_are_known(const struct judge *judge)
+{
+  for (size_t i = 0; i < judge->config->listener_count; i++)
+    if (listener_place(judge, i, "listen")->wrong || listener_place(judge, i, "name")->wrong ||
+        !judge->config->listeners[i].name)
+      return false;
+  return !judge->places->unclear;
+}
+
+static void judge_plugin(struct judge *judge, size_t index)
+{
+  const struct gg_config_plugin *plugin = &judge->config->plugins[index];
+  const struct gg_place *place =
+    gg_schema_item_place(judge->places, gg__config_list(GG__CONFIG_PLUGINS), index, "listeners");
+  const char *names[GG_CONFIG_LISTENERS_MAX];
+  size_t count = judge->config->listener_count;
+  for (size_t i = 0; i < count; i++)
+    names[i] = judge->config->listeners[i].name;
+  for (size_t i = 0; i < plugin->listeners.count && !place->wrong; i++) {
+    const char *name = plugin->listeners.items[i];
+    size_t at = 0;
+    while (at < count && strcmp(names[at], name) != 0)
+      at++;
+    size_t near = at == count ? gg_text_nearest(name, names, count) : count;
+    if (near < count)
+      blame(judge, place, "there is no listener '%.80s'; did you mean '%.80s'?", name, names[near]);
+    else if (at == count)
+      blame(judge, place, "there is no listener '%.80s'", name);
+  }
+}
+
 int gg__config_judge(const struct gg_config *config, struct gg_schema_places *places, struct gg_config_errors *errors)
 {
   struct judge judge = {config, places, errors, 0};
@@ -213,5 +247,7 @@ int gg__config_judge(const struct gg_config *config, struct gg_schema_places *pl
   judge_user(&judge);
   for (size_t i = 0; i < config->listener_count; i++)
     judge_listener(&judge, i);
+  for (size_t i = 0; i < config->plugin_count && names_are_known(&judge); i++)
+    judge_plugin(&judge, i);
   return judge.rc;
 }

@@ -9,6 +9,7 @@
 #include "engine/config.h"
 #include "engine/config_upstream.h"
 #include "gateway/sources.h"
+#include "hook/hook.h"
 #include <string.h>
 
 /* The names of each enum, in its order. */
@@ -100,7 +101,10 @@ static int check_listener(const void *item, struct gg_failure *failure)
   return gg__config_upstreams_judge(listener, failure);
 }
 
+_Static_assert((int)GG_CONFIG_PLUGINS_MAX == (int)GG_HOOKS_MAX, "a chain has room for every plug-in");
+
 #define LISTENER(field) .offset = offsetof(struct gg_config_listener, field)
+#define PLUGIN(field) .offset = offsetof(struct gg_config_plugin, field)
 #define CONFIG(field) .offset = offsetof(struct gg_config, field)
 
 static const struct gg_option listener_options[] = {
@@ -304,6 +308,27 @@ static const struct gg_option listener_options[] = {
    .most = 0777,
    .preset = "0660",
    .help = "permissions of a unix listener's path"},
+};
+
+static const struct gg_option plugin_options[] = {
+  {.key = "path",
+   .flag = "plugin",
+   .type = GG_OPTION_PATH,
+   PLUGIN(path),
+   .required = true,
+   .help = "the plug-in's shared library"},
+  {.key = "listeners",
+   .flag = "plugin-listeners",
+   .type = GG_OPTION_STRINGS,
+   PLUGIN(listeners),
+   .most = GG_CONFIG_LISTENERS_MAX,
+   .help = "names of the listeners whose sessions it sees; of all, if none is given"},
+  {.key = "config",
+   .type = GG_OPTION_TREE,
+   PLUGIN(config),
+   .help = "options of the plug-in's own",
+   .more = "They are judged by its own table when it is loaded, with file, line and column as all others are. On the "
+           "command line they cannot be given."},
 };
 
 static const struct gg_option options[] = {
@@ -638,20 +663,34 @@ static const struct gg_option options[] = {
    .help = "time between two writes of the metrics file"},
 };
 
-static const struct gg_option_list lists[] = {
-  {.key = "listeners",
-   .item = "listener",
-   .options = listener_options,
-   .option_count = sizeof listener_options / sizeof listener_options[0],
-   .items_offset = offsetof(struct gg_config, listeners),
-   .count_offset = offsetof(struct gg_config, listener_count),
-   .item_bytes = sizeof(struct gg_config_listener),
-   .most = GG_CONFIG_LISTENERS_MAX,
-   .check = check_listener,
-   .help = "where clients come in, and where they go",
-   .more =
-     "A list of at most 64. On the command line each `--listen` begins a listener, and the listener options after "
-     "it belong to it; such listeners replace those of the files."},
+static const struct gg_option_list lists[GG__CONFIG_LISTS] = {
+  [GG__CONFIG_LISTENERS] =
+    {.key = "listeners",
+     .item = "listener",
+     .options = listener_options,
+     .option_count = sizeof listener_options / sizeof listener_options[0],
+     .items_offset = offsetof(struct gg_config, listeners),
+     .count_offset = offsetof(struct gg_config, listener_count),
+     .item_bytes = sizeof(struct gg_config_listener),
+     .most = GG_CONFIG_LISTENERS_MAX,
+     .check = check_listener,
+     .help = "where clients come in, and where they go",
+     .more =
+       "A list of at most 64. On the command line each `--listen` begins a listener, and the listener options after "
+       "it belong to it; such listeners replace those of the files."},
+  [GG__CONFIG_PLUGINS] =
+    {.key = "plugins",
+     .item = "plug-in",
+     .options = plugin_options,
+     .option_count = sizeof plugin_options / sizeof plugin_options[0],
+     .items_offset = offsetof(struct gg_config, plugins),
+     .count_offset = offsetof(struct gg_config, plugin_count),
+     .item_bytes = sizeof(struct gg_config_plugin),
+     .most = GG_CONFIG_PLUGINS_MAX,
+     .help = "what else sees the sessions, and may decide about them",
+     .more = "A list of at most 16; they see a session in its order. On the command line each `--plugin` begins one, "
+             "and such plug-ins replace those of the files. After a reload, sessions that are open keep the plug-ins "
+             "that they began with."},
 };
 
 static const struct gg_option_section sections[] = {

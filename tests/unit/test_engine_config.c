@@ -468,6 +468,118 @@ static void what_is_printed_loads_again(void **state)
   gg_config_fini(&again);
 }
 
+/* --- plug-ins ---------------------------------------------------------------------------------------------------- */
+
+static void plugins_are_a_list(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  static const char text[] = "listeners:\n"
+                             "  - {listen: ':1', upstream: none, name: web}\n"
+                             "  - {listen: ':2', upstream: none}\n"
+                             "plugins:\n"
+                             "  - path: a.so\n"
+                             "    listeners: [web]\n"
+                             "    config:\n"
+                             "      literals: [hunter2, '5']\n"
+                             "      max_bytes: 64KiB\n"
+                             "  - path: /b.so\n";
+  char *path = make_file(text), place[100];
+  check_loaded(LOAD(&config, "-c", path));
+  assert_int_equal(config.plugin_count, 2);
+  assert_string_equal(config.plugins[0].path, "a.so");
+  assert_true(gg_config_plugin_sees(&config.plugins[0], &config.listeners[0]));
+  assert_false(gg_config_plugin_sees(&config.plugins[0], &config.listeners[1]));
+  assert_true(gg_config_plugin_sees(&config.plugins[1], &config.listeners[1]));
+  assert_int_equal(gg_tree_count(config.plugins[0].config), 5);
+  assert_string_equal(gg_tree_file(config.plugins[0].config), path);
+  assert_null(config.plugins[1].config);
+  snprintf(place, sizeof place, "%s:5:11", path);
+  assert_string_equal(config.plugins[0].place, place);
+  assert_int_equal(gg_config_plugin_equal(&config.plugins[0], &config.plugins[0]), 1);
+  assert_int_equal(gg_config_plugin_equal(&config.plugins[0], &config.plugins[1]), 0);
+  char *printed = gg_config_print(&config);
+  assert_non_null(strstr(printed, "plugins:\n"
+                                  "  - path: \"a.so\"\n"
+                                  "    listeners: [\"web\"]\n"
+                                  "    config: {literals: [hunter2, \"5\"], max_bytes: 64KiB}\n"
+                                  "  - path: \"/b.so\"\n"));
+  gg_config_fini(&config);
+  drop_file(path);
+  path = make_file(printed);
+  check_loaded(LOAD(&config, "-c", path));
+  char *twice = gg_config_print(&config);
+  assert_string_equal(printed, twice);
+  gg_config_fini(&config);
+  free(printed);
+  free(twice);
+  /* Those of the command line replace those of the file. */
+  check_loaded(LOAD(&config, "-c", path, "--plugin", "c.so", "--plugin-listeners", "web,:2", "--plugin=d.so"));
+  assert_int_equal(config.plugin_count, 2);
+  assert_string_equal(config.plugins[0].path, "c.so");
+  assert_int_equal(config.plugins[0].listeners.count, 2);
+  assert_null(config.plugins[0].config);
+  assert_string_equal(config.plugins[0].place, "--plugin");
+  assert_int_equal(config.plugins[1].listeners.count, 0);
+  gg_config_fini(&config);
+  drop_file(path);
+}
+
+static void wrong_plugins_are_told(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_file_errors("listeners:\n"
+                    "  - {listen: ':1', upstream: none, name: db}\n"
+                    "  - {listen: ':2', upstream: none, name: webshop}\n"
+                    "plugins:\n"
+                    "  - {path: a, listeners: [db, websohp, zzzzzz]}\n"
+                    "  - {path: '', listeners: [x]}\n"
+                    "  - {listeners: db, config: [1]}\n"
+                    "  - {path: b, conifg: {x: y}}\n"
+                    "  - c.so\n",
+                    "6:12: path: the value is empty\n"
+                    "7:29: config: takes a map, not a list\n"
+                    "7:5: the plug-in has no 'path'\n"
+                    "8:15: unknown option 'conifg' of a plug-in; did you mean 'config'?\n"
+                    "9:5: a plug-in is a map of options");
+  check_file_errors("listeners:\n"
+                    "  - {listen: ':1', upstream: none, name: db}\n"
+                    "  - {listen: ':2', upstream: none, name: webshop}\n"
+                    "plugins:\n"
+                    "  - {path: a, listeners: [db, websohp, zzzzzz]}\n"
+                    "  - {path: '', listeners: [x]}\n",
+                    "6:12: path: the value is empty\n"
+                    "5:26: there is no listener 'websohp'; did you mean 'webshop'?\n"
+                    "5:26: there is no listener 'zzzzzz'\n"
+                    "6:27: there is no listener 'x'");
+  /* A name that was refused may be the one that is meant. */
+  check_file_errors("listeners: [{listen: ':1', upstream: none, name: 'a b'}]\n"
+                    "plugins: [{path: a, listeners: [ab]}]\n",
+                    "1:50: name: 'a b' is not a name: letters, digits and any of . _ : @ / [ ] - make one");
+  assert_int_equal(LOAD(&config, "--listen=:1", "--upstream=none", "--name=web", "--plugin=a", "--plugin-listeners=wbe",
+                        "--plugin-listeners=web"),
+                   GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 1);
+  assert_string_equal(errors.items[0].text, "--plugin-listeners: there is no listener 'wbe'; did you mean 'web'?");
+  assert_int_equal(LOAD(&config, "--listen=:1", "--upstream=none", "--plugin-listeners=:1"), GG_ERR_FORMAT);
+  assert_string_equal(errors.items[0].text, "--plugin-listeners: belongs to a plug-in: write it after its --plugin");
+}
+
+static void plugins_have_a_bound(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  const char *arguments[GG_CONFIG_PLUGINS_MAX + 3] = {"--listen=:1", "--upstream=none"};
+  for (size_t i = 0; i <= GG_CONFIG_PLUGINS_MAX; i++)
+    arguments[i + 2] = "--plugin=p";
+  check_loaded(load(&config, GG_CONFIG_PLUGINS_MAX + 2, arguments));
+  gg_config_fini(&config);
+  assert_int_equal(load(&config, GG_CONFIG_PLUGINS_MAX + 3, arguments), GG_ERR_FORMAT);
+  assert_int_equal(errors.count, 1);
+  assert_string_equal(errors.items[0].text, "--plugin p: more than 16 plugins");
+}
+
 static void the_committed_page_is_the_generated_one(void **state)
 {
   (void)state;
@@ -500,6 +612,7 @@ static void the_example_of_the_page_loads(void **state)
   assert_int_equal(config.listener_count, 3);
   assert_string_equal(config.listeners[1].name, "telnet-trap");
   assert_int_equal(config.listeners[2].upstream_count, 3);
+  assert_int_equal(config.plugin_count, 1);
   gg_config_fini(&config);
   drop_file(path);
   free(text);
@@ -539,6 +652,9 @@ int main(void)
     cmocka_unit_test(combinations_are_judged),
     cmocka_unit_test(command_line_and_file_errors_come_together),
     cmocka_unit_test(what_is_printed_loads_again),
+    cmocka_unit_test(plugins_are_a_list),
+    cmocka_unit_test(wrong_plugins_are_told),
+    cmocka_unit_test(plugins_have_a_bound),
     cmocka_unit_test(the_committed_page_is_the_generated_one),
     cmocka_unit_test(the_example_of_the_page_loads),
     cmocka_unit_test(help_has_the_flags),

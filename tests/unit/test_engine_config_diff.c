@@ -9,6 +9,7 @@
 
 #include "engine/config_diff.h"
 #include <stdio.h>
+#include <unistd.h>
 
 static struct gg_config_errors errors;
 
@@ -95,6 +96,43 @@ static void port_zero_is_told_apart_by_name(void **state)
          "listener a: removed, was at unix:/tmp/x\nlistener a: added at unix:/tmp/y, upstream none\n");
 }
 
+/* A plug-in has no name in the configuration: an entry that asks for the same is the same. */
+static void plugins_come_go_and_change(void **state)
+{
+  (void)state;
+  expect(WEB " --plugin a.so", WEB " --plugin a.so", "");
+  expect(WEB, WEB " --plugin a.so --plugin b.so", "plug-in a.so: added\nplug-in b.so: added\n");
+  expect(WEB " --plugin a.so --plugin b.so", WEB " --plugin b.so", "plug-in a.so: removed\n");
+  expect(WEB " --plugin a.so --plugin b.so", WEB " --plugin b.so --plugin a.so", "plug-ins: their order changed\n");
+  expect(WEB " --plugin a.so", WEB " --plugin a.so --plugin-listeners web",
+         "plug-in a.so: listeners: not set -> [\"web\"]\n");
+  /* Of two with one path the one that stays is found, wherever it stands. */
+  expect(WEB " --plugin a.so --plugin a.so --plugin-listeners web", WEB " --plugin a.so --plugin-listeners web",
+         "plug-in a.so: removed\n");
+}
+
+/* What it is told may be a secret. */
+static void the_config_of_a_plugin_is_not_shown(void **state)
+{
+  (void)state;
+  char path[2][32];
+  for (int i = 0; i < 2; i++) {
+    snprintf(path[i], sizeof path[i], "/tmp/gg-diff-XXXXXX");
+    int fd = mkstemp(path[i]);
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, "plugins: [{path: a.so, config: {token: hunter%d}}]\n", i) > 0);
+    close(fd);
+  }
+  char from[200], to[200];
+  snprintf(from, sizeof from, WEB " -c %s", path[0]);
+  snprintf(to, sizeof to, WEB " -c %s", path[1]);
+  expect(from, from, "");
+  expect(from, to, "plug-in a.so: its config changed\n");
+  expect(from, WEB " --plugin a.so", "plug-in a.so: its config changed\n");
+  unlink(path[0]);
+  unlink(path[1]);
+}
+
 static void a_report_has_a_bound(void **state)
 {
   (void)state;
@@ -112,6 +150,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(equal_ones_differ_in_nothing), cmocka_unit_test(options_are_told_with_what_they_need),
     cmocka_unit_test(listeners_come_go_and_change), cmocka_unit_test(port_zero_is_told_apart_by_name),
+    cmocka_unit_test(plugins_come_go_and_change),   cmocka_unit_test(the_config_of_a_plugin_is_not_shown),
     cmocka_unit_test(a_report_has_a_bound),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

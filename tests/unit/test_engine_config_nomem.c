@@ -47,7 +47,10 @@ static void each_allocation_fails_in_turn(void **state)
 {
   (void)state;
   static const char text[] = "dir: d\nlisteners: [{listen: ':1', upstream: none, name: a, greeting: b}]\n"
-                             "log: {dir: /x}\nstats: {file: f}\n";
+                             "log: {dir: /x}\nstats: {file: f}\n"
+                             "plugins:\n"
+                             "  - {path: p, listeners: [':3', four], config: {a: [b, {c: 'd'}], e: f}}\n"
+                             "  - path: q\n";
   char path[] = "/tmp/gg-nomem-XXXXXX";
   int fd = mkstemp(path);
   assert_true(fd >= 0);
@@ -68,9 +71,16 @@ static void each_allocation_fails_in_turn(void **state)
 static void printing_without_memory_gives_nothing(void **state)
 {
   (void)state;
-  char *arguments[] = {"--listen=:1", "--upstream=none"};
+  static const char plugins[] = "plugins: [{path: p, config: {'a b': ['c', d, {e: f}]}}]\n";
+  char path[] = "/tmp/gg-nomem-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, plugins, sizeof plugins - 1), (ssize_t)sizeof plugins - 1);
+  close(fd);
+  char *arguments[] = {"-c", path, "--listen=:1", "--upstream=none"};
   struct gg_config config;
-  assert_int_equal(gg_config_load(&config, 2, arguments, 0, &errors), 0);
+  assert_int_equal(gg_config_load(&config, 4, arguments, 0, &errors), 0);
+  unlink(path);
   calls = 0;
   failing = 0;
   counting = true;
