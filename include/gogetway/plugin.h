@@ -291,11 +291,13 @@ struct gg_plugin {
   /* The session has ended; it is in the recording, or will be. Worker's thread. */
   void (*close)(void *self, struct gg_live *session, const struct gg_session_summary *summary);
 
-  /* Every `tick_interval_ns`, never two at once, on a thread of the plug-in's own: it may block. */
+  /* Every `tick_interval_ns`, which is at least a millisecond, never two at once, on a thread of the plug-in's own: it
+   * may block. Before `destroy`, the last one has returned. */
   void (*tick)(void *self);
   uint64_t tick_interval_ns;
-  /* One of the plug-in's commands. What is to be shown goes to `reply` as text, by host->reply; an error is told to the
-   * user. Control socket's thread: not for long. */
+  /* One of the plug-in's commands, by its index; at most 16 words, of at most 511 bytes. What is to be shown goes to
+   * `reply` as text, by host->reply; an error is told to the user, GG_ERR_INVALID as one of his: the words are wrong.
+   * Control socket's thread: not for long. */
   int (*command)(void *self, unsigned command, size_t word_count, const char *const *words, void *reply,
                  struct gg_failure *failure);
 };
@@ -303,12 +305,13 @@ struct gg_plugin {
 #define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)
 
 #if defined(__GNUC__)
-#define GG_PLUGIN_EXPORT __attribute__((visibility("default"))) extern
+#define GG_PLUGIN_EXPORT __attribute__((visibility("default")))
 #else
-#define GG_PLUGIN_EXPORT extern
+#define GG_PLUGIN_EXPORT
 #endif
-/* The symbol that the loader looks for. */
+/* The symbol that the loader looks for. A shared library defines it, as above; nobody else needs to. */
 #define GG_PLUGIN_SYMBOL "gogetway_plugin"
+GG_PLUGIN_EXPORT extern const struct gg_plugin gogetway_plugin;
 
 /* ── The host ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -29,11 +29,12 @@
 enum {
   GG_HOOKS_MAX = 16,          /* plug-ins of a configuration */
   GG_HOOK_INSTANCES_MAX = 64, /* with those that only sessions of an earlier configuration have; places for metrics */
+  GG_HOOK_REPLY_MAX = 512 * 1024, /* bytes of a command's reply, with the NUL; the rest is cut off, and that is said */
 };
 #define GG_HOOK_SLOW_NS (UINT64_C(10) * 1000 * 1000)             /* a call on a worker that takes longer is slow ... */
 #define GG_HOOK_SLOW_TELL_NS (UINT64_C(10) * 1000 * 1000 * 1000) /* ... and told this often at the most, a hook */
 
-/* X(NAME, label): the operations that are counted and timed. */
+/* X(NAME, label): the operations that are counted and timed; a worker's first. */
 #define GG_HOOK_LIST(X)                                                                                                \
   X(ACCEPT, "accept")                                                                                                  \
   X(OPEN, "open")                                                                                                      \
@@ -74,6 +75,13 @@ struct gg_hook_sessions {
                 const struct gg_verdict *verdict);
 };
 
+/* A plug-in's place among the metrics, by its name: a new instance goes on where the one before it counts. */
+struct gg_hook_member {
+  char name[GG_PLUGIN_NAME_MAX];
+  unsigned users; /* hooks that count there */
+  uint64_t left;  /* when it had none any more: counts up */
+};
+
 /* What all hooks of a gateway share. */
 struct gg_hook_desk {
   struct gg_logger *logger;
@@ -82,43 +90,73 @@ struct gg_hook_desk {
   /* The data plane, for `sessions`. Set before the first session and cleared after the last; while it is NULL, the
    * members of `sessions` are called all the same, and find nothing. */
   _Atomic(void *) plane;
-  const char *store_dir;                /* borrowed; state directories are made below it */
-  pthread_mutex_t lock;                 /* of the next */
-  struct gg_hook *dead;                 /* to be reaped */
+  char *store_dir;        /* a copy; state directories are made below it */
+  pthread_mutex_t lock;   /* of the next three */
+  struct gg_hook *hooks;  /* all there are; changed on the main thread only */
+  struct gg_shard *shard; /* of what no worker calls: ticks and commands; NULL: none was called yet */
+  bool no_shard;          /* there was none to be had: they are not counted */
+  /* Main thread: */
+  struct gg_hook_member members[GG_HOOK_INSTANCES_MAX];
+  size_t member_count;
+  uint64_t members_left;
   size_t metrics_first, metrics_stride; /* of the family */
 };
-/* Registers the metrics: before any shard is made. Main thread. */
+/* Registers the metrics: before any shard is made. Main thread, as the next two. */
 int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, struct gg_logger *logger,
                       const struct gg_hook_sessions *sessions, const char *store_dir, struct gg_failure *failure);
+/* Ends all ticks, so that nothing of a plug-in's is called any more but `command` and `destroy`. */
+void gg_hook_desk_stop(struct gg_hook_desk *desk);
+/* After the last hook was reaped. */
+void gg_hook_desk_fini(struct gg_hook_desk *desk);
 
+struct gg_hook_thread;
 struct gg_hook {
   _Atomic unsigned refs;
   struct gg_hook_desk *desk;
+  struct gg_hook *next; /* of the desk's */
   /* The plug-in's table, filled up: what it does not have is NULL or 0. */
   struct gg_plugin plugin;
   void *self;
-  struct gg_host host; /* what the plug-in is given; from it back by GG_CONTAINER */
+  struct gg_host host; /* what the plug-in is given; from it back by gg_hook_of */
   char name[GG_PLUGIN_NAME_MAX];
   char *state_dir;
-  size_t slot; /* its metrics': count and nanoseconds of each point, by turns */
-  size_t member;
-  _Atomic uint64_t told_ns; /* when it was last told that it is slow */
-  struct gg_hook *next_dead;
-  struct gg_hook_thread *ticks;    /* NULL: it has no tick */
+  size_t slot;   /* its metrics': calls of each point, then their nanoseconds, then slow calls of a worker's points */
+  size_t member; /* of the desk's */
+  _Atomic uint64_t told_ns;        /* when it was last told that it is slow; 0: never */
+  struct gg_log_site log_site;     /* what it says itself is limited like any other message */
+  struct gg_hook_thread *ticks;    /* NULL: it has no tick, or was not started */
   void *owned;                     /* what is freed behind it (a library, its options' values) ... */
   void (*owned_free)(void *owned); /* ... and how */
 };
+static inline struct gg_hook *gg_hook_of(const struct gg_host *host)
+{
+  return (struct gg_hook *)(uintptr_t)((const char *)host - offsetof(struct gg_hook, host));
+}
 
 /* Makes an instance of `table`, which has been checked, and calls its create. `config` and `owned` are the hook's from
  * here on, on success only. Main thread. */
 int gg_hook_create(struct gg_hook **out, struct gg_hook_desk *desk, const struct gg_plugin *table,
                    const struct gg_plugin_config *config, void *owned, void (*owned_free)(void *),
                    struct gg_failure *failure);
+/* Begins its ticks, on a thread of their own: so behind whatever threads inherit, as the sandbox. Without a tick, and
+ * where that was done, nothing happens. Main thread. */
+int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure);
 struct gg_hook *gg_hook_ref(struct gg_hook *hook); /* any thread, here and below */
 /* Who lets go of it last leaves it to gg_hook_reap, since a plug-in is destroyed on the main thread. NULL is fine. */
 void gg_hook_unref(struct gg_hook *hook);
 /* Destroys the hooks that nobody has any more. Main thread. */
 void gg_hook_reap(struct gg_hook_desk *desk);
+
+/* Whether its plug-in has the operation. */
+bool gg_hook_has(const struct gg_hook *hook, enum gg_hook_point point);
+
+/* What was counted at a point, of this instance and of those of its name before it. Any thread. */
+struct gg_hook_reading {
+  uint64_t calls;
+  uint64_t ns;
+  uint64_t slow;
+};
+void gg_hook_read(const struct gg_hook *hook, enum gg_hook_point point, struct gg_hook_reading *out);
 
 struct gg_hook_chain {
   _Atomic unsigned refs;
@@ -137,7 +175,8 @@ static inline bool gg_hook_chain_has(const struct gg_hook_chain *chain, enum gg_
 
 /* ── Calls, on a worker's thread; counted and timed in its shard ─────────────────────────────────────────────────── */
 
-/* Each hook is asked until one says otherwise than PASS; *by is who did. */
+/* Each hook is asked until one says otherwise than PASS; *by is who did, else NULL. A verdict that has no meaning there
+ * is taken for CLOSE, and told; so below. */
 enum gg_verdict_kind gg_hook_accept(const struct gg_hook_chain *chain, struct gg_shard *shard,
                                     const struct gg_arrival *arrival, const struct gg_hook **by);
 /* Those behind one whose verdict is not PASS are not called: *by is who it was. Who sees a session at all sees its
@@ -158,5 +197,35 @@ void gg_hook_close(const struct gg_hook_chain *chain, unsigned count, struct gg_
 void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, enum gg_side from, size_t bytes);
 void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
                   struct gg_verdict *verdict);
+
+/* ── Commands, on the control socket's thread ────────────────────────────────────────────────────────────────────── */
+
+struct gg_hook_reply {
+  char *text; /* ends in NUL; NULL: nothing was said */
+  size_t length;
+  size_t size;
+  bool cut; /* something found no room, or no memory */
+};
+void gg_hook_reply_fini(struct gg_hook_reply *reply);
+/* The number of a plug-in's command; -1: it has none of that verb. */
+int gg_hook_verb(const struct gg_hook *hook, const char *verb);
+int gg_hook_command(struct gg_hook *hook, unsigned command, size_t word_count, const char *const *words,
+                    struct gg_hook_reply *reply, struct gg_failure *failure);
+
+/* ── For this room's own files ───────────────────────────────────────────────────────────────────────────────────── */
+
+enum {
+  GG__HOOK_WORKER_POINTS = GG_HOOK_TICK, /* those before it */
+  GG__HOOK_CALLS_AT = 0,
+  GG__HOOK_TIMES_AT = GG_HOOK_POINTS,
+  GG__HOOK_SLOW_AT = 2 * GG_HOOK_POINTS,
+  GG__HOOK_SLOTS = GG__HOOK_SLOW_AT + GG__HOOK_WORKER_POINTS,
+};
+/* Counts a call of no worker's. Any thread. */
+void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64_t took_ns);
+/* thread.c: ends the ticks, and waits until the last has returned. */
+void gg__hook_stop(struct gg_hook *hook);
+/* host.c: fills what the plug-in is given. */
+void gg__host_fill(struct gg_hook *hook);
 
 #endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * call.c - calling the plug-ins of a chain on a worker's thread, and measuring each.
+ *
+ * The clock is read once between two calls, and once in front of the first. A call that held the worker up for long is
+ * counted, and now and then told: who runs the gateway should hear the plug-in's name, not guess it from latencies.
+ */
+#include "base/clock.h"
+#include "hook/hook.h"
+
+#include <stdatomic.h>
+
+static void tell_slow(struct gg_hook *hook, enum gg_hook_point point, uint64_t now_ns, uint64_t took_ns)
+{
+  uint64_t told_ns = atomic_load_explicit(&hook->told_ns, memory_order_relaxed);
+  if (told_ns != 0 && now_ns - told_ns < GG_HOOK_SLOW_TELL_NS)
+    return;
+  /* Of several workers that see this at once, one tells. */
+  if (!atomic_compare_exchange_strong_explicit(&hook->told_ns, &told_ns, now_ns, memory_order_relaxed,
+                                               memory_order_relaxed))
+    return;
+  const struct gg_field fields[] = {GG_S("plugin", hook->name), GG_S("hook", gg_hook_point_text(point)),
+                                    GG_D("milliseconds", (double)took_ns / 1e6),
+                                    GG_S("effect", "all sessions of a worker waited meanwhile")};
+  gg_logger_emit(hook->desk->logger, NULL, GG_LEVEL_WARNING, "plug-in is slow", fields,
+                 sizeof fields / sizeof fields[0]);
+}
+
+/* What was called at `began_ns` has returned: counts it. The time now, at which the next one begins. */
+static uint64_t measure(struct gg_hook *hook, struct gg_shard *shard, enum gg_hook_point point, uint64_t began_ns)
+{
+  uint64_t now_ns = gg_clock_mono_ns(), took_ns = now_ns - began_ns;
+  gg_shard_add(shard, hook->slot + GG__HOOK_CALLS_AT + point, 1);
+  gg_shard_add(shard, hook->slot + GG__HOOK_TIMES_AT + point, took_ns);
+  if (took_ns > GG_HOOK_SLOW_NS) {
+    gg_shard_add(shard, hook->slot + GG__HOOK_SLOW_AT + point, 1);
+    tell_slow(hook, point, now_ns, took_ns);
+  }
+  return now_ns;
+}
+
+#define BIT(kind) (1u << (kind))
+enum {
+  OF_ACCEPT = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE) | BIT(GG_VERDICT_RESET) | BIT(GG_VERDICT_TARPIT),
+  OF_OPEN = OF_ACCEPT | BIT(GG_VERDICT_REPLY),
+  OF_CONNECT = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE),
+};
+
+/* A verdict that cannot be there lets nothing pass. */
+static enum gg_verdict_kind judged(const struct gg_hook *hook, enum gg_hook_point point, enum gg_verdict_kind kind,
+                                   unsigned permitted)
+{
+  if ((unsigned)kind <= GG_VERDICT_DIVERT && (permitted & BIT(kind)))
+    return kind;
+  gg_warn(hook->desk->logger, "plug-in gives a verdict that cannot be there", GG_S("plugin", hook->name),
+          GG_S("hook", gg_hook_point_text(point)), GG_U("verdict", (unsigned)kind),
+          GG_S("effect", "it is taken for CLOSE"));
+  return GG_VERDICT_CLOSE;
+}
+
+enum gg_verdict_kind gg_hook_accept(const struct gg_hook_chain *chain, struct gg_shard *shard,
+                                    const struct gg_arrival *arrival, const struct gg_hook **by)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  *by = NULL;
+  for (unsigned i = 0; i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.accept)
+      continue;
+    enum gg_verdict_kind kind = hook->plugin.accept(hook->self, arrival);
+    at_ns = measure(hook, shard, GG_HOOK_ACCEPT, at_ns);
+    kind = judged(hook, GG_HOOK_ACCEPT, kind, OF_ACCEPT);
+    if (kind == GG_VERDICT_PASS)
+      continue;
+    *by = hook;
+    return kind;
+  }
+  return GG_VERDICT_PASS;
+}
+
+/* After `hook` was asked: whether those behind it are asked, too. */
+static bool goes_on(const struct gg_hook *hook, enum gg_hook_point point, struct gg_open *open,
+                    const struct gg_hook **by)
+{
+  open->verdict.kind = judged(hook, point, open->verdict.kind, OF_OPEN);
+  if (open->verdict.kind == GG_VERDICT_PASS)
+    return true;
+  *by = hook;
+  return false;
+}
+
+unsigned gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                      struct gg_open *open, const struct gg_hook **by)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  *by = NULL;
+  for (unsigned i = 0; i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.open)
+      continue;
+    hook->plugin.open(hook->self, live, open);
+    at_ns = measure(hook, shard, GG_HOOK_OPEN, at_ns);
+    if (!goes_on(hook, GG_HOOK_OPEN, open, by))
+      return i + 1;
+  }
+  return chain->count;
+}
+
+void gg_hook_first(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                   const uint8_t *bytes, size_t length, struct gg_open *open, const struct gg_hook **by)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  *by = NULL;
+  for (unsigned i = 0; i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.first)
+      continue;
+    hook->plugin.first(hook->self, live, bytes, length, open);
+    at_ns = measure(hook, shard, GG_HOOK_FIRST, at_ns);
+    if (!goes_on(hook, GG_HOOK_FIRST, open, by))
+      return;
+  }
+}
+
+enum gg_verdict_kind gg_hook_connect(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                                     const char *name, const char *address)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  for (unsigned i = 0; i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.connect)
+      continue;
+    enum gg_verdict_kind kind = hook->plugin.connect(hook->self, live, name, address);
+    at_ns = measure(hook, shard, GG_HOOK_CONNECT, at_ns);
+    if (judged(hook, GG_HOOK_CONNECT, kind, OF_CONNECT) != GG_VERDICT_PASS)
+      return GG_VERDICT_CLOSE;
+  }
+  return GG_VERDICT_PASS;
+}
+
+void gg_hook_connected(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
+                       const char *name)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  for (unsigned i = 0; i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.connected)
+      continue;
+    hook->plugin.connected(hook->self, live, name);
+    at_ns = measure(hook, shard, GG_HOOK_CONNECTED, at_ns);
+  }
+}
+
+void gg_hook_failed(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live, const char *name,
+                    const char *reason)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  for (unsigned i = 0; i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.failed)
+      continue;
+    hook->plugin.failed(hook->self, live, name, reason);
+    at_ns = measure(hook, shard, GG_HOOK_FAILED, at_ns);
+  }
+}
+
+void gg_hook_close(const struct gg_hook_chain *chain, unsigned count, struct gg_shard *shard, struct gg_live *live,
+                   const struct gg_session_summary *summary)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  for (unsigned i = 0; i < count && i < chain->count; i++) {
+    struct gg_hook *hook = chain->hooks[i];
+    if (!hook->plugin.close)
+      continue;
+    hook->plugin.close(hook->self, live, summary);
+    at_ns = measure(hook, shard, GG_HOOK_CLOSE, at_ns);
+  }
+}
+
+void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, enum gg_side from, size_t bytes)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  hook->plugin.count(hook->self, live, from, bytes);
+  measure(hook, shard, GG_HOOK_COUNT, at_ns);
+}
+
+void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
+                  struct gg_verdict *verdict)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  hook->plugin.gate(hook->self, live, data, verdict);
+  measure(hook, shard, GG_HOOK_GATE, at_ns);
+}

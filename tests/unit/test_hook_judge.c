@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every way in which a plug-in's table, or its file, can be refused: the error, and what names the field. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hook/library.h"
+
+#include <elf.h>
+#include <link.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void on_tick(void *self)
+{
+  (void)self;
+}
+
+static int on_command(void *self, unsigned command, size_t word_count, const char *const *words, void *reply,
+                      struct gg_failure *failure)
+{
+  (void)self, (void)command, (void)word_count, (void)words, (void)reply, (void)failure;
+  return 0;
+}
+
+static const struct gg_plugin good = {GG_PLUGIN_HEAD, .name = "good"};
+
+static void refused(const struct gg_plugin *given, int error, const char *message)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_plugin out;
+  assert_int_equal(gg_plugin_judge(&out, given, "x.so", &failure), error);
+  assert_int_equal(failure.code, error);
+  assert_string_equal(failure.message, message);
+}
+
+static void the_least_table_is_taken(void **state)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_plugin out;
+  (void)state;
+  assert_int_equal(gg_plugin_judge(&out, &good, "x.so", &failure), 0);
+  assert_string_equal(out.name, "good");
+  assert_true(!out.gate && !out.tick && out.option_count == 0);
+}
+
+static void another_abi_is_refused(void **state)
+{
+  struct gg_plugin table = good;
+  (void)state;
+  table.abi = 2;
+  refused(&table, GG_ERR_UNSUPPORTED, "x.so: abi is 2, this gateway's is 1");
+  table.abi = 0;
+  refused(&table, GG_ERR_UNSUPPORTED, "x.so: abi is 0, this gateway's is 1");
+}
+
+static void a_short_table_names_what_it_lacks(void **state)
+{
+  struct gg_plugin table = good;
+  char message[160];
+  (void)state;
+  table.size = (uint32_t)offsetof(struct gg_plugin, gate);
+  snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field gate (it needs %zu)",
+           offsetof(struct gg_plugin, gate), sizeof table);
+  refused(&table, GG_ERR_UNSUPPORTED, message);
+  table.size = (uint32_t)sizeof table - 1;
+  snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field command (it needs %zu)",
+           sizeof table - 1, sizeof table);
+  refused(&table, GG_ERR_UNSUPPORTED, message);
+  table.size = 0;
+  snprintf(message, sizeof message, "x.so: size is 0, so its table has no field abi (it needs %zu)", sizeof table);
+  refused(&table, GG_ERR_UNSUPPORTED, message);
+}
+
+/* A later version's table: what we do not know must not be used. */
+static void a_longer_table_is_taken_if_its_rest_is_empty(void **state)
+{
+  struct {
+    struct gg_plugin known;
+    uint64_t rest[2];
+  } table = {.known = good};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_plugin out;
+  char message[200];
+  (void)state;
+  table.known.size = (uint32_t)sizeof table;
+  assert_int_equal(gg_plugin_judge(&out, &table.known, "x.so", &failure), 0);
+  assert_int_equal(out.size, sizeof out);
+  table.rest[1] = 1;
+  snprintf(message, sizeof message,
+           "x.so: size is %zu, of which this gateway knows %zu, and byte %zu is set: it was built for a later version",
+           sizeof table, sizeof out, sizeof out + 8);
+  refused(&table.known, GG_ERR_UNSUPPORTED, message);
+}
+
+static void names_are_words(void **state)
+{
+  static const char *const bad[] = {
+    "", "Hello", "1a", "-a", "a b", "a_b", "a/b", "../a", "a.b", "\xc3\xa4", "a2345678901234567890123456789012"};
+  struct gg_plugin table = good;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_plugin out;
+  (void)state;
+  table.name = NULL;
+  refused(&table, GG_ERR_INVALID, "x.so: name is NULL");
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    char message[160];
+    table.name = bad[i];
+    snprintf(message, sizeof message,
+             "x.so: name is '%s', which is not a-z and then a-z, 0-9 and -, 31 letters at the most", bad[i]);
+    refused(&table, GG_ERR_INVALID, message);
+  }
+  table.name = "a234567890123456789012345678901";
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", &failure), 0);
+}
+
+static void options_are_a_table(void **state)
+{
+  struct gg_plugin table = good;
+  (void)state;
+  table.option_count = 65;
+  refused(&table, GG_ERR_LIMIT, "x.so: option_count is 65, at most 64");
+  table.option_count = 1;
+  refused(&table, GG_ERR_INVALID, "x.so: option_count is 1, but options is NULL");
+}
+
+/* What an option must be is judged elsewhere; that it is asked, here. */
+static void an_option_is_judged(void **state)
+{
+  static const struct gg_plugin_option options[] = {{.name = NULL, .type = GG_PLUGIN_COUNT, .help = "x"}};
+  struct gg_plugin table = good, out;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  (void)state;
+  table.options = options;
+  table.option_count = 1;
+  assert_true(gg_plugin_judge(&out, &table, "x.so", &failure) < 0);
+  assert_memory_equal(failure.message, "x.so: ", 6);
+}
+
+static void commands_are_whole(void **state)
+{
+  static const struct gg_plugin_command fine[] = {{"show", NULL, "x"}, {"set", "N", "x"}};
+  static const struct gg_plugin_command twice[] = {{"show", NULL, "x"}, {"show", NULL, "x"}};
+  static const struct gg_plugin_command nameless[] = {{NULL, NULL, "x"}};
+  static const struct gg_plugin_command option[] = {{"--show", NULL, "x"}};
+  static const struct gg_plugin_command helpless[] = {{"show", NULL, NULL}};
+  struct gg_plugin table = good, out;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  (void)state;
+  table.command_count = 17;
+  refused(&table, GG_ERR_LIMIT, "x.so: command_count is 17, at most 16");
+  table.command_count = 2;
+  refused(&table, GG_ERR_INVALID, "x.so: command_count is 2, but commands is NULL");
+  table.commands = fine;
+  refused(&table, GG_ERR_INVALID, "x.so: it has commands, but command is NULL");
+  table.command = on_command;
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", &failure), 0);
+  table.commands = twice;
+  refused(&table, GG_ERR_INVALID, "x.so: commands[1].verb is 'show', as that of commands[0]");
+  table.command_count = 1;
+  table.commands = nameless;
+  refused(&table, GG_ERR_INVALID,
+          "x.so: commands[0].verb is 'NULL', which is not a-z and then a-z, 0-9 and -, 31 letters at the most");
+  table.commands = option;
+  refused(&table, GG_ERR_INVALID,
+          "x.so: commands[0].verb is '--show', which is not a-z and then a-z, 0-9 and -, 31 letters at the most");
+  table.commands = helpless;
+  refused(&table, GG_ERR_INVALID, "x.so: commands[0].help is NULL");
+}
+
+static void a_tick_has_an_interval(void **state)
+{
+  struct gg_plugin table = good, out;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  (void)state;
+  table.tick = on_tick;
+  refused(&table, GG_ERR_INVALID, "x.so: it has a tick, but tick_interval_ns is 0, at least 1000000");
+  table.tick_interval_ns = 999999;
+  refused(&table, GG_ERR_INVALID, "x.so: it has a tick, but tick_interval_ns is 999999, at least 1000000");
+  table.tick_interval_ns = 1000000;
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", &failure), 0);
+}
+
+/* ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static char path[64];
+
+static void write_file(const void *bytes, size_t length)
+{
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_int_equal(fwrite(bytes, 1, length, file), length);
+  assert_int_equal(fclose(file), 0);
+}
+
+static void file_refused(int error, const char *rest)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_library *library;
+  char message[512];
+  snprintf(message, sizeof message, "%s%s", path, rest);
+  assert_int_equal(gg_library_open(&library, path, &failure), error);
+  assert_null(library);
+  if (!strstr(failure.message, message))
+    fail_msg("'%s' does not have '%s'", failure.message, message);
+}
+
+static void what_is_no_library_is_refused(void **state)
+{
+  ElfW(Ehdr) head = {.e_type = ET_DYN};
+  (void)state;
+  snprintf(path, sizeof path, "/tmp/gogetway-judge-%ld", (long)getpid());
+  file_refused(GG_ERR_NOT_FOUND, ": No such file or directory");
+  assert_int_equal(mkdir(path, 0700), 0);
+  file_refused(GG_ERR_FORMAT, " is not a file");
+  assert_int_equal(rmdir(path), 0);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  file_refused(GG_ERR_FORMAT, " is not a file");
+  assert_int_equal(unlink(path), 0);
+  write_file("", 0);
+  file_refused(GG_ERR_FORMAT, " is not a shared library");
+  write_file("#!/bin/sh\necho hello, I am a text\n", 34);
+  file_refused(GG_ERR_FORMAT, " is not a shared library");
+  memcpy(head.e_ident, ELFMAG, SELFMAG);
+  head.e_ident[EI_CLASS] = sizeof(void *) == 8 ? ELFCLASS32 : ELFCLASS64;
+  write_file(&head, sizeof head);
+  file_refused(GG_ERR_FORMAT, sizeof(void *) == 8 ? " is built for another machine: it has 32 bits, this program 64"
+                                                  : " is built for another machine: it has 64 bits, this program 32");
+  head.e_ident[EI_CLASS] = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+  head.e_ident[EI_DATA] = 3;
+  write_file(&head, sizeof head);
+  file_refused(GG_ERR_FORMAT, " is built for another machine, or damaged");
+  head.e_ident[EI_DATA] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
+  write_file(&head, sizeof head / 2);
+  file_refused(GG_ERR_FORMAT, " is built for another machine, or damaged");
+#if defined(__x86_64__) || defined(__aarch64__)
+  head.e_machine = EM_SPARCV9;
+  write_file(&head, sizeof head);
+  file_refused(GG_ERR_FORMAT, " is built for another machine: number 43, this program for ");
+#if defined(__x86_64__)
+  head.e_machine = EM_X86_64;
+#else
+  head.e_machine = EM_AARCH64;
+#endif
+  head.e_type = ET_REL;
+  write_file(&head, sizeof head);
+  file_refused(GG_ERR_FORMAT, " is not a shared library: it was not linked with -shared");
+  head.e_type = ET_DYN; /* and nothing behind it: this is what the loader says */
+  write_file(&head, sizeof head);
+  file_refused(GG_ERR_FORMAT, " cannot be loaded: ");
+#endif
+  assert_int_equal(unlink(path), 0);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(the_least_table_is_taken),
+    cmocka_unit_test(another_abi_is_refused),
+    cmocka_unit_test(a_short_table_names_what_it_lacks),
+    cmocka_unit_test(a_longer_table_is_taken_if_its_rest_is_empty),
+    cmocka_unit_test(names_are_words),
+    cmocka_unit_test(options_are_a_table),
+    cmocka_unit_test(an_option_is_judged),
+    cmocka_unit_test(commands_are_whole),
+    cmocka_unit_test(a_tick_has_an_interval),
+    cmocka_unit_test(what_is_no_library_is_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
