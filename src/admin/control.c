@@ -113,6 +113,26 @@ static int parse_argument(struct gg_control_request *out, const char *name, cons
   return 0;
 }
 
+static int parse_words(struct gg_control_request *out, const json_t *words, struct gg_failure *failure)
+{
+  size_t index;
+  const json_t *word;
+  if (!json_is_array(words))
+    return gg_fail(failure, GG_ERR_FORMAT, "\"words\" must be a list");
+  if (json_array_size(words) > GG_CONTROL_WORDS_MAX)
+    return gg_fail(failure, GG_ERR_RANGE, "a request has at most %d words", GG_CONTROL_WORDS_MAX);
+  json_array_foreach(words, index, word)
+  {
+    int error = argument_text(out->words[index], word);
+    if (error == GG_ERR_FORMAT)
+      return gg_fail(failure, error, "each of the \"words\" must be a text, a whole number, true or false");
+    if (error)
+      return gg_fail(failure, error, "one of the \"words\" is longer than %d bytes", GG_CONTROL_VALUE_MAX - 1);
+    out->word_count++;
+  }
+  return 0;
+}
+
 static int parse_command(struct gg_control_request *out, const json_t *command, struct gg_failure *failure)
 {
   const char *name = json_string_value(command);
@@ -140,7 +160,9 @@ int gg_control_request_parse(struct gg_control_request *out, const char *line, s
   json_t *value;
   json_object_foreach(object, name, value)
   {
-    if (!result && strcmp(name, "command") != 0)
+    if (!result && strcmp(name, "words") == 0)
+      result = parse_words(out, value, failure);
+    else if (!result && strcmp(name, "command") != 0)
       result = parse_argument(out, name, value, failure);
   }
   json_decref(object);

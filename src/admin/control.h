@@ -32,13 +32,14 @@ enum {
   GG_CONTROL_COMMAND_MAX = 32, /* a command's or an argument's name, with its NUL */
   GG_CONTROL_VALUE_MAX = 512,  /* an argument's value, with its NUL */
   GG_CONTROL_ARGUMENTS_MAX = 8,
+  GG_CONTROL_WORDS_MAX = 16,
   /* Descriptors with one reply: a lock, processes, each worker's listeners, a parent's sockets. */
   GG_CONTROL_FDS_MAX = 1 + 64 + 64 * 64 + 256,
 };
 #define GG_CONTROL_IDLE_NS UINT64_C(60000000000) /* a client that asks nothing for so long is closed */
 
 /* A request line, parsed: {"command":"drain","listener":"web","upstream":"a"}. Values are texts, numbers, true and
- * false; all are kept as text. */
+ * false; all are kept as text. "words" is a list of such values, in their order. */
 struct gg_control_request {
   char command[GG_CONTROL_COMMAND_MAX];
   struct gg_control_argument {
@@ -46,6 +47,8 @@ struct gg_control_request {
     char value[GG_CONTROL_VALUE_MAX];
   } arguments[GG_CONTROL_ARGUMENTS_MAX];
   unsigned argument_count;
+  char words[GG_CONTROL_WORDS_MAX][GG_CONTROL_VALUE_MAX];
+  unsigned word_count;
   uint64_t client; /* who asks: one number a connection, never 0 and never used again; set by the socket */
   pid_t pid;       /* its process, by its credentials */
 };

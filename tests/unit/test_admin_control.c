@@ -96,6 +96,19 @@ static int say_why(void *context, const struct gg_control_request *request, stru
   return 0;
 }
 
+static int say_words(void *context, const struct gg_control_request *request, struct gg_json *reply,
+                     struct gg_failure *failure)
+{
+  (void)context;
+  (void)failure;
+  gg_json_key(reply, "words");
+  gg_json_array_begin(reply);
+  for (unsigned i = 0; i < request->word_count; i++)
+    gg_json_string(reply, request->words[i]);
+  gg_json_array_end(reply);
+  return 0;
+}
+
 /* What the next "send" sends, and who asked for it. */
 static struct {
   size_t count;
@@ -134,6 +147,7 @@ static const struct gg_control_command commands[] = {
   {"hello", "says hello", say_hello},
   {"no", "fails", say_no},
   {"echo", "says its argument \"text\"", say_text},
+  {"words", "says its words", say_words},
   {"much", "nearly the largest reply", say_much},
   {"toomuch", "a reply that does not fit", say_too_much},
   {"why", "fails with particulars", say_why},
@@ -153,7 +167,7 @@ static struct gg_control *begin(const char *dir, uint64_t idle_timeout_ns)
   static char context[] = "world";
   struct gg_control_options options = {.dir = dir,
                                        .commands = commands,
-                                       .command_count = 7,
+                                       .command_count = sizeof commands / sizeof commands[0],
                                        .context = context,
                                        .gone = client_gone,
                                        .busy = is_busy,
@@ -278,6 +292,31 @@ static void what_is_no_request_is_answered_by_an_error(void **state)
   struct gg_failure failure = GG_FAILURE_INIT;
   char *reply;
   assert_int_equal(gg_control_call(fixture->dir, "{\n}", &reply, &failure), GG_ERR_RANGE);
+}
+
+static void words_are_a_list(void **state)
+{
+  const struct fixture *fixture = *state;
+  char request[GG_CONTROL_VALUE_MAX + 64], word[GG_CONTROL_VALUE_MAX + 1];
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char *reply;
+  expect_call(fixture->dir, "{\"command\":\"words\"}", "{\"ok\":true,\"words\":[]}");
+  expect_call(fixture->dir, "{\"command\":\"words\",\"words\":[]}", "{\"ok\":true,\"words\":[]}");
+  expect_call(fixture->dir, "{\"command\":\"words\",\"words\":[\"a\",7,true,\"\"],\"text\":\"x\"}",
+              "{\"ok\":true,\"words\":[\"a\",\"7\",\"true\",\"\"]}");
+  expect_call(fixture->dir, "{\"command\":\"words\",\"words\":\"a\"}",
+              "{\"ok\":false,\"error\":\"\\\"words\\\" must be a list\"}");
+  expect_call(fixture->dir, "{\"command\":\"words\",\"words\":[\"a\",null]}",
+              "{\"ok\":false,\"error\":\"each of the \\\"words\\\" must be a text, a whole number, true or false\"}");
+  expect_call(fixture->dir, "{\"command\":\"words\",\"words\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}",
+              "{\"ok\":false,\"error\":\"a request has at most 16 words\"}");
+  memset(word, 'x', sizeof word);
+  snprintf(request, sizeof request, "{\"command\":\"words\",\"words\":[\"%.*s\"]}", GG_CONTROL_VALUE_MAX - 1, word);
+  assert_int_equal(gg_control_call(fixture->dir, request, &reply, &failure), 0);
+  assert_int_equal(strncmp(reply, "{\"ok\":true,\"words\":[\"xxx", 24), 0);
+  free(reply);
+  snprintf(request, sizeof request, "{\"command\":\"words\",\"words\":[\"%.*s\"]}", GG_CONTROL_VALUE_MAX, word);
+  expect_call(fixture->dir, request, "{\"ok\":false,\"error\":\"one of the \\\"words\\\" is longer than 511 bytes\"}");
 }
 
 static void replies_are_bounded(void **state)
@@ -646,7 +685,8 @@ static void one_steps_aside_for_another(void **state)
   assert_non_null(mkdtemp(dir));
   struct gg_control *old = begin(dir, 0), *new;
   static char context[] = "new";
-  const struct gg_control_options options = {.dir = dir, .commands = commands, .command_count = 7, .context = context};
+  const struct gg_control_options options = {
+    .dir = dir, .commands = commands, .command_count = sizeof commands / sizeof commands[0], .context = context};
   assert_int_equal(gg_control_start(&new, &options, &failure), 0);
   expect_call(dir, "{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"world\"}"); /* nobody finds the new one yet */
   assert_int_equal(gg_control_step_aside(old, &failure), 0);
@@ -667,6 +707,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(commands_are_answered, setup, teardown),
     cmocka_unit_test_setup_teardown(what_is_no_request_is_answered_by_an_error, setup, teardown),
+    cmocka_unit_test_setup_teardown(words_are_a_list, setup, teardown),
     cmocka_unit_test_setup_teardown(replies_are_bounded, setup, teardown),
     cmocka_unit_test_setup_teardown(requests_may_come_in_pieces_or_many_at_once, setup, teardown),
     cmocka_unit_test_setup_teardown(a_client_that_does_not_read_harms_nobody, setup, teardown),
