@@ -26,6 +26,16 @@
  *                                of all listeners, and true, if these are not given; false: resumed. Each upstream as
  *                                above, and whether it was otherwise before; no_upstream: of those listeners, the ones
  *                                that have none left for new clients
+ *     {"command":"plugins"} ->  {"ok":true,"plugins":[{"name":"hello","version":"1.0","summary":"...","state":"loaded",
+ *                                "path":"hello.so","state_dir":"rec/plugins/hello","listeners":["web"],"hooks":[
+ *                                {"hook":"open","calls":2,"ns":800,"mean_ns":400,"slow_calls":0}, ...],"calls":...,
+ *                                "commands":[{"verb":"show","words":null,"help":"..."}]}, ...]}
+ *                                state: loaded, or leaving: only sessions that are open have it yet
+ *     {"command":"plugin","plugin":"hello","verb":"show","words":["a"]}
+ *                           ->  {"ok":true,"text":"...","cut":false}    a plug-in's own command; cut: there was more
+ *                           or  {"ok":false,"error":"...","wrong":true,"commands":[...]}    wrong verb or words
+ *                           or  {"ok":false,"error":"...","unknown":true,"plugins":["hello"]}    no such plug-in
+ *                           or  {"ok":false,"error":"..."}    it could not be done
  *     {"command":"stop"}    ->  {"ok":true}    the gateway drains and ends, as by SIGTERM
  *     {"command":"help"}    ->  {"ok":true,"commands":[{"name":"stats","help":"..."}, ...]}
  *     anything else         ->  {"ok":false,"error":"unknown command \"x\""}

@@ -43,6 +43,7 @@ extern "C" {
 #endif
 
 struct gg_gateway;
+struct gg_plugin;
 
 /* A line of text without its newline; it lives for the call. */
 typedef void (*gg_line_fn)(void *context, const char *line, size_t length);
@@ -83,8 +84,10 @@ gg_gateway_options_init() /* what the macro is in C++, which may not name the me
   }
 #endif
 
-/* Reads the arguments and the files they name; nothing is opened, made or started yet.
- * GG_ERR_FORMAT: something in them is wrong (all of it was told to on_config_error; the failure has the first);
+/* Reads the arguments and the files they name, and opens the plug-ins that these name, to judge them; nothing else is
+ * opened, made or started yet.
+ * GG_ERR_FORMAT and others: something in them is wrong (all of it was told to on_config_error; the failure has the
+ * first);
  * GG_ERR_NOT_FOUND, DENIED, IO: a file could not be read; GG_ERR_TIMEOUT: one is a pipe, and its other end is silent;
  * GG_ERR_INVALID: a size that this library does not know. */
 GG_API int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options,
@@ -102,6 +105,19 @@ GG_API enum gg_gateway_action gg_gateway_action(const struct gg_gateway *gateway
 GG_API char *gg_gateway_text(const struct gg_gateway *gateway);
 /* The options as --help lists them, to be freed with free(3); NULL without memory. Needs no gateway. */
 GG_API char *gg_gateway_help(void);
+
+/* Adds a plug-in of the program's own, by its table (plugin.h), as if it stood last in the configuration's `plugins`.
+ * `config`: what would stand below `config:` there, in YAML, as "{max_bytes: 64KiB}"; NULL: nothing. `listeners`: names
+ * of the listeners whose sessions it sees, `count` of them; 0: of all. All but the table is needed for the call only;
+ * the table, and what it points to, until gg_gateway_destroy. It stays when the configuration is read again, and sees
+ * new listeners, too, if it sees all. Its create is called by gg_gateway_start.
+ *
+ * To be called between create and start, on their thread. GG_ERR_UNSUPPORTED: the table has another ABI, or a size that
+ * cannot be; GG_ERR_INVALID: something in the table is wrong, or the gateway was started already; GG_ERR_FORMAT:
+ * something in `config` is wrong; GG_ERR_EXISTS: there is a plug-in of that name; GG_ERR_NOT_FOUND: there is no such
+ * listener; GG_ERR_LIMIT: too many plug-ins; GG_ERR_NOMEM. The failure says what. Nothing was added then. */
+GG_API int gg_gateway_plugin_add(struct gg_gateway *gateway, const struct gg_plugin *table, const char *config,
+                                 const char *const *listeners, size_t count, struct gg_failure *failure);
 
 /* Opens the store, recovers what a killed process left, binds the listeners and begins to accept. Names of upstreams
  * that do not resolve are warned of. On failure everything is undone and the gateway can be destroyed.

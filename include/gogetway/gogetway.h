@@ -4,6 +4,7 @@
  *
  *   error.h     how functions say what went wrong
  *   gateway.h   a recording gateway inside your own program
+ *   plugin.h    what a plug-in is made of; it needs that header only
  *   control.h   speaking to a gateway that runs
  *   store.h     reading recordings: sessions, their bytes, export, verification
  */
@@ -13,6 +14,7 @@
 #include <gogetway/control.h>
 #include <gogetway/error.h>
 #include <gogetway/gateway.h>
+#include <gogetway/plugin.h>
 #include <gogetway/store.h>
 
 #ifdef __cplusplus

@@ -21,6 +21,9 @@
 #include "gateway/relay.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
+#include "hook/hook.h"
+#include "hook/library.h"
+#include "hook/options.h"
 #include "net/netstat.h"
 #include "net/proxy_protocol.h"
 #include "net/resolve.h"
@@ -157,7 +160,8 @@ static const struct bound of_control[] = {
   {"silence of such a client, but for one that is taking over", TIME, GG_CONTROL_IDLE_NS, "it is closed", ""},
   {"a request", BYTES, GG_CONTROL_LINE_MAX, "the client is told, and cut off", "the error"},
   {"arguments of a request", COUNT, GG_CONTROL_ARGUMENTS_MAX, "an error is the reply", "the error"},
-  {"an argument's value", BYTES, GG_CONTROL_VALUE_MAX - 1, "an error is the reply", "the error"},
+  {"words of a plug-in's command", COUNT, GG_CONTROL_WORDS_MAX, "an error is the reply", "the error"},
+  {"an argument's value, or a word", BYTES, GG_CONTROL_VALUE_MAX - 1, "an error is the reply", "the error"},
   {"a reply", BYTES, GG_CONTROL_REPLY_MAX, "an error is the reply", "the error"},
   {"what the commands of the program wait for a reply", TIME, GG_CONTROL_CALL_SECONDS *GG_NS_PER_S,
    "they give up (exit status 3)", "the error"},
@@ -167,6 +171,19 @@ static const struct bound of_control[] = {
   {"processes that still end, of those taken over from", COUNT, GG_SIBLINGS_MAX, "a takeover is refused", "the error"},
   {"wait after the disk refused what a killed one of them left", TIME, GG_SIBLING_RETRY_NS,
    "it is tried again; it stays in the rings", "message `what an earlier process left is not written`"},
+};
+
+static const struct bound of_plugins[] = {
+  {"plug-ins, with those that the embedding program adds", COUNT, GG_HOOKS_MAX, "refused at start or reload",
+   "the error"},
+  {"instances, with those that only sessions of an earlier configuration have", COUNT, GG_HOOK_INSTANCES_MAX,
+   "a reload that brings another is refused until those sessions have ended", "the error"},
+  {"choices of a plug-in's option", COUNT, GG_HOOK_OPTION_CHOICES_MAX, "the plug-in is refused", "the error"},
+  {"call on a worker that is slow", TIME, GG_HOOK_SLOW_NS, "it is counted, and told",
+   "`plugin_slow_calls`; message `plug-in is slow`"},
+  {"... and told once in", TIME, GG_HOOK_SLOW_TELL_NS, "it is counted only", "`plugin_slow_calls`"},
+  {"interval of a plug-in's ticks, at least", TIME, GG_HOOK_TICK_LEAST_NS, "the plug-in is refused", "the error"},
+  {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
 };
 
 static const struct bound of_metrics[] = {
@@ -203,10 +220,15 @@ static const struct {
   {                                                                                                                    \
     title, bounds, sizeof(bounds) / sizeof(bounds)[0]                                                                  \
   }
-  PART("Configuration", of_configuration),  PART("Listeners and clients", of_clients),
-  PART("Upstreams", of_upstreams),          PART("Sessions and their bytes", of_sessions),
-  PART("Recording", of_recording),          PART("Control socket, reload and hot restart", of_control),
-  PART("Metrics and messages", of_metrics), PART("Commands that read recordings", of_reading),
+  PART("Configuration", of_configuration),
+  PART("Listeners and clients", of_clients),
+  PART("Upstreams", of_upstreams),
+  PART("Sessions and their bytes", of_sessions),
+  PART("Recording", of_recording),
+  PART("Control socket, reload and hot restart", of_control),
+  PART("Plug-ins", of_plugins),
+  PART("Metrics and messages", of_metrics),
+  PART("Commands that read recordings", of_reading),
 #undef PART
 };
 

@@ -44,12 +44,23 @@ int gg__configured_load(struct gg_configured **out, const struct gg_arguments *a
   return 0;
 }
 
+int gg__configured_plugins(struct gg_configured *configured, const struct gg_configured *before,
+                           const struct gg_hook_desk *desk, struct gg_config_errors *errors, struct gg_failure *failure)
+{
+  enum gg_config_action action = configured->config.action;
+  if (action != GG_CONFIG_RUN && action != GG_CONFIG_CHECK)
+    return 0;
+  int error = gg__plugins_open(configured, before, desk, errors);
+  return error ? gg_fail(failure, error, "%s", errors->count > 0 ? errors->items[0].text : gg_error_text(error)) : 0;
+}
+
 void gg__configured_release(struct gg_configured *configured)
 {
   if (!configured)
     return;
   for (size_t i = 0; i < configured->name_count; i++)
     gg_resolver_remove(configured->resolver, configured->names[i]);
+  gg__plugins_release(configured);
   free(configured->names);
   free(configured->listeners);
   free(configured->upstreams);

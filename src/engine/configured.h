@@ -11,6 +11,7 @@
 #define GG_ENGINE_CONFIGURED_H
 
 #include "engine/config.h"
+#include "engine/plugins.h"
 #include "gateway/plane.h"
 #include "net/resolve.h"
 
@@ -23,6 +24,8 @@ struct gg_configured {
   struct gg_resolver *resolver; /* whose names these are */
   struct gg_name **names;       /* one for each gg_resolver_add */
   size_t name_count;
+
+  struct gg_plugins plugins;
 };
 
 /* The words of the command line, kept for every later reading. */
@@ -36,9 +39,15 @@ void gg__arguments_free(struct gg_arguments *arguments);
 /* Reads the configuration only; `silence_ms` and `errors` as gg_config_load. The failure has the first of them. */
 int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments, int silence_ms,
                         struct gg_config_errors *errors, struct gg_failure *failure);
+/* Opens the plug-ins that it names, if it is to run or to be checked: gg__plugins_open. The failure has the first
+ * error, as above. */
+int gg__configured_plugins(struct gg_configured *configured, const struct gg_configured *before,
+                           const struct gg_hook_desk *desk, struct gg_config_errors *errors,
+                           struct gg_failure *failure);
 /* Makes the gateway's options from it; names go to the resolver. */
 int gg__configured_fill(struct gg_configured *configured, struct gg_resolver *resolver, struct gg_failure *failure);
-/* Undoes the filling: gives the names back. NULL, and one that was never filled, are fine, here and below. */
+/* Undoes the filling: gives the names back, and lets go of the plug-ins. NULL, and one that was never filled, are fine,
+ * here and below. */
 void gg__configured_release(struct gg_configured *configured);
 void gg__configured_destroy(struct gg_configured *configured);
 

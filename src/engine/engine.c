@@ -10,6 +10,7 @@
  *   engine       the caller (wait)        -
  *   resolver     gg_resolver_start        gg_resolver_destroy
  *   writer, sync gg_recorder_start        gg_recorder_stop     after the workers: they fill the logs
+ *   ticks        gg__plugins_start        gg_hook_desk_stop    after the workers and admin: nothing else calls plug-ins
  *   workers      gg_plane_start         drain or stop, then gg_plane_join
  *   admin        gg_control_start         gg_control_stop      before the recorder stops: it reads the logs' status
  *   metrics      gg__metrics_file_start   gg__metrics_file_stop  after the recorder: its last counts are final
@@ -62,6 +63,8 @@ static int load_config(struct gg_gateway *engine, const struct gg_gateway_option
     return gg_fail(failure, error, "cannot read the configuration: %s", gg_error_text(error));
   }
   error = gg__configured_load(&engine->now, &engine->arguments, GG_CONFIG_START_SILENCE_MS, errors, failure);
+  if (!error)
+    error = gg__configured_plugins(engine->now, NULL, NULL, errors, failure);
   if (error)
     tell_config_errors(options, errors);
   free(errors);
@@ -244,6 +247,7 @@ static void serve_requests(struct gg_gateway *engine)
     state = GG_ENGINE_STOPPING;
   }
   atomic_store(&engine->state, state);
+  gg_hook_reap(engine->desk);
   gg__reload_serve(engine, atomic_exchange(&engine->hangups, 0) > 0);
 }
 
@@ -253,6 +257,7 @@ static int finish(struct gg_gateway *engine, struct gg_failure *failure)
   gg_plane_join(engine->plane);
   gg_control_stop(engine->control);
   engine->control = NULL;
+  gg__engine_end_plugins(engine);
   gg__siblings_look(engine);
   struct gg_failure told = GG_FAILURE_INIT;
   int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, &told);

@@ -46,6 +46,7 @@ struct gg_gateway {
   /* In the order in which they are made, and the reverse of that in which they are undone. */
   struct gg_logger *logger;
   struct gg_metrics *metrics;
+  struct gg_hook_desk *desk;
   struct gg_kernel_metrics *kernel_metrics;
   struct gg_resolver *resolver;
   struct gg_recorder *recorder;
@@ -105,6 +106,9 @@ void gg__engine_lock(const struct gg_gateway *engine);
 void gg__engine_unlock(const struct gg_gateway *engine);
 /* gg_gateway_listener for who holds the lock, or is the engine's thread. */
 size_t gg__engine_listener(const struct gg_gateway *engine, size_t index, char *text, size_t size);
+
+/* Nothing of a plug-in's is called any more, and those that nobody has are destroyed. NULL desk is fine. */
+void gg__engine_end_plugins(struct gg_gateway *engine);
 
 /* start.c: the options of the gateway, with what they borrow from the engine; the thread of the metrics file. */
 int gg__engine_fill(struct gg_gateway *engine, struct gg_configured *configured, struct gg_failure *failure);

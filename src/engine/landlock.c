@@ -27,7 +27,9 @@ struct path_beneath {
 #define WRITE_FILE RIGHT(1)
 #define READ_FILE RIGHT(2)
 #define READ_DIR RIGHT(3)
+#define REMOVE_DIR RIGHT(4)
 #define REMOVE_FILE RIGHT(5)
+#define MAKE_DIR RIGHT(7)
 #define MAKE_REG RIGHT(8)
 #define MAKE_SOCK RIGHT(9)
 #define FIRST_RIGHTS (RIGHT(13) - 1) /* version 1 */
@@ -35,10 +37,12 @@ struct path_beneath {
 #define TRUNCATE RIGHT(14)           /* 3 */
 #define IOCTL_DEV RIGHT(15)          /* 5 */
 
+#define WRITE (READ_FILE | READ_DIR | WRITE_FILE | REMOVE_FILE | MAKE_REG | REFER | TRUNCATE)
 static const uint64_t rights[] = {
   [GG_LANDLOCK_READ] = READ_FILE | READ_DIR,
-  [GG_LANDLOCK_WRITE] = READ_FILE | READ_DIR | WRITE_FILE | REMOVE_FILE | MAKE_REG | REFER | TRUNCATE,
+  [GG_LANDLOCK_WRITE] = WRITE,
   [GG_LANDLOCK_SOCKETS] = REMOVE_FILE | MAKE_SOCK,
+  [GG_LANDLOCK_TREE] = WRITE | MAKE_DIR | REMOVE_DIR,
 };
 static const uint64_t file_rights = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
 

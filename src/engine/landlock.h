@@ -16,6 +16,7 @@ struct gg_landlock_rule {
     GG_LANDLOCK_READ,
     GG_LANDLOCK_WRITE,   /* read, write, make, name and remove files */
     GG_LANDLOCK_SOCKETS, /* make and remove unix sockets */
+    GG_LANDLOCK_TREE,    /* as WRITE, and make and remove directories */
   } right;
 };
 

@@ -2,9 +2,10 @@
 /**
  * reload.c - the same arguments and files are read again, and the gateway goes over to what they say now.
  *
- *   read ──► compare ──► keep what needs a restart ──► fill, resolve ──► gg_plane_reload ──► now = next
- *     │                                                      │                  │
- *     └─ a file is bad ─────────────────────────────────────┴──── refused ─────┴──► nothing has changed
+ *   read, open ──► compare ──► keep what needs ──► fill, make  ──► gg_plane_reload ──► now = next
+ *    plug-ins                    a restart         plug-ins, resolve       │
+ *     │                                                 │                  │
+ *     └─ a file is bad ─────────────────────────────────┴──── refused ─────┴──► nothing has changed
  *
  * What needs a restart keeps its value in the new configuration, so that each later reload names it again. What can
  * fail is done before the gateway goes over; what follows (the messages' level, the resolver's interval, the thread of
@@ -39,6 +40,8 @@ static int read_next(struct gg_gateway *engine, struct gg_configured **out, stru
   *out = NULL;
   int error =
     errors ? gg__configured_load(out, &engine->arguments, GG_CONFIG_RELOAD_SILENCE_MS, errors, &failure) : GG_ERR_NOMEM;
+  if (!error)
+    error = gg__configured_plugins(*out, engine->now, engine->desk, errors, &failure);
   /* The failure is the first error. */
   gg__service_explain(engine, &failure);
   for (size_t i = 0; errors && i < errors->count; i++)
@@ -73,6 +76,15 @@ static void warn_of_names(const struct gg_configured *next, struct gg_report *re
                      gg_name_host(next->names[i]));
 }
 
+/* Instances of what is new, before anything changes. */
+static int make_plugins(struct gg_gateway *engine, struct gg_configured *next, struct gg_failure *failure)
+{
+  int error = gg__plugins_create(next, engine->desk, failure);
+  if (!error)
+    error = gg__plugins_chain(next, engine->desk, failure);
+  return error ? error : gg__plugins_start(next, failure);
+}
+
 /* Everything that can be refused. On success the gateway works by `next`. */
 static int go_over(struct gg_gateway *engine, struct gg_configured *next, struct gg_report *report,
                    struct gg_failure *failure)
@@ -86,6 +98,8 @@ static int go_over(struct gg_gateway *engine, struct gg_configured *next, struct
   error = check_files(&before->config, &next->config, failure);
   if (!error)
     error = gg__engine_fill(engine, next, failure);
+  if (!error)
+    error = make_plugins(engine, next, failure);
   if (!error)
     gg_resolver_await(engine->resolver, GG_RELOAD_NAMES_NS);
   if (error)
@@ -142,10 +156,13 @@ static int carry_out(struct gg_gateway *engine, struct gg_report *report)
     gg__service_explain(engine, &failure);
   if (!error) {
     follow(engine, &before->config, report);
+    gg__plugins_tell(engine->now, before, engine->logger, report);
     gg__configured_destroy(before);
+    gg_hook_reap(engine->desk);
     return 0;
   }
   gg__configured_destroy(next);
+  gg_hook_reap(engine->desk);
   if (gg__report_count(report, GG_REPORT_ERROR) > 0)
     return error;
   /* What would have changed did not. */

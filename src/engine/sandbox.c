@@ -6,6 +6,7 @@
 #include "engine/seccomp.h"
 #include "engine/syscalls.h"
 #include "gateway/syscalls.h"
+#include "hook/syscalls.h"
 #include "net/resolver_files.h"
 #include "net/syscalls.h"
 #include "record/syscalls.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 
 enum {
-  RULES_MAX = 384, /* 64 listeners, 64 configuration files, 64 processes, and what is below */
+  RULES_MAX = 384, /* 64 listeners, 64 configuration files, 64 processes, 16 plug-ins, and what is below */
   LINE_MAX_BYTES = 1024,
 };
 
@@ -37,9 +38,10 @@ enum {
 #endif
 
 static const struct gg_syscalls *const all_calls[] = {
-  &gg_gateway_syscalls, &gg_net_syscalls,   &gg_base_syscalls, /* the data path's first */
-  &gg_record_syscalls,  &gg_admin_syscalls, &gg__engine_syscalls,
+  &gg_gateway_syscalls, &gg_net_syscalls,   &gg_base_syscalls,                       /* the data path's first */
+  &gg_record_syscalls,  &gg_admin_syscalls, &gg__engine_syscalls, &gg_hook_syscalls, /* the last one, see below */
 };
+enum { CALL_LISTS = sizeof all_calls / sizeof all_calls[0] };
 
 struct rules {
   struct gg_landlock_rule items[RULES_MAX];
@@ -91,7 +93,7 @@ static void add_resolver(struct rules *rules)
 }
 
 /* Where it is, and where the file is that it is a link to: that one may be replaced, too. */
-static void add_configuration_file(struct rules *rules, const char *path)
+static void add_file_to_read(struct rules *rules, const char *path)
 {
   char real[PATH_MAX];
   add_directory_of(rules, path, GG_LANDLOCK_READ);
@@ -102,6 +104,17 @@ static void add_configuration_file(struct rules *rules, const char *path)
 static void add_ring_dir(void *context, const char *dir)
 {
   add(context, dir, GG_LANDLOCK_WRITE);
+}
+
+static void add_plugins_dir(struct rules *rules, const char *store)
+{
+  char *path = NULL;
+  if (asprintf(&path, "%s/plugins", store) < 0) {
+    rules->failed = true;
+    return;
+  }
+  add(rules, path, GG_LANDLOCK_TREE); /* passed over, if there are no plug-ins */
+  free(path);
 }
 
 static void collect(struct rules *rules, const struct gg_config *config, const struct gg_recorder *recorder)
@@ -120,7 +133,10 @@ static void collect(struct rules *rules, const struct gg_config *config, const s
       add_directory_of(rules, listen->path, GG_LANDLOCK_SOCKETS);
   }
   for (size_t i = 0; i < config->files.count; i++)
-    add_configuration_file(rules, config->files.items[i]);
+    add_file_to_read(rules, config->files.items[i]);
+  for (size_t i = 0; i < config->plugin_count; i++)
+    add_file_to_read(rules, config->plugins[i].path);
+  add_plugins_dir(rules, config->dir);
   add_resolver(rules);
 }
 
@@ -167,8 +183,8 @@ static void tell(struct gg_logger *logger, int version, const struct gg_failure 
           GG_B("calls", !calls_error), GG_S("refused", "files that the configuration did not name at start, programs"));
 }
 
-int gg__sandbox_enter(const struct gg_config *config, const struct gg_recorder *recorder, struct gg_logger *logger,
-                      bool *files_refused, struct gg_failure *failure)
+int gg__sandbox_enter(const struct gg_config *config, bool plugins, const struct gg_recorder *recorder,
+                      struct gg_logger *logger, bool *files_refused, struct gg_failure *failure)
 {
   *files_refused = false;
   struct gg_failure files = GG_FAILURE_INIT, calls = GG_FAILURE_INIT;
@@ -183,7 +199,7 @@ int gg__sandbox_enter(const struct gg_config *config, const struct gg_recorder *
   if (!error) {
     prepare_libraries();
     int version = gg__landlock_restrict(rules->items, rules->count, &files);
-    int calls_error = gg__seccomp_install(all_calls, sizeof all_calls / sizeof all_calls[0], &calls);
+    int calls_error = gg__seccomp_install(all_calls, plugins ? CALL_LISTS : CALL_LISTS - 1, &calls);
     *files_refused = version > 0;
     tell(logger, version, &files, calls_error, &calls);
   }

@@ -13,7 +13,12 @@
  *     directories of unix listeners           make and remove sockets
  *     directories of configuration files      read, for a reload: an editor may have replaced the file; where a file
  *                                               is a link, the directory that it leads to as well
+ *     directories of plug-ins                 read, for a reload: the new version of one, or one beside it
+ *     state directories of plug-ins           read, write, and make directories
  *     what the resolver reads                 read; libraries that it would load are loaded before
+ *
+ * Where there are plug-ins, a file that can be read can be mapped to be executed, so that a reload can load one. Where
+ * there are none at start, nothing can.
  *
  * Thread: the engine's, as service.h.
  */
@@ -23,9 +28,9 @@
 #include "engine/config.h"
 #include "record/log.h"
 
-/* Goes in as far as the kernel lets us, and tells how far, and whether files are refused; no error ends a start for
- * it, but GG_ERR_NOMEM. */
-int gg__sandbox_enter(const struct gg_config *config, const struct gg_recorder *recorder, struct gg_logger *logger,
-                      bool *files_refused, struct gg_failure *failure);
+/* Goes in as far as the kernel lets us, and tells how far, and whether files are refused; no error ends a start for it,
+ * but GG_ERR_NOMEM. `plugins`: there are some. */
+int gg__sandbox_enter(const struct gg_config *config, bool plugins, const struct gg_recorder *recorder,
+                      struct gg_logger *logger, bool *files_refused, struct gg_failure *failure);
 
 #endif

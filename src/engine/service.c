@@ -31,7 +31,8 @@ int gg__service_confine(struct gg_gateway *engine, struct gg_failure *failure)
     return 0;
   int error = engine->gave_up ? gg__privileges_seal(failure) : 0;
   if (!error && engine->now->config.sandbox == GG_CONFIG_ON)
-    error = gg__sandbox_enter(&engine->now->config, engine->recorder, engine->logger, &engine->confined, failure);
+    error = gg__sandbox_enter(&engine->now->config, engine->now->plugins.count > 0, engine->recorder, engine->logger,
+                              &engine->confined, failure);
   return error;
 }
 

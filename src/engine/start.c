@@ -102,6 +102,7 @@ static int create_gateway(struct gg_gateway *engine, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
   int error = gg_plane_create(&engine->plane, &engine->now->options, &why);
+  atomic_store(&engine->desk->plane, engine->plane);
   if (error == GG_ERR_BUSY && engine->now->config.takeover && !engine->takeover)
     return gg_fail(failure, error, "%.300s; nothing was taken over, since no gateway runs on %.150s", why.message,
                    engine->now->config.dir);
@@ -123,6 +124,47 @@ static int make_gateway(struct gg_gateway *engine, struct gg_failure *failure)
   return error;
 }
 
+/* Registers metrics, so it is made in front of whatever makes a shard. */
+static int make_desk(struct gg_gateway *engine, struct gg_failure *failure)
+{
+  struct gg_hook_desk *desk = calloc(1, sizeof *desk);
+  if (!desk)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the plug-ins");
+  int error =
+    gg_hook_desk_init(desk, engine->metrics, engine->logger, &gg_plane_hook_sessions, engine->now->config.dir, failure);
+  if (error)
+    free(desk);
+  else
+    engine->desk = desk;
+  return error;
+}
+
+/* After the recorder, who makes the store that their directories are in; before any port is bound. */
+static int make_plugins(struct gg_gateway *engine, struct gg_failure *failure)
+{
+  int error = gg__plugins_create(engine->now, engine->desk, failure);
+  return error ? error : gg__plugins_chain(engine->now, engine->desk, failure);
+}
+
+void gg__engine_end_plugins(struct gg_gateway *engine)
+{
+  if (!engine->desk)
+    return;
+  gg_hook_desk_stop(engine->desk);
+  gg_hook_reap(engine->desk);
+}
+
+/* The last have gone with the plane and the configuration. */
+static void free_desk(struct gg_gateway *engine)
+{
+  if (!engine->desk)
+    return;
+  gg_hook_reap(engine->desk);
+  gg_hook_desk_fini(engine->desk);
+  free(engine->desk);
+  engine->desk = NULL;
+}
+
 /* All that can be refused. */
 static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
 {
@@ -131,6 +173,8 @@ static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
     error = gg__service_begin(engine, failure);
   if (!error && gg_metrics_create(&engine->metrics) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics");
+  if (!error)
+    error = make_desk(engine, failure);
   if (!error)
     error = gg__kernel_metrics_start(&engine->kernel_metrics, engine, failure);
   if (!error && gg_resolver_create(&engine->resolver, engine->now->config.resolve.interval_ns, engine->logger) != 0)
@@ -146,6 +190,8 @@ static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
     error = gg__file_check(engine->now->config.stats.file, failure);
   if (!error && engine->now->config.stats.metrics_file)
     error = gg__file_check(engine->now->config.stats.metrics_file, failure);
+  if (!error)
+    error = make_plugins(engine, failure);
   if (!error)
     error = make_gateway(engine, failure);
   if (!error)
@@ -205,6 +251,8 @@ static int start_threads(struct gg_gateway *engine, struct gg_failure *failure)
   if (!error && !engine->takeover) /* else the file is the other process' until it lets go */
     error = gg__engine_metrics_file(engine, failure);
   if (!error)
+    error = gg__plugins_start(engine->now, failure);
+  if (!error)
     error = gg_plane_start(engine->plane, failure);
   return error;
 }
@@ -261,11 +309,15 @@ void gg__engine_free_parts(struct gg_gateway *engine)
   gg_control_stop(engine->control);
   gg__metrics_file_drop(engine->metrics_file);
   gg__service_end(engine);
+  gg__engine_end_plugins(engine);
+  if (engine->desk)
+    atomic_store(&engine->desk->plane, NULL);
   gg_plane_destroy(engine->plane);
   gg__listen_fds_close(engine->parents);
   free(engine->parents);
   gg_recorder_destroy(engine->recorder);
   gg__configured_release(engine->now);
+  free_desk(engine);
   gg_resolver_destroy(engine->resolver);
   gg__kernel_metrics_stop(engine->kernel_metrics);
   gg_metrics_destroy(engine->metrics);
@@ -307,6 +359,7 @@ int gg_gateway_start(struct gg_gateway *engine, struct gg_failure *failure)
     return error;
   }
   atomic_store(&engine->state, GG_ENGINE_RUNNING);
+  gg__plugins_tell(engine->now, NULL, engine->logger, NULL);
   tell_ready(engine);
   gg__service_ready(engine);
   return 0;

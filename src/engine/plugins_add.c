@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plugins_add.c - plug-ins of a program that embeds the gateway: the same table, by its address.
+ *
+ * Their options are YAML too, as if they stood below `config:` in a file. So they are put there, two columns to the
+ * right and a line further down, and what is wrong is told where the program has written it.
+ */
+#include "base/tree.h"
+#include "engine/configured.h"
+#include "engine/engine.h"
+#include "hook/library.h"
+#include "hook/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INDENT = 2, LINES_ABOVE = 1, NAME_TEXT_MAX = 64 };
+
+struct holder {
+  struct gg_tree *config;
+};
+static const struct gg_option holder_options[] = {
+  {.key = "config", .type = GG_OPTION_TREE, .offset = offsetof(struct holder, config), .help = "a plug-in's options"},
+};
+static const struct gg_schema holder_schema = {.options = holder_options, .option_count = 1};
+
+/* "config:" and what follows, indented; malloc'ed. */
+static char *below_config(const char *yaml, size_t *length)
+{
+  char *text = NULL;
+  FILE *out = open_memstream(&text, length);
+  if (!out)
+    return NULL;
+  fputs("config:\n", out);
+  while (*yaml) {
+    size_t line = strcspn(yaml, "\n");
+    fprintf(out, "%*s%.*s\n", line > 0 ? INDENT : 0, "", (int)line, yaml);
+    yaml += line + (yaml[line] == '\n');
+  }
+  bool failed = ferror(out) != 0;
+  if (fclose(out) == 0 && !failed)
+    return text;
+  free(text);
+  return NULL;
+}
+
+/* "NAME:3:7: ..." becomes "NAME:2:5: ...". */
+static void move_back(struct gg_config_error *error, const char *name)
+{
+  size_t length = strlen(name);
+  char copy[sizeof error->text], *end;
+  if (strncmp(error->text, name, length) != 0 || error->text[length] != ':')
+    return;
+  unsigned long line = strtoul(error->text + length + 1, &end, 10);
+  if (*end != ':' || line <= LINES_ABOVE)
+    return;
+  unsigned long column = strtoul(end + 1, &end, 10);
+  if (*end != ':' || column <= INDENT)
+    return;
+  snprintf(copy, sizeof copy, "%s", end);
+  snprintf(error->text, sizeof error->text, "%s:%lu:%lu%.400s", name, line - LINES_ABOVE, column - INDENT, copy);
+}
+
+static int read_values(struct gg_loaded *loaded, const char *name, const char *yaml, struct gg_config_errors *errors)
+{
+  struct holder holder = {NULL};
+  size_t length = 0;
+  char *text = yaml && *yaml ? below_config(yaml, &length) : NULL;
+  int error = text || !yaml || !*yaml ? 0 : GG_ERR_NOMEM;
+  if (text)
+    error = gg_schema_read_text(&holder_schema, &holder, name, text, length, NULL, errors);
+  if (!error)
+    error = gg_hook_values_read(&loaded->values, &loaded->table, holder.config, name, errors);
+  for (size_t i = 0; i < errors->count; i++)
+    move_back(&errors->items[i], name);
+  gg_schema_fini(&holder_schema, &holder);
+  free(text);
+  return error;
+}
+
+static int copy_listeners(struct gg_loaded *loaded, const struct gg_config *config, const char *const *listeners,
+                          size_t count, struct gg_failure *failure)
+{
+  if (count == 0)
+    return 0;
+  loaded->listeners.items = calloc(count, sizeof *loaded->listeners.items);
+  if (!loaded->listeners.items)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for plug-in %s", loaded->table.name);
+  for (size_t i = 0; i < count; i++) {
+    size_t at = 0;
+    while (at < config->listener_count && strcmp(config->listeners[at].name, listeners[i]) != 0)
+      at++;
+    if (at == config->listener_count)
+      return gg_fail(failure, GG_ERR_NOT_FOUND, "plug-in %s: there is no listener '%.80s'", loaded->table.name,
+                     listeners[i]);
+    char *name = strdup(listeners[i]);
+    if (!name)
+      return gg_fail(failure, GG_ERR_NOMEM, "out of memory for plug-in %s", loaded->table.name);
+    loaded->listeners.items[loaded->listeners.count++] = name;
+  }
+  return 0;
+}
+
+static int fill(struct gg_loaded *loaded, const struct gg_config *config, const char *config_yaml,
+                const char *const *listeners, size_t count, struct gg_failure *failure)
+{
+  char name[NAME_TEXT_MAX];
+  int error = copy_listeners(loaded, config, listeners, count, failure);
+  if (error)
+    return error;
+  struct gg_config_errors *errors = calloc(1, sizeof *errors);
+  snprintf(name, sizeof name, "plug-in %s", loaded->table.name);
+  loaded->options = strdup(config_yaml ? config_yaml : "");
+  error = errors && loaded->options ? read_values(loaded, name, config_yaml, errors) : GG_ERR_NOMEM;
+  if (error)
+    gg_fail(failure, error, "%s", errors && errors->count > 0 ? errors->items[0].text : gg_error_text(error));
+  free(errors);
+  return error;
+}
+
+int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *table, const char *config_yaml,
+                    const char *const *listeners, size_t count, struct gg_failure *failure)
+{
+  struct gg_plugins *plugins = &configured->plugins;
+  struct gg_loaded *loaded = calloc(1, sizeof *loaded);
+  if (!loaded)
+    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for a plug-in");
+  int error = gg_plugin_judge(&loaded->table, table, "the plug-in's table", failure);
+  if (!error && gg__plugins_find(plugins, loaded->table.name))
+    error = gg_fail(failure, GG_ERR_EXISTS, "there is a plug-in %s already", loaded->table.name);
+  if (!error && plugins->count == GG_HOOKS_MAX)
+    error = gg_fail(failure, GG_ERR_LIMIT, "there are %d plug-ins already", GG_HOOKS_MAX);
+  if (!error)
+    error = fill(loaded, &configured->config, config_yaml, listeners, count, failure);
+  if (error) {
+    gg__loaded_free(loaded);
+    return error;
+  }
+  plugins->entries[plugins->count++] = (struct gg_plugin_entry){.loaded = loaded};
+  return 0;
+}
+
+int gg_gateway_plugin_add(struct gg_gateway *engine, const struct gg_plugin *table, const char *config_yaml,
+                          const char *const *listeners, size_t count, struct gg_failure *failure)
+{
+  if (atomic_load(&engine->state) != GG_ENGINE_CREATED || gg_gateway_action(engine) != GG_GATEWAY_RUN)
+    return gg_fail(failure, GG_ERR_INVALID, "plug-ins are added before the gateway is started, to one that will run");
+  return gg__plugins_add(engine->now, table, config_yaml, listeners, count, failure);
+}
