@@ -13,6 +13,7 @@ extern const struct gg_command gg_command_replay;
 extern const struct gg_command gg_command_tail;
 extern const struct gg_command gg_command_verify;
 extern const struct gg_command gg_command_stats;
+extern const struct gg_command gg_command_plugins;
 extern const struct gg_command gg_command_reload;
 extern const struct gg_command gg_command_rotate;
 extern const struct gg_command gg_command_upstreams;

@@ -5,6 +5,7 @@
  * To add a command: write cli/<name>.c with its `struct gg_command`, declare it in commands.h, add a row below.
  */
 #include "commands.h"
+#include "plugins.h"
 
 #include <gogetway/gogetway.h>
 #include <signal.h>
@@ -21,11 +22,11 @@ static const struct gg_command command_help = {
 
 /* In the order in which the help lists them. */
 static const struct gg_command *const commands[] = {
-  &gg_command_run,       &gg_command_sessions, &gg_command_show,   &gg_command_export,
-  &gg_command_replay,    &gg_command_tail,     &gg_command_verify, &gg_command_stats,
-  &gg_command_upstreams, &gg_command_reload,   &gg_command_rotate, &command_help,
+  &gg_command_run,    &gg_command_sessions, &gg_command_show,  &gg_command_export,    &gg_command_replay,
+  &gg_command_tail,   &gg_command_verify,   &gg_command_stats, &gg_command_upstreams, &gg_command_plugins,
+  &gg_command_reload, &gg_command_rotate,   &command_help,
 };
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0], PLUGINS_MAX = 64 };
 
 static void print_usage(FILE *out)
 {
@@ -34,7 +35,8 @@ static void print_usage(FILE *out)
         out);
   for (size_t i = 0; i < COMMAND_COUNT; i++)
     fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-  fputs("\n--dir DIR may stand anywhere; its default is $GOGETWAY_DIR, then ./gogetway-data.\n"
+  fputs("\nPlug-ins of a running gateway may have more: gogetway NAME VERB [WORD...]. 'gogetway plugins' lists them.\n"
+        "--dir DIR may stand anywhere; its default is $GOGETWAY_DIR, then ./gogetway-data.\n"
         "Exit status: 0 done; 1 a difference or a failed verification; 2 the command was wrong; 3 it could not be "
         "done.\n",
         out);
@@ -48,33 +50,49 @@ static const struct gg_command *find_command(const char *name)
   return NULL;
 }
 
-static int unknown_command(const char *word)
+/* `plugins`: the names of a running gateway's, if one was asked. */
+static int unknown_command(const char *word, const json_t *plugins)
 {
-  const char *names[COMMAND_COUNT];
-  for (size_t i = 0; i < COMMAND_COUNT; i++)
-    names[i] = commands[i]->name;
-  const char *nearest = gg_cli_nearest(word, names, COMMAND_COUNT);
+  const char *names[COMMAND_COUNT + PLUGINS_MAX];
+  size_t count = 0;
+  for (; count < COMMAND_COUNT; count++)
+    names[count] = commands[count]->name;
+  for (size_t i = 0; i < json_array_size(plugins) && count < COMMAND_COUNT + PLUGINS_MAX; i++)
+    if (json_is_string(json_array_get(plugins, i)))
+      names[count++] = json_string_value(json_array_get(plugins, i));
+  const char *nearest = gg_cli_nearest(word, names, count);
   if (nearest)
     return gg_cli_wrong("unknown command '%s'; did you mean '%s'?", word, nearest);
   return gg_cli_wrong("unknown command '%s'; 'gogetway help' lists them", word);
 }
 
-static int help(const char *name)
+/* A plug-in's command, or none. */
+static int foreign_command(const struct gg_cli *cli, int argc, char **argv)
+{
+  struct gg_cli_reply reply;
+  int status = gg_cli_plugin(cli, argc, argv, &reply);
+  if (status == GG_CLI_NO_PLUGIN)
+    status = unknown_command(argv[0], json_object_get(reply.object, "plugins"));
+  gg_cli_reply_free(&reply);
+  return status;
+}
+
+static int help(const struct gg_cli *cli, const char *name)
 {
   if (!name) {
     print_usage(stdout);
     return GG_EXIT_DONE;
   }
   const struct gg_command *command = find_command(name);
-  if (!command)
-    return unknown_command(name);
-  return gg_cli_print_help(command, stdout);
+  if (command)
+    return gg_cli_print_help(command, stdout);
+  int status = gg_cli_plugin_help(cli, name);
+  return status == GG_CLI_NO_PLUGIN ? unknown_command(name, NULL) : status;
 }
 
 static int run_help(const struct gg_cli *cli, int argc, char **argv)
 {
-  (void)cli;
-  return help(argc > 1 ? argv[1] : NULL);
+  return help(cli, argc > 1 ? argv[1] : NULL);
 }
 
 struct common {
@@ -119,7 +137,7 @@ static int dispatch(const struct common *common, int argc, char **argv)
     return GG_EXIT_DONE;
   }
   if (common->help)
-    return help(name && strcmp(name, "help") == 0 ? (argc > 2 ? argv[2] : NULL) : name);
+    return help(&common->cli, name && strcmp(name, "help") == 0 ? (argc > 2 ? argv[2] : NULL) : name);
   if (!name) {
     print_usage(stderr);
     return GG_EXIT_USAGE;
@@ -129,7 +147,7 @@ static int dispatch(const struct common *common, int argc, char **argv)
     return command->run(&common->cli, argc - 1, argv + 1);
   if (name[0] == '-')
     return gg_cli_wrong("unknown option %s in front of the command; 'gogetway help' lists the commands", name);
-  return unknown_command(name);
+  return foreign_command(&common->cli, argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)
