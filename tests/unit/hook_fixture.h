@@ -79,7 +79,7 @@ static inline struct gg_hook *hook_fixture_hook(struct hook_fixture *f, const st
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_plugin table;
-  struct gg_hook *hook;
+  struct gg_hook *hook = NULL;
   if (gg_plugin_judge(&table, given, "table", &failure) != 0 ||
       gg_hook_create(&hook, &f->desk, &table, NULL, NULL, NULL, &failure) != 0)
     fail_msg("%s", failure.message);
