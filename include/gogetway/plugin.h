@@ -171,6 +171,7 @@ enum gg_recording {
   GG_RECORDING_FULL,     /* what the listener's `record` says */
   GG_RECORDING_FIRST,    /* of each direction the first `record_first` bytes; what follows is marked as left out */
   GG_RECORDING_METADATA, /* no bytes: that it was, between whom, how long and how much */
+  GG_RECORDING_OFF,      /* nothing at all */
 };
 
 /* What becomes of a session that begins. Each plug-in finds what those before it have said. */
@@ -346,8 +347,8 @@ struct gg_host {
 
   /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). */
   int (*find)(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out);
-  /* Calls `each` for every open session, at most a few thousand a millisecond; false from it ends the listing. `each`
-   * must call nothing of the host. */
+  /* Calls `each` for every open session; false from it ends the listing. A worker whose sessions are told can neither
+   * open nor close one meanwhile, so `each` is quick, and calls nothing of the host but `reply` and `log`. */
   void (*list)(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
                void *context);
   /* Adds a tag, or takes it away. Tags are in the recording's last comment. GG_ERR_INVALID: no such tag can be.

@@ -18,6 +18,7 @@
 #include "engine/report.h"
 #include "engine/takeover.h"
 #include "gateway/checker.h"
+#include "gateway/live.h"
 #include "gateway/relay.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
@@ -59,7 +60,6 @@ static const struct bound of_configuration[] = {
   {"silence of a pipe that is given as one, or nobody at its other end, at start", TIME,
    GG_CONFIG_START_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
   {"the same at a reload", TIME, GG_CONFIG_RELOAD_SILENCE_MS *UINT64_C(1000000), "refused", "the error"},
-  {"plug-ins", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
   {"values in a plug-in's `config`", COUNT, GG_TREE_NODES_MAX, "refused at start or reload", "the error"},
   {"... and their length together", BYTES, GG_TREE_BYTES_MAX, "the same", "the error"},
   {"a key there", BYTES, GG_TREE_KEY_BYTES_MAX, "the same", "the error"},
@@ -184,6 +184,16 @@ static const struct bound of_plugins[] = {
   {"... and told once in", TIME, GG_HOOK_SLOW_TELL_NS, "it is counted only", "`plugin_slow_calls`"},
   {"interval of a plug-in's ticks, at least", TIME, GG_HOOK_TICK_LEAST_NS, "the plug-in is refused", "the error"},
   {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
+  {"plug-ins of a configuration", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
+  {"options of a plug-in", COUNT, GG_PLUGIN_OPTIONS_MAX, "it is not loaded", "the error"},
+  {"commands of a plug-in", COUNT, GG_PLUGIN_COMMANDS_MAX, "it is not loaded", "the error"},
+  {"first bytes that a plug-in may wait for", BYTES, GG_FIRST_MAX, "it gets that many", ""},
+  {"how exact a throttle, and the time of that waiting, is", TIME, GG_LIVE_TICK_MS *UINT64_C(1000000), "", ""},
+  {"a reply in place of the other side's bytes", BYTES, GG_REPLY_MAX, "the session is closed without it", ""},
+  {"... and to read it and leave", TIME, GG_LINGER_NS, "the session is closed", ""},
+  {"orders of plug-ins that a worker has not carried out", COUNT, GG_ORDERS_MAX, "refused", "the plug-in is told"},
+  {"tags of a session", COUNT, GG_TAGS_MAX, "refused", "the plug-in is told"},
+  {"a tag", BYTES, GG_TAG_MAX - 1, "refused", "the plug-in is told"},
 };
 
 static const struct bound of_metrics[] = {

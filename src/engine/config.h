@@ -123,6 +123,7 @@ struct gg_config {
     uint64_t first_byte_ns; /* this and the next two: 0: none */
     uint64_t session_ns;
     uint64_t stall_ns;
+    uint64_t tarpit_ns;
   } timeouts;
   struct {
     uint64_t source_sessions; /* 0: no limit */

@@ -501,6 +501,15 @@ static const struct gg_option options[] = {
      "is bounded: `relay.pending_max` each way, and beyond `relay.pending_total` the longest-stalled are closed "
      "anyway. A receiver has stalled while bytes wait for it and its socket takes none of them; one that takes a "
      "little now and then has not."},
+  {.key = "timeouts.tarpit",
+   .flag = "timeouts-tarpit",
+   .type = GG_OPTION_DURATION,
+   CONFIG(timeouts.tarpit_ns),
+   .most = 365 * DAY,
+   .preset = "10m",
+   .help = "a client left hanging by a plug-in is reset then, 0 for never",
+   .more = "Such a client has a descriptor and a place in `sessions_max`, and no session any more: nothing it sends is "
+           "read or recorded."},
 
   {.key = "limits.source_sessions",
    .flag = "limits-source-sessions",

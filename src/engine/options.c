@@ -139,6 +139,7 @@ int gg__configured_fill(struct gg_configured *configured, struct gg_resolver *re
     .connect_timeout_ns = config->timeouts.connect_ns,
     .idle_timeout_ns = config->timeouts.idle_ns,
     .proxy_header_timeout_ns = config->timeouts.proxy_header_ns,
+    .tarpit_timeout_ns = config->timeouts.tarpit_ns,
     .first_byte_timeout_ns = config->timeouts.first_byte_ns,
     .session_timeout_ns = config->timeouts.session_ns,
     .stall_timeout_ns = config->timeouts.stall_ns,

@@ -14,6 +14,7 @@
  *
  * Rejected: a list for each of the four. Every session would carry four timers, 96 bytes, for options that are off.
  */
+#include "gateway/live.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
 
@@ -46,11 +47,13 @@ static uint64_t later(uint64_t a_ns, uint64_t b_ns)
   return a_ns > b_ns ? a_ns : b_ns;
 }
 
-/* Whether recorded and durable bytes of the direction wait for their receiver's socket. */
+/* Whether recorded and durable bytes of the direction wait for their receiver's socket, and not for a gate. */
 static bool waits(const struct gg_session *session, enum gg_direction direction)
 {
   const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
-  return (to->pending_left > 0 && to->durable_at == 0) || (from->pipe && from->pipe->recorded > 0);
+  bool waiting =
+    to->pending_left > 0 && to->durable_at == 0 && (!session->live || gg__gate_free(session, direction) > 0);
+  return waiting || (from->pipe && from->pipe->recorded > 0);
 }
 
 static struct deadline earliest(const struct gg_session *session, uint64_t now_ns)

@@ -2,6 +2,7 @@
 /* The members of the first and of the last comment of a session, as docs/format.md lists them. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "gateway/live.h"
 #include "gateway/worker.h"
 
 static const char *const close_texts[] = {
@@ -112,11 +113,43 @@ static void tried(struct gg_json *json, const struct gg_attempts *attempts)
     gg_json_field_unsigned(json, "tried_more", attempts->count - told);
 }
 
+static void tags(struct gg_json *json, const struct gg_tags *list)
+{
+  gg_json_key(json, "tags");
+  gg_json_array_begin(json);
+  for (unsigned i = 0; i < list->count; i++)
+    gg_json_string(json, list->text[i]);
+  gg_json_array_end(json);
+}
+
+/* What a plug-in has made of it. */
+static void verdict(struct gg_json *json, const struct gg_live *live)
+{
+  static const char *const texts[] = {
+    [GG_VERDICT_PASS] = "pass",     [GG_VERDICT_HOLD] = "hold",     [GG_VERDICT_CLOSE] = "close",
+    [GG_VERDICT_RESET] = "reset",   [GG_VERDICT_TARPIT] = "tarpit", [GG_VERDICT_REPLY] = "reply",
+    [GG_VERDICT_DIVERT] = "divert",
+  };
+  gg_json_key(json, "verdict");
+  gg_json_object_begin(json);
+  gg_json_field_string(json, "plugin", live->by);
+  gg_json_field_string(json, "kind", texts[live->kind]);
+  if (live->reason[0])
+    gg_json_field_string(json, "reason", live->reason);
+  gg_json_object_end(json);
+}
+
 void gg__session_closing_facts(const void *argument, struct gg_json *json)
 {
   const struct gg_session *session = argument;
   const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
   gg_json_field_string(json, "close", gg__close_text(session->close));
+  if (session->live && session->live->ended)
+    verdict(json, session->live);
+  if (session->live && session->live->upstream)
+    upstream(session, json);
+  if (session->tags && session->tags->count > 0)
+    tags(json, session->tags);
   if (session->attempts)
     tried(json, session->attempts);
   pair(json, "received", client->received, server->received);

@@ -44,6 +44,37 @@ static struct gg_member *member_of(const struct gg_group *group, const char *nam
   return NULL;
 }
 
+struct gg_member *gg__group_named(struct gg_group *group, const char *name, struct gg_addr *address, bool *resolved)
+{
+  for (unsigned i = 0; i < group->count; i++) {
+    struct gg_member *member = group->slots[i].member;
+    if (strcmp(member->health->name, name) != 0)
+      continue;
+    *resolved = gg__group_address(group, i, address);
+    atomic_fetch_add_explicit(&member->holds, 1, memory_order_relaxed);
+    return member;
+  }
+  return NULL;
+}
+
+struct gg_member *gg__member_elsewhere(struct gg_plane *plane, const char *listener, const struct gg_route *route,
+                                       const struct gg_endpoint *endpoint)
+{
+  struct gg_member *member = calloc(1, sizeof *member);
+  if (!member)
+    return NULL;
+  gg_endpoint_format(endpoint, member->text, sizeof member->text);
+  member->health = gg__health_create(&plane->health, route, listener, member->text);
+  if (!member->health) {
+    free(member);
+    return NULL;
+  }
+  atomic_store(&member->holds, 1);
+  member->route = route;
+  member->endpoint = *endpoint;
+  return member;
+}
+
 /* Listed for the group that it is made for. */
 static struct gg_member *member_get(struct gg_plane *plane, const struct gg_listener_options *listener,
                                     const struct gg_upstream_options *options, const struct gg_route *route,

@@ -89,6 +89,13 @@ struct gg_choice {
 bool gg__group_choose(struct gg_group *group, struct gg_balance_turns *turns, const struct gg_addr *client,
                       const struct gg_attempts *tried, uint64_t now_ns, struct gg_choice *out);
 
+/* The member of that name, whatever its state, held. NULL: there is none. */
+struct gg_member *gg__group_named(struct gg_group *group, const char *name, struct gg_addr *address, bool *resolved);
+/* One that is in no group, for a session that is sent to `endpoint`, an address and no name; held. NULL without
+ * memory. */
+struct gg_member *gg__member_elsewhere(struct gg_plane *plane, const char *listener, const struct gg_route *route,
+                                       const struct gg_endpoint *endpoint);
+
 /* A session has ended, or goes elsewhere. */
 void gg__member_release(struct gg_member *member);
 uint64_t gg__member_sessions(const struct gg_member *member);

@@ -2,6 +2,7 @@
 #include "gateway/plan.h"
 
 #include "gateway/worker.h"
+#include "hook/hook.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ static struct gg_plan *plan_alloc(const struct gg_listener_options *options)
   copies = (struct copies){.to = (uint8_t *)plan + head};
   copy_options(&copies, &plan->options, options);
   plan->queue = GG_QUEUE_NONE;
+  gg_hook_chain_ref(plan->options.hooks);
   atomic_store(&plan->refs, 1);
   return plan;
 }
@@ -78,6 +80,7 @@ void gg__plan_unref(struct gg_plan *plan)
   if (!plan || atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) != 1)
     return;
   gg__group_destroy(plan->group);
+  gg_hook_chain_unref(plan->options.hooks);
   gg__listener_routes_release(&plan->routes);
   if (plan->binding)
     gg__binding_unref(plan->binding);

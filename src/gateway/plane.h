@@ -105,6 +105,7 @@ struct gg_plane_options {
   uint64_t connect_timeout_ns;
   uint64_t idle_timeout_ns; /* 0: none */
   uint64_t proxy_header_timeout_ns;
+  uint64_t tarpit_timeout_ns;     /* a client that a plug-in leaves hanging, at the longest; 0: until it leaves */
   uint64_t first_byte_timeout_ns; /* from accept to the client's first byte, whatever the server says; 0: none */
   uint64_t session_timeout_ns;    /* the longest that a session may last; 0: none */
   uint64_t stall_timeout_ns;      /* a receiver that takes nothing while bytes wait for it; 0: none */

@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "gateway/live.h"
 #include "gateway/worker.h"
 
 #include <assert.h>
@@ -74,6 +75,10 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
       gg__session_close(session, end->side == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_SERVER_RESET);
       break;
     }
+    if ((events & EPOLLERR) && session->live && gg__gate_holds(session, (enum gg_direction)end->side)) {
+      gg__session_close(session, end->side == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_SERVER_RESET);
+      break; /* nobody reads from it while a gate holds */
+    }
     if (end->write_blocked && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
       end->write_blocked = false;
       gg__relay_pump(session, (enum gg_direction) !end->side);
@@ -106,7 +111,7 @@ void gg__relay_write_blocked(struct gg_end *end)
 
 void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction, size_t bytes)
 {
-  session->end[direction].forwarded += bytes;
+  gg__bytes_add(&session->end[direction].forwarded, bytes);
   session->active_ns = session->worker->loop.now_ns;
   gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_FORWARDED_CLIENT : GG_COUNT_FORWARDED_SERVER,
             bytes);
@@ -123,13 +128,15 @@ static void observe_first_byte(struct gg_session *session)
 
 void gg__relay_received(struct gg_session *session, enum gg_direction direction, size_t bytes)
 {
-  session->end[direction].received += bytes;
+  gg__bytes_add(&session->end[direction].received, bytes);
   session->active_ns = session->worker->loop.now_ns;
   gg__count(session->worker, direction == GG_FROM_CLIENT ? GG_COUNT_RECEIVED_CLIENT : GG_COUNT_RECEIVED_SERVER, bytes);
   gg_shard_add(session->worker->shard, session->route->flow + GG_FLOW_RECEIVED_CLIENT + direction, bytes);
   if (direction == GG_FROM_SERVER && session->connected_ns != 0)
     observe_first_byte(session);
   gg__count(session->worker, GG_COUNT_CHUNKS, 1);
+  if (session->live)
+    gg__live_received(session, direction, bytes);
 }
 
 static void pending_drop(struct gg_session *session, struct gg_end *end)
@@ -166,6 +173,21 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
   return GG_STEP_WAIT;
 }
 
+/* upstream: none. Gates may keep something back there too, but what they pass goes nowhere. */
+static enum gg_step discard_pending(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *to = &session->end[!direction];
+  size_t may = session->live ? gg__gate_free(session, direction) : to->pending_left;
+  to->pending_at += (uint32_t)may;
+  to->pending_left -= (uint32_t)may;
+  if (to->pending_left > 0)
+    return GG_STEP_AGAIN;
+  pending_drop(session, to);
+  if (!session->end[direction].pending)
+    gg_list_remove(&session->stalled);
+  return GG_STEP_AGAIN;
+}
+
 static enum gg_step flush_pending(struct gg_session *session, enum gg_direction direction)
 {
   struct gg_end *to = &session->end[!direction];
@@ -179,8 +201,13 @@ static enum gg_step flush_pending(struct gg_session *session, enum gg_direction 
     to->durable_at = 0;
     session->waits_ns[direction] = session->worker->loop.now_ns;
   }
-  while (to->pending_left > 0) {
-    ssize_t sent = send(to->source.fd, to->pending + to->pending_at, to->pending_left, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (to->source.fd < 0)
+    return discard_pending(session, direction);
+  size_t may = session->live ? gg__gate_free(session, direction) : to->pending_left;
+  size_t stays = to->pending_left - may; /* what gates keep back */
+  while (to->pending_left > stays) {
+    ssize_t sent =
+      send(to->source.fd, to->pending + to->pending_at, to->pending_left - stays, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EINTR)
       continue;
     if (sent < 0 && errno == EAGAIN) {
@@ -194,10 +221,26 @@ static enum gg_step flush_pending(struct gg_session *session, enum gg_direction 
     session->waits_ns[direction] = session->worker->loop.now_ns;
     gg__relay_forwarded(session, direction, (size_t)sent);
   }
+  if (stays > 0)
+    return GG_STEP_AGAIN;
   pending_drop(session, to);
   if (!session->end[direction].pending)
     gg_list_remove(&session->stalled);
   return GG_STEP_AGAIN;
+}
+
+/* A buffer, if need be at the cost of those who have waited longest; NULL: there is none, and the session is over. */
+static uint8_t *pending_take(struct gg_session *session, size_t bytes)
+{
+  struct gg_worker *worker = session->worker;
+  uint8_t *buffer = gg_pending_alloc(&worker->pending, bytes);
+  for (unsigned i = 0; !buffer && i < GG_EVICTIONS_MAX && gg__worker_close_longest_stalled(worker, session); i++)
+    buffer = gg_pending_alloc(&worker->pending, bytes);
+  if (!buffer) {
+    gg__count(worker, GG_COUNT_PENDING_EXHAUSTED, 1);
+    gg__session_close(session, GG_CLOSE_LIMIT);
+  }
+  return buffer;
 }
 
 bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t skip,
@@ -206,14 +249,9 @@ bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, con
   struct gg_worker *worker = session->worker;
   struct gg_end *to = &session->end[!direction];
   assert(!to->pending && bytes > 0);
-  to->pending = gg_pending_alloc(&worker->pending, bytes);
-  for (unsigned i = 0; !to->pending && i < GG_EVICTIONS_MAX && gg__worker_close_longest_stalled(worker, session); i++)
-    to->pending = gg_pending_alloc(&worker->pending, bytes);
-  if (!to->pending) {
-    gg__count(worker, GG_COUNT_PENDING_EXHAUSTED, 1);
-    gg__session_close(session, GG_CLOSE_LIMIT);
+  to->pending = pending_take(session, bytes);
+  if (!to->pending)
     return false;
-  }
   to->pending_at = 0;
   to->pending_left = (uint32_t)bytes;
   session->waits_ns[direction] = worker->loop.now_ns;
@@ -277,6 +315,41 @@ static void copy_iov(uint8_t *to, const struct iovec *iov, size_t bytes)
   }
 }
 
+/* sync: always: what waits may go when what is in the log now is durable. */
+static void wait_durable(struct gg_session *session, struct gg_end *to)
+{
+  to->durable_at = gg_log_committed(session->log->log);
+  session->log->want_commit = true;
+}
+
+static bool is_synced(const struct gg_session *session)
+{
+  return session->worker->plane->options.sync_mode == GG_SYNC_ALWAYS && session->recorded;
+}
+
+bool gg__relay_keep_more(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t bytes)
+{
+  struct gg_end *to = &session->end[!direction];
+  size_t before = to->pending_left;
+  if (before == 0) {
+    if (!gg__relay_keep(session, direction, iov, 0, bytes))
+      return false;
+  } else {
+    uint8_t *buffer = pending_take(session, before + bytes);
+    if (!buffer)
+      return false;
+    memcpy(buffer, to->pending + to->pending_at, before);
+    copy_iov(buffer + before, iov, bytes);
+    gg_pending_free(&session->worker->pending, to->pending);
+    to->pending = buffer;
+    to->pending_at = 0;
+    to->pending_left = (uint32_t)(before + bytes);
+  }
+  if (is_synced(session))
+    wait_durable(session, to);
+  return true;
+}
+
 /* Puts a message into the batch; false: it is to be sent now. */
 static bool put_off(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t bytes)
 {
@@ -298,7 +371,7 @@ static void send_message(const struct gg_batch *batch, const struct gg_batch_mes
   enum gg_direction direction = (enum gg_direction)message->direction;
   struct gg_end *from = &session->end[direction];
   from->put_off = false;
-  if (gg__session_over(session) || session->end[!direction].dead)
+  if (gg__session_over(session) || session->end[!direction].dead || session->end[!direction].source.fd < 0)
     return;
   struct iovec iov = {batch->bytes + message->at, message->bytes};
   if (send_now(session, direction, &iov, 1, message->bytes) == GG_STEP_AGAIN && (from->readable || from->ended) &&
@@ -331,11 +404,15 @@ static enum gg_step send_on(struct gg_session *session, enum gg_direction direct
                             size_t bytes)
 {
   struct gg_end *to = &session->end[!direction];
+  if (session->live) {
+    enum gg_gated gated = gg__gate_chunk(session, direction, iov, bytes);
+    if (gated != GG_GATED_PASS)
+      return gated == GG_GATED_KEPT ? GG_STEP_AGAIN : GG_STEP_OVER;
+  }
   if (to->source.fd < 0) /* upstream: none */
     return GG_STEP_AGAIN;
-  if (session->worker->plane->options.sync_mode == GG_SYNC_ALWAYS && session->recorded) {
-    to->durable_at = gg_log_committed(session->log->log);
-    session->log->want_commit = true;
+  if (is_synced(session)) {
+    wait_durable(session, to);
     return gg__relay_keep(session, direction, iov, 0, bytes) ? GG_STEP_AGAIN : GG_STEP_OVER;
   }
   return put_off(session, direction, iov, bytes) ? GG_STEP_WAIT : send_now(session, direction, iov, count, bytes);
@@ -382,14 +459,25 @@ enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direc
   return GG_STEP_AGAIN;
 }
 
-/* One read into the iovec. The server of `upstream: none` has no socket: its bytes are the greeting, once. */
+/* What is left to say in the name of a side without a socket: of the greeting of `upstream: none`, or of a plug-in's
+ * reply. */
+static struct iovec unsaid(const struct gg_session *session, const struct gg_end *from)
+{
+  const struct gg_listener_options *options = session->listener->options;
+  const struct gg_live *live = session->live;
+  const uint8_t *text = live && live->reply ? live->reply : options->greeting;
+  size_t length = live && live->reply ? live->reply_length : options->greeting_length;
+  size_t said = (size_t)(from->received - (live && live->reply ? live->reply_at : 0));
+  return (struct iovec){(void *)(uintptr_t)(text + said), length - said};
+}
+
+/* One read into the iovec. */
 static ssize_t receive(struct gg_session *session, struct gg_end *from, struct iovec *iov, unsigned count)
 {
   if (from->source.fd < 0) {
-    const struct gg_listener_options *options = session->listener->options;
-    size_t left = options->greeting_length - from->received;
-    size_t part = left < iov[0].iov_len ? left : iov[0].iov_len;
-    memcpy(iov[0].iov_base, options->greeting + from->received, part);
+    struct iovec left = unsaid(session, from);
+    size_t part = left.iov_len < iov[0].iov_len ? left.iov_len : iov[0].iov_len;
+    memcpy(iov[0].iov_base, left.iov_base, part);
     return (ssize_t)part;
   }
   ssize_t got;
@@ -403,9 +491,10 @@ static ssize_t receive(struct gg_session *session, struct gg_end *from, struct i
 /* A read that fills less than it was given says that there is no more, unless an end or urgent data was announced. */
 static void note_readable(const struct gg_session *session, struct gg_end *from, size_t got, size_t asked)
 {
-  if (from->source.fd < 0)
-    from->readable = from->received < session->listener->options->greeting_length;
-  else if (got < asked && !from->finishing)
+  if (from->source.fd < 0) {
+    from->readable = unsaid(session, from).iov_len > 0;
+    from->ended = from->ended || (!from->readable && (from->shut || (session->live && session->live->reply)));
+  } else if (got < asked && !from->finishing)
     from->readable = false;
 }
 
@@ -433,7 +522,8 @@ static size_t read_size(const struct gg_session *session, const struct gg_end *f
 {
   size_t most = session->worker->options->pending_max;
   size_t size = from->bulk ? GG_READ_BULK_BYTES : GG_READ_BYTES;
-  return size < most ? size : most;
+  size = size < most ? size : most;
+  return session->live ? gg__live_read_size(session, (enum gg_direction)from->side, size) : size;
 }
 
 void gg__relay_unrecorded(struct gg_session *session, enum gg_direction direction, size_t bytes)
@@ -487,10 +577,28 @@ static enum gg_step receive_off_record(struct gg_session *session, enum gg_direc
   return send_on(session, direction, &iov, 1, (size_t)got);
 }
 
+/* A plug-in wants these bytes left out of the recording: they go on, and their place is marked. */
+static enum gg_step receive_left_out(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct iovec iov = {session->worker->scratch, read_size(session, from)};
+  size_t asked = iov.iov_len;
+  ssize_t got = receive(session, from, &iov, 1);
+  if (got <= 0)
+    return gg__relay_ended(session, direction, got < 0 ? errno : 0);
+  gg_conversation_gap(&session->conversation, direction, (size_t)got, GG_GAP_LEFT_OUT);
+  gg__count(session->worker, GG_COUNT_LEFT_OUT, (uint64_t)got);
+  gg__relay_received(session, direction, (size_t)got);
+  note_readable(session, from, (size_t)got, asked);
+  return send_on(session, direction, &iov, 1, (size_t)got);
+}
+
 enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction)
 {
   if (!session->recorded)
     return receive_off_record(session, direction);
+  if (session->live && !gg__live_records(session, direction))
+    return receive_left_out(session, direction);
   struct gg_end *from = &session->end[direction];
   struct gg_log *log = session->log->log;
   size_t asked = read_size(session, from);
@@ -528,6 +636,10 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
   struct gg_end *to = &session->end[!direction];
   if (to->shut)
     return GG_STEP_WAIT;
+  if (session->live && !gg__gate_end(session, direction))
+    return gg__session_over(session)               ? GG_STEP_OVER
+           : gg__gate_free(session, direction) > 0 ? GG_STEP_AGAIN
+                                                   : GG_STEP_WAIT;
   struct gg_log *log = session->log->log;
   if (session->recorded && !from->end_recorded) {
     uint8_t *at = NULL;
@@ -548,14 +660,15 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
     return gg__relay_send_failed(session, direction, errno);
   if (session->state == GG_STATE_RELAYING) {
     session->state = GG_STATE_HALF_CLOSED;
-    session->close = direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_FIN : GG_CLOSE_SERVER_FIN;
+    if (!session->live || !session->live->reply) /* that is why it ends */
+      session->close = direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_FIN : GG_CLOSE_SERVER_FIN;
   }
   if (from->shut) {
     gg__session_close(session, session->close);
     return GG_STEP_OVER;
   }
-  if (to->source.fd < 0) { /* upstream: none ends when its client does */
-    to->ended = true;
+  if (to->source.fd < 0) {     /* upstream: none ends when its client does */
+    to->ended = !to->readable; /* what it has to say is said to its end */
     gg__relay_pump(session, (enum gg_direction) !direction);
     return gg__session_over(session) ? GG_STEP_OVER : GG_STEP_WAIT;
   }
@@ -568,6 +681,8 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
   struct gg_end *to = &session->end[!direction];
   if (to->dead || from->put_off) /* or what was put off is sent first, and then comes here */
     return GG_STEP_WAIT;
+  if (session->live && session->live->way[direction].again && !gg__gate_again(session, direction))
+    return GG_STEP_OVER;
   enum gg_step flushed = GG_STEP_AGAIN;
   if (to->pending)
     flushed = flush_pending(session, direction);
@@ -579,7 +694,7 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
     return gg__relay_splice(session, direction);
   if (from->ended)
     return pass_on_end(session, direction);
-  if (!from->readable)
+  if (!from->readable || (session->live && !gg__live_may_read(session, direction)))
     return GG_STEP_WAIT;
   return from->splicing ? gg__relay_splice(session, direction) : gg__relay_in_place(session, direction);
 }

@@ -82,6 +82,9 @@ void gg__relay_off_record(struct gg_session *session, enum gg_direction directio
  * as a gap where the log has no room at all (splice.c). */
 void gg__relay_drop_pipe(struct gg_session *session, enum gg_direction direction);
 
+/* The direction goes in place from here on; what is in its pipe is moved first (splice.c). */
+void gg__splice_leave(struct gg_session *session, enum gg_direction direction);
+
 /* The read side of end[direction] said `error` (0: FIN). */
 enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direction, int error);
 /* A send to end[!direction] failed. */
@@ -95,6 +98,9 @@ void gg__relay_forwarded(struct gg_session *session, enum gg_direction direction
  * over. */
 bool gg__relay_keep(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t skip,
                     size_t bytes);
+/* The same behind what waits there already, which is none that could be sent now. */
+bool gg__relay_keep_more(struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
+                         size_t bytes);
 /* Moves all ends of a list to the run queue. */
 void gg__relay_run_all(struct gg_worker *worker, struct gg_list *list);
 /* Takes one out of whatever list it waits in and pumps it. */

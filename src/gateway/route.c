@@ -202,12 +202,19 @@ int gg__listener_routes(struct gg_plane *plane, const struct gg_listener_options
   const char *upstream = connects ? listener->upstreams[0].name : "none";
   out->unchosen = gg__route_get(plane, listener->name, "", false, failure);
   out->upstream = out->unchosen ? gg__route_get(plane, listener->name, upstream, connects, failure) : NULL;
+  out->elsewhere = NULL;
+  if (out->upstream && listener->hooks && connects) {
+    out->elsewhere = gg__route_get(plane, listener->name, "(elsewhere)", true, failure);
+    out->upstream = out->elsewhere ? out->upstream : NULL;
+  }
   if (!out->upstream) {
     out->unchosen = NULL;
     return GG_ERR_LIMIT;
   }
   gg__route_hold(out->unchosen);
   gg__route_hold(out->upstream);
+  if (out->elsewhere)
+    gg__route_hold(out->elsewhere);
   return GG_OK;
 }
 
@@ -217,6 +224,8 @@ void gg__listener_routes_release(const struct gg_listener_routes *routes)
     return;
   gg__route_release(routes->unchosen);
   gg__route_release(routes->upstream);
+  if (routes->elsewhere)
+    gg__route_release(routes->elsewhere);
 }
 
 void gg__routes_begin(struct gg_routes *routes)

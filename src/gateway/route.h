@@ -8,7 +8,8 @@
  *     accept ──► {listener="web",upstream=""} ──chosen──► {listener="web",upstream="127.0.0.1:80"} ──► closed
  *                       │ a bad PROXY header, a client that leaves: closed here
  *
- * The label is the upstream's name. A listener that records only has one whose upstream is "none"; it connects to
+ * The label is the upstream's name. A session that a plug-in sends to an address that is in no list is on the one whose
+ * label is "(elsewhere)". A listener that records only has one whose upstream is "none"; it connects to
  * nothing, and has no connect counters.
  *
  * Counting is an add to the worker's own shard, at a slot that the route knows. (Rejected: counters in the listener and
@@ -49,6 +50,7 @@ struct gg_route {
 struct gg_listener_routes {
   const struct gg_route *unchosen;
   const struct gg_route *upstream;
+  const struct gg_route *elsewhere; /* to an address that a plug-in has chosen; NULL: it has no plug-ins */
 };
 
 struct gg_routes;

@@ -4,12 +4,14 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "gateway/admission.h"
+#include "gateway/live.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
 #include <linux/tcp.h> /* the C library's tcp_info ends before tcpi_bytes_acked */
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,8 +63,8 @@ static void converse(struct gg_session *session, const struct gg_addr *client, c
   gg_conversation_init(&session->conversation, client, server, sequence, gg__session_facts, session);
 }
 
-/* The endpoints are known for good: records the handshake, and looks for the upstream. */
-static void begin(struct gg_session *session)
+/* Records the handshake, and looks for the upstream. */
+void gg__session_go_on(struct gg_session *session)
 {
   if (session->listener->group) {
     gg__upstream_connect(session);
@@ -72,6 +74,14 @@ static void begin(struct gg_session *session)
   gg__route_choose(session, session->listener->routes.upstream);
   session->end[GG_FROM_SERVER].readable = session->listener->options->greeting_length > 0;
   gg__session_relay(session);
+}
+
+/* The endpoints are known for good. */
+static void begin(struct gg_session *session)
+{
+  gg__known_add(session->worker, session);
+  if (gg__live_open(session))
+    gg__session_go_on(session);
 }
 
 /* Whether the peer is a proxy that says for whom it speaks. */
@@ -107,6 +117,11 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   if (gg__sources_are_limited(worker) && !header_expected(listener, &client_peer) &&
       !gg__source_enter(listener, &client_peer, &source_bits, &reason)) {
     gg__source_refuse(worker, fd, reason);
+    gg__listener_place_give(listener);
+    return;
+  }
+  if (!gg__live_accept(listener, fd, &client_peer)) {
+    gg__source_leave(worker, &client_peer, source_bits);
     gg__listener_place_give(listener);
     return;
   }
@@ -191,6 +206,10 @@ static long header_take(struct gg_session *session, struct gg_proxy_header *head
 
 void gg__session_sniff(struct gg_session *session)
 {
+  if (session->live) { /* it has no header, or its header was read: this is what a plug-in waits for */
+    gg__live_first(session);
+    return;
+  }
   struct gg_proxy_header header = {0};
   long length = GG_OK;
   if (header_expected(session->listener, &session->peer) && (length = header_take(session, &header)) == 0) {
@@ -249,14 +268,21 @@ static bool may_splice(const struct gg_session *session, const struct gg_addr *p
   return true;
 }
 
+void gg__session_judge_splice(struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_addr *peer = direction == GG_FROM_CLIENT ? &session->peer : &session->upstream;
+  bool both = session->end[GG_FROM_CLIENT].source.fd >= 0 && session->end[GG_FROM_SERVER].source.fd >= 0;
+  session->splice_allowed[direction] = both && gg__live_may_splice(session, direction) && may_splice(session, peer);
+  if (!session->splice_allowed[direction])
+    gg__splice_leave(session, direction);
+}
+
 void gg__session_relay(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
   session->state = GG_STATE_RELAYING;
-  if (session->end[GG_FROM_SERVER].source.fd >= 0) {
-    session->splice_allowed[GG_FROM_CLIENT] = may_splice(session, &session->peer);
-    session->splice_allowed[GG_FROM_SERVER] = may_splice(session, &session->upstream);
-  }
+  gg__session_judge_splice(session, GG_FROM_CLIENT);
+  gg__session_judge_splice(session, GG_FROM_SERVER);
   session->active_ns = worker->loop.now_ns;
   gg__relay_timer_start(session);
   if (session->end[GG_FROM_SERVER].readable)
@@ -281,6 +307,8 @@ static bool connect_failure(enum gg_close reason)
 /* Whether the client's connection ends with a FIN. */
 static bool ends_politely(const struct gg_session *session, enum gg_close reason)
 {
+  if (reason == GG_CLOSE_VERDICT)
+    return session->live->kind == GG_VERDICT_CLOSE || session->live->kind == GG_VERDICT_REPLY;
   return orderly(reason) ||
          (connect_failure(reason) && session->listener->options->on_connect_failure == GG_REFUSAL_CLOSE);
 }
@@ -404,6 +432,10 @@ static void finish(struct gg_session *session)
     session->log->closing_count--;
   session->state = GG_STATE_CLOSED;
   gg__upstream_let_go(session);
+  gg__live_destroy(session->live);
+  session->live = NULL;
+  free(session->tags);
+  session->tags = NULL;
   if (worker->paused) /* its descriptors and its place are free */
     worker->retry_ns = 0;
   gg_list_remove(&session->node);
@@ -449,15 +481,17 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   if (session->recorded)
     ask_sockets(session, reason);
   end_close(session, client, !ends_politely(session, reason));
-  end_close(session, server, !orderly(reason));
+  end_close(session, server, !orderly(reason) && !(reason == GG_CLOSE_VERDICT && ends_politely(session, reason)));
   gg_timer_stop(&session->timer);
   gg__source_leave(worker, session->addressed ? &session->conversation.end[GG_FROM_CLIENT] : &session->peer,
                    session->source_bits);
   gg_list_remove(&session->stalled);
   gg_list_remove(&session->node);
+  gg__known_remove(worker, session);
   session->close = (uint8_t)reason;
   session->state = GG_STATE_CLOSING;
   count_close(session, reason);
+  gg__live_close(session);
   tell_close(session, reason);
   if (gg__session_close_record(session))
     return;

@@ -58,6 +58,9 @@ struct gg_pipe;
 struct gg_route;
 struct gg_member;
 struct gg_attempts;
+struct gg_live;
+struct gg_tags;
+struct gg_verdict;
 
 enum gg_state {
   GG_STATE_ACCEPTED,
@@ -90,6 +93,7 @@ enum gg_state {
   X(DRAIN, "drain")                     /* open when the drain's deadline passed */                                    \
   X(LIMIT, "limit")                     /* descriptors or memory were used up */                                       \
   X(STALL, "stall")                     /* on_stall or on_full: close */                                               \
+  X(VERDICT, "verdict")                 /* a plug-in's */                                                              \
   X(PROXY_INVALID, "proxy-invalid")                                                                                    \
   X(INTERNAL, "internal")
 /* clang-format on */
@@ -135,11 +139,14 @@ struct gg_session {
   struct gg_worker *worker;
   struct gg_worker_log *log;
   struct gg_listener *listener;
-  const struct gg_route *route; /* where it is counted (route.h) */
-  struct gg_addr peer;          /* who connected to us: not the conversation's client if a PROXY header said so */
-  struct gg_member *member;     /* the upstream that it goes to, held (group.h) */
-  struct gg_attempts *attempts; /* the upstreams that could not be had; NULL: none */
-  struct gg_addr upstream;      /* the member's address; of a unix upstream only the family */
+  const struct gg_route *route;  /* where it is counted (route.h) */
+  struct gg_addr peer;           /* who connected to us: not the conversation's client if a PROXY header said so */
+  struct gg_member *member;      /* the upstream that it goes to, held (group.h) */
+  struct gg_attempts *attempts;  /* the upstreams that could not be had; NULL: none */
+  struct gg_live *live;          /* what plug-ins know and want of it; NULL: none sees it */
+  struct gg_session *known_next; /* known.h */
+  struct gg_tags *tags;          /* under the lock of known.h; NULL: there are none */
+  struct gg_addr upstream;       /* the member's address; of a unix upstream only the family */
   struct gg_session_id id;
   bool recorded;          /* or nothing of it ever goes into a log; `log->log` is NULL then (record: off) */
   uint8_t state;          /* enum gg_state */
@@ -165,6 +172,9 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
 /* SNIFFING: something came that should be a PROXY header. */
 void gg__session_sniff(struct gg_session *session);
 
+/* Its plug-ins have seen it open: chooses an upstream, or relays without one. */
+void gg__session_go_on(struct gg_session *session);
+
 /* The upstream is connected (or there is none): begins to relay. */
 void gg__session_relay(struct gg_session *session);
 
@@ -180,6 +190,19 @@ void gg__session_close_abandon(struct gg_session *session);
 
 /* Records the handshake, unless there is nothing to record; false: no room. */
 bool gg__session_open_record(struct gg_session *session);
+
+/* Whether the direction may go by splice, and takes it back in place if not. */
+void gg__session_judge_splice(struct gg_session *session, enum gg_direction direction);
+
+/* A count of bytes, which only the session's worker changes and any thread may read. */
+static inline void gg__bytes_add(uint64_t *count, uint64_t bytes)
+{
+  __atomic_store_n(count, *count + bytes, __ATOMIC_RELAXED);
+}
+static inline uint64_t gg__bytes_read(const uint64_t *count)
+{
+  return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
 
 static inline bool gg__session_over(const struct gg_session *session)
 {
@@ -200,6 +223,8 @@ void gg__upstream_connect(struct gg_session *session);
 enum gg_close gg__connect_reason(int error, bool *ours);
 /* The session is over, and needs to know of its upstream no more. */
 void gg__upstream_let_go(struct gg_session *session);
+/* A plug-in sends what the client has said, and all that follows, elsewhere. False: it cannot be done any more. */
+bool gg__upstream_divert(struct gg_session *session, const char *by, const struct gg_verdict *verdict);
 /* The server's socket had an event while connecting. */
 void gg__upstream_ready(struct gg_session *session, uint32_t events);
 

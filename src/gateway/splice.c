@@ -220,6 +220,12 @@ static void back_in_place(struct gg_session *session, struct gg_end *from)
   gg__count(session->worker, GG_COUNT_SPLICE_ENDED, 1);
 }
 
+void gg__splice_leave(struct gg_session *session, enum gg_direction direction)
+{
+  if (session->end[direction].splicing)
+    back_in_place(session, &session->end[direction]);
+}
+
 /* Flows whose splices bring little are cheaper in place. */
 static void learn(struct gg_session *session, struct gg_end *from, size_t got)
 {
@@ -267,14 +273,14 @@ static enum gg_step splice_ended(struct gg_session *session, enum gg_direction d
   return gg__relay_ended(session, direction, error);
 }
 
-/* All that is in the pipe may go on. */
-static enum gg_step pass_raw(struct gg_session *session, enum gg_direction direction)
+/* All that is in the pipe may go on. Before it is counted as received: a plug-in that wants to see what follows begins
+ * behind what was received and what is raw. */
+static void free_raw(struct gg_session *session, enum gg_direction direction)
 {
   struct gg_pipe *pipe = session->end[direction].pipe;
   pipe->recorded = pipe->raw;
   pipe->raw = 0;
   session->waits_ns[direction] = session->worker->loop.now_ns;
-  return gg__relay_flush_pipe(session, direction);
 }
 
 /* record: off. */
@@ -286,9 +292,10 @@ static enum gg_step splice_off_record(struct gg_session *session, enum gg_direct
     return splice_ended(session, direction, got < 0 ? errno : 0);
   from->pipe->raw = (size_t)got;
   learn(session, from, (size_t)got);
+  free_raw(session, direction);
   gg__relay_off_record(session, direction, (size_t)got);
   gg__count(session->worker, GG_COUNT_SPLICED, (uint64_t)got);
-  return pass_raw(session, direction);
+  return gg__relay_flush_pipe(session, direction);
 }
 
 enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction direction)
@@ -386,7 +393,8 @@ void gg__relay_drop_pipe(struct gg_session *session, enum gg_direction direction
 enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction)
 {
   size_t bytes = session->end[direction].pipe->raw;
+  free_raw(session, direction);
   gg__relay_unrecorded(session, direction, bytes);
   gg__relay_received(session, direction, bytes);
-  return pass_raw(session, direction);
+  return gg__relay_flush_pipe(session, direction);
 }

@@ -13,11 +13,14 @@
  * used up: that says nothing of the upstream's health.
  */
 #include "base/clock.h"
+#include "base/logger.h"
+#include "gateway/live.h"
 #include "gateway/relay.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,8 +66,49 @@ void gg__upstream_let_go(struct gg_session *session)
 
 /* ── Choosing ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The next upstream to try. False: there is none; the session keeps the one that it tried last. */
-static bool choose(struct gg_session *session)
+/* What others may ask of a session changes under the lock. */
+static void set_member(struct gg_session *session, struct gg_member *member)
+{
+  struct gg_member *before = session->member;
+  pthread_mutex_lock(&session->worker->known.lock);
+  session->member = member;
+  pthread_mutex_unlock(&session->worker->known.lock);
+  if (before)
+    gg__member_release(before);
+}
+
+/* The one that a plug-in has named, once. */
+static bool choose_named(struct gg_session *session)
+{
+  struct gg_live *live = session->live;
+  struct gg_listener *listener = session->listener;
+  struct gg_member *member;
+  bool resolved = true;
+  if (live->upstream_tried)
+    return false;
+  live->upstream_tried = true;
+  member = gg__group_named(listener->group, live->upstream, &session->upstream, &resolved);
+  struct gg_endpoint endpoint;
+  if (!member && gg_endpoint_parse(&endpoint, live->upstream, false, NULL) == 0 && endpoint.family != GG_FAMILY_NONE) {
+    member =
+      gg__member_elsewhere(session->worker->plane, listener->options->name, listener->routes.elsewhere, &endpoint);
+    session->upstream = endpoint.family == GG_FAMILY_UNIX ? (struct gg_addr){.family = GG_FAMILY_UNIX} : endpoint.addr;
+  }
+  if (!member) {
+    gg_warn(session->worker->plane->options.logger, "a plug-in chose an upstream that cannot be had",
+            GG_S("upstream", live->upstream), GG_S("listener", listener->options->name));
+    return false;
+  }
+  set_member(session, member);
+  session->trial = false;
+  if (!resolved)
+    session->upstream = (struct gg_addr){.family = GG_FAMILY_NONE};
+  gg__route_choose(session, member->route);
+  return true;
+}
+
+/* The next upstream by the listener's list. */
+static bool choose_balanced(struct gg_session *session)
 {
   struct gg_listener *listener = session->listener;
   bool made_up = session->peer.family == GG_FAMILY_UNIX && !session->addressed; /* a unix client has no address */
@@ -73,15 +117,39 @@ static bool choose(struct gg_session *session)
   if (!gg__group_choose(listener->group, &listener->turns, client, session->attempts, session->worker->loop.now_ns,
                         &choice))
     return false;
-  if (session->member)
-    gg__member_release(session->member);
-  session->member = choice.member;
+  set_member(session, choice.member);
   session->trial = choice.trial;
   session->upstream = choice.address;
   if (!choice.resolved)
     session->upstream = (struct gg_addr){.family = GG_FAMILY_NONE};
   gg__route_choose(session, choice.member->route);
   return true;
+}
+
+/* Whether the plug-ins let the session go to what was chosen. */
+static bool is_allowed(const struct gg_session *session)
+{
+  const struct gg_live *live = session->live;
+  if (!live || live->ended || !gg_hook_chain_has(live->chain, GG_HOOK_CONNECT))
+    return true;
+  const struct gg_member *member = session->member;
+  return gg_hook_connect(live->chain, session->worker->shard, session->live, member->health->name, member->text) ==
+         GG_VERDICT_PASS;
+}
+
+/* The next upstream to try. False: there is none; the session keeps the one that it tried last. */
+static bool choose(struct gg_session *session)
+{
+  bool named = session->live && session->live->upstream;
+  while (named ? choose_named(session) : choose_balanced(session)) {
+    if (is_allowed(session))
+      return true;
+    if (!session->attempts)
+      session->attempts = gg__attempts_create(session->listener->group);
+    if (!session->attempts || !gg__attempts_add(session->attempts, session->member->health, GG_CLOSE_VERDICT))
+      return false;
+  }
+  return false;
 }
 
 /* Counts and remembers a failure. True: another upstream has been chosen. False: the session is over. */
@@ -99,6 +167,9 @@ static bool failed_choose(struct gg_session *session, enum gg_close reason, bool
     [GG_CLOSE_UNRESOLVED] = {GG_CONNECT_UNRESOLVED, GG_COUNT_UNRESOLVED},
   };
   gg_list_remove(&session->stalled); /* of those who wait for a unix backlog */
+  if (session->live && !session->live->ended && gg_hook_chain_has(session->live->chain, GG_HOOK_FAILED))
+    gg_hook_failed(session->live->chain, worker->shard, session->live, session->member->health->name,
+                   gg__close_text(reason));
   if (reason == GG_CLOSE_LIMIT) {
     gg_shard_add(worker->shard, session->route->connect + GG_CONNECT_LOCAL, 1);
     gg__session_close(session, reason);
@@ -109,8 +180,8 @@ static bool failed_choose(struct gg_session *session, enum gg_close reason, bool
   if (!ours && group)
     gg__health_failed(session->member->health, &group->health, session->trial, gg__close_text(reason),
                       worker->loop.now_ns, worker->shard);
-  bool only =
-    !group || (group->count == 1 && !session->attempts && group->slots[0].member->health == session->member->health);
+  bool only = !group || (session->live && session->live->upstream) ||
+              (group->count == 1 && !session->attempts && group->slots[0].member->health == session->member->health);
   if (!only && !session->attempts)
     session->attempts = gg__attempts_create(group);
   if (!only && session->attempts && gg__attempts_add(session->attempts, session->member->health, (uint8_t)reason) &&
@@ -164,6 +235,8 @@ static struct outcome connected(struct gg_session *session)
       return outcome_failed(GG_CLOSE_CONNECT_FAILED);
   }
   session->connected_ns = now_ns;
+  if (session->live && !session->live->ended && gg_hook_chain_has(session->live->chain, GG_HOOK_CONNECTED))
+    gg_hook_connected(session->live->chain, worker->shard, session->live, session->member->health->name);
   gg__session_relay(session);
   return (struct outcome){0};
 }
@@ -195,11 +268,18 @@ static struct outcome attempt_connect(struct gg_session *session)
 /* With the server's end as new: nothing of an earlier attempt stays. */
 static struct outcome attempt_begin(struct gg_session *session)
 {
-  struct gg_end *server = &session->end[GG_FROM_SERVER];
+  struct gg_end *server = &session->end[GG_FROM_SERVER], before = *server;
   if (server->source.fd >= 0)
     close(server->source.fd);
+  gg_list_remove(&server->run);
+  pthread_mutex_lock(&session->worker->known.lock); /* others may read its counts */
   *server = (struct gg_end){.source = {gg__end_ready, -1}, .side = GG_FROM_SERVER};
+  pthread_mutex_unlock(&session->worker->known.lock);
   gg_list_init(&server->run);
+  server->pending = before.pending; /* of a session that was diverted: what the client has said so far */
+  server->pending_at = before.pending_at;
+  server->pending_left = before.pending_left;
+  server->durable_at = before.durable_at;
   session->announced = 0;
   if (session->upstream.family == GG_FAMILY_NONE)
     return outcome_failed(GG_CLOSE_UNRESOLVED);
@@ -236,6 +316,32 @@ void gg__upstream_connect(struct gg_session *session)
     go_on(session, attempt_begin(session));
   else
     gg__session_close(session, GG_CLOSE_UNAVAILABLE);
+}
+
+bool gg__upstream_divert(struct gg_session *session, const char *by, const struct gg_verdict *verdict)
+{
+  const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
+  struct gg_live *live = session->live;
+  bool relays = session->state == GG_STATE_RELAYING;
+  if (!relays || !session->listener->group || !verdict->upstream || client->forwarded > 0 || client->put_off ||
+      server->received > 0 || server->ended)
+    return false;
+  char *name = strdup(verdict->upstream);
+  if (!name)
+    return false;
+  free(live->upstream);
+  live->upstream = name;
+  live->upstream_tried = false;
+  gg_timer_stop(&session->timer);
+  gg_info(session->worker->plane->options.logger, "session diverted", GG_S("plugin", by), GG_S("upstream", name),
+          GG_S("reason", verdict->reason ? verdict->reason : ""));
+  session->state = GG_STATE_CONNECTING;
+  session->splice_allowed[GG_FROM_CLIENT] = session->splice_allowed[GG_FROM_SERVER] = false;
+  if (choose(session))
+    go_on(session, attempt_begin(session));
+  else
+    gg__session_close(session, GG_CLOSE_UNAVAILABLE);
+  return true;
 }
 
 /* ── What was waited for ─────────────────────────────────────────────────────────────────────────────────────────── */

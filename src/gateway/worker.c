@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "gateway/live.h"
 #include "gateway/relay.h"
 
 #include <stdio.h>
@@ -49,6 +50,10 @@ static void init_plain(struct gg_worker *worker)
   gg_timer_list_init(&worker->header_timers, 0, gg__session_header_expired);
   gg_timer_list_init(&worker->connect_timers, 0, gg__session_connect_expired);
   gg_timer_list_init(&worker->relay_timers, 0, gg__session_relay_expired);
+  gg_timer_list_init(&worker->live_timers, GG_LIVE_TICK_MS * GG_NS_PER_MS, gg__live_expired);
+  gg__tarpit_init(&worker->tarpit);
+  gg__known_init(&worker->known);
+  gg__orders_init(&worker->orders);
   gg_list_init(&worker->listeners);
   gg_list_init(&worker->listeners_next);
   gg_list_init(&worker->retired);
@@ -111,6 +116,10 @@ void gg__worker_destroy(struct gg_worker *worker)
   gg__listeners_close(worker);
   gg__listeners_free(&worker->retired);
   gg__listeners_free(&worker->listeners_over);
+  gg__tarpit_empty(worker);
+  gg__tarpit_free(worker);
+  gg__orders_fini(&worker->orders);
+  gg__known_fini(&worker->known);
   free_sessions(&worker->over);
   free_sessions(&worker->spare);
   gg_pending_fini(&worker->pending);
@@ -197,7 +206,9 @@ static uint64_t phase_timers(struct gg_worker *worker)
   uint64_t now_ns = worker->loop.now_ns;
   uint64_t next_ns = gg_timer_list_run(&worker->header_timers, now_ns);
   next_ns = earlier(next_ns, gg_timer_list_run(&worker->connect_timers, now_ns));
-  return earlier(next_ns, gg_timer_list_run(&worker->relay_timers, now_ns));
+  next_ns = earlier(next_ns, gg_timer_list_run(&worker->relay_timers, now_ns));
+  next_ns = earlier(next_ns, gg_timer_list_run(&worker->live_timers, now_ns));
+  return earlier(next_ns, gg_timer_list_run(&worker->tarpit.timers, now_ns));
 }
 
 static void record_closings(struct gg_worker *worker)
@@ -222,7 +233,9 @@ static void adopt(struct gg_worker *worker, struct gg_snapshot *snapshot)
   gg_loop_sets_use(&worker->loop, snapshot->log_count);
   worker->header_timers.duration_ns = options->proxy_header_timeout_ns;
   worker->connect_timers.duration_ns = options->connect_timeout_ns;
+  worker->tarpit.timers.duration_ns = options->tarpit_timeout_ns;
   gg__relay_timers_adopt(worker);
+  gg__live_adopt(worker);
   gg__listeners_adopt(worker, snapshot);
 }
 
@@ -296,6 +309,7 @@ static uint64_t phase_drain(struct gg_worker *worker)
   if (worker->listening) {
     worker->listening = false;
     gg__listeners_leave(worker);
+    gg__tarpit_empty(worker);
   }
   if (worker->loop.now_ns < deadline_ns)
     return deadline_ns;
@@ -311,6 +325,7 @@ static uint64_t phase_drain(struct gg_worker *worker)
 static void phase_free(struct gg_worker *worker)
 {
   gg__listeners_free(&worker->listeners_over);
+  gg__tarpit_free(worker);
   while (!gg_list_empty(&worker->over)) {
     struct gg_session *session = GG_CONTAINER(worker->over.next, struct gg_session, node);
     gg_list_remove(&session->node);
@@ -333,6 +348,7 @@ bool gg__worker_turn(struct gg_worker *worker)
   atomic_store_explicit(&worker->due_ns, worker->loop.now_ns, memory_order_relaxed);
   gg__count(worker, GG_COUNT_LOOPS, 1);
   phase_run(worker);
+  gg__orders_carry_out(worker);
   gg__worker_pass(worker);
   phase_retry(worker);
   uint64_t next_ns = phase_timers(worker);

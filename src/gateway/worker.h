@@ -5,7 +5,7 @@
  *
  * The phases of an iteration, in the order in which they run (worker.c):
  *   1. poll       wait for events and call the sources: accept, receive, record, send
- *   2. run        directions that had more to do than one turn allows
+ *   2. run        directions that had more to do than one turn allows; what other threads have ordered
  *   3. adopt      goes over to what a reload has published: listeners, limits, time-outs, logs
  *   4. retry      closing records that wait for room, paused accepts, unix connects that met a full backlog
  *   5. timers     PROXY header, connect, relaying (behind 3 and 4, which may start some)
@@ -21,6 +21,8 @@
 #include "base/metrics.h"
 #include "gateway/counters.h"
 #include "gateway/group.h"
+#include "gateway/known.h"
+#include "gateway/orders.h"
 #include "gateway/pending.h"
 #include "gateway/plan.h"
 #include "gateway/plane.h"
@@ -28,6 +30,7 @@
 #include "gateway/route.h"
 #include "gateway/session.h"
 #include "gateway/splice.h"
+#include "gateway/tarpit.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -129,6 +132,7 @@ struct gg_worker {
   struct gg_timer_list header_timers;
   struct gg_timer_list connect_timers;
   struct gg_timer_list relay_timers; /* idle, session, first byte and stall: deadlines.c */
+  struct gg_timer_list live_timers;  /* first bytes, throttles: live.c */
 
   struct gg_list run;       /* ends with more to do */
   struct gg_list unwatched; /* ends whose receiver's socket is full and could not be watched: tried from phase 4 */
@@ -145,6 +149,9 @@ struct gg_worker {
   bool listening;
   bool paused; /* some listener is: the end of a session may let it go on */
 
+  struct gg_known known;
+  struct gg_orders orders;
+  struct gg_tarpit tarpit;
   struct gg_list spare; /* freed sessions, for the next accept */
   unsigned spare_count;
   struct gg_pending_slab pending;

@@ -100,6 +100,11 @@ int gg_loop_watch(struct gg_loop *loop, struct gg_source *source, uint32_t event
   return add(loop->base.fd, source, events);
 }
 
+void gg_loop_ignore(struct gg_loop *loop, struct gg_source *source)
+{
+  epoll_ctl(loop->base.fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
 int gg_loop_watch_reads(struct gg_loop *loop, unsigned set, struct gg_source *source, uint32_t events)
 {
   assert(set < loop->set_count);

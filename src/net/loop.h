@@ -60,6 +60,8 @@ void gg_loop_sets_use(struct gg_loop *loop, unsigned count);
 
 /* Adds `source` (its fd and ready are set) to the base set. `events` as epoll_ctl takes them. */
 int gg_loop_watch(struct gg_loop *loop, struct gg_source *source, uint32_t events);
+/* Takes it out of the base set again. */
+void gg_loop_ignore(struct gg_loop *loop, struct gg_source *source);
 /* Adds it to a read set. A descriptor may be in the base set too, for writing. */
 int gg_loop_watch_reads(struct gg_loop *loop, unsigned set, struct gg_source *source, uint32_t events);
 /* Takes it out of a read set again, to be watched anew later (a listener that pauses). */

@@ -81,12 +81,15 @@ static void add_gaps(const struct gg_conversation *conversation, struct gg_json 
   gg_json_object_end(json);
 }
 
+static const char *const gap_texts[] = {
+  [GG_GAP_STALL] = "stall", [GG_GAP_DISK_FULL] = "disk-full", [GG_GAP_LEFT_OUT] = "left-out"};
+
 static void add_gap(const struct gg_conversation *conversation, enum gg_direction direction, struct gg_json *json)
 {
   gg_json_key(json, "gap");
   gg_json_object_begin(json);
   gg_json_field_unsigned(json, "bytes", conversation->gap_pending[direction]);
-  gg_json_field_string(json, "reason", conversation->gap_reason[direction] == GG_GAP_DISK_FULL ? "disk-full" : "stall");
+  gg_json_field_string(json, "reason", gap_texts[conversation->gap_reason[direction]]);
   gg_json_object_end(json);
 }
 

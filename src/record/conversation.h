@@ -52,7 +52,7 @@ enum {
 struct gg_json;
 
 /* Why bytes went on without being recorded. */
-enum gg_gap_reason { GG_GAP_STALL, GG_GAP_DISK_FULL };
+enum gg_gap_reason { GG_GAP_STALL, GG_GAP_DISK_FULL, GG_GAP_LEFT_OUT };
 
 /* Writes a session's members (no braces: "id", "listener", "client", "server", "upstream", ...) into an open JSON
  * object. Called back where the facts are needed, so that no session has to keep them as text. Members that would make

@@ -202,13 +202,28 @@ static bool parse_text(struct term *term, const char *value, uint64_t now_ns)
 }
 
 /* The reasons of docs/format.md; what others captured has some of them too. */
-static const char *const close_names[] = {"client-fin",      "server-fin",      "client-reset",
-                                          "server-reset",    "connect-refused", "connect-timeout",
-                                          "connect-failed",  "unresolved",      "idle-timeout",
-                                          "drain",           "limit",           "stall",
-                                          "proxy-invalid",   "internal",        "first-byte-timeout",
-                                          "session-timeout", "stall-timeout",   "source-sessions",
-                                          "source-rate",     "unavailable",     NULL};
+static const char *const close_names[] = {"client-fin",
+                                          "server-fin",
+                                          "client-reset",
+                                          "server-reset",
+                                          "connect-refused",
+                                          "connect-timeout",
+                                          "connect-failed",
+                                          "unresolved",
+                                          "idle-timeout",
+                                          "drain",
+                                          "limit",
+                                          "stall",
+                                          "proxy-invalid",
+                                          "internal",
+                                          "first-byte-timeout",
+                                          "session-timeout",
+                                          "stall-timeout",
+                                          "source-sessions",
+                                          "source-rate",
+                                          "unavailable",
+                                          "verdict",
+                                          NULL};
 
 static bool parse_close(struct term *term, const char *value, uint64_t now_ns)
 {

@@ -136,6 +136,7 @@ static void options_choose(struct gg_plane_options *options)
     .proxy_header_timeout_ns = second,
     .source_sessions_max = sim_chance(6) ? 1 + sim_below(10) : 0,
     .source_rate_max = sim_chance(6) ? 1 + sim_below(50) : 0,
+    .tarpit_timeout_ns = second / 10 + sim_below(10 * second), /* the peers do not leave */
     .source_prefix6 = 1 + (unsigned)sim_below(128),
     .first_byte_timeout_ns = sim_chance(6) ? second / 10 + sim_below(10 * second) : 0,
     .session_timeout_ns = sim_chance(6) ? second + sim_below(60 * second) : 0,
@@ -256,10 +257,10 @@ static void drive(void)
 }
 
 /* What was reached, summed over the seeds: a simulation that never stalls or splices proves little. */
-static const char *const counted[] = {"spliced_bytes",       "tee_short",          "unrecorded_bytes",
-                                      "worker_stalls",       "pending_exhausted",  "stall_closed",
-                                      "accept_pauses",       "pipes_refused",      "refused_source_sessions",
-                                      "refused_source_rate", "sessions_record_off"};
+static const char *const counted[] = {
+  "spliced_bytes",       "tee_short",           "unrecorded_bytes", "worker_stalls",           "pending_exhausted",
+  "stall_closed",        "accept_pauses",       "pipes_refused",    "refused_source_sessions", "refused_source_rate",
+  "sessions_record_off", "hook_ended_sessions", "left_out_bytes"};
 static uint64_t sums[sizeof counted / sizeof counted[0]];
 
 static void count(const struct gg_metrics *metrics)
@@ -303,7 +304,7 @@ static void check_off_record(const struct gg_metrics *metrics)
 
 static void check_routes(const struct gg_metrics *metrics)
 {
-  enum { FLOWS, CONNECTS }; /* in the order in which they are registered */
+  enum { PLUGINS, FLOWS, CONNECTS }; /* in the order in which they are registered */
   uint64_t answers, first_bytes, sum;
   check_total(metrics, FLOWS, GG_FLOW_CLOSED, "sessions_closed");
   check_total(metrics, FLOWS, GG_FLOW_OPEN, "sessions_open");
@@ -346,6 +347,7 @@ static void run(uint64_t seed, unsigned conns)
     abort();
   sim.config.options.metrics = metrics;
   sim_logs_begin();
+  sim_gates_begin(metrics);
   struct gg_failure failure = {0};
   struct gg_plane *plane = NULL;
   sim.in_gateway = true;
@@ -354,10 +356,13 @@ static void run(uint64_t seed, unsigned conns)
   if (error && sim.faults_made == 0)
     sim_fail("gg_plane_create: %s", gg_error_text(error));
   sim.plane = plane;
+  sim_gates_set(plane);
   if (!error)
     drive();
   sim.plane = NULL;
+  sim_gates_set(NULL);
   gg_plane_destroy(plane);
+  sim_gates_end();
   sim_check_end();
   sim_logs_end();
   count(metrics);

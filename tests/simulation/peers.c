@@ -25,9 +25,30 @@ static bool greets(const struct sim_conn *conn, unsigned direction)
   return direction == GG_FROM_SERVER && sim.config.listener[conn->listener].upstream_count == 0;
 }
 
+static const char reply_text[] = "HTTP/1.1 403 Forbidden\r\n\r\n";
+
+void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at)
+{
+  conn->replied = (int)side;
+  conn->replied_at = at;
+}
+
 void sim_fill(const struct sim_conn *conn, unsigned direction, uint64_t offset, void *data, size_t bytes)
 {
   uint8_t *to = data;
+  if (conn->replied == (int)direction && offset + bytes > conn->replied_at) {
+    if (offset < conn->replied_at) {
+      size_t before = (size_t)(conn->replied_at - offset);
+      sim_fill(conn, direction, offset, data, before);
+      to += before;
+      bytes -= before;
+      offset += before;
+    }
+    if (offset - conn->replied_at + bytes > sizeof reply_text - 1)
+      sim_fail("conn %u.%u: more than the reply", conn->index, direction);
+    memcpy(to, reply_text + (offset - conn->replied_at), bytes);
+    return;
+  }
   if (greets(conn, direction)) {
     memcpy(to, sim.config.listener[conn->listener].greeting + offset, bytes);
     return;
@@ -238,7 +259,7 @@ void sim_conn_spawn(void *unused, unsigned index)
 {
   (void)unused;
   struct sim_conn *conn = &sim.conns[index];
-  *conn = (struct sim_conn){.index = index, .polite = true, .first_fin = -1, .first_fin_told = -1};
+  *conn = (struct sim_conn){.index = index, .polite = true, .first_fin = -1, .first_fin_told = -1, .replied = -1};
   conn->listener = (unsigned)sim_below(sim.config.listeners);
   const struct gg_listener_options *options = &sim.config.listener[conn->listener];
   unsigned host = index / 3; /* some have more than one connection */

@@ -342,7 +342,8 @@ static void check_data(struct sim_conn *conn, unsigned direction, const struct g
   }
   way->told += tcp->payload_bytes;
   way->sequence = tcp->sequence + tcp->payload_bytes;
-  bool own = sim.config.listener[conn->listener].upstream_count == 0 && direction == GG_FROM_SERVER;
+  bool own = (sim.config.listener[conn->listener].upstream_count == 0 && direction == GG_FROM_SERVER) ||
+             conn->replied == (int)direction;
   if (way->told > way->received && !own)
     sim_fail("conn %u.%u: %llu bytes recorded, but %llu were received", conn->index, direction,
              (unsigned long long)way->told, (unsigned long long)way->received);
@@ -354,6 +355,7 @@ static void check_fin(struct sim_conn *conn, unsigned direction)
   /* A refusal that the listener makes by a plain close is recorded as one, both ways. */
   bool refusal = conn->session->state == GG_STATE_CLOSING && conn->session->close >= GG_CLOSE_CONNECT_REFUSED &&
                  conn->session->close <= GG_CLOSE_UNAVAILABLE;
+  refusal = refusal || conn->replied == (int)direction || conn->session->close == GG_CLOSE_VERDICT;
   if (way->fin_told || (!way->fin_read && !refusal))
     sim_fail("conn %u.%u: a FIN recorded that was not received", conn->index, direction);
   way->fin_told = true;

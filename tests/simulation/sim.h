@@ -8,6 +8,7 @@
  *   pipes.c      pipe2, splice, tee, readv of a pipe
  *   recording.c  the log (stalls, full disks, late wakes), and the check of every packet that is committed to it
  *   peers.c      clients and servers: they write, read, pause, half-close and reset as they like
+ *   gates.c      plug-ins that hold, keep back, throttle and end what passes
  *   reloads.c    the gateway is given other options now and then
  *   checks.c     what must hold when the worker goes to sleep, and when a connection or the world has ended
  *   main.c       a seed's configuration, the drive, the command line
@@ -132,6 +133,8 @@ struct sim_conn {
   char close[32];
   int first_fin; /* direction whose FIN was passed on first; -1: none */
   int first_fin_told;
+  int replied;         /* the side in whose name a plug-in replies; -1: none does */
+  uint64_t replied_at; /* in that side's stream */
 };
 
 /* ── The world ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -264,6 +267,15 @@ void sim_logs_end(void);
 void sim_told_client(struct sim_conn *conn, const struct gg_addr *client);
 bool sim_log_wakes(const struct gg_log *log); /* a wake is on its way, or is sure to come */
 bool sim_log_is_durable(const struct gg_log *log, uint64_t position);
+
+/* gates.c */
+void sim_gates_begin(struct gg_metrics *metrics);
+void sim_gates_set(struct gg_plane *plane);
+void sim_gates_end(void);
+uint64_t sim_gates_refused(void); /* connections, at accept */
+bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end);
+/* peers.c: the side's stream goes on with the reply of gates.c from there. */
+void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at);
 
 /* reloads.c */
 void sim_reloads_begin(void);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gate.c - plug-ins that decide about bytes before they go on.
+ *
+ * Every gate has two positions in the direction's stream: up to where it has seen the bytes, and up to where it has
+ * passed them. What the first has passed the second may see, and so on; what all have passed may be sent:
+ *
+ *     sent ────────► passed of all ────► passed of gate 0 ────► seen by gate 0 = received
+ *       │   pending    │                   │                      │
+ *       │   may go     │  waits for gate 1 │  gate 0 keeps back   │
+ *
+ * Nothing is copied while nothing is kept back: gates look at the bytes in the log, and then these go the way of all
+ * others. What is kept back is put behind what waits for the receiver already (end[!direction].pending), with the rest
+ * of the chunk; so that buffer holds what was received and not sent, in order, and the positions say how much of it may
+ * go (gg__gate_free). It is bounded by relay.pending_max: a direction that has so much kept back is not read.
+ *
+ * A gate that holds is shown no more, and the direction is not read, until gg__gate_resume. A gate begins at what has
+ * been received (and what has left the socket into a pipe): "from the next read on". One that is given back has no
+ * position any more: what it kept back is the next one's to see.
+ *
+ * Rejected: to leave held bytes in the kernel (MSG_PEEK). They would not be recorded before the verdict, and a gate
+ * would be shown them again and again.
+ */
+#include "gateway/live.h"
+#include "gateway/relay.h"
+#include "gateway/worker.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Received bytes that are not sent: what waits already, and behind that what has just come. */
+struct view {
+  const uint8_t *waiting;
+  size_t waiting_bytes;
+  const struct iovec *iov; /* what has just come; may hold more than `fresh_bytes` */
+  size_t fresh_bytes;
+  uint64_t end; /* of all that was received */
+};
+
+static struct view view_of(const struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
+                           size_t fresh_bytes)
+{
+  const struct gg_end *to = &session->end[!direction];
+  return (struct view){
+    .waiting = to->pending ? to->pending + to->pending_at : NULL,
+    .waiting_bytes = to->pending_left,
+    .iov = iov,
+    .fresh_bytes = fresh_bytes,
+    .end = session->end[direction].received,
+  };
+}
+
+/* The bytes from `offset` on that lie together, at the most up to `limit`. */
+static struct iovec piece_at(const struct view *view, uint64_t offset, uint64_t limit)
+{
+  uint64_t fresh_at = view->end - view->fresh_bytes, waiting_at = fresh_at - view->waiting_bytes;
+  assert(offset >= waiting_at && offset < limit && limit <= view->end);
+  if (offset < fresh_at) {
+    uint64_t end = limit < fresh_at ? limit : fresh_at;
+    return (struct iovec){(void *)(uintptr_t)(view->waiting + (offset - waiting_at)), (size_t)(end - offset)};
+  }
+  size_t skip = (size_t)(offset - fresh_at), most = (size_t)(limit - offset);
+  const struct iovec *iov = view->iov;
+  for (; skip >= iov->iov_len; iov++)
+    skip -= iov->iov_len;
+  size_t length = iov->iov_len - skip;
+  return (struct iovec){(uint8_t *)iov->iov_base + skip, length < most ? length : most};
+}
+
+/* Up to where all gates have passed the direction. */
+static uint64_t passed_by_all(const struct gg_live *live, enum gg_direction direction)
+{
+  uint64_t passed = UINT64_MAX;
+  for (unsigned i = 0; live->way[direction].gates > 0 && i < live->chain->count; i++)
+    if (live->hooks[i].mode[direction] == GG_MODE_GATE && live->hooks[i].passed[direction] < passed)
+      passed = live->hooks[i].passed[direction];
+  return passed;
+}
+
+bool gg__gate_holds(const struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_live *live = session->live;
+  for (unsigned i = 0; live->way[direction].gates > 0 && i < live->chain->count; i++)
+    if (live->hooks[i].mode[direction] == GG_MODE_GATE && live->hooks[i].holds[direction])
+      return true;
+  return false;
+}
+
+size_t gg__gate_free(const struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_end *to = &session->end[!direction];
+  uint64_t sent = session->end[direction].received - to->pending_left;
+  uint64_t passed = passed_by_all(session->live, direction);
+  uint64_t may = passed > sent ? passed - sent : 0;
+  return may < to->pending_left ? (size_t)may : to->pending_left;
+}
+
+/* ── Showing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A verdict that is more than to pass or to keep back, and whose it is. */
+struct final {
+  struct gg_verdict verdict; /* PASS: there is none */
+  const struct gg_hook *by;
+};
+
+/* Moves the gate's position by its verdict. False: it is a final one. */
+static bool follow(struct gg_live_hook *hook, enum gg_direction direction, const struct gg_verdict *verdict, bool ended)
+{
+  if (verdict->kind != GG_VERDICT_PASS && verdict->kind != GG_VERDICT_HOLD)
+    return false;
+  uint64_t back = hook->seen[direction] - hook->passed[direction];
+  uint64_t keep = verdict->keep < back ? verdict->keep : back;
+  bool holds = verdict->kind == GG_VERDICT_HOLD;
+  if (ended && !holds) /* nothing will come that could decide about it */
+    keep = 0;
+  hook->passed[direction] = hook->seen[direction] - keep;
+  hook->holds[direction] = holds;
+  return true;
+}
+
+/* Shows one gate a piece, or that nothing follows. False: its verdict is final. */
+static bool show_piece(struct gg_live *live, unsigned index, enum gg_direction direction, const struct iovec *piece,
+                       bool ended, struct final *final)
+{
+  struct gg_live_hook *state = &live->hooks[index];
+  struct gg_hook *hook = live->chain->hooks[index];
+  struct gg_verdict verdict = {.kind = GG_VERDICT_PASS};
+  const struct gg_data data = {
+    .size = sizeof data,
+    .from = (enum gg_side)direction,
+    .bytes = piece->iov_base,
+    .length = piece->iov_len,
+    .offset = state->seen[direction],
+    .kept = state->seen[direction] - state->passed[direction],
+    .ended = ended,
+  };
+  state->seen[direction] += piece->iov_len; /* before the call, in which the gate may be given back and wanted anew */
+  state->told_end[direction] = ended;
+  gg_hook_gate(hook, live->session->worker->shard, live, &data, &verdict);
+  if (state->mode[direction] != GG_MODE_GATE || follow(state, direction, &verdict, ended))
+    return true;
+  state->passed[direction] = state->seen[direction]; /* all of it is diverted, or nothing */
+  *final = (struct final){verdict, hook};
+  return false;
+}
+
+/* Shows one gate what it may see, which ends at `limit`. */
+static bool show_gate(struct gg_live *live, unsigned index, enum gg_direction direction, const struct view *view,
+                      uint64_t limit, bool ended, struct final *final)
+{
+  const struct gg_live_hook *state = &live->hooks[index];
+  while (state->mode[direction] == GG_MODE_GATE && !state->holds[direction] && state->seen[direction] < limit) {
+    struct iovec piece = piece_at(view, state->seen[direction], limit);
+    if (!show_piece(live, index, direction, &piece, false, final))
+      return false;
+  }
+  bool all = state->seen[direction] == view->end && limit >= view->end;
+  if (!ended || !all || state->mode[direction] != GG_MODE_GATE || state->holds[direction] || state->told_end[direction])
+    return true;
+  return show_piece(live, index, direction, &(struct iovec){"", 0}, true, final);
+}
+
+/* Shows every gate what it may see. A final verdict ends it. */
+static struct final show(struct gg_live *live, enum gg_direction direction, const struct view *view, bool ended)
+{
+  struct final final = {.verdict = {.kind = GG_VERDICT_PASS}};
+  uint64_t limit = view->end;
+  for (unsigned i = 0; live->way[direction].gates > 0 && i < live->chain->count; i++) {
+    struct gg_live_hook *state = &live->hooks[i];
+    if (state->mode[direction] != GG_MODE_GATE)
+      continue;
+    if (!show_gate(live, i, direction, view, limit, ended, &final))
+      break;
+    if (state->mode[direction] == GG_MODE_GATE && state->passed[direction] < limit)
+      limit = state->passed[direction];
+  }
+  return final;
+}
+
+/* ── Carrying out ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The verdict that ends it, or sends it elsewhere. True: the session goes on. */
+static bool carry_out(struct gg_session *session, enum gg_direction direction, const struct final *final)
+{
+  if (final->verdict.kind != GG_VERDICT_DIVERT) {
+    gg__live_end(session, direction, final->by->name, &final->verdict);
+    return false;
+  }
+  session->live->way[direction].again = true;
+  if (direction == GG_FROM_CLIENT && gg__upstream_divert(session, final->by->name, &final->verdict))
+    return !gg__session_over(session);
+  const struct gg_verdict instead = {.kind = GG_VERDICT_RESET, .reason = "it could not be diverted any more"};
+  gg__live_end(session, direction, final->by->name, &instead);
+  return false;
+}
+
+enum gg_gated gg__gate_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
+                             size_t bytes)
+{
+  struct gg_live *live = session->live;
+  const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
+  if (live->way[direction].gates == 0 && !to->pending)
+    return GG_GATED_PASS;
+  struct view view = view_of(session, direction, iov, bytes);
+  struct final final = show(live, direction, &view, false);
+  bool diverts = final.verdict.kind == GG_VERDICT_DIVERT;
+  if (final.verdict.kind != GG_VERDICT_PASS && !diverts) {
+    carry_out(session, direction, &final);
+    return GG_GATED_OVER;
+  }
+  if (!diverts && !to->pending && passed_by_all(live, direction) >= from->received)
+    return GG_GATED_PASS;
+  if (!gg__relay_keep_more(session, direction, iov, bytes))
+    return GG_GATED_OVER;
+  return !diverts || carry_out(session, direction, &final) ? GG_GATED_KEPT : GG_GATED_OVER;
+}
+
+bool gg__gate_end(struct gg_session *session, enum gg_direction direction)
+{
+  struct view view = view_of(session, direction, NULL, 0);
+  struct final final = show(session->live, direction, &view, true);
+  if (final.verdict.kind != GG_VERDICT_PASS) {
+    carry_out(session, direction, &final);
+    return false;
+  }
+  return !gg__gate_holds(session, direction) && session->end[!direction].pending_left == 0;
+}
+
+bool gg__gate_again(struct gg_session *session, enum gg_direction direction)
+{
+  session->live->way[direction].again = false;
+  struct view view = view_of(session, direction, NULL, 0);
+  struct final final = show(session->live, direction, &view, false);
+  if (final.verdict.kind == GG_VERDICT_PASS)
+    return true;
+  return carry_out(session, direction, &final) && session->state != GG_STATE_CONNECTING;
+}
+
+/* From the worker's run queue it is shown what it may see, and what may go is sent. */
+static void run_again(struct gg_session *session, enum gg_direction direction)
+{
+  session->live->way[direction].again = true;
+  if (gg_list_empty(&session->end[direction].run))
+    gg_list_append(&session->worker->run, &session->end[direction].run);
+}
+
+void gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
+                     const struct gg_verdict *verdict)
+{
+  struct gg_live *live = session->live;
+  unsigned index = 0;
+  while (live && live->chain && index < live->called && live->chain->hooks[index] != hook)
+    index++;
+  if (!live || !live->chain || index == live->called || !live->hooks[index].holds[direction])
+    return;
+  struct gg_live_hook *state = &live->hooks[index];
+  if (!follow(state, direction, verdict, state->told_end[direction])) {
+    const struct final final = {*verdict, hook};
+    state->holds[direction] = false;
+    state->passed[direction] = state->seen[direction];
+    if (!carry_out(session, direction, &final))
+      return;
+  }
+  run_again(session, direction);
+}
+
+/* ── What they want ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void count_mode(struct gg_way *way, enum gg_mode mode, int more)
+{
+  if (mode == GG_MODE_COUNT)
+    way->counts = (uint8_t)(way->counts + more);
+  if (mode == GG_MODE_GATE)
+    way->gates = (uint8_t)(way->gates + more);
+}
+
+void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode)
+{
+  struct gg_session *session = live->session;
+  struct gg_live_hook *state = &live->hooks[index];
+  enum gg_mode before = (enum gg_mode)state->mode[direction];
+  if (live->ended || mode == before || gg__session_over(session))
+    return;
+  struct gg_way *way = &live->way[direction];
+  const struct gg_end *from = &session->end[direction];
+  count_mode(way, before, -1);
+  count_mode(way, mode, 1);
+  state->mode[direction] = (uint8_t)mode;
+  state->holds[direction] = state->told_end[direction] = false;
+  state->seen[direction] = state->passed[direction] = from->received + (from->pipe ? from->pipe->raw : 0);
+  if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
+    return;
+  gg__session_judge_splice(session, direction);
+  if (before == GG_MODE_GATE)
+    run_again(session, direction);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/live.h"
+
+#include "base/clock.h"
+#include "base/logger.h"
+#include "gateway/relay.h"
+#include "gateway/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void copy_text(char *to, size_t size, const char *text)
+{
+  size_t length = text ? strnlen(text, size - 1) : 0;
+  memcpy(to, text ? text : "", length);
+  to[length] = '\0';
+}
+
+/* ── Making and ending ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct gg_live *gg__live_get(struct gg_session *session)
+{
+  if (session->live)
+    return session->live;
+  const struct gg_hook_chain *chain = session->listener->options->hooks;
+  unsigned count = chain ? chain->count : 0;
+  struct gg_live *live = calloc(1, sizeof *live + count * sizeof live->hooks[0]);
+  if (!live)
+    return NULL;
+  live->session = session;
+  live->chain = chain;
+  live->way[GG_FROM_CLIENT].record_most = live->way[GG_FROM_SERVER].record_most = UINT64_MAX;
+  gg_timer_init(&live->timer);
+  session->live = live;
+  return live;
+}
+
+void gg__live_destroy(struct gg_live *live)
+{
+  if (!live)
+    return;
+  gg_timer_stop(&live->timer);
+  free(live->upstream);
+  free(live->reply);
+  free(live);
+}
+
+static void tick(struct gg_live *live)
+{
+  struct gg_worker *worker = live->session->worker;
+  if (gg_list_empty(&live->timer.node))
+    gg_timer_start(&live->timer, &worker->live_timers, worker->loop.now_ns);
+}
+
+/* ── Accept ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void refuse(struct gg_worker *worker, int fd, enum gg_verdict_kind kind)
+{
+  gg__count(worker, GG_COUNT_HOOK_REFUSED, 1);
+  if (kind == GG_VERDICT_TARPIT) {
+    gg__tarpit_take(worker, fd);
+    return;
+  }
+  if (kind != GG_VERDICT_CLOSE)
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  close(fd);
+}
+
+bool gg__live_accept(struct gg_listener *listener, int fd, const struct gg_addr *peer)
+{
+  const struct gg_hook_chain *chain = listener->options->hooks;
+  if (!gg_hook_chain_has(chain, GG_HOOK_ACCEPT))
+    return true;
+  char text[GG_ADDR_TEXT_MAX] = "unix";
+  struct gg_arrival arrival = {.size = sizeof arrival, .listener = listener->options->name, .peer = text};
+  if (peer->family != GG_FAMILY_UNIX) {
+    gg_addr_format(peer, text, sizeof text);
+    arrival.family = peer->family == GG_FAMILY_IPV4 ? 4 : 6;
+    arrival.port = peer->port;
+    memcpy(arrival.ip, peer->ip, sizeof arrival.ip);
+  }
+  const struct gg_hook *by = NULL;
+  enum gg_verdict_kind kind = gg_hook_accept(chain, listener->worker->shard, &arrival, &by);
+  if (kind == GG_VERDICT_PASS)
+    return true;
+  refuse(listener->worker, fd, kind);
+  return false;
+}
+
+/* ── Verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void note(struct gg_live *live, const char *by, const struct gg_verdict *verdict)
+{
+  live->ended = true;
+  live->kind = (uint8_t)verdict->kind;
+  copy_text(live->by, sizeof live->by, by);
+  copy_text(live->reason, sizeof live->reason, verdict->reason);
+  for (unsigned i = 0; i < 2; i++) {
+    live->way[i].counts = live->way[i].gates = 0;
+    live->way[i].rate = 0;
+  }
+  for (unsigned i = 0; live->chain && i < live->chain->count; i++)
+    live->hooks[i].mode[0] = live->hooks[i].mode[1] = GG_MODE_NONE;
+}
+
+/* The client's socket leaves the session. */
+static void hang(struct gg_session *session)
+{
+  struct gg_end *client = &session->end[GG_FROM_CLIENT];
+  struct gg_worker *worker = session->worker;
+  if (client->source.fd < 0)
+    return;
+  gg_loop_ignore_reads(&worker->loop, session->log->set, &client->source);
+  if (client->write_watched)
+    gg_loop_ignore(&worker->loop, &client->source);
+  gg_source_forget(&client->source);
+  gg__tarpit_take(worker, client->source.fd);
+  client->source.fd = -1;
+}
+
+/* The end's socket is closed, and what waits for it given up. */
+static void cut_off(struct gg_session *session, struct gg_end *end)
+{
+  struct gg_end *one = &session->end[!end->side];
+  gg__relay_drop_pipe(session, (enum gg_direction)one->side);
+  one->splicing = false;
+  if (end->pending)
+    gg_pending_free(&session->worker->pending, end->pending);
+  end->pending = NULL;
+  end->pending_left = 0;
+  end->durable_at = 0;
+  if (!one->pending)
+    gg_list_remove(&session->stalled);
+  gg_list_remove(&end->run);
+  gg_source_forget(&end->source);
+  if (end->source.fd >= 0) {
+    setsockopt(end->source.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    close(end->source.fd);
+  }
+  end->source.fd = -1;
+  end->write_blocked = end->write_watched = end->dead = end->ended = false;
+}
+
+/* The other side falls silent for good; in its name the reply is sent to end[to], as a greeting would be, and then a
+ * FIN. What the one who gets it still sends is recorded and goes nowhere: closing its socket with bytes unread would
+ * reset it, and it might lose the reply. False: it cannot be sent. */
+static bool reply(struct gg_session *session, enum gg_direction to, const struct gg_verdict *verdict)
+{
+  struct gg_live *live = session->live;
+  struct gg_end *one = &session->end[to], *other = &session->end[!to];
+  struct gg_worker *worker = session->worker;
+  if (!verdict->reply || verdict->reply_length == 0 || verdict->reply_length > GG_REPLY_MAX || one->shut || one->dead ||
+      one->source.fd < 0 || !(live->reply = malloc(verdict->reply_length)))
+    return false;
+  memcpy(live->reply, verdict->reply, verdict->reply_length);
+  live->reply_length = verdict->reply_length;
+  bool relays = session->state == GG_STATE_RELAYING || session->state == GG_STATE_HALF_CLOSED;
+  cut_off(session, other);
+  live->reply_at = other->received;
+  other->readable = true;
+  session->close = GG_CLOSE_VERDICT;
+  gg__session_judge_splice(session, GG_FROM_CLIENT);
+  gg__session_judge_splice(session, GG_FROM_SERVER);
+  live->linger_until_ns = worker->loop.now_ns + GG_LINGER_NS;
+  tick(live);
+  if (!relays) {
+    gg__session_open_record(session); /* without room now, it is done before the first chunk */
+    gg__session_relay(session);
+    return true;
+  }
+  for (unsigned i = 0; i < 2; i++)
+    if (gg_list_empty(&session->end[i].run))
+      gg_list_append(&worker->run, &session->end[i].run);
+  return true;
+}
+
+void gg__live_end(struct gg_session *session, enum gg_direction from, const char *by, const struct gg_verdict *verdict)
+{
+  struct gg_live *live = gg__live_get(session);
+  if (!live) {
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return;
+  }
+  note(live, by, verdict);
+  gg__count(session->worker, GG_COUNT_HOOK_ENDED, 1);
+  if (verdict->kind == GG_VERDICT_REPLY && reply(session, from, verdict))
+    return;
+  if (verdict->kind == GG_VERDICT_TARPIT)
+    hang(session);
+  gg__session_close(session, GG_CLOSE_VERDICT);
+}
+
+/* ── Open, and the first bytes ───────────────────────────────────────────────────────────────────────────────────── */
+
+/* Takes over what `open` or `first` have said. False: the session is over. */
+static bool apply(struct gg_session *session, const struct gg_hook *by)
+{
+  struct gg_live *live = session->live;
+  const struct gg_open *open = &live->open;
+  if (open->verdict.kind != GG_VERDICT_PASS) {
+    gg__live_end(session, GG_FROM_CLIENT, by ? by->name : "", &open->verdict);
+    return false;
+  }
+  if (open->recording == GG_RECORDING_OFF)
+    session->recorded = false;
+  uint64_t most = open->recording == GG_RECORDING_METADATA ? 0
+                  : open->recording == GG_RECORDING_FIRST  ? open->record_first
+                                                           : UINT64_MAX;
+  live->way[GG_FROM_CLIENT].record_most = live->way[GG_FROM_SERVER].record_most = most;
+  free(live->upstream);
+  live->upstream = open->upstream ? strdup(open->upstream) : NULL;
+  if (open->upstream && !live->upstream) {
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return false;
+  }
+  return true;
+}
+
+bool gg__live_open(struct gg_session *session)
+{
+  const struct gg_hook_chain *chain = session->listener->options->hooks;
+  struct gg_worker *worker = session->worker;
+  if (!chain || chain->count == 0)
+    return true;
+  struct gg_live *live = gg__live_get(session);
+  if (!live) {
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return false;
+  }
+  const struct gg_hook *by = NULL;
+  live->open = (struct gg_open){.size = sizeof live->open};
+  live->called = gg_hook_open(chain, worker->shard, live, &live->open, &by);
+  if (!apply(session, by))
+    return false;
+  if (live->open.hold_first_bytes == 0 || live->open.hold_first_ns == 0 || !session->listener->group)
+    return true;
+  if (live->open.hold_first_bytes > GG_FIRST_MAX)
+    live->open.hold_first_bytes = GG_FIRST_MAX;
+  live->waits_first = true;
+  live->first_until_ns = worker->loop.now_ns + live->open.hold_first_ns;
+  session->state = GG_STATE_SNIFFING;
+  tick(live);
+  gg__live_first(session); /* they may be there already, and no event would tell of them again */
+  return false;
+}
+
+void gg__live_first(struct gg_session *session)
+{
+  struct gg_live *live = session->live;
+  struct gg_worker *worker = session->worker;
+  struct gg_end *client = &session->end[GG_FROM_CLIENT];
+  size_t wanted = live->open.hold_first_bytes;
+  ssize_t got;
+  do
+    got = recv(client->source.fd, worker->scratch, wanted, MSG_PEEK | MSG_DONTWAIT);
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && errno != EAGAIN) {
+    gg__session_close(session, GG_CLOSE_CLIENT_RESET);
+    return;
+  }
+  bool ended = got == 0 || client->hung_up;
+  size_t length = got > 0 ? (size_t)got : 0;
+  if (length < wanted && !ended && worker->loop.now_ns < live->first_until_ns)
+    return;
+  live->waits_first = false;
+  const struct gg_hook *by = NULL;
+  gg_hook_first(live->chain, worker->shard, live, worker->scratch, length, &live->open, &by);
+  if (apply(session, by))
+    gg__session_go_on(session);
+}
+
+/* ── Close ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__live_close(struct gg_session *session)
+{
+  struct gg_live *live = session->live;
+  if (!live)
+    return;
+  gg_timer_stop(&live->timer);
+  if (live->called == 0)
+    return;
+  struct gg_session_summary summary = {
+    .size = sizeof summary,
+    .close = gg__close_text(session->close),
+    .reason = live->reason,
+    .duration_ns = gg_clock_mono_ns() - session->opened_ns,
+  };
+  for (unsigned i = 0; i < 2; i++) {
+    summary.received[i] = session->end[i].received;
+    summary.forwarded[i] = session->end[i].forwarded;
+  }
+  gg_hook_close(live->chain, live->called, session->worker->shard, live, &summary);
+}
+
+/* ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__live_received(struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  struct gg_live *live = session->live;
+  struct gg_way *way = &live->way[direction];
+  if (way->rate > 0) {
+    uint64_t now_ns = session->worker->loop.now_ns;
+    uint64_t from_ns = way->ready_ns > now_ns ? way->ready_ns : now_ns;
+    way->ready_ns = from_ns + (uint64_t)((double)bytes * 1e9 / (double)way->rate);
+  }
+  for (unsigned i = 0; way->counts > 0 && i < live->called; i++)
+    if (live->hooks[i].mode[direction] == GG_MODE_COUNT)
+      gg_hook_count(live->chain->hooks[i], session->worker->shard, live, (enum gg_side)direction, bytes);
+}
+
+bool gg__live_may_read(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_live *live = session->live;
+  const struct gg_way *way = &live->way[direction];
+  if (gg__gate_holds(session, direction) || gg__live_read_size(session, direction, 1) == 0)
+    return false;
+  if (way->rate == 0 || way->ready_ns <= session->worker->loop.now_ns)
+    return true;
+  tick(live);
+  return false;
+}
+
+size_t gg__live_read_size(const struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  const struct gg_live *live = session->live;
+  const struct gg_way *way = &live->way[direction];
+  const struct gg_end *to = &session->end[!direction];
+  size_t kept_most = session->worker->options->pending_max;
+  kept_most = kept_most < GG_READ_BULK_BYTES ? kept_most : GG_READ_BULK_BYTES; /* the largest buffer there is */
+  size_t room = kept_most > to->pending_left ? kept_most - to->pending_left : 0;
+  bytes = bytes < room ? bytes : room;
+  if (way->rate > 0) {
+    uint64_t share = way->rate / GG_THROTTLE_READS_A_SECOND;
+    bytes = share >= bytes ? bytes : share > 0 ? (size_t)share : bytes > 0;
+  }
+  uint64_t received = session->end[direction].received;
+  uint64_t recordable = way->record_most > received ? way->record_most - received : 0;
+  return recordable > 0 && recordable < bytes ? (size_t)recordable : bytes;
+}
+
+bool gg__live_may_splice(const struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_live *live = session->live;
+  if (!live)
+    return true;
+  const struct gg_way *way = &live->way[direction];
+  return !live->ended && way->gates == 0 && way->rate == 0 && way->record_most == UINT64_MAX;
+}
+
+bool gg__live_records(const struct gg_session *session, enum gg_direction direction)
+{
+  return session->end[direction].received < session->live->way[direction].record_most;
+}
+
+void gg__live_throttle(struct gg_session *session, enum gg_direction direction, uint64_t bytes_per_second)
+{
+  struct gg_live *live = gg__live_get(session);
+  if (!live || live->ended)
+    return;
+  struct gg_way *way = &live->way[direction];
+  way->rate = bytes_per_second;
+  way->ready_ns = 0;
+  gg__session_judge_splice(session, direction);
+  if (gg_list_empty(&session->end[direction].run))
+    gg_list_append(&session->worker->run, &session->end[direction].run);
+}
+
+void gg__live_adopt(struct gg_worker *worker)
+{
+  for (struct gg_list *node = worker->sessions.next; node != &worker->sessions; node = node->next) {
+    struct gg_session *session = GG_CONTAINER(node, struct gg_session, node);
+    for (unsigned i = 0; session->live && i < 2; i++)
+      if (session->end[!i].pending && gg_list_empty(&session->end[i].run))
+        gg_list_append(&worker->run, &session->end[i].run);
+  }
+}
+
+uint64_t gg__live_expired(struct gg_timer *timer, uint64_t now_ns)
+{
+  struct gg_live *live = GG_CONTAINER(timer, struct gg_live, timer);
+  struct gg_session *session = live->session;
+  if (live->waits_first) {
+    gg__live_first(session);
+    return !gg__session_over(session) && live->waits_first ? now_ns : 0;
+  }
+  if (live->linger_until_ns > 0 && live->linger_until_ns <= now_ns) {
+    gg__session_close(session, GG_CLOSE_VERDICT);
+    return 0;
+  }
+  bool again = live->linger_until_ns > 0;
+  for (unsigned i = 0; i < 2; i++) {
+    struct gg_way *way = &live->way[i];
+    if (way->rate == 0 || !session->end[i].readable)
+      continue;
+    if (way->ready_ns > now_ns)
+      again = true;
+    else if (gg_list_empty(&session->end[i].run))
+      gg_list_append(&session->worker->run, &session->end[i].run);
+  }
+  return again ? now_ns : 0;
+}

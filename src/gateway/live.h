@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * live.h - what plug-ins know and want of a session.
+ *
+ * A session that no plug-in sees has no struct gg_live, and pays a look at a NULL for all of this. One that is seen has
+ * one, from when its ends are known until its last packet is recorded:
+ *
+ *     begin ──► open of each hook ──► (hold_first ──► first of each) ──► upstream ──► relay
+ *                                                                                       │ each read of a direction:
+ *                                                                                       │   count, gates (gate.c)
+ *                                                                                       │   throttle: may it read?
+ *     orders (orders.h), of any thread: throttle, cut, resume ─────────────────────────►│
+ *                                                                                       ▼
+ *                                                                              close of each hook
+ *
+ * A callback never ends the session under whoever called it: a verdict is carried out when the callback has returned,
+ * and what a callback orders is carried out in a later phase of the turn.
+ *
+ * Thread: the session's worker.
+ */
+#ifndef GG_GATEWAY_LIVE_H
+#define GG_GATEWAY_LIVE_H
+
+#include "gateway/session.h"
+#include "hook/hook.h"
+
+enum {
+  GG_FIRST_MAX = 16384,            /* bytes that hold_first may wait for */
+  GG_LIVE_TICK_MS = 10,            /* how exact a throttle and the time of hold_first are */
+  GG_THROTTLE_READS_A_SECOND = 20, /* a read of a throttled direction takes at the most what is due in this part */
+};
+#define GG_LINGER_NS (UINT64_C(5) * 1000000000) /* a client that was replied to has so long to read it and to leave */
+
+/* What one plug-in has of the session. */
+struct gg_live_hook {
+  void *state;
+  uint64_t seen[2];   /* GATE: up to where in each stream it was shown the bytes ... */
+  uint64_t passed[2]; /* ... and up to where it has passed them */
+  uint8_t mode[2];    /* enum gg_mode */
+  bool holds[2];
+  bool told_end[2];
+};
+
+/* A direction, for all of them. */
+struct gg_way {
+  uint8_t counts; /* so many hooks are in this mode */
+  uint8_t gates;
+  uint64_t record_most; /* bytes of the stream that are recorded */
+  bool again;           /* a gate was given back, or the session diverted: the others are to be shown more */
+  uint64_t rate;        /* bytes a second; 0: not throttled */
+  uint64_t ready_ns;    /* throttled: not read before */
+};
+
+struct gg_live {
+  struct gg_session *session;
+  const struct gg_hook_chain *chain; /* the plan's; NULL: only orders have come */
+  struct gg_timer timer;             /* of what is waited for: first bytes, a throttle, a last reply's reader */
+  struct gg_way way[2];
+  unsigned called;     /* so many hooks have seen it open */
+  bool waits_first;    /* hold_first: the upstream is not chosen yet */
+  bool ended;          /* a verdict has been carried out; no plug-in is asked any more */
+  uint8_t kind;        /* ... this one: enum gg_verdict_kind */
+  struct gg_open open; /* what `open` and `first` have said; no text in it is read later */
+  uint64_t first_until_ns;
+  uint64_t linger_until_ns; /* 0: nobody lingers */
+  char *upstream;           /* that a plug-in has chosen; NULL: none did */
+  bool upstream_tried;
+  uint8_t *reply; /* what is sent instead of the other side's bytes; NULL: nothing */
+  size_t reply_length;
+  uint64_t reply_at;           /* where in the stream of the side that it stands for it begins */
+  char by[GG_PLUGIN_NAME_MAX]; /* whose verdict it was */
+  char reason[GG_REASON_MAX];
+  struct gg_live_hook hooks[];
+};
+
+/* A session's; made if it has none. NULL without memory. */
+struct gg_live *gg__live_get(struct gg_session *session);
+/* The session is over and recorded. NULL is fine. */
+void gg__live_destroy(struct gg_live *live);
+
+/* The listener's plug-ins say whether a connection is let in. False: it was dealt with, `fd` too. */
+bool gg__live_accept(struct gg_listener *listener, int fd, const struct gg_addr *peer);
+/* The session's ends are known: its plug-ins are asked. False: it is over, or waits for the first bytes. */
+bool gg__live_open(struct gg_session *session);
+/* SNIFFING, and something came: is it what was waited for? */
+void gg__live_first(struct gg_session *session);
+/* The session has ended, its sockets are closed. */
+void gg__live_close(struct gg_session *session);
+
+/* Ends the session by a verdict: CLOSE, RESET, TARPIT, or REPLY to the side that `from` comes from. */
+void gg__live_end(struct gg_session *session, enum gg_direction from, const char *by, const struct gg_verdict *verdict);
+
+/* gate.c: a chunk of the direction was received, recorded and counted: asks its gates. */
+enum gg_gated {
+  GG_GATED_PASS, /* it goes on as if there were no gate */
+  GG_GATED_KEPT, /* it was put behind what waits for the receiver, of which a part may go */
+  GG_GATED_OVER, /* the session is over */
+};
+enum gg_gated gg__gate_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
+                             size_t bytes);
+/* Its end was read, and all before it shown. False: a gate keeps something back, or the session is over. */
+bool gg__gate_end(struct gg_session *session, enum gg_direction direction);
+/* How many of the bytes that wait for the direction's receiver may go now. */
+size_t gg__gate_free(const struct gg_session *session, enum gg_direction direction);
+/* Something has changed in what gates keep back: shows the next ones what they may see. False: the session is over, or
+ * does not relay any more. */
+bool gg__gate_again(struct gg_session *session, enum gg_direction direction);
+/* A gate's HOLD ends. */
+void gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
+                     const struct gg_verdict *verdict);
+/* `index` of the chain wants it so. */
+void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode);
+/* Whether a gate of the direction holds. */
+bool gg__gate_holds(const struct gg_session *session, enum gg_direction direction);
+
+/* Whether the direction may read now; if not, it is run when it may. */
+bool gg__live_may_read(struct gg_session *session, enum gg_direction direction);
+/* No more than `bytes`, and what a throttle allows. */
+size_t gg__live_read_size(const struct gg_session *session, enum gg_direction direction, size_t bytes);
+/* So many bytes of the direction came. */
+void gg__live_received(struct gg_session *session, enum gg_direction direction, size_t bytes);
+void gg__live_throttle(struct gg_session *session, enum gg_direction direction, uint64_t bytes_per_second);
+/* Whether the plug-ins let the direction go by splice. */
+bool gg__live_may_splice(const struct gg_session *session, enum gg_direction direction);
+/* Whether the next bytes of the direction are recorded. */
+bool gg__live_records(const struct gg_session *session, enum gg_direction direction);
+
+/* The options are others: relay.pending_max may let a direction be read on which had as much kept back as there may
+ * be. */
+void gg__live_adopt(struct gg_worker *worker);
+/* The timer's callback. */
+uint64_t gg__live_expired(struct gg_timer *timer, uint64_t now_ns);
+
+#endif
