@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import hashlib
 import ipaddress
+import json
 import os
 import pathlib
 import shutil
@@ -176,6 +177,17 @@ def tshark_read(files, seconds=600):
         if status != 0:
             accumulator.anomaly(f"{name}: exit status {status}")
     return accumulator.reading()
+
+
+def comments(files, seconds=600):
+    """What the recording says of its sessions beside their bytes: the JSON of every packet's comment, in order."""
+    found = []
+    for file in files:
+        done = subprocess.run(["tshark", "-r", file, "-Y", "frame.comment", "-T", "fields", "-e", "frame.comment"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds, check=True,
+                              env=tshark_environment())
+        found += [json.loads(line) for line in done.stdout.splitlines()]
+    return found
 
 
 def tshark_approves(files, seconds=600):

@@ -1,0 +1,528 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What plug-ins do with sessions, seen from both ends: the probe (tests/tools/probe.c) does what each test wants."""
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+import processes
+import recording
+from faults import Echo, Upstream, connect, metric, read_exactly, read_to_end, reset
+from gogetway import tool
+from live import Clients, exchange, listener, said
+
+
+class Probed:
+    """A gateway with one listener and the probe, configured by `config`."""
+
+    def __init__(self, configured, upstream, config, more=None, **options):
+        self.gateway = configured
+        self.where = listener(upstream, **(more or {}))
+        self.options = options
+        self.write(**config)
+        self.process = configured.start()
+        self.address = self.where["listen"]
+
+    def write(self, **config):
+        self.gateway.write(self.where, plugins=[{"path": str(tool("probe.so")), "config": config}], **self.options)
+
+    def seen(self):
+        lines = self.gateway.command("probe", "seen").stdout.decode().splitlines()
+        return {name: int(value) for name, value in (line.split() for line in lines)}
+
+    def wait(self, **least):
+        def enough():
+            seen = self.seen()
+            return all(seen[name] >= value for name, value in least.items()) and seen
+        return processes.wait_until(enough, 20, f"a probe that has seen {least}")
+
+    def command(self, *words, **more):
+        return self.gateway.command("probe", *words, **more).stdout.decode()
+
+
+@pytest.fixture
+def probed(configured):
+    def make(upstream, more=None, options=None, **config):
+        return Probed(configured, upstream, config, more, **(options or {}))
+    return make
+
+
+def last_comment(gateway):
+    """The closing facts of the store's only session."""
+    facts = [fact for fact in recording.comments(gateway.segments()) if "close" in fact]
+    assert len(facts) == 1
+    return facts[0]
+
+
+# ── Accept ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_accept_passes(probed, server):
+    gateway = probed(server.address)
+    said(gateway.address)
+    assert gateway.seen()["accepted"] == 1
+
+
+@pytest.mark.parametrize("kind", ["close", "reset"])
+def test_accept_refuses(probed, server, kind):
+    gateway = probed(server.address, accept=kind)
+    for _ in range(3):
+        with connect(gateway.address) as peer:
+            if kind == "close":
+                assert peer.recv(1) == b""
+            else:
+                with pytest.raises(ConnectionResetError):
+                    peer.recv(1)
+    assert server.accepted == 0 and gateway.gateway.sessions() == []
+    assert gateway.gateway.stats()["metrics"]["hook_refused_connections"] == 3
+
+
+def test_accept_leaves_hanging(probed, server):
+    """Until timeouts.tarpit has passed; then it is reset. Who leaves before is let go."""
+    gateway = probed(server.address, options={"timeouts": {"tarpit": "700ms"}}, accept="tarpit")
+    with connect(gateway.address) as peer:
+        begun = time.monotonic()
+        peer.sendall(b"anybody there?")
+        with connect(gateway.address):
+            processes.wait_until(lambda: metric(gateway.gateway, "tarpitted_clients") == 2, 10, "two that hang")
+        processes.wait_until(lambda: metric(gateway.gateway, "tarpitted_clients") <= 1, 10, "one that has left")
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+        assert time.monotonic() - begun > 0.6
+    processes.wait_until(lambda: metric(gateway.gateway, "tarpitted_clients") == 0, 10, "nobody")
+    assert server.accepted == 0
+
+
+# ── Open, and where to ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["close", "reset", "reply"])
+def test_open_ends_it(probed, server, kind):
+    gateway = probed(server.address, open=kind, reply="go away\n")
+    with connect(gateway.address) as peer:
+        if kind == "reset":
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
+        else:
+            assert read_to_end(peer) == (b"go away\n" if kind == "reply" else b"")
+    gateway.wait(closed=1)
+    assert server.accepted == 0
+    facts = last_comment(gateway.gateway)
+    assert facts["close"] == "verdict"
+    assert facts["verdict"] == {"plugin": "probe", "kind": kind, "reason": "as configured"}
+    recording.tshark_approves(gateway.gateway.segments())
+
+
+def test_open_chooses_the_upstream(probed, servers):
+    """One of the list by its name, or an address that is in no list."""
+    one, two, other = servers("one", "two", "other")
+    names = [f"{one.address} name=one", f"{two.address} name=two"]
+    gateway = probed(names, upstream="two")
+    for _ in range(4):
+        with connect(gateway.address) as peer:
+            assert read_exactly(peer, 3) == b"two"
+    gateway.write(upstream=other.address)
+    status, _ = gateway.gateway.reload()
+    assert status == 0
+    with connect(gateway.address) as peer:
+        assert read_exactly(peer, 5) == b"other"
+    gateway.write(upstream="nobody")
+    assert gateway.gateway.reload()[0] == 0
+    with connect(gateway.address) as peer, pytest.raises(ConnectionResetError):
+        peer.recv(1)
+    assert any("cannot be had" in line["event"] for line in gateway.gateway.log())
+
+
+def test_first_bytes_choose_the_upstream(probed, server):
+    """By what the client says first; one that says less in time, or nothing, goes by the list."""
+    with Echo() as other:
+        gateway = probed(server.address, first_bytes="4B", first_time="300ms", match="GET ", upstream=other.address)
+        with connect(gateway.address) as peer:
+            exchange(peer, b"GET / HTTP/1.0\r\n\r\n")
+        assert (server.accepted, other.accepted) == (0, 1)
+        with connect(gateway.address) as peer:
+            exchange(peer, b"PUT / HTTP/1.0\r\n\r\n")
+        assert (server.accepted, other.accepted) == (1, 1)
+        with connect(gateway.address) as peer:
+            peer.sendall(b"GE")
+            assert read_exactly(peer, 2) == b"GE"
+            exchange(peer, b"T and more")
+        assert (server.accepted, other.accepted) == (2, 1)
+        with connect(gateway.address) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            assert peer.recv(1) == b""
+        assert gateway.wait(firsts=4, closed=4)["firsts"] == 4
+
+
+def test_connect_is_refused(probed, servers):
+    """Not this one: the next."""
+    one, two = servers("one", "two")
+    gateway = probed([f"{one.address} name=one", f"{two.address} name=two"], avoid="one")
+    for _ in range(6):
+        with connect(gateway.address) as peer:
+            assert read_exactly(peer, 3) == b"two"
+    seen = gateway.wait(closed=6)
+    assert seen["connected"] == 6 and seen["connects"] == 9 and seen["failed"] == 0
+
+
+def test_a_failed_connect_is_told(probed, servers):
+    one, = servers("one")
+    gateway = probed([f"{processes.free_address()} name=dead", f"{one.address} name=one"],
+                     more={"health_failures": 0})
+    for _ in range(4):
+        with connect(gateway.address) as peer:
+            assert read_exactly(peer, 3) == b"one"
+    seen = gateway.wait(closed=4)
+    assert (seen["connected"], seen["failed"]) == (4, 2)
+
+
+# ── What is recorded ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("policy, kept", [("full", 100_000), ("first", 1000), ("metadata", 0), ("off", None)])
+def test_recording_policy(probed, server, policy, kept):
+    gateway = probed(server.address, recording=policy, record_first=1000, tags=["small"])
+    block = os.urandom(100_000)
+    with connect(gateway.address) as peer:
+        exchange(peer, block)
+    gateway.wait(closed=1)
+    gateway.process.stop()
+    store = gateway.gateway
+    if kept is None:
+        assert store.sessions() == []
+        return
+    session, = store.sessions()
+    for side in ("client", "server"):
+        stream = store.payloads()[session.id][side]
+        assert stream.sha256 == hashlib.sha256(block[:kept]).hexdigest()
+    facts = last_comment(store)
+    assert facts["tags"] == ["small"] and facts["received"] == {"client": 100_000, "server": 100_000}
+    assert facts.get("gaps", {"client": 0})["client"] == 100_000 - kept
+
+
+# ── Counting and gates ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("splice", ["on", "off"])
+def test_count(probed, server, splice):
+    gateway = probed(server.address, options={"relay": {"splice": splice}}, mode="count", **{"from": "both"})
+    block = os.urandom(3_000_000)
+    with connect(gateway.address) as peer:
+        sender = threading.Thread(target=peer.sendall, args=(block,))
+        sender.start()
+        assert read_exactly(peer, len(block)) == block
+        sender.join()
+    seen = gateway.wait(closed=1)
+    assert seen["counted_bytes"] == 6_000_000 and seen["gates"] == 0
+    assert (metric(gateway.gateway, "spliced_bytes") > 0) == (splice == "on")
+
+
+def test_a_gate_sees_everything_in_order(probed, server):
+    gateway = probed(server.address, mode="gate", **{"from": "both"})
+    block = os.urandom(3_000_000)
+    with connect(gateway.address) as peer:
+        sender = threading.Thread(target=peer.sendall, args=(block,))
+        sender.start()
+        assert read_exactly(peer, len(block)) == block
+        sender.join()
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b""
+    seen = gateway.wait(closed=1)
+    assert (seen["gated_bytes"], seen["disorder"], seen["ends"]) == (6_000_000, 0, 2)
+    assert metric(gateway.gateway, "spliced_bytes") == 0
+
+
+@pytest.mark.parametrize("kind", ["close", "reset", "tarpit", "reply"])
+def test_what_a_gate_stops_never_arrives(probed, kind):
+    """Neither the read that it stops, nor what follows; what came before does. The recording has all of it."""
+    with Upstream() as upstream:
+        gateway = probed(upstream.address, mode="gate", match="DROP", verdict=kind, reply="no\n")
+        with connect(gateway.address) as peer:
+            peer.sendall(b"SELECT 1;")
+            behind = upstream.accept()
+            assert read_exactly(behind, 9) == b"SELECT 1;"
+            peer.sendall(b"x; DROP TABLE t;")
+            gateway.wait(gates=2)
+            with contextlib.suppress(OSError):
+                peer.sendall(b"and more")
+            with contextlib.suppress(ConnectionResetError):
+                assert behind.recv(1) == b""
+            if kind == "close":
+                with contextlib.suppress(ConnectionResetError):
+                    assert peer.recv(1) == b""
+            elif kind == "reset":
+                with pytest.raises(ConnectionResetError):
+                    peer.recv(1)
+            elif kind == "reply":
+                assert read_to_end(peer) == b"no\n"
+            else:
+                peer.settimeout(0.5)
+                with pytest.raises(TimeoutError):
+                    peer.recv(1)
+        gateway.wait(closed=1)
+        behind.close()
+    gateway.process.stop()
+    facts = last_comment(gateway.gateway)
+    assert facts["close"] == "verdict" and facts["forwarded"]["client"] == 9
+    assert facts["verdict"] == {"plugin": "probe", "kind": kind, "reason": "matched"}
+    session, = gateway.gateway.sessions()
+    said_by_client = gateway.gateway.payload(session.id, "client")
+    assert said_by_client.startswith(b"SELECT 1;x; DROP TABLE t;")
+    assert gateway.gateway.payload(session.id, "server") == (b"no\n" if kind == "reply" else b"")
+    recording.tshark_approves(gateway.gateway.segments())
+
+
+def test_a_reply_reaches_a_client_that_goes_on_sending(probed):
+    """What it still sends must not reset it before it has read the reply."""
+    with Upstream() as upstream:
+        gateway = probed(upstream.address, mode="gate", match="STOP", verdict="reply", reply="x" * 4000)
+        with connect(gateway.address) as peer:
+            peer.sendall(b"STOP" + bytes(200_000))
+            assert read_to_end(peer) == b"x" * 4000
+        assert gateway.wait(closed=1)["closed"] == 1
+
+
+def test_a_gate_of_the_server(probed):
+    """What the server must not say does not reach the client."""
+    with Upstream() as upstream:
+        gateway = probed(upstream.address, mode="gate", match="SECRET", verdict="reset", **{"from": "server"})
+        with connect(gateway.address) as peer:
+            behind = upstream.accept()
+            behind.sendall(b"hello ")
+            assert read_exactly(peer, 6) == b"hello "
+            behind.sendall(b"the SECRET is 42")
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
+        behind.close()
+
+
+def test_what_a_gate_keeps_back(probed):
+    """The last bytes stay until more come, or the end."""
+    with Upstream() as upstream:
+        gateway = probed(upstream.address, mode="gate", keep=3)
+        with connect(gateway.address) as peer:
+            behind = upstream.accept()
+            peer.sendall(b"abcdef")
+            assert read_exactly(behind, 3) == b"abc"
+            peer.sendall(b"g")
+            assert read_exactly(behind, 1) == b"d"
+            behind.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                behind.recv(1)
+            behind.settimeout(20)
+            peer.shutdown(socket.SHUT_WR)
+            assert read_to_end(behind) == b"efg"
+            behind.close()
+            assert peer.recv(1) == b""
+        assert gateway.wait(closed=1, ends=1)["disorder"] == 0
+
+
+def test_bulk_with_bytes_kept_back(probed, server):
+    gateway = probed(server.address, mode="gate", keep=1000, **{"from": "both"})
+    block = os.urandom(2_000_000)
+    with connect(gateway.address) as peer:
+        sender = threading.Thread(target=lambda: (peer.sendall(block), peer.shutdown(socket.SHUT_WR)))
+        sender.start()
+        assert read_to_end(peer) == block
+        sender.join()
+    assert gateway.wait(closed=1)["disorder"] == 0
+
+
+@pytest.mark.parametrize("kind", ["pass", "reset", "close", "reply"])
+def test_hold_and_resume(probed, kind):
+    with Upstream() as upstream:
+        gateway = probed(upstream.address, mode="gate", match="WAIT", verdict="hold", reply="held\n")
+        with connect(gateway.address) as peer:
+            behind = upstream.accept()
+            peer.sendall(b"first")
+            assert read_exactly(behind, 5) == b"first"
+            peer.sendall(b"WAIT for it")
+            gateway.wait(held=1)
+            peer.sendall(b", and this too")
+            behind.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                behind.recv(1)
+            behind.settimeout(20)
+            gateway.command("resume", kind)
+            if kind == "pass":
+                assert read_exactly(behind, 25) == b"WAIT for it, and this too"
+                behind.sendall(b"done")
+                assert read_exactly(peer, 4) == b"done"
+            else:
+                with contextlib.suppress(ConnectionResetError):
+                    assert behind.recv(1) == b""
+                with contextlib.suppress(ConnectionResetError):
+                    assert read_to_end(peer) == (b"held\n" if kind == "reply" else b"")
+        behind.close()
+        assert gateway.wait(closed=1)["held"] == 0
+
+
+def test_a_client_that_leaves_while_it_is_held(probed, server):
+    gateway = probed(server.address, mode="gate", match="WAIT", verdict="hold")
+    with connect(gateway.address) as peer:
+        peer.sendall(b"WAIT")
+        gateway.wait(held=1)
+        reset(peer)
+    gateway.wait(closed=1)
+    assert gateway.command("resume", "pass") == ""
+
+
+@pytest.mark.parametrize("address_is", ["name", "address"])
+def test_divert(probed, address_is):
+    """All that the client said goes to the other one, and the first has seen none of it."""
+    with Upstream() as upstream, Echo() as honeypot:
+        names = [upstream.address, f"{honeypot.address} name=honeypot backup"]
+        gateway = probed(names, mode="gate", match="exploit", verdict="divert",
+                         upstream="honeypot" if address_is == "name" else honeypot.address)
+        with connect(gateway.address) as peer:
+            behind = upstream.accept()
+            exchange(peer, b"an exploit")
+            exchange(peer, b"and more")
+            with contextlib.suppress(ConnectionResetError):
+                assert behind.recv(1) == b""
+            behind.close()
+        gateway.wait(closed=1)
+        gateway.process.stop()
+        facts = last_comment(gateway.gateway)
+        assert facts["close"] == "client-fin" and facts["upstream"] == honeypot.address
+
+
+def test_divert_comes_too_late(probed, server):
+    gateway = probed(server.address, mode="gate", match="exploit", verdict="divert", upstream=server.address)
+    with connect(gateway.address) as peer:
+        exchange(peer, b"hello")
+        peer.sendall(b"exploit")
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+    gateway.wait(closed=1)
+    assert "diverted" in last_comment(gateway.gateway)["verdict"]["reason"]
+
+
+def test_throttle(probed, server):
+    gateway = probed(server.address, rate=100_000)
+    block = bytes(100_000)
+    with connect(gateway.address) as peer:
+        begun = time.monotonic()
+        exchange(peer, block)
+        took = time.monotonic() - begun
+    assert 0.8 < took  # how much longer is the machine's matter
+    with connect(gateway.address) as peer:
+        exchange(peer, b"small ones are not slow")
+
+
+def test_a_gate_is_given_back(probed, server):
+    """In the middle of a bulk transfer: from then on it is spliced, and the bytes are the same."""
+    gateway = probed(server.address, options={"relay": {"splice": "on"}}, mode="gate", give_back="1MiB")
+    block = os.urandom(20_000_000)
+    with connect(gateway.address) as peer:
+        sender = threading.Thread(target=peer.sendall, args=(block,))
+        sender.start()
+        assert read_exactly(peer, len(block)) == block
+        sender.join()
+    seen = gateway.wait(closed=1)
+    assert 1 << 20 <= seen["gated_bytes"] < 2 << 20
+    assert metric(gateway.gateway, "spliced_bytes") > 10_000_000
+    session, = gateway.gateway.sessions()
+    assert gateway.gateway.payloads()[session.id]["client"].sha256 == hashlib.sha256(block).hexdigest()
+
+
+# ── From outside ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["close", "reset", "tarpit"])
+def test_cut_by_order(probed, server, kind):
+    gateway = probed(server.address, tags=["known"])
+    with connect(gateway.address) as peer:
+        exchange(peer, b"hello")
+        line, = gateway.command("list").splitlines()
+        key, _, client, upstream, received, forwarded, tag = line.split()
+        assert (client, upstream) == ("%s:%d" % peer.getsockname(), server.address)
+        assert (received, forwarded, tag) == ("5", "5", "known")
+        gateway.command("cut", key, kind)
+        gateway.wait(closed=1)
+        if kind == "close":
+            assert peer.recv(1) == b""
+        elif kind == "reset":
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
+        else:
+            peer.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                peer.recv(1)
+        assert gateway.command("list") == ""
+        done = gateway.gateway.command("probe", "cut", key, kind, check=False)
+        assert done.returncode == 3 and b"no session" in done.stderr
+
+
+@pytest.mark.parametrize("point", ["open", "first", "connect", "connected", "count", "gate"])
+def test_a_session_is_closed_from_within_each_callback(probed, server, point):
+    config = {"close_in": point, "mode": "count" if point == "count" else "gate"}
+    if point == "first":
+        config.update(first_bytes=1, first_time="2s")
+    gateway = probed(server.address, **config)
+    for _ in range(20):
+        with connect(gateway.address) as peer:
+            with contextlib.suppress(OSError):
+                peer.sendall(b"hello")
+                peer.shutdown(socket.SHUT_WR)
+                read_to_end(peer)
+    assert gateway.wait(closed=20)["closed"] == 20
+    facts = recording.comments(gateway.gateway.segments())
+    assert {fact["close"] for fact in facts if "close" in fact} == {"verdict"}
+
+
+def test_a_slow_gate_is_named(probed, server):
+    gateway = probed(server.address, mode="gate", sleep="50ms")
+    said(gateway.address)
+    processes.wait_until(lambda: [line for line in gateway.gateway.log() if line.get("plugin") == "probe" and
+                                  line.get("hook") == "gate"], 10, "a message about the slow gate")
+
+
+def test_many_are_held_and_one_is_not(probed, server):
+    """They cost the one nothing, and all go on when they are let go."""
+    gateway = probed(server.address, mode="gate", match="WAIT", verdict="hold")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connect(gateway.address)) for _ in range(500)]
+        for peer in held:
+            peer.sendall(b"WAIT")
+        gateway.wait(held=500)
+        with Clients(gateway.address, staying=2, threads=1) as clients:
+            clients.more(50)
+            clients.end()
+        gateway.command("resume", "pass")
+        for peer in held:
+            assert read_exactly(peer, 4) == b"WAIT"
+
+
+def test_reload_while_sessions_are_gated(probed, server):
+    """Those that are open keep the instance that they have; new ones have the new one."""
+    gateway = probed(server.address, mode="gate", match="OLD", verdict="reset")
+    with connect(gateway.address) as before:
+        exchange(before, b"hello")
+        gateway.write(mode="gate", match="NEW", verdict="reset")
+        assert gateway.gateway.reload()[0] == 0
+        exchange(before, b"NEW is nothing to me")
+        with connect(gateway.address) as after:
+            exchange(after, b"OLD is nothing to me")
+            after.sendall(b"NEW")
+            with pytest.raises(ConnectionResetError):
+                after.recv(1)
+        before.sendall(b"OLD")
+        with pytest.raises(ConnectionResetError):
+            before.recv(1)
+
+
+def test_no_plugin_at_all_after_a_reload(probed, server):
+    gateway = probed(server.address, mode="gate", match="DROP", verdict="reset")
+    with connect(gateway.address) as before:
+        exchange(before, b"hello")
+        gateway.gateway.write(gateway.where)
+        assert gateway.gateway.reload()[0] == 0
+        with connect(gateway.address) as after:
+            exchange(after, b"DROP")
+        exchange(before, b"still here")
+    processes.wait_until(lambda: "the probe is gone" in gateway.process.errors(), 10, "an unloaded plug-in")
