@@ -467,6 +467,7 @@ int main(int argc, char **argv)
 """
 
 
+@pytest.mark.skipif(test_sandbox.is_instrumented(), reason="a program would have to be instrumented as the library is")
 def test_a_program_adds_its_own(kit, scratch):
     built = kit.build(scratch / "embedding", EMBEDDING, package="gogetway")
     done = subprocess.run([built, scratch / "rec"], capture_output=True, timeout=30,
