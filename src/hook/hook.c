@@ -327,7 +327,7 @@ void gg_hook_reap(struct gg_hook_desk *desk)
 {
   for (struct gg_hook *hook = desk->hooks, *next; hook; hook = next) {
     next = hook->next;
-    if (atomic_load_explicit(&hook->refs, memory_order_acquire) != 0)
+    if (atomic_load_explicit(&hook->refs, memory_order_acquire) != 0 || !gg__hook_ending(hook))
       continue;
     list_take(hook);
     destroy(hook);

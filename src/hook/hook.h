@@ -144,7 +144,8 @@ int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure);
 struct gg_hook *gg_hook_ref(struct gg_hook *hook); /* any thread, here and below */
 /* Who lets go of it last leaves it to gg_hook_reap, since a plug-in is destroyed on the main thread. NULL is fine. */
 void gg_hook_unref(struct gg_hook *hook);
-/* Destroys the hooks that nobody has any more. Main thread. */
+/* Destroys the hooks that nobody has any more, but for those whose tick has not returned yet: it does not wait, and is
+ * called again. Main thread. */
 void gg_hook_reap(struct gg_hook_desk *desk);
 
 /* Whether its plug-in has the operation. */
@@ -223,7 +224,9 @@ enum {
 };
 /* Counts a call of no worker's. Any thread. */
 void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64_t took_ns);
-/* thread.c: ends the ticks, and waits until the last has returned. */
+/* thread.c: tells the ticks to end. False: one is still being carried out. */
+bool gg__hook_ending(struct gg_hook *hook);
+/* Ends them, and waits until the last has returned. */
 void gg__hook_stop(struct gg_hook *hook);
 /* host.c: fills what the plug-in is given. */
 void gg__host_fill(struct gg_hook *hook);

@@ -3,8 +3,8 @@
  * thread.c - a plug-in's ticks, on a thread of the hook's own.
  *
  * Ticks are due at fixed times from the start on; one that is late is followed by the next one a whole interval later,
- * so that a tick that takes long is never called twice in a row to make up for it. The end waits for a tick that is
- * being carried out: what it uses is freed behind it.
+ * so that a tick that takes long is never called twice in a row to make up for it. A plug-in that is unloaded while it
+ * ticks goes when the tick has returned: what it uses is freed behind it. Nobody waits for that but the gateway's end.
  */
 #include "base/clock.h"
 #include "hook/hook.h"
@@ -22,6 +22,7 @@ struct gg_hook_thread {
   pthread_mutex_t lock;
   pthread_cond_t ended; /* on CLOCK_MONOTONIC */
   bool ending;
+  _Atomic bool over; /* the last tick has returned */
 };
 
 /* False: it was told to end before. */
@@ -51,6 +52,7 @@ static void *run(void *context)
     if (due_ns <= now_ns)
       due_ns = now_ns + interval_ns;
   }
+  atomic_store_explicit(&ticks->over, true, memory_order_release);
   return NULL;
 }
 
@@ -100,15 +102,24 @@ int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure)
   return 0;
 }
 
-void gg__hook_stop(struct gg_hook *hook)
+bool gg__hook_ending(struct gg_hook *hook)
 {
   struct gg_hook_thread *ticks = hook->ticks;
   if (!ticks)
-    return;
+    return true;
   pthread_mutex_lock(&ticks->lock);
   ticks->ending = true;
   pthread_cond_signal(&ticks->ended);
   pthread_mutex_unlock(&ticks->lock);
+  return atomic_load_explicit(&ticks->over, memory_order_acquire);
+}
+
+void gg__hook_stop(struct gg_hook *hook)
+{
+  struct gg_hook_thread *ticks = hook->ticks;
+  gg__hook_ending(hook);
+  if (!ticks)
+    return;
   pthread_join(ticks->thread, NULL);
   thread_free(ticks);
   hook->ticks = NULL;

@@ -58,6 +58,7 @@ static inline void hook_fixture_make(struct hook_fixture *f)
 
 static inline void hook_fixture_unmake(struct hook_fixture *f)
 {
+  gg_hook_desk_stop(&f->desk);
   gg_hook_reap(&f->desk);
   gg_hook_desk_fini(&f->desk);
   gg_logger_destroy(f->logger);

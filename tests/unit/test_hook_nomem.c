@@ -91,6 +91,7 @@ static void each_allocation_may_fail(void **state)
     live = 0;
     counting = true;
     error = bring_up(&f, &failure);
+    gg_hook_desk_stop(&f.desk);
     gg_hook_reap(&f.desk);
     counting = false;
     if (calls < failing) {
