@@ -127,7 +127,8 @@ static enum gg_verdict_kind on_accept(void *self, const struct gg_arrival *arriv
 
 static void choose(const struct probe *probe, struct gg_open *open)
 {
-  open->upstream = probe->values[UPSTREAM].text;
+  bool later = (enum gg_verdict_kind)probe->values[VERDICT].number == GG_VERDICT_DIVERT;
+  open->upstream = later ? NULL : probe->values[UPSTREAM].text;
   open->verdict.kind = (enum gg_verdict_kind)probe->values[OPEN].number;
   open->verdict.reply = probe->values[REPLY].text;
   open->verdict.reply_length = strlen(probe->values[REPLY].text);
