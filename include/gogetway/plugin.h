@@ -326,7 +326,8 @@ struct gg_host {
   uint32_t abi;
   uint32_t size;
   const char *gateway_version; /* "0.1.0" */
-  /* A directory of the plug-in's own, made when it was loaded: <store>/plugins/<name>. */
+  /* A directory of the plug-in's own, made when it was loaded: <store>/plugins/<name>. An instance that takes another's
+   * place, after a reload or in a process that takes over, has it while the other one ends. */
   const char *state_dir;
 
   /* One of the gateway's messages, under the plug-in's name. Any thread. */

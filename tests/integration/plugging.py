@@ -45,6 +45,8 @@ static int on_create(void **self, const struct gg_host *host, const struct gg_pl
   if (config->values[0].number == 99)
     return gg_plugin_fail(failure, GG_ERR_DENIED, "99 is not a number that I like");
   struct plug *plug = calloc(1, sizeof *plug);
+  if (!plug)
+    return gg_plugin_fail(failure, GG_ERR_NOMEM, "out of memory");
   plug->host = host;
   plug->number = (long)config->values[0].number;
   snprintf(plug->text, sizeof plug->text, "%%s", config->values[1].text ? config->values[1].text : "none");

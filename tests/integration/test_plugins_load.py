@@ -391,6 +391,18 @@ def test_a_directory_that_was_not_named_is_refused(confined, kit, scratch, tmp_p
     assert "a restart may help" in reply["errors"][0]
 
 
+def test_memory_that_was_written_is_not_executed(scratch, kit):
+    """Code comes from files, with plug-ins too."""
+    if test_sandbox.is_instrumented():
+        pytest.skip("the sandbox is left open in such a build")
+    with test_sandbox.Inside(scratch, ["--plugin", kit.build(scratch / "plug", kit.table())]) as inside:
+        if test_sandbox.events(inside.gateway, "sandbox incomplete"):
+            pytest.skip("this kernel has no sandbox to give")
+        names = ("executable_memory", "write_victim", "fork", "become_root")
+        assert {name: inside.attempt(name) for name in names} == {name: test_sandbox.REFUSED[name] for name in names}
+        assert inside.gateway.stop()[0] == 0
+
+
 def test_without_plugins_at_start_none_can_be_loaded(confined):
     confined.put()
     process = confined.start()

@@ -187,6 +187,24 @@ def test_the_example_does_what_it_says(configured, server, scratch, kit):
     assert sorted(fact.get("tags", []) for fact in facts) == [[], ["large"]]
 
 
+def test_a_hot_restart(watched):
+    """Each process has an instance of its own, and the old one's ends with its sessions."""
+    watched.put({"path": str(watched.so)})
+    old = watched.start()
+    with connect(watched.web["listen"]) as peer:
+        exchange(peer, b"by the old one")
+        new = watched.start("--takeover")
+        assert notes(watched) == ["create 1", "create 1"]
+        exchange(peer, b"still there")
+        with connect(watched.web["listen"]) as other:
+            exchange(other, b"by the new one")
+        until_noted(watched, ["create 1", "create 1", "close 1"], "the new one's session has ended")
+        assert watched.command("plug", "state").stdout == b"7 none 1\n"
+    assert old.wait(20) == 0
+    assert notes(watched) == ["create 1", "create 1", "close 1", "close 1", "destroy 1"]
+    assert new.stop(20) == 0
+
+
 def test_a_plugin_that_is_told_to_go_while_the_gateway_ends(watched):
     """A drain with a session that stays: the plug-in sees its end, and then its own."""
     watched.put({"path": str(watched.so)})

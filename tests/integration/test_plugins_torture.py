@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Torture of plug-ins: the Nth allocation or system call fails while they are loaded at start, or by a reload (see
+test_torture.py for how a finding is repeated)."""
+import contextlib
+import json
+import pathlib
+
+import pytest
+
+import processes
+import test_torture
+from gogetway import ROOT, Gateway
+from plugging import Kit
+from test_torture import Place, count_of_start, preload, ring_dir, start_with_fault  # noqa: F401 (fixtures)
+from torture import KINDS, Talk, Upstream, in_parallel, sample
+
+pytestmark = [pytest.mark.usefixtures("require_program", "preload"),
+              pytest.mark.skipif(not Kit.available(), reason="needs meson, cc, pkg-config and a build directory")]
+START_MAX, RELOAD_MAX = 24, 24
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    """(the example, and one with a tick and a directory of notes)"""
+    kit = Kit(tmp_path_factory.mktemp("kit"))
+    place = pathlib.Path(tmp_path_factory.mktemp("plugins"))
+    ticking = kit.table(more=".tick = on_tick, .tick_interval_ns = 5000000").replace(
+        "GG_PLUGIN_EXPORT", "static void on_tick(void *self) { (void)self; }\nGG_PLUGIN_EXPORT")
+    hello = (ROOT / "examples/plugin-hello.c").read_text()
+    return kit.build(place / "hello", hello), kit.build(place / "ticking", ticking)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_start_with_plugins_and_a_failing_call(scratch, ring_dir, libraries, kind):  # noqa: F811
+    options = [word for library in libraries for word in ("--plugin", library)]
+
+    def one(at):
+        with contextlib.closing(Upstream(test_torture.SMALL)) as up:
+            place = Place(scratch, ring_dir, up, f"start-{kind}-{at}", kind, options)
+            return [place.text(at, text) for text in start_with_fault(place, at)]
+
+    with contextlib.closing(Upstream(test_torture.SMALL)) as up:
+        total = count_of_start(Place(scratch, ring_dir, up, "count", kind, options))
+    texts = in_parallel(one, sample(total, START_MAX))
+    assert not texts, "\n".join(texts)
+
+
+class Reloaded(Place):
+    """A gateway by a file, which says at first that there is one plug-in, and then more."""
+
+    def __init__(self, scratch, ring_dir, upstream, name, kind, libraries):  # noqa: F811
+        super().__init__(scratch, ring_dir, upstream, name, kind)
+        self.libraries = libraries
+        self.file = self.directory / "gateway.yaml"
+        self.options += ["-c", self.file]
+        self.write(libraries[:1])
+
+    def write(self, libraries, **config):
+        plugins = [{"path": str(library), **({"config": config} if config else {})} for library in libraries]
+        self.file.write_text(json.dumps({"plugins": plugins}))
+
+
+def reload_with_fault(place, at):
+    """(what is wrong, how many calls there are)"""
+    texts = []
+    gateway = Gateway(place.directory / "rec", place.upstream.address, place.listen, place.options, place.directory,
+                      place.faults.environment(armed=False))
+    with gateway:
+        place.write(place.libraries[1:], number=3)
+        place.faults.arm(at)
+        try:
+            reply = gateway.ask("reload")
+        except (OSError, ValueError) as error:
+            reply = {"ok": False, "error": f"no reply: {error!r}"}
+        place.faults.disarm()
+        count = place.faults.count
+        if not reply["ok"] and place.faults.hits == 0:
+            texts.append(f"refused without a fault: {reply}")
+        if not reply["ok"] and not reply["error"]:
+            texts.append("refused without a reason")
+        talk = Talk(place.upstream, at, test_torture.SMALL).run(place.listen)
+        if not talk.right():
+            texts.append(f"its session is wrong: {talk.said()}")
+        if not gateway.process.running():
+            return [*texts, f"it is dead: {gateway.process.errors()[-1500:]}"], count
+        again = gateway.ask("reload")
+        if not again["ok"]:
+            texts.append(f"the next reload is refused: {again}")
+
+        def found():
+            return [plugin["name"] for plugin in gateway.ask("plugins")["plugins"]] == ["plug"]
+        processes.wait_until(found, 10, "one of them loaded, and the other one unloaded")
+        status, errors = gateway.stop(20)
+        if status != 0:
+            texts.append(f"ended with {status}: {errors[-800:]}")
+    notes = (gateway.directory / "plugins/plug/notes").read_text().split()[0::2]
+    if notes.count("create") != notes.count("destroy"):
+        texts.append(f"what was created was not destroyed: {notes}")
+    return texts, count
+
+
+# What the loading of a plug-in asks of the kernel. (Not all that a reload does: the removal of a descriptor from an
+# epoll set, say, never fails, and nobody knows what would be to do then.)
+@pytest.mark.parametrize("kind", ["memory", "open,openat,fstat,stat,pread,read,close,mkdir,pthread_create"])
+def test_reload_with_a_failing_call(scratch, ring_dir, libraries, kind):  # noqa: F811
+    def one(at):
+        with contextlib.closing(Upstream(test_torture.SMALL)) as up:
+            place = Reloaded(scratch, ring_dir, up, f"reload-{at}", kind, libraries)
+            return [place.text(at, text) for text in reload_with_fault(place, at)[0]]
+
+    with contextlib.closing(Upstream(test_torture.SMALL)) as up:
+        texts, total = reload_with_fault(Reloaded(scratch, ring_dir, up, "count", kind, libraries), 0)
+    assert texts == [] and total > 10
+    texts = in_parallel(one, sample(total, RELOAD_MAX))
+    assert not texts, "\n".join(texts)
