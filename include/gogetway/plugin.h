@@ -144,7 +144,7 @@ struct gg_verdict {
    * that keeps back as much as relay.pending_max holds the direction. 0: none. */
   size_t keep;
   /* REPLY: read when the callback has returned, so it is static, or the plug-in's. At most GG_REPLY_MAX bytes. It is
-   * recorded as what the other side had said. */
+   * recorded as what the other side had said; bytes of that side that gates keep back at that moment never go on. */
   const void *reply;
   size_t reply_length;
   /* DIVERT: an upstream of the listener by its name, or "address:port". Only while nothing of what the client sent has
@@ -360,8 +360,9 @@ struct gg_host {
                   uint64_t bytes_per_second);
   /* CLOSE, RESET or TARPIT. */
   int (*cut)(const struct gg_host *host, const struct gg_session_key *key, const struct gg_verdict *verdict);
-  /* Ends a HOLD of this plug-in: the verdict is on what it has kept back. PASS lets all but `keep` bytes go on; any
-   * other is as from the gate. Nothing happens if it does not hold. */
+  /* Ends a HOLD of this plug-in, or the standstill of a gate that has kept back all that may be: the verdict is on what
+   * it has kept back. PASS lets all but `keep` bytes go on; any other is as from the gate. In all other cases nothing
+   * happens. */
   int (*resume)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
                 const struct gg_verdict *verdict);
 

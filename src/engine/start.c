@@ -102,7 +102,7 @@ static int create_gateway(struct gg_gateway *engine, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
   int error = gg_plane_create(&engine->plane, &engine->now->options, &why);
-  atomic_store(&engine->desk->plane, engine->plane);
+  gg_hook_desk_serve(engine->desk, engine->plane);
   if (error == GG_ERR_BUSY && engine->now->config.takeover && !engine->takeover)
     return gg_fail(failure, error, "%.300s; nothing was taken over, since no gateway runs on %.150s", why.message,
                    engine->now->config.dir);
@@ -311,7 +311,7 @@ void gg__engine_free_parts(struct gg_gateway *engine)
   gg__service_end(engine);
   gg__engine_end_plugins(engine);
   if (engine->desk)
-    atomic_store(&engine->desk->plane, NULL);
+    gg_hook_desk_serve(engine->desk, NULL);
   gg_plane_destroy(engine->plane);
   gg__listen_fds_close(engine->parents);
   free(engine->parents);

@@ -113,11 +113,14 @@ static void tried(struct gg_json *json, const struct gg_attempts *attempts)
     gg_json_field_unsigned(json, "tried_more", attempts->count - told);
 }
 
+/* As many as there is room for. */
 static void tags(struct gg_json *json, const struct gg_tags *list)
 {
+  enum { BYTES_MAX = 320 };
+  size_t begin = json->length;
   gg_json_key(json, "tags");
   gg_json_array_begin(json);
-  for (unsigned i = 0; i < list->count; i++)
+  for (unsigned i = 0; i < list->count && json->length - begin + GG_TAG_MAX + 3 <= BYTES_MAX; i++)
     gg_json_string(json, list->text[i]);
   gg_json_array_end(json);
 }
@@ -136,6 +139,8 @@ static void verdict(struct gg_json *json, const struct gg_live *live)
   gg_json_field_string(json, "kind", texts[live->kind]);
   if (live->reason[0])
     gg_json_field_string(json, "reason", live->reason);
+  if (live->withheld > 0)
+    gg_json_field_unsigned(json, "withheld", live->withheld);
   gg_json_object_end(json);
 }
 
@@ -146,8 +151,6 @@ void gg__session_closing_facts(const void *argument, struct gg_json *json)
   gg_json_field_string(json, "close", gg__close_text(session->close));
   if (session->live && session->live->ended)
     verdict(json, session->live);
-  if (session->live && session->live->upstream)
-    upstream(session, json);
   if (session->tags && session->tags->count > 0)
     tags(json, session->tags);
   if (session->attempts)

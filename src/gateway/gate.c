@@ -86,6 +86,12 @@ bool gg__gate_holds(const struct gg_session *session, enum gg_direction directio
   return false;
 }
 
+bool gg__gate_stops(const struct gg_session *session, enum gg_direction direction)
+{
+  return session->live->way[direction].gates > 0 &&
+         (gg__gate_holds(session, direction) || gg__live_read_size(session, direction, 1) == 0);
+}
+
 size_t gg__gate_free(const struct gg_session *session, enum gg_direction direction)
 {
   const struct gg_end *to = &session->end[!direction];
@@ -137,8 +143,9 @@ static bool show_piece(struct gg_live *live, unsigned index, enum gg_direction d
   state->seen[direction] += piece->iov_len; /* before the call, in which the gate may be given back and wanted anew */
   state->told_end[direction] = ended;
   gg_hook_gate(hook, live->session->worker->shard, live, &data, &verdict);
-  if (state->mode[direction] != GG_MODE_GATE || follow(state, direction, &verdict, ended))
-    return true;
+  bool ends = verdict.kind != GG_VERDICT_PASS && verdict.kind != GG_VERDICT_HOLD;
+  if (!ends && (state->mode[direction] != GG_MODE_GATE || follow(state, direction, &verdict, ended)))
+    return true;                                     /* one that gives itself back has its last word all the same */
   state->passed[direction] = state->seen[direction]; /* all of it is diverted, or nothing */
   *final = (struct final){verdict, hook};
   return false;
@@ -229,6 +236,7 @@ bool gg__gate_end(struct gg_session *session, enum gg_direction direction)
 bool gg__gate_again(struct gg_session *session, enum gg_direction direction)
 {
   session->live->way[direction].again = false;
+  session->waits_ns[direction] = session->worker->loop.now_ns; /* what may go now has not waited for its receiver yet */
   struct view view = view_of(session, direction, NULL, 0);
   struct final final = show(session->live, direction, &view, false);
   if (final.verdict.kind == GG_VERDICT_PASS)
@@ -251,7 +259,8 @@ void gg__gate_resume(struct gg_session *session, enum gg_direction direction, co
   unsigned index = 0;
   while (live && live->chain && index < live->called && live->chain->hooks[index] != hook)
     index++;
-  if (!live || !live->chain || index == live->called || !live->hooks[index].holds[direction])
+  if (!live || live->ended || !live->chain || index == live->called ||
+      (!live->hooks[index].holds[direction] && !gg__gate_stops(session, direction)))
     return;
   struct gg_live_hook *state = &live->hooks[index];
   if (!follow(state, direction, verdict, state->told_end[direction])) {

@@ -8,9 +8,17 @@ static const struct gg_hook *hook_of(const struct gg_host *host)
   return (const struct gg_hook *)(const void *)((const char *)host - offsetof(struct gg_hook, host));
 }
 
-static struct gg_plane *plane_of(const struct gg_host *host)
+/* The plane stays until it is let go; NULL: there is none. */
+static struct gg_plane *plane_hold(const struct gg_host *host)
 {
-  return atomic_load_explicit(&hook_of(host)->desk->plane, memory_order_acquire);
+  struct gg_hook_desk *desk = hook_of(host)->desk;
+  pthread_rwlock_rdlock(&desk->plane_lock);
+  return desk->plane;
+}
+
+static void plane_let_go(const struct gg_host *host)
+{
+  pthread_rwlock_unlock(&hook_of(host)->desk->plane_lock);
 }
 
 /* ── In callbacks of the session ─────────────────────────────────────────────────────────────────────────────────── */
@@ -72,11 +80,10 @@ static int want(const struct gg_host *host, struct gg_live *live, enum gg_side f
 
 /* ── On any thread ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The worker whose session it is, locked. NULL: there is no such session. */
-static struct gg_worker *lock_worker_of(const struct gg_host *host, const struct gg_session_id *id,
+/* The worker whose session it is, locked, of a plane that is held. NULL: there is no such session. */
+static struct gg_worker *lock_worker_of(struct gg_plane *plane, const struct gg_session_id *id,
                                         struct gg_session **session)
 {
-  struct gg_plane *plane = plane_of(host);
   for (unsigned i = 0; plane && i < plane->worker_count; i++) {
     struct gg_worker *worker = plane->workers[i];
     pthread_mutex_lock(&worker->known.lock);
@@ -94,12 +101,13 @@ static int find(const struct gg_host *host, const struct gg_session_key *session
   struct gg_session *session;
   if (gg__known_id(&id, session_key) != 0)
     return GG_ERR_NOT_FOUND;
-  struct gg_worker *worker = lock_worker_of(host, &id, &session);
-  if (!worker)
-    return GG_ERR_NOT_FOUND;
-  gg__known_info(session, out);
-  pthread_mutex_unlock(&worker->known.lock);
-  return GG_OK;
+  struct gg_worker *worker = lock_worker_of(plane_hold(host), &id, &session);
+  if (worker) {
+    gg__known_info(session, out);
+    pthread_mutex_unlock(&worker->known.lock);
+  }
+  plane_let_go(host);
+  return worker ? GG_OK : GG_ERR_NOT_FOUND;
 }
 
 static bool list_worker(struct gg_known *known, bool (*each)(void *context, const struct gg_session_info *info),
@@ -118,7 +126,7 @@ static bool list_worker(struct gg_known *known, bool (*each)(void *context, cons
 static void list(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
                  void *context)
 {
-  struct gg_plane *plane = plane_of(host);
+  struct gg_plane *plane = plane_hold(host);
   bool more = true;
   for (unsigned i = 0; plane && i < plane->worker_count && more; i++) {
     struct gg_known *known = &plane->workers[i]->known;
@@ -126,6 +134,7 @@ static void list(const struct gg_host *host, bool (*each)(void *context, const s
     more = list_worker(known, each, context);
     pthread_mutex_unlock(&known->lock);
   }
+  plane_let_go(host);
 }
 
 static int tag(const struct gg_host *host, const struct gg_session_key *session_key, const char *text, bool on)
@@ -134,11 +143,13 @@ static int tag(const struct gg_host *host, const struct gg_session_key *session_
   struct gg_session *session;
   if (gg__known_id(&id, session_key) != 0)
     return GG_ERR_NOT_FOUND;
-  struct gg_worker *worker = lock_worker_of(host, &id, &session);
-  if (!worker)
-    return GG_ERR_NOT_FOUND;
-  int error = gg__known_tag(session, text, on);
-  pthread_mutex_unlock(&worker->known.lock);
+  int error = GG_ERR_NOT_FOUND;
+  struct gg_worker *worker = lock_worker_of(plane_hold(host), &id, &session);
+  if (worker) {
+    error = gg__known_tag(session, text, on);
+    pthread_mutex_unlock(&worker->known.lock);
+  }
+  plane_let_go(host);
   return error;
 }
 
@@ -147,12 +158,15 @@ static int give(const struct gg_host *host, const struct gg_session_key *session
   struct gg_session *session;
   if (gg__known_id(&order->id, session_key) != 0)
     return GG_ERR_NOT_FOUND;
-  struct gg_worker *worker = lock_worker_of(host, &order->id, &session);
-  if (!worker)
-    return GG_ERR_NOT_FOUND;
-  pthread_mutex_unlock(&worker->known.lock);
-  order->hook = (struct gg_hook *)(uintptr_t)hook_of(host);
-  return gg__orders_give(worker, order);
+  int error = GG_ERR_NOT_FOUND;
+  struct gg_worker *worker = lock_worker_of(plane_hold(host), &order->id, &session);
+  if (worker) {
+    pthread_mutex_unlock(&worker->known.lock);
+    order->hook = (struct gg_hook *)(uintptr_t)hook_of(host);
+    error = gg__orders_give(worker, order);
+  }
+  plane_let_go(host);
+  return error;
 }
 
 static int throttle(const struct gg_host *host, const struct gg_session_key *session_key, enum gg_side from,
@@ -174,6 +188,8 @@ static int cut(const struct gg_host *host, const struct gg_session_key *session_
 static int resume(const struct gg_host *host, const struct gg_session_key *session_key, enum gg_side from,
                   const struct gg_verdict *verdict)
 {
+  if ((unsigned)verdict->kind > GG_VERDICT_DIVERT)
+    return GG_ERR_INVALID;
   struct gg_order order = {.kind = GG_ORDER_RESUME, .direction = (enum gg_direction)from, .verdict = *verdict};
   return from == GG_SIDE_CLIENT || from == GG_SIDE_SERVER ? give(host, session_key, &order) : GG_ERR_INVALID;
 }

@@ -92,12 +92,36 @@ bool gg__live_accept(struct gg_listener *listener, int fd, const struct gg_addr 
 
 /* ── Verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* What gates of the direction have not passed never goes on. */
+static void drop_kept(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *to = &session->end[!direction];
+  uint32_t waiting = to->pending_left;
+  to->pending_left = to->pending ? (uint32_t)gg__gate_free(session, direction) : 0;
+  session->live->withheld = waiting - to->pending_left;
+  if (to->pending_left > 0 || !to->pending)
+    return;
+  gg_pending_free(&session->worker->pending, to->pending);
+  to->pending = NULL;
+  if (!session->end[direction].pending)
+    gg_list_remove(&session->stalled);
+}
+
+/* A reason may come from what was sent; in the recording and in messages it is plain text. */
+static void copy_reason(char to[GG_REASON_MAX], const char *reason)
+{
+  copy_text(to, GG_REASON_MAX, reason);
+  for (; *to; to++)
+    if (*to < ' ' || *to > '~')
+      *to = '?';
+}
+
 static void note(struct gg_live *live, const char *by, const struct gg_verdict *verdict)
 {
   live->ended = true;
   live->kind = (uint8_t)verdict->kind;
   copy_text(live->by, sizeof live->by, by);
-  copy_text(live->reason, sizeof live->reason, verdict->reason);
+  copy_reason(live->reason, verdict->reason);
   for (unsigned i = 0; i < 2; i++) {
     live->way[i].counts = live->way[i].gates = 0;
     live->way[i].rate = 0;
@@ -106,8 +130,7 @@ static void note(struct gg_live *live, const char *by, const struct gg_verdict *
     live->hooks[i].mode[0] = live->hooks[i].mode[1] = GG_MODE_NONE;
 }
 
-/* The client's socket leaves the session. */
-static void hang(struct gg_session *session)
+void gg__live_hang(struct gg_session *session)
 {
   struct gg_end *client = &session->end[GG_FROM_CLIENT];
   struct gg_worker *worker = session->worker;
@@ -136,10 +159,8 @@ static void cut_off(struct gg_session *session, struct gg_end *end)
     gg_list_remove(&session->stalled);
   gg_list_remove(&end->run);
   gg_source_forget(&end->source);
-  if (end->source.fd >= 0) {
-    setsockopt(end->source.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  if (end->source.fd >= 0)
     close(end->source.fd);
-  }
   end->source.fd = -1;
   end->write_blocked = end->write_watched = end->dead = end->ended = false;
 }
@@ -158,7 +179,9 @@ static bool reply(struct gg_session *session, enum gg_direction to, const struct
   memcpy(live->reply, verdict->reply, verdict->reply_length);
   live->reply_length = verdict->reply_length;
   bool relays = session->state == GG_STATE_RELAYING || session->state == GG_STATE_HALF_CLOSED;
+  live->acked = gg__session_acked(session, to);
   cut_off(session, other);
+  session->connected_ns = 0; /* its first byte is not the upstream's */
   live->reply_at = other->received;
   other->readable = true;
   session->close = GG_CLOSE_VERDICT;
@@ -184,12 +207,12 @@ void gg__live_end(struct gg_session *session, enum gg_direction from, const char
     gg__session_close(session, GG_CLOSE_LIMIT);
     return;
   }
+  if (verdict->kind == GG_VERDICT_REPLY)
+    drop_kept(session, (enum gg_direction) !from);
   note(live, by, verdict);
   gg__count(session->worker, GG_COUNT_HOOK_ENDED, 1);
   if (verdict->kind == GG_VERDICT_REPLY && reply(session, from, verdict))
     return;
-  if (verdict->kind == GG_VERDICT_TARPIT)
-    hang(session);
   gg__session_close(session, GG_CLOSE_VERDICT);
 }
 
@@ -199,23 +222,26 @@ void gg__live_end(struct gg_session *session, enum gg_direction from, const char
 static bool apply(struct gg_session *session, const struct gg_hook *by)
 {
   struct gg_live *live = session->live;
-  const struct gg_open *open = &live->open;
-  if (open->verdict.kind != GG_VERDICT_PASS) {
-    gg__live_end(session, GG_FROM_CLIENT, by ? by->name : "", &open->verdict);
-    return false;
-  }
+  struct gg_open *open = &live->open;
   if (open->recording == GG_RECORDING_OFF)
     session->recorded = false;
   uint64_t most = open->recording == GG_RECORDING_METADATA ? 0
                   : open->recording == GG_RECORDING_FIRST  ? open->record_first
                                                            : UINT64_MAX;
   live->way[GG_FROM_CLIENT].record_most = live->way[GG_FROM_SERVER].record_most = most;
-  free(live->upstream);
-  live->upstream = open->upstream ? strdup(open->upstream) : NULL;
-  if (open->upstream && !live->upstream) {
+  if (open->verdict.kind != GG_VERDICT_PASS) {
+    gg__live_end(session, GG_FROM_CLIENT, by ? by->name : "", &open->verdict);
+    return false;
+  }
+  char *upstream = open->upstream ? strdup(open->upstream) : NULL;
+  if (open->upstream && !upstream) {
     gg__session_close(session, GG_CLOSE_LIMIT);
     return false;
   }
+  free(live->upstream);
+  live->upstream = upstream;
+  open->upstream = upstream; /* what the plug-in gave is its own again */
+  open->verdict = (struct gg_verdict){.kind = GG_VERDICT_PASS};
   return true;
 }
 
@@ -382,9 +408,11 @@ uint64_t gg__live_expired(struct gg_timer *timer, uint64_t now_ns)
 {
   struct gg_live *live = GG_CONTAINER(timer, struct gg_live, timer);
   struct gg_session *session = live->session;
-  if (live->waits_first) {
+  if (live->waits_first) { /* what comes meanwhile is an event */
+    if (now_ns < live->first_until_ns)
+      return now_ns;
     gg__live_first(session);
-    return !gg__session_over(session) && live->waits_first ? now_ns : 0;
+    return 0;
   }
   if (live->linger_until_ns > 0 && live->linger_until_ns <= now_ns) {
     gg__session_close(session, GG_CLOSE_VERDICT);

@@ -67,6 +67,8 @@ struct gg_live {
   bool upstream_tried;
   uint8_t *reply; /* what is sent instead of the other side's bytes; NULL: nothing */
   size_t reply_length;
+  uint32_t withheld;           /* REPLY: so many bytes in front of it gates had kept back: they did not go on */
+  uint64_t acked;              /* REPLY: of what had gone to the side that was cut off, by its TCP */
   uint64_t reply_at;           /* where in the stream of the side that it stands for it begins */
   char by[GG_PLUGIN_NAME_MAX]; /* whose verdict it was */
   char reason[GG_REASON_MAX];
@@ -84,6 +86,8 @@ bool gg__live_accept(struct gg_listener *listener, int fd, const struct gg_addr 
 bool gg__live_open(struct gg_session *session);
 /* SNIFFING, and something came: is it what was waited for? */
 void gg__live_first(struct gg_session *session);
+/* A verdict leaves the client hanging: its socket leaves the session. */
+void gg__live_hang(struct gg_session *session);
 /* The session has ended, its sockets are closed. */
 void gg__live_close(struct gg_session *session);
 
@@ -110,8 +114,9 @@ void gg__gate_resume(struct gg_session *session, enum gg_direction direction, co
                      const struct gg_verdict *verdict);
 /* `index` of the chain wants it so. */
 void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode);
-/* Whether a gate of the direction holds. */
+/* Whether a gate of the direction holds; or that, or so much is kept back that nothing more is read. */
 bool gg__gate_holds(const struct gg_session *session, enum gg_direction direction);
+bool gg__gate_stops(const struct gg_session *session, enum gg_direction direction);
 
 /* Whether the direction may read now; if not, it is run when it may. */
 bool gg__live_may_read(struct gg_session *session, enum gg_direction direction);

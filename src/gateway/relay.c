@@ -75,9 +75,9 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
       gg__session_close(session, end->side == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_SERVER_RESET);
       break;
     }
-    if ((events & EPOLLERR) && session->live && gg__gate_holds(session, (enum gg_direction)end->side)) {
+    if ((events & EPOLLERR) && session->live && gg__gate_stops(session, (enum gg_direction)end->side)) {
       gg__session_close(session, end->side == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_RESET : GG_CLOSE_SERVER_RESET);
-      break; /* nobody reads from it while a gate holds */
+      break; /* nobody reads from it while a gate holds, or keeps back all that may be */
     }
     if (end->write_blocked && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
       end->write_blocked = false;
@@ -221,8 +221,11 @@ static enum gg_step flush_pending(struct gg_session *session, enum gg_direction 
     session->waits_ns[direction] = session->worker->loop.now_ns;
     gg__relay_forwarded(session, direction, (size_t)sent);
   }
-  if (stays > 0)
+  if (stays > 0) { /* not stalled: who has waited longer for a receiver is closed before it */
+    gg_list_remove(&session->stalled);
+    gg_list_append(&session->worker->stalled, &session->stalled);
     return GG_STEP_AGAIN;
+  }
   pending_drop(session, to);
   if (!session->end[direction].pending)
     gg_list_remove(&session->stalled);
@@ -344,6 +347,7 @@ bool gg__relay_keep_more(struct gg_session *session, enum gg_direction direction
     to->pending = buffer;
     to->pending_at = 0;
     to->pending_left = (uint32_t)(before + bytes);
+    session->waits_ns[direction] = session->worker->loop.now_ns;
   }
   if (is_synced(session))
     wait_durable(session, to);
@@ -540,20 +544,27 @@ void gg__relay_unrecorded(struct gg_session *session, enum gg_direction directio
   gg__count(session->worker, GG_COUNT_UNRECORDED, bytes);
 }
 
-/* on_stall or on_full: gap. The bytes go on, the recording will say how many are missing. */
-static enum gg_step receive_unrecorded(struct gg_session *session, enum gg_direction direction)
+/* Bytes that go on and are not recorded; `note` says so to the recording, which will tell how many are missing. */
+static enum gg_step receive_beside(struct gg_session *session, enum gg_direction direction,
+                                   void (*note)(struct gg_session *session, enum gg_direction direction, size_t bytes))
 {
-  struct gg_worker *worker = session->worker;
   struct gg_end *from = &session->end[direction];
-  struct iovec iov = {worker->scratch, read_size(session, from)};
+  struct iovec iov = {session->worker->scratch, read_size(session, from)};
   size_t asked = iov.iov_len;
   ssize_t got = receive(session, from, &iov, 1);
   if (got <= 0)
     return gg__relay_ended(session, direction, got < 0 ? errno : 0);
-  gg__relay_unrecorded(session, direction, (size_t)got);
+  note(session, direction, (size_t)got);
   gg__relay_received(session, direction, (size_t)got);
   note_readable(session, from, (size_t)got, asked);
   return send_on(session, direction, &iov, 1, (size_t)got);
+}
+
+/* A plug-in wants them left out. */
+static void note_left_out(struct gg_session *session, enum gg_direction direction, size_t bytes)
+{
+  gg_conversation_gap(&session->conversation, direction, bytes, GG_GAP_LEFT_OUT);
+  gg__count(session->worker, GG_COUNT_LEFT_OUT, (uint64_t)bytes);
 }
 
 void gg__relay_off_record(struct gg_session *session, enum gg_direction direction, size_t bytes)
@@ -577,28 +588,12 @@ static enum gg_step receive_off_record(struct gg_session *session, enum gg_direc
   return send_on(session, direction, &iov, 1, (size_t)got);
 }
 
-/* A plug-in wants these bytes left out of the recording: they go on, and their place is marked. */
-static enum gg_step receive_left_out(struct gg_session *session, enum gg_direction direction)
-{
-  struct gg_end *from = &session->end[direction];
-  struct iovec iov = {session->worker->scratch, read_size(session, from)};
-  size_t asked = iov.iov_len;
-  ssize_t got = receive(session, from, &iov, 1);
-  if (got <= 0)
-    return gg__relay_ended(session, direction, got < 0 ? errno : 0);
-  gg_conversation_gap(&session->conversation, direction, (size_t)got, GG_GAP_LEFT_OUT);
-  gg__count(session->worker, GG_COUNT_LEFT_OUT, (uint64_t)got);
-  gg__relay_received(session, direction, (size_t)got);
-  note_readable(session, from, (size_t)got, asked);
-  return send_on(session, direction, &iov, 1, (size_t)got);
-}
-
 enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction)
 {
   if (!session->recorded)
     return receive_off_record(session, direction);
   if (session->live && !gg__live_records(session, direction))
-    return receive_left_out(session, direction);
+    return receive_beside(session, direction, note_left_out);
   struct gg_end *from = &session->end[direction];
   struct gg_log *log = session->log->log;
   size_t asked = read_size(session, from);
@@ -607,7 +602,7 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
     at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, asked), GG_LOG_DATA);
   if (!at) {
     enum gg_no_room way = gg__relay_no_room(session, direction);
-    return way == GG_NO_ROOM_GAP    ? receive_unrecorded(session, direction)
+    return way == GG_NO_ROOM_GAP    ? receive_beside(session, direction, gg__relay_unrecorded)
            : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT
                                     : GG_STEP_OVER;
   }

@@ -12,6 +12,7 @@
 #include <linux/tcp.h> /* the C library's tcp_info ends before tcpi_bytes_acked */
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -283,6 +284,8 @@ void gg__session_relay(struct gg_session *session)
   session->state = GG_STATE_RELAYING;
   gg__session_judge_splice(session, GG_FROM_CLIENT);
   gg__session_judge_splice(session, GG_FROM_SERVER);
+  if (session->end[GG_FROM_SERVER].pending && gg_list_empty(&session->stalled)) /* it was diverted */
+    gg_list_append(&worker->stalled, &session->stalled);
   session->active_ns = worker->loop.now_ns;
   gg__relay_timer_start(session);
   if (session->end[GG_FROM_SERVER].readable)
@@ -324,6 +327,16 @@ static uint64_t acknowledged(const struct gg_end *end, uint64_t sent, uint64_t b
   return acked < sent ? acked : sent;
 }
 
+uint64_t gg__session_acked(const struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_end *to = &session->end[!direction];
+  const struct gg_live *live = session->live;
+  if (live && live->reply && to->source.fd < 0) /* it was asked before it was cut off */
+    return live->acked;
+  /* The kernel counts our SYN to the upstream and the PROXY header too. */
+  return acknowledged(to, session->end[direction].forwarded, direction == GG_FROM_CLIENT ? 1u + session->announced : 0);
+}
+
 static void end_close(struct gg_session *session, struct gg_end *end, bool reset)
 {
   struct gg_worker *worker = session->worker;
@@ -347,13 +360,16 @@ static void record_unheard(struct gg_session *session)
 {
   struct gg_log *log = session->log->log;
   struct gg_end *client = &session->end[GG_FROM_CLIENT];
-  if (client->source.fd < 0 || (!session->conversation.opened && !gg__session_open_record(session)))
+  size_t most = GG_READ_BYTES;
+  if (session->live) /* a plug-in may have had it left out, or kept back as much as may be */
+    most = gg__live_records(session, GG_FROM_CLIENT) ? gg__live_read_size(session, GG_FROM_CLIENT, most) : 0;
+  if (client->source.fd < 0 || most == 0 || (!session->conversation.opened && !gg__session_open_record(session)))
     return;
   uint8_t *at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, GG_READ_BYTES), GG_LOG_DATA);
   if (!at)
     return;
   struct gg_chunk_layout layout;
-  gg_conversation_lay(&session->conversation, &layout, GG_FROM_CLIENT, GG_READ_BYTES, at, gg_log_segment(log));
+  gg_conversation_lay(&session->conversation, &layout, GG_FROM_CLIENT, most, at, gg_log_segment(log));
   ssize_t got = recv_again(client->source.fd, layout.iov[0].iov_base, layout.iov[0].iov_len, MSG_DONTWAIT);
   size_t used = 0;
   if (got > 0) {
@@ -366,14 +382,12 @@ static void record_unheard(struct gg_session *session)
 /* What the last packet will say, and only the sockets know. */
 static void ask_sockets(struct gg_session *session, enum gg_close reason)
 {
-  const struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
   if (connect_failure(reason) || reason == GG_CLOSE_PROXY_INVALID)
     record_unheard(session);
   if (orderly(reason))
     return;
-  /* The kernel counts our SYN to the upstream and the PROXY header too. */
-  session->acked[GG_FROM_CLIENT] = acknowledged(server, client->forwarded, 1u + session->announced);
-  session->acked[GG_FROM_SERVER] = acknowledged(client, server->forwarded, 0);
+  uint64_t acked[2] = {gg__session_acked(session, GG_FROM_CLIENT), gg__session_acked(session, GG_FROM_SERVER)};
+  memcpy(session->acked, acked, sizeof acked); /* the same memory as waits_ns, which is needed no more */
 }
 
 static void count_close(struct gg_session *session, enum gg_close reason)
@@ -480,18 +494,22 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   struct gg_worker *worker = session->worker;
   if (session->recorded)
     ask_sockets(session, reason);
+  if (reason == GG_CLOSE_VERDICT && session->live->kind == GG_VERDICT_TARPIT)
+    gg__live_hang(session);
   end_close(session, client, !ends_politely(session, reason));
   end_close(session, server, !orderly(reason) && !(reason == GG_CLOSE_VERDICT && ends_politely(session, reason)));
+  gg_list_remove(&client->run); /* what was left in a pipe was counted, and a plug-in may have asked for more */
+  gg_list_remove(&server->run);
   gg_timer_stop(&session->timer);
   gg__source_leave(worker, session->addressed ? &session->conversation.end[GG_FROM_CLIENT] : &session->peer,
                    session->source_bits);
   gg_list_remove(&session->stalled);
   gg_list_remove(&session->node);
-  gg__known_remove(worker, session);
   session->close = (uint8_t)reason;
   session->state = GG_STATE_CLOSING;
   count_close(session, reason);
   gg__live_close(session);
+  gg__known_remove(worker, session);
   tell_close(session, reason);
   if (gg__session_close_record(session))
     return;

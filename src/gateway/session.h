@@ -191,6 +191,9 @@ void gg__session_close_abandon(struct gg_session *session);
 /* Records the handshake, unless there is nothing to record; false: no room. */
 bool gg__session_open_record(struct gg_session *session);
 
+/* How many of the direction's bytes that were sent on the receiver's TCP has acknowledged. */
+uint64_t gg__session_acked(const struct gg_session *session, enum gg_direction direction);
+
 /* Whether the direction may go by splice, and takes it back in place if not. */
 void gg__session_judge_splice(struct gg_session *session, enum gg_direction direction);
 

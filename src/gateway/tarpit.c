@@ -56,7 +56,7 @@ void gg__tarpit_take(struct gg_worker *worker, int fd)
   struct gg_tarpit *tarpit = &worker->tarpit;
   struct hanging *hanging = NULL;
   uint64_t all = atomic_fetch_add_explicit(&worker->plane->sessions, 1, memory_order_relaxed);
-  if (worker->listening && all < worker->snapshot->sessions_max)
+  if (worker->listening && all <= worker->snapshot->sessions_max) /* it has a place still, which it gives back */
     hanging = malloc(sizeof *hanging);
   if (!hanging)
     goto refused;

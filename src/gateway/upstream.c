@@ -212,6 +212,13 @@ static struct outcome outcome_errno(int error)
   return outcome;
 }
 
+static void tell_connected(const struct gg_session *session)
+{
+  struct gg_live *live = session->live;
+  if (live && !live->ended && gg_hook_chain_has(live->chain, GG_HOOK_CONNECTED))
+    gg_hook_connected(live->chain, session->worker->shard, live, session->member->health->name);
+}
+
 static struct outcome connected(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
@@ -235,8 +242,7 @@ static struct outcome connected(struct gg_session *session)
       return outcome_failed(GG_CLOSE_CONNECT_FAILED);
   }
   session->connected_ns = now_ns;
-  if (session->live && !session->live->ended && gg_hook_chain_has(session->live->chain, GG_HOOK_CONNECTED))
-    gg_hook_connected(session->live->chain, worker->shard, session->live, session->member->health->name);
+  tell_connected(session);
   gg__session_relay(session);
   return (struct outcome){0};
 }
@@ -253,6 +259,7 @@ static struct outcome attempt_connect(struct gg_session *session)
     done = connect(server->source.fd, (struct sockaddr *)&to, length);
   while (done != 0 && errno == EINTR);
   if (done != 0 && errno == EAGAIN && session->upstream.family == GG_FAMILY_UNIX) {
+    gg_list_remove(&session->stalled); /* where one that was diverted may be */
     gg_list_append(&worker->reconnect, &session->stalled);
     gg__worker_retry_soon(worker);
     return (struct outcome){0};
@@ -337,10 +344,15 @@ bool gg__upstream_divert(struct gg_session *session, const char *by, const struc
           GG_S("reason", verdict->reason ? verdict->reason : ""));
   session->state = GG_STATE_CONNECTING;
   session->splice_allowed[GG_FROM_CLIENT] = session->splice_allowed[GG_FROM_SERVER] = false;
-  if (choose(session))
-    go_on(session, attempt_begin(session));
-  else
-    gg__session_close(session, GG_CLOSE_UNAVAILABLE);
+  /* In a later phase: an event of the old socket may have been fetched already, and would be taken for the new
+   * one's. */
+  struct gg_source *source = &session->end[GG_FROM_SERVER].source;
+  gg_source_forget(source);
+  close(source->fd);
+  source->fd = -1;
+  gg_list_remove(&session->stalled);
+  gg_list_append(&session->worker->reconnect, &session->stalled);
+  session->worker->retry_ns = 0;
   return true;
 }
 
@@ -354,7 +366,13 @@ void gg__upstream_reconnect(struct gg_worker *worker)
   while (!gg_list_empty(&again)) {
     struct gg_session *session = GG_CONTAINER(again.next, struct gg_session, stalled);
     gg_list_remove(&session->stalled);
-    go_on(session, attempt_connect(session));
+    bool diverted = session->end[GG_FROM_SERVER].source.fd < 0;
+    if (!diverted)
+      go_on(session, attempt_connect(session));
+    else if (choose(session))
+      go_on(session, attempt_begin(session));
+    else
+      gg__session_close(session, GG_CLOSE_UNAVAILABLE);
   }
 }
 
@@ -371,6 +389,7 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
     }
     /* It was connected, and is reset already. What it sent before is still there to be read. */
     server->dead = true;
+    tell_connected(session);
     gg__health_succeeded(session->member->health, session->worker->loop.now_ns, session->worker->shard);
     gg__session_relay(session);
     return;

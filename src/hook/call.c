@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "hook/hook.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 static void tell_slow(struct gg_hook *hook, enum gg_hook_point point, uint64_t now_ns, uint64_t took_ns)
@@ -190,4 +191,5 @@ void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *
   uint64_t at_ns = gg_clock_mono_ns();
   hook->plugin.gate(hook->self, live, data, verdict);
   measure(hook, shard, GG_HOOK_GATE, at_ns);
+  verdict->kind = judged(hook, GG_HOOK_GATE, verdict->kind, UINT_MAX);
 }

@@ -71,7 +71,15 @@ int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, str
   if (!desk->store_dir)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the plug-ins");
   pthread_mutex_init(&desk->lock, NULL);
+  pthread_rwlock_init(&desk->plane_lock, NULL);
   return 0;
+}
+
+void gg_hook_desk_serve(struct gg_hook_desk *desk, void *plane)
+{
+  pthread_rwlock_wrlock(&desk->plane_lock);
+  desk->plane = plane;
+  pthread_rwlock_unlock(&desk->plane_lock);
 }
 
 void gg_hook_desk_stop(struct gg_hook_desk *desk)
@@ -83,6 +91,7 @@ void gg_hook_desk_stop(struct gg_hook_desk *desk)
 void gg_hook_desk_fini(struct gg_hook_desk *desk)
 {
   assert(!desk->hooks);
+  pthread_rwlock_destroy(&desk->plane_lock);
   pthread_mutex_destroy(&desk->lock);
   free(desk->store_dir);
 }

@@ -87,9 +87,10 @@ struct gg_hook_desk {
   struct gg_logger *logger;
   struct gg_metrics *metrics;
   const struct gg_hook_sessions *sessions;
-  /* The data plane, for `sessions`. Set before the first session and cleared after the last; while it is NULL, the
-   * members of `sessions` are called all the same, and find nothing. */
-  _Atomic(void *) plane;
+  /* The data plane, for `sessions`: gg_hook_desk_serve. While it is NULL, the members of `sessions` are called all the
+   * same, and find nothing. Who uses it holds the lock for reading: a plug-in's own thread may ask at any time. */
+  pthread_rwlock_t plane_lock;
+  void *plane;
   char *store_dir;        /* a copy; state directories are made below it */
   pthread_mutex_t lock;   /* of the next three */
   struct gg_hook *hooks;  /* all there are; changed on the main thread only */
@@ -106,6 +107,9 @@ int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, str
                       const struct gg_hook_sessions *sessions, const char *store_dir, struct gg_failure *failure);
 /* Ends all ticks, so that nothing of a plug-in's is called any more but `command` and `destroy`. */
 void gg_hook_desk_stop(struct gg_hook_desk *desk);
+/* Who serves sessions from here on; NULL: nobody, and whoever asked has been answered. Before the first session, and
+ * after the last. */
+void gg_hook_desk_serve(struct gg_hook_desk *desk, void *plane);
 /* After the last hook was reaped. */
 void gg_hook_desk_fini(struct gg_hook_desk *desk);
 

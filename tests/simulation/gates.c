@@ -33,6 +33,7 @@ struct known {
   struct gg_session_key key;
   bool open;
   struct seen way[2];
+  bool stopped[2]; /* its last word was that nothing goes on */
 };
 
 static struct gg_hook_desk desk;
@@ -74,15 +75,17 @@ static void resume_event(void *argument, unsigned packed)
     verdict.kind = sim_chance(2) ? GG_VERDICT_RESET : GG_VERDICT_CLOSE;
   else
     verdict.keep = sim_chance(4) ? (size_t)sim_size(KEEP_MAX) : 0;
+  int error = hosts[plugin]->resume(hosts[plugin], &one->key, (enum gg_side)direction, &verdict);
+  if (error && error != GG_ERR_NOT_FOUND && error != GG_ERR_NOMEM)
+    sim_fail("resume: %s", gg_error_text(error));
+  if (error == GG_ERR_NOMEM) {
+    sim_at(sim.now_ns + 1000000, resume_event, argument, packed);
+    return;
+  }
   uint64_t back = seen->seen - seen->passed;
   if (verdict.kind == GG_VERDICT_PASS)
     seen->passed = seen->seen - (seen->ended ? 0 : verdict.keep < back ? verdict.keep : back);
   seen->holds = false;
-  int error = hosts[plugin]->resume(hosts[plugin], &one->key, (enum gg_side)direction, &verdict);
-  if (error && error != GG_ERR_NOT_FOUND && error != GG_ERR_NOMEM)
-    sim_fail("resume: %s", gg_error_text(error));
-  if (error == GG_ERR_NOMEM)
-    sim_at(sim.now_ns + 1000000, resume_event, argument, packed), seen->holds = true;
 }
 
 static void cut_event(void *argument, unsigned plugin)
@@ -161,6 +164,15 @@ static void on_open(void *self, struct gg_live *live, struct gg_open *open)
     sim_at(sim.now_ns + sim_size(100000000), throttle_event, one, index_of(self));
 }
 
+/* In the name of `side`: what gates keep back of what it said goes nowhere. */
+static void replies(struct sim_conn *conn, const struct gg_live *live, unsigned side)
+{
+  const struct gg_session *session = live->session;
+  uint64_t waiting = session->end[!side].pending_left;
+  uint64_t kept = waiting > 0 ? waiting - gg__gate_free(session, (enum gg_direction)side) : 0;
+  sim_replied(conn, side, session->end[side].received, kept);
+}
+
 static void on_first(void *self, struct gg_live *live, const uint8_t *bytes, size_t length, struct gg_open *open)
 {
   (void)self;
@@ -172,7 +184,7 @@ static void on_first(void *self, struct gg_live *live, const uint8_t *bytes, siz
   open->verdict.kind = GG_VERDICT_REPLY;
   open->verdict.reply = reply_text;
   open->verdict.reply_length = sizeof reply_text - 1;
-  sim_replied(conn, GG_FROM_SERVER, live->session->end[GG_FROM_SERVER].received);
+  replies(conn, live, GG_FROM_SERVER);
 }
 
 static void on_count(void *self, struct gg_live *live, enum gg_side from, size_t bytes)
@@ -212,7 +224,24 @@ static bool end_it(struct sim_conn *conn, struct gg_live *live, unsigned directi
   verdict->reply = reply_text;
   verdict->reply_length = sizeof reply_text - 1;
   if (verdict->kind == GG_VERDICT_REPLY)
-    sim_replied(conn, !direction, live->session->end[!direction].received);
+    replies(conn, live, !direction);
+  return true;
+}
+
+/* To any upstream of the list, also the one that it goes to. */
+static bool diverts(struct sim_conn *conn, const struct gg_live *live, unsigned direction, struct gg_verdict *verdict)
+{
+  const struct gg_listener_options *options = &sim.config.listener[conn->listener];
+  const struct gg_session *session = live->session;
+  if (!sim_chance(10) || direction != GG_FROM_CLIENT || options->upstream_count == 0 ||
+      session->end[GG_FROM_CLIENT].forwarded > 0 || session->end[GG_FROM_SERVER].received > 0 ||
+      session->end[GG_FROM_SERVER].ended || session->end[GG_FROM_CLIENT].put_off)
+    return false;
+  verdict->kind = GG_VERDICT_DIVERT;
+  verdict->upstream = options->upstreams[sim_below(options->upstream_count)].name;
+  conn->diverted = true;
+  if (!conn->listed && sim_chance(2))
+    conn->backlog_full = 2;
   return true;
 }
 
@@ -228,6 +257,16 @@ static void on_gate(void *self, struct gg_live *live, const struct gg_data *data
   if (plugin > 0 && known[0][conn->index].way[direction].mode == GG_MODE_GATE &&
       known[0][conn->index].way[direction].passed < seen->seen && !data->ended)
     sim_fail("conn %u.%u: a gate is shown what the one before has not passed", conn->index, direction);
+  if (sim_chance(100)) { /* it gives itself back, and has its last word all the same */
+    want(self, live, direction, GG_MODE_NONE);
+    verdict->kind = sim_chance(2) ? GG_VERDICT_RESET : GG_VERDICT_CLOSE;
+    one->stopped[direction] = true;
+    return;
+  }
+  if (diverts(conn, live, direction, verdict)) {
+    seen->passed = seen->seen;
+    return;
+  }
   if (sim_chance(40)) {
     want(self, live, direction, some_mode());
     if (seen->mode != GG_MODE_GATE || seen->seen != data->offset + data->length)
@@ -319,7 +358,7 @@ void sim_gates_begin(struct gg_metrics *metrics)
 
 void sim_gates_set(struct gg_plane *plane)
 {
-  atomic_store(&desk.plane, plane);
+  gg_hook_desk_serve(&desk, plane);
 }
 
 void sim_gates_end(void)
@@ -342,8 +381,15 @@ uint64_t sim_gates_refused(void)
 bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end)
 {
   const struct gg_live *live = conn->session ? conn->session->live : NULL;
-  if (!live || live->called == 0 || live->ended)
+  if (!live || live->called == 0)
     return true;
+  if (conn->replied == (int)direction && sim_next_to_go(conn, direction) >= conn->replied_at)
+    return true; /* the reply itself */
+  if (conn->replied == (int)direction && end > conn->replied_at - conn->withheld)
+    end = conn->replied_at - conn->withheld;
+  for (unsigned i = 0; i < PLUGINS; i++)
+    if (known[i][conn->index].stopped[direction])
+      return false;
   for (unsigned i = 0; i < PLUGINS; i++) {
     const struct seen *seen = &known[i][conn->index].way[direction];
     if (seen->mode == GG_MODE_GATE && end > seen->passed)

@@ -135,6 +135,8 @@ struct sim_conn {
   int first_fin_told;
   int replied;         /* the side in whose name a plug-in replies; -1: none does */
   uint64_t replied_at; /* in that side's stream */
+  uint64_t withheld;   /* so many bytes in front of it gates have kept back: they are recorded, and do not go on */
+  bool diverted;       /* a plug-in sent it to another upstream, or the same anew */
 };
 
 /* ── The world ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -275,7 +277,9 @@ void sim_gates_end(void);
 uint64_t sim_gates_refused(void); /* connections, at accept */
 bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end);
 /* peers.c: the side's stream goes on with the reply of gates.c from there. */
-void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at);
+void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t withheld);
+/* Where in the recorded stream the next byte is that goes on. */
+uint64_t sim_next_to_go(const struct sim_conn *conn, unsigned direction);
 
 /* reloads.c */
 void sim_reloads_begin(void);

@@ -259,9 +259,8 @@ static ssize_t give_iov(int fd, const struct iovec *iov, size_t count)
     s->conn->header_out_due = false;
     return put;
   }
-  struct sim_way *out = way_out(s);
   sim_check_forward(s->conn, !s->side, (size_t)put);
-  uint64_t at = out->taken;
+  uint64_t at = sim_next_to_go(s->conn, !s->side);
   size_t left = (size_t)put;
   for (size_t i = 0; left > 0; i++) {
     size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
