@@ -22,6 +22,9 @@ METRICS = {
 
 # What DESIGN's bars are held against: the proxy that records every byte and lets the kernel move what it can.
 JUDGED = "gogetway splice on"
+PLUGINS = ("gogetway plug-in none", "gogetway plug-in count", "gogetway plug-in gate")
+PLUGIN_METRICS = ("bulk_cpu", "pingpong_64_cpu", "setup_rate")
+
 # metric, whether the ratio to HAProxy's counts or the value itself, what the bar is, and the next thing to aim at
 BARS = [
     ("bulk_cpu", "ratio", "at most", 0.70, 0.60),
@@ -35,10 +38,10 @@ BARS = [
 ]
 
 
-def ratios(samples, metric, name, rounds):
-    """The ratio of the medians to HAProxy's, of each run."""
+def ratios(samples, metric, name, rounds, to=BASE):
+    """The ratio of the medians to HAProxy's, or another's, of each run."""
     by_proxy = samples.get(metric, {})
-    base, own = by_proxy.get(BASE, []), by_proxy.get(name, [])
+    base, own = by_proxy.get(to, []), by_proxy.get(name, [])
     found = []
     for start in range(0, min(len(base), len(own)), rounds):
         below = statistics.median(base[start:start + rounds])
@@ -78,6 +81,21 @@ def table(samples, rounds):
             cells.append(cell)
         lines.append(f"| {title}{', ' if unit else ''}{unit} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def plugins_table(samples, rounds):
+    """What plug-ins cost: ratios to the same gateway without one. Empty if they were not measured."""
+    lines = []
+    for metric in PLUGIN_METRICS:
+        cells = [ratios(samples, metric, name, rounds, JUDGED) for name in PLUGINS]
+        if not all(cells):
+            continue
+        lines.append(f"| {METRICS[metric][0]} | " + " | ".join(
+            f"{statistics.median(found):.3f}" + (f" ({min(found):.3f} to {max(found):.3f})" if len(found) > 1 else "")
+            for found in cells) + " |")
+    names = " | ".join(name.removeprefix("gogetway ") for name in PLUGINS)
+    head = [f"| over the same without a plug-in | {names} |", "|---|" + "---:|" * len(PLUGINS)]
+    return "\n".join(head + lines) if lines else ""
 
 
 def report(samples, rounds):

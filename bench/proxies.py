@@ -210,6 +210,7 @@ class Gogetway(Proxy):
     sync = "interval"
     record = "full"
     program = "build/gogetway"
+    plugins = "[]"
 
     @property
     def name(self):
@@ -226,6 +227,7 @@ listeners:
   - listen: 127.0.0.1:{self.port}
     upstream: 127.0.0.1:{upstream_port}
     record: {self.record}
+plugins: {self.plugins}
 """)
         return [self.program, "run", "-c", path]
 
@@ -266,5 +268,29 @@ class GogetwaySyncAlways(Gogetway):
     share = 0.1
 
 
+class GogetwayPlugin(GogetwayOn):
+    """With the tests' probe, which sees every session begin and end, and wants nothing more; or each chunk's length; or
+    looks at all bytes of both directions before they go on, and passes them."""
+    rows = ("bulk", "ping-pong 64", "setup")
+    mode = "none"
+
+    @property
+    def name(self):
+        return f"gogetway plug-in {self.mode}"
+
+    @property
+    def plugins(self):
+        probe = os.path.abspath("build/tests/tools/probe.so")
+        return f"[{{path: {probe}, config: {{mode: {self.mode}, from: both}}}}]"
+
+
+class GogetwayPluginCount(GogetwayPlugin):
+    mode = "count"
+
+
+class GogetwayPluginGate(GogetwayPlugin):
+    mode = "gate"
+
+
 ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayRecordOff, GogetwayTwo,
-       GogetwaySyncAlways]
+       GogetwaySyncAlways, GogetwayPlugin, GogetwayPluginCount, GogetwayPluginGate]

@@ -72,6 +72,14 @@ class BenchTest(unittest.TestCase):
         self.assertIn("| at least 1.00 | 1.10 | 0.99 | 0.90 to 1.20 | missed |", text)
         self.assertIn("| at most 16,384 KiB | 8,192 KiB | 17,000 KiB | 100 KiB to 17,000 KiB | missed |", text)
 
+    def test_what_plugins_cost_is_told_beside_the_same_gateway(self):
+        samples = {"bulk_cpu": {"gogetway splice on": [2.0, 2.0], "gogetway plug-in none": [2.0, 2.1],
+                                "gogetway plug-in count": [2.2, 2.2], "gogetway plug-in gate": [4.0, 5.0]}}
+        text = figures.plugins_table(samples, 1)
+        self.assertIn("| 1.025 (1.000 to 1.050) | 1.100 (1.100 to 1.100) | 2.250 (2.000 to 2.500) |", text)
+        del samples["bulk_cpu"]["gogetway plug-in gate"]
+        self.assertEqual(figures.plugins_table(samples, 1), "")
+
 
 if __name__ == "__main__":
     unittest.main()
