@@ -420,6 +420,8 @@ def test_without_plugins_at_start_none_can_be_loaded(confined):
 EMBEDDING = r"""
 #include <gogetway/gogetway.h>
 #include <gogetway/plugin.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct gg_plugin_option options[] = {
@@ -448,8 +450,26 @@ static void add(struct gg_gateway *gateway, const struct gg_plugin *table, const
   printf("%s%s%s\n", gg_error_name(error), error ? ": " : "", failure.message);
 }
 
+static void *wait_for_it(void *gateway)
+{
+  gg_gateway_wait(gateway, NULL);
+  return NULL;
+}
+
+/* It is read again: the program's own plug-in stays. */
+static void reload(struct gg_gateway *gateway, const char *dir)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char *reply = NULL;
+  printf("reload: %s%s\n", gg_error_name(gg_gateway_reload(gateway, NULL, NULL, &failure)), failure.message);
+  gg_control_call(dir, "{\"command\":\"plugins\"}", &reply, &failure);
+  puts(reply ? reply : failure.message);
+  free(reply);
+}
+
 int main(int argc, char **argv)
 {
+  pthread_t waiter;
   const char *arguments[] = {"--listen", "127.0.0.1:0", "--name", "web", "--upstream", "none", "--dir", argv[1]};
   struct gg_gateway_options gateway_options = GG_GATEWAY_OPTIONS_INIT;
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -471,8 +491,10 @@ int main(int argc, char **argv)
   if (gg_gateway_start(gateway, &failure))
     puts(failure.message);
   add(gateway, &bad, NULL, NULL);
+  pthread_create(&waiter, NULL, wait_for_it, gateway);
+  reload(gateway, argv[1]);
   gg_gateway_stop(gateway);
-  gg_gateway_wait(gateway, &failure);
+  pthread_join(waiter, NULL);
   gg_gateway_destroy(gateway);
   return 0;
 }
@@ -496,5 +518,8 @@ def test_a_program_adds_its_own(kit, scratch):
     assert lines[7] == "EXISTS: there is a plug-in inside already"
     assert lines[8] == "created with 42 at plugins/inside"
     assert lines[9].startswith("INVALID: plug-ins are added before")
-    assert lines[10:] == ["destroyed"]
+    assert lines[10] == "reload: OK"
+    found, = json.loads(lines[11])["plugins"]
+    assert (found["name"], found["path"], found["listeners"], found["state"]) == ("inside", None, ["web"], "loaded")
+    assert lines[12:] == ["destroyed"]
     assert pathlib.Path(scratch / "rec/plugins/inside").is_dir()
