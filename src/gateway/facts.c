@@ -5,6 +5,8 @@
 #include "gateway/live.h"
 #include "gateway/worker.h"
 
+enum { TAGS_ROOM = 320, TRIED_ROOM = 640 }; /* bytes of a closing comment */
+
 static const char *const close_texts[] = {
 #define TEXT(NAME, text) text,
   GG_CLOSE_LIST(TEXT)
@@ -92,7 +94,6 @@ static const char *why(const struct gg_session *session)
 /* The upstreams that could not be had, in the order in which they were tried; as many as there is room for. */
 static void tried(struct gg_json *json, const struct gg_attempts *attempts)
 {
-  enum { BYTES_MAX = 640 };
   size_t begin = json->length;
   unsigned told = 0;
   gg_json_key(json, "tried");
@@ -103,7 +104,7 @@ static void tried(struct gg_json *json, const struct gg_attempts *attempts)
     gg_json_field_string(json, "upstream", attempts->tried[told].health->name);
     gg_json_field_string(json, "close", gg__close_text(attempts->tried[told].reason));
     gg_json_object_end(json);
-    if (json->length - begin <= BYTES_MAX)
+    if (json->length - begin <= TRIED_ROOM)
       continue;
     *json = mark;
     break;
@@ -116,11 +117,10 @@ static void tried(struct gg_json *json, const struct gg_attempts *attempts)
 /* As many as there is room for. */
 static void tags(struct gg_json *json, const struct gg_tags *list)
 {
-  enum { BYTES_MAX = 320 };
   size_t begin = json->length;
   gg_json_key(json, "tags");
   gg_json_array_begin(json);
-  for (unsigned i = 0; i < list->count && json->length - begin + GG_TAG_MAX + 3 <= BYTES_MAX; i++)
+  for (unsigned i = 0; i < list->count && json->length - begin + GG_TAG_MAX + 3 <= TAGS_ROOM; i++)
     gg_json_string(json, list->text[i]);
   gg_json_array_end(json);
 }

@@ -175,7 +175,7 @@ def test_first_bytes_choose_the_upstream(probed, server):
 def test_connect_is_refused(probed, servers):
     """Not this one: the next."""
     one, two = servers("one", "two")
-    gateway = probed([f"{one.address} name=one", f"{two.address} name=two"], avoid="one")
+    gateway = probed([f"{one.address} name=one", f"{two.address} name=two"], options={"workers": 1}, avoid="one")
     for _ in range(6):
         with connect(gateway.address) as peer:
             assert read_exactly(peer, 3) == b"two"
@@ -186,7 +186,7 @@ def test_connect_is_refused(probed, servers):
 def test_a_failed_connect_is_told(probed, servers):
     one, = servers("one")
     gateway = probed([f"{processes.free_address()} name=dead", f"{one.address} name=one"],
-                     more={"health_failures": 0})
+                     more={"health_failures": 0}, options={"workers": 1})
     for _ in range(4):
         with connect(gateway.address) as peer:
             assert read_exactly(peer, 3) == b"one"
