@@ -169,7 +169,7 @@ int gg_schema_read_file(const struct gg_schema *schema, void *values, const char
 
 /* Reads what was kept by an option of type GG_OPTION_TREE, by the table that it was kept for: over what is there, all
  * that is wrong at once, as gg_schema_read_text. Options that are required and missing are told as "ENTRY: ...", where
- * `entry` says whose they are and where that stands: "f.yaml:3:5: plug-in redact". NULL for a tree that was not given:
+ * `entry` says whose they are and where that stands: "f.yaml:3:5: plug-in hello". NULL for a tree that was not given:
  * only that is judged. GG_ERR_FORMAT, GG_ERR_NOMEM. `places` may be NULL; otherwise the tree must live as long. */
 int gg_schema_read_tree(const struct gg_schema *schema, void *values, const struct gg_tree *tree, const char *entry,
                         struct gg_schema_places *places, struct gg_config_errors *errors);
