@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRY_TEXT_MAX = 400 };
 
 static void strings_free(struct gg_strings *strings)
 {
@@ -112,7 +111,6 @@ static int load(struct gg_loaded *loaded, const struct gg_config_plugin *config,
                 struct gg_config_errors *errors)
 {
   struct gg_failure why = GG_FAILURE_INIT;
-  char entry[ENTRY_TEXT_MAX];
   int error = open_library(loaded, config->path, desk, &why);
   if (!error) {
     error = copy_texts(loaded, config->path, config->config);
@@ -122,8 +120,7 @@ static int load(struct gg_loaded *loaded, const struct gg_config_plugin *config,
     gg_config_error_add(errors, "%s: %.400s", config->place, why.message);
     return error;
   }
-  snprintf(entry, sizeof entry, "%.300s: plug-in %s", config->place, loaded->table.name);
-  return gg_hook_values_read(&loaded->values, &loaded->table, config->config, entry, errors);
+  return gg_hook_values_read(&loaded->values, &loaded->table, config->config, config->place, errors);
 }
 
 /* A plug-in is called by its name in commands and metrics, and its state directory has it: one of each. */
