@@ -12,7 +12,8 @@
  *           tag: huge                           # ... with this
  *
  *     gogetway hello show                       # while the gateway runs
- *     gogetway sessions tag=huge                # in the recording
+ *
+ * The tag is in the recording, in the session's last comment.
  *
  * Workers call it at the same time, each for sessions of its own: what they share is atomic, what belongs to one
  * session needs nothing.
