@@ -125,7 +125,7 @@ static void tags(struct gg_json *json, const struct gg_tags *list)
   gg_json_array_end(json);
 }
 
-/* What a plug-in has made of it. */
+/* What a plug-in has made of it, or the embedding program. */
 static void verdict(struct gg_json *json, const struct gg_live *live)
 {
   static const char *const texts[] = {
@@ -135,7 +135,8 @@ static void verdict(struct gg_json *json, const struct gg_live *live)
   };
   gg_json_key(json, "verdict");
   gg_json_object_begin(json);
-  gg_json_field_string(json, "plugin", live->by);
+  if (live->by[0])
+    gg_json_field_string(json, "plugin", live->by);
   gg_json_field_string(json, "kind", texts[live->kind]);
   if (live->reason[0])
     gg_json_field_string(json, "reason", live->reason);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the data plane does for plug-ins: struct gg_hook_sessions. */
 #include "gateway/live.h"
+#include "gateway/sessions.h"
 #include "gateway/worker.h"
 
 static const struct gg_hook *hook_of(const struct gg_host *host)
@@ -80,91 +81,28 @@ static int want(const struct gg_host *host, struct gg_live *live, enum gg_side f
 
 /* ── On any thread ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The worker whose session it is, locked, of a plane that is held. NULL: there is no such session. */
-static struct gg_worker *lock_worker_of(struct gg_plane *plane, const struct gg_session_id *id,
-                                        struct gg_session **session)
+static struct gg_hook *by(const struct gg_host *host)
 {
-  for (unsigned i = 0; plane && i < plane->worker_count; i++) {
-    struct gg_worker *worker = plane->workers[i];
-    pthread_mutex_lock(&worker->known.lock);
-    *session = gg__known_find(&worker->known, id);
-    if (*session)
-      return worker;
-    pthread_mutex_unlock(&worker->known.lock);
-  }
-  return NULL;
+  return (struct gg_hook *)(uintptr_t)hook_of(host);
 }
 
 static int find(const struct gg_host *host, const struct gg_session_key *session_key, struct gg_session_info *out)
 {
-  struct gg_session_id id;
-  struct gg_session *session;
-  if (gg__known_id(&id, session_key) != 0)
-    return GG_ERR_NOT_FOUND;
-  struct gg_worker *worker = lock_worker_of(plane_hold(host), &id, &session);
-  if (worker) {
-    gg__known_info(session, out);
-    pthread_mutex_unlock(&worker->known.lock);
-  }
+  int error = gg_plane_session_find(plane_hold(host), session_key, out);
   plane_let_go(host);
-  return worker ? GG_OK : GG_ERR_NOT_FOUND;
-}
-
-static bool list_worker(struct gg_known *known, bool (*each)(void *context, const struct gg_session_info *info),
-                        void *context)
-{
-  for (unsigned i = 0; i < GG_KNOWN_BUCKETS; i++)
-    for (const struct gg_session *session = known->buckets[i]; session; session = session->known_next) {
-      struct gg_session_info told;
-      gg__known_info(session, &told);
-      if (!each(context, &told))
-        return false;
-    }
-  return true;
+  return error;
 }
 
 static void list(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
                  void *context)
 {
-  struct gg_plane *plane = plane_hold(host);
-  bool more = true;
-  for (unsigned i = 0; plane && i < plane->worker_count && more; i++) {
-    struct gg_known *known = &plane->workers[i]->known;
-    pthread_mutex_lock(&known->lock);
-    more = list_worker(known, each, context);
-    pthread_mutex_unlock(&known->lock);
-  }
+  gg_plane_sessions(plane_hold(host), each, context);
   plane_let_go(host);
 }
 
 static int tag(const struct gg_host *host, const struct gg_session_key *session_key, const char *text, bool on)
 {
-  struct gg_session_id id;
-  struct gg_session *session;
-  if (gg__known_id(&id, session_key) != 0)
-    return GG_ERR_NOT_FOUND;
-  int error = GG_ERR_NOT_FOUND;
-  struct gg_worker *worker = lock_worker_of(plane_hold(host), &id, &session);
-  if (worker) {
-    error = gg__known_tag(session, text, on);
-    pthread_mutex_unlock(&worker->known.lock);
-  }
-  plane_let_go(host);
-  return error;
-}
-
-static int give(const struct gg_host *host, const struct gg_session_key *session_key, struct gg_order *order)
-{
-  struct gg_session *session;
-  if (gg__known_id(&order->id, session_key) != 0)
-    return GG_ERR_NOT_FOUND;
-  int error = GG_ERR_NOT_FOUND;
-  struct gg_worker *worker = lock_worker_of(plane_hold(host), &order->id, &session);
-  if (worker) {
-    pthread_mutex_unlock(&worker->known.lock);
-    order->hook = (struct gg_hook *)(uintptr_t)hook_of(host);
-    error = gg__orders_give(worker, order);
-  }
+  int error = gg_plane_session_tag(plane_hold(host), session_key, text, on);
   plane_let_go(host);
   return error;
 }
@@ -172,26 +110,24 @@ static int give(const struct gg_host *host, const struct gg_session_key *session
 static int throttle(const struct gg_host *host, const struct gg_session_key *session_key, enum gg_side from,
                     uint64_t bytes_per_second)
 {
-  struct gg_order order = {
-    .kind = GG_ORDER_THROTTLE, .direction = (enum gg_direction)from, .bytes_per_second = bytes_per_second};
-  return from == GG_SIDE_CLIENT || from == GG_SIDE_SERVER ? give(host, session_key, &order) : GG_ERR_INVALID;
+  int error = gg_plane_session_throttle(plane_hold(host), session_key, from, bytes_per_second, by(host));
+  plane_let_go(host);
+  return error;
 }
 
 static int cut(const struct gg_host *host, const struct gg_session_key *session_key, const struct gg_verdict *verdict)
 {
-  struct gg_order order = {.kind = GG_ORDER_CUT, .verdict = *verdict};
-  bool cuts =
-    verdict->kind == GG_VERDICT_CLOSE || verdict->kind == GG_VERDICT_RESET || verdict->kind == GG_VERDICT_TARPIT;
-  return cuts ? give(host, session_key, &order) : GG_ERR_INVALID;
+  int error = gg_plane_session_cut(plane_hold(host), session_key, verdict, by(host));
+  plane_let_go(host);
+  return error;
 }
 
 static int resume(const struct gg_host *host, const struct gg_session_key *session_key, enum gg_side from,
                   const struct gg_verdict *verdict)
 {
-  if ((unsigned)verdict->kind > GG_VERDICT_DIVERT)
-    return GG_ERR_INVALID;
-  struct gg_order order = {.kind = GG_ORDER_RESUME, .direction = (enum gg_direction)from, .verdict = *verdict};
-  return from == GG_SIDE_CLIENT || from == GG_SIDE_SERVER ? give(host, session_key, &order) : GG_ERR_INVALID;
+  int error = gg_plane_session_resume(plane_hold(host), session_key, from, verdict, by(host));
+  plane_let_go(host);
+  return error;
 }
 
 const struct gg_hook_sessions gg_plane_hook_sessions = {

@@ -23,7 +23,7 @@ struct gg_order {
   struct gg_session_id id;
   enum gg_direction direction;
   uint64_t bytes_per_second;
-  struct gg_hook *hook;      /* whose order it is; held */
+  struct gg_hook *hook;      /* whose order it is; held; NULL: the embedding program's */
   struct gg_verdict verdict; /* its texts stand behind the order */
 };
 

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/sessions.h"
+
+#include "gateway/worker.h"
+
+static bool is_side(enum gg_side side)
+{
+  return side == GG_SIDE_CLIENT || side == GG_SIDE_SERVER;
+}
+
+/* The worker whose session it is, locked. NULL: there is no such session. */
+static struct gg_worker *lock_worker_of(struct gg_plane *plane, const struct gg_session_id *id,
+                                        struct gg_session **session)
+{
+  for (unsigned i = 0; plane && i < plane->worker_count; i++) {
+    struct gg_worker *worker = plane->workers[i];
+    pthread_mutex_lock(&worker->known.lock);
+    *session = gg__known_find(&worker->known, id);
+    if (*session)
+      return worker;
+    pthread_mutex_unlock(&worker->known.lock);
+  }
+  return NULL;
+}
+
+int gg_plane_session_find(struct gg_plane *plane, const struct gg_session_key *key, struct gg_session_info *out)
+{
+  struct gg_session_id id;
+  struct gg_session *session;
+  if (gg__known_id(&id, key) != 0)
+    return GG_ERR_NOT_FOUND;
+  struct gg_worker *worker = lock_worker_of(plane, &id, &session);
+  if (!worker)
+    return GG_ERR_NOT_FOUND;
+  gg__known_info(session, out);
+  pthread_mutex_unlock(&worker->known.lock);
+  return GG_OK;
+}
+
+static bool list_worker(struct gg_known *known, bool (*each)(void *context, const struct gg_session_info *info),
+                        void *context)
+{
+  for (unsigned i = 0; i < GG_KNOWN_BUCKETS; i++)
+    for (const struct gg_session *session = known->buckets[i]; session; session = session->known_next) {
+      struct gg_session_info told;
+      gg__known_info(session, &told);
+      if (!each(context, &told))
+        return false;
+    }
+  return true;
+}
+
+void gg_plane_sessions(struct gg_plane *plane, bool (*each)(void *context, const struct gg_session_info *info),
+                       void *context)
+{
+  bool more = true;
+  for (unsigned i = 0; plane && i < plane->worker_count && more; i++) {
+    struct gg_known *known = &plane->workers[i]->known;
+    pthread_mutex_lock(&known->lock);
+    more = list_worker(known, each, context);
+    pthread_mutex_unlock(&known->lock);
+  }
+}
+
+int gg_plane_session_tag(struct gg_plane *plane, const struct gg_session_key *key, const char *tag, bool on)
+{
+  struct gg_session_id id;
+  struct gg_session *session;
+  if (gg__known_id(&id, key) != 0)
+    return GG_ERR_NOT_FOUND;
+  struct gg_worker *worker = lock_worker_of(plane, &id, &session);
+  if (!worker)
+    return GG_ERR_NOT_FOUND;
+  int error = gg__known_tag(session, tag, on);
+  pthread_mutex_unlock(&worker->known.lock);
+  return error;
+}
+
+static int give(struct gg_plane *plane, const struct gg_session_key *key, struct gg_order *order)
+{
+  struct gg_session *session;
+  if (gg__known_id(&order->id, key) != 0)
+    return GG_ERR_NOT_FOUND;
+  struct gg_worker *worker = lock_worker_of(plane, &order->id, &session);
+  if (!worker)
+    return GG_ERR_NOT_FOUND;
+  pthread_mutex_unlock(&worker->known.lock);
+  return gg__orders_give(worker, order);
+}
+
+int gg_plane_session_throttle(struct gg_plane *plane, const struct gg_session_key *key, enum gg_side from,
+                              uint64_t bytes_per_second, struct gg_hook *by)
+{
+  struct gg_order order = {
+    .kind = GG_ORDER_THROTTLE, .direction = (enum gg_direction)from, .bytes_per_second = bytes_per_second, .hook = by};
+  return is_side(from) ? give(plane, key, &order) : GG_ERR_INVALID;
+}
+
+int gg_plane_session_cut(struct gg_plane *plane, const struct gg_session_key *key, const struct gg_verdict *verdict,
+                         struct gg_hook *by)
+{
+  struct gg_order order = {.kind = GG_ORDER_CUT, .verdict = *verdict, .hook = by};
+  bool cuts =
+    verdict->kind == GG_VERDICT_CLOSE || verdict->kind == GG_VERDICT_RESET || verdict->kind == GG_VERDICT_TARPIT;
+  return cuts ? give(plane, key, &order) : GG_ERR_INVALID;
+}
+
+int gg_plane_session_resume(struct gg_plane *plane, const struct gg_session_key *key, enum gg_side from,
+                            const struct gg_verdict *verdict, struct gg_hook *by)
+{
+  struct gg_order order = {
+    .kind = GG_ORDER_RESUME, .direction = (enum gg_direction)from, .verdict = *verdict, .hook = by};
+  bool sound = is_side(from) && (unsigned)verdict->kind <= GG_VERDICT_DIVERT;
+  return sound ? give(plane, key, &order) : GG_ERR_INVALID;
+}
