@@ -36,6 +36,7 @@
 #define GOGETWAY_GATEWAY_H
 
 #include <gogetway/error.h>
+#include <gogetway/plugin.h>
 #include <stdbool.h>
 
 #ifdef __cplusplus
@@ -43,7 +44,6 @@ extern "C" {
 #endif
 
 struct gg_gateway;
-struct gg_plugin;
 
 /* A line of text without its newline; it lives for the call. */
 typedef void (*gg_line_fn)(void *context, const char *line, size_t length);
@@ -153,6 +153,42 @@ GG_API void gg_gateway_destroy(struct gg_gateway *gateway);
 /* The address at which listener `index` (from 0) listens, with the port that the system chose if 0 was asked for. The
  * length of the text, which always ends in NUL; 0: there is no such listener. */
 GG_API size_t gg_gateway_listener(const struct gg_gateway *gateway, size_t index, char *text, size_t size);
+
+/* Version, process, state, listeners and all metrics as one JSON object, as the control socket's "stats" (control.h)
+ * has them. *json ends in NUL and is to be freed with free(3); NULL on an error.
+ * GG_ERR_INVALID: the gateway was not started, or could not be; GG_ERR_NOMEM; GG_ERR_LIMIT: it is more than 4 MiB.
+ * Any thread between start and destroy. Takes the time of a look at every counter: for once a second, not for each
+ * session. */
+GG_API int gg_gateway_stats(const struct gg_gateway *gateway, char **json, struct gg_failure *failure);
+
+/* ── Open sessions ───────────────────────────────────────────────────────────────────────────────────────────────────
+ * What a plug-in's host does by the key of a session (plugin.h), for the program: the same operations, with the same
+ * errors. GG_ERR_NOT_FOUND: there is no such session, or it has ended, or the gateway has. Any thread between start and
+ * destroy, callbacks of plug-ins too, but not from inside `each`. They wait for nobody but, for moments, for a worker
+ * that opens or closes a session just then. */
+
+/* What is known of a session. out->size has to be sizeof *out before: GG_ERR_INVALID else. */
+GG_API int gg_gateway_session_find(const struct gg_gateway *gateway, const struct gg_session_key *key,
+                                   struct gg_session_info *out);
+/* Calls `each` for every open session, on the calling thread; false from it ends the listing. `info` lives for the
+ * call. A worker whose sessions are told can neither open nor close one meanwhile, so `each` is quick, and calls
+ * nothing of the gateway's: keys are noted, and used when the listing is done. */
+GG_API void gg_gateway_sessions(const struct gg_gateway *gateway,
+                                bool (*each)(void *context, const struct gg_session_info *info), void *context);
+/* Adds a tag, or takes it away. Tags are in the recording's last comment of the session. GG_ERR_INVALID: no such tag
+ * can be; GG_ERR_LIMIT: it has GG_TAGS_MAX of them; GG_ERR_NOMEM. */
+GG_API int gg_gateway_session_tag(struct gg_gateway *gateway, const struct gg_session_key *key, const char *tag,
+                                  bool on);
+/* The next two are orders: the session's worker carries them out in its next turn, and one for a session that has ended
+ * by then comes to nothing. GG_ERR_AGAIN: 65536 orders wait for that worker; GG_ERR_NOMEM. */
+
+/* At most so many bytes a second from that side; 0: as many as there are. GG_ERR_INVALID: there is no such side. */
+GG_API int gg_gateway_session_throttle(struct gg_gateway *gateway, const struct gg_session_key *key, enum gg_side from,
+                                       uint64_t bytes_per_second);
+/* Ends it by a verdict of CLOSE, RESET or TARPIT (any other: GG_ERR_INVALID), whose reason, copied, is in the
+ * recording. */
+GG_API int gg_gateway_session_cut(struct gg_gateway *gateway, const struct gg_session_key *key,
+                                  const struct gg_verdict *verdict);
 
 #ifdef __cplusplus
 }

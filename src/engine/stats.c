@@ -53,26 +53,52 @@ int gg__engine_stats(const struct gg_gateway *engine, struct gg_json *json)
   return 0;
 }
 
-int gg__engine_stats_file(const struct gg_gateway *engine, const char *path, struct gg_failure *failure)
+/* As one object with room for one byte more; malloc'ed. */
+static int stats_text(const struct gg_gateway *engine, char **text, size_t *length)
 {
   struct gg_json json;
-  char *text = malloc(GG_CONTROL_REPLY_MAX);
-  if (!text)
-    return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %s", path);
-  gg_json_init(&json, text, GG_CONTROL_REPLY_MAX - 1);
+  *text = malloc(GG_CONTROL_REPLY_MAX);
+  if (!*text)
+    return GG_ERR_NOMEM;
+  gg_json_init(&json, *text, GG_CONTROL_REPLY_MAX - 1);
   gg_json_object_begin(&json);
   int error = gg__engine_stats(engine, &json);
   gg_json_object_end(&json);
-  size_t length = gg_json_finish(&json);
-  if (error || length == 0) {
-    error = gg_fail(failure, error ? error : GG_ERR_LIMIT, "cannot write %s: %s", path,
-                    gg_error_text(error ? error : GG_ERR_LIMIT));
-  } else {
-    text[length] = '\n';
-    error = gg__file_replace(path, text, length + 1, 0600, failure);
-  }
+  *length = gg_json_finish(&json);
+  if (!error && *length > 0)
+    return 0;
+  free(*text);
+  *text = NULL;
+  return error ? error : GG_ERR_LIMIT;
+}
+
+int gg__engine_stats_file(const struct gg_gateway *engine, const char *path, struct gg_failure *failure)
+{
+  char *text;
+  size_t length;
+  int error = stats_text(engine, &text, &length);
+  if (error)
+    return gg_fail(failure, error, "cannot write %s: %s", path, gg_error_text(error));
+  text[length] = '\n';
+  error = gg__file_replace(path, text, length + 1, 0600, failure);
   free(text);
   return error;
+}
+
+int gg_gateway_stats(const struct gg_gateway *engine, char **out, struct gg_failure *failure)
+{
+  size_t length;
+  *out = NULL;
+  if (!engine->recorder)
+    return gg_fail(failure, GG_ERR_INVALID, "this gateway was not started");
+  int error = stats_text(engine, out, &length);
+  if (error)
+    return gg_fail(failure, error, "cannot tell the gateway's state: %s", gg_error_text(error));
+  (*out)[length] = '\0';
+  char *fitting = realloc(*out, length + 1);
+  if (fitting)
+    *out = fitting;
+  return 0;
 }
 
 /* ── Commands of the control socket ──────────────────────────────────────────────────────────────────────────────── */
