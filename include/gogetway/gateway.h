@@ -29,6 +29,8 @@
  *
  * Several gateways may live in one process, each with a store of its own.
  *
+ * A program with an event loop of its own needs no thread that waits: `polled`, gg_gateway_fd, gg_gateway_poll.
+ *
  * Thread: create, start, wait and destroy: one thread at a time. drain, stop, signal: any thread and signal handlers,
  * between create and destroy. reload and the rest: any thread between start and destroy.
  */
@@ -66,6 +68,10 @@ struct gg_gateway_options {
    * `sandbox` and speaks to a service manager that is named in the environment (sd_notify(3)). gg_gateway_start is then
    * called by the only thread there is. False, as by default: all three are left alone, and `user` is refused. */
   bool own_process;
+  /* The program's own event loop drives the gateway: gg_gateway_fd and gg_gateway_poll instead of gg_gateway_wait. It
+   * then has one worker, on the thread that polls: `workers` of more is refused (GG_ERR_INVALID), and so is
+   * own_process. */
+  bool polled;
 };
 #ifdef __cplusplus
 inline struct gg_gateway_options
@@ -136,16 +142,46 @@ GG_API void gg_gateway_stop(struct gg_gateway *gateway);
  *
  * On failure nothing has changed: GG_ERR_FORMAT and others as gg_gateway_create; GG_ERR_BUSY: a new listener's port is
  * in use; GG_ERR_INVALID: the gateway does not run, or is ending; GG_ERR_TIMEOUT: it is not done yet, the messages will
- * tell. Any thread but the one that is in gg_gateway_wait, which has to be: it carries this out. */
+ * tell. Any thread but the one that is in gg_gateway_wait, which has to be: it carries this out. (Of a gateway that is
+ * polled: gg_gateway_poll.) */
 GG_API int gg_gateway_reload(struct gg_gateway *gateway, gg_line_fn tell, void *context, struct gg_failure *failure);
 /* Does what the program does on a signal: SIGHUP reloads, and the messages say what came of it; SIGTERM, SIGINT and any
  * other number drain at first, and stop if the gateway was told to drain before, by a signal or otherwise. */
 GG_API void gg_gateway_signal(struct gg_gateway *gateway, int signal_number);
 
-/* Returns when the gateway has ended and everything is on disk; also writes `stats.file`, if one is configured.
- * GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: the disk took no more; what was left is kept in the log's rings, and the next start
- * on this store writes it. GG_ERR_IO and others: the failure says what. The gateway has ended in any case. */
+/* Returns when the gateway has ended and everything is on disk (not for one that is polled: GG_ERR_INVALID); also
+ * writes `stats.file`, if one is configured. GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: the disk took no more; what was left is
+ * kept in the log's rings, and the next start on this store writes it. GG_ERR_IO and others: the failure says what. The
+ * gateway has ended in any case. */
 GG_API int gg_gateway_wait(struct gg_gateway *gateway, struct gg_failure *failure);
+
+/* ── With the program's own event loop ───────────────────────────────────────────────────────────────────────────────
+ * For gg_gateway_options.polled. Sessions, requests and reloads are then served inside gg_gateway_poll, on the thread
+ * that calls it, and so are the callbacks of plug-ins that come from sessions. The gateway still has threads for what
+ * may wait: the log's writer and its sync, names, the control socket, active checks, the metrics file, plug-ins' ticks;
+ * they deliver no signals, and none of them forwards a byte. As long as nobody polls, nothing is accepted or forwarded,
+ * and no time-out comes true.
+ *
+ * examples/embed-event-loop.c is a whole program. */
+
+/* A descriptor that is readable (as poll(2) says, or epoll(7) without EPOLLET) while there is something to do,
+ * time-outs included. It is the gateway's, the same from create to destroy, and only to be waited for. -1: the gateway
+ * is not polled. Any thread. */
+GG_API int gg_gateway_fd(const struct gg_gateway *gateway);
+
+enum { GG_GATEWAY_GOES_ON = 1 };
+/* Waits until there is something to do, `timeout_ms` milliseconds at the most (0: not at all; negative: without a
+ * bound), does a bounded part of it, and returns GG_GATEWAY_GOES_ON; the descriptor is still readable if there is more.
+ * When the gateway has ended, which gg_gateway_drain, stop and signal ask for as elsewhere, and everything is on disk,
+ * it returns as gg_gateway_wait does: 0, or the error. After that, the gateway can only be destroyed.
+ *
+ * What may take longer than asked: a reload, which reads files, and waits a second at the most for names that are new;
+ * plug-ins' create and destroy, which come with a reload and with the end.
+ *
+ * GG_ERR_INVALID: the gateway is not polled, does not run, or is in a poll already (it was called by a callback).
+ * Thread: the one that called start, always the same. The gg_gateway_reload of that thread is carried out at once, but
+ * refused in a callback (GG_ERR_INVALID). */
+GG_API int gg_gateway_poll(struct gg_gateway *gateway, int timeout_ms, struct gg_failure *failure);
 
 /* Stops and waits first if that was not done. NULL is fine. */
 GG_API void gg_gateway_destroy(struct gg_gateway *gateway);

@@ -17,17 +17,19 @@
  *   watchdog     gg__service_ready        gg__service_end        the very last: it speaks for the others
  *
  * Requests to end come from any thread and from signal handlers. They only count up and ring an eventfd; the engine's
- * thread, in gg_gateway_wait, does what they ask for. (Rejected: a signalfd. It needs every thread of the embedding
- * program to block the signals.)
- */
+ * thread, in gg_gateway_wait, does what they ask for. Where there is none, since the program's own loop drives the
+ * gateway, that one does (polled.c), and it is the worker's thread as well. (Rejected: a signalfd. It needs every
+ * thread of the embedding program to block the signals.) */
 #include "engine/engine.h"
 
 #include "base/clock.h"
 #include "engine/metrics_file.h"
+#include "engine/polled.h"
 #include "engine/service.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -64,10 +66,15 @@ static int load_config(struct gg_gateway *engine, const struct gg_gateway_option
   }
   error = gg__configured_load(&engine->now, &engine->arguments, GG_CONFIG_START_SILENCE_MS, errors, failure);
   if (!error)
+    gg__polled_workers(engine, engine->now);
+  if (!error)
     error = gg__configured_plugins(engine->now, NULL, NULL, errors, failure);
   if (error)
     tell_config_errors(options, errors);
   free(errors);
+  if (!error && engine->polled && gg_config_workers(&engine->now->config) != 1)
+    error = gg_fail(failure, GG_ERR_INVALID, "a gateway that is polled has one worker, and not %" PRIu64,
+                    engine->now->config.workers);
   return error;
 }
 
@@ -79,6 +86,8 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
                    sizeof *options);
   if (options->argument_count > INT32_MAX / 2)
     return gg_fail(failure, GG_ERR_RANGE, "too many arguments");
+  if (options->own_process && options->polled)
+    return gg_fail(failure, GG_ERR_INVALID, "a process that is the gateway's alone has no loop that polls it");
   struct gg_gateway *engine = calloc(1, sizeof *engine);
   if (!engine)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the engine");
@@ -90,6 +99,8 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   gg__reload_init(&engine->reloads);
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
+  if (!error && options->polled)
+    error = gg__polled_create(engine, failure);
   if (!error)
     error = load_config(engine, options, failure);
   if (error) {
@@ -227,7 +238,7 @@ static void hand_over(struct gg_gateway *engine)
     atomic_store(&engine->state, GG_ENGINE_DRAINING);
 }
 
-static void serve_requests(struct gg_gateway *engine)
+void gg__engine_serve(struct gg_gateway *engine)
 {
   hand_over(engine);
   gg__siblings_look(engine);
@@ -251,7 +262,7 @@ static void serve_requests(struct gg_gateway *engine)
   gg__reload_serve(engine, atomic_exchange(&engine->hangups, 0) > 0);
 }
 
-static int finish(struct gg_gateway *engine, struct gg_failure *failure)
+void gg__engine_end_sessions(struct gg_gateway *engine)
 {
   gg__reload_close(engine);
   gg_plane_join(engine->plane);
@@ -259,20 +270,27 @@ static int finish(struct gg_gateway *engine, struct gg_failure *failure)
   engine->control = NULL;
   gg__engine_end_plugins(engine);
   gg__siblings_look(engine);
-  struct gg_failure told = GG_FAILURE_INIT;
-  int error = gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, &told);
+}
+
+int gg__engine_end_recorder(struct gg_gateway *engine, struct gg_failure *failure)
+{
+  return gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, failure);
+}
+
+int gg__engine_ended(struct gg_gateway *engine, int error, const struct gg_failure *why, struct gg_failure *failure)
+{
   gg__metrics_file_stop(engine->metrics_file);
   engine->metrics_file = NULL;
   atomic_store(&engine->state, GG_ENGINE_ENDED);
   if (error)
     gg_fail(failure, error, "the recording in %s is not whole yet: %s", engine->now->config.dir,
-            told.message[0] ? told.message : gg_error_text(error));
+            why->message[0] ? why->message : gg_error_text(error));
   if (engine->now->config.stats.file) {
     int stats_error = gg__engine_stats_file(engine, engine->now->config.stats.file, failure);
     error = error ? error : stats_error;
   }
   if (error)
-    gg_error_log(engine->logger, "ended with a failure", GG_S("error", failure ? failure->message : told.message));
+    gg_error_log(engine->logger, "ended with a failure", GG_S("error", failure ? failure->message : why->message));
   else
     gg_info(engine->logger, "ended",
             GG_D("uptime_seconds", (double)(gg_clock_mono_ns() - engine->started_mono_ns) / 1e9));
@@ -302,11 +320,16 @@ int gg_gateway_wait(struct gg_gateway *engine, struct gg_failure *failure)
   int state = atomic_load(&engine->state);
   if (state == GG_ENGINE_CREATED || state == GG_ENGINE_ENDED)
     return gg_fail(failure, GG_ERR_INVALID, "this engine does not run");
+  if (engine->polled)
+    return gg_fail(failure, GG_ERR_INVALID, "this gateway is polled: there is nothing that could be waited for");
   while (gg_plane_running(engine->plane)) {
     await(engine);
-    serve_requests(engine);
+    gg__engine_serve(engine);
   }
-  return finish(engine, failure);
+  gg__engine_end_sessions(engine);
+  struct gg_failure why = GG_FAILURE_INIT;
+  int error = gg__engine_end_recorder(engine, &why);
+  return gg__engine_ended(engine, error, &why, failure);
 }
 
 void gg_gateway_destroy(struct gg_gateway *engine)
@@ -316,11 +339,15 @@ void gg_gateway_destroy(struct gg_gateway *engine)
   int state = atomic_load(&engine->state);
   if (state != GG_ENGINE_CREATED && state != GG_ENGINE_ENDED) {
     gg_gateway_stop(engine);
-    gg_gateway_wait(engine, NULL);
+    if (!engine->polled)
+      gg_gateway_wait(engine, NULL);
+    while (engine->polled && gg_gateway_poll(engine, -1, NULL) == GG_GATEWAY_GOES_ON)
+      continue;
   }
   gg__engine_free_parts(engine);
   gg__configured_destroy(engine->now);
   gg__arguments_free(&engine->arguments);
+  gg__polled_destroy(engine->polled);
   if (engine->wake_fd >= 0)
     close(engine->wake_fd);
   gg__reload_fini(&engine->reloads);

@@ -26,6 +26,7 @@ enum gg_engine_state {
 struct gg_kernel_metrics;
 struct gg_metrics_file;
 struct gg_notify;
+struct gg_polled;
 
 /* What the disk is given to take the rest after the last session has ended. */
 #define GG_RECORDER_STOP_NS (UINT64_C(10) * 1000000000)
@@ -62,6 +63,7 @@ struct gg_gateway {
   _Atomic unsigned drains; /* requests, from any thread or a signal handler */
   _Atomic unsigned stops;
   _Atomic unsigned hangups;
+  struct gg_polled *polled; /* NULL: it has threads of its own */
   struct gg_reloads reloads;
   struct gg_handing handing;     /* another process takes over; under the lock */
   struct gg_takeover *takeover;  /* from which this one is taking over, until it serves */
@@ -106,6 +108,14 @@ void gg__engine_lock(const struct gg_gateway *engine);
 void gg__engine_unlock(const struct gg_gateway *engine);
 /* gg_gateway_listener for who holds the lock, or is the engine's thread. */
 size_t gg__engine_listener(const struct gg_gateway *engine, size_t index, char *text, size_t size);
+
+/* Does what others ask for: to end, to reload. The engine's thread. */
+void gg__engine_serve(struct gg_gateway *engine);
+/* The end, in its three parts: sessions and whoever looks at them; the recorder, which may have to wait for the disk,
+ * on any thread; what is told. The last one's error is that of gg_gateway_wait. */
+void gg__engine_end_sessions(struct gg_gateway *engine);
+int gg__engine_end_recorder(struct gg_gateway *engine, struct gg_failure *failure);
+int gg__engine_ended(struct gg_gateway *engine, int error, const struct gg_failure *why, struct gg_failure *failure);
 
 /* Nothing of a plug-in's is called any more, and those that nobody has are destroyed. NULL desk is fine. */
 void gg__engine_end_plugins(struct gg_gateway *engine);

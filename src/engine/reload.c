@@ -21,6 +21,7 @@
 #include "engine/engine.h"
 #include "engine/file.h"
 #include "engine/metrics_file.h"
+#include "engine/polled.h"
 #include "engine/service.h"
 
 #include <assert.h>
@@ -40,6 +41,8 @@ static int read_next(struct gg_gateway *engine, struct gg_configured **out, stru
   *out = NULL;
   int error =
     errors ? gg__configured_load(out, &engine->arguments, GG_CONFIG_RELOAD_SILENCE_MS, errors, &failure) : GG_ERR_NOMEM;
+  if (!error)
+    gg__polled_workers(engine, *out);
   if (!error)
     error = gg__configured_plugins(*out, engine->now, engine->desk, errors, &failure);
   /* The failure is the first error. */
@@ -267,6 +270,11 @@ int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_repor
   pthread_mutex_lock(&reloads->lock);
   uint64_t mine = ++reloads->wanted;
   eventfd_write(engine->wake_fd, 1);
+  if (gg__polled_here(engine)) { /* who would wait is who carries it out */
+    pthread_mutex_unlock(&reloads->lock);
+    gg__reload_serve(engine, false);
+    pthread_mutex_lock(&reloads->lock);
+  }
   while (!reloads->closed && reloads->carried < mine && waited == 0)
     waited = pthread_cond_timedwait(&reloads->changed, &reloads->lock, &until);
   if (reloads->carried >= mine) {
@@ -286,6 +294,8 @@ int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_repor
 int gg_gateway_reload(struct gg_gateway *engine, gg_line_fn tell_line, void *context, struct gg_failure *failure)
 {
   int state = atomic_load(&engine->state);
+  if (gg__polled_here(engine) && engine->polled->busy)
+    return gg_fail(failure, GG_ERR_INVALID, "a callback cannot wait for a reload: the gateway is in a poll");
   struct gg_report *report = calloc(1, sizeof *report);
   if (!report)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for a report");

@@ -5,6 +5,7 @@
 #include "engine/file.h"
 #include "engine/kernel_metrics.h"
 #include "engine/metrics_file.h"
+#include "engine/polled.h"
 #include "engine/service.h"
 
 #include <linux/magic.h>
@@ -79,7 +80,9 @@ int gg__engine_fill(struct gg_gateway *engine, struct gg_configured *configured,
   configured->options.recorder = engine->recorder;
   configured->options.logger = engine->logger;
   configured->options.metrics = engine->metrics;
-  return gg__configured_fill(configured, engine->resolver, failure);
+  int error = gg__configured_fill(configured, engine->resolver, failure);
+  configured->options.polled = engine->polled != NULL;
+  return error;
 }
 
 /* Sockets that listen already: those of the process before, and those of a parent, which may be the same. */
@@ -194,6 +197,8 @@ static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
     error = make_plugins(engine, failure);
   if (!error)
     error = make_gateway(engine, failure);
+  if (!error)
+    error = gg__polled_begin(engine, failure);
   if (!error)
     error = gg__service_confine(engine, failure);
   return error;

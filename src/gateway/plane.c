@@ -63,7 +63,8 @@ int gg_plane_create(struct gg_plane **out, const struct gg_plane_options *option
 {
   *out = NULL;
   if (options->size != sizeof *options || options->workers < 1 || options->workers > GG_WORKERS_MAX ||
-      options->listener_count < 1 || options->listener_count > GG_LISTENERS_MAX)
+      options->listener_count < 1 || options->listener_count > GG_LISTENERS_MAX ||
+      (options->polled && options->workers != 1))
     return gg_fail(failure, GG_ERR_INVALID, "a gateway needs 1 to %d workers and 1 to %d listeners", GG_WORKERS_MAX,
                    GG_LISTENERS_MAX);
   struct gg_plane *plane = calloc(1, sizeof *plane);
@@ -99,6 +100,10 @@ int gg_plane_start(struct gg_plane *plane, struct gg_failure *failure)
   int error = gg__groups_start(plane, failure);
   if (error)
     return error;
+  if (plane->options.polled) {
+    atomic_fetch_add(&plane->workers_running, 1);
+    return GG_OK;
+  }
   /* Signals are the engine's: no worker may be interrupted by one. */
   sigset_t all, before;
   sigfillset(&all);
@@ -146,8 +151,29 @@ bool gg_plane_running(const struct gg_plane *plane)
   return atomic_load_explicit(&plane->workers_running, memory_order_acquire) > 0;
 }
 
+int gg_plane_fd(const struct gg_plane *plane)
+{
+  assert(plane->options.polled);
+  return plane->workers[0]->loop.base.fd;
+}
+
+bool gg_plane_turn(struct gg_plane *plane, uint64_t *next_mono_ns)
+{
+  struct gg_worker *worker = plane->workers[0];
+  assert(plane->options.polled && gg_plane_running(plane));
+  bool more = gg__worker_turn_now(worker, next_mono_ns);
+  if (!more)
+    gg__worker_end(worker);
+  return more;
+}
+
 void gg_plane_join(struct gg_plane *plane)
 {
+  if (plane->options.polled && gg_plane_running(plane)) {
+    while (gg__worker_turn(plane->workers[0]))
+      continue;
+    gg__worker_end(plane->workers[0]);
+  }
   for (unsigned i = 0; i < plane->worker_count; i++) {
     if (plane->workers[i]->thread_runs)
       pthread_join(plane->workers[i]->thread, NULL);

@@ -9,6 +9,10 @@
  *        join   (waits for the workers; every session has been closed and recorded, every log finished)
  *        destroy
  *
+ * A gateway of one worker may be `polled`: it has no thread, and whoever drives it calls gg_plane_turn when gg_plane_fd
+ * is readable, or the time has come that the last turn said. That thread is the worker's, and the engine's too: what
+ * waits for the workers elsewhere is done by it at once.
+ *
  * Thread: all of these on the engine's thread; drain and stop from any thread; gg_plane_alive, gg_plane_upstream,
  * gg_plane_upstream_drain and gg_plane_listener_endpoint from any thread but a worker's.
  */
@@ -91,6 +95,7 @@ struct gg_plane_options {
   size_t size;
   unsigned workers;      /* 1 to GG_WORKERS_MAX */
   uint64_t sessions_max; /* over all workers; 0: bounded by descriptors only */
+  bool polled;           /* its only worker has no thread; not changed by reload */
   size_t fds_kept;       /* descriptors that the caller keeps beside its usual ones: sessions cannot have them */
   /* A client beyond these is reset at once, before it costs a session: counted, and told at most once in a while. A
    * source is an IPv4 address or an IPv6 network of source_prefix6 bits; of the PROXY header where one is trusted: then
@@ -182,7 +187,12 @@ unsigned gg_plane_logs(const struct gg_plane_options *options);
 int gg_plane_start(struct gg_plane *plane, struct gg_failure *failure);
 void gg_plane_drain(struct gg_plane *plane, uint64_t deadline_mono_ns);
 void gg_plane_stop(struct gg_plane *plane); /* a drain whose deadline is now */
+/* Of one that is polled, it makes the turns that are left. */
 void gg_plane_join(struct gg_plane *plane);
+/* Of one that is polled: what is readable when a turn has something to do, and a turn, which waits for nothing.
+ * *next_mono_ns is when the next one is due at the latest. False: this was the last one. */
+int gg_plane_fd(const struct gg_plane *plane);
+bool gg_plane_turn(struct gg_plane *plane, uint64_t *next_mono_ns);
 /* Whether every worker that has not ended began its turn when it was due, or at most `grace_ns` later. */
 bool gg_plane_alive(const struct gg_plane *plane, uint64_t now_mono_ns, uint64_t grace_ns);
 bool gg_plane_running(const struct gg_plane *plane); /* some worker has not ended yet */

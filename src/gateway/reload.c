@@ -34,6 +34,8 @@ static void pass_all(struct gg_plane *plane)
       pthread_cond_wait(&plane->passed, &plane->lock);
     bool here = worker->passed != generation;
     pthread_mutex_unlock(&plane->lock);
+    if (here && plane->options.polled)
+      worker->loop.now_ns = gg_clock_mono_ns(); /* its last turn may be long past */
     if (here)
       gg__worker_pass(worker);
   }
@@ -72,7 +74,7 @@ static int check(const struct gg_plane *plane, const struct gg_plane_options *op
     return gg_fail(failure, GG_ERR_INVALID, "a gateway needs 1 to %d listeners", GG_LISTENERS_MAX);
   if (options->workers != now->workers || options->pending_total != now->pending_total ||
       options->sync_mode != now->sync_mode || options->recorder != now->recorder || options->logger != now->logger ||
-      options->metrics != now->metrics)
+      options->metrics != now->metrics || options->polled != now->polled)
     return gg_fail(failure, GG_ERR_INVALID,
                    "workers, pending_total, sync_mode and what is recorded into take a restart");
   if (atomic_load(&plane->drain_deadline_ns) != 0)

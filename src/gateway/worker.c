@@ -92,7 +92,7 @@ int gg__worker_create(struct gg_worker **out, struct gg_plane *plane, unsigned i
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a worker");
   int error = gg_metrics_shard(options->metrics, &worker->shard);
   if (!error)
-    error = gg_loop_init(&worker->loop, 1);
+    error = options->polled ? gg_loop_init_outward(&worker->loop, 1) : gg_loop_init(&worker->loop, 1);
   if (!error)
     error = gg_wake_init(&worker->wake, &worker->loop, woken, worker);
   if (error)
@@ -338,9 +338,8 @@ static void phase_free(struct gg_worker *worker)
   }
 }
 
-bool gg__worker_turn(struct gg_worker *worker)
+static bool turn(struct gg_worker *worker, uint64_t wait_ns)
 {
-  uint64_t wait_ns = gg_list_empty(&worker->run) ? worker->next_ns : 0;
   atomic_store_explicit(&worker->due_ns, later(wait_ns, worker->loop.now_ns), memory_order_relaxed);
   gg__relay_batch_open(worker);
   gg_loop_poll(&worker->loop, wait_ns);
@@ -362,13 +361,35 @@ bool gg__worker_turn(struct gg_worker *worker)
   return worker->listening || !gg_list_empty(&worker->listeners) || worker->session_count > 0;
 }
 
-void gg__worker_loop(struct gg_worker *worker)
+static uint64_t next_turn_ns(const struct gg_worker *worker)
 {
-  while (gg__worker_turn(worker))
-    continue;
+  return gg_list_empty(&worker->run) ? worker->next_ns : 0;
+}
+
+bool gg__worker_turn(struct gg_worker *worker)
+{
+  return turn(worker, next_turn_ns(worker));
+}
+
+bool gg__worker_turn_now(struct gg_worker *worker, uint64_t *next_ns)
+{
+  bool more = turn(worker, 0);
+  *next_ns = next_turn_ns(worker);
+  atomic_store_explicit(&worker->due_ns, later(*next_ns, worker->loop.now_ns), memory_order_relaxed);
+  return more;
+}
+
+void gg__worker_end(struct gg_worker *worker)
+{
   for (unsigned i = 0; i < worker->log_count; i++)
     if (worker->logs[i].log)
       gg_log_finish(worker->logs[i].log);
+  pthread_mutex_lock(&worker->plane->lock);
+  worker->ended = true;
+  pthread_cond_broadcast(&worker->plane->passed);
+  pthread_mutex_unlock(&worker->plane->lock);
+  atomic_store_explicit(&worker->due_ns, UINT64_MAX, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&worker->plane->workers_running, 1, memory_order_release);
 }
 
 void *gg__worker_main(void *argument)
@@ -377,12 +398,8 @@ void *gg__worker_main(void *argument)
   char name[16];
   snprintf(name, sizeof name, "gg-worker-%u", worker->index);
   prctl(PR_SET_NAME, name);
-  gg__worker_loop(worker);
-  pthread_mutex_lock(&worker->plane->lock);
-  worker->ended = true;
-  pthread_cond_broadcast(&worker->plane->passed);
-  pthread_mutex_unlock(&worker->plane->lock);
-  atomic_store_explicit(&worker->due_ns, UINT64_MAX, memory_order_relaxed);
-  atomic_fetch_sub_explicit(&worker->plane->workers_running, 1, memory_order_release);
+  while (gg__worker_turn(worker))
+    continue;
+  gg__worker_end(worker);
   return NULL;
 }

@@ -201,8 +201,10 @@ struct gg_plane {
 int gg__worker_create(struct gg_worker **out, struct gg_plane *plane, unsigned index, struct gg_failure *failure);
 void gg__worker_destroy(struct gg_worker *worker);
 void *gg__worker_main(void *worker);
-void gg__worker_loop(struct gg_worker *worker); /* until drained: the body of the thread */
 bool gg__worker_turn(struct gg_worker *worker); /* one iteration; false when there is nothing left to do */
+/* The same without waiting: *next_ns is when the next one is due without an event. */
+bool gg__worker_turn_now(struct gg_worker *worker, uint64_t *next_ns);
+void gg__worker_end(struct gg_worker *worker); /* after the last one, on the worker's thread */
 
 struct gg_session *gg__worker_session_alloc(struct gg_worker *worker);
 void gg__worker_retry_soon(struct gg_worker *worker); /* phase 4 within GG_RETRY_INTERVAL_NS */

@@ -49,7 +49,8 @@ int gg_loop_set_open(struct gg_loop *loop, unsigned number)
   if (fd < 0)
     return gg_error_from_errno(errno);
   *set = (struct gg_read_set){{nested_ready, fd}, true};
-  int error = number == 0 ? add(fd, &loop->base, EPOLLIN) : add(loop->base.fd, &set->source, EPOLLIN);
+  bool around = number == 0 && !loop->outward;
+  int error = around ? add(fd, &loop->base, EPOLLIN) : add(loop->base.fd, &set->source, EPOLLIN);
   if (error) {
     close(fd);
     set->source.fd = -1;
@@ -64,10 +65,11 @@ void gg_loop_sets_use(struct gg_loop *loop, unsigned count)
     assert(loop->sets[loop->set_count].source.fd >= 0);
 }
 
-int gg_loop_init(struct gg_loop *loop, unsigned read_sets)
+static int init(struct gg_loop *loop, unsigned read_sets, bool outward)
 {
   assert(read_sets >= 1 && read_sets <= GG_READ_SETS_MAX);
-  *loop = (struct gg_loop){.base = {nested_ready, epoll_create1(EPOLL_CLOEXEC)}, .now_ns = gg_clock_mono_ns()};
+  *loop = (struct gg_loop){
+    .base = {nested_ready, epoll_create1(EPOLL_CLOEXEC)}, .outward = outward, .now_ns = gg_clock_mono_ns()};
   for (unsigned i = 0; i < GG_READ_SETS_MAX; i++)
     loop->sets[i].source.fd = -1;
   if (loop->base.fd < 0)
@@ -81,6 +83,16 @@ int gg_loop_init(struct gg_loop *loop, unsigned read_sets)
   }
   gg_loop_sets_use(loop, read_sets);
   return GG_OK;
+}
+
+int gg_loop_init(struct gg_loop *loop, unsigned read_sets)
+{
+  return init(loop, read_sets, false);
+}
+
+int gg_loop_init_outward(struct gg_loop *loop, unsigned read_sets)
+{
+  return init(loop, read_sets, true);
 }
 
 void gg_loop_fini(struct gg_loop *loop)
@@ -124,7 +136,7 @@ void gg_loop_reads_enable(struct gg_loop *loop, unsigned set, bool enabled)
   if (reads->enabled == enabled)
     return;
   reads->enabled = enabled;
-  if (set > 0) { /* set 0 is simply not waited upon */
+  if (set > 0 || loop->outward) { /* else set 0 is simply not waited upon */
     struct epoll_event event = {.events = enabled ? EPOLLIN : 0u, .data.ptr = &reads->source};
     epoll_ctl(loop->base.fd, EPOLL_CTL_MOD, reads->source.fd, &event);
   }
@@ -143,7 +155,7 @@ static int timeout_ms(uint64_t now_ns, uint64_t deadline_ns)
 
 unsigned gg_loop_poll(struct gg_loop *loop, uint64_t deadline_ns)
 {
-  int set = loop->sets[0].enabled ? loop->sets[0].source.fd : loop->base.fd;
+  int set = loop->sets[0].enabled && !loop->outward ? loop->sets[0].source.fd : loop->base.fd;
   int timeout = deadline_ns == 0 ? 0 : timeout_ms(gg_clock_mono_ns(), deadline_ns);
   struct epoll_event events[GG_LOOP_EVENTS_MAX];
   int count = epoll_wait(set, events, GG_LOOP_EVENTS_MAX, timeout);

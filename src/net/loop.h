@@ -10,6 +10,10 @@
  *
  *        read set 0  ∋  base set  ∋  read set 1, read set 2, ...
  *
+ * In a loop that somebody else waits for (gg_loop_init_outward), the base set has all read sets inside, and is itself
+ * what is waited upon: its descriptor is readable if and only if there is an event, whichever sets are disabled. That
+ * costs an epoll_wait more for each iteration that reads.
+ *
  * Sockets are watched edge-triggered: an event says "something came", and the owner remembers that it may read until
  * a read says otherwise. So stopping one direction costs no system call.
  *
@@ -47,10 +51,13 @@ struct gg_loop {
   struct gg_source base; /* fd: the base set */
   struct gg_read_set sets[GG_READ_SETS_MAX];
   unsigned set_count;
+  bool outward;    /* the base set has all read sets inside */
   uint64_t now_ns; /* CLOCK_MONOTONIC when the last wait ended, and again when its callbacks had run */
 };
 
 int gg_loop_init(struct gg_loop *loop, unsigned read_sets); /* 1 to GG_READ_SETS_MAX; an error leaves nothing open */
+/* The same for a loop that is polled when `loop->base.fd` is readable. */
+int gg_loop_init_outward(struct gg_loop *loop, unsigned read_sets);
 void gg_loop_fini(struct gg_loop *loop);
 /* Opens a further read set, the next one that the loop does not have yet; a second time it does nothing. On any thread,
  * one at a time, also while the loop runs: nothing is in the set. */

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Open sessions by their keys, from threads that are not the gateway's, while sessions come and go; and many gateways
+ * in one process. */
+#include "embed_fixture.h"
+
+enum { CLIENTS = 4, ROUNDS = 150, LOOKERS = 3, KEYS_MAX = 64, GATEWAYS = 20, PATIENCE_MS = 20000 };
+
+static struct echo echo;
+
+static bool wait_until(bool (*is)(void *context), void *context)
+{
+  const struct timespec pause = {.tv_nsec = 1000000};
+  for (uint64_t began_ns = gg_clock_mono_ns(); !is(context); nanosleep(&pause, NULL))
+    if (gg_clock_mono_ns() - began_ns > PATIENCE_MS * GG_NS_PER_MS)
+      return false;
+  return true;
+}
+
+struct keys {
+  size_t count;
+  struct gg_session_key items[KEYS_MAX];
+};
+
+static bool keep_key(void *context, const struct gg_session_info *info)
+{
+  struct keys *keys = context;
+  assert_string_equal(info->listener, "web");
+  keys->items[keys->count++] = info->key;
+  return keys->count < KEYS_MAX;
+}
+
+static struct keys keys_of(struct embedded *it)
+{
+  struct keys keys = {0};
+  gg_gateway_sessions(it->gateway, keep_key, &keys);
+  return keys;
+}
+
+static bool has_none(void *context)
+{
+  return keys_of(context).count == 0;
+}
+
+static bool is_served(void *context)
+{
+  struct gg_session_info info = {.size = sizeof info};
+  struct keys keys = keys_of(context);
+  return keys.count == 1 &&
+         gg_gateway_session_find(((struct embedded *)context)->gateway, &keys.items[0], &info) == 0 &&
+         info.forwarded[GG_SIDE_SERVER] == 1;
+}
+
+static void a_session_is_found_tagged_and_cut(void **state)
+{
+  struct embedded it;
+  struct gg_session_info info = {.size = sizeof info};
+  const struct gg_verdict pass = {.kind = GG_VERDICT_PASS}, reset = {.kind = GG_VERDICT_RESET, .reason = "enough"};
+  char byte;
+  (void)state;
+  embedded_init(&it, &echo);
+  embedded_run(&it);
+  struct gg_endpoint where = embedded_where(&it, 0);
+  int fd = dial(&where);
+  assert_int_equal(ask(fd), 0);
+  assert_true(wait_until(is_served, &it));
+  struct gg_session_key key = keys_of(&it).items[0];
+  assert_int_equal(gg_gateway_session_find(it.gateway, &key, &info), 0);
+  assert_string_equal(info.key.text, key.text);
+  assert_int_equal(info.received[GG_SIDE_CLIENT], 1);
+  assert_string_equal(info.upstream, it.upstream);
+  assert_int_equal(gg_gateway_session_tag(it.gateway, &key, "seen", true), 0);
+  assert_int_equal(gg_gateway_session_tag(it.gateway, &key, "Not One", true), GG_ERR_INVALID);
+  assert_int_equal(gg_gateway_session_find(it.gateway, &key, &info), 0);
+  assert_int_equal(info.tag_count, 1);
+  assert_string_equal(info.tags[0], "seen");
+  assert_int_equal(gg_gateway_session_throttle(it.gateway, &key, (enum gg_side)2, 1), GG_ERR_INVALID);
+  assert_int_equal(gg_gateway_session_throttle(it.gateway, &key, GG_SIDE_CLIENT, 1000), 0);
+  assert_int_equal(gg_gateway_session_cut(it.gateway, &key, &pass), GG_ERR_INVALID);
+  assert_int_equal(gg_gateway_session_cut(it.gateway, &key, &reset), 0);
+  assert_int_equal(recv(fd, &byte, 1, 0), -1);
+  assert_int_equal(errno, ECONNRESET);
+  close(fd);
+  assert_true(wait_until(has_none, &it));
+  assert_int_equal(gg_gateway_session_find(it.gateway, &key, &info), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_gateway_session_tag(it.gateway, &key, "seen", true), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_gateway_session_throttle(it.gateway, &key, GG_SIDE_SERVER, 0), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_gateway_session_cut(it.gateway, &key, &reset), GG_ERR_NOT_FOUND);
+  info.size--;
+  assert_int_equal(gg_gateway_session_find(it.gateway, &key, &info), GG_ERR_INVALID);
+  embedded_join(&it);
+  assert_true(has_none(&it)); /* one that has ended has no sessions */
+  embedded_fini(&it);
+}
+
+/* ── From many threads at once ───────────────────────────────────────────────────────────────────────────────────── */
+
+struct crowd {
+  struct embedded it;
+  struct gg_endpoint where;
+  _Atomic bool over;
+  _Atomic unsigned met, wrong;
+};
+
+/* Some of them are cut in the middle: that is no error. */
+static void *come_and_go(void *context)
+{
+  struct crowd *crowd = context;
+  for (int i = 0; i < ROUNDS; i++) {
+    int fd = dial(&crowd->where);
+    for (int j = 0; fd >= 0 && j < 5 && ask(fd) == 0; j++)
+      continue;
+    if (fd >= 0)
+      close(fd);
+  }
+  return NULL;
+}
+
+static bool expected(int error)
+{
+  return error == 0 || error == GG_ERR_NOT_FOUND;
+}
+
+static void *look(void *context)
+{
+  struct crowd *crowd = context;
+  struct gg_gateway *gateway = crowd->it.gateway;
+  struct gg_session_info info = {.size = sizeof info};
+  const struct gg_verdict cut = {.kind = GG_VERDICT_CLOSE, .reason = "a test"};
+  for (unsigned turn = 0; !atomic_load(&crowd->over); turn++) {
+    struct keys keys = keys_of(&crowd->it);
+    for (size_t i = 0; i < keys.count; i++) {
+      const struct gg_session_key *key = &keys.items[i];
+      bool fine = expected(gg_gateway_session_find(gateway, key, &info)) &&
+                  expected(gg_gateway_session_tag(gateway, key, turn % 2 ? "odd" : "even", turn % 3 > 0)) &&
+                  expected(gg_gateway_session_throttle(gateway, key, GG_SIDE_CLIENT, turn % 5 ? 0 : 1000000)) &&
+                  (turn % 7 > 0 || expected(gg_gateway_session_cut(gateway, key, &cut)));
+      atomic_fetch_add(fine ? &crowd->met : &crowd->wrong, 1);
+    }
+  }
+  return NULL;
+}
+
+static void sessions_come_and_go_meanwhile(void **state)
+{
+  struct crowd crowd = {0};
+  pthread_t clients[CLIENTS], lookers[LOOKERS];
+  (void)state;
+  embedded_init(&crowd.it, &echo);
+  embedded_word(&crowd.it, "--workers");
+  embedded_word(&crowd.it, "2");
+  embedded_run(&crowd.it);
+  crowd.where = embedded_where(&crowd.it, 0);
+  for (int i = 0; i < LOOKERS; i++)
+    assert_int_equal(pthread_create(&lookers[i], NULL, look, &crowd), 0);
+  for (int i = 0; i < CLIENTS; i++)
+    assert_int_equal(pthread_create(&clients[i], NULL, come_and_go, &crowd), 0);
+  for (int i = 0; i < CLIENTS; i++)
+    pthread_join(clients[i], NULL);
+  embedded_join(&crowd.it); /* they look on while it ends, and after */
+  atomic_store(&crowd.over, true);
+  for (int i = 0; i < LOOKERS; i++)
+    pthread_join(lookers[i], NULL);
+  assert_int_equal(crowd.wrong, 0);
+  assert_true(crowd.met > 0);
+  embedded_fini(&crowd.it);
+}
+
+/* ── Many gateways ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct visitor {
+  pthread_t thread;
+  struct gg_endpoint where;
+  int error;
+  _Atomic bool done;
+};
+
+static void *visit(void *context)
+{
+  struct visitor *visitor = context;
+  visitor->error = dial_and_ask(&visitor->where);
+  atomic_store(&visitor->done, true);
+  return NULL;
+}
+
+static void use(struct embedded *it, bool polled)
+{
+  struct visitor visitor = {.where = embedded_where(it, 0)};
+  assert_int_equal(pthread_create(&visitor.thread, NULL, visit, &visitor), 0);
+  while (polled && !atomic_load(&visitor.done))
+    assert_int_equal(gg_gateway_poll(it->gateway, 50, NULL), GG_GATEWAY_GOES_ON);
+  pthread_join(visitor.thread, NULL);
+  assert_int_equal(visitor.error, 0);
+}
+
+/* Every other one is polled; all live at the same time. */
+static void twenty_at_once(void)
+{
+  static struct embedded all[GATEWAYS];
+  for (int i = 0; i < GATEWAYS; i++) {
+    embedded_init(&all[i], &echo);
+    if (i % 2)
+      embedded_start(&all[i], true);
+    else
+      embedded_run(&all[i]);
+  }
+  for (int i = 0; i < GATEWAYS; i++)
+    use(&all[i], i % 2);
+  for (int i = 0; i < GATEWAYS; i++) {
+    if (i % 2 == 0)
+      embedded_join(&all[i]);
+    embedded_fini(&all[i]);
+  }
+}
+
+static bool are_back(void *context)
+{
+  const size_t *before = context;
+  return entries_of("/proc/self/task") == before[0] && entries_of("/proc/self/fd") == before[1];
+}
+
+static void many_gateways_leave_nothing_behind(void **state)
+{
+  (void)state;
+  twenty_at_once(); /* what libraries make once is made */
+  const struct timespec pause = {.tv_nsec = 200000000};
+  nanosleep(&pause, NULL); /* the upstream closes its ends */
+  size_t before[2] = {entries_of("/proc/self/task"), entries_of("/proc/self/fd")};
+  twenty_at_once();
+  assert_true(wait_until(are_back, before)); /* a thread that was joined is in the list for a moment */
+}
+
+static int begin(void **state)
+{
+  (void)state;
+  echo_begin(&echo);
+  return 0;
+}
+
+static int end(void **state)
+{
+  (void)state;
+  echo_end(&echo);
+  return 0;
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_session_is_found_tagged_and_cut),
+    cmocka_unit_test(sessions_come_and_go_meanwhile),
+    cmocka_unit_test(many_gateways_leave_nothing_behind),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
