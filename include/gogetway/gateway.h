@@ -15,9 +15,9 @@
  *     gg_gateway_wait(gateway, &failure);            // until another thread, or a signal, ends it
  *   gg_gateway_destroy(gateway);
  *
- * (examples/embed.c is a whole program.) What the gateway does is said in the words of the command line: everything
- * after `gogetway run`, `-c FILE` for a configuration file included; docs/config.md has them all. The program itself
- * is no more than this API, a signal handler and its output.
+ * (examples/embed-gateway.c is a whole program.) What the gateway does is said in the words of the command line:
+ * everything after `gogetway run`, `-c FILE` for a configuration file included; docs/config.md has them all. The
+ * program itself is no more than this API, a signal handler and its output.
  *
  *      create ──► start ──► (runs on its own threads) ──► drain ──► ended ──► destroy
  *                                    │                      │         ▲

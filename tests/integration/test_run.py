@@ -447,18 +447,3 @@ def test_stats_that_cannot_be_written_any_more_are_told(gateways, scratch, upstr
     place.rmdir()
     status, errors = gateway.stop()
     assert status == 3 and str(place / "stats.json") in errors.splitlines()[-1]
-
-
-# ── Embedding ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-def test_the_example_embeds_a_gateway(scratch, upstream):
-    example = pathlib.Path(program()).resolve().parent / "examples" / "embed"
-    with processes.Process([example, upstream.address, scratch / "rec", "1"], scratch) as embed:
-        processes.wait_until(lambda: embed.output().endswith("\n"), 10, "its address")
-        gateway = Gateway(scratch / "rec", upstream.address, listen=embed.output().strip())
-        with open_session(gateway, upstream):
-            pass
-        assert embed.wait(20) == 0
-        assert '"event":"ended"' in embed.errors()
-    session, = gateway.sessions()
-    assert session.received("client") == 1 and session.received("server") == 1

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library inside somebody else's program: the examples, built against an installation by pkg-config alone, in C and
+as C++; and what the library keeps outside of what a program has made."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+
+import pytest
+
+import processes
+import test_sandbox
+from gogetway import ROOT, Gateway, program
+from plugging import Kit
+from test_run import connect, open_session, upstream  # noqa: F401 (a fixture)
+
+pytestmark = [pytest.mark.usefixtures("require_program"),
+              pytest.mark.skipif(not Kit.available(), reason="needs meson, cc, pkg-config and a build directory")]
+instrumented = pytest.mark.skipif(test_sandbox.is_instrumented(),
+                                  reason="a program would have to be instrumented as the library is")
+LINES_MAX = 200
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory):
+    return Kit(tmp_path_factory.mktemp("kit"))
+
+
+@pytest.fixture(params=["c", "c++"])
+def build(request, kit, scratch):
+    """build(name): the example as a program, and how it is run."""
+    if request.param == "c++" and not shutil.which("c++"):
+        pytest.skip("needs c++")
+
+    def one(name):
+        source = (ROOT / "examples" / f"{name}.c").read_text()
+        assert source.count("\n") < LINES_MAX
+        if request.param == "c":
+            return kit.build(scratch / name, source, "-std=gnu11", "-Wpedantic", package="gogetway")
+        return kit.build(scratch / name, source, "-std=c++17", package="gogetway", compiler="c++", suffix=".cc")
+    return one
+
+
+@pytest.fixture
+def run(kit, scratch):
+    def begin(example, *words):
+        process = processes.Process([example, *words], scratch, env={"LD_LIBRARY_PATH": kit.library_path()})
+        processes.wait_until(lambda: process.output().count("\n") >= 1, 20, "its address")
+        return process
+    return begin
+
+
+def talk(client, server, question, answer):
+    client.sendall(question)
+    got = b""
+    while len(got) < len(question):
+        got += server.recv(65536)
+    assert got == question
+    server.sendall(answer)
+    got = b""
+    while len(got) < len(answer):
+        got += client.recv(65536)
+    assert got == answer
+
+
+# ── The examples ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@instrumented
+def test_embed_gateway_does_what_it_says(build, run, scratch, upstream):  # noqa: F811
+    with run(build("embed-gateway"), upstream.address, scratch / "rec", "3") as embed:
+        gateway = Gateway(scratch / "rec", upstream.address, listen=embed.output().splitlines()[0])
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            talk(client, server, b"question " * 1000, b"answer " * 1000)
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            with pytest.raises(ConnectionError):
+                for _ in range(20000):  # it is cut with more than a megabyte
+                    client.sendall(b"x" * 4096)
+                    server.recv(65536)
+        assert embed.wait(20) == 0
+        assert '"event":"ended"' in embed.errors()
+        stats = json.loads(embed.output().splitlines()[1])
+    assert stats["state"] == "ended" and stats["metrics"]["sessions_closed"] == 2
+    whole, cut = sorted(gateway.sessions(), key=lambda session: session.received("client"))
+    assert whole.received("client") == 9000 and whole.received("server") == 7000
+    assert cut.received("client") > 1 << 20 and cut["close"] == "verdict"
+
+
+@instrumented
+def test_embed_event_loop_does_what_it_says(build, run, scratch, upstream):  # noqa: F811
+    with run(build("embed-event-loop"), upstream.address, scratch / "rec") as embed:
+        gateway = Gateway(scratch / "rec", upstream.address, listen=embed.output().splitlines()[0])
+        with open_session(gateway, upstream) as (client, server):
+            talk(client, server, b"question " * 1000, b"answer " * 1000)
+            processes.wait_until(lambda: "\n1 open\n" in embed.output(), 10, "its own timer's line")
+            names = {(task / "comm").read_text().strip() for task in pathlib.Path(f"/proc/{embed.pid}/task").iterdir()}
+            assert not any(name.startswith("gg-worker") for name in names)
+            embed.popen.send_signal(signal.SIGTERM)  # the open session goes on
+            processes.wait_until(lambda: '"event":"draining"' in embed.errors(), 10, "it drains")
+            talk(client, server, b"more", b"and more")
+        assert embed.wait(20) == 0
+        assert '"event":"ended"' in embed.errors()
+    session, = gateway.sessions()
+    assert session.received("client") == 9005 and session.received("server") == 7009
+
+
+# ── What the library keeps for itself ────────────────────────────────────────────────────────────────────────────────
+
+# Everything writable that outlives a gateway, and why it may.
+WRITABLE = {
+    r"gg_site_\.\d+": "a call site's limit of repeated messages: one for the process",
+    "sites_lock": "of those",
+    "once": "of the seed",
+    "seed": "of hashes, drawn once a process and never changed",
+    r"openings\.\d+": "counts libraries that were opened, which are the process' too",
+    r"drop_new\.\d+": "a socket filter, which the kernel's interface wants without const; never written",
+}
+
+
+@pytest.mark.skipif(test_sandbox.is_instrumented(), reason="the instrumentation has its own")
+@pytest.mark.skipif(not shutil.which("objdump"), reason="needs objdump")
+def test_the_library_has_no_state_of_its_own():
+    library = pathlib.Path(os.path.realpath(program())).parent / "libgogetway.a"
+    symbols = processes.run(["objdump", "-t", library]).stdout.decode()
+    if "covrec" in symbols or "__gcov" in symbols:
+        pytest.skip("built for coverage")
+    # Sections that are written to after the relocations: .data.rel.ro is not.
+    lines = re.findall(r"^[0-9a-f]+ .{7} (\S+)\s+([0-9a-f]+) (?:\.hidden )?(\S+)$", symbols, re.M)
+    found = {name for section, size, name in lines
+             if re.match(r"\.(data|bss|tdata|tbss)(?!\.rel\.ro)|\*COM\*", section) and int(size, 16) > 0
+             and not name.startswith(".")}
+    assert len(lines) > 1000 and found
+    assert {name for name in found if not any(re.fullmatch(allowed, name) for allowed in WRITABLE)} == set()
+    assert {allowed for allowed in WRITABLE if not any(re.fullmatch(allowed, name) for name in found)} == set()
