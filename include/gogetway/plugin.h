@@ -301,6 +301,9 @@ struct gg_plugin {
    * Control socket's thread: not for long. */
   int (*command)(void *self, unsigned command, size_t word_count, const char *const *words, void *reply,
                  struct gg_failure *failure);
+  /* At a reload that finds file and options as they were: whether the instance must be made anew all the same, since
+   * something that it has read has changed. Main thread; not for long, and sessions go on meanwhile. */
+  bool (*stale)(void *self);
 };
 
 #define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)

@@ -138,7 +138,8 @@ static bool is_unchanged(const struct gg_loaded *loaded, const struct gg_plugin_
 {
   return before && before->hook && before->loaded->library &&
          gg_library_file_equal(gg_library_file(loaded->library), gg_library_file(before->loaded->library)) &&
-         strcmp(loaded->options, before->loaded->options) == 0;
+         strcmp(loaded->options, before->loaded->options) == 0 &&
+         !(before->hook->plugin.stale && before->hook->plugin.stale(before->hook->self));
 }
 
 static void put(struct gg_plugins *plugins, const struct gg_config_plugin *config, struct gg_loaded *loaded,

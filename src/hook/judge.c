@@ -29,7 +29,8 @@
   X(close)                                                                                                             \
   X(tick)                                                                                                              \
   X(tick_interval_ns)                                                                                                  \
-  X(command)
+  X(command)                                                                                                           \
+  X(stale)
 
 static const struct {
   const char *name;

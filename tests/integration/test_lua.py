@@ -1,0 +1,727 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts in Lua (plugins/lua), seen from both ends: a small script for what each test wants."""
+import contextlib
+import os
+import pathlib
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+import processes
+import recording
+from faults import Echo, Upstream, connect, read_exactly, read_to_end
+from gogetway import ROOT, TEST_ALL, program
+from live import exchange, listener, said
+
+LIBRARY = pathlib.Path(os.path.realpath(program())).parent / "plugins/lua/lua.so"
+pytestmark = pytest.mark.skipif(not LIBRARY.is_file(), reason="built without Lua")
+
+
+class Scripted:
+    """A gateway with one listener and a script, which `write` replaces."""
+
+    def __init__(self, configured, upstream, text, more=None, options=None, wait=True, **config):
+        self.gateway = configured
+        self.file = configured.scratch / "mine.lua"
+        self.where = listener(upstream, **(more or {}))
+        self.address = self.where["listen"]
+        self.options = options or {}
+        self.config = config
+        self.write(text)
+        self.process = configured.start(wait=wait)
+
+    def write(self, text, **config):
+        """The script's first line is the one behind its opening quotes."""
+        self.config.update(config)
+        other = self.file.with_suffix(".new")
+        other.write_text(text.lstrip("\n"))
+        os.replace(other, self.file)
+        self.gateway.write(self.where, **self.options, plugins=[
+            {"path": str(LIBRARY), "config": {"script": str(self.file), **self.config}}])
+
+    def said(self):
+        """What the script and the plug-in have said so far."""
+        return [line["text"] for line in self.gateway.log() if line["event"] == "plug-in"]
+
+    def wait(self, *texts):
+        """Until all of them were said; in parts, and in any order."""
+        def there():
+            lines = self.said()
+            return all(any(text in line for line in lines) for text in texts) and lines
+        try:
+            return processes.wait_until(there, 20, f"a script that says {texts}")
+        except processes.DeadlineExceeded as problem:
+            missing = [text for text in texts if not any(text in line for line in self.said())]
+            raise AssertionError(f"{problem}: not {missing}; it said {self.said()}") from None
+
+    def errors(self):
+        lines = self.gateway.command("lua", "errors").stdout.decode().splitlines()
+        return {name: int(count) for name, count in (re.fullmatch(r"(.*) (\d+)", line).groups()
+                                                     for line in lines if not line.startswith("last "))}
+
+    def last_error(self):
+        """All of them are told here; of the messages there are only so many a second."""
+        lines = self.gateway.command("lua", "errors").stdout.decode().splitlines()
+        return lines[-1].removeprefix("last ")
+
+    def wait_errors(self, function, count=1):
+        return processes.wait_until(lambda: self.errors().get(function, 0) >= count, 20, f"errors of {function}")
+
+    def states(self):
+        lines = self.gateway.command("lua", "states").stdout.decode().splitlines()
+        found = [re.fullmatch(r"state \d+: (.+), calls (\d+), memory (\d+), peak (\d+), memory_max \d+", line)
+                 for line in lines]
+        return [(one[1], int(one[2]), int(one[3]), int(one[4])) for one in found]
+
+
+@pytest.fixture
+def scripted(configured):
+    def make(to, text, **more):
+        return Scripted(configured, to, text, **more)
+    return make
+
+
+def first_of(address):
+    """What a client gets: all of it, or None if it is reset, be it before it has seen that it is connected."""
+    with contextlib.suppress(ConnectionResetError), connect(address) as peer:
+        data, cut = read_to_end(peer)
+        return None if cut else data
+    return None
+
+
+def last_comment(script):
+    """The closing facts of the store's only session, when the gateway has ended."""
+    script.process.stop()
+    facts = [fact for fact in recording.comments(script.gateway.segments()) if "close" in fact]
+    assert len(facts) == 1
+    return facts[0]
+
+
+# ── What each function is given, and what it can do ─────────────────────────────────────────────────────────────────
+
+
+def test_accept(scripted, server):
+    script = scripted(server.address, """
+        function accept(arrival)
+          gg.log("info", ("arrival %s %s %d %s %d"):format(arrival.listener, arrival.peer, arrival.family, arrival.ip,
+            arrival.port))
+          if arrival.ip == "127.0.0.2" then return "close" end
+          if arrival.ip == "127.0.0.3" then return "reset" end
+        end""", more={"name": "front"})
+    with connect(script.address, source="127.0.0.1") as peer:
+        exchange(peer, b"hello")
+        script.wait("arrival front 127.0.0.1:%d 4 127.0.0.1 %d" % (peer.getsockname()[1], peer.getsockname()[1]))
+    for source in ("127.0.0.2", "127.0.0.3"):
+        with contextlib.suppress(ConnectionResetError), connect(script.address, source=source) as peer:
+            assert peer.recv(1) == b""
+    assert server.accepted == 1 and script.errors() == {"total": 0}
+    assert script.gateway.ask("stats")["metrics"]["hook_refused_connections"] == 2
+
+
+def test_what_a_session_tells(scripted, server):
+    script = scripted(server.address, """
+        local function tell(where, session)
+          gg.log("info", table.concat({where, session.key, session.listener, session.client, session.server,
+            session.upstream, session.received.client, session.forwarded.server, table.concat(session.tags, "+"),
+            session.state.name or "-", tostring(session.ended), tostring(session.worker >= 0),
+            tostring(math.abs(gg.now() - session.opened) < 60), tostring(session)}, " "))
+        end
+        function open(session)
+          tell("open", session)
+          session.state.name = "mine"
+          assert(session:tag("one")); assert(session:tag("two")); assert(session:untag("one"))
+        end
+        function connected(session, name) gg.log("info", "connected " .. name) end
+        function close(session, summary)
+          tell("close", session)
+          gg.log("info", ("summary %s [%s] %d %d %s"):format(summary.close, summary.reason, summary.received.client,
+            summary.forwarded.server, summary.duration > 0 and summary.duration < 60))
+        end""", more={"name": "front"})
+    with connect(script.address) as peer:
+        exchange(peer, b"hello")
+        me = "%s:%d" % peer.getsockname()
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b""
+    script.wait("connected " + server.address, "summary client-fin [] 5 5 true")
+    session, = processes.wait_until(script.gateway.sessions, 20, "a session in the recording")
+    script.wait(f"open {session.id} front {me} {script.address}  0 0  - false true true session {session.id}",
+                f"close {session.id} front {me} {script.address} {server.address} 5 5 two mine false true true")
+    assert last_comment(script)["tags"] == ["two"]
+
+
+@pytest.mark.parametrize("kind", ["close", "reset", "reply"])
+def test_open_ends_it(scripted, server, kind):
+    script = scripted(server.address, """
+        function open(session)
+          return {verdict = "%s", reply = "go\\0away\\n", reason = "not today"}
+        end""" % kind)
+    assert first_of(script.address) == {"close": b"", "reset": None, "reply": b"go\0away\n"}[kind]
+    processes.wait_until(lambda: script.gateway.sessions(), 20, "a session in the recording")
+    assert last_comment(script)["verdict"] == {"plugin": "lua", "kind": kind, "reason": "not today"}
+    assert server.accepted == 0
+
+
+def test_open_chooses_the_upstream_and_what_is_recorded(scripted, servers):
+    one, two = servers("one", "two")
+    names = [f"{one.address} name=one", f"{two.address} name=two"]
+    script = scripted(names, """
+        function open(session) return {upstream = "two", recording = "first", record_first = 2} end""")
+    for _ in range(2):
+        with connect(script.address) as peer:
+            assert read_exactly(peer, 3) == b"two"
+    script.write('function open() return "reset" end')
+    assert script.gateway.reload()[0] == 0
+    assert first_of(script.address) is None
+    script.process.stop()
+    assert {script.gateway.payload(session.id, "server") for session in script.gateway.sessions()} == {b"tw", b""}
+
+
+def test_first_bytes(scripted, server):
+    with Echo() as other:
+        script = scripted(server.address, f"""
+            function open(session)
+              return {{upstream = "{other.address}", hold_first_bytes = 4, hold_first_seconds = 0.3}}
+            end
+            function first(session, bytes)
+              gg.log("info", "first " .. #bytes .. " " .. bytes)
+              if bytes == "GET " then return {{upstream = "{server.address}"}} end
+              if bytes == "BAD!" then return "reset" end
+            end""")
+        for text, counts in ((b"GET /", (1, 0)), (b"PUT /", (1, 1)), (b"PU", (1, 2))):
+            with connect(script.address) as peer:
+                exchange(peer, text)
+            assert (server.accepted, other.accepted) == counts
+        script.wait("first 4 GET ", "first 4 PUT ", "first 2 PU")
+        with connect(script.address) as peer, pytest.raises(ConnectionResetError):
+            peer.sendall(b"BAD!")
+            peer.recv(1)
+        assert script.errors() == {"total": 0}
+
+
+def test_connect_and_failed(scripted, servers):
+    one, two = servers("one", "two")
+    dead = processes.free_address()
+    script = scripted([f"{one.address} name=one", f"{dead} name=dead", f"{two.address} name=two"], """
+        function connect(session, name, address)
+          gg.log("info", "connect " .. name .. " " .. address)
+          return name == "one" and "close" or "pass"
+        end
+        function connected(session, name) gg.log("info", "connected " .. name) end
+        function failed(session, name, reason) gg.log("info", "failed " .. name .. " " .. reason) end""",
+                      more={"health_failures": 0})
+    for _ in range(6):
+        with connect(script.address) as peer:
+            assert read_exactly(peer, 3) == b"two"
+    script.wait(f"connect one {one.address}", f"connect dead {dead}", "connected two", "failed dead connect-refused")
+    assert not any("connected one" in line for line in script.said())
+
+
+def test_count(scripted, server):
+    script = scripted(server.address, """
+        function open(session)
+          session.state = {client = 0, server = 0}
+          session:want("both", "count")
+        end
+        function count(session, from, n) session.state[from] = session.state[from] + n end
+        function close(session) gg.log("info", "counted " .. session.state.client .. " " .. session.state.server) end
+        """)
+    block = os.urandom(1_000_000)
+    with connect(script.address) as peer:
+        sender = threading.Thread(target=peer.sendall, args=(block,))
+        sender.start()
+        assert read_exactly(peer, len(block)) == block
+        sender.join()
+    script.wait("counted 1000000 1000000")
+
+
+GATE = """
+    function open(session) assert(session:want("both", "gate")) end
+    function gate(session, data)
+      local state = session.state
+      assert((state[data.from] or 0) == data.offset)
+      state[data.from] = data.offset + #data.bytes
+      if data.ended then gg.log("info", "ended " .. data.from) end
+      %s
+    end"""
+
+
+def test_a_gate_sees_everything_in_order(scripted, server):
+    script = scripted(server.address, GATE % "")
+    block = os.urandom(2_000_000)
+    with connect(script.address) as peer:
+        sender = threading.Thread(target=peer.sendall, args=(block,))
+        sender.start()
+        assert read_exactly(peer, len(block)) == block
+        sender.join()
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b""
+    script.wait("ended client", "ended server")
+    assert script.errors() == {"total": 0}
+
+
+@pytest.mark.parametrize("kind", ["close", "reset", "tarpit", "reply"])
+def test_what_a_gate_stops_never_arrives(scripted, kind):
+    with Upstream() as upstream:
+        script = scripted(upstream.address, GATE % """
+          if data.bytes:find("DROP", 1, true) then
+            return {kind = "%s", reply = "no\\n", reason = "a word"}
+          end""" % kind)
+        with connect(script.address) as peer:
+            peer.sendall(b"SELECT 1;")
+            behind = upstream.accept()
+            assert read_exactly(behind, 9) == b"SELECT 1;"
+            peer.sendall(b"x; DROP TABLE t;")
+            with contextlib.suppress(ConnectionResetError):
+                assert behind.recv(1) == b""
+            if kind == "reset":
+                with pytest.raises(ConnectionResetError):
+                    peer.recv(1)
+            elif kind == "tarpit":
+                peer.settimeout(0.3)
+                with pytest.raises(TimeoutError):
+                    peer.recv(1)
+            else:
+                assert read_to_end(peer)[0] == (b"no\n" if kind == "reply" else b"")
+        behind.close()
+        facts = last_comment(script)
+    assert facts["forwarded"]["client"] == 9
+    assert facts["verdict"] == {"plugin": "lua", "kind": kind, "reason": "a word"}
+
+
+def test_what_a_gate_keeps_back(scripted):
+    with Upstream() as upstream:
+        script = scripted(upstream.address, GATE % 'if data.from == "client" then return {keep = 3} end')
+        with connect(script.address) as peer:
+            behind = upstream.accept()
+            peer.sendall(b"abcdef")
+            assert read_exactly(behind, 3) == b"abc"
+            peer.sendall(b"g")
+            assert read_exactly(behind, 1) == b"d"
+            peer.shutdown(socket.SHUT_WR)
+            assert read_to_end(behind)[0] == b"efg"
+            behind.close()
+            assert peer.recv(1) == b""
+        assert script.errors() == {"total": 0}
+
+
+def test_divert(scripted):
+    with Upstream() as upstream, Echo() as trap:
+        script = scripted(upstream.address, GATE % f"""
+            if data.from == "client" and data.bytes:find("exploit") then
+              return {{kind = "divert", upstream = "{trap.address}"}}
+            end""")
+        with connect(script.address) as peer:
+            behind = upstream.accept()
+            exchange(peer, b"an exploit")
+            exchange(peer, b"and more")
+            with contextlib.suppress(ConnectionResetError):
+                assert behind.recv(1) == b""
+            behind.close()
+
+
+@pytest.mark.parametrize("verdict, passes", [
+    ("", True), (', "reset"', False), (', {kind = "reply", reply = "no"}', None)])
+def test_hold_and_resume_from_the_tick(scripted, verdict, passes):
+    """The tick has a state of its own: it knows sessions by the gateway's list."""
+    with Upstream() as upstream:
+        script = scripted(upstream.address, GATE % """
+            if data.bytes:find("WAIT") then session:tag("held") return "hold" end""" + """
+            tick_interval = 0.1
+            function tick()
+              for _, session in ipairs(gg.sessions()) do
+                if session.tags and session.tags[1] == "held" and gg.now() - session.opened > 0.5 then
+                  assert(gg.session(session.key):untag("held"))
+                  gg.log("info", "resumed " .. tostring(session:resume("both"%s)))
+                  local no, why = session:want("client", "none")
+                  gg.log("info", tostring(no) .. " " .. why)
+                end
+              end
+            end""" % verdict)
+        with connect(script.address) as peer:
+            behind = upstream.accept()
+            peer.sendall(b"WAIT for it")
+            behind.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                behind.recv(1)
+            behind.settimeout(20)
+            if passes:
+                assert read_exactly(behind, 11) == b"WAIT for it"
+            else:
+                data, cut = read_to_end(peer)
+                assert (data, cut) == ((b"no", False) if passes is None else (b"", True))
+            script.wait("resumed true", "nil that can be said in a call for this session only")
+        behind.close()
+
+
+def test_throttle_and_cut(scripted, server):
+    script = scripted(server.address, """
+        function open(session)
+          assert(session:throttle("client", 100000))
+          session:want("client", "count")
+        end
+        function count(session, from, n)
+          if session.received.client == 50000 then session:cut("close", "enough") end
+        end""")
+    with connect(script.address) as peer:
+        begun = time.monotonic()
+        peer.sendall(bytes(50_000))
+        read_to_end(peer)
+        assert time.monotonic() - begun > 0.35
+    assert last_comment(script)["verdict"]["reason"] == "enough"
+
+
+def test_a_session_that_has_ended(scripted, server):
+    """Is kept by the script, and answers that it has."""
+    script = scripted(server.address, """
+        function open(session) kept = kept or session end
+        function close(session) closed = (closed or 0) + 1 end
+        function connected(session)
+          if session == kept then return end
+          local told = {}
+          for name, what in pairs({want = {"client", "none"}, tag = {"x"}, untag = {"x"}, throttle = {"both", 1},
+            cut = {"reset"}, resume = {"client"}}) do
+            local no, why = kept[name](kept, table.unpack(what))
+            told[#told + 1] = name .. "=" .. tostring(no) .. ":" .. why
+          end
+          table.sort(told)
+          told[#told + 1] = tostring(kept.ended) .. tostring(kept.tags) .. tostring(kept.client) .. kept.key
+          gg.log("info", table.concat(told, " "))
+        end""", options={"workers": 1})
+    said(script.address)
+    processes.wait_until(lambda: any(session.state == "closed" for session in script.gateway.sessions()), 20, "an end")
+    session, = script.gateway.sessions()
+    said(script.address)
+    ended = "nil:the session has ended"
+    script.wait(f"cut={ended} resume={ended} tag={ended} throttle={ended} untag={ended} "
+                f"want=nil:that can be said in a call for this session only truenilnil{session.id}")
+
+
+def test_wrong_use_is_an_error(scripted, server):
+    """Each is told in words; none is worse than that."""
+    wrong = {
+        'session:want("up", "gate")': "invalid option 'up'",
+        'session:want("client", "gate")': "the script has no function 'gate'",
+        'session.name = 1': "only 'state' can be set",
+        'return session.nme': "has no field 'nme'",
+        'session.state = 1': "table expected",
+        'session:tag()': "string expected",
+        'session.tag("x")': "gogetway.session expected",
+        'session:throttle("client", -1)': "not a number of bytes",
+        'gg.session("abc")': "not a session's key",
+        'gg.log("loud", "x")': "invalid option 'loud'",
+        'return {verdict = "hold"}': "no verdict 'hold' here",
+        'return {verdit = "close"}': "no member 'verdit'",
+        'return {verdict = "reply"}': "needs 'reply'",
+        'return "reply"': "needs a table",
+        'return 7': "a verdict is a text, not a number",
+        'return {upstream = ("x"):rep(300)}': "'upstream' is longer than 255",
+        'return {hold_first_bytes = 1}': "go together",
+        'return {recording = "some"}': "'recording' is one of",
+        'return {recording = "first"}': "go together",
+        'return {reply = ("x"):rep(16385), verdict = "reply"}': "'reply' is longer than 16384",
+        'error({})': "an error that is a table",
+        'error()': "an error that is nil",
+        'local x = nil + 1': "mine.lua:{line}: attempt to perform arithmetic",
+        'setmetatable({}, {__gc = print})': "there is no __gc",
+        'load(string.dump(function() end))()': "attempt to call a nil value",
+        'getmetatable(session).__index = 1': "attempt to index a string value",
+    }
+    lines = "\n".join(f"  function(session) {text} end," for text in wrong)
+    script = scripted(server.address, f"local wrong = {{\n{lines}\n}}\nlocal n = 0\n"
+                      "function open(session) n = n + 1 return wrong[n](session) end", options={"workers": 1})
+    for number, text in enumerate(wrong.values()):
+        said(script.address)
+        assert script.last_error().startswith(f"open: {script.file}:")
+        assert text.format(line=number + 2) in script.last_error()
+    assert script.errors() == {"open": len(wrong), "total": len(wrong)}
+
+
+# ── Errors and limits ───────────────────────────────────────────────────────────────────────────────────────────────
+
+# Each function, in which `trouble` is put.
+EVERY = """
+    function accept(arrival) if trouble("accept") then %(body)s end end
+    function open(session)
+      session:want("client", "gate"); session:want("server", "count")
+      if trouble("open") then %(body)s end
+      return {hold_first_bytes = 1, hold_first_seconds = 2}
+    end
+    function first(session, bytes) if trouble("first") then %(body)s end end
+    function connect(session, name, address) if trouble("connect") then %(body)s end end
+    function connected(session, name) if trouble("connected") then %(body)s end end
+    function failed(session, name, reason) if trouble("failed") then %(body)s end end
+    function count(session, from, n) if trouble("count") then %(body)s end end
+    function gate(session, data) if trouble("gate") then %(body)s end end
+    function close(session, summary) if trouble("close") then %(body)s end end
+    tick_interval = 0.1
+    function tick() if trouble("tick") then %(body)s end end
+    function trouble(name) return name == "%(name)s" end
+    """
+FUNCTIONS = ["accept", "open", "first", "connect", "connected", "failed", "count", "gate", "close", "tick"]
+BODIES = {
+    "error": ('error("on purpose")', "on purpose"),
+    "loop": ("while true do end", "more than 200000 instructions in one call"),
+    "loop that catches": ("while true do pcall(function() while true do end end) end", "more than 200000 instructions"),
+    "memory": ('local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(10000) .. i end', "not enough memory"),
+}
+
+
+@pytest.mark.parametrize("on_error", ["pass", "close"])
+@pytest.mark.parametrize("body", ["error", "loop", "memory"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_trouble_in_each_function(scripted, server, function, body, on_error):
+    """It is told and counted; the session passes, or is closed; the next client is served."""
+    text, told = BODIES[body]
+    dead = processes.free_address()
+    script = scripted([f"{dead} name=dead", f"{server.address} name=one"] if function == "failed" else server.address,
+                      EVERY % {"name": function, "body": text}, on_error=on_error, memory_max="1MiB",
+                      instructions_max=200_000 if body != "memory" else 100_000_000,
+                      more={"health_failures": 0} if function == "failed" else {})
+    closes = on_error == "close" and function not in ("close", "tick")
+    for _ in range(2):
+        if closes:
+            with contextlib.suppress(OSError), connect(script.address) as peer:
+                peer.sendall(b"hello")
+                if function == "failed":
+                    peer.shutdown(socket.SHUT_WR)  # one of the two finds the other upstream first
+                data, _ = read_to_end(peer)
+                assert function in ("count", "failed") or data == b""
+        else:
+            said(script.address, b"hello")
+    script.wait_errors(function)
+    lines = script.wait(told)
+    pattern = rf"{function}: \S*mine\.lua:\d+: .*{re.escape(told)}"
+    assert any(re.search(pattern, line) for line in lines), lines
+    if closes and function not in ("accept", "failed"):
+        script.process.stop()
+        facts = [fact for fact in recording.comments(script.gateway.segments()) if "verdict" in fact]
+        assert len(facts) == 2
+        assert {fact["verdict"]["reason"] for fact in facts} == {"lua error"}
+
+
+@pytest.mark.parametrize("body", [
+    "while true do end",
+    "while true do pcall(function() while true do end end) end",
+    "local function f() pcall(f) while true do end end f()",
+    "return pcall(function() while true do end end)",
+    "for i = 1, 100 do pcall(error) end return select(2, pcall(function() while true do end end)) and nil",
+    "while true do coroutine.wrap(function() while true do end end)() end",
+    "while true do pcall(coroutine.wrap(function() for i = 1, 900 do end end)) end",
+    "local c = coroutine.create(function() while true do coroutine.yield() end end) "
+    "while true do coroutine.resume(c) end",
+    "local t <close> = setmetatable({}, {__close = function() while true do end end}) error('x')",
+    "xpcall(error, function() while true do end end) while true do end",
+    "xpcall(function() while true do end end, function() while true do end end)",
+    "while true do xpcall(error, error) end",
+    "error(setmetatable({}, {__tostring = function() while true do end end}))",
+    "while true do local s = ('x'):rep(500000) end",
+    "local s = (''):rep(1 << 60)",
+    "while true do collectgarbage() end",
+    "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) return t[1]",
+    "table.sort({3, 2, 1, 4, 5}, function() while true do end end)",
+    "return string.gsub(('x'):rep(100), 'x', function() while true do end end)",
+])
+def test_no_way_around_the_limits(scripted, server, body):
+    """Whatever a function does, it returns soon, and the next client of this worker finds it in order."""
+    script = scripted(server.address, "calls = 0 function open(session) calls = calls + 1 "
+                      "if calls ~= 2 then %s end end" % body,
+                      instructions_max=300_000, memory_max="1MiB", options={"workers": 1})
+    for _ in range(3):
+        begun = time.monotonic()
+        said(script.address)
+        assert time.monotonic() - begun < 10
+    assert script.errors().get("open", 0) == (0 if "rep(1 <<" in body else 2)
+    assert script.process.running()
+
+
+def test_memory_that_is_let_go_can_be_had_again(scripted, server):
+    script = scripted(server.address, """
+        function open(session)
+          local good, why = pcall(function() return ("x"):rep(1 << 20) end)
+          gg.log("info", tostring(good) .. " " .. tostring(why))
+        end
+        function close() collectgarbage() end""", memory_max="512KiB")
+    said(script.address)
+    script.wait("false not enough memory")
+    (_, _, used, peak), *_ = script.states()
+    assert used < peak <= 512 * 1024
+
+
+# ── At start and at reload ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("text, told", [
+    ("\n\nfunction open(\n", r"mine\.lua:4: <name>.* expected near <eof>"),
+    ("\nerror('no')", r"mine\.lua:2: no"),
+    ("local x = nil\nx.y = 1", r"mine\.lua:2: attempt to index a nil value"),
+    ("while true do end", r"mine\.lua:1: more than 10000000 instructions"),
+    ("t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", r"mine\.lua: not enough memory"),
+    ("gate = 'x'", r"mine\.lua: 'gate' is a string, not a function"),
+    ("tick_interval = 0", r"mine\.lua: 'tick_interval' is not a number of seconds"),
+    ("\x1bLua", "mine.lua"),
+])
+def test_a_faulty_script_is_refused(scripted, server, text, told):
+    def refused(where):
+        return [line for line in where.splitlines() if re.search(told, line)]
+    script = scripted(server.address, "-- good\n")
+    script.file.write_text(text)
+    status, answer = script.gateway.reload()
+    assert status != 0 and refused(str(answer)), answer
+    said(script.address)
+    script.process.stop()
+    second = script.gateway.start(wait=False)
+    assert second.wait(20) != 0
+    assert refused(second.errors()), second.errors()
+
+
+@pytest.mark.parametrize("config, told", [
+    ({"script": "/nowhere.lua"}, "/nowhere.lua: No such file"),
+    ({"script": "/"}, "not a file"),
+    ({"instructions_max": 0}, "instructions_max"),
+    ({"memory_max": 1}, "memory_max"),
+    ({"libraries": ["string"]}, "'string' is none of io, os, package and debug"),
+    ({"on_error": "shrug"}, "on_error"),
+])
+def test_options_that_cannot_be(scripted, server, config, told):
+    script = scripted(server.address, "", wait=False, **config)
+    assert script.process.wait(20) != 0
+    assert told in script.process.errors()
+
+
+def test_reload_takes_a_script_that_has_changed(scripted, server):
+    """Also where its options are the same; sessions that are open keep the old one."""
+    script = scripted(server.address, GATE % 'if data.bytes == "OLD" then return "reset" end')
+    with connect(script.address) as before:
+        exchange(before, b"hello")
+        script.write(GATE % 'if data.bytes == "NEW" then return "reset" end')
+        assert script.gateway.reload()[0] == 0
+        exchange(before, b"NEW")
+        with connect(script.address) as after:
+            exchange(after, b"OLD")
+            after.sendall(b"NEW")
+            with pytest.raises(ConnectionResetError):
+                after.recv(1)
+        before.sendall(b"OLD")
+        with pytest.raises(ConnectionResetError):
+            before.recv(1)
+    assert script.gateway.reload()[0] == 0
+    loaded = [line for line in script.gateway.log() if line["event"] == "plug-in loaded"]
+    assert len(loaded) == 2
+
+
+# ── Libraries, states, many sessions ────────────────────────────────────────────────────────────────────────────────
+
+
+TELL = """
+    local there = {}
+    for _, name in ipairs({"io", "os", "package", "debug", "require", "dofile", "loadfile", "warn", "string", "table",
+      "math", "utf8", "coroutine", "load", "gg"}) do
+      if _G[name] then there[#there + 1] = name end
+    end
+    gg.log("info", "there: " .. table.concat(there, " ") .. ";")
+    gg.log("info", "exit: " .. tostring(os and os.exit) .. " execute: " .. type(os and os.execute) ..
+      " open: " .. type(io and io.open))"""
+
+
+def test_libraries(scripted, server):
+    script = scripted(server.address, TELL)
+    script.wait("there: string table math utf8 coroutine load gg;", "exit: nil execute: nil open: nil")
+    for libraries, names in ((["io"], "io"), (["os", "debug"], "os debug"), (["package"], "package require")):
+        script.write(TELL, libraries=libraries)
+        assert script.gateway.reload()[0] == 0
+        script.wait(f"there: {names} string table math utf8 coroutine load gg;")
+    script.write(TELL, libraries=["io", "os"])
+    assert script.gateway.reload()[0] == 0
+    script.wait("exit: nil execute: function open: function")
+
+
+def test_a_state_for_each_worker(scripted, server):
+    script = scripted(server.address, """
+        local n = 0
+        function open(session) n = n + 1 gg.log("info", "worker " .. session.worker .. " n " .. n) end
+        function accept() accepted = (accepted or 0) + 1 end""", options={"workers": 2})
+
+    def both():
+        said(script.address)
+        return {state[0] for state in script.states()} == {"worker 0", "worker 1"}
+    processes.wait_until(both, 30, "sessions of two workers")
+    script.wait("worker 0 n 1", "worker 1 n 1")
+    counts = {}
+    for worker, n in re.findall(r"worker (\d) n (\d+)", "\n".join(script.said())):
+        assert int(n) == counts.get(worker, 0) + 1
+        counts[worker] = int(n)
+    assert sum(state[1] for state in script.states()) == 2 * sum(counts.values())
+
+
+def rss(pid):
+    return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+
+def test_many_sessions_leave_nothing(scripted, server):
+    """Neither in the script's memory after its garbage was collected, nor in the gateway's, nor descriptors."""
+    script = scripted(server.address, """
+        local n = 0
+        function open(session) session.state.text = ("x"):rep(100) session:want("both", "gate") session:tag("t") end
+        function gate(session, data) session.state[data.from] = data.bytes return {keep = 0, reason = "fine"} end
+        function close(session)
+          n = n + 1
+          if n % 100 == 0 then collectgarbage() end
+          if n % 7 == 0 then error("now and then", 0) end
+        end""", options={"workers": 1})
+    sessions = 10_000 if TEST_ALL else 3_000
+    done = 0
+
+    def run(count):
+        nonlocal done
+        errors = []
+
+        def some():
+            try:
+                for _ in range(count // 4):
+                    said(script.address)
+            except (OSError, AssertionError) as problem:
+                errors.append(problem)
+        threads = [threading.Thread(target=some) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        done += count
+        processes.wait_until(lambda: script.errors().get("close", 0) == done // 7, 20, "the last close")
+        (_, calls, used, _), = script.states()
+        assert calls >= 4 * done
+        return len(os.listdir(f"/proc/{script.process.pid}/fd")), rss(script.process.pid), used
+    fds, memory, used = run(sessions // 5)
+    more_fds, more_memory, more_used = run(sessions // 5 * 4)
+    assert more_fds == fds
+    assert more_used < used + 8 * 1024, "the state grows"
+    assert more_memory < memory + (16 << 20)
+
+
+# ── The manual ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_example_of_the_manual(scripted):
+    """As it stands there."""
+    text = (ROOT / "plugins/lua/README.md").read_text()
+    example, = re.findall(r"^```lua\n-- mine\.lua\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    with Upstream() as upstream, Echo() as echo:
+        script = scripted(upstream.address, example)
+        with connect(script.address) as peer:
+            behind = upstream.accept()
+            peer.sendall(b"SELECT 1;")
+            assert read_exactly(behind, 9) == b"SELECT 1;"
+            peer.sendall(b"DROP TA")
+            peer.sendall(b"BLE t;")
+            assert read_to_end(peer)[0] == b"ERROR: not here\n"
+            with contextlib.suppress(ConnectionResetError):
+                assert b"DROP TABLE" not in read_to_end(behind)[0]
+        behind.close()
+        script.wait("tried to drop a table")
+        assert echo.accepted == 0
+        facts = last_comment(script)
+    assert facts["tags"] == ["drop"] and facts["verdict"]["reason"] == "DROP TABLE"
