@@ -119,7 +119,8 @@ struct gg_session_info {
 struct gg_session_summary {
   size_t size;
   const char *close;  /* as in the recording: "client-fin", "server-reset", "verdict", ... */
-  const char *reason; /* of the verdict that ended it; empty: it was none */
+  const char *plugin; /* whose verdict ended it; empty: it was none */
+  const char *reason; /* of that */
   uint64_t received[2];
   uint64_t forwarded[2];
   uint64_t duration_ns;
@@ -150,8 +151,8 @@ struct gg_verdict {
   /* DIVERT: an upstream of the listener by its name, or "address:port". Only while nothing of what the client sent has
    * gone on; otherwise the session is closed. Read when the callback has returned. */
   const char *upstream;
-  /* Why, in a few words: in the recording's last comment and in the messages. Read when the callback has returned;
-   * NULL: nothing is said. */
+  /* Why, in a few words of ASCII (any other byte becomes `?`): in the recording's last comment and in the messages.
+   * Read when the callback has returned; NULL: nothing is said. */
   const char *reason;
 };
 
@@ -174,7 +175,8 @@ enum gg_recording {
   GG_RECORDING_OFF,      /* nothing at all */
 };
 
-/* What becomes of a session that begins. Each plug-in finds what those before it have said. */
+/* What becomes of a session that begins. Each plug-in finds what those before it have said, also that they have ended
+ * it: then what it says itself does not count. */
 struct gg_open {
   size_t size;
   /* PASS, CLOSE, RESET, TARPIT or REPLY (to the client). */
@@ -363,9 +365,8 @@ struct gg_host {
                   uint64_t bytes_per_second);
   /* CLOSE, RESET or TARPIT. */
   int (*cut)(const struct gg_host *host, const struct gg_session_key *key, const struct gg_verdict *verdict);
-  /* Ends a HOLD of this plug-in, or the standstill of a gate that has kept back all that may be: the verdict is on what
-   * it has kept back. PASS lets all but `keep` bytes go on; any other is as from the gate. In all other cases nothing
-   * happens. */
+  /* Ends a HOLD of this plug-in, or decides about what its gate keeps back: PASS lets all but `keep` bytes of that go
+   * on, any other is as from the gate. Without either, nothing happens. */
   int (*resume)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
                 const struct gg_verdict *verdict);
 

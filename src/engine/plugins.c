@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static void strings_free(struct gg_strings *strings)
 {
   for (size_t i = 0; i < strings->count; i++)

@@ -257,10 +257,12 @@ void gg__gate_resume(struct gg_session *session, enum gg_direction direction, co
 {
   struct gg_live *live = session->live;
   unsigned index = 0;
-  while (live && live->chain && index < live->called && live->chain->hooks[index] != hook)
+  while (live && live->chain && index < live->chain->count && live->chain->hooks[index] != hook)
     index++;
-  if (!live || live->ended || !live->chain || index == live->called ||
-      (!live->hooks[index].holds[direction] && !gg__gate_stops(session, direction)))
+  if (!live || live->ended || !live->chain || index == live->chain->count ||
+      live->hooks[index].mode[direction] != GG_MODE_GATE ||
+      (!live->hooks[index].holds[direction] &&
+       live->hooks[index].seen[direction] == live->hooks[index].passed[direction]))
     return;
   struct gg_live_hook *state = &live->hooks[index];
   if (!follow(state, direction, verdict, state->told_end[direction])) {

@@ -258,7 +258,8 @@ bool gg__live_open(struct gg_session *session)
   }
   const struct gg_hook *by = NULL;
   live->open = (struct gg_open){.size = sizeof live->open};
-  live->called = gg_hook_open(chain, worker->shard, live, &live->open, &by);
+  gg_hook_open(chain, worker->shard, live, &live->open, &by);
+  live->opened = true;
   if (!apply(session, by))
     return false;
   if (live->open.hold_first_bytes == 0 || live->open.hold_first_ns == 0 || !session->listener->group)
@@ -306,19 +307,20 @@ void gg__live_close(struct gg_session *session)
   if (!live)
     return;
   gg_timer_stop(&live->timer);
-  if (live->called == 0)
+  if (!live->opened)
     return;
   struct gg_session_summary summary = {
     .size = sizeof summary,
     .close = gg__close_text(session->close),
     .reason = live->reason,
+    .plugin = live->by,
     .duration_ns = gg_clock_mono_ns() - session->opened_ns,
   };
   for (unsigned i = 0; i < 2; i++) {
     summary.received[i] = session->end[i].received;
     summary.forwarded[i] = session->end[i].forwarded;
   }
-  gg_hook_close(live->chain, live->called, session->worker->shard, live, &summary);
+  gg_hook_close(live->chain, session->worker->shard, live, &summary);
 }
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -332,7 +334,7 @@ void gg__live_received(struct gg_session *session, enum gg_direction direction, 
     uint64_t from_ns = way->ready_ns > now_ns ? way->ready_ns : now_ns;
     way->ready_ns = from_ns + (uint64_t)((double)bytes * 1e9 / (double)way->rate);
   }
-  for (unsigned i = 0; way->counts > 0 && i < live->called; i++)
+  for (unsigned i = 0; way->counts > 0 && i < live->chain->count; i++)
     if (live->hooks[i].mode[direction] == GG_MODE_COUNT)
       gg_hook_count(live->chain->hooks[i], session->worker->shard, live, (enum gg_side)direction, bytes);
 }

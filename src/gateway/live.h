@@ -56,7 +56,7 @@ struct gg_live {
   const struct gg_hook_chain *chain; /* the plan's; NULL: only orders have come */
   struct gg_timer timer;             /* of what is waited for: first bytes, a throttle, a last reply's reader */
   struct gg_way way[2];
-  unsigned called;     /* so many hooks have seen it open */
+  bool opened;         /* its hooks have seen it open, and will see it close */
   bool waits_first;    /* hold_first: the upstream is not chosen yet */
   bool ended;          /* a verdict has been carried out; no plug-in is asked any more */
   uint8_t kind;        /* ... this one: enum gg_verdict_kind */

@@ -79,19 +79,20 @@ enum gg_verdict_kind gg_hook_accept(const struct gg_hook_chain *chain, struct gg
   return GG_VERDICT_PASS;
 }
 
-/* After `hook` was asked: whether those behind it are asked, too. */
-static bool goes_on(const struct gg_hook *hook, enum gg_hook_point point, struct gg_open *open,
-                    const struct gg_hook **by)
+/* What `hook` has said counts, unless somebody before it has ended the session. */
+static void heed(const struct gg_hook *hook, enum gg_hook_point point, const struct gg_open *said, struct gg_open *open,
+                 const struct gg_hook **by)
 {
+  if (*by)
+    return;
+  *open = *said;
   open->verdict.kind = judged(hook, point, open->verdict.kind, OF_OPEN);
-  if (open->verdict.kind == GG_VERDICT_PASS)
-    return true;
-  *by = hook;
-  return false;
+  if (open->verdict.kind != GG_VERDICT_PASS)
+    *by = hook;
 }
 
-unsigned gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
-                      struct gg_open *open, const struct gg_hook **by)
+void gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live, struct gg_open *open,
+                  const struct gg_hook **by)
 {
   uint64_t at_ns = gg_clock_mono_ns();
   *by = NULL;
@@ -99,12 +100,11 @@ unsigned gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard,
     struct gg_hook *hook = chain->hooks[i];
     if (!hook->plugin.open)
       continue;
-    hook->plugin.open(hook->self, live, open);
+    struct gg_open said = *open;
+    hook->plugin.open(hook->self, live, &said);
     at_ns = measure(hook, shard, GG_HOOK_OPEN, at_ns);
-    if (!goes_on(hook, GG_HOOK_OPEN, open, by))
-      return i + 1;
+    heed(hook, GG_HOOK_OPEN, &said, open, by);
   }
-  return chain->count;
 }
 
 void gg_hook_first(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
@@ -116,10 +116,10 @@ void gg_hook_first(const struct gg_hook_chain *chain, struct gg_shard *shard, st
     struct gg_hook *hook = chain->hooks[i];
     if (!hook->plugin.first)
       continue;
-    hook->plugin.first(hook->self, live, bytes, length, open);
+    struct gg_open said = *open;
+    hook->plugin.first(hook->self, live, bytes, length, &said);
     at_ns = measure(hook, shard, GG_HOOK_FIRST, at_ns);
-    if (!goes_on(hook, GG_HOOK_FIRST, open, by))
-      return;
+    heed(hook, GG_HOOK_FIRST, &said, open, by);
   }
 }
 
@@ -165,11 +165,11 @@ void gg_hook_failed(const struct gg_hook_chain *chain, struct gg_shard *shard, s
   }
 }
 
-void gg_hook_close(const struct gg_hook_chain *chain, unsigned count, struct gg_shard *shard, struct gg_live *live,
+void gg_hook_close(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
                    const struct gg_session_summary *summary)
 {
   uint64_t at_ns = gg_clock_mono_ns();
-  for (unsigned i = 0; i < count && i < chain->count; i++) {
+  for (unsigned i = 0; i < chain->count; i++) {
     struct gg_hook *hook = chain->hooks[i];
     if (!hook->plugin.close)
       continue;

@@ -184,10 +184,10 @@ static inline bool gg_hook_chain_has(const struct gg_hook_chain *chain, enum gg_
  * is taken for CLOSE, and told; so below. */
 enum gg_verdict_kind gg_hook_accept(const struct gg_hook_chain *chain, struct gg_shard *shard,
                                     const struct gg_arrival *arrival, const struct gg_hook **by);
-/* Those behind one whose verdict is not PASS are not called: *by is who it was. Who sees a session at all sees its
- * close, so all that were called are told by gg_hook_close, with the same number. Returns how many were called. */
-unsigned gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
-                      struct gg_open *open, const struct gg_hook **by);
+/* All are called, so that each sees every session. The first whose verdict is not PASS has ended it: *by is who it was,
+ * and what those behind it say does not count. */
+void gg_hook_open(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live, struct gg_open *open,
+                  const struct gg_hook **by);
 void gg_hook_first(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
                    const uint8_t *bytes, size_t length, struct gg_open *open, const struct gg_hook **by);
 enum gg_verdict_kind gg_hook_connect(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
@@ -196,7 +196,7 @@ void gg_hook_connected(const struct gg_hook_chain *chain, struct gg_shard *shard
                        const char *name);
 void gg_hook_failed(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live, const char *name,
                     const char *reason);
-void gg_hook_close(const struct gg_hook_chain *chain, unsigned count, struct gg_shard *shard, struct gg_live *live,
+void gg_hook_close(const struct gg_hook_chain *chain, struct gg_shard *shard, struct gg_live *live,
                    const struct gg_session_summary *summary);
 /* One hook's. */
 void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, enum gg_side from, size_t bytes);

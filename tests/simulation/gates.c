@@ -381,7 +381,7 @@ uint64_t sim_gates_refused(void)
 bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end)
 {
   const struct gg_live *live = conn->session ? conn->session->live : NULL;
-  if (!live || live->called == 0)
+  if (!live || !live->opened)
     return true;
   if (conn->replied == (int)direction && sim_next_to_go(conn, direction) >= conn->replied_at)
     return true; /* the reply itself */

@@ -61,19 +61,20 @@ static void another_abi_is_refused(void **state)
 
 static void a_short_table_names_what_it_lacks(void **state)
 {
+  static const size_t first_version = offsetof(struct gg_plugin, stale);
   struct gg_plugin table = good;
   char message[160];
   (void)state;
   table.size = (uint32_t)offsetof(struct gg_plugin, gate);
   snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field gate (it needs %zu)",
-           offsetof(struct gg_plugin, gate), sizeof table);
+           offsetof(struct gg_plugin, gate), first_version);
   refused(&table, GG_ERR_UNSUPPORTED, message);
-  table.size = (uint32_t)sizeof table - 1;
+  table.size = (uint32_t)first_version - 1;
   snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field command (it needs %zu)",
-           sizeof table - 1, sizeof table);
+           first_version - 1, first_version);
   refused(&table, GG_ERR_UNSUPPORTED, message);
   table.size = 0;
-  snprintf(message, sizeof message, "x.so: size is 0, so its table has no field abi (it needs %zu)", sizeof table);
+  snprintf(message, sizeof message, "x.so: size is 0, so its table has no field abi (it needs %zu)", first_version);
   refused(&table, GG_ERR_UNSUPPORTED, message);
 }
 
