@@ -145,6 +145,29 @@ GG_API void gg_gateway_stop(struct gg_gateway *gateway);
  * tell. Any thread but the one that is in gg_gateway_wait, which has to be: it carries this out. (Of a gateway that is
  * polled: gg_gateway_poll.) */
 GG_API int gg_gateway_reload(struct gg_gateway *gateway, gg_line_fn tell, void *context, struct gg_failure *failure);
+
+/* ── Listeners and upstreams at run time ─────────────────────────────────────────────────────────────────────────────
+ * A change of one thing, carried out by a reload: the arguments and files are read again, and then everything that the
+ * program has added and removed so far is done to what they say. So it stays when the configuration is read again
+ * later, by a signal or otherwise, and the words of a file have no say in it: a listener that was removed is not there,
+ * though the file has it. Open sessions go on as with any reload; on an error nothing has changed.
+ *
+ * GG_ERR_EXISTS, NOT_FOUND: there is one of that name, or none; GG_ERR_FORMAT: the text is wrong; GG_ERR_LIMIT: too
+ * many listeners, upstreams of one, or 256 things that differ from the files; others as gg_gateway_reload. The failure
+ * says what. Threads as gg_gateway_reload; all that is given is copied. */
+
+/* `yaml`: what stands for one listener in a configuration, as "{name: db, listen: ':5432', upstream: [10.0.0.1:5432,
+ * 10.0.0.2:5432]}", with name, listen and upstream at the least. */
+GG_API int gg_gateway_listener_add(struct gg_gateway *gateway, const char *yaml, struct gg_failure *failure);
+/* By its name. The last one cannot be removed. */
+GG_API int gg_gateway_listener_remove(struct gg_gateway *gateway, const char *name, struct gg_failure *failure);
+/* `upstream`: as in a configuration, "10.0.0.3:5432 weight=2 name=c"; its name is its address if it is given none. */
+GG_API int gg_gateway_upstream_add(struct gg_gateway *gateway, const char *listener, const char *upstream,
+                                   struct gg_failure *failure);
+/* By its name. The last one of a listener cannot be removed (GG_ERR_INVALID). */
+GG_API int gg_gateway_upstream_remove(struct gg_gateway *gateway, const char *listener, const char *name,
+                                      struct gg_failure *failure);
+
 /* Does what the program does on a signal: SIGHUP reloads, and the messages say what came of it; SIGTERM, SIGINT and any
  * other number drain at first, and stop if the gateway was told to drain before, by a signal or otherwise. */
 GG_API void gg_gateway_signal(struct gg_gateway *gateway, int signal_number);

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/tree.h"
 #include "engine/config.h"
+#include "engine/edits.h"
 #include "engine/engine.h"
 #include "engine/listen_fds.h"
 #include "engine/reload.h"
@@ -52,6 +53,8 @@ static const struct bound of_configuration[] = {
   {"listeners", COUNT, GG_CONFIG_LISTENERS_MAX, "refused at start or reload", "the error"},
   {"workers", COUNT, GG_CONFIG_WORKERS_MAX, "refused at start", "the error"},
   {"upstreams of a listener", COUNT, GG_CONFIG_UPSTREAMS_MAX, "refused at start or reload", "the error"},
+  {"listeners and upstreams that the embedding program has added or removed", COUNT, GG_EDITS_MAX, "refused",
+   "the error"},
   {"weight of an upstream", COUNT, GG_WEIGHT_MAX, "refused at start or reload", "the error"},
   {"trusted networks of a listener", COUNT, GG_CONFIG_TRUSTED_MAX, "refused at start or reload", "the error"},
   {"sockets from a parent (`LISTEN_FDS`)", COUNT, GG_LISTEN_FDS_MAX, "refused at start", "the error"},

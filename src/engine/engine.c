@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 
 #include "base/clock.h"
+#include "engine/edits.h"
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
 #include "engine/service.h"
@@ -97,6 +98,7 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   engine->own_process = options->own_process;
   pthread_mutex_init(&engine->lock, NULL);
   gg__reload_init(&engine->reloads);
+  pthread_mutex_init(&engine->edit_lock, NULL);
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
   if (!error && options->polled)
@@ -351,6 +353,8 @@ void gg_gateway_destroy(struct gg_gateway *engine)
   if (engine->wake_fd >= 0)
     close(engine->wake_fd);
   gg__reload_fini(&engine->reloads);
+  gg__edits_free(engine->edits);
+  pthread_mutex_destroy(&engine->edit_lock);
   pthread_mutex_destroy(&engine->lock);
   free(engine);
 }

@@ -23,6 +23,7 @@ enum gg_engine_state {
   GG_ENGINE_ENDED, /* also: could not be started */
 };
 
+struct gg_edits;
 struct gg_kernel_metrics;
 struct gg_metrics_file;
 struct gg_notify;
@@ -65,6 +66,8 @@ struct gg_gateway {
   _Atomic unsigned hangups;
   struct gg_polled *polled; /* NULL: it has threads of its own */
   struct gg_reloads reloads;
+  pthread_mutex_t edit_lock;     /* held by who edits until that is carried out; never by the engine's thread */
+  struct gg_edits *edits;        /* of the embedding program; under the reloads' lock; NULL: none */
   struct gg_handing handing;     /* another process takes over; under the lock */
   struct gg_takeover *takeover;  /* from which this one is taking over, until it serves */
   struct gg_siblings siblings;   /* from which this one took over; changed under the lock */

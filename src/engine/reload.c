@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "engine/config_diff.h"
 #include "engine/config_table.h"
+#include "engine/edits.h"
 #include "engine/engine.h"
 #include "engine/file.h"
 #include "engine/metrics_file.h"
@@ -41,8 +42,14 @@ static int read_next(struct gg_gateway *engine, struct gg_configured **out, stru
   *out = NULL;
   int error =
     errors ? gg__configured_load(out, &engine->arguments, GG_CONFIG_RELOAD_SILENCE_MS, errors, &failure) : GG_ERR_NOMEM;
-  if (!error)
+  if (!error) { /* another thread may bring the next edit meanwhile, and asks again */
     gg__polled_workers(engine, *out);
+    pthread_mutex_lock(&engine->reloads.lock);
+    error = gg__edits_apply(&(*out)->config, engine->edits, &failure);
+    pthread_mutex_unlock(&engine->reloads.lock);
+    if (error)
+      gg_config_error_add(errors, "%s", failure.message);
+  }
   if (!error)
     error = gg__configured_plugins(*out, engine->now, engine->desk, errors, &failure);
   /* The failure is the first error. */
