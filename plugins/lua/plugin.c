@@ -3,9 +3,7 @@
  * plugin.c - Lua 5.4 scripts as a plug-in: its options, its table, and what a script is called with.
  *
  *     plugins:
- *       - path: /usr/lib/gogetway/plugins/lua.so
- *         config:
- *           script: mine.lua
+ *       - lua: mine.lua       # short for: path: <plugin_dir>/lua.so, config: {script: mine.lua}
  *
  * README.md beside this file is the manual for who writes scripts; vm.h says how a state is kept within its limits,
  * session.h what a session is to a script.
@@ -171,7 +169,8 @@ static bool call(struct gg_lua *lua, struct gg_live *live, struct gg_lua_call *w
 {
   if (!lua->has[what->function])
     return true;
-  struct gg_lua_vm *vm = gg__lua_vm_here(lua);
+  struct gg_lua_session *known = live ? lua->host->state(lua->host, live) : NULL;
+  struct gg_lua_vm *vm = known ? known->vm : gg__lua_vm_here(lua);
   if (!vm)
     return false;
   if (vm->functions[what->function] == LUA_NOREF)

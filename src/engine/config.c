@@ -3,6 +3,7 @@
 
 #include "engine/bounds.h"
 #include "engine/config_judge.h"
+#include "engine/config_plugin.h"
 #include "engine/config_table.h"
 #include "engine/config_upstream.h"
 #include <assert.h>
@@ -19,7 +20,7 @@ static const struct gg_schema_extra extras[EXTRA_COUNT] = {
   [EXTRA_HELP] = {"help", 'h', NULL, "show this"},
 };
 
-enum { NAME_NUMBER_ROOM = 24, PLACE_TEXT_MAX = 300 };
+enum { NAME_NUMBER_ROOM = 24 };
 
 static void keep_first(int *rc, int more)
 {
@@ -131,10 +132,10 @@ static int derive_listener(const struct gg_config *config, struct gg_config_list
 
 static int derive_plugin(struct gg_config *config, size_t index, struct gg_schema_places *places)
 {
-  char place[PLACE_TEXT_MAX];
-  gg_place_text(gg_schema_item_place(places, gg__config_list(GG__CONFIG_PLUGINS), index, "path"), place, sizeof place);
-  config->plugins[index].place = strdup(place);
-  return config->plugins[index].place ? 0 : GG_ERR_NOMEM;
+  const struct gg_option_list *list = gg__config_list(GG__CONFIG_PLUGINS);
+  struct gg_config_plugin *plugin = &config->plugins[index];
+  const char *key = plugin->lua && !plugin->path ? "lua" : "path";
+  return gg__config_plugin_derive(plugin, config->plugin_dir, gg_schema_item_place(places, list, index, key));
 }
 
 static int finish(struct gg_config *config, struct gg_schema_places *places, struct gg_config_errors *errors)
@@ -204,7 +205,7 @@ void gg_config_fini(struct gg_config *config)
     gg__config_upstreams_free(&config->listeners[i]);
   }
   for (size_t i = 0; i < config->plugin_count; i++)
-    free(config->plugins[i].place);
+    gg__config_plugin_fini(&config->plugins[i]);
   for (size_t i = 0; i < config->files.count; i++)
     free(config->files.items[i]);
   free(config->files.items);
@@ -306,6 +307,7 @@ char *gg_config_document(void)
     "    listeners: [db]\n"
     "    config:\n"
     "      large: 1MiB\n"
+    "  - lua: /etc/gogetway/mine.lua\n"
     "log:\n"
     "  max: 512MiB\n"
     "segment:\n"

@@ -88,12 +88,16 @@ struct gg_config_listener {
 };
 
 struct gg_config_plugin {
-  char *path;                  /* as written */
+  char *path;                  /* as written; NULL: `lua` is given */
+  char *lua;                   /* a script for the plug-in lua of plugin_dir; NULL: `path` is given */
   struct gg_strings listeners; /* names; none: of all */
   struct gg_tree *config;      /* as written, for the plug-in's own table of options; NULL: nothing was given */
 
   /* Made from the above. */
-  char *place; /* where the entry stands, "f.yaml:3:11" or "--plugin", for messages; never NULL */
+  char *place;             /* where the entry stands, "f.yaml:3:11" or "--plugin", for messages; never NULL */
+  char *library;           /* its file */
+  struct gg_tree *options; /* `config`, or with the script in it; NULL: there are none */
+  struct gg_tree *made;    /* the latter, which is this one's own */
 };
 
 struct gg_config {
@@ -101,6 +105,7 @@ struct gg_config {
   size_t listener_count;            /* at least one after an action of RUN */
   struct gg_config_plugin *plugins; /* in the order in which they see a session */
   size_t plugin_count;
+  char *plugin_dir; /* where those are that come with the gateway; NULL: where they were installed */
 
   char *dir;
   bool takeover; /* of the sockets of the gateway that runs on this store */
@@ -173,6 +178,10 @@ void gg_config_fini(struct gg_config *config); /* frees what it owns and zeroes 
 unsigned gg_config_workers(const struct gg_config *config);
 
 /* Whether the sessions of a listener are the plug-in's to see. */
+static inline const char *gg_config_plugin_text(const struct gg_config_plugin *plugin)
+{
+  return plugin->path ? plugin->path : plugin->lua;
+}
 bool gg_config_plugin_sees(const struct gg_config_plugin *plugin, const struct gg_config_listener *listener);
 /* Whether two entries ask for the same, by their paths, listeners and config as they are written: 1, 0,
  * GG_ERR_NOMEM. */

@@ -95,7 +95,9 @@ static int match_plugins(const struct gg_config *from, const struct gg_config *t
     for (size_t i = 0; i < to->plugin_count; i++)
       for (size_t j = 0; j < from->plugin_count && matches[i] == from->plugin_count; j++) {
         const struct gg_config_plugin *now = &to->plugins[i], *before = &from->plugins[j];
-        int same = taken[j] ? 0 : exact ? gg_config_plugin_equal(before, now) : strcmp(before->path, now->path) == 0;
+        int same = taken[j] ? 0
+                   : exact  ? gg_config_plugin_equal(before, now)
+                            : strcmp(gg_config_plugin_text(before), gg_config_plugin_text(now)) == 0;
         if (same < 0)
           return same;
         if (same) {
@@ -113,14 +115,14 @@ static int diff_plugins(const struct gg_config *from, const struct gg_config *to
   int error = match_plugins(from, to, matches, taken);
   for (size_t j = 0; j < from->plugin_count && !error; j++)
     if (!taken[j])
-      gg__report_add(report, GG_REPORT_CHANGED, "plug-in %.160s: removed", from->plugins[j].path);
+      gg__report_add(report, GG_REPORT_CHANGED, "plug-in %.160s: removed", gg_config_plugin_text(&from->plugins[j]));
   for (size_t i = 0; i < to->plugin_count && !error; i++) {
     const struct gg_config_plugin *now = &to->plugins[i];
     if (matches[i] == from->plugin_count) {
-      gg__report_add(report, GG_REPORT_CHANGED, "plug-in %.160s: added", now->path);
+      gg__report_add(report, GG_REPORT_CHANGED, "plug-in %.160s: added", gg_config_plugin_text(now));
       continue;
     }
-    error = diff_item(GG__CONFIG_PLUGINS, now->path, &from->plugins[matches[i]], now, report);
+    error = diff_item(GG__CONFIG_PLUGINS, gg_config_plugin_text(now), &from->plugins[matches[i]], now, report);
     ordered = ordered && matches[i] >= last;
     last = matches[i];
   }

@@ -7,6 +7,7 @@
 #include "engine/config_table.h"
 
 #include "engine/config.h"
+#include "engine/config_plugin.h"
 #include "engine/config_upstream.h"
 #include "gateway/sources.h"
 #include "hook/hook.h"
@@ -311,12 +312,12 @@ static const struct gg_option listener_options[] = {
 };
 
 static const struct gg_option plugin_options[] = {
-  {.key = "path",
-   .flag = "plugin",
+  {.key = "path", .flag = "plugin", .type = GG_OPTION_PATH, PLUGIN(path), .help = "the plug-in's shared library"},
+  {.key = "lua",
    .type = GG_OPTION_PATH,
-   PLUGIN(path),
-   .required = true,
-   .help = "the plug-in's shared library"},
+   PLUGIN(lua),
+   .help = "instead of `path`: a script, for the plug-in that runs scripts in Lua",
+   .more = "That is `lua.so` in `plugin_dir`, and the script is its option `script`. An entry has `path` or `lua`."},
   {.key = "listeners",
    .flag = "plugin-listeners",
    .type = GG_OPTION_STRINGS,
@@ -340,6 +341,12 @@ static const struct gg_option options[] = {
    .restart = true,
    .help = "directory of the recordings",
    .more = "`$GOGETWAY_DIR`, if set, is the default instead."},
+  {.key = "plugin_dir",
+   .flag = "plugin-dir",
+   .type = GG_OPTION_PATH,
+   CONFIG(plugin_dir),
+   .help = "directory of the plug-ins that come with the gateway",
+   .more = "Where they were installed, if it is not given."},
   {.key = "takeover",
    .flag = "takeover",
    .type = GG_OPTION_BOOL,
@@ -696,6 +703,7 @@ static const struct gg_option_list lists[GG__CONFIG_LISTS] = {
      .count_offset = offsetof(struct gg_config, plugin_count),
      .item_bytes = sizeof(struct gg_config_plugin),
      .most = GG_CONFIG_PLUGINS_MAX,
+     .check = gg__config_plugin_check,
      .help = "what else sees the sessions, and may decide about them",
      .more = "A list of at most 16; they see a session in its order. On the command line each `--plugin` begins one, "
              "and such plug-ins replace those of the files. After a reload, sessions that are open keep the plug-ins "

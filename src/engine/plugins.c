@@ -110,16 +110,16 @@ static int load(struct gg_loaded *loaded, const struct gg_config_plugin *config,
                 struct gg_config_errors *errors)
 {
   struct gg_failure why = GG_FAILURE_INIT;
-  int error = open_library(loaded, config->path, desk, &why);
+  int error = open_library(loaded, config->library, desk, &why);
   if (!error) {
-    error = copy_texts(loaded, config->path, config->config);
+    error = copy_texts(loaded, config->library, config->options);
     gg_fail(&why, error, "%s", gg_error_text(error));
   }
   if (error) {
     gg_config_error_add(errors, "%s: %.400s", config->place, why.message);
     return error;
   }
-  return gg_hook_values_read(&loaded->values, &loaded->table, config->config, config->place, errors);
+  return gg_hook_values_read(&loaded->values, &loaded->table, config->options, config->place, errors);
 }
 
 /* A plug-in is called by its name in commands and metrics, and its state directory has it: one of each. */

@@ -135,7 +135,10 @@ static void collect(struct rules *rules, const struct gg_config *config, const s
   for (size_t i = 0; i < config->files.count; i++)
     add_file_to_read(rules, config->files.items[i]);
   for (size_t i = 0; i < config->plugin_count; i++)
-    add_file_to_read(rules, config->plugins[i].path);
+    if (config->plugins[i].lua)
+      add_file_to_read(rules, config->plugins[i].lua);
+  for (size_t i = 0; i < config->plugin_count; i++)
+    add_file_to_read(rules, config->plugins[i].library);
   add_plugins_dir(rules, config->dir);
   add_resolver(rules);
 }

@@ -612,6 +612,41 @@ def test_reload_takes_a_script_that_has_changed(scripted, server):
     assert len(loaded) == 2
 
 
+def test_the_short_form(configured, server):
+    """`lua:` is the plug-in of plugin_dir with that script; what `config` says besides is its, too."""
+    script = configured.scratch / "mine.lua"
+    script.write_text('function open(session) session:want("client", "count") end function count() error("no") end')
+    where = listener(server.address)
+
+    def write(*entries):
+        configured.write(where, plugin_dir=str(LIBRARY.parent), plugins=entries)
+    write({"lua": str(script), "config": {"on_error": "close", "libraries": ["io"]}})
+    process = configured.start()
+    with connect(where["listen"]) as peer:
+        peer.sendall(b"hello")
+        read_to_end(peer)
+    assert configured.command("lua", "errors").stdout.startswith(b"count ")
+    script.write_text('function open(session) return "reset" end function x(')
+    status, answer = configured.reload()
+    assert status != 0 and "gateway.yaml:1:" in answer["error"] and "mine.lua:1:" in answer["error"]
+    script.write_text('function open(session) return "reset" end')
+    assert configured.reload()[0] == 0
+    assert first_of(where["listen"]) is None
+    for entry, told in (({"listeners": []}, "it needs 'path', a shared library, or 'lua', a script"),
+                        ({"lua": str(script), "path": "x.so"}, "it has 'path' and 'lua'"),
+                        ({"lua": str(script), "config": {"script": "x"}}, "say the same"),
+                        ({"lua": str(script), "config": {"on_eror": "pass"}}, "on_eror"),
+                        ({"lua": "/nowhere.lua"}, "/nowhere.lua: No such file")):
+        write(entry)
+        status, answer = configured.reload()
+        assert status != 0 and told in str(answer), answer
+    write({"lua": str(script)})
+    assert configured.reload()[0] == 0
+    process.stop()
+    again = processes.run([program(), "run", "-c", configured.file, "--print-config"]).stdout.decode()
+    assert f'  - lua: "{script}"\n' in again and "path:" not in again.split("plugins:")[1].split("\n\n")[0]
+
+
 # ── Libraries, states, many sessions ────────────────────────────────────────────────────────────────────────────────
 
 

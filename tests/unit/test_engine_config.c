@@ -540,7 +540,6 @@ static void wrong_plugins_are_told(void **state)
                     "  - c.so\n",
                     "6:12: path: the value is empty\n"
                     "7:29: config: takes a map, not a list\n"
-                    "7:5: the plug-in has no 'path'\n"
                     "8:15: unknown option 'conifg' of a plug-in; did you mean 'config'?\n"
                     "9:5: a plug-in is a map of options");
   check_file_errors("listeners:\n"
@@ -564,6 +563,40 @@ static void wrong_plugins_are_told(void **state)
   assert_string_equal(errors.items[0].text, "--plugin-listeners: there is no listener 'wbe'; did you mean 'web'?");
   assert_int_equal(LOAD(&config, "--listen=:1", "--upstream=none", "--plugin-listeners=:1"), GG_ERR_FORMAT);
   assert_string_equal(errors.items[0].text, "--plugin-listeners: belongs to a plug-in: write it after its --plugin");
+}
+
+static void an_entry_has_a_path_or_a_script(void **state)
+{
+  (void)state;
+  struct gg_config config;
+  check_file_errors("listeners: [{listen: ':1', upstream: none}]\n"
+                    "plugins:\n"
+                    "  - {listeners: []}\n"
+                    "  - {path: a.so, lua: a.lua}\n"
+                    "  - {lua: a.lua, config: {on_error: close, script: b.lua}}\n",
+                    "3:5: it needs 'path', a shared library, or 'lua', a script\n"
+                    "4:5: it has 'path' and 'lua'; one of them says what it is\n"
+                    "5:5: 'lua' and 'config.script' say the same");
+  char *path = make_file("listeners: [{listen: ':1', upstream: none}]\n"
+                         "plugin_dir: /there\n"
+                         "plugins:\n"
+                         "  - lua: 'my script.lua'\n"
+                         "    config: {libraries: [io, os], on_error: close}\n"
+                         "  - lua: b.lua\n"
+                         "  - path: c.so\n");
+  check_loaded(LOAD(&config, "-c", path));
+  static const char *const options[] = {"{script: \"my script.lua\", libraries: [io, os], on_error: close}",
+                                        "{script: \"b.lua\"}"};
+  for (size_t i = 0; i < 2; i++) {
+    char *text = gg_tree_text(config.plugins[i].options);
+    assert_string_equal(text, options[i]);
+    assert_string_equal(config.plugins[i].library, "/there/lua.so");
+    free(text);
+  }
+  assert_string_equal(config.plugins[2].library, "c.so");
+  assert_null(config.plugins[2].options);
+  gg_config_fini(&config);
+  drop_file(path);
 }
 
 static void plugins_have_a_bound(void **state)
@@ -612,7 +645,7 @@ static void the_example_of_the_page_loads(void **state)
   assert_int_equal(config.listener_count, 3);
   assert_string_equal(config.listeners[1].name, "telnet-trap");
   assert_int_equal(config.listeners[2].upstream_count, 3);
-  assert_int_equal(config.plugin_count, 1);
+  assert_int_equal(config.plugin_count, 2);
   gg_config_fini(&config);
   drop_file(path);
   free(text);
@@ -654,6 +687,7 @@ int main(void)
     cmocka_unit_test(what_is_printed_loads_again),
     cmocka_unit_test(plugins_are_a_list),
     cmocka_unit_test(wrong_plugins_are_told),
+    cmocka_unit_test(an_entry_has_a_path_or_a_script),
     cmocka_unit_test(plugins_have_a_bound),
     cmocka_unit_test(the_committed_page_is_the_generated_one),
     cmocka_unit_test(the_example_of_the_page_loads),

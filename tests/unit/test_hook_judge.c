@@ -49,6 +49,23 @@ static void the_least_table_is_taken(void **state)
   assert_true(!out.gate && !out.tick && out.option_count == 0);
 }
 
+static bool on_stale(void *self)
+{
+  (void)self;
+  return true;
+}
+
+/* What stands behind the end of a table is not looked at. */
+static void a_table_of_the_first_version_is_taken(void **state)
+{
+  struct gg_plugin table = good, out;
+  (void)state;
+  table.stale = on_stale;
+  table.size = (uint32_t)offsetof(struct gg_plugin, stale);
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", NULL), 0);
+  assert_true(!out.stale);
+}
+
 static void another_abi_is_refused(void **state)
 {
   struct gg_plugin table = good;
@@ -61,20 +78,20 @@ static void another_abi_is_refused(void **state)
 
 static void a_short_table_names_what_it_lacks(void **state)
 {
-  static const size_t first_version = offsetof(struct gg_plugin, stale);
   struct gg_plugin table = good;
   char message[160];
+  const size_t least = offsetof(struct gg_plugin, stale); /* what the first version had */
   (void)state;
   table.size = (uint32_t)offsetof(struct gg_plugin, gate);
   snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field gate (it needs %zu)",
-           offsetof(struct gg_plugin, gate), first_version);
+           offsetof(struct gg_plugin, gate), least);
   refused(&table, GG_ERR_UNSUPPORTED, message);
-  table.size = (uint32_t)first_version - 1;
-  snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field command (it needs %zu)",
-           first_version - 1, first_version);
+  table.size = (uint32_t)least - 1;
+  snprintf(message, sizeof message, "x.so: size is %zu, so its table has no field command (it needs %zu)", least - 1,
+           least);
   refused(&table, GG_ERR_UNSUPPORTED, message);
   table.size = 0;
-  snprintf(message, sizeof message, "x.so: size is 0, so its table has no field abi (it needs %zu)", first_version);
+  snprintf(message, sizeof message, "x.so: size is 0, so its table has no field abi (it needs %zu)", least);
   refused(&table, GG_ERR_UNSUPPORTED, message);
 }
 
@@ -262,6 +279,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_least_table_is_taken),
+    cmocka_unit_test(a_table_of_the_first_version_is_taken),
     cmocka_unit_test(another_abi_is_refused),
     cmocka_unit_test(a_short_table_names_what_it_lacks),
     cmocka_unit_test(a_longer_table_is_taken_if_its_rest_is_empty),
