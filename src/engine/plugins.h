@@ -11,7 +11,8 @@
  * Up to the last of these, what was made is undone by gg__plugins_release and gg_hook_reap, and nothing has changed.
  *
  * An entry goes on as it is, with the instance that it has, if a plug-in of its name was there before from the same
- * file, unchanged, with the same options. Which listeners it is on, and its place in the order, may differ.
+ * file, unchanged, with the same options, and does not say that it is stale. Which listeners it is on, and its place in
+ * the order, may differ.
  *
  * Thread: the engine's, but for gg__command_*.
  */
