@@ -398,8 +398,9 @@ static int push_summary(lua_State *state, struct gg_lua_call *what)
 {
   const struct gg_session_summary *summary = what->in;
   gg__lua_session_push(state, what->session);
-  lua_createtable(state, 0, 5);
+  lua_createtable(state, 0, 6);
   set_text(state, "close", summary->close);
+  set_text(state, "plugin", summary->plugin);
   set_text(state, "reason", summary->reason);
   gg__lua_push_pair(state, summary->received);
   lua_setfield(state, -2, "received");

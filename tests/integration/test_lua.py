@@ -157,8 +157,12 @@ def test_open_ends_it(scripted, server, kind):
     script = scripted(server.address, """
         function open(session)
           return {verdict = "%s", reply = "go\\0away\\n", reason = "not today"}
+        end
+        function close(session, summary)
+          gg.log("info", "by " .. summary.plugin .. ": " .. summary.reason)
         end""" % kind)
     assert first_of(script.address) == {"close": b"", "reset": None, "reply": b"go\0away\n"}[kind]
+    script.wait("by lua: not today")
     processes.wait_until(lambda: script.gateway.sessions(), 20, "a session in the recording")
     assert last_comment(script)["verdict"] == {"plugin": "lua", "kind": kind, "reason": "not today"}
     assert server.accepted == 0
