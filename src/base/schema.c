@@ -3,6 +3,7 @@
 #include "base/schema.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -50,7 +51,28 @@ static const char *name_in_section(const struct gg_option *option)
 
 /* --- the effective values as YAML ------------------------------------------------------------------------------- */
 
-/* JSON's form of a text is one of YAML's. */
+/* Whether YAML (1.2, 5.1, and 1.1 as libyaml reads it) lets the character stand as it is. */
+static bool is_printable(uint32_t point)
+{
+  return point == '\t' || (point >= ' ' && point < 0x7f) || point == 0x85 ||
+         (point >= 0xa0 && point <= 0xfffd && point != 0xfeff) || point >= 0x10000;
+}
+
+static void put_escaped(FILE *out, const char *quoted)
+{
+  uint32_t point;
+  for (size_t left = strlen(quoted), bytes; left > 0; quoted += bytes, left -= bytes) {
+    bytes = gg_utf8_next(quoted, left, &point);
+    if (bytes == 0) /* gg_json_string leaves none */
+      return;
+    if (is_printable(point))
+      fwrite(quoted, 1, bytes, out);
+    else
+      fprintf(out, "\\u%04x", (unsigned)point);
+  }
+}
+
+/* JSON's form of a text is one of YAML's, but for characters that YAML wants to be escaped. */
 bool gg__print_quoted(FILE *out, const char *text)
 {
   size_t size = 6 * strlen(text) + 3;
@@ -60,7 +82,7 @@ bool gg__print_quoted(FILE *out, const char *text)
     return false;
   gg_json_init(&json, quoted, size);
   gg_json_string(&json, text);
-  fputs(quoted, out);
+  put_escaped(out, quoted);
   free(quoted);
   return true;
 }
