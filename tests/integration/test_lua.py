@@ -338,7 +338,7 @@ def test_hold_and_resume_from_the_tick(scripted, verdict, passes):
               for _, session in ipairs(gg.sessions()) do
                 if session.tags and session.tags[1] == "held" and gg.now() - session.opened > 0.5 then
                   assert(gg.session(session.key):untag("held"))
-                  gg.log("info", "resumed " .. tostring(session:resume("both"%s)))
+                  gg.log("info", "resumed " .. tostring(session:resume("client"%s)))
                   local no, why = session:want("client", "none")
                   gg.log("info", tostring(no) .. " " .. why)
                 end
