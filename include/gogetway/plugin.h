@@ -129,9 +129,11 @@ struct gg_session_summary {
 /* ── Verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 enum gg_verdict_kind {
-  GG_VERDICT_PASS,   /* all but the last `keep` bytes go on */
-  GG_VERDICT_HOLD,   /* the same, and the direction is not read again before `resume` */
-  GG_VERDICT_CLOSE,  /* the session ends with a FIN to both sides; the bytes do not go on */
+  GG_VERDICT_PASS, /* all but the last `keep` bytes go on */
+  GG_VERDICT_HOLD, /* the same, and the direction is not read again before `resume` */
+  /* The session ends now, with a FIN to each side of which all was read, else a RST. Neither the bytes nor what still
+   * waits for a slow receiver goes on. */
+  GG_VERDICT_CLOSE,
   GG_VERDICT_RESET,  /* ... with a RST */
   GG_VERDICT_TARPIT, /* the upstream is reset; the client is left hanging, for timeouts.tarpit at the most */
   GG_VERDICT_REPLY,  /* whoever sent the bytes is sent `reply`, and then the session ends as by CLOSE */
@@ -181,8 +183,8 @@ struct gg_open {
   size_t size;
   /* PASS, CLOSE, RESET, TARPIT or REPLY (to the client). */
   struct gg_verdict verdict;
-  /* The upstream, by name or address as in gg_verdict; NULL: by the listener's list. Read when the callback has
-   * returned. Not on a listener with `upstream: none`. */
+  /* The upstream, by name or address as in gg_verdict; NULL: by the listener's list. This and the verdict's texts are
+   * read when every plug-in's callback has returned. Not on a listener with `upstream: none`. */
   const char *upstream;
   enum gg_recording recording;
   uint64_t record_first;
@@ -351,7 +353,9 @@ struct gg_host {
    * it had kept back. GG_ERR_UNSUPPORTED: the plug-in has no such operation. */
   int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);
 
-  /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). */
+  /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). `throttle`, `cut` and `resume`
+   * are orders to the session's worker, which carries them out soon. GG_ERR_AGAIN, GG_ERR_NOMEM: it could not take one
+   * more, and the order is to be given again. */
   int (*find)(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out);
   /* Calls `each` for every open session; false from it ends the listing. A worker whose sessions are told can neither
    * open nor close one meanwhile, so `each` is quick, and calls nothing of the host but `reply` and `log`. */
