@@ -327,7 +327,7 @@ static void test_the_first_is_killed(void **state)
 {
   (void)state;
   unsigned recovered = 0;
-  for (unsigned i = 0; i < KILLS; i++) {
+  for (unsigned i = 0; i < KILLS || (recovered <= KILLS / 2 && i < 10 * KILLS); i++) {
     struct fixture f;
     fixture_init(&f);
     struct gg_recorder_options options = takeover_options(&f);
@@ -356,7 +356,7 @@ static void test_the_first_is_killed(void **state)
     assert_clean(&f);
     fixture_fini(&f);
   }
-  assert_true(recovered > KILLS / 2); /* else nothing was tested */
+  assert_true(recovered > KILLS / 2); /* else little was tested; on a slow machine it takes some more */
 }
 
 /* The survivor is killed before it knew: an ordinary start recovers both. */
