@@ -95,7 +95,7 @@ struct gg_config_plugin {
 
   /* Made from the above. */
   char *place;             /* where the entry stands, "f.yaml:3:11" or "--plugin", for messages; never NULL */
-  char *library;           /* its file */
+  char *object;            /* its shared object's path */
   struct gg_tree *options; /* `config`, or with the script in it; NULL: there are none */
   struct gg_tree *made;    /* the latter, which is this one's own */
 };

@@ -76,11 +76,11 @@ int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, c
   plugin->place = strdup(text);
   plugin->options = plugin->config;
   if (!plugin->lua || plugin->path) {
-    plugin->library = plugin->path ? strdup(plugin->path) : NULL;
-    return plugin->place && (plugin->library || !plugin->path) ? 0 : GG_ERR_NOMEM;
+    plugin->object = plugin->path ? strdup(plugin->path) : NULL;
+    return plugin->place && (plugin->object || !plugin->path) ? 0 : GG_ERR_NOMEM;
   }
-  if (asprintf(&plugin->library, "%s/" LUA_LIBRARY, dir ? dir : GG_PLUGIN_DIR) < 0) {
-    plugin->library = NULL;
+  if (asprintf(&plugin->object, "%s/" LUA_LIBRARY, dir ? dir : GG_PLUGIN_DIR) < 0) {
+    plugin->object = NULL;
     return GG_ERR_NOMEM;
   }
   bool fits = !plugin->config || gg_tree_node(plugin->config, 0)->kind == GG_TREE_MAP;
@@ -94,8 +94,8 @@ int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, c
 void gg__config_plugin_fini(struct gg_config_plugin *plugin)
 {
   free(plugin->place);
-  free(plugin->library);
+  free(plugin->object);
   gg_tree_destroy(plugin->made);
-  plugin->place = plugin->library = NULL;
+  plugin->place = plugin->object = NULL;
   plugin->options = plugin->made = NULL;
 }

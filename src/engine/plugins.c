@@ -110,9 +110,9 @@ static int load(struct gg_loaded *loaded, const struct gg_config_plugin *config,
                 struct gg_config_errors *errors)
 {
   struct gg_failure why = GG_FAILURE_INIT;
-  int error = open_library(loaded, config->library, desk, &why);
+  int error = open_library(loaded, config->object, desk, &why);
   if (!error) {
-    error = copy_texts(loaded, config->library, config->options);
+    error = copy_texts(loaded, config->object, config->options);
     gg_fail(&why, error, "%s", gg_error_text(error));
   }
   if (error) {

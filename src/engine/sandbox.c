@@ -138,7 +138,7 @@ static void collect(struct rules *rules, const struct gg_config *config, const s
     if (config->plugins[i].lua)
       add_file_to_read(rules, config->plugins[i].lua);
   for (size_t i = 0; i < config->plugin_count; i++)
-    add_file_to_read(rules, config->plugins[i].library);
+    add_file_to_read(rules, config->plugins[i].object);
   add_plugins_dir(rules, config->dir);
   add_resolver(rules);
 }

@@ -115,7 +115,7 @@ class Kit:
     def flags(self, package, *what):
         return processes.run(["pkg-config", *what, package], env=self.env).stdout.decode().split()
 
-    def library_path(self):
+    def libraries(self):
         return str(next((self.place / "root").rglob("libgogetway.so")).parent)
 
     @staticmethod

@@ -46,7 +46,7 @@ def build(request, kit, scratch):
 @pytest.fixture
 def run(kit, scratch):
     def begin(example, *words):
-        process = processes.Process([example, *words], scratch, env={"LD_LIBRARY_PATH": kit.library_path()})
+        process = processes.Process([example, *words], scratch, env={"LD_LIBRARY_PATH": kit.libraries()})
         processes.wait_until(lambda: process.output().count("\n") >= 1, 20, "its address")
         return process
     return begin

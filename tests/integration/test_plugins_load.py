@@ -505,7 +505,7 @@ int main(int argc, char **argv)
 def test_a_program_adds_its_own(kit, scratch):
     built = kit.build(scratch / "embedding", EMBEDDING, package="gogetway")
     done = subprocess.run([built, scratch / "rec"], capture_output=True, timeout=30,
-                          env={**os.environ, "LD_LIBRARY_PATH": kit.library_path()})
+                          env={**os.environ, "LD_LIBRARY_PATH": kit.libraries()})
     assert done.returncode == 0, done
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "UNSUPPORTED: the plug-in's table: abi is 2, this gateway's is 1"

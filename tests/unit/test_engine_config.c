@@ -590,10 +590,10 @@ static void an_entry_has_a_path_or_a_script(void **state)
   for (size_t i = 0; i < 2; i++) {
     char *text = gg_tree_text(config.plugins[i].options);
     assert_string_equal(text, options[i]);
-    assert_string_equal(config.plugins[i].library, "/there/lua.so");
+    assert_string_equal(config.plugins[i].object, "/there/lua.so");
     free(text);
   }
-  assert_string_equal(config.plugins[2].library, "c.so");
+  assert_string_equal(config.plugins[2].object, "c.so");
   assert_null(config.plugins[2].options);
   gg_config_fini(&config);
   drop_file(path);
