@@ -370,7 +370,8 @@ struct gg_host {
   /* CLOSE, RESET or TARPIT. */
   int (*cut)(const struct gg_host *host, const struct gg_session_key *key, const struct gg_verdict *verdict);
   /* Ends a HOLD of this plug-in, or decides about what its gate keeps back: PASS lets all but `keep` bytes of that go
-   * on, any other is as from the gate. Without either, nothing happens. */
+   * on, any other is as from the gate. Without either, nothing happens. GG_ERR_INVALID: there is no such kind, or the
+   * reply is too long. */
   int (*resume)(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
                 const struct gg_verdict *verdict);
 

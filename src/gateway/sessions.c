@@ -99,7 +99,8 @@ int gg_plane_session_throttle(struct gg_plane *plane, const struct gg_session_ke
 int gg_plane_session_cut(struct gg_plane *plane, const struct gg_session_key *key, const struct gg_verdict *verdict,
                          struct gg_hook *by)
 {
-  struct gg_order order = {.kind = GG_ORDER_CUT, .verdict = *verdict, .hook = by};
+  struct gg_order order = {
+    .kind = GG_ORDER_CUT, .verdict = {.kind = verdict->kind, .reason = verdict->reason}, .hook = by};
   bool cuts =
     verdict->kind == GG_VERDICT_CLOSE || verdict->kind == GG_VERDICT_RESET || verdict->kind == GG_VERDICT_TARPIT;
   return cuts ? give(plane, key, &order) : GG_ERR_INVALID;
@@ -110,6 +111,6 @@ int gg_plane_session_resume(struct gg_plane *plane, const struct gg_session_key 
 {
   struct gg_order order = {
     .kind = GG_ORDER_RESUME, .direction = (enum gg_direction)from, .verdict = *verdict, .hook = by};
-  bool sound = is_side(from) && (unsigned)verdict->kind <= GG_VERDICT_DIVERT;
+  bool sound = is_side(from) && (unsigned)verdict->kind <= GG_VERDICT_DIVERT && verdict->reply_length <= GG_REPLY_MAX;
   return sound ? give(plane, key, &order) : GG_ERR_INVALID;
 }
