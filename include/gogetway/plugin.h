@@ -34,14 +34,24 @@
  *                                        ▲      └──► failed ──┐
  *                                        └────────────────────┘
  *
- * Modes. What a plug-in wants of a direction's bytes it asks for by `want`, per session and direction, at any time in a
- * callback of that session; the strongest that any plug-in wants decides how the direction is handled:
+ * Modes. What a plug-in wants of a direction's bytes it asks for by `want`, per session and direction, in a callback of
+ * that session, and gives back in the same way:
  *
  *     GG_MODE_NONE     nothing. The default, which costs nothing
  *     GG_MODE_COUNT    `count` is called for each chunk, with its length; bytes may go by splice(2)
+ *     GG_MODE_OBSERVE  `observe` reads what was recorded, on a thread of its own, some time later; it delays nobody,
+ *                      and what it is too slow for it misses and is told so; bytes may go by splice(2)
  *     GG_MODE_GATE     `gate` sees each byte once, in order, after it was recorded and before the other side gets it
+ *     GG_MODE_REWRITE  `rewrite` says what goes on instead of the bytes that came; both are recorded
+ *     GG_MODE_MASK     `mask` changes what the recording has of the bytes, before it has them; what goes on stays as it
+ *                      came. Not together with `sync: always`
  *
- * Several gates of a direction are in the order of the configuration: the next one sees what the one before has passed.
+ *     socket ──► (masks ──►) recording ──► rewriters ──► recording, as sent ──► gates ──► socket
+ *                                │                            only with a rewriter
+ *                                └──► observers
+ *
+ * Several of one mode are in the order of the configuration: the next one sees what the one before has passed, put out
+ * or decided. So gates see what the rewriters have made, at its offsets.
  *
  * Threads. A session belongs to one worker thread all its life, and everything of the session is called there: accept,
  * open, first, connect, connected, failed, count, gate, close. They must not block: the worker's other sessions wait
@@ -85,6 +95,7 @@ enum {
   GG_TAGS_MAX = 16,            /* of one session */
   GG_REASON_MAX = 64,          /* bytes of a verdict's reason that are kept, with the NUL */
   GG_REPLY_MAX = 16384,        /* bytes of a verdict's reply */
+  GG_MASK_LONGEST_MAX = 16384, /* bytes that a mask may keep out of the recording at the most */
 };
 
 struct gg_host;
@@ -99,7 +110,8 @@ struct gg_session_key {
   char text[25];
 };
 
-/* What is known of a session. Texts live as the struct does. */
+/* What is known of a session. Who has one filled says in `size` how much of it there is: GG_SESSION_INFO_INIT. Texts
+ * live as the struct does. */
 struct gg_session_info {
   size_t size;
   struct gg_session_key key;
@@ -114,6 +126,10 @@ struct gg_session_info {
   char tags[GG_TAGS_MAX][GG_TAG_MAX];
   unsigned tag_count;
 };
+#define GG_SESSION_INFO_INIT                                                                                           \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_session_info)                                                                             \
+  }
 
 /* How a session ended. */
 struct gg_session_summary {
@@ -131,8 +147,8 @@ struct gg_session_summary {
 enum gg_verdict_kind {
   GG_VERDICT_PASS, /* all but the last `keep` bytes go on */
   GG_VERDICT_HOLD, /* the same, and the direction is not read again before `resume` */
-  /* The session ends now, with a FIN to each side of which all was read, else a RST. Neither the bytes nor what still
-   * waits for a slow receiver goes on. */
+  /* The session ends with a FIN to each side. The bytes do not go on, nor what follows; what was passed before and waits
+   * for a slow receiver does, if it takes it within a few seconds. */
   GG_VERDICT_CLOSE,
   GG_VERDICT_RESET,  /* ... with a RST */
   GG_VERDICT_TARPIT, /* the upstream is reset; the client is left hanging, for timeouts.tarpit at the most */
@@ -146,6 +162,9 @@ struct gg_verdict {
    * They are not shown again, but they count as seen: the next call, with more bytes, decides about them too. A gate
    * that keeps back as much as relay.pending_max holds the direction. 0: none. */
   size_t keep;
+  /* PASS that keeps something back, HOLD: when so much time has passed and the gate was not called since, it is called
+   * without new bytes (`due`), and decides about what it keeps back. 0: it is not. Exact to a millisecond or so. */
+  uint64_t after_ns;
   /* REPLY: read when the callback has returned, so it is static, or the plug-in's. At most GG_REPLY_MAX bytes. It is
    * recorded as what the other side had said; bytes of that side that gates keep back at that moment never go on. */
   const void *reply;
@@ -156,6 +175,7 @@ struct gg_verdict {
   /* Why, in a few words of ASCII (any other byte becomes `?`): in the recording's last comment and in the messages.
    * Read when the callback has returned; NULL: nothing is said. */
   const char *reason;
+  uint64_t reserved[4]; /* 0 */
 };
 
 /* ── What the operations are given ───────────────────────────────────────────────────────────────────────────────── */
@@ -199,10 +219,71 @@ struct gg_data {
   size_t size;
   enum gg_side from;
   const uint8_t *bytes;
-  size_t length;   /* 0 only with `ended` */
+  size_t length;   /* 0 only with `ended` or `due` */
   uint64_t offset; /* of the first of them in its stream */
   uint64_t kept;   /* so many bytes before `offset` this gate has seen and not passed yet */
   bool ended;      /* nothing follows: the sender's FIN has come */
+  bool due;        /* the time that its last verdict's after_ns said has passed */
+};
+
+/* What a rewriter puts out: by host->emit, in its callback only. */
+struct gg_output;
+
+/* What a mask may change: bytes of a stream that are not in the recording yet, in private memory. */
+struct gg_mask {
+  size_t size;
+  enum gg_side from;
+  uint8_t *bytes;  /* changed where they stand: the length stays */
+  size_t length;   /* 0 only with `ended` */
+  size_t seen;     /* the first so many of them this mask was shown before, and has kept back */
+  uint64_t offset; /* of the first of them in its stream */
+  bool ended;      /* nothing follows: all of it goes into the recording now, whatever is kept back */
+  size_t masked;   /* in: 0. Out: so many bytes were masked in this call, which the recording's last comment adds up */
+};
+
+/* A piece of a recorded stream, or the end of a session, for an observer. */
+struct gg_observed {
+  size_t size;
+  struct gg_session_key key;
+  enum gg_side from;
+  const uint8_t *bytes;
+  size_t length;    /* 0 only with `ended` */
+  uint64_t offset;  /* of the first of them in its stream */
+  uint64_t missed;  /* so many bytes right before these were recorded or went on, and are not to be had any more */
+  uint64_t real_ns; /* when they were received: since 1970 */
+  bool ended;       /* the session is over: nothing follows of this direction, `missed` is what was missed at its end */
+};
+
+/* A part of the recording as it is in the store's files. */
+struct gg_sink_block {
+  size_t size;
+  const char *segment; /* the file's name in the store's segments/ */
+  uint64_t offset;     /* in it, of the first of these bytes. Parts of a file come in order */
+  const void *bytes;   /* whole pcapng blocks */
+  size_t length;       /* 0 only with `last` */
+  uint64_t lost;       /* best-effort: so many bytes of this file before `offset` did not come */
+  bool last;           /* nothing follows in this file */
+};
+
+/* A file of the recording to which nothing will be added. */
+struct gg_sealed {
+  size_t size;
+  const char *name; /* in the store's segments/ */
+  const char *path;
+  uint64_t bytes;
+  bool recovered; /* an earlier process that was killed had begun it, and this one has ended it when it started */
+};
+
+/* What a replay is about to send. */
+struct gg_replay_piece {
+  size_t size;
+  struct gg_session_key key; /* the recorded session's */
+  const char *target;        /* "192.0.2.1:80" */
+  enum gg_side from;         /* whose bytes they were */
+  const uint8_t *bytes;
+  size_t length;
+  uint64_t offset; /* in the recorded stream */
+  unsigned copy;   /* which of the copies that run beside each other, and loop by loop: from 0 */
 };
 
 /* ── Options ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -227,7 +308,8 @@ struct gg_plugin_option {
   const char *preset;         /* as the user would write it, TEXTS as "[a, b]"; NULL: not given, 0 */
   const char *const *choices; /* CHOICE: ends in NULL; at most 64, each [a-z0-9][a-z0-9_.-]* and at most 63 bytes */
   bool required;
-  const char *help; /* one line */
+  const char *help;     /* one line */
+  uint64_t reserved[2]; /* 0 */
 };
 
 struct gg_plugin_value {
@@ -237,6 +319,7 @@ struct gg_plugin_value {
   const char *text;
   const char *const *texts;
   size_t text_count;
+  uint64_t reserved[2];
 };
 
 /* The values, in the order of the plug-in's options. All of it lives as long as the instance. */
@@ -250,9 +333,10 @@ struct gg_plugin_config {
 
 /* `gogetway NAME VERB [WORD...]`. */
 struct gg_plugin_command {
-  const char *verb;  /* [a-z][a-z0-9-]* */
-  const char *words; /* what follows, for help: "SHARE"; NULL: nothing */
-  const char *help;  /* one line */
+  const char *verb;     /* [a-z][a-z0-9-]* */
+  const char *words;    /* what follows, for help: "SHARE"; NULL: nothing */
+  const char *help;     /* one line */
+  uint64_t reserved[2]; /* 0 */
 };
 
 /* ── The plug-in ─────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -293,6 +377,23 @@ struct gg_plugin {
   void (*count)(void *self, struct gg_live *session, enum gg_side from, size_t bytes);
   /* GG_MODE_GATE. Worker's thread. */
   void (*gate)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_verdict *verdict);
+  /* GG_MODE_REWRITE: what goes on instead of these bytes is what is given to host->emit in this call: nothing, the same,
+   * less or more, in one piece or several. A rewriter that needs more bytes before it can tell keeps its own copy of
+   * these; with `ended` (and length 0) it has its last word. `kept` is 0. What goes on is recorded as a conversation of
+   * its own, between the gateway and the upstream, before it goes. Worker's thread. */
+  void (*rewrite)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output);
+  /* GG_MODE_MASK, which can be asked for in `open` and `first` only: changes the bytes as they shall be in the recording.
+   * Returns how many of the last bytes it cannot decide about before it has seen more: less than `mask_longest`. They
+   * stay in private memory, and are shown again with what follows; a process that is killed has not recorded them. What
+   * it has let go it does not see any more. Masks see the bytes in the order of the configuration, each what the one
+   * before has let go; a session with `record: off` is not shown to them. Worker's thread. */
+  size_t (*mask)(void *self, struct gg_live *session, struct gg_mask *piece);
+  /* The longest thing that `mask` looks for, in bytes: at most GG_MASK_LONGEST_MAX. */
+  size_t mask_longest;
+  /* GG_MODE_OBSERVE: on a thread of the plug-in's own, never two at once; it may block. What it does not keep up with is
+   * dropped, oldest first and counted in `missed`. Each direction that is observed ends with a call with `ended`. A
+   * session can be looked up, tagged, throttled and cut by its key. */
+  void (*observe)(void *self, const struct gg_observed *piece);
   /* The session has ended; it is in the recording, or will be. Worker's thread. */
   void (*close)(void *self, struct gg_live *session, const struct gg_session_summary *summary);
 
@@ -308,6 +409,25 @@ struct gg_plugin {
   /* At a reload that finds file and options as they were: whether the instance must be made anew all the same, since
    * something that it has read has changed. Main thread; not for long, and sessions go on meanwhile. */
   bool (*stale)(void *self);
+
+  /* The recording, as it is written: byte for byte what is in the store's files, after the disk has it. Of what the
+   * entry's `sink` says:
+   *   required     (the default) the recording's room is given back when the sink has it too, so a sink that is slow or
+   *                fails is like a disk that is slow or full: on_stall and on_full say what becomes of sessions. After an
+   *                error the same block comes again, every 100 ms
+   *   best-effort  it comes from a bounded queue; what finds no room there, or was refused, does not come (`lost`), and
+   *                is counted
+   * A thread that may block: the recorder's writer (required) or the sink's own; never two at once. After a kill the
+   * next start completes files without the sink: `sealed` tells it of them. */
+  int (*sink)(void *self, const struct gg_sink_block *block, struct gg_failure *failure);
+  /* A file of the recording is complete: it was synced, and nothing will be added. On a thread of the plug-in's own; it
+   * may block. */
+  void (*sealed)(void *self, const struct gg_sealed *segment);
+
+  /* In `gogetway replay --plugin`: the piece is about to be sent. PASS: what was given to host->emit goes instead, or
+   * the piece if nothing was. CLOSE, RESET: this connection ends here, orderly or with a RST. On the replay's thread: it
+   * must not block. There are no sessions, so everything of the host that is about them says GG_ERR_NOT_FOUND. */
+  enum gg_verdict_kind (*replay_send)(void *self, const struct gg_replay_piece *piece, struct gg_output *output);
 };
 
 #define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)
@@ -323,7 +443,7 @@ GG_PLUGIN_EXPORT extern const struct gg_plugin gogetway_plugin;
 
 /* ── The host ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-enum gg_mode { GG_MODE_NONE, GG_MODE_COUNT, GG_MODE_GATE };
+enum gg_mode { GG_MODE_NONE, GG_MODE_COUNT, GG_MODE_OBSERVE, GG_MODE_GATE, GG_MODE_REWRITE, GG_MODE_MASK };
 
 enum gg_plugin_level { GG_PLUGIN_DEBUG, GG_PLUGIN_INFO, GG_PLUGIN_WARNING, GG_PLUGIN_ERROR };
 
@@ -350,7 +470,8 @@ struct gg_host {
   void (*state_set)(const struct gg_host *host, struct gg_live *session, void *state);
   void *(*state)(const struct gg_host *host, const struct gg_live *session);
   /* What it wants of the direction that comes from `from`, from the next read on. A gate that is given back passes what
-   * it had kept back. GG_ERR_UNSUPPORTED: the plug-in has no such operation. */
+   * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation; or
+   * GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded. */
   int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);
 
   /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). `throttle`, `cut` and `resume`
@@ -377,6 +498,10 @@ struct gg_host {
 
   /* In `command` only: appends to what the user is shown. */
   void (*reply)(const struct gg_host *host, void *reply, const char *text);
+  /* In `rewrite` and `replay_send` only: puts bytes out, which are copied. GG_ERR_LIMIT: more than relay.pending_max in
+   * one call, or GG_ERR_NOMEM: nothing of these was taken, and the session ends as by a RESET when the callback has
+   * returned. */
+  int (*emit)(const struct gg_host *host, struct gg_output *output, const void *bytes, size_t length);
 };
 
 /* Fills a failure (NULL is fine) and returns `error`, as gg_fail of error.h, which a plug-in does not have. */
