@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 
 #include "base/clock.h"
+#include "base/sized.h"
 #include "engine/edits.h"
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
@@ -79,12 +80,15 @@ static int load_config(struct gg_gateway *engine, const struct gg_gateway_option
   return error;
 }
 
-int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *options, struct gg_failure *failure)
+int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *given, struct gg_failure *failure)
 {
+  struct gg_gateway_options known = GG_GATEWAY_OPTIONS_INIT;
+  const struct gg_gateway_options *options = &known;
   *out = NULL;
-  if (options->size != sizeof *options)
-    return gg_fail(failure, GG_ERR_INVALID, "gg_gateway_options has %zu bytes, this library knows %zu", options->size,
-                   sizeof *options);
+  int error = gg_sized_take(&known, sizeof known, GG_SIZED_END(struct gg_gateway_options, context), given,
+                            "gg_gateway_options", failure);
+  if (error)
+    return error;
   if (options->argument_count > INT32_MAX / 2)
     return gg_fail(failure, GG_ERR_RANGE, "too many arguments");
   if (options->own_process && options->polled)
@@ -100,7 +104,7 @@ int gg_gateway_create(struct gg_gateway **out, const struct gg_gateway_options *
   gg__reload_init(&engine->reloads);
   pthread_mutex_init(&engine->edit_lock, NULL);
   engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
+  error = engine->wake_fd < 0 ? gg_fail_errno(failure, errno, "cannot make an eventfd") : 0;
   if (!error && options->polled)
     error = gg__polled_create(engine, failure);
   if (!error)

@@ -223,6 +223,9 @@ int gg_replay_option_set(struct gg_replay_options *options, const char *name, co
 {
   const char *names[ROW_COUNT];
   for (size_t i = 0; i < ROW_COUNT; i++) {
+    if (strcmp(rows[i].name, name) == 0 && rows[i].at >= options->size)
+      return gg_fail(failure, GG_ERR_INVALID,
+                     "%s: the program was built for an earlier version, which had no such option", rows[i].name);
     if (strcmp(rows[i].name, name) == 0)
       return rows[i].read(&rows[i], (char *)options + rows[i].at, text, failure);
     names[i] = rows[i].name;

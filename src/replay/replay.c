@@ -12,6 +12,7 @@
  * The run publishes its scheduler and then looks at the flag, so one of the two always sees the other. The scheduler
  * lives until the replay is destroyed.
  */
+#include "base/sized.h"
 #include "replay/bounds.h"
 #include "replay/plan.h"
 #include "replay/preview.h"
@@ -64,9 +65,6 @@ static int in_range(const char *name, uint64_t value, uint64_t least, uint64_t m
 
 static int check(const struct gg_replay_options *options, struct gg_failure *failure)
 {
-  if (options->size != sizeof *options)
-    return gg_fail(failure, GG_ERR_INVALID, "gg_replay_options has %zu bytes, this library knows %zu", options->size,
-                   sizeof *options);
   const struct {
     const char *name;
     uint64_t value, least, most;
@@ -236,16 +234,20 @@ static int create(struct gg_replay *replay, const char *path, const struct gg_fi
 }
 
 int gg_replay_create(struct gg_replay **out, const char *path, const struct gg_filter *filter,
-                     const struct gg_replay_options *options, struct gg_failure *failure)
+                     const struct gg_replay_options *given, struct gg_failure *failure)
 {
+  struct gg_replay_options options = GG_REPLAY_OPTIONS_INIT;
   *out = NULL;
-  int error = check(options, failure);
+  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_replay_options, context), given,
+                            "gg_replay_options", failure);
+  if (!error)
+    error = check(&options, failure);
   if (error)
     return error;
   struct gg_replay *replay = calloc(1, sizeof *replay);
   if (!replay)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a replay");
-  replay->options = *options;
+  replay->options = options;
   error = create(replay, path, filter, failure);
   if (!error)
     error = check_matches(replay, path);

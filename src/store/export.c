@@ -5,6 +5,7 @@
  * A new file gets its name when it is whole if it replaces another; otherwise it is made under its own name and removed
  * when something fails, so that nobody takes half an export for all of it.
  */
+#include "base/sized.h"
 #include "store/merge.h"
 #include "store/sink.h"
 #include "store/store.h"
@@ -202,14 +203,18 @@ static int export_raw(struct gg_store *store, const struct gg_session_list *list
 
 /* ── The public side ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-int gg_store_export(struct gg_store *store, const struct gg_session_list *list, const struct gg_export_options *options,
+int gg_store_export(struct gg_store *store, const struct gg_session_list *list, const struct gg_export_options *given,
                     struct gg_export_result *result, struct gg_failure *failure)
 {
+  struct gg_export_options known = GG_EXPORT_OPTIONS_INIT;
+  const struct gg_export_options *options = &known;
   struct gg_export_result ignored;
   result = result ? result : &ignored;
   *result = (struct gg_export_result){.sessions = list->count};
-  if (options->size != sizeof *options)
-    return gg_fail(failure, GG_ERR_INVALID, "the export options are of another version");
+  int error = gg_sized_take(&known, sizeof known, GG_SIZED_END(struct gg_export_options, gap_context), given,
+                            "gg_export_options", failure);
+  if (error)
+    return error;
   if (!options->path || !options->path[0])
     return gg_fail(failure, GG_ERR_INVALID, "the export needs a path");
   if (options->mtu && (options->mtu < MTU_MIN || options->mtu > MTU_MAX))

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/sized.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,12 +13,18 @@
 
 /* ── Opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-int gg_store_open(struct gg_store **out, const char *path, const struct gg_store_options *options,
+int gg_store_open(struct gg_store **out, const char *path, const struct gg_store_options *given,
                   struct gg_failure *failure)
 {
+  struct gg_store_options options = GG_STORE_OPTIONS_INIT;
   *out = NULL;
+  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_store_options, threads), given,
+                                    "gg_store_options", failure)
+                    : 0;
+  if (error)
+    return error;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  unsigned threads = options && options->threads ? options->threads : cores > 0 ? (unsigned)cores : 1;
+  unsigned threads = options.threads ? options.threads : cores > 0 ? (unsigned)cores : 1;
   struct gg_store *store = calloc(1, sizeof *store);
   if (store)
     store->path = strdup(path);
@@ -26,7 +33,7 @@ int gg_store_open(struct gg_store **out, const char *path, const struct gg_store
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a store");
   }
   struct gg__place place;
-  int error = gg__place_open(&place, path, failure);
+  error = gg__place_open(&place, path, failure);
   store->own = place.store != NULL;
   if (error)
     gg__place_fini(&place);

@@ -167,6 +167,10 @@ static void options_out_of_range_are_named(void **state)
   options = good;
   options.size--;
   assert_int_equal(create(), GG_ERR_INVALID);
+  options.size = offsetof(struct gg_replay_options, source);
+  assert_int_equal(gg_replay_option_set(&options, "on-close", "stop", NULL), 0);
+  assert_int_equal(gg_replay_option_set(&options, "source", "10.0.0.0/8", NULL), GG_ERR_INVALID);
+  assert_ptr_equal(options.source, good.source);
 }
 
 static void the_plan_can_be_looked_at(void **state)
