@@ -226,7 +226,7 @@ GG_API int gg_gateway_stats(const struct gg_gateway *gateway, char **json, struc
  * destroy, callbacks of plug-ins too, but not from inside `each`. They wait for nobody but, for moments, for a worker
  * that opens or closes a session just then. */
 
-/* What is known of a session. out->size has to be sizeof *out before: GG_ERR_INVALID else. */
+/* What is known of a session, as much as out->size says (GG_SESSION_INFO_INIT). GG_ERR_INVALID: it has no size. */
 GG_API int gg_gateway_session_find(const struct gg_gateway *gateway, const struct gg_session_key *key,
                                    struct gg_session_info *out);
 /* Calls `each` for every open session, on the calling thread; false from it ends the listing. `info` lives for the

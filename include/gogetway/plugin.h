@@ -110,8 +110,9 @@ struct gg_session_key {
   char text[25];
 };
 
-/* What is known of a session. Who has one filled says in `size` how much of it there is: GG_SESSION_INFO_INIT. Texts
- * live as the struct does. */
+/* What is known of a session. Who has one filled says in `size` how much of it there is, by GG_SESSION_INFO_INIT, and
+ * finds there how much of it was filled: less, where the gateway is of an earlier version. Texts live as the struct
+ * does. */
 struct gg_session_info {
   size_t size;
   struct gg_session_key key;
@@ -126,10 +127,20 @@ struct gg_session_info {
   char tags[GG_TAGS_MAX][GG_TAG_MAX];
   unsigned tag_count;
 };
+#ifdef __cplusplus
+inline struct gg_session_info gg_session_info_init() /* what the macro is in C++, which may not name the members */
+{
+  struct gg_session_info info = gg_session_info();
+  info.size = sizeof info;
+  return info;
+}
+#define GG_SESSION_INFO_INIT gg_session_info_init()
+#else
 #define GG_SESSION_INFO_INIT                                                                                           \
   {                                                                                                                    \
     .size = sizeof(struct gg_session_info)                                                                             \
   }
+#endif
 
 /* How a session ended. */
 struct gg_session_summary {
@@ -431,6 +442,23 @@ struct gg_plugin {
 };
 
 #define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)
+/* A table with its head and nothing else. C++ names no members in an initializer before C++20: there, a function fills
+ * the rest in (examples/plugin-hello.cc). */
+#ifdef __cplusplus
+inline struct gg_plugin gg_plugin_init()
+{
+  struct gg_plugin plugin = gg_plugin();
+  plugin.abi = GG_PLUGIN_ABI;
+  plugin.size = sizeof plugin;
+  return plugin;
+}
+#define GG_PLUGIN_INIT gg_plugin_init()
+#else
+#define GG_PLUGIN_INIT                                                                                                 \
+  {                                                                                                                    \
+    GG_PLUGIN_HEAD                                                                                                     \
+  }
+#endif
 
 #if defined(__GNUC__)
 #define GG_PLUGIN_EXPORT __attribute__((visibility("default")))
@@ -465,6 +493,7 @@ struct gg_host {
 
   /* In callbacks of that session, on its worker's thread: */
   void (*key)(const struct gg_host *host, const struct gg_live *session, struct gg_session_key *out);
+  /* As much as out->size says; without a size, nothing. */
   void (*info)(const struct gg_host *host, const struct gg_live *session, struct gg_session_info *out);
   /* What the plug-in keeps of this session: NULL at first. Freed by the plug-in, in `close` at the latest. */
   void (*state_set)(const struct gg_host *host, struct gg_live *session, void *state);
@@ -477,6 +506,7 @@ struct gg_host {
   /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). `throttle`, `cut` and `resume`
    * are orders to the session's worker, which carries them out soon. GG_ERR_AGAIN, GG_ERR_NOMEM: it could not take one
    * more, and the order is to be given again. */
+  /* As much as out->size says. GG_ERR_INVALID: it has no size. */
   int (*find)(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out);
   /* Calls `each` for every open session; false from it ends the listing. A worker whose sessions are told can neither
    * open nor close one meanwhile, so `each` is quick, and calls nothing of the host but `reply` and `log`. */

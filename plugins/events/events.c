@@ -89,7 +89,7 @@ static int on_create(void **self, const struct gg_host *host, const struct gg_pl
 static void tell(struct events *events, struct gg_live *session, const struct gg_session_summary *summary)
 {
   char line[LINE_MAX_BYTES];
-  struct gg_session_info info = {.size = sizeof info};
+  struct gg_session_info info = GG_SESSION_INFO_INIT;
   events->host->info(events->host, session, &info);
   size_t length = line_write(line, &events->head, &info, summary, events->host->real_ns(events->host));
   queue_put(&events->queue, line, length);

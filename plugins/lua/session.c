@@ -62,7 +62,7 @@ struct gg_lua_session *gg__lua_session_get(struct gg_lua_vm *vm, struct gg_live 
   session->live = live;
   session->vm = vm;
   if (atomic_load_explicit(&vm->worker, memory_order_relaxed) < 0) {
-    struct gg_session_info info;
+    struct gg_session_info info = GG_SESSION_INFO_INIT;
     host->info(host, live, &info);
     atomic_store_explicit(&vm->worker, (int)info.worker, memory_order_relaxed);
   }
@@ -193,7 +193,7 @@ static int get_field(lua_State *state)
 {
   struct gg_lua_handle *handle = handle_at(state, 1);
   const char *name = luaL_checkstring(state, 2);
-  struct gg_session_info info;
+  struct gg_session_info info = GG_SESSION_INFO_INIT;
   lua_pushvalue(state, 2);
   if (lua_rawget(state, lua_upvalueindex(1)) != LUA_TNIL)
     return 1;

@@ -6,7 +6,7 @@
 int gg_gateway_session_find(const struct gg_gateway *engine, const struct gg_session_key *key,
                             struct gg_session_info *out)
 {
-  return out->size == sizeof *out ? gg_plane_session_find(engine->plane, key, out) : GG_ERR_INVALID;
+  return gg_plane_session_find(engine->plane, key, out);
 }
 
 void gg_gateway_sessions(const struct gg_gateway *engine,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the data plane does for plug-ins: struct gg_hook_sessions. */
+#include "base/sized.h"
 #include "gateway/live.h"
 #include "gateway/sessions.h"
 #include "gateway/worker.h"
@@ -45,10 +46,12 @@ static void key(const struct gg_host *host, const struct gg_live *live, struct g
 static void info(const struct gg_host *host, const struct gg_live *live, struct gg_session_info *out)
 {
   (void)host;
+  struct gg_session_info told;
   struct gg_known *known = &live->session->worker->known;
   pthread_mutex_lock(&known->lock); /* of the tags */
-  gg__known_info(live->session, out);
+  gg__known_info(live->session, &told);
   pthread_mutex_unlock(&known->lock);
+  (void)gg_sized_tell(out, &told, sizeof told); /* a size that cannot be: nothing is told */
 }
 
 static void state_set(const struct gg_host *host, struct gg_live *live, void *state)

@@ -35,7 +35,7 @@ void gg__known_remove(struct gg_worker *worker, struct gg_session *session);
 /* NULL: it is not there. */
 struct gg_session *gg__known_find(const struct gg_known *known, const struct gg_session_id *id);
 
-/* Under the lock, or on the session's worker. */
+/* All of it, whatever size `out` says. Under the lock, or on the session's worker. */
 void gg__known_info(const struct gg_session *session, struct gg_session_info *out);
 /* GG_ERR_FORMAT: these are not 24 hexadecimal digits. */
 int gg__known_id(struct gg_session_id *out, const struct gg_session_key *key);

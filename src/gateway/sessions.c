@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/sessions.h"
 
+#include "base/sized.h"
 #include "gateway/worker.h"
 
 static bool is_side(enum gg_side side)
@@ -27,14 +28,17 @@ int gg_plane_session_find(struct gg_plane *plane, const struct gg_session_key *k
 {
   struct gg_session_id id;
   struct gg_session *session;
+  struct gg_session_info told;
+  if (out->size < sizeof out->size)
+    return GG_ERR_INVALID;
   if (gg__known_id(&id, key) != 0)
     return GG_ERR_NOT_FOUND;
   struct gg_worker *worker = lock_worker_of(plane, &id, &session);
   if (!worker)
     return GG_ERR_NOT_FOUND;
-  gg__known_info(session, out);
+  gg__known_info(session, &told);
   pthread_mutex_unlock(&worker->known.lock);
-  return GG_OK;
+  return gg_sized_tell(out, &told, sizeof told);
 }
 
 static bool list_worker(struct gg_known *known, bool (*each)(void *context, const struct gg_session_info *info),

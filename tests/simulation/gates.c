@@ -105,7 +105,7 @@ static void throttle_event(void *argument, unsigned plugin)
   hosts[plugin]->throttle(hosts[plugin], &one->key, (enum gg_side)sim_below(2),
                           sim_chance(2) ? 0 : 50000 + sim_size(100000000));
   hosts[plugin]->tag(hosts[plugin], &one->key, "slow", sim_chance(2));
-  struct gg_session_info info;
+  struct gg_session_info info = GG_SESSION_INFO_INIT;
   if (hosts[plugin]->find(hosts[plugin], &one->key, &info) == 0 && strcmp(info.key.text, one->key.text) != 0)
     sim_fail("another session was found than the one asked for");
   if (sim_chance(2))
