@@ -154,7 +154,8 @@ GG_API int gg_gateway_reload(struct gg_gateway *gateway, gg_line_fn tell, void *
  *
  * GG_ERR_EXISTS, NOT_FOUND: there is one of that name, or none; GG_ERR_FORMAT: the text is wrong; GG_ERR_LIMIT: too
  * many listeners, upstreams of one, or 256 things that differ from the files; others as gg_gateway_reload. The failure
- * says what. Threads as gg_gateway_reload; all that is given is copied. */
+ * says what. GG_ERR_TIMEOUT: it is not decided yet; what comes of it the messages tell, and the next change waits for
+ * it. Threads as gg_gateway_reload; all that is given is copied. */
 
 /* `yaml`: what stands for one listener in a configuration, as "{name: db, listen: ':5432', upstream: [10.0.0.1:5432,
  * 10.0.0.2:5432]}", with name, listen and upstream at the least. */

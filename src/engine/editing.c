@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * editing.c - the embedding program adds and removes listeners and upstreams: an edit more (edits.h), and a reload that
- * carries it out. If that is refused, the edits are those of before.
+ * tries it (reload.h). If that is refused, the edits are those of before, also when nobody waits for it any more.
  *
- * One edit at a time is under way: another one would be refused together with it.
+ * One edit at a time is under way. Who comes next waits until it was decided about the one before, and is judged by what
+ * came of that.
  */
 #include "base/clock.h"
 #include "engine/config_upstream.h"
@@ -49,31 +50,13 @@ static int judge(const struct gg_gateway *engine, const struct gg_edit *edit, st
   return 0;
 }
 
-static struct gg_edits *exchange(struct gg_gateway *engine, struct gg_edits *edits)
-{
-  pthread_mutex_lock(&engine->reloads.lock);
-  struct gg_edits *before = engine->edits;
-  engine->edits = edits;
-  pthread_mutex_unlock(&engine->reloads.lock);
-  return before;
-}
-
 static int carry_out(struct gg_gateway *engine, const struct gg_edit *edit, struct gg_failure *failure)
 {
-  struct gg_report *report = calloc(1, sizeof *report);
   struct gg_edits *after = NULL;
-  int error = report ? gg__edits_with(&after, engine->edits, edit) : GG_ERR_NOMEM;
-  if (error) {
-    free(report);
+  int error = gg__edits_with(&after, engine->edits, edit);
+  if (error)
     return gg_fail(failure, error, "cannot change the gateway: %s", gg_error_text(error));
-  }
-  struct gg_edits *before = exchange(engine, after);
-  error = gg__reload_ask(engine, edit_bound_ns, report, failure);
-  if (error && error != GG_ERR_TIMEOUT) /* else it goes on */
-    before = exchange(engine, before);
-  gg__edits_free(before);
-  free(report);
-  return error;
+  return gg__reload_try(engine, after, edit_bound_ns, failure);
 }
 
 static int change(struct gg_gateway *engine, const struct gg_edit *edit, struct gg_failure *failure)
@@ -84,7 +67,9 @@ static int change(struct gg_gateway *engine, const struct gg_edit *edit, struct 
   if (state == GG_ENGINE_CREATED || state == GG_ENGINE_ENDED)
     return gg_fail(failure, GG_ERR_INVALID, "this gateway does not run");
   pthread_mutex_lock(&engine->edit_lock);
-  int error = judge(engine, edit, failure);
+  int error = gg__reload_settled(engine, edit_bound_ns, failure);
+  if (!error)
+    error = judge(engine, edit, failure);
   if (!error)
     error = carry_out(engine, edit, failure);
   pthread_mutex_unlock(&engine->edit_lock);

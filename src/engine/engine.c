@@ -358,6 +358,7 @@ void gg_gateway_destroy(struct gg_gateway *engine)
     close(engine->wake_fd);
   gg__reload_fini(&engine->reloads);
   gg__edits_free(engine->edits);
+  gg__edits_free(engine->edits_next);
   pthread_mutex_destroy(&engine->edit_lock);
   pthread_mutex_destroy(&engine->lock);
   free(engine);

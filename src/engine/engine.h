@@ -66,8 +66,9 @@ struct gg_gateway {
   _Atomic unsigned hangups;
   struct gg_polled *polled; /* NULL: it has threads of its own */
   struct gg_reloads reloads;
-  pthread_mutex_t edit_lock;     /* held by who edits until that is carried out; never by the engine's thread */
-  struct gg_edits *edits;        /* of the embedding program; under the reloads' lock; NULL: none */
+  pthread_mutex_t edit_lock;     /* held by who edits, while that is waited for; never by the engine's thread */
+  struct gg_edits *edits;        /* of the embedding program; under the reloads' lock, as the next; NULL: none */
+  struct gg_edits *edits_next;   /* with the edit that is being carried out; NULL: none is */
   struct gg_handing handing;     /* another process takes over; under the lock */
   struct gg_takeover *takeover;  /* from which this one is taking over, until it serves */
   struct gg_siblings siblings;   /* from which this one took over; changed under the lock */

@@ -35,18 +35,17 @@ static const uint64_t api_bound_ns = 30 * GG_NS_PER_S;
 
 /* ── Carrying one out ────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int read_next(struct gg_gateway *engine, struct gg_configured **out, struct gg_report *report)
+static int read_next(struct gg_gateway *engine, struct gg_configured **out, const struct gg_edits *edits,
+                     struct gg_report *report)
 {
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
   struct gg_failure failure = GG_FAILURE_INIT;
   *out = NULL;
   int error =
     errors ? gg__configured_load(out, &engine->arguments, GG_CONFIG_RELOAD_SILENCE_MS, errors, &failure) : GG_ERR_NOMEM;
-  if (!error) { /* another thread may bring the next edit meanwhile, and asks again */
+  if (!error) {
     gg__polled_workers(engine, *out);
-    pthread_mutex_lock(&engine->reloads.lock);
-    error = gg__edits_apply(&(*out)->config, engine->edits, &failure);
-    pthread_mutex_unlock(&engine->reloads.lock);
+    error = gg__edits_apply(&(*out)->config, edits, &failure);
     if (error)
       gg_config_error_add(errors, "%s", failure.message);
   }
@@ -153,12 +152,12 @@ static void follow(struct gg_gateway *engine, const struct gg_config *from, stru
   gg__refusing_report(engine, report);
 }
 
-static int carry_out(struct gg_gateway *engine, struct gg_report *report)
+static int carry_out(struct gg_gateway *engine, const struct gg_edits *edits, struct gg_report *report)
 {
   struct gg_configured *before = engine->now, *next = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
   int error = atomic_load(&engine->state) == GG_ENGINE_RUNNING
-                ? read_next(engine, &next, report)
+                ? read_next(engine, &next, edits, report)
                 : gg_fail(&failure, GG_ERR_INVALID, "the gateway is ending: its configuration stays as it is");
   if (!error)
     error = go_over(engine, next, report, &failure);
@@ -232,24 +231,58 @@ void gg__reload_fini(struct gg_reloads *reloads)
   pthread_mutex_destroy(&reloads->lock);
 }
 
-void gg__reload_serve(struct gg_gateway *engine, bool hangup)
+/* What was tried is in force, or forgotten. Under the lock. */
+static void settle(struct gg_gateway *engine, int error, const struct gg_report *report)
 {
   struct gg_reloads *reloads = &engine->reloads;
+  struct gg_edits *over = error ? engine->edits_next : engine->edits;
+  if (!error)
+    engine->edits = engine->edits_next;
+  engine->edits_next = NULL;
+  gg__edits_free(over);
+  reloads->edit_error = error;
+  reloads->edit_failure = (struct gg_failure)GG_FAILURE_INIT;
+  if (error)
+    gg_fail(&reloads->edit_failure, error, "%s",
+            report && report->count > 0 ? report->lines[0].text : gg_error_text(error));
+}
+
+/* Up to which asking one reload is enough; *edits is by what. An edit has one of its own. Under the lock. */
+static uint64_t next_part(const struct gg_gateway *engine, const struct gg_edits **edits)
+{
+  const struct gg_reloads *reloads = &engine->reloads;
+  *edits = engine->edits;
+  if (!engine->edits_next)
+    return reloads->wanted;
+  if (reloads->carried + 1 < reloads->edit)
+    return reloads->edit - 1;
+  *edits = engine->edits_next;
+  return reloads->edit;
+}
+
+/* Carries out the next part of what was asked for. False: nothing is left. */
+static bool serve_part(struct gg_gateway *engine)
+{
+  struct gg_reloads *reloads = &engine->reloads;
+  const struct gg_edits *edits;
   pthread_mutex_lock(&reloads->lock);
-  uint64_t wanted = reloads->wanted;
-  bool asked = hangup || wanted != reloads->carried;
-  pthread_mutex_unlock(&reloads->lock);
-  struct gg_report *report = asked ? calloc(1, sizeof *report) : NULL;
+  bool asked = reloads->wanted != reloads->carried;
+  uint64_t upto = next_part(engine, &edits);
+  bool tries = asked && edits && edits == engine->edits_next;
+  pthread_mutex_unlock(&reloads->lock); /* the edits stay: nobody but this thread frees them */
   if (!asked)
-    return;
+    return false;
+  struct gg_report *report = calloc(1, sizeof *report);
   gg__service_reloading(engine);
-  int error = report ? carry_out(engine, report) : GG_ERR_NOMEM;
+  int error = report ? carry_out(engine, edits, report) : GG_ERR_NOMEM;
   if (report)
     tell(engine, error, report);
   gg__service_reloaded(engine);
   pthread_mutex_lock(&reloads->lock);
   reloads->error = error;
-  reloads->carried = wanted;
+  reloads->carried = upto;
+  if (tries)
+    settle(engine, error, report);
   if (report)
     reloads->report = *report;
   else
@@ -257,6 +290,19 @@ void gg__reload_serve(struct gg_gateway *engine, bool hangup)
   pthread_cond_broadcast(&reloads->changed);
   pthread_mutex_unlock(&reloads->lock);
   free(report);
+  return true;
+}
+
+void gg__reload_serve(struct gg_gateway *engine, bool hangup)
+{
+  enum { PARTS = 3 }; /* what was asked for before an edit, the edit, and what was asked for behind it */
+  if (hangup) {
+    pthread_mutex_lock(&engine->reloads.lock);
+    engine->reloads.wanted++;
+    pthread_mutex_unlock(&engine->reloads.lock);
+  }
+  for (int i = 0; i < PARTS && serve_part(engine); i++)
+    continue;
 }
 
 void gg__reload_close(struct gg_gateway *engine)
@@ -267,15 +313,18 @@ void gg__reload_close(struct gg_gateway *engine)
   pthread_mutex_unlock(&engine->reloads.lock);
 }
 
-int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure)
+static struct timespec until_in(uint64_t bound_ns)
+{
+  uint64_t until_ns = gg_clock_mono_ns() + bound_ns;
+  return (struct timespec){.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
+}
+
+/* Waits until the asking was carried out: 0, or why it was not. Under the lock. */
+static int await(struct gg_gateway *engine, uint64_t mine, uint64_t bound_ns, struct gg_failure *failure)
 {
   struct gg_reloads *reloads = &engine->reloads;
-  uint64_t until_ns = gg_clock_mono_ns() + bound_ns;
-  const struct timespec until = {.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
-  int waited = 0, error = 0;
-  gg__report_clear(report);
-  pthread_mutex_lock(&reloads->lock);
-  uint64_t mine = ++reloads->wanted;
+  const struct timespec until = until_in(bound_ns);
+  int waited = 0;
   eventfd_write(engine->wake_fd, 1);
   if (gg__polled_here(engine)) { /* who would wait is who carries it out */
     pthread_mutex_unlock(&reloads->lock);
@@ -284,16 +333,55 @@ int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_repor
   }
   while (!reloads->closed && reloads->carried < mine && waited == 0)
     waited = pthread_cond_timedwait(&reloads->changed, &reloads->lock, &until);
-  if (reloads->carried >= mine) {
+  if (reloads->carried >= mine)
+    return 0;
+  if (reloads->closed)
+    return gg_fail(failure, GG_ERR_INVALID, "the gateway does not run");
+  return gg_fail(failure, GG_ERR_TIMEOUT, "the configuration is still being read; the gateway's messages will tell");
+}
+
+int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure)
+{
+  struct gg_reloads *reloads = &engine->reloads;
+  gg__report_clear(report);
+  pthread_mutex_lock(&reloads->lock);
+  int error = await(engine, ++reloads->wanted, bound_ns, failure);
+  if (!error) {
     *report = reloads->report;
     error = reloads->error;
     if (error)
       gg_fail(failure, error, "%s", report->count ? report->lines[0].text : gg_error_text(error));
-  } else if (reloads->closed) {
-    error = gg_fail(failure, GG_ERR_INVALID, "the gateway does not run");
-  } else {
-    error = gg_fail(failure, GG_ERR_TIMEOUT, "the configuration is still being read; the gateway's messages will tell");
   }
+  pthread_mutex_unlock(&reloads->lock);
+  return error;
+}
+
+int gg__reload_try(struct gg_gateway *engine, struct gg_edits *edits, uint64_t bound_ns, struct gg_failure *failure)
+{
+  struct gg_reloads *reloads = &engine->reloads;
+  pthread_mutex_lock(&reloads->lock);
+  assert(edits && !engine->edits_next);
+  engine->edits_next = edits;
+  reloads->edit = ++reloads->wanted;
+  int error = await(engine, reloads->edit, bound_ns, failure);
+  if (!error && reloads->edit_error)
+    error = gg_fail(failure, reloads->edit_error, "%s", reloads->edit_failure.message);
+  pthread_mutex_unlock(&reloads->lock);
+  return error;
+}
+
+int gg__reload_settled(struct gg_gateway *engine, uint64_t bound_ns, struct gg_failure *failure)
+{
+  struct gg_reloads *reloads = &engine->reloads;
+  const struct timespec until = until_in(bound_ns);
+  int waited = 0, error = 0;
+  pthread_mutex_lock(&reloads->lock);
+  while (!reloads->closed && engine->edits_next && waited == 0)
+    waited = pthread_cond_timedwait(&reloads->changed, &reloads->lock, &until);
+  if (reloads->closed)
+    error = gg_fail(failure, GG_ERR_INVALID, "the gateway does not run");
+  else if (engine->edits_next)
+    error = gg_fail(failure, GG_ERR_TIMEOUT, "an earlier change of the gateway is still being carried out");
   pthread_mutex_unlock(&reloads->lock);
   return error;
 }

@@ -7,6 +7,10 @@
  *      waits           ◄── changed ──
  *
  * Those who ask while one is being carried out get one that begins after their asking, and share it.
+ *
+ * An edit (edits.h) is asked for with the reload that tries it, which nobody shares: nobody else's is refused for it.
+ * What comes of that decides about it, and the engine's thread does so, whether somebody still waits or not: what is
+ * refused is in no later reload.
  */
 #ifndef GG_ENGINE_RELOAD_H
 #define GG_ENGINE_RELOAD_H
@@ -20,6 +24,7 @@
 /* What the control socket waits for a reload: below the five seconds for which who asks waits, and all others do. */
 #define GG_RELOAD_ANSWER_NS UINT64_C(4000000000)
 
+struct gg_edits;
 struct gg_gateway;
 
 struct gg_reloads {
@@ -30,6 +35,9 @@ struct gg_reloads {
   bool closed; /* the engine does not run: nothing is carried out any more */
   int error;   /* of the last one; its report: */
   struct gg_report report;
+  uint64_t edit; /* which asking has brought edits; what came of the last one: */
+  int edit_error;
+  struct gg_failure edit_failure;
 };
 
 void gg__reload_init(struct gg_reloads *reloads);
@@ -39,6 +47,10 @@ void gg__reload_fini(struct gg_reloads *reloads);
  * still being carried out (the messages will tell); GG_ERR_INVALID: the engine does not run. Any thread but the
  * engine's. */
 int gg__reload_ask(struct gg_gateway *engine, uint64_t bound_ns, struct gg_report *report, struct gg_failure *failure);
+/* The same, by `edits` instead of those of before; they are the engine's from here on. None may be tried already. */
+int gg__reload_try(struct gg_gateway *engine, struct gg_edits *edits, uint64_t bound_ns, struct gg_failure *failure);
+/* Waits until no edits are being tried any more. GG_ERR_TIMEOUT: they still are. Any thread but the engine's. */
+int gg__reload_settled(struct gg_gateway *engine, uint64_t bound_ns, struct gg_failure *failure);
 /* Carries out what was asked for; `hangup`: also without. The engine's thread. */
 void gg__reload_serve(struct gg_gateway *engine, bool hangup);
 /* From now on nobody waits: the engine ends. The engine's thread. */

@@ -13,6 +13,15 @@ static int add(struct embedded *it, const char *name, uint16_t port, struct gg_f
   return gg_gateway_listener_add(it->gateway, yaml, failure);
 }
 
+/* Who is out of patience has waited long enough before the engine could begin: it needs the lock that is held here. */
+static _Thread_local bool impatient;
+int __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+  return impatient ? ETIMEDOUT : __real_pthread_cond_timedwait(cond, mutex, until);
+}
+
 static size_t listeners(const struct embedded *it)
 {
   char text[64];
@@ -130,6 +139,37 @@ static void what_is_refused_leaves_nothing(void **state)
   embedded_fini(&it);
 }
 
+static int add_impatiently(struct embedded *it, const char *name, uint16_t port)
+{
+  impatient = true;
+  int error = add(it, name, port, NULL);
+  impatient = false;
+  return error;
+}
+
+static void what_was_not_waited_for_is_decided_all_the_same(void **state)
+{
+  struct embedded it;
+  (void)state;
+  embedded_init(&it, &echo);
+  embedded_run(&it);
+  /* Refused when nobody waits any more: it is in no later reload. */
+  assert_int_equal(add_impatiently(&it, "b", echo.endpoint.port), GG_ERR_TIMEOUT);
+  assert_int_equal(gg_gateway_reload(it.gateway, NULL, NULL, NULL), 0);
+  assert_int_equal(listeners(&it), 1);
+  assert_int_equal(add_impatiently(&it, "b", echo.endpoint.port), GG_ERR_TIMEOUT);
+  assert_int_equal(add(&it, "b", 0, NULL), 0); /* waits for that decision, and there is no 'b' then */
+  /* Done when nobody waits any more: it stays. */
+  assert_int_equal(add_impatiently(&it, "c", 0), GG_ERR_TIMEOUT);
+  assert_int_equal(add(&it, "c", 0, NULL), GG_ERR_EXISTS);
+  assert_int_equal(gg_gateway_reload(it.gateway, NULL, NULL, NULL), 0);
+  assert_int_equal(listeners(&it), 3);
+  /* And one that the end comes before. */
+  assert_int_equal(add_impatiently(&it, "d", 0), GG_ERR_TIMEOUT);
+  embedded_join(&it);
+  embedded_fini(&it);
+}
+
 static void one_that_is_polled_is_edited_at_once(void **state)
 {
   struct embedded it;
@@ -207,7 +247,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(listeners_come_and_go),          cmocka_unit_test(upstreams_come_and_go),
     cmocka_unit_test(what_is_refused_leaves_nothing), cmocka_unit_test(one_that_is_polled_is_edited_at_once),
-    cmocka_unit_test(many_may_edit_at_once),
+    cmocka_unit_test(many_may_edit_at_once),          cmocka_unit_test(what_was_not_waited_for_is_decided_all_the_same),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }
