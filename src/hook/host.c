@@ -2,6 +2,7 @@
 /* host.c - what the gateway does for a plug-in that has nothing to do with sessions, and the replies of commands. */
 #include "base/clock.h"
 #include "hook/hook.h"
+#include "hook/output.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,12 @@ static void host_reply(const struct gg_host *host, void *to, const char *text)
   reply->text[reply->length] = '\0';
 }
 
+static int host_emit(const struct gg_host *host, struct gg_output *output, const void *bytes, size_t length)
+{
+  (void)host;
+  return gg_output_append(output, bytes, length);
+}
+
 void gg__host_fill(struct gg_hook *hook)
 {
   const struct gg_hook_sessions *sessions = hook->desk->sessions;
@@ -92,6 +99,7 @@ void gg__host_fill(struct gg_hook *hook)
     .cut = sessions->cut,
     .resume = sessions->resume,
     .reply = host_reply,
+    .emit = host_emit,
   };
 }
 
