@@ -193,3 +193,11 @@ void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *
   measure(hook, shard, GG_HOOK_GATE, at_ns);
   verdict->kind = judged(hook, GG_HOOK_GATE, verdict->kind, UINT_MAX);
 }
+
+void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
+                     struct gg_output *output)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  hook->plugin.rewrite(hook->self, live, data, output);
+  measure(hook, shard, GG_HOOK_REWRITE, at_ns);
+}

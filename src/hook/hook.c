@@ -54,6 +54,7 @@ static const struct gg_metric_def definitions[] = {
   SLOW("failed"),
   SLOW("count"),
   SLOW("gate"),
+  SLOW("rewrite"),
   SLOW("close"),
 };
 static_assert(sizeof definitions / sizeof definitions[0] == GG__HOOK_SLOTS, "a definition for each slot");
@@ -363,6 +364,8 @@ bool gg_hook_has(const struct gg_hook *hook, enum gg_hook_point point)
     return plugin->count;
   case GG_HOOK_GATE:
     return plugin->gate;
+  case GG_HOOK_REWRITE:
+    return plugin->rewrite;
   case GG_HOOK_CLOSE:
     return plugin->close;
   case GG_HOOK_TICK:

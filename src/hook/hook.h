@@ -44,6 +44,7 @@ enum {
   X(FAILED, "failed")                                                                                                  \
   X(COUNT, "count")                                                                                                    \
   X(GATE, "gate")                                                                                                      \
+  X(REWRITE, "rewrite")                                                                                                \
   X(CLOSE, "close")                                                                                                    \
   X(TICK, "tick")                                                                                                      \
   X(COMMAND, "command")
@@ -202,6 +203,8 @@ void gg_hook_close(const struct gg_hook_chain *chain, struct gg_shard *shard, st
 void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, enum gg_side from, size_t bytes);
 void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
                   struct gg_verdict *verdict);
+void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
+                     struct gg_output *output);
 
 /* ── Commands, on the control socket's thread ────────────────────────────────────────────────────────────────────── */
 

@@ -26,6 +26,7 @@
   X(failed)                                                                                                            \
   X(count)                                                                                                             \
   X(gate)                                                                                                              \
+  X(rewrite)                                                                                                           \
   X(close)                                                                                                             \
   X(tick)                                                                                                              \
   X(tick_interval_ns)                                                                                                  \

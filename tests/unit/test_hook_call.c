@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "hook/output.h"
 #include "hook_fixture.h"
 
 enum { HOOKS = 3, LOG_MAX = 64 };
@@ -99,6 +100,15 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
   verdict->kind = called(self);
 }
 
+static void on_rewrite(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output)
+{
+  const struct gg_host *host = self;
+  (void)session;
+  called(self);
+  assert_int_equal(host->emit(host, output, data->bytes, data->length), 0);
+  assert_int_equal(host->emit(host, output, "!", 1), 0);
+}
+
 static void on_close(void *self, struct gg_live *session, const struct gg_session_summary *summary)
 {
   (void)session;
@@ -121,7 +131,7 @@ static void make(struct chained *c, void (*lacks)(struct gg_plugin *))
   for (size_t i = 0; i < HOOKS; i++) {
     struct gg_plugin table = {GG_PLUGIN_HEAD,    .name = names[i],      .accept = on_accept,       .open = on_open,
                               .first = on_first, .connect = on_connect, .connected = on_connected, .failed = on_failed,
-                              .count = on_count, .gate = on_gate,       .close = on_close};
+                              .count = on_count, .gate = on_gate,       .rewrite = on_rewrite,     .close = on_close};
     if (i == 1 && lacks)
       lacks(&table);
     c->hooks[i] = hook_fixture_hook(&c->f, &table);
@@ -183,11 +193,20 @@ static void all_are_asked_in_order(void **state)
   gg_hook_gate(c.hooks[2], c.f.shard, NULL, &data, &verdict);
   assert_int_equal(verdict.kind, GG_VERDICT_DIVERT);
   were_called("bc");
+  struct gg_output output = {.most = 16};
+  gg_hook_rewrite(c.hooks[0], c.f.shard, NULL, &data, &output);
+  were_called("a");
+  assert_int_equal(output.length, 4);
+  assert_memory_equal(output.bytes, "GET!", 4);
+  gg_output_fini(&output);
   gg_hook_close(c.chain, c.f.shard, NULL, &summary);
   were_called("abc");
   for (size_t i = 0; i < HOOKS; i++)
     for (unsigned point = 0; point < GG__HOOK_WORKER_POINTS; point++) {
-      uint64_t calls = point == GG_HOOK_COUNT ? i == 1 : point == GG_HOOK_GATE ? i == 2 : 1;
+      uint64_t calls = point == GG_HOOK_COUNT     ? i == 1
+                       : point == GG_HOOK_GATE    ? i == 2
+                       : point == GG_HOOK_REWRITE ? i == 0
+                                                  : 1;
       counted(c.hooks[i], point, calls, 5 * calls);
     }
   unmake(&c);
