@@ -16,13 +16,14 @@
 #include "admin/control.h"
 
 #include "base/clock.h"
+#include "base/json_doc.h"
 #include "base/logger.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -76,25 +77,21 @@ struct gg_control {
 /* ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A value as text; GG_ERR_FORMAT for what has no text (lists, objects, null), GG_ERR_RANGE if it is too long. */
-static int argument_text(char out[GG_CONTROL_VALUE_MAX], const json_t *value)
+static int argument_text(char out[GG_CONTROL_VALUE_MAX], const struct gg_json_value *value)
 {
   int length = -1;
-  if (json_is_string(value)) {
-    size_t bytes = json_string_length(value);
-    if (memchr(json_string_value(value), '\0', bytes))
-      return GG_ERR_FORMAT;
-    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%s", json_string_value(value));
-  } else if (json_is_integer(value)) {
-    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-  } else if (json_is_boolean(value)) {
-    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%s", json_is_true(value) ? "true" : "false");
-  }
+  if (gg_json_value_is(value, GG_JSON_TEXT))
+    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%s", gg_json_value_text(value));
+  else if (gg_json_value_is(value, GG_JSON_WHOLE))
+    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%" PRId64, gg_json_value_whole(value));
+  else if (gg_json_value_is(value, GG_JSON_BOOL))
+    length = snprintf(out, GG_CONTROL_VALUE_MAX, "%s", gg_json_value_is_true(value) ? "true" : "false");
   if (length < 0)
     return GG_ERR_FORMAT;
   return length < GG_CONTROL_VALUE_MAX ? 0 : GG_ERR_RANGE;
 }
 
-static int parse_argument(struct gg_control_request *out, const char *name, const json_t *value,
+static int parse_argument(struct gg_control_request *out, const char *name, const struct gg_json_value *value,
                           struct gg_failure *failure)
 {
   if (out->argument_count == GG_CONTROL_ARGUMENTS_MAX)
@@ -113,17 +110,14 @@ static int parse_argument(struct gg_control_request *out, const char *name, cons
   return 0;
 }
 
-static int parse_words(struct gg_control_request *out, const json_t *words, struct gg_failure *failure)
+static int parse_words(struct gg_control_request *out, const struct gg_json_value *words, struct gg_failure *failure)
 {
-  size_t index;
-  const json_t *word;
-  if (!json_is_array(words))
+  if (!gg_json_value_is(words, GG_JSON_ARRAY))
     return gg_fail(failure, GG_ERR_FORMAT, "\"words\" must be a list");
-  if (json_array_size(words) > GG_CONTROL_WORDS_MAX)
+  if (gg_json_value_count(words) > GG_CONTROL_WORDS_MAX)
     return gg_fail(failure, GG_ERR_RANGE, "a request has at most %d words", GG_CONTROL_WORDS_MAX);
-  json_array_foreach(words, index, word)
-  {
-    int error = argument_text(out->words[index], word);
+  for (const struct gg_json_value *word = gg_json_value_first(words); word; word = gg_json_value_next(word)) {
+    int error = argument_text(out->words[out->word_count], word);
     if (error == GG_ERR_FORMAT)
       return gg_fail(failure, error, "each of the \"words\" must be a text, a whole number, true or false");
     if (error)
@@ -133,10 +127,11 @@ static int parse_words(struct gg_control_request *out, const json_t *words, stru
   return 0;
 }
 
-static int parse_command(struct gg_control_request *out, const json_t *command, struct gg_failure *failure)
+static int parse_command(struct gg_control_request *out, const struct gg_json_value *command,
+                         struct gg_failure *failure)
 {
-  const char *name = json_string_value(command);
-  size_t length = json_string_length(command);
+  const char *name = gg_json_value_text(command);
+  size_t length = gg_json_value_length(command);
   if (!name)
     return gg_fail(failure, GG_ERR_FORMAT, "a request is a JSON object with a \"command\"");
   if (length == 0 || length >= sizeof out->command)
@@ -148,24 +143,23 @@ static int parse_command(struct gg_control_request *out, const json_t *command, 
 int gg_control_request_parse(struct gg_control_request *out, const char *line, size_t length,
                              struct gg_failure *failure)
 {
-  json_error_t error;
+  struct gg_json_doc doc;
+  struct gg_failure why = GG_FAILURE_INIT;
   memset(out, 0, sizeof *out);
   if (length >= GG_CONTROL_LINE_MAX)
     return gg_fail(failure, GG_ERR_RANGE, "a request is at most %d bytes", GG_CONTROL_LINE_MAX - 1);
-  json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
-  if (!object)
-    return gg_fail(failure, GG_ERR_FORMAT, "a request is one JSON object: %s at byte %d", error.text, error.position);
-  int result = parse_command(out, json_object_get(object, "command"), failure);
-  const char *name;
-  json_t *value;
-  json_object_foreach(object, name, value)
-  {
-    if (!result && strcmp(name, "words") == 0)
+  if (gg_json_doc_parse(&doc, line, length, &why) != 0)
+    return gg_fail(failure, why.code, "a request is one JSON object: %.300s", why.message);
+  int result = parse_command(out, gg_json_value_get(doc.root, "command"), failure);
+  for (const struct gg_json_value *value = gg_json_value_first(doc.root); value && !result;
+       value = gg_json_value_next(value)) {
+    const char *name = gg_json_value_key(value);
+    if (strcmp(name, "words") == 0)
       result = parse_words(out, value, failure);
-    else if (!result && strcmp(name, "command") != 0)
+    else if (strcmp(name, "command") != 0)
       result = parse_argument(out, name, value, failure);
   }
-  json_decref(object);
+  gg_json_doc_fini(&doc);
   if (result)
     memset(out, 0, sizeof *out);
   return result;

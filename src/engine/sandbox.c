@@ -12,7 +12,6 @@
 #include "record/syscalls.h"
 
 #include <dlfcn.h>
-#include <jansson.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -164,14 +163,6 @@ static void load_resolver_libraries(void)
     fclose(file);
 }
 
-/* Whatever a library reads when it is first used, and not later. jansson takes a guessable seed for its tables if it
- * cannot read /dev/urandom then. */
-static void prepare_libraries(void)
-{
-  json_object_seed(0);
-  load_resolver_libraries();
-}
-
 static void tell(struct gg_logger *logger, int version, const struct gg_failure *files, int calls_error,
                  const struct gg_failure *calls)
 {
@@ -200,7 +191,7 @@ int gg__sandbox_enter(const struct gg_config *config, bool plugins, const struct
     collect(rules, config, recorder);
   int error = !rules || rules->failed ? gg_fail(failure, GG_ERR_NOMEM, "out of memory for the sandbox") : 0;
   if (!error) {
-    prepare_libraries();
+    load_resolver_libraries();
     int version = gg__landlock_restrict(rules->items, rules->count, &files);
     int calls_error = gg__seccomp_install(all_calls, plugins ? CALL_LISTS : CALL_LISTS - 1, &calls);
     *files_refused = version > 0;

@@ -3,13 +3,13 @@
 #include "engine/takeover.h"
 
 #include "base/clock.h"
+#include "base/json_doc.h"
 #include "engine/config_diff.h"
 #include "engine/engine.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,22 +56,22 @@ static int nonsense(struct gg_failure *failure)
   return gg_fail(failure, GG_ERR_FORMAT, "it gave no sensible reply");
 }
 
-static int read_listener(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+static int read_listener(struct gg_takeover_reply *out, const struct gg_json_value *from, struct gg_failure *failure)
 {
-  const char *name = json_string_value(json_object_get(from, "name"));
-  const char *listen = json_string_value(json_object_get(from, "listen"));
-  const json_t *sockets = json_object_get(from, "sockets");
+  const char *name = gg_json_value_text(gg_json_value_get(from, "name"));
+  const char *listen = gg_json_value_text(gg_json_value_get(from, "listen"));
+  const struct gg_json_value *sockets = gg_json_value_get(from, "sockets");
   struct gg_config_listener *listener = &out->listeners[out->listener_count].known;
-  if (out->listener_count == GG_LISTENERS_MAX || !name || !listen || !json_is_integer(sockets) ||
-      json_integer_value(sockets) < 0 || json_integer_value(sockets) > GG_WORKERS_MAX ||
+  if (out->listener_count == GG_LISTENERS_MAX || !name || !listen || !gg_json_value_is(sockets, GG_JSON_WHOLE) ||
+      gg_json_value_whole(sockets) < 0 || gg_json_value_whole(sockets) > GG_WORKERS_MAX ||
       gg_endpoint_parse(&listener->listen_endpoint, listen, true, NULL) != 0)
     return nonsense(failure);
   listener->name = strdup(name);
   if (!listener->name)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its listeners");
-  out->listeners[out->listener_count].sockets = (size_t)json_integer_value(sockets);
-  json_int_t foreign = json_integer_value(json_object_get(from, "foreign")); /* 0 if it is not there */
-  if (foreign < 0 || foreign > json_integer_value(sockets)) {
+  out->listeners[out->listener_count].sockets = (size_t)gg_json_value_whole(sockets);
+  int64_t foreign = gg_json_value_whole(gg_json_value_get(from, "foreign")); /* 0 if it is not there */
+  if (foreign < 0 || foreign > gg_json_value_whole(sockets)) {
     free(listener->name);
     return nonsense(failure);
   }
@@ -81,31 +81,30 @@ static int read_listener(struct gg_takeover_reply *out, const json_t *from, stru
   return 0;
 }
 
-static int read_siblings(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+static int read_siblings(struct gg_takeover_reply *out, const struct gg_json_value *from, struct gg_failure *failure)
 {
   /* One place is for the process itself. */
-  if (!json_is_array(from) || json_array_size(from) >= GG_SIBLINGS_MAX)
+  if (!gg_json_value_is(from, GG_JSON_ARRAY) || gg_json_value_count(from) >= GG_SIBLINGS_MAX)
     return nonsense(failure);
-  for (size_t i = 0; i < json_array_size(from); i++) {
-    const json_t *pid = json_array_get(from, i);
-    if (!json_is_integer(pid) || json_integer_value(pid) <= 0 || json_integer_value(pid) > INT32_MAX)
+  for (const struct gg_json_value *pid = gg_json_value_first(from); pid; pid = gg_json_value_next(pid)) {
+    if (!gg_json_value_is(pid, GG_JSON_WHOLE) || gg_json_value_whole(pid) <= 0 || gg_json_value_whole(pid) > INT32_MAX)
       return nonsense(failure);
-    out->siblings[out->sibling_count++] = (long)json_integer_value(pid);
+    out->siblings[out->sibling_count++] = (long)gg_json_value_whole(pid);
   }
   return 0;
 }
 
-static int read_drained(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+static int read_drained(struct gg_takeover_reply *out, const struct gg_json_value *from, struct gg_failure *failure)
 {
-  size_t count = json_array_size(from);
+  size_t count = gg_json_value_count(from);
   if (count > GG_LISTENERS_MAX * GG_UPSTREAMS_MAX)
     return nonsense(failure);
   out->drained = count > 0 ? calloc(count, sizeof *out->drained) : NULL;
   if (count > 0 && !out->drained)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its drained upstreams");
-  for (size_t i = 0; i < count; i++) {
-    const char *listener = json_string_value(json_object_get(json_array_get(from, i), "listener"));
-    const char *upstream = json_string_value(json_object_get(json_array_get(from, i), "upstream"));
+  for (const struct gg_json_value *one = gg_json_value_first(from); one; one = gg_json_value_next(one)) {
+    const char *listener = gg_json_value_text(gg_json_value_get(one, "listener"));
+    const char *upstream = gg_json_value_text(gg_json_value_get(one, "upstream"));
     if (!listener || !upstream || strlen(listener) >= GG_UPSTREAM_NAME_MAX || strlen(upstream) >= GG_UPSTREAM_NAME_MAX)
       return nonsense(failure);
     struct gg_takeover_drained *drained = &out->drained[out->drained_count++];
@@ -115,17 +114,17 @@ static int read_drained(struct gg_takeover_reply *out, const json_t *from, struc
   return 0;
 }
 
-static int read_kept(struct gg_takeover_reply *out, const json_t *from, struct gg_failure *failure)
+static int read_kept(struct gg_takeover_reply *out, const struct gg_json_value *from, struct gg_failure *failure)
 {
-  size_t count = json_array_size(from);
+  size_t count = gg_json_value_count(from);
   if (count > GG_LISTEN_FDS_MAX)
     return nonsense(failure);
   out->kept = count > 0 ? calloc(count, sizeof *out->kept) : NULL;
   if (count > 0 && !out->kept)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for its parent's sockets");
-  for (size_t i = 0; i < count; i++) {
-    const char *name = json_string_value(json_object_get(json_array_get(from, i), "name"));
-    const char *asked = json_string_value(json_object_get(json_array_get(from, i), "asked"));
+  for (const struct gg_json_value *one = gg_json_value_first(from); one; one = gg_json_value_next(one)) {
+    const char *name = gg_json_value_text(gg_json_value_get(one, "name"));
+    const char *asked = gg_json_value_text(gg_json_value_get(one, "asked"));
     struct gg_takeover_kept *kept = &out->kept[out->kept_count++];
     if (!name || !asked || strlen(name) >= sizeof kept->name || gg_endpoint_parse(&kept->asked, asked, true, NULL) != 0)
       return nonsense(failure);
@@ -134,26 +133,26 @@ static int read_kept(struct gg_takeover_reply *out, const json_t *from, struct g
   return 0;
 }
 
-static int read_reply(struct gg_takeover_reply *out, const json_t *reply, struct gg_failure *failure)
+static int read_reply(struct gg_takeover_reply *out, const struct gg_json_value *reply, struct gg_failure *failure)
 {
-  const char *why = json_string_value(json_object_get(reply, "error"));
-  const json_t *listeners = json_object_get(reply, "listeners");
+  const char *why = gg_json_value_text(gg_json_value_get(reply, "error"));
+  const struct gg_json_value *listeners = gg_json_value_get(reply, "listeners");
   if (why && strncmp(why, "unknown command", 15) == 0)
     return gg_fail(failure, GG_ERR_UNSUPPORTED,
                    "it is of a version that cannot; stop it, and start this one without takeover");
   if (why)
     return gg_fail(failure, GG_ERR_BUSY, "%.300s", why[0] ? why : "it does not say why");
-  if (!json_is_true(json_object_get(reply, "ok")))
+  if (!gg_json_value_is_true(gg_json_value_get(reply, "ok")))
     return nonsense(failure);
-  int error = read_siblings(out, json_object_get(reply, "siblings"), failure);
+  int error = read_siblings(out, gg_json_value_get(reply, "siblings"), failure);
   if (!error)
-    error = read_drained(out, json_object_get(reply, "drained"), failure);
+    error = read_drained(out, gg_json_value_get(reply, "drained"), failure);
   if (!error)
-    error = read_kept(out, json_object_get(reply, "kept"), failure);
-  if (!error && !json_is_array(listeners))
+    error = read_kept(out, gg_json_value_get(reply, "kept"), failure);
+  if (!error && !gg_json_value_is(listeners, GG_JSON_ARRAY))
     error = nonsense(failure);
-  for (size_t i = 0; i < json_array_size(listeners) && !error; i++)
-    error = read_listener(out, json_array_get(listeners, i), failure);
+  for (const struct gg_json_value *one = gg_json_value_first(listeners); one && !error; one = gg_json_value_next(one))
+    error = read_listener(out, one, failure);
   return error;
 }
 
@@ -169,9 +168,13 @@ void gg__takeover_reply_fini(struct gg_takeover_reply *reply)
 int gg__takeover_reply_parse(struct gg_takeover_reply *out, const char *text, size_t length, struct gg_failure *failure)
 {
   *out = (struct gg_takeover_reply){0};
-  json_t *reply = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
-  int error = reply ? read_reply(out, reply, failure) : nonsense(failure);
-  json_decref(reply);
+  struct gg_json_doc doc;
+  int error = gg_json_doc_parse(&doc, text, length, NULL);
+  if (error == GG_ERR_NOMEM)
+    error = gg_fail(failure, error, "out of memory for its reply");
+  else
+    error = error ? nonsense(failure) : read_reply(out, doc.root, failure);
+  gg_json_doc_fini(&doc);
   if (error)
     gg__takeover_reply_fini(out);
   return error;
@@ -419,16 +422,18 @@ int gg__takeover_finish(struct gg_takeover *takeover, struct gg_gateway *engine,
   char *text = NULL;
   struct gg_failure why = GG_FAILURE_INIT;
   int error = tell(takeover, engine, &text, &why);
-  json_t *reply = error ? NULL : json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+  struct gg_json_doc reply = {0};
+  if (!error) /* what is no JSON does not say that it is well */
+    (void)gg_json_doc_parse(&reply, text, strlen(text), NULL);
   if (error && error != GG_ERR_TIMEOUT && is_gone(takeover, engine)) {
     /* There is nothing to let go any more; what it left is seen to as soon as we run. */
     gg_warn(engine->logger, "taken over from a process that is gone", GG_I("pid", takeover->pid));
     error = 0;
-  } else if (!error && !json_is_true(json_object_get(reply, "ok"))) {
-    const char *said = json_string_value(json_object_get(reply, "error"));
+  } else if (!error && !gg_json_value_is_true(gg_json_value_get(reply.root, "ok"))) {
+    const char *said = gg_json_value_text(gg_json_value_get(reply.root, "error"));
     error = gg_fail(&why, GG_ERR_BUSY, "%.300s", said ? said : "it does not say why");
   }
-  json_decref(reply);
+  gg_json_doc_fini(&reply);
   free(text);
   if (error)
     return cannot(takeover, engine, error, &why, failure);

@@ -6,10 +6,10 @@
 #include "store/hash.h"
 
 #include "base/clock.h"
+#include "store/xxh.h"
 
 #include <pthread.h>
 #include <sys/random.h>
-#include <xxhash.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint64_t seed;

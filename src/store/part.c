@@ -5,10 +5,10 @@
 #include "record/pcapng.h"
 #include "store/facts.h"
 #include "store/frames.h"
+#include "store/xxh.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* ── Whose packet ────────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -23,13 +23,13 @@
 #include "store/source.h"
 #include "store/store.h"
 
+#include "base/json_doc.h"
 #include "record/pcapng.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,17 +331,17 @@ static int write_until(struct gg_tail *tail, uint64_t watermark_ns, struct gg_fa
 
 /* ── The gateway's word ──────────────────────────────────────────────────────────────────────────────────────────── */
 
-static const char *text_of(const json_t *object, const char *key)
+static const char *text_of(const struct gg_json_value *object, const char *key)
 {
-  const char *text = json_string_value(json_object_get(object, key));
+  const char *text = gg_json_value_text(gg_json_value_get(object, key));
   return text && strlen(text) < NAME_MAX_BYTES && !strchr(text, '/') ? text : NULL;
 }
 
-static int take_log(struct gg_tail *tail, const json_t *object, struct gg_failure *failure)
+static int take_log(struct gg_tail *tail, const struct gg_json_value *object, struct gg_failure *failure)
 {
   const char *log = text_of(object, "name"), *segment = text_of(object, "segment");
-  uint64_t bytes = (uint64_t)json_integer_value(json_object_get(object, "segment_bytes"));
-  uint64_t watermark_ns = (uint64_t)json_integer_value(json_object_get(object, "watermark_ns"));
+  uint64_t bytes = (uint64_t)gg_json_value_whole(gg_json_value_get(object, "segment_bytes"));
+  uint64_t watermark_ns = (uint64_t)gg_json_value_whole(gg_json_value_get(object, "watermark_ns"));
   struct chain *chain = log && segment ? find_chain(tail, log) : NULL;
   if (!chain)
     return gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names a log that cannot be followed");
@@ -360,12 +360,13 @@ static int take_log(struct gg_tail *tail, const json_t *object, struct gg_failur
   return error ? error : open_segment(tail, chain, segment, bytes, failure);
 }
 
-static int take_reply(struct gg_tail *tail, const json_t *reply, struct gg_failure *failure)
+static int take_reply(struct gg_tail *tail, const struct gg_json_value *reply, struct gg_failure *failure)
 {
-  const json_t *logs = json_object_get(reply, "logs");
-  int error = json_is_array(logs) ? 0 : gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names no logs");
-  for (size_t i = 0; !error && i < json_array_size(logs); i++)
-    error = take_log(tail, json_array_get(logs, i), failure);
+  const struct gg_json_value *logs = gg_json_value_get(reply, "logs");
+  int error =
+    gg_json_value_is(logs, GG_JSON_ARRAY) ? 0 : gg_fail(failure, GG_ERR_FORMAT, "the gateway's answer names no logs");
+  for (const struct gg_json_value *log = gg_json_value_first(logs); !error && log; log = gg_json_value_next(log))
+    error = take_log(tail, log, failure);
   return error;
 }
 
@@ -401,9 +402,12 @@ int gg_tail_update(struct gg_tail *tail, const char *logs_replies, struct gg_fai
   }
   do { /* a line each */
     size_t length = strcspn(logs_replies, "\n");
-    json_t *reply = json_loadb(logs_replies, length, 0, NULL);
-    error = error ? error : take_reply(tail, reply, failure);
-    json_decref(reply);
+    struct gg_json_doc reply;
+    int read = gg_json_doc_parse(&reply, logs_replies, length, NULL);
+    if (!error && read == GG_ERR_NOMEM)
+      error = gg_fail(failure, read, "no memory for the gateway's answer");
+    error = error ? error : take_reply(tail, reply.root, failure);
+    gg_json_doc_fini(&reply);
     logs_replies += length + (logs_replies[length] != '\0');
   } while (!error && *logs_replies);
   if (error)

@@ -8,11 +8,11 @@
 #include <cmocka.h>
 
 #include "store/hash.h"
+#include "store/xxh.h"
 
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 enum { ENDS = 32, PLACES = 1 << 12 };
 
