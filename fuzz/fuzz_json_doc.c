@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reader of JSON beside another one: both take the same texts, and find the same values in them. What only ours
- * refuses is beyond its bounds, or has a NUL behind a value, which the other passes over; what only the other refuses is
- * a number that has a fraction and is too large for it. */
+ * refuses is beyond its bounds, or has a NUL behind a value, which the other passes over; what only the other refuses
+ * is a number that has a fraction and is too large for it. */
 #include "base/json_doc.h"
 
 #include <jansson.h>
