@@ -64,9 +64,9 @@ static void on_destroy(void *self)
 }
 
 static const struct gg_plugin_command commands[] = {
-  {"say", "WORD...", "says the words"},
-  {"state", NULL, "its number and text"},
-  {"fail", "HOW", "does not do it"},
+  {.verb = "say", .words = "WORD...", .help = "says the words"},
+  {.verb = "state", .help = "its number and text"},
+  {.verb = "fail", .words = "HOW", .help = "does not do it"},
 };
 
 static int on_command(void *self, unsigned command, size_t word_count, const char *const *words, void *reply,
