@@ -460,14 +460,14 @@ inline struct gg_plugin gg_plugin_init()
   }
 #endif
 
-#if defined(__GNUC__)
-#define GG_PLUGIN_EXPORT __attribute__((visibility("default")))
+#ifdef __cplusplus
+#define GG_PLUGIN_EXPORT extern "C" GG_API /* what is const is the file's own in C++ if nothing is said */
 #else
-#define GG_PLUGIN_EXPORT
+#define GG_PLUGIN_EXPORT GG_API
 #endif
 /* The symbol that the loader looks for. A shared library defines it, as above; nobody else needs to. */
 #define GG_PLUGIN_SYMBOL "gogetway_plugin"
-GG_PLUGIN_EXPORT extern const struct gg_plugin gogetway_plugin;
+GG_API extern const struct gg_plugin gogetway_plugin;
 
 /* ── The host ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 

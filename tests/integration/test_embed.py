@@ -105,6 +105,49 @@ def test_embed_event_loop_does_what_it_says(build, run, scratch, upstream):  # n
     assert session.received("client") == 9005 and session.received("server") == 7009
 
 
+@instrumented
+def test_read_recording_does_what_it_says(build, kit, scratch, upstream):  # noqa: F811
+    """Sessions, chunks, their times and places, as the gateway's own program shows them; and what cannot be read."""
+    program_path = build("read-recording")
+
+    def read(*words):
+        done = processes.run([program_path, *words], check=False, env={**os.environ,
+                                                                      "LD_LIBRARY_PATH": kit.libraries()})
+        return done.returncode, done.stdout.decode().splitlines(), done.stderr.decode()
+    with Gateway(scratch / "rec", upstream.address) as gateway:
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            talk(client, server, b"question\x1b[2J", b"answer " * 10)
+            talk(client, server, b"more", b"and more")
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            talk(client, server, b"x", b"y")
+    first, second = gateway.sessions()
+    status, lines, errors = read(scratch / "rec")
+    assert (status, errors) == (0, "")
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert [line.split()[0] for line in heads] == [first["id"], second["id"]]
+    assert heads[0].split()[1:4] == [first["client"], ">", first["server"]] and heads[0].split()[4] == "closed"
+    chunks = [line.split(maxsplit=4) for line in lines[1:lines.index(heads[1])]]
+    assert [chunk[1:4] for chunk in chunks] == [["client", "@0", "12"], ["server", "@0", "70"], ["client", "@12", "4"],
+                                                ["server", "@70", "8"]]
+    assert [chunk[4] for chunk in chunks] == [r"question\x1b[2J", ("answer " * 10)[:48] + "...", "more", "and more"]
+    times = [float(chunk[0]) for chunk in chunks]
+    assert times == sorted(times) and 0 <= times[0] and times[-1] < 60
+    assert [line for line in read(scratch / "rec", f"id={second['id']}")[1] if not line.startswith(" ")] == [heads[1]]
+    assert read(scratch / "rec", "state=open") == (0, [], "")
+    assert read(scratch / "rec", "nonsense=1")[0] == 2
+    status, lines, errors = read(scratch / "nowhere")
+    assert (status, lines) == (1, []) and "nowhere" in errors
+
+
+def test_every_example_is_tried():
+    """Here, or with the plug-ins."""
+    tried = "".join((ROOT / "tests/integration" / name).read_text()
+                    for name in sorted(os.listdir(ROOT / "tests/integration")) if name.startswith("test_"))
+    for file in sorted((ROOT / "examples").glob("*.c*")):
+        assert f'"{file.stem}"' in tried or f"examples/{file.stem}" in tried, file.name
+        assert file.read_text().count("\n") < LINES_MAX
+
+
 # ── What the library keeps for itself ────────────────────────────────────────────────────────────────────────────────
 
 # Everything writable that outlives a gateway, and why it may.

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -102,13 +103,23 @@ def test_no_plugins(plugged):
     assert command(plugged, "plugin")[0] == 2
 
 
-def test_the_example_is_built_from_what_is_installed(plugged, kit, scratch):
-    so = kit.build(scratch / "hello", (ROOT / "examples/plugin-hello.c").read_text(), "-std=c11", "-D_GNU_SOURCE")
+@pytest.mark.parametrize("compiler, suffix, standard", [
+    ("cc", ".c", "c11"), ("clang", ".c", "c11"), ("c++", ".cc", "c++17"), ("clang++", ".cc", "c++17")])
+def test_the_example_is_built_from_what_is_installed(plugged, kit, scratch, compiler, suffix, standard):
+    """In C and in C++: the same options, tag and command."""
+    if not shutil.which(compiler):
+        pytest.skip(f"needs {compiler}")
+    source = (ROOT / f"examples/plugin-hello{suffix}").read_text()
+    assert source.count("\n") < 200
+    so = kit.build(scratch / "hello", source, f"-std={standard}", "-Wpedantic", compiler=compiler, suffix=suffix)
     plugged.put({"path": str(so), "config": {"large": "1KiB", "tag": "huge"}})
     process = plugged.start()
     status, text, errors = command(plugged, "hello", "show")
     assert (status, errors) == (0, "") and text.splitlines()[0] == "sessions 0"
     assert kit.flags("gogetway-plugin", "--libs") == []
+    said(plugged.web["listen"], b"x" * 1000)
+    done = "sessions 1\nopen 0\ntagged 1\nclient bytes 1000\nserver bytes 1000\n"
+    processes.wait_until(lambda: command(plugged, "hello", "show") == (0, done, ""), 10, "it has seen a session")
     assert process.stop(20) == 0
 
 
