@@ -2,7 +2,7 @@
 /* The members of the first and of the last comment of a session, as docs/format.md lists them. */
 #include "base/clock.h"
 #include "base/json.h"
-#include "gateway/live.h"
+#include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
 enum { TAGS_ROOM = 320, TRIED_ROOM = 640 }; /* bytes of a closing comment */
@@ -38,13 +38,18 @@ static void upstream(const struct gg_session *session, struct gg_json *json)
     gg_json_field_string(json, "upstream", member ? member->text : NULL);
 }
 
+static void id_field(struct gg_json *json, const char *key, const struct gg_session_id *id)
+{
+  char text[GG_SESSION_ID_TEXT];
+  gg_session_id_format(id, text);
+  gg_json_field_string(json, key, text);
+}
+
 void gg__session_facts(const void *argument, struct gg_json *json)
 {
   const struct gg_session *session = argument;
   const struct gg_listener_options *options = session->listener->options;
-  char id[GG_SESSION_ID_TEXT];
-  gg_session_id_format(&session->id, id);
-  gg_json_field_string(json, "id", id);
+  id_field(json, "id", &session->id);
   gg_json_field_string(json, "listener", options->name);
   address(json, "client", &session->conversation.end[GG_FROM_CLIENT]);
   address(json, "server", &session->conversation.end[GG_FROM_SERVER]);
@@ -145,6 +150,14 @@ static void verdict(struct gg_json *json, const struct gg_live *live)
   gg_json_object_end(json);
 }
 
+/* Whether all that there was to send was sent. */
+static bool all_went_on(const struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_way *way = session->live ? &session->live->way[direction] : NULL;
+  return gg__live_position(session, direction) == session->end[direction].forwarded &&
+         (!way || (way->stage.length == 0 && way->entering == 0));
+}
+
 void gg__session_closing_facts(const void *argument, struct gg_json *json)
 {
   const struct gg_session *session = argument;
@@ -160,7 +173,44 @@ void gg__session_closing_facts(const void *argument, struct gg_json *json)
   pair(json, "forwarded", client->forwarded, server->forwarded);
   if (session->close != GG_CLOSE_CLIENT_FIN && session->close != GG_CLOSE_SERVER_FIN)
     pair(json, "acked", session->acked[GG_FROM_CLIENT], session->acked[GG_FROM_SERVER]);
-  if (client->received != client->forwarded || server->received != server->forwarded)
+  if (!all_went_on(session, GG_FROM_CLIENT) || !all_went_on(session, GG_FROM_SERVER))
+    gg_json_field_string(json, "why", why(session));
+  const struct gg_as_sent *as_sent = session->live ? session->live->as_sent : NULL;
+  if (as_sent && as_sent->begun)
+    id_field(json, "as_sent", &as_sent->id);
+  gg_json_field_unsigned(json, "duration_ns", gg_clock_mono_ns() - session->opened_ns);
+}
+
+/* ── What was sent instead of it ─────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__as_sent_facts(const void *argument, struct gg_json *json)
+{
+  const struct gg_as_sent *as_sent = argument;
+  const struct gg_session *session = as_sent->session;
+  id_field(json, "id", &as_sent->id);
+  id_field(json, "as_sent_of", &session->id);
+  gg_json_field_string(json, "listener", session->listener->options->name);
+  address(json, "client", &as_sent->conversation.end[GG_FROM_CLIENT]);
+  address(json, "server", &as_sent->conversation.end[GG_FROM_SERVER]);
+  upstream(session, json);
+  gg_json_field_unsigned(json, "worker", session->worker->index);
+}
+
+/* Of the stream up to the last byte that was put out for it: what went on as it came behind that is the session's. */
+void gg__as_sent_closing_facts(const void *argument, struct gg_json *json)
+{
+  const struct gg_as_sent *as_sent = argument;
+  const struct gg_session *session = as_sent->session;
+  uint64_t length[2], sent[2];
+  for (unsigned i = 0; i < 2; i++) {
+    uint64_t forwarded = session->end[i].forwarded;
+    length[i] = as_sent->conversation.offset[i];
+    sent[i] = forwarded < length[i] ? forwarded : length[i];
+  }
+  gg_json_field_string(json, "close", gg__close_text(session->close));
+  pair(json, "received", length[GG_FROM_CLIENT], length[GG_FROM_SERVER]);
+  pair(json, "forwarded", sent[GG_FROM_CLIENT], sent[GG_FROM_SERVER]);
+  if (length[GG_FROM_CLIENT] != sent[GG_FROM_CLIENT] || length[GG_FROM_SERVER] != sent[GG_FROM_SERVER])
     gg_json_field_string(json, "why", why(session));
   gg_json_field_unsigned(json, "duration_ns", gg_clock_mono_ns() - session->opened_ns);
 }

@@ -2,7 +2,7 @@
 /*
  * gate.c - plug-ins that decide about bytes before they go on.
  *
- * Every gate has two positions in the direction's stream: up to where it has seen the bytes, and up to where it has
+ * Every gate has two positions in the direction's stream, as rewriters have left it (gg__live_position): up to where it has seen the bytes, and up to where it has
  * passed them. What the first has passed the second may see, and so on; what all have passed may be sent:
  *
  *     sent ────────► passed of all ────► passed of gate 0 ────► seen by gate 0 = received
@@ -23,6 +23,7 @@
  */
 #include "gateway/live.h"
 #include "gateway/relay.h"
+#include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
 #include <assert.h>
@@ -34,7 +35,7 @@ struct view {
   size_t waiting_bytes;
   const struct iovec *iov; /* what has just come; may hold more than `fresh_bytes` */
   size_t fresh_bytes;
-  uint64_t end; /* of all that was received */
+  uint64_t end; /* of all that was received, or that rewriters have made of it */
 };
 
 static struct view view_of(const struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
@@ -46,7 +47,7 @@ static struct view view_of(const struct gg_session *session, enum gg_direction d
     .waiting_bytes = to->pending_left,
     .iov = iov,
     .fresh_bytes = fresh_bytes,
-    .end = session->end[direction].received,
+    .end = gg__live_position(session, direction),
   };
 }
 
@@ -95,7 +96,7 @@ bool gg__gate_stops(const struct gg_session *session, enum gg_direction directio
 size_t gg__gate_free(const struct gg_session *session, enum gg_direction direction)
 {
   const struct gg_end *to = &session->end[!direction];
-  uint64_t sent = session->end[direction].received - to->pending_left;
+  uint64_t sent = gg__live_position(session, direction) - to->pending_left;
   uint64_t passed = passed_by_all(session->live, direction);
   uint64_t may = passed > sent ? passed - sent : 0;
   return may < to->pending_left ? (size_t)may : to->pending_left;
@@ -205,7 +206,7 @@ enum gg_gated gg__gate_chunk(struct gg_session *session, enum gg_direction direc
                              size_t bytes)
 {
   struct gg_live *live = session->live;
-  const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
+  const struct gg_end *to = &session->end[!direction];
   if (live->way[direction].gates == 0 && !to->pending)
     return GG_GATED_PASS;
   struct view view = view_of(session, direction, iov, bytes);
@@ -215,7 +216,7 @@ enum gg_gated gg__gate_chunk(struct gg_session *session, enum gg_direction direc
     carry_out(session, direction, &final);
     return GG_GATED_OVER;
   }
-  if (!diverts && !to->pending && passed_by_all(live, direction) >= from->received)
+  if (!diverts && !to->pending && passed_by_all(live, direction) >= gg__live_position(session, direction))
     return GG_GATED_PASS;
   if (!gg__relay_keep_more(session, direction, iov, bytes))
     return GG_GATED_OVER;
@@ -283,6 +284,8 @@ static void count_mode(struct gg_way *way, enum gg_mode mode, int more)
     way->counts = (uint8_t)(way->counts + more);
   if (mode == GG_MODE_GATE)
     way->gates = (uint8_t)(way->gates + more);
+  if (mode == GG_MODE_REWRITE)
+    way->rewrites = (uint8_t)(way->rewrites + more);
 }
 
 void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode)
@@ -298,7 +301,11 @@ void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direc
   count_mode(way, mode, 1);
   state->mode[direction] = (uint8_t)mode;
   state->holds[direction] = state->told_end[direction] = false;
-  state->seen[direction] = state->passed[direction] = from->received + (from->pipe ? from->pipe->raw : 0);
+  if (mode == GG_MODE_REWRITE)
+    gg__rewrite_begin(live, index, direction);
+  else
+    state->seen[direction] = state->passed[direction] =
+      gg__live_position(session, direction) + (from->pipe ? from->pipe->raw : 0);
   if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
     return;
   gg__session_judge_splice(session, direction);

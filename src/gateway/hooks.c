@@ -2,6 +2,7 @@
 /* What the data plane does for plug-ins: struct gg_hook_sessions. */
 #include "base/sized.h"
 #include "gateway/live.h"
+#include "gateway/rewrite.h"
 #include "gateway/sessions.h"
 #include "gateway/worker.h"
 
@@ -75,9 +76,13 @@ static int want(const struct gg_host *host, struct gg_live *live, enum gg_side f
   const struct gg_plugin *plugin = &hook_of(host)->plugin;
   if (!own(host, live, &index) || (from != GG_SIDE_CLIENT && from != GG_SIDE_SERVER))
     return GG_ERR_INVALID;
-  bool can = mode == GG_MODE_NONE || (mode == GG_MODE_COUNT && plugin->count) || (mode == GG_MODE_GATE && plugin->gate);
+  bool can = mode == GG_MODE_NONE || (mode == GG_MODE_COUNT && plugin->count) ||
+             (mode == GG_MODE_GATE && plugin->gate) || (mode == GG_MODE_REWRITE && plugin->rewrite);
   if (!can)
     return GG_ERR_UNSUPPORTED;
+  int error = mode == GG_MODE_REWRITE ? gg__rewrite_prepare(live, (enum gg_direction)from) : GG_OK;
+  if (error)
+    return error;
   gg__gate_want(live, index, (enum gg_direction)from, mode);
   return GG_OK;
 }

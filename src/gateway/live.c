@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "gateway/relay.h"
+#include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ void gg__live_destroy(struct gg_live *live)
   if (!live)
     return;
   gg_timer_stop(&live->timer);
+  gg__rewrite_fini(live);
   free(live->upstream);
   free(live->reply);
   free(live);
@@ -123,7 +125,8 @@ static void note(struct gg_live *live, const char *by, const struct gg_verdict *
   copy_text(live->by, sizeof live->by, by);
   copy_reason(live->reason, verdict->reason);
   for (unsigned i = 0; i < 2; i++) {
-    live->way[i].counts = live->way[i].gates = 0;
+    gg__rewrite_drop(live, (enum gg_direction)i);
+    live->way[i].counts = live->way[i].gates = live->way[i].rewrites = 0;
     live->way[i].rate = 0;
   }
   for (unsigned i = 0; live->chain && i < live->chain->count; i++)
@@ -207,8 +210,10 @@ void gg__live_end(struct gg_session *session, enum gg_direction from, const char
     gg__session_close(session, GG_CLOSE_LIMIT);
     return;
   }
-  if (verdict->kind == GG_VERDICT_REPLY)
+  if (verdict->kind == GG_VERDICT_REPLY) {
     drop_kept(session, (enum gg_direction) !from);
+    live->withheld += (uint32_t)gg__rewrite_drop(live, (enum gg_direction) !from);
+  }
   note(live, by, verdict);
   gg__count(session->worker, GG_COUNT_HOOK_ENDED, 1);
   if (verdict->kind == GG_VERDICT_REPLY && reply(session, from, verdict))
@@ -329,6 +334,10 @@ void gg__live_received(struct gg_session *session, enum gg_direction direction, 
 {
   struct gg_live *live = session->live;
   struct gg_way *way = &live->way[direction];
+  if (way->rewrites > 0 && !session->end[direction].pipe) { /* what is in a pipe goes on as it is */
+    way->shift -= bytes;
+    way->entering = bytes;
+  }
   if (way->rate > 0) {
     uint64_t now_ns = session->worker->loop.now_ns;
     uint64_t from_ns = way->ready_ns > now_ns ? way->ready_ns : now_ns;
@@ -351,14 +360,19 @@ bool gg__live_may_read(struct gg_session *session, enum gg_direction direction)
   return false;
 }
 
+size_t gg__live_room(const struct gg_session *session, enum gg_direction direction)
+{
+  const struct gg_end *to = &session->end[!direction];
+  size_t kept_most = session->worker->options->pending_max;
+  kept_most = kept_most < GG_READ_BULK_BYTES ? kept_most : GG_READ_BULK_BYTES; /* the largest buffer there is */
+  return kept_most > to->pending_left ? kept_most - to->pending_left : 0;
+}
+
 size_t gg__live_read_size(const struct gg_session *session, enum gg_direction direction, size_t bytes)
 {
   const struct gg_live *live = session->live;
   const struct gg_way *way = &live->way[direction];
-  const struct gg_end *to = &session->end[!direction];
-  size_t kept_most = session->worker->options->pending_max;
-  kept_most = kept_most < GG_READ_BULK_BYTES ? kept_most : GG_READ_BULK_BYTES; /* the largest buffer there is */
-  size_t room = kept_most > to->pending_left ? kept_most - to->pending_left : 0;
+  size_t room = gg__live_room(session, direction);
   bytes = bytes < room ? bytes : room;
   if (way->rate > 0) {
     uint64_t share = way->rate / GG_THROTTLE_READS_A_SECOND;
@@ -375,7 +389,7 @@ bool gg__live_may_splice(const struct gg_session *session, enum gg_direction dir
   if (!live)
     return true;
   const struct gg_way *way = &live->way[direction];
-  return !live->ended && way->gates == 0 && way->rate == 0 && way->record_most == UINT64_MAX;
+  return !live->ended && way->gates == 0 && way->rewrites == 0 && way->rate == 0 && way->record_most == UINT64_MAX;
 }
 
 bool gg__live_records(const struct gg_session *session, enum gg_direction direction)

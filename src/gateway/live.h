@@ -23,6 +23,9 @@
 
 #include "gateway/session.h"
 #include "hook/hook.h"
+#include "hook/output.h"
+
+struct gg_as_sent;
 
 enum {
   GG_FIRST_MAX = 16384,            /* bytes that hold_first may wait for */
@@ -34,21 +37,28 @@ enum {
 /* What one plug-in has of the session. */
 struct gg_live_hook {
   void *state;
-  uint64_t seen[2];   /* GATE: up to where in each stream it was shown the bytes ... */
+  uint64_t seen[2];   /* GATE, REWRITE: up to where in each stream it was shown the bytes ... */
   uint64_t passed[2]; /* ... and up to where it has passed them */
   uint8_t mode[2];    /* enum gg_mode */
   bool holds[2];
   bool told_end[2];
+  uint64_t shift[2]; /* REWRITE: what it has put out, less what it was shown; wraps */
 };
 
 /* A direction, for all of them. */
 struct gg_way {
   uint8_t counts; /* so many hooks are in this mode */
   uint8_t gates;
-  uint64_t record_most; /* bytes of the stream that are recorded */
-  bool again;           /* a gate was given back, or the session diverted: the others are to be shown more */
-  uint64_t rate;        /* bytes a second; 0: not throttled */
-  uint64_t ready_ns;    /* throttled: not read before */
+  uint8_t rewrites;
+  bool was_masked;        /* so nothing of it is recorded as sent (rewrite.c) */
+  uint64_t record_most;   /* bytes of the stream that are recorded */
+  bool again;             /* a gate was given back, or the session diverted: the others are to be shown more */
+  uint64_t rate;          /* bytes a second; 0: not throttled */
+  uint64_t ready_ns;      /* throttled: not read before */
+  uint64_t shift;         /* what goes on, less what was received; wraps */
+  size_t entering;        /* bytes of a chunk that was counted as received, and that no rewriter has seen yet */
+  struct gg_output stage; /* what rewriters have put out and has not gone on ... */
+  size_t staged_at;       /* ... from here on */
 };
 
 struct gg_live {
@@ -56,11 +66,14 @@ struct gg_live {
   const struct gg_hook_chain *chain; /* the plan's; NULL: only orders have come */
   struct gg_timer timer;             /* of what is waited for: first bytes, a throttle, a last reply's reader */
   struct gg_way way[2];
-  bool opened;         /* its hooks have seen it open, and will see it close */
-  bool waits_first;    /* hold_first: the upstream is not chosen yet */
-  bool ended;          /* a verdict has been carried out; no plug-in is asked any more */
-  uint8_t kind;        /* ... this one: enum gg_verdict_kind */
-  struct gg_open open; /* what `open` and `first` have said; no text in it is read later */
+  struct gg_as_sent *as_sent;       /* rewrite.c; NULL: no plug-in has wanted to rewrite */
+  const struct gg_live_hook *asked; /* whose `rewrite` is being called ... */
+  uint8_t asked_way;                /* ... for this direction */
+  bool opened;                      /* its hooks have seen it open, and will see it close */
+  bool waits_first;                 /* hold_first: the upstream is not chosen yet */
+  bool ended;                       /* a verdict has been carried out; no plug-in is asked any more */
+  uint8_t kind;                     /* ... this one: enum gg_verdict_kind */
+  struct gg_open open;              /* what `open` and `first` have said; no text in it is read later */
   uint64_t first_until_ns;
   uint64_t linger_until_ns; /* 0: nobody lingers */
   char *upstream;           /* that a plug-in has chosen; NULL: none did */
@@ -122,6 +135,14 @@ bool gg__gate_stops(const struct gg_session *session, enum gg_direction directio
 bool gg__live_may_read(struct gg_session *session, enum gg_direction direction);
 /* No more than `bytes`, and what a throttle allows. */
 size_t gg__live_read_size(const struct gg_session *session, enum gg_direction direction, size_t bytes);
+/* How much more of what gates keep back may wait for the direction's receiver. */
+size_t gg__live_room(const struct gg_session *session, enum gg_direction direction);
+/* How long the stream is that goes on, what waits for its receiver included: gates count by it. What was received, but
+ * for what rewriters have made of that. */
+static inline uint64_t gg__live_position(const struct gg_session *session, enum gg_direction direction)
+{
+  return session->end[direction].received + (session->live ? session->live->way[direction].shift : 0);
+}
 /* So many bytes of the direction came. */
 void gg__live_received(struct gg_session *session, enum gg_direction direction, size_t bytes);
 void gg__live_throttle(struct gg_session *session, enum gg_direction direction, uint64_t bytes_per_second);

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "gateway/live.h"
+#include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
 #include <assert.h>
@@ -378,7 +379,8 @@ static void send_message(const struct gg_batch *batch, const struct gg_batch_mes
   if (gg__session_over(session) || session->end[!direction].dead || session->end[!direction].source.fd < 0)
     return;
   struct iovec iov = {batch->bytes + message->at, message->bytes};
-  if (send_now(session, direction, &iov, 1, message->bytes) == GG_STEP_AGAIN && (from->readable || from->ended) &&
+  if (send_now(session, direction, &iov, 1, message->bytes) == GG_STEP_AGAIN &&
+      (from->readable || from->ended || gg__rewrite_waits(session, direction)) &&
       gg_list_empty(&from->run)) /* or the other direction's send has failed, and this one is in it already */
     gg_list_append(&session->worker->run, &from->run); /* its turn comes when all have been sent */
 }
@@ -403,9 +405,8 @@ void gg__relay_batch_close(struct gg_worker *worker)
   worker->batch.open = false;
 }
 
-/* Sends on what was just received and is committed, now or behind what else this wait has brought. */
-static enum gg_step send_on(struct gg_session *session, enum gg_direction direction, struct iovec *iov, unsigned count,
-                            size_t bytes)
+enum gg_step gg__relay_send_on(struct gg_session *session, enum gg_direction direction, struct iovec *iov,
+                               unsigned count, size_t bytes)
 {
   struct gg_end *to = &session->end[!direction];
   if (session->live) {
@@ -420,6 +421,15 @@ static enum gg_step send_on(struct gg_session *session, enum gg_direction direct
     return gg__relay_keep(session, direction, iov, 0, bytes) ? GG_STEP_AGAIN : GG_STEP_OVER;
   }
   return put_off(session, direction, iov, bytes) ? GG_STEP_WAIT : send_now(session, direction, iov, count, bytes);
+}
+
+/* What was just received and is committed goes on, by way of the direction's rewriters if it has any. */
+static enum gg_step send_on(struct gg_session *session, enum gg_direction direction, struct iovec *iov, unsigned count,
+                            size_t bytes)
+{
+  if (session->live && session->live->way[direction].entering > 0)
+    return gg__rewrite_chunk(session, direction, iov, bytes);
+  return gg__relay_send_on(session, direction, iov, count, bytes);
 }
 
 /* ── Receiving ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -532,9 +542,15 @@ static size_t read_size(const struct gg_session *session, const struct gg_end *f
 
 void gg__relay_unrecorded(struct gg_session *session, enum gg_direction direction, size_t bytes)
 {
+  gg__relay_missing(session, &session->conversation, direction, bytes);
+}
+
+void gg__relay_missing(struct gg_session *session, struct gg_conversation *conversation, enum gg_direction direction,
+                       size_t bytes)
+{
   struct gg_log *log = session->log->log;
   bool full = gg_log_pressure(log) == GG_LOG_DISK_FULL;
-  gg_conversation_gap(&session->conversation, direction, bytes, full ? GG_GAP_DISK_FULL : GG_GAP_STALL);
+  gg_conversation_gap(conversation, direction, bytes, full ? GG_GAP_DISK_FULL : GG_GAP_STALL);
   gg_log_count_gap(log, bytes);
   if (session->log->gap_bytes == 0)
     gg_warn(session->worker->plane->options.logger, "bytes pass without being recorded",
@@ -631,6 +647,11 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
   struct gg_end *to = &session->end[!direction];
   if (to->shut)
     return GG_STEP_WAIT;
+  if (session->live) {
+    enum gg_step told = gg__rewrite_end(session, direction);
+    if (told != GG_STEP_AGAIN || gg__rewrite_waits(session, direction))
+      return told;
+  }
   if (session->live && !gg__gate_end(session, direction))
     return gg__session_over(session)               ? GG_STEP_OVER
            : gg__gate_free(session, direction) > 0 ? GG_STEP_AGAIN
@@ -650,6 +671,9 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
         return way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
     }
   }
+  enum gg_step as_sent = session->live ? gg__rewrite_fin(session, direction) : GG_STEP_AGAIN;
+  if (as_sent != GG_STEP_AGAIN)
+    return as_sent;
   to->shut = true;
   if (to->source.fd >= 0 && shutdown(to->source.fd, SHUT_WR) != 0) /* it was reset: the FIN reaches nobody */
     return gg__relay_send_failed(session, direction, errno);
@@ -687,6 +711,8 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
     return flushed;
   if (from->pipe) /* it still holds bytes that are not recorded */
     return gg__relay_splice(session, direction);
+  if (gg__rewrite_waits(session, direction))
+    return gg__rewrite_pass(session, direction);
   if (from->ended)
     return pass_on_end(session, direction);
   if (!from->readable || (session->live && !gg__live_may_read(session, direction)))

@@ -72,6 +72,9 @@ enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction 
 
 /* Notes that `bytes` of the direction go on without being recorded (gap). */
 void gg__relay_unrecorded(struct gg_session *session, enum gg_direction direction, size_t bytes);
+/* The same in another conversation of the session than its own. */
+void gg__relay_missing(struct gg_session *session, struct gg_conversation *conversation, enum gg_direction direction,
+                       size_t bytes);
 /* The same for all that is in the direction's pipe, and sends it (splice.c). */
 enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction);
 
@@ -84,6 +87,10 @@ void gg__relay_drop_pipe(struct gg_session *session, enum gg_direction direction
 
 /* The direction goes in place from here on; what is in its pipe is moved first (splice.c). */
 void gg__splice_leave(struct gg_session *session, enum gg_direction direction);
+
+/* Sends on what is committed, now or behind what else this wait has brought, once gates let it pass. */
+enum gg_step gg__relay_send_on(struct gg_session *session, enum gg_direction direction, struct iovec *iov,
+                               unsigned count, size_t bytes);
 
 /* The read side of end[direction] said `error` (0: FIN). */
 enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direction, int error);

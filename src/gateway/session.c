@@ -6,6 +6,7 @@
 #include "gateway/admission.h"
 #include "gateway/live.h"
 #include "gateway/relay.h"
+#include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
@@ -24,8 +25,7 @@ static void end_init(struct gg_end *end, enum gg_direction side)
   gg_list_init(&end->run);
 }
 
-/* Unix peers have no address: 127.0.0.1 and a port that no other open session of this gateway is given soon. */
-static struct gg_addr synthetic_client(struct gg_worker *worker)
+struct gg_addr gg__session_synthetic(struct gg_worker *worker)
 {
   enum { FIRST = 1024, PORTS = 65536 - FIRST };
   uint32_t n = worker->synthetic_port++ * worker->plane->worker_count + worker->index;
@@ -158,7 +158,8 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   session->source_bits = source_bits;
   client->finishing = session->peer.family == GG_FAMILY_UNIX; /* reads stop short behind a message with descriptors */
   struct gg_addr server_address = dialled(listener, fd);
-  struct gg_addr client_address = session->peer.family == GG_FAMILY_UNIX ? synthetic_client(worker) : session->peer;
+  struct gg_addr client_address =
+    session->peer.family == GG_FAMILY_UNIX ? gg__session_synthetic(worker) : session->peer;
   converse(session, &client_address, &server_address); /* a PROXY header may know better */
   if (gg_loop_watch_reads(&worker->loop, session->log->set, &client->source,
                           EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET) != GG_OK) {
@@ -466,13 +467,15 @@ bool gg__session_close_record(struct gg_session *session)
     return true;
   }
   struct gg_log *log = session->log->log;
-  uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
-  if (!at)
-    return false;
   enum gg_close reason = session->close;
   enum gg_closing closing = ends_politely(session, reason)    ? GG_CLOSING_ORDERLY
                             : reason == GG_CLOSE_CLIENT_RESET ? GG_CLOSING_CLIENT_RESET
                                                               : GG_CLOSING_SERVER_RESET;
+  if (!gg__rewrite_close_record(session, closing))
+    return false;
+  uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
+  if (!at)
+    return false;
   gg_log_commit(log, gg_conversation_close(&session->conversation, closing, gg__session_closing_facts, at,
                                            gg_log_segment(log), gg_log_time(log, gg_clock_mono_ns())));
   session->log->want_commit = true;
@@ -482,6 +485,7 @@ bool gg__session_close_record(struct gg_session *session)
 
 void gg__session_close_abandon(struct gg_session *session)
 {
+  gg__rewrite_abandon(session);
   gg_log_count_lost_session(session->log->log);
   finish(session);
 }

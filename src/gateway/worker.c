@@ -126,6 +126,8 @@ void gg__worker_destroy(struct gg_worker *worker)
   gg_pipe_pool_fini(&worker->pipes);
   gg_wake_fini(&worker->wake);
   gg_loop_fini(&worker->loop);
+  gg_output_fini(&worker->rewritten[0]);
+  gg_output_fini(&worker->rewritten[1]);
   free(worker->batch.bytes);
   free(worker->scratch);
   free(worker);

@@ -31,6 +31,7 @@
 #include "gateway/session.h"
 #include "gateway/splice.h"
 #include "gateway/tarpit.h"
+#include "hook/output.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -157,7 +158,8 @@ struct gg_worker {
   struct gg_pending_slab pending;
   struct gg_pipe_pool pipes;
   struct gg_batch batch;
-  uint8_t *scratch; /* receives what is not recorded: record: off, or the gap policy */
+  struct gg_output rewritten[2]; /* what rewriters put out, by turns */
+  uint8_t *scratch;              /* receives what is not recorded: record: off, or the gap policy */
   struct gg_session_id_source ids;
   uint64_t random_state;
   uint32_t synthetic_port; /* counter for unix peers */
