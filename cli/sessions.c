@@ -18,7 +18,7 @@ static const struct gg_cli_option options[] = {
 struct row {
   const char *cells[COLUMNS];
   char start[GG_CLI_TIME_MAX], duration[GG_CLI_NUMBER_MAX], from_client[GG_CLI_NUMBER_MAX],
-    from_server[GG_CLI_NUMBER_MAX], state[96];
+    from_server[GG_CLI_NUMBER_MAX], state[160];
 };
 
 static const struct {
@@ -31,9 +31,10 @@ static const struct {
 static void fill_row(struct row *row, const struct gg_session *session, bool human)
 {
   bool gaps = session->gaps[GG_SIDE_CLIENT] || session->gaps[GG_SIDE_SERVER];
-  snprintf(row->state, sizeof row->state, "%s%s%.60s%s%s", gg_session_state_text(session->state),
+  snprintf(row->state, sizeof row->state, "%s%s%.60s%s%s%s%s", gg_session_state_text(session->state),
            session->close[0] ? " " : "", session->close, gaps ? " gaps" : "",
-           session->beginning_missing ? " partial" : "");
+           session->beginning_missing ? " partial" : "", session->as_sent_of[0] ? ", as sent of " : "",
+           session->as_sent_of);
   row->cells[0] = session->id;
   row->cells[1] = gg_cli_time(session->start_ns, human, row->start);
   row->cells[2] = gg_cli_duration(session->end_ns - session->start_ns, human, row->duration);

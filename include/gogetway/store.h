@@ -103,6 +103,7 @@ struct gg_session {
   uint64_t generation;     /* of the refresh that last changed it */
   const char *original;    /* in the recording of a replay: the id of the session that was played */
   const char *server_path; /* of a unix listener: what the client dialled; else empty */
+  const char *as_sent_of;  /* the id of the session instead of whose bytes a plug-in has sent these; else empty */
 };
 
 /* Looks for new segments and for what was added to known ones. Called by the first query by itself; call it before a

@@ -9,6 +9,9 @@
  * So a small session is one short block, written when it ends, next to those that end about the same time; a large one
  * costs a change of one record for every BLOCK_RECORDS_MAX of its own.
  *
+ * What plug-ins have sent instead of a client's bytes is recorded as a session too. A plan has it only if it is named:
+ * what the client said is what is played.
+ *
  * What became of a session is known at its end only: whether it matches the filter, and whether its reset was
  * somebody's or the gateway's own. Blocks of sessions that do not match stay in the temporary file unused; sessions
  * that cannot match, by what is known from their first packet, are not gathered at all.
@@ -110,7 +113,8 @@ static int begin_session(void *context, void **token, const struct gg_session *b
 {
   struct making *making = context;
   *token = NULL;
-  if (!gg_filter_may_match(making->options->filter, begun))
+  if (!gg_filter_may_match(making->options->filter, begun) ||
+      (begun->as_sent_of[0] && !gg_filter_names_as_sent(making->options->filter, begun)))
     return 0;
   struct gathering *gathering = calloc(1, sizeof *gathering);
   if (gathering)

@@ -56,6 +56,7 @@ enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, s
   *facts = (struct gg__facts){0};
   take_id(object, "id", facts->id);
   take_id(object, "original", facts->original);
+  take_id(object, "as_sent_of", facts->as_sent_of);
   take_text(object, "listener", facts->listener);
   take_text(object, "client", facts->client);
   take_text(object, "server", facts->server);

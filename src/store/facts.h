@@ -23,7 +23,8 @@ struct gg__facts {
   char server_path[GG__FACTS_TEXT_MAX];
   char close[GG__FACTS_TEXT_MAX]; /* empty: this is no closing comment */
   char why[GG__FACTS_TEXT_MAX];
-  char original[25]; /* of the session that was played; empty: none, or not 24 hexadecimal digits */
+  char original[25];   /* of the session that was played; empty: none, or not 24 hexadecimal digits */
+  char as_sent_of[25]; /* what rewriters have sent instead of this session's bytes; empty: none, or no such id */
   bool continued;
   bool has_offset; /* offset[] is there */
   bool has_counts; /* received[] is there */

@@ -362,6 +362,17 @@ bool gg_filter_match(const struct gg_filter *filter, const struct gg_session *se
   return true;
 }
 
+bool gg_filter_names_as_sent(const struct gg_filter *filter, const struct gg_session *session)
+{
+  for (size_t i = 0; filter && i < filter->count; i++) {
+    const struct term *term = &filter->terms[i];
+    if (term->key->match == match_id && !term->negated &&
+        strncmp(session->as_sent_of, term->text, strlen(term->text)) != 0)
+      return true;
+  }
+  return false;
+}
+
 bool gg_filter_may_match(const struct gg_filter *filter, const struct gg_session *begun)
 {
   for (size_t i = 0; filter && i < filter->count; i++) {

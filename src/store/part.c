@@ -74,7 +74,7 @@ void gg__part_begin(struct gg__part *part, const char *name, const struct gg__fr
   part->end[0] = client ? frame->tcp.from : frame->tcp.to;
   part->end[1] = client ? frame->tcp.to : frame->tcp.from;
   part->client = part->server = part->listener = part->upstream = part->server_path = "";
-  part->close = part->why = part->original = "";
+  part->close = part->why = part->original = part->as_sent_of = "";
   if (facts && facts->id[0])
     memcpy(part->id, facts->id, sizeof part->id);
   else
@@ -94,6 +94,7 @@ int gg__part_take_facts(struct gg__part *part, const struct gg__facts *facts, gg
     part->upstream = keep(context, GG__TEXT_UPSTREAM, facts->upstream);
     part->server_path = keep(context, GG__TEXT_SERVER_PATH, facts->server_path);
     part->original = keep(context, GG__TEXT_ORIGINAL, facts->original);
+    part->as_sent_of = keep(context, GG__TEXT_AS_SENT_OF, facts->as_sent_of);
   }
   if (facts->close[0]) {
     part->close = keep(context, GG__TEXT_CLOSE, facts->close);
@@ -104,8 +105,9 @@ int gg__part_take_facts(struct gg__part *part, const struct gg__facts *facts, gg
     memcpy(part->forwarded, facts->forwarded, sizeof part->forwarded);
     memcpy(part->closing_gaps, facts->gaps, sizeof part->closing_gaps);
   }
-  const char **const texts[GG__TEXTS] = {&part->client,      &part->server, &part->listener, &part->upstream,
-                                         &part->server_path, &part->close,  &part->why,      &part->original};
+  const char **const texts[GG__TEXTS] = {&part->client,   &part->server,      &part->listener,
+                                         &part->upstream, &part->server_path, &part->close,
+                                         &part->why,      &part->original,    &part->as_sent_of};
   int error = 0;
   for (size_t i = 0; i < GG__TEXTS; i++)
     if (!*texts[i]) {
@@ -182,7 +184,7 @@ void gg__session_begin(struct gg_session *session, const struct gg__part *first)
   put_address(session->client, first->client, &first->end[0]);
   put_address(session->server, first->server, &first->end[1]);
   session->listener = session->upstream = session->close = session->why = session->original = "";
-  session->server_path = "";
+  session->server_path = session->as_sent_of = "";
   session->start_ns = first->start_ns;
   session->foreign = first->foreign;
   session->beginning_missing = !first->begins || first->continued;
@@ -204,6 +206,7 @@ void gg__session_add(struct gg_session *session, const struct gg__part *part, ui
   session->upstream = part->upstream[0] ? part->upstream : session->upstream;
   session->server_path = part->server_path[0] ? part->server_path : session->server_path;
   session->original = part->original[0] ? part->original : session->original;
+  session->as_sent_of = part->as_sent_of[0] ? part->as_sent_of : session->as_sent_of;
   session->end_ns = part->end_ns > session->end_ns ? part->end_ns : session->end_ns;
   session->segments++;
   if (part->foreign && part->close[0]) {

@@ -47,7 +47,7 @@ struct gg__part {
   bool counted;
   bool changed; /* is in the list of the last scan */
   /* Whoever keeps them; never NULL. */
-  const char *client, *server, *listener, *upstream, *server_path, *close, *why, *original;
+  const char *client, *server, *listener, *upstream, *server_path, *close, *why, *original, *as_sent_of;
 };
 
 /* Makes a part of its first packet; `name` of the file, for the ids of what has none. */
@@ -72,6 +72,7 @@ enum gg__part_text {
   GG__TEXT_CLOSE,
   GG__TEXT_WHY,
   GG__TEXT_ORIGINAL,
+  GG__TEXT_AS_SENT_OF,
   GG__TEXTS,
 };
 /* A copy of the text that lives as long as the part; NULL: no memory. */

@@ -195,6 +195,8 @@ static void put_session(struct gg_json *json, const struct gg_session *session)
   gg_json_field_string(json, "why", session->why[0] ? session->why : NULL);
   if (session->original[0])
     gg_json_field_string(json, "original", session->original);
+  if (session->as_sent_of[0])
+    gg_json_field_string(json, "as_sent_of", session->as_sent_of);
   put_pair(json, "bytes", session->bytes);
   put_pair(json, "packets", session->packets);
   put_pair(json, "gaps", session->gaps);

@@ -322,6 +322,7 @@ static int begin_session(struct sweep *sweep, struct opened **out, const struct 
   opened->session.upstream = opened->part.upstream;
   opened->session.server_path = opened->part.server_path;
   opened->session.original = opened->part.original;
+  opened->session.as_sent_of = opened->part.as_sent_of;
   if (!error)
     error = sweep->ops->begin(sweep->context, &opened->token, &opened->session);
   if (error) {

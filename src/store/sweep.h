@@ -65,6 +65,10 @@ struct gg_sweep_ops {
 int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
              struct gg_failure *failure);
 
+/* Whether a session that was recorded as sent (as_sent_of) is asked for by its own id, or a beginning of it that is not
+ * also that of the session that it belongs to. */
+bool gg_filter_names_as_sent(const struct gg_filter *filter, const struct gg_session *session);
+
 /* False: a session that begins like this cannot match, whatever comes; true: it may. `filter` NULL: it will. */
 bool gg_filter_may_match(const struct gg_filter *filter, const struct gg_session *begun);
 
