@@ -34,7 +34,7 @@ enum option {
   OPTIONS
 };
 
-static const char *const modes[] = {"none", "count", "gate", NULL};
+static const char *const modes[] = {"none", "count", "observe", "gate", "rewrite", "mask", NULL}; /* enum gg_mode */
 static const char *const sides[] = {"client", "server", "both", NULL};
 static const char *const kinds[] = {"pass", "hold", "close", "reset", "tarpit", "reply", "divert", NULL};
 static const char *const recordings[] = {"full", "first", "metadata", "off", NULL};
