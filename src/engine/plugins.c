@@ -133,6 +133,17 @@ static int judge_twin(const struct gg_plugin_entry *twin, const char *name, cons
   return GG_ERR_EXISTS;
 }
 
+/* A mask keeps bytes out of the log for a while that have gone on, and `always` promises the contrary. */
+static int judge_mask(const struct gg_plugin *table, const struct gg_config *config, struct gg_failure *failure)
+{
+  if (!table->mask || config->sync.mode != GG_CONFIG_SYNC_ALWAYS)
+    return 0;
+  return gg_fail(failure, GG_ERR_UNSUPPORTED,
+                 "plug-in %s masks what is recorded, and cannot be used with `sync.mode: always`: bytes that it cannot "
+                 "decide about yet go on before they are recorded",
+                 table->name);
+}
+
 static bool is_unchanged(const struct gg_loaded *loaded, const struct gg_plugin_entry *before)
 {
   return before && before->hook && before->loaded->library &&
@@ -152,9 +163,11 @@ static void put(struct gg_plugins *plugins, const struct gg_config_plugin *confi
   entry->hook = gg_hook_ref(before->hook);
 }
 
-static int open_one(struct gg_plugins *plugins, const struct gg_config_plugin *config, const struct gg_plugins *before,
-                    const struct gg_hook_desk *desk, struct gg_config_errors *errors)
+static int open_one(struct gg_configured *configured, const struct gg_config_plugin *config,
+                    const struct gg_plugins *before, const struct gg_hook_desk *desk, struct gg_config_errors *errors)
 {
+  struct gg_plugins *plugins = &configured->plugins;
+  struct gg_failure why = GG_FAILURE_INIT;
   struct gg_loaded *loaded = calloc(1, sizeof *loaded);
   if (!loaded) {
     gg_config_error_add(errors, "%s: out of memory", config->place);
@@ -163,6 +176,8 @@ static int open_one(struct gg_plugins *plugins, const struct gg_config_plugin *c
   int error = load(loaded, config, desk, errors);
   if (!error)
     error = judge_twin(gg__plugins_find(plugins, loaded->table.name), loaded->table.name, config->place, errors);
+  if (!error && (error = judge_mask(&loaded->table, &configured->config, &why)) != 0)
+    gg_config_error_add(errors, "%s: %.400s", config->place, why.message);
   if (error) {
     gg__loaded_free(loaded);
     return error;
@@ -202,8 +217,7 @@ int gg__plugins_open(struct gg_configured *configured, const struct gg_configure
   int error = 0;
   assert(config->plugin_count <= GG_HOOKS_MAX);
   for (size_t i = 0; i < config->plugin_count; i++)
-    keep_first(&error,
-               open_one(&configured->plugins, &config->plugins[i], before ? &before->plugins : NULL, desk, errors));
+    keep_first(&error, open_one(configured, &config->plugins[i], before ? &before->plugins : NULL, desk, errors));
   for (size_t i = 0; before && i < before->plugins.count; i++)
     if (!before->plugins.entries[i].config)
       keep_first(&error, keep_added(&configured->plugins, &before->plugins.entries[i], errors));
@@ -221,8 +235,10 @@ int gg__plugins_create(struct gg_configured *configured, struct gg_hook_desk *de
     if (entry->hook)
       continue;
     struct gg_loaded *loaded = entry->loaded;
-    error = gg_hook_create(&entry->hook, desk, &loaded->table, gg_hook_values_config(loaded->values), loaded,
-                           gg__loaded_free, &why);
+    error = judge_mask(&loaded->table, &configured->config, &why); /* a reload keeps the `sync` of the start */
+    if (!error)
+      error = gg_hook_create(&entry->hook, desk, &loaded->table, gg_hook_values_config(loaded->values), loaded,
+                             gg__loaded_free, &why);
     if (error)
       gg_fail(failure, error, "%s%s%.400s", entry->config ? entry->config->place : "", entry->config ? ": " : "",
               why.message);

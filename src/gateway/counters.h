@@ -56,6 +56,7 @@
   X(HOOK_REFUSED, hook_refused_connections, COUNTER, "Connections that a plug-in refused at accept")                   \
   X(HOOK_ENDED, hook_ended_sessions, COUNTER, "Sessions that a plug-in's verdict ended")                               \
   X(LEFT_OUT, left_out_bytes, COUNTER, "Bytes that a plug-in had left out of the recording")                           \
+  X(MASKED, masked_bytes, COUNTER, "Bytes that plug-ins have masked in the recording")                                 \
   X(TARPITTED, tarpitted_clients, GAUGE, "Clients that are left hanging now, after their session or without one")      \
   X(DRAIN_CUT, drain_cut, COUNTER, "Sessions cut at the end of a drain")                                               \
   X(STALL_CLOSED, stall_closed, COUNTER, "Sessions closed by on_stall or on_full: close")                              \

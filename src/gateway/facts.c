@@ -173,6 +173,9 @@ void gg__session_closing_facts(const void *argument, struct gg_json *json)
   pair(json, "forwarded", client->forwarded, server->forwarded);
   if (session->close != GG_CLOSE_CLIENT_FIN && session->close != GG_CLOSE_SERVER_FIN)
     pair(json, "acked", session->acked[GG_FROM_CLIENT], session->acked[GG_FROM_SERVER]);
+  const struct gg_way *way = session->live ? session->live->way : NULL;
+  if (way && (way[GG_FROM_CLIENT].masked > 0 || way[GG_FROM_SERVER].masked > 0))
+    pair(json, "masked", way[GG_FROM_CLIENT].masked, way[GG_FROM_SERVER].masked);
   if (!all_went_on(session, GG_FROM_CLIENT) || !all_went_on(session, GG_FROM_SERVER))
     gg_json_field_string(json, "why", why(session));
   const struct gg_as_sent *as_sent = session->live ? session->live->as_sent : NULL;

@@ -237,6 +237,7 @@ bool gg__gate_end(struct gg_session *session, enum gg_direction direction)
 bool gg__gate_again(struct gg_session *session, enum gg_direction direction)
 {
   session->live->way[direction].again = false;
+  gg__mask_again(session, direction);
   session->waits_ns[direction] = session->worker->loop.now_ns; /* what may go now has not waited for its receiver yet */
   struct view view = view_of(session, direction, NULL, 0);
   struct final final = show(session->live, direction, &view, false);
@@ -299,6 +300,8 @@ void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direc
   const struct gg_end *from = &session->end[direction];
   count_mode(way, before, -1);
   count_mode(way, mode, 1);
+  if (before == GG_MODE_MASK || mode == GG_MODE_MASK)
+    gg__mask_want(live, index, direction, mode == GG_MODE_MASK);
   state->mode[direction] = (uint8_t)mode;
   state->holds[direction] = state->told_end[direction] = false;
   if (mode == GG_MODE_REWRITE)
@@ -309,6 +312,6 @@ void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direc
   if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
     return;
   gg__session_judge_splice(session, direction);
-  if (before == GG_MODE_GATE)
+  if (before == GG_MODE_GATE || before == GG_MODE_MASK)
     run_again(session, direction);
 }

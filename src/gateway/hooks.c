@@ -70,6 +70,12 @@ static void *state(const struct gg_host *host, const struct gg_live *live)
   return hook ? hook->state : NULL;
 }
 
+/* Before anything was received; and where nothing goes on before it is durable, nothing can be kept out of the log. */
+static bool can_mask(const struct gg_live *live)
+{
+  return live->asking && live->session->worker->plane->options.sync_mode != GG_SYNC_ALWAYS;
+}
+
 static int want(const struct gg_host *host, struct gg_live *live, enum gg_side from, enum gg_mode mode)
 {
   unsigned index;
@@ -77,7 +83,8 @@ static int want(const struct gg_host *host, struct gg_live *live, enum gg_side f
   if (!own(host, live, &index) || (from != GG_SIDE_CLIENT && from != GG_SIDE_SERVER))
     return GG_ERR_INVALID;
   bool can = mode == GG_MODE_NONE || (mode == GG_MODE_COUNT && plugin->count) ||
-             (mode == GG_MODE_GATE && plugin->gate) || (mode == GG_MODE_REWRITE && plugin->rewrite);
+             (mode == GG_MODE_GATE && plugin->gate) || (mode == GG_MODE_REWRITE && plugin->rewrite) ||
+             (mode == GG_MODE_MASK && plugin->mask && can_mask(live));
   if (!can)
     return GG_ERR_UNSUPPORTED;
   int error = mode == GG_MODE_REWRITE ? gg__rewrite_prepare(live, (enum gg_direction)from) : GG_OK;

@@ -45,6 +45,8 @@ void gg__live_destroy(struct gg_live *live)
     return;
   gg_timer_stop(&live->timer);
   gg__rewrite_fini(live);
+  gg__mask_forget(&live->way[GG_FROM_CLIENT]);
+  gg__mask_forget(&live->way[GG_FROM_SERVER]);
   free(live->upstream);
   free(live->reply);
   free(live);
@@ -118,6 +120,7 @@ static void copy_reason(char to[GG_REASON_MAX], const char *reason)
       *to = '?';
 }
 
+/* No plug-in is asked any more, but for masks: what the client still says may be a secret too. */
 static void note(struct gg_live *live, const char *by, const struct gg_verdict *verdict)
 {
   live->ended = true;
@@ -186,6 +189,7 @@ static bool reply(struct gg_session *session, enum gg_direction to, const struct
   cut_off(session, other);
   session->connected_ns = 0; /* its first byte is not the upstream's */
   live->reply_at = other->received;
+  live->way[!to].mask_ended = false; /* it said its end, and now says more */
   other->readable = true;
   session->close = GG_CLOSE_VERDICT;
   gg__session_judge_splice(session, GG_FROM_CLIENT);
@@ -263,7 +267,9 @@ bool gg__live_open(struct gg_session *session)
   }
   const struct gg_hook *by = NULL;
   live->open = (struct gg_open){.size = sizeof live->open};
+  live->asking = true;
   gg_hook_open(chain, worker->shard, live, &live->open, &by);
+  live->asking = false;
   live->opened = true;
   if (!apply(session, by))
     return false;
@@ -299,7 +305,9 @@ void gg__live_first(struct gg_session *session)
     return;
   live->waits_first = false;
   const struct gg_hook *by = NULL;
+  live->asking = true;
   gg_hook_first(live->chain, worker->shard, live, worker->scratch, length, &live->open, &by);
+  live->asking = false;
   if (apply(session, by))
     gg__session_go_on(session);
 }
@@ -389,7 +397,8 @@ bool gg__live_may_splice(const struct gg_session *session, enum gg_direction dir
   if (!live)
     return true;
   const struct gg_way *way = &live->way[direction];
-  return !live->ended && way->gates == 0 && way->rewrites == 0 && way->rate == 0 && way->record_most == UINT64_MAX;
+  return !live->ended && !gg__mask_on(session, direction) && way->gates == 0 && way->rewrites == 0 && way->rate == 0 &&
+         way->record_most == UINT64_MAX;
 }
 
 bool gg__live_records(const struct gg_session *session, enum gg_direction direction)

@@ -21,7 +21,7 @@
 #ifndef GG_GATEWAY_LIVE_H
 #define GG_GATEWAY_LIVE_H
 
-#include "gateway/session.h"
+#include "gateway/relay.h"
 #include "hook/hook.h"
 #include "hook/output.h"
 
@@ -34,6 +34,13 @@ enum {
 };
 #define GG_LINGER_NS (UINT64_C(5) * 1000000000) /* a client that was replied to has so long to read it and to leave */
 
+/* Whether a plug-in masks a direction. */
+enum gg_mask_state {
+  GG_MASK_NONE,
+  GG_MASK_SEES,
+  GG_MASK_LEAVES, /* it was given back, and has its last call before it */
+};
+
 /* What one plug-in has of the session. */
 struct gg_live_hook {
   void *state;
@@ -42,7 +49,10 @@ struct gg_live_hook {
   uint8_t mode[2];    /* enum gg_mode */
   bool holds[2];
   bool told_end[2];
-  uint64_t shift[2]; /* REWRITE: what it has put out, less what it was shown; wraps */
+  uint64_t shift[2];  /* REWRITE: what it has put out, less what it was shown; wraps */
+  uint8_t mask[2];    /* enum gg_mask_state */
+  uint64_t shown[2];  /* MASK: up to where in each stream it was shown the bytes ... */
+  uint64_t let_go[2]; /* ... and up to where it has let them go */
 };
 
 /* A direction, for all of them. */
@@ -50,15 +60,21 @@ struct gg_way {
   uint8_t counts; /* so many hooks are in this mode */
   uint8_t gates;
   uint8_t rewrites;
-  bool was_masked;        /* so nothing of it is recorded as sent (rewrite.c) */
-  uint64_t record_most;   /* bytes of the stream that are recorded */
-  bool again;             /* a gate was given back, or the session diverted: the others are to be shown more */
-  uint64_t rate;          /* bytes a second; 0: not throttled */
-  uint64_t ready_ns;      /* throttled: not read before */
-  uint64_t shift;         /* what goes on, less what was received; wraps */
-  size_t entering;        /* bytes of a chunk that was counted as received, and that no rewriter has seen yet */
+  uint8_t masks;
+  bool was_masked;      /* there was one, so nothing of it is recorded as sent (rewrite.c) */
+  bool mask_ended;      /* they were told that nothing follows */
+  uint64_t record_most; /* bytes of the stream that are recorded */
+  bool again;           /* a gate or a mask was given back, or the session diverted: the others are to be shown more */
+  uint64_t rate;        /* bytes a second; 0: not throttled */
+  uint64_t ready_ns;    /* throttled: not read before */
+  uint64_t shift;       /* what goes on, less what was received; wraps */
+  size_t entering;      /* bytes of a chunk that was counted as received, and that no rewriter has seen yet */
   struct gg_output stage; /* what rewriters have put out and has not gone on ... */
   size_t staged_at;       /* ... from here on */
+  uint8_t *tail;          /* masked: the last bytes that were received, and are not in the log yet */
+  size_t tail_length;
+  size_t tail_size;
+  uint64_t masked; /* bytes, as masks have said */
 };
 
 struct gg_live {
@@ -69,9 +85,10 @@ struct gg_live {
   struct gg_as_sent *as_sent;       /* rewrite.c; NULL: no plug-in has wanted to rewrite */
   const struct gg_live_hook *asked; /* whose `rewrite` is being called ... */
   uint8_t asked_way;                /* ... for this direction */
+  bool asking;                      /* `open` or `first` is being called */
   bool opened;                      /* its hooks have seen it open, and will see it close */
   bool waits_first;                 /* hold_first: the upstream is not chosen yet */
-  bool ended;                       /* a verdict has been carried out; no plug-in is asked any more */
+  bool ended;                       /* a verdict has been carried out; no plug-in but masks is asked any more */
   uint8_t kind;                     /* ... this one: enum gg_verdict_kind */
   struct gg_open open;              /* what `open` and `first` have said; no text in it is read later */
   uint64_t first_until_ns;
@@ -130,6 +147,39 @@ void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direc
 /* Whether a gate of the direction holds; or that, or so much is kept back that nothing more is read. */
 bool gg__gate_holds(const struct gg_session *session, enum gg_direction direction);
 bool gg__gate_stops(const struct gg_session *session, enum gg_direction direction);
+
+/* mask.c: whether what is received of the direction enters the log by way of masks only. Nobody else writes its bytes
+ * anywhere then. */
+bool gg__mask_on(const struct gg_session *session, enum gg_direction direction);
+/* What the direction's masks let go finds its place here. */
+struct gg_mask_room {
+  uint8_t *at; /* of the log's one reservation; NULL: nothing will be recorded */
+  size_t bytes;
+};
+/* A masked direction is about to read `asked` bytes: memory and room. AGAIN: it may; otherwise as a step. */
+enum gg_step gg__mask_prepare(struct gg_session *session, enum gg_direction direction, size_t asked,
+                              struct gg_mask_room *room);
+/* These came, and are not counted as received yet. False: no memory, the session has to end. */
+bool gg__mask_take(struct gg_session *session, enum gg_direction direction, const uint8_t *bytes, size_t length,
+                   const struct gg_mask_room *room);
+/* The direction has ended. AGAIN: all of it is in the log; otherwise as a step. */
+enum gg_step gg__mask_end(struct gg_session *session, enum gg_direction direction);
+/* Receives once into private memory; all other ways of reading are closed. */
+void gg__mask_unheard(struct gg_session *session, ssize_t (*receive)(int fd, void *data, size_t bytes, int flags),
+                      size_t most);
+/* The session has ended: the masks' last calls. */
+void gg__mask_close(struct gg_session *session);
+/* ... and then, before its last packet, what they have kept back enters the log. False: no room. */
+bool gg__mask_close_record(struct gg_session *session);
+/* What has no place in the log is counted as missing. */
+void gg__mask_abandon(struct gg_session *session, enum gg_direction direction);
+/* `index` of the chain is a mask of the direction, or no more. */
+void gg__mask_want(struct gg_live *live, unsigned index, enum gg_direction direction, bool on);
+/* A mask may have been given back. */
+void gg__mask_again(struct gg_session *session, enum gg_direction direction);
+/* Frees private memory. */
+void gg__mask_forget(struct gg_way *way);
+void gg__mask_private_free(struct gg_worker *worker);
 
 /* Whether the direction may read now; if not, it is run when it may. */
 bool gg__live_may_read(struct gg_session *session, enum gg_direction direction);

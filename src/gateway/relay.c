@@ -18,7 +18,8 @@
  * be something; a read that fills less than it was given takes that back, unless the end of the stream or urgent data
  * were announced (recv(2) stops short at the urgent byte).
  *
- * A session that is not recorded (record: off) leaves out 1 and 3: it receives into the worker's scratch.
+ * A session that is not recorded (record: off) leaves out 1 and 3: it receives into the worker's scratch. So does one
+ * that a plug-in masks: what the log gets of it is mask.c's.
  *
  * Rejected: level-triggered sockets, which need an epoll_ctl for every stop and start of a direction and report a
  * hang-up for ever while its last bytes wait for a slow receiver; and sending before committing, which would be a
@@ -576,8 +577,7 @@ static enum gg_step receive_beside(struct gg_session *session, enum gg_direction
   return send_on(session, direction, &iov, 1, (size_t)got);
 }
 
-/* A plug-in wants them left out. */
-static void note_left_out(struct gg_session *session, enum gg_direction direction, size_t bytes)
+void gg__relay_left_out(struct gg_session *session, enum gg_direction direction, size_t bytes)
 {
   gg_conversation_gap(&session->conversation, direction, bytes, GG_GAP_LEFT_OUT);
   gg__count(session->worker, GG_COUNT_LEFT_OUT, (uint64_t)bytes);
@@ -604,12 +604,41 @@ static enum gg_step receive_off_record(struct gg_session *session, enum gg_direc
   return send_on(session, direction, &iov, 1, (size_t)got);
 }
 
+/* A plug-in masks the direction: what came goes on from the scratch, and the recording has what masks make of it. */
+static enum gg_step receive_masked(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct iovec iov = {session->worker->scratch, read_size(session, from)};
+  size_t asked = iov.iov_len;
+  struct gg_mask_room room;
+  enum gg_step prepared = gg__mask_prepare(session, direction, asked, &room);
+  if (prepared != GG_STEP_AGAIN)
+    return prepared;
+  ssize_t got = receive(session, from, &iov, 1);
+  if (got <= 0) {
+    int error = got < 0 ? errno : 0;
+    if (room.at)
+      gg_log_commit(session->log->log, 0);
+    return gg__relay_ended(session, direction, error);
+  }
+  bool taken = gg__mask_take(session, direction, iov.iov_base, (size_t)got, &room);
+  gg__relay_received(session, direction, (size_t)got);
+  if (!taken) {
+    gg__session_close(session, GG_CLOSE_LIMIT);
+    return GG_STEP_OVER;
+  }
+  learn(session, from, (size_t)got, asked);
+  return send_on(session, direction, &iov, 1, (size_t)got);
+}
+
 enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction)
 {
   if (!session->recorded)
     return receive_off_record(session, direction);
+  if (gg__mask_on(session, direction))
+    return receive_masked(session, direction);
   if (session->live && !gg__live_records(session, direction))
-    return receive_beside(session, direction, note_left_out);
+    return receive_beside(session, direction, gg__relay_left_out);
   struct gg_end *from = &session->end[direction];
   struct gg_log *log = session->log->log;
   size_t asked = read_size(session, from);
@@ -647,6 +676,11 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
   struct gg_end *to = &session->end[!direction];
   if (to->shut)
     return GG_STEP_WAIT;
+  if (gg__mask_on(session, direction)) {
+    enum gg_step masked = gg__mask_end(session, direction);
+    if (masked != GG_STEP_AGAIN)
+      return masked;
+  }
   if (session->live) {
     enum gg_step told = gg__rewrite_end(session, direction);
     if (told != GG_STEP_AGAIN || gg__rewrite_waits(session, direction))

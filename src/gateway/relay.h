@@ -76,6 +76,9 @@ void gg__relay_unrecorded(struct gg_session *session, enum gg_direction directio
 void gg__relay_missing(struct gg_session *session, struct gg_conversation *conversation, enum gg_direction direction,
                        size_t bytes);
 /* The same for all that is in the direction's pipe, and sends it (splice.c). */
+/* The same, because a plug-in wants it so. */
+void gg__relay_left_out(struct gg_session *session, enum gg_direction direction, size_t bytes);
+/* As gg__relay_unrecorded for all that is in the direction's pipe, and sends it (splice.c). */
 enum gg_step gg__relay_raw_unrecorded(struct gg_session *session, enum gg_direction direction);
 
 /* Counts what was received of a session that is not recorded (record: off). */

@@ -105,15 +105,6 @@ static bool open_record(struct gg_session *session, struct gg_as_sent *as_sent)
   return true;
 }
 
-/* A mask keeps bytes of the direction out of the recording, or has done so: what rewriters put out may hold some. */
-static bool is_masked(struct gg_live *live, enum gg_direction direction)
-{
-  struct gg_way *way = &live->way[direction];
-  for (unsigned i = 0; !way->was_masked && i < live->chain->count; i++)
-    way->was_masked = live->hooks[i].mode[direction] == GG_MODE_MASK;
-  return way->was_masked;
-}
-
 /* A piece of what the rewriters have put out, on its way. */
 struct slice {
   struct iovec iov[GG_CHUNK_IOV_MAX];
@@ -174,7 +165,8 @@ static enum gg_step record_as_sent(struct gg_session *session, enum gg_direction
   assert(at >= conversation->offset[direction]);
   if (at > conversation->offset[direction]) /* went on as it came */
     gg_conversation_gap(conversation, direction, at - conversation->offset[direction], GG_GAP_LEFT_OUT);
-  if (at < live->way[direction].record_most && !is_masked(live, direction))
+  /* What a mask keeps out of the recording may be in what rewriters put out, too. */
+  if (at < live->way[direction].record_most && !live->way[direction].was_masked)
     return record(session, direction, as_sent, slice);
   gg_conversation_gap(conversation, direction, slice->bytes, GG_GAP_LEFT_OUT);
   gg__count(session->worker, GG_COUNT_LEFT_OUT, slice->bytes);

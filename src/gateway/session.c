@@ -359,11 +359,17 @@ static void end_close(struct gg_session *session, struct gg_end *end, bool reset
 /* What the client of a session without upstream had sent is evidence too: one read of it is recorded. */
 static void record_unheard(struct gg_session *session)
 {
+  if (!session->live && gg_hook_chain_has(session->listener->options->hooks, GG_HOOK_MASK))
+    return; /* nobody could be asked whether it is to be masked */
   struct gg_log *log = session->log->log;
   struct gg_end *client = &session->end[GG_FROM_CLIENT];
   size_t most = GG_READ_BYTES;
   if (session->live) /* a plug-in may have had it left out, or kept back as much as may be */
     most = gg__live_records(session, GG_FROM_CLIENT) ? gg__live_read_size(session, GG_FROM_CLIENT, most) : 0;
+  if (client->source.fd >= 0 && most > 0 && gg__mask_on(session, GG_FROM_CLIENT)) {
+    gg__mask_unheard(session, recv_again, most);
+    return;
+  }
   if (client->source.fd < 0 || most == 0 || (!session->conversation.opened && !gg__session_open_record(session)))
     return;
   uint8_t *at = gg_log_reserve(log, gg_conversation_chunk_room(&session->conversation, GG_READ_BYTES), GG_LOG_DATA);
@@ -471,7 +477,7 @@ bool gg__session_close_record(struct gg_session *session)
   enum gg_closing closing = ends_politely(session, reason)    ? GG_CLOSING_ORDERLY
                             : reason == GG_CLOSE_CLIENT_RESET ? GG_CLOSING_CLIENT_RESET
                                                               : GG_CLOSING_SERVER_RESET;
-  if (!gg__rewrite_close_record(session, closing))
+  if (!gg__mask_close_record(session) || !gg__rewrite_close_record(session, closing))
     return false;
   uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
   if (!at)
@@ -487,6 +493,9 @@ void gg__session_close_abandon(struct gg_session *session)
 {
   gg__rewrite_abandon(session);
   gg_log_count_lost_session(session->log->log);
+  for (unsigned i = 0; i < 2; i++)
+    if (gg__mask_on(session, (enum gg_direction)i))
+      gg__mask_abandon(session, (enum gg_direction)i);
   finish(session);
 }
 
@@ -512,6 +521,7 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
   session->close = (uint8_t)reason;
   session->state = GG_STATE_CLOSING;
   count_close(session, reason);
+  gg__mask_close(session); /* before the plug-ins see it close */
   gg__live_close(session);
   gg__known_remove(worker, session);
   tell_close(session, reason);

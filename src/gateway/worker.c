@@ -130,6 +130,7 @@ void gg__worker_destroy(struct gg_worker *worker)
   gg_output_fini(&worker->rewritten[1]);
   free(worker->batch.bytes);
   free(worker->scratch);
+  gg__mask_private_free(worker);
   free(worker);
 }
 

@@ -159,7 +159,9 @@ struct gg_worker {
   struct gg_pipe_pool pipes;
   struct gg_batch batch;
   struct gg_output rewritten[2]; /* what rewriters put out, by turns */
-  uint8_t *scratch;              /* receives what is not recorded: record: off, or the gap policy */
+  uint8_t *scratch; /* receives what is not recorded: record: off, or the gap policy; and what is masked first */
+  uint8_t *private; /* of mask.c; NULL: nothing was masked yet */
+  size_t private_size;
   struct gg_session_id_source ids;
   uint64_t random_state;
   uint32_t synthetic_port; /* counter for unix peers */

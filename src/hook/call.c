@@ -185,6 +185,19 @@ void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live 
   measure(hook, shard, GG_HOOK_COUNT, at_ns);
 }
 
+size_t gg_hook_mask(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, struct gg_mask *piece)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  size_t keep = hook->plugin.mask(hook->self, live, piece);
+  measure(hook, shard, GG_HOOK_MASK, at_ns);
+  if (keep < hook->plugin.mask_longest)
+    return keep;
+  gg_warn(hook->desk->logger, "plug-in keeps more out of the recording than it may", GG_S("plugin", hook->name),
+          GG_U("bytes", keep), GG_U("mask_longest", hook->plugin.mask_longest),
+          GG_S("effect", "what is beyond is recorded"));
+  return hook->plugin.mask_longest - 1;
+}
+
 void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
                   struct gg_verdict *verdict)
 {

@@ -55,6 +55,7 @@ static const struct gg_metric_def definitions[] = {
   SLOW("count"),
   SLOW("gate"),
   SLOW("rewrite"),
+  SLOW("mask"),
   SLOW("close"),
 };
 static_assert(sizeof definitions / sizeof definitions[0] == GG__HOOK_SLOTS, "a definition for each slot");
@@ -366,6 +367,8 @@ bool gg_hook_has(const struct gg_hook *hook, enum gg_hook_point point)
     return plugin->gate;
   case GG_HOOK_REWRITE:
     return plugin->rewrite;
+  case GG_HOOK_MASK:
+    return plugin->mask;
   case GG_HOOK_CLOSE:
     return plugin->close;
   case GG_HOOK_TICK:

@@ -45,6 +45,7 @@ enum {
   X(COUNT, "count")                                                                                                    \
   X(GATE, "gate")                                                                                                      \
   X(REWRITE, "rewrite")                                                                                                \
+  X(MASK, "mask")                                                                                                      \
   X(CLOSE, "close")                                                                                                    \
   X(TICK, "tick")                                                                                                      \
   X(COMMAND, "command")
@@ -205,6 +206,8 @@ void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *
                   struct gg_verdict *verdict);
 void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
                      struct gg_output *output);
+/* How many of the last bytes it keeps back: less than its mask_longest. */
+size_t gg_hook_mask(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, struct gg_mask *piece);
 
 /* ── Commands, on the control socket's thread ────────────────────────────────────────────────────────────────────── */
 

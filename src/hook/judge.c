@@ -27,6 +27,8 @@
   X(count)                                                                                                             \
   X(gate)                                                                                                              \
   X(rewrite)                                                                                                           \
+  X(mask)                                                                                                              \
+  X(mask_longest)                                                                                                      \
   X(close)                                                                                                             \
   X(tick)                                                                                                              \
   X(tick_interval_ns)                                                                                                  \
@@ -137,6 +139,14 @@ static int judge_tick(const struct gg_plugin *plugin, const char *what, struct g
                  (unsigned long long)plugin->tick_interval_ns, (unsigned long long)GG_HOOK_TICK_LEAST_NS);
 }
 
+static int judge_mask(const struct gg_plugin *plugin, const char *what, struct gg_failure *failure)
+{
+  if (!plugin->mask || (plugin->mask_longest > 0 && plugin->mask_longest <= GG_MASK_LONGEST_MAX))
+    return 0;
+  return gg_fail(failure, GG_ERR_INVALID, "%.300s: it has a mask, but mask_longest is %zu, 1 to %d", what,
+                 plugin->mask_longest, GG_MASK_LONGEST_MAX);
+}
+
 int gg_plugin_judge(struct gg_plugin *out, const struct gg_plugin *given, const char *what, struct gg_failure *failure)
 {
   if (given->abi != GG_PLUGIN_ABI)
@@ -153,5 +163,7 @@ int gg_plugin_judge(struct gg_plugin *out, const struct gg_plugin *given, const 
     error = judge_options(out, what, failure);
   if (!error)
     error = judge_commands(out, what, failure);
+  if (!error)
+    error = judge_mask(out, what, failure);
   return error ? error : judge_tick(out, what, failure);
 }
