@@ -226,6 +226,14 @@ bool gg__health_claim(struct gg_health *health, const struct gg_health_options *
   return claimed;
 }
 
+void gg__health_disclaim(struct gg_health *health, uint64_t now_ns)
+{
+  pthread_mutex_lock(&health->desk->lock);
+  if (atomic_load(&health->out_until_ns) > now_ns)
+    atomic_store(&health->out_until_ns, now_ns);
+  pthread_mutex_unlock(&health->desk->lock);
+}
+
 void gg__health_drain(struct gg_health *health, bool drained, uint64_t now_ns)
 {
   pthread_mutex_lock(&health->desk->lock);

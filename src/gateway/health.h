@@ -11,7 +11,8 @@
  *        ▼                                                          │
  *    on trial: one session tries it, and for as long as it was out the others do as if it still were
  *        │
- *        └─ failed: [OUT] for twice as long, but never longer than out_max
+ *        ├─ failed: [OUT] for twice as long, but never longer than out_max
+ *        └─ not tried after all, as when a plug-in refuses it: the next session may try it at once
  *
  * Drained is independent of all this: somebody wants it to get no new sessions.
  *
@@ -86,6 +87,8 @@ void gg__health_succeeded(struct gg_health *health, uint64_t now_ns, struct gg_s
 
 /* Its time is over: true for the one who is to try it. */
 bool gg__health_claim(struct gg_health *health, const struct gg_health_options *options, uint64_t now_ns);
+/* Who claimed it has not tried it, through no fault of the upstream's: the next one may, at once. */
+void gg__health_disclaim(struct gg_health *health, uint64_t now_ns);
 
 void gg__health_drain(struct gg_health *health, bool drained, uint64_t now_ns);
 

@@ -183,6 +183,33 @@ def test_connect_is_refused(probed, servers):
     assert seen["connected"] == 6 and seen["connects"] == 9 and seen["failed"] == 0
 
 
+def test_a_refused_trial_says_nothing_about_the_upstream(probed, servers):
+    """One that was out, and would be tried again: the plug-in does not let this session, and the next one may try."""
+    one, two = servers("one", "two")
+    one.stop()
+    gateway = probed([f"{one.address} name=one", f"{two.address} name=two backup"],
+                     more={"health_failures": 1, "health_out": "3s"}, options={"workers": 1})
+
+    def answer():
+        with connect(gateway.address) as peer:
+            return read_exactly(peer, 3)
+
+    def refused():
+        """Whether it was offered to this session."""
+        assert answer() == b"two"
+        seen = gateway.seen()
+        return seen["connects"] > seen["connected"]
+
+    assert answer() == b"two"
+    one.start()
+    gateway.write(avoid="one")
+    assert gateway.gateway.reload()[0] == 0
+    processes.wait_until(refused, 20, "a session that might have tried it")
+    gateway.write()
+    assert gateway.gateway.reload()[0] == 0
+    assert answer() == b"one"
+
+
 def test_a_failed_connect_is_told(probed, servers):
     one, = servers("one")
     gateway = probed([f"{processes.free_address()} name=dead", f"{one.address} name=one"],
@@ -471,22 +498,43 @@ def test_cut_by_order(probed, server, kind):
         assert done.returncode == 3 and b"no session" in done.stderr
 
 
-@pytest.mark.parametrize("point", ["open", "first", "connect", "connected", "count", "gate"])
-def test_a_session_is_closed_from_within_each_callback(probed, server, point):
-    config = {"close_in": point, "mode": "count" if point == "count" else "gate"}
+@pytest.mark.parametrize("kind", ["close", "reset", "tarpit"])
+@pytest.mark.parametrize("point", ["open", "first", "connect", "connected", "failed", "count", "gate", "tick"])
+def test_a_session_is_cut_from_within_each_callback(probed, server, point, kind):
+    config = {"close_in": point, "cut_kind": kind, "mode": "count" if point == "count" else "gate"}
     if point == "first":
         config.update(first_bytes=1, first_time="2s")
-    gateway = probed(server.address, **config)
-    for _ in range(20):
-        with connect(gateway.address) as peer:
+    to = server.address if point != "failed" else [processes.free_address(), f"{server.address} backup"]
+    gateway = probed(to, more={"health_failures": 0} if point == "failed" else {}, **config)
+    count = 12
+    with contextlib.ExitStack() as hanging:
+        for _ in range(count):
             with contextlib.suppress(OSError):
+                peer = hanging.enter_context(connect(gateway.address))
                 peer.sendall(b"hello")
-                peer.shutdown(socket.SHUT_WR)
-                rest_of(peer)
-    assert gateway.wait(closed=20)["closed"] == 20
+                if kind != "tarpit":
+                    read_to_end(peer)
+        assert gateway.wait(closed=count)["closed"] == count
+        if kind == "tarpit":
+            assert gateway.metric("tarpitted_clients") == count
     gateway.process.stop()
-    facts = recording.comments(gateway.gateway.segments())
-    assert {fact["close"] for fact in facts if "close" in fact} == {"verdict"}
+    facts = [fact for fact in recording.comments(gateway.gateway.segments()) if "close" in fact]
+    assert len(facts) == count and {fact["close"] for fact in facts} == {"verdict"}
+    assert all(fact["verdict"] == {"plugin": "probe", "kind": kind, "reason": point} for fact in facts)
+
+
+@pytest.mark.parametrize("kind", ["close", "reset", "tarpit"])
+def test_a_session_that_has_ended_is_cut_by_its_last_callback(probed, server, kind):
+    """It has ended as it has; the order finds nobody."""
+    gateway = probed(server.address, close_in="close", cut_kind=kind, mode="gate", **{"from": "both"})
+    for _ in range(20):
+        said(gateway.address)
+    assert gateway.wait(closed=20)["closed"] == 20
+    with connect(gateway.address) as peer:
+        exchange(peer, b"the next one")
+    gateway.process.stop()
+    facts = [fact for fact in recording.comments(gateway.gateway.segments()) if "close" in fact]
+    assert len(facts) == 21 and {fact["close"] for fact in facts} == {"client-fin"}
 
 
 def test_a_slow_gate_is_named(probed, server):

@@ -31,6 +31,7 @@ enum option {
   RATE,
   SLEEP,
   CLOSE_IN,
+  CUT_KIND,
   OPTIONS
 };
 
@@ -38,7 +39,8 @@ static const char *const modes[] = {"none", "count", "observe", "gate", "rewrite
 static const char *const sides[] = {"client", "server", "both", NULL};
 static const char *const kinds[] = {"pass", "hold", "close", "reset", "tarpit", "reply", "divert", NULL};
 static const char *const recordings[] = {"full", "first", "metadata", "off", NULL};
-static const char *const points[] = {"none", "open", "first", "connect", "connected", "count", "gate", NULL};
+static const char *const points[] = {"none",  "open", "first", "connect", "connected", "failed",
+                                     "count", "gate", "close", "tick",    NULL};
 
 static const struct gg_plugin_option options[OPTIONS] = {
   [MODE] = {"mode", GG_PLUGIN_CHOICE, .choices = modes, .preset = "none", .help = "what is asked for at open"},
@@ -60,6 +62,7 @@ static const struct gg_plugin_option options[OPTIONS] = {
   [RATE] = {"rate", GG_PLUGIN_BYTES, .most = 1ull << 40, .help = "bytes a second from the client"},
   [SLEEP] = {"sleep", GG_PLUGIN_DURATION, .most = 1ull << 40, .help = "how long a gate's call takes"},
   [CLOSE_IN] = {"close_in", GG_PLUGIN_CHOICE, .choices = points, .preset = "none", .help = "cuts the session there"},
+  [CUT_KIND] = {"cut_kind", GG_PLUGIN_CHOICE, .choices = kinds, .preset = "close", .help = "and how"},
 };
 
 enum { HELD_MAX = 20000 };
@@ -87,7 +90,7 @@ static bool is_from(const struct probe *probe, enum gg_side side)
 
 static void cut_in(struct probe *probe, struct gg_live *session, const char *point)
 {
-  const struct gg_verdict verdict = {.kind = GG_VERDICT_CLOSE, .reason = point};
+  const struct gg_verdict verdict = {.kind = (enum gg_verdict_kind)probe->values[CUT_KIND].number, .reason = point};
   struct gg_session_key key;
   if (strcmp(points[probe->values[CLOSE_IN].number], point) != 0)
     return;
@@ -190,10 +193,10 @@ static void on_connected(void *self, struct gg_live *session, const char *name)
 static void on_failed(void *self, struct gg_live *session, const char *name, const char *reason)
 {
   struct probe *probe = self;
-  (void)session;
   (void)name;
   (void)reason;
   probe->failed++;
+  cut_in(probe, session, "failed");
 }
 
 static void on_count(void *self, struct gg_live *session, enum gg_side from, size_t bytes)
@@ -254,8 +257,38 @@ static void on_close(void *self, struct gg_live *session, const struct gg_sessio
 {
   struct probe *probe = self;
   (void)summary;
-  probe->closed++;
+  cut_in(probe, session, "close");
   free(probe->host->state(probe->host, session));
+  probe->closed++;
+}
+
+/* ── Its ticks ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum { CUTS_A_TICK = 64 };
+struct victims {
+  unsigned count;
+  struct gg_session_key keys[CUTS_A_TICK];
+};
+
+/* Those that have said something. */
+static bool find_victim(void *context, const struct gg_session_info *info)
+{
+  struct victims *victims = context;
+  if (info->received[GG_SIDE_CLIENT] > 0)
+    victims->keys[victims->count++] = info->key;
+  return victims->count < CUTS_A_TICK;
+}
+
+static void on_tick(void *self)
+{
+  struct probe *probe = self;
+  const struct gg_verdict verdict = {.kind = (enum gg_verdict_kind)probe->values[CUT_KIND].number, .reason = "tick"};
+  struct victims victims = {.count = 0};
+  if (strcmp(points[probe->values[CLOSE_IN].number], "tick") != 0)
+    return;
+  probe->host->list(probe->host, find_victim, &victims);
+  for (unsigned i = 0; i < victims.count; i++)
+    probe->host->cut(probe->host, &victims.keys[i], &verdict);
 }
 
 /* ── Its commands ────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -380,5 +413,7 @@ const struct gg_plugin gogetway_plugin = {
   .count = on_count,
   .gate = on_gate,
   .close = on_close,
+  .tick = on_tick,
+  .tick_interval_ns = 20000000,
   .command = on_command,
 };
