@@ -74,6 +74,7 @@ static void use_ring(struct gg_log *log, struct gg__ring *ring)
 static void seed_ring(struct gg_log *log, struct gg__ring *ring)
 {
   struct gg__ring_header *header = ring->header;
+  ring->begin = log->tail;
   uint64_t done = atomic_load_explicit(&log->segments_done, memory_order_acquire);
   for (unsigned i = 0; i < GG_RING_SEGMENTS_MAX; i++) {
     const struct gg__segment *segment = &log->segments[i];
@@ -92,7 +93,7 @@ void gg__log_init(struct gg_log *log, struct gg_recorder *recorder, struct gg__r
 {
   log->recorder = recorder;
   log->file = -1;
-  log->oldest = ring;
+  log->oldest = log->readable = ring;
   log->initial_bytes = ring->bytes;
   atomic_init(&log->wake_at, UINT64_MAX);
   atomic_init(&log->want_durable, UINT64_MAX);
@@ -177,6 +178,7 @@ static void pad(struct gg_log *log)
     return;
   assert(bytes <= GG__PAD_RESERVE && log->tail + bytes <= log->ring_limit);
   statistics.time_ns = gg_log_time(log, gg_clock_mono_ns());
+  gg__log_claim(log, log->tail + bytes);
   gg_section_statistics(place(log, log->tail), bytes, &statistics);
   log->counts_untold = false;
   log->clock_step_ns = 0;
@@ -275,6 +277,7 @@ static void begin_segment(struct gg_log *log)
   log->clock_noted_ns = log->clock_offset_ns;
   if (!log->counts_untold)
     log->gap_bytes = log->gap_count = log->lost_sessions = 0;
+  gg__log_claim(log, log->tail + GG__SEGMENT_HEAD_MAX);
   advance(log, gg__segment_head(log, place(log, log->tail)));
   set_limits(log);
   set_seal_at(log);
@@ -377,6 +380,7 @@ static uint8_t *reserve_slowly(struct gg_log *log, size_t bytes, enum gg_log_pri
   if (log->refused)
     clear_refusal(log);
   log->reserved = bytes;
+  gg__log_claim(log, log->tail + bytes);
   return place(log, log->tail);
 }
 
@@ -385,7 +389,15 @@ uint8_t *gg_log_reserve(struct gg_log *log, size_t bytes, enum gg_log_priority p
   if (__builtin_expect(log->tail + bytes > log->limit[priority], 0))
     return reserve_slowly(log, bytes, priority);
   log->reserved = bytes;
+  gg__log_claim(log, log->tail + bytes);
   return place(log, log->tail);
+}
+
+uint64_t gg_log_position(const struct gg_log *log, const void *at)
+{
+  const uint8_t *tail = place(log, log->tail), *byte = at;
+  assert(byte >= tail && byte < tail + log->reserved);
+  return log->tail + (uint64_t)(byte - tail);
 }
 
 void gg_log_commit(struct gg_log *log, size_t bytes)

@@ -165,6 +165,9 @@ enum gg_log_priority {
  * reservation is open at a time; a new one, or none, replaces it. */
 uint8_t *gg_log_reserve(struct gg_log *log, size_t bytes, enum gg_log_priority priority);
 
+/* The position of a byte of the open reservation, by which gg_log_copy finds it when it is committed. */
+uint64_t gg_log_position(const struct gg_log *log, const void *at);
+
 /* Makes the first `bytes` of the reservation (whole pcapng blocks, a multiple of 4) part of the log: a kill after this
  * returns cannot lose them. May seal (when enough has gathered) and hand over to the writer. 0 gives it back. */
 void gg_log_commit(struct gg_log *log, size_t bytes);
@@ -221,6 +224,11 @@ struct gg_log_status {
   enum gg_log_pressure pressure;
   bool untouched; /* no producer has taken it up, and perhaps none will: do not wait for its watermark */
 };
+/* Copies what was committed (or is about to be) at `position`: `bytes` of one reservation. False: it is not there any
+ * more, or was written over while it was copied. The producer is never held up by it, and never waits for it: who comes
+ * too late comes too late. log_copy.c says how. */
+bool gg_log_copy(struct gg_log *log, uint64_t position, void *to, size_t bytes);
+
 unsigned gg_recorder_logs(const struct gg_recorder *recorder);
 int gg_recorder_log_status(const struct gg_recorder *recorder, unsigned index, struct gg_log_status *out);
 

@@ -10,8 +10,9 @@
  *                                         may hang in the disk and delays nobody
  *   provisioner (one)        provision.c  makes larger and smaller rings; never touches the disk
  *
- * They meet in atomics only, but for `files_lock` (which descriptor is open) and `running_lock` (what the `running`
- * file shall say), both held for a few instructions. A thread that has nothing to do sleeps on its bell.
+ * They meet in atomics only, but for `files_lock` (which descriptor is open), `running_lock` (what the `running` file
+ * shall say) and `readers_lock` (which rings are mapped), all held for a few instructions, the last one by somebody
+ * else's thread while it copies a packet (log_copy.c). A thread that has nothing to do sleeps on its bell.
  *
  * Rejected: a lock and condition variable between producer and writer (a futex call for each flush even when both
  * run), and a writer that polls (a wake-up every few milliseconds on an idle machine).
@@ -113,6 +114,7 @@ struct gg_log {
 
   /* Producer writes, others read. */
   _Alignas(64) _Atomic uint64_t committed;
+  _Atomic uint64_t claimed; /* positions below may be written at any time: see gg__log_claim */
   _Atomic uint64_t sealed;
   _Atomic uint64_t boundaries_head;
   _Atomic uint64_t boundaries[GG__BOUNDARIES_MAX];
@@ -143,6 +145,8 @@ struct gg_log {
   struct gg__ring *_Atomic offered; /* a new ring, from the provisioner to the producer */
   struct gg__ring *_Atomic drained; /* an old ring, from the writer to the sync thread */
   _Atomic uint32_t rings_alive;
+
+  struct gg__ring *readable; /* the oldest that is mapped; under recorder->readers_lock */
 
   uint64_t synced; /* the sync thread's alone: position up to which fdatasync succeeded */
 
@@ -215,7 +219,8 @@ struct gg_recorder {
   bool segments_dir_changed;                    /* needs fsync before what is in new files counts as durable */
 
   pthread_mutex_t running_lock;
-  _Atomic bool running_stale; /* the file does not say what it should yet */
+  pthread_mutex_t readers_lock; /* held while a ring is read by another thread (log_copy.c); no producer takes it */
+  _Atomic bool running_stale;   /* the file does not say what it should yet */
 
   struct gg__bell writer_bell, sync_bell, provision_bell, stop_bell;
   pthread_t writer_thread, sync_thread, provision_thread;
@@ -260,6 +265,19 @@ static inline void gg__observe(const struct gg_recorder *recorder, struct gg_sha
 {
   if (shard)
     gg_shard_observe(shard, recorder->metrics_first + (size_t)metric, ns);
+}
+
+/* What the producer is about to write ends at `end`: told first, so that whoever copies behind its back can tell
+ * afterwards what may have been written over meanwhile. One plain store; on x86 the fence is one for the compiler. */
+static inline void gg__log_claim(struct gg_log *log, uint64_t end)
+{
+  atomic_store_explicit(&log->claimed, end, memory_order_relaxed);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+#pragma GCC diagnostic ignored "-Wtsan" /* it does not follow fences, and the reader is none that it looks at */
+  atomic_thread_fence(memory_order_release);
+#pragma GCC diagnostic pop
 }
 
 /* log.c */

@@ -147,6 +147,7 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
   recorder->lock_fd = lock_fd;
   pthread_mutex_init(&recorder->files_lock, NULL);
   pthread_mutex_init(&recorder->running_lock, NULL);
+  pthread_mutex_init(&recorder->readers_lock, NULL);
   int error = check_options(recorder, options, failure);
   if (!error) {
     recorder->options = *options;
@@ -483,6 +484,7 @@ void gg_recorder_destroy(struct gg_recorder *recorder)
   close_if_open(recorder->lock_fd); /* gives the store free, so it is last */
   pthread_mutex_destroy(&recorder->files_lock);
   pthread_mutex_destroy(&recorder->running_lock);
+  pthread_mutex_destroy(&recorder->readers_lock);
   free(recorder->dir);
   free(recorder->ring_dir);
   free(recorder);

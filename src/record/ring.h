@@ -68,6 +68,7 @@ struct gg__ring {
   uint8_t *data;
   uint64_t bytes;
   size_t header_bytes;
+  uint64_t begin;       /* first position in it; set before anybody but the producer sees it */
   _Atomic uint64_t end; /* first position that is not in this ring any more; UINT64_MAX: in use */
   int dir_fd;           /* borrowed: the recorder's ring directory */
   char name[GG__RING_NAME_MAX];

@@ -12,6 +12,7 @@
  */
 #include "record/log_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -148,6 +149,15 @@ static bool run_round(struct gg_recorder *recorder, struct gg__sync_file *files)
   return true;
 }
 
+/* From here on nobody begins to read it (log_copy.c), and who did has ended. */
+static void hide_from_readers(struct gg_log *log, const struct gg__ring *ring)
+{
+  pthread_mutex_lock(&log->recorder->readers_lock);
+  assert(log->readable == ring);
+  log->readable = ring->next;
+  pthread_mutex_unlock(&log->recorder->readers_lock);
+}
+
 /* Removes rings that are written out. The list is written first: a name in it without a file means a loss. */
 static void retire_rings(struct gg_recorder *recorder)
 {
@@ -159,6 +169,7 @@ static void retire_rings(struct gg_recorder *recorder)
     gg__bell_ring(&recorder->writer_bell); /* it may wait for the place */
     gg__running_ring_remove(recorder, log, ring->name);
     gg__running_write(recorder);
+    hide_from_readers(log, ring);
     gg__ring_unlink(ring);
     atomic_fetch_sub(&recorder->ring_budget_used, ring->bytes);
     gg__ring_destroy(ring);

@@ -187,6 +187,21 @@ uint8_t *gg_log_reserve(struct gg_log *log, size_t bytes, enum gg_log_priority p
   return at;
 }
 
+uint64_t gg_log_position(const struct gg_log *log, const void *at)
+{
+  return log->committed + (uint64_t)((const uint8_t *)at - (log->data + log->committed % log->ring_bytes));
+}
+
+/* No plug-in of these worlds observes. */
+bool gg_log_copy(struct gg_log *log, uint64_t position, void *to, size_t bytes)
+{
+  (void)log;
+  (void)position;
+  (void)to;
+  (void)bytes;
+  return false;
+}
+
 size_t gg_log_reserve_max(const struct gg_log *log)
 {
   return (size_t)(log->ring_bytes - HEAD_BYTES - margin(GG_LOG_DATA));
