@@ -136,6 +136,9 @@ static void put_plugin(const json_t *plugin)
     put_listeners(plugin);
   put_commands(plugin, "  command    gogetway ", stdout);
   put_points(plugin);
+  const json_t *missed = json_object_get(plugin, "missed_bytes");
+  if (missed)
+    printf("  missed     %" JSON_INTEGER_FORMAT " bytes that were observed too late\n", json_integer_value(missed));
 }
 
 static int put_lines(const json_t *plugins)

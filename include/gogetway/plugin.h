@@ -252,7 +252,7 @@ struct gg_mask {
   size_t masked;   /* in: 0. Out: so many bytes were masked in this call, which the recording's last comment adds up */
 };
 
-/* A piece of a recorded stream, or the end of a session, for an observer. */
+/* A piece of a recorded stream, or its end, for an observer. */
 struct gg_observed {
   size_t size;
   struct gg_session_key key;
@@ -262,7 +262,7 @@ struct gg_observed {
   uint64_t offset;  /* of the first of them in its stream */
   uint64_t missed;  /* so many bytes right before these were recorded or went on, and are not to be had any more */
   uint64_t real_ns; /* when they were received: since 1970 */
-  bool ended;       /* the session is over: nothing follows of this direction, `missed` is what was missed at its end */
+  bool ended;       /* the session is over, or was given back: nothing follows, `missed` is of the stream's end */
 };
 
 /* A part of the recording as it is in the store's files. */
@@ -401,9 +401,10 @@ struct gg_plugin {
   size_t (*mask)(void *self, struct gg_live *session, struct gg_mask *piece);
   /* The longest thing that `mask` looks for, in bytes: at most GG_MASK_LONGEST_MAX. */
   size_t mask_longest;
-  /* GG_MODE_OBSERVE: on a thread of the plug-in's own, never two at once; it may block. What it does not keep up with is
-   * dropped, oldest first and counted in `missed`. Each direction that is observed ends with a call with `ended`. A
-   * session can be looked up, tagged, throttled and cut by its key. */
+  /* GG_MODE_OBSERVE: on a thread of the plug-in's own, never two at once; it may block. What it does not keep up with
+   * is dropped, oldest first and counted in `missed`: 8 MiB wait for it at the most. Each direction that is observed ends
+   * with a call with `ended`, unless the gateway ends and the calls that are left take longer than two seconds. A
+   * session can be looked up, tagged, throttled and cut by its key, as long as it is open. */
   void (*observe)(void *self, const struct gg_observed *piece);
   /* The session has ended; it is in the recording, or will be. Worker's thread. */
   void (*close)(void *self, struct gg_live *session, const struct gg_session_summary *summary);
@@ -500,7 +501,9 @@ struct gg_host {
   void *(*state)(const struct gg_host *host, const struct gg_live *session);
   /* What it wants of the direction that comes from `from`, from the next read on. A gate that is given back passes what
    * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation; or
-   * GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded. */
+   * GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded.
+   * GG_ERR_LIMIT, GG_ERR_NOMEM: GG_MODE_OBSERVE, and it observes 131072 directions already, with those whose end it has
+   * not been told; or there is no memory. On an error the mode stays as it was. */
   int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);
 
   /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). `throttle`, `cut` and `resume`

@@ -25,6 +25,7 @@
 #include "gateway/worker.h"
 #include "hook/hook.h"
 #include "hook/library.h"
+#include "hook/observe.h"
 #include "hook/options.h"
 #include "net/netstat.h"
 #include "net/proxy_protocol.h"
@@ -186,6 +187,14 @@ static const struct bound of_plugins[] = {
    "`plugin_slow_calls`; message `plug-in is slow`"},
   {"... and told once in", TIME, GG_HOOK_SLOW_TELL_NS, "it is counted only", "`plugin_slow_calls`"},
   {"interval of a plug-in's ticks, at least", TIME, GG_HOOK_TICK_LEAST_NS, "the plug-in is refused", "the error"},
+  {"directions that a plug-in observes, and has not been told the end of", COUNT, GG_OBSERVED_MAX, "refused",
+   "the plug-in is told"},
+  {"what waits for a plug-in that observes", BYTES, GG_OBSERVE_QUEUE_BYTES, "what is oldest is dropped",
+   "`plugin_missed_bytes`; the plug-in is told"},
+  {"pieces of a worker's that nobody has read for plug-ins that observe", COUNT, GG_OBSERVE_CHUNKS_MAX,
+   "the next are not read", "`plugin_missed_bytes`; the plug-in is told"},
+  {"... when the gateway ends, for what waits then", TIME, GG_OBSERVE_END_NS, "the rest is dropped",
+   "`plugin_missed_bytes`; message `plug-in has not observed all`"},
   {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
   {"plug-ins of a configuration", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
   {"options of a plug-in", COUNT, GG_PLUGIN_OPTIONS_MAX, "it is not loaded", "the error"},

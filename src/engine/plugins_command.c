@@ -77,6 +77,8 @@ static void write_hook(const struct gg_hook *hook, const struct gg_plugin_entry 
       gg_json_string(json, config->listeners[i].name);
   gg_json_array_end(json);
   write_points(hook, json);
+  if (gg_hook_has(hook, GG_HOOK_OBSERVE))
+    gg_json_field_unsigned(json, "missed_bytes", gg_hook_missed(hook));
   write_commands(hook, json);
   gg_json_object_end(json);
 }

@@ -22,6 +22,7 @@
  * would be shown them again and again.
  */
 #include "gateway/live.h"
+#include "gateway/observe.h"
 #include "gateway/relay.h"
 #include "gateway/rewrite.h"
 #include "gateway/worker.h"
@@ -289,13 +290,18 @@ static void count_mode(struct gg_way *way, enum gg_mode mode, int more)
     way->rewrites = (uint8_t)(way->rewrites + more);
 }
 
-void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode)
+int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode)
 {
   struct gg_session *session = live->session;
   struct gg_live_hook *state = &live->hooks[index];
   enum gg_mode before = (enum gg_mode)state->mode[direction];
   if (live->ended || mode == before || gg__session_over(session))
-    return;
+    return GG_OK;
+  int error = mode == GG_MODE_OBSERVE ? gg__observe_begin(live, index, direction) : GG_OK;
+  if (error)
+    return error;
+  if (before == GG_MODE_OBSERVE)
+    gg__observe_end(live, index, direction);
   struct gg_way *way = &live->way[direction];
   const struct gg_end *from = &session->end[direction];
   count_mode(way, before, -1);
@@ -310,8 +316,9 @@ void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direc
     state->seen[direction] = state->passed[direction] =
       gg__live_position(session, direction) + (from->pipe ? from->pipe->raw : 0);
   if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
-    return;
+    return GG_OK;
   gg__session_judge_splice(session, direction);
   if (before == GG_MODE_GATE || before == GG_MODE_MASK)
     run_again(session, direction);
+  return GG_OK;
 }

@@ -84,14 +84,13 @@ static int want(const struct gg_host *host, struct gg_live *live, enum gg_side f
     return GG_ERR_INVALID;
   bool can = mode == GG_MODE_NONE || (mode == GG_MODE_COUNT && plugin->count) ||
              (mode == GG_MODE_GATE && plugin->gate) || (mode == GG_MODE_REWRITE && plugin->rewrite) ||
-             (mode == GG_MODE_MASK && plugin->mask && can_mask(live));
+             (mode == GG_MODE_MASK && plugin->mask && can_mask(live)) || (mode == GG_MODE_OBSERVE && plugin->observe);
   if (!can)
     return GG_ERR_UNSUPPORTED;
   int error = mode == GG_MODE_REWRITE ? gg__rewrite_prepare(live, (enum gg_direction)from) : GG_OK;
   if (error)
     return error;
-  gg__gate_want(live, index, (enum gg_direction)from, mode);
-  return GG_OK;
+  return gg__gate_want(live, index, (enum gg_direction)from, mode);
 }
 
 /* ── On any thread ───────────────────────────────────────────────────────────────────────────────────────────────── */

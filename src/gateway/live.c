@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/logger.h"
+#include "gateway/observe.h"
 #include "gateway/relay.h"
 #include "gateway/rewrite.h"
 #include "gateway/worker.h"
@@ -43,6 +44,7 @@ void gg__live_destroy(struct gg_live *live)
 {
   if (!live)
     return;
+  gg__observe_end_all(live);
   gg_timer_stop(&live->timer);
   gg__rewrite_fini(live);
   gg__mask_forget(&live->way[GG_FROM_CLIENT]);

@@ -49,10 +49,11 @@ struct gg_live_hook {
   uint8_t mode[2];    /* enum gg_mode */
   bool holds[2];
   bool told_end[2];
-  uint64_t shift[2];  /* REWRITE: what it has put out, less what it was shown; wraps */
-  uint8_t mask[2];    /* enum gg_mask_state */
-  uint64_t shown[2];  /* MASK: up to where in each stream it was shown the bytes ... */
-  uint64_t let_go[2]; /* ... and up to where it has let them go */
+  uint64_t shift[2];              /* REWRITE: what it has put out, less what it was shown; wraps */
+  uint8_t mask[2];                /* enum gg_mask_state */
+  uint64_t shown[2];              /* MASK: up to where in each stream it was shown the bytes ... */
+  uint64_t let_go[2];             /* ... and up to where it has let them go */
+  struct gg_hook_watch *watch[2]; /* OBSERVE: by which its bytes are told of; also behind a verdict, until the end */
 };
 
 /* A direction, for all of them. */
@@ -61,8 +62,9 @@ struct gg_way {
   uint8_t gates;
   uint8_t rewrites;
   uint8_t masks;
-  bool was_masked;      /* there was one, so nothing of it is recorded as sent (rewrite.c) */
-  bool mask_ended;      /* they were told that nothing follows */
+  bool was_masked; /* there was one, so nothing of it is recorded as sent (rewrite.c) */
+  bool mask_ended; /* they were told that nothing follows */
+  uint8_t observers;
   uint64_t record_most; /* bytes of the stream that are recorded */
   bool again;           /* a gate or a mask was given back, or the session diverted: the others are to be shown more */
   uint64_t rate;        /* bytes a second; 0: not throttled */
@@ -143,7 +145,7 @@ bool gg__gate_again(struct gg_session *session, enum gg_direction direction);
 void gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
                      const struct gg_verdict *verdict);
 /* `index` of the chain wants it so. */
-void gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode);
+int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode);
 /* Whether a gate of the direction holds; or that, or so much is kept back that nothing more is read. */
 bool gg__gate_holds(const struct gg_session *session, enum gg_direction direction);
 bool gg__gate_stops(const struct gg_session *session, enum gg_direction direction);

@@ -208,8 +208,7 @@ static void enter(struct gg_session *session, enum gg_direction direction, const
   struct gg_chunk_layout layout;
   gg_conversation_lay(&session->conversation, &layout, direction, length, at, gg_log_segment(log));
   copy_into(&layout, bytes, length);
-  gg_log_commit(log,
-                gg_conversation_seal(&session->conversation, &layout, length, gg_log_time(log, gg_clock_mono_ns())));
+  gg__relay_commit(session, &layout, length);
 }
 
 /* What becomes of `length` bytes at `at` in the stream, which all have let go. Returns how many are dealt with: all,

@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "gateway/live.h"
+#include "gateway/observe.h"
 #include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
@@ -433,6 +434,17 @@ static enum gg_step send_on(struct gg_session *session, enum gg_direction direct
   return gg__relay_send_on(session, direction, iov, count, bytes);
 }
 
+/* ── Recording ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__relay_commit(struct gg_session *session, struct gg_chunk_layout *layout, size_t bytes)
+{
+  struct gg_log *log = session->log->log;
+  uint64_t time_ns = gg_log_time(log, gg_clock_mono_ns());
+  size_t used = gg_conversation_seal(&session->conversation, layout, bytes, time_ns);
+  gg__observe_sealed(session, layout, bytes, time_ns);
+  gg_log_commit(log, used);
+}
+
 /* ── Receiving ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction direction)
@@ -659,9 +671,7 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
     gg_log_commit(log, 0);
     return gg__relay_ended(session, direction, error);
   }
-  size_t used =
-    gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
-  gg_log_commit(log, used);
+  gg__relay_commit(session, &layout, (size_t)got);
   gg__relay_received(session, direction, (size_t)got);
   learn(session, from, (size_t)got, asked);
   return send_on(session, direction, layout.iov, layout.iov_count, (size_t)got);

@@ -65,6 +65,9 @@ enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction dire
 /* Moves what the direction's pipe holds and is recorded. */
 enum gg_step gg__relay_flush_pipe(struct gg_session *session, enum gg_direction direction);
 
+/* The first `bytes` of what was laid out have come: makes them part of the log. */
+void gg__relay_commit(struct gg_session *session, struct gg_chunk_layout *layout, size_t bytes);
+
 /* The log refused a reservation: what the policy says. `waits` for block; for gap the caller goes on without
  * recording. */
 enum gg_no_room { GG_NO_ROOM_WAIT, GG_NO_ROOM_GAP, GG_NO_ROOM_OVER };

@@ -378,12 +378,12 @@ static void record_unheard(struct gg_session *session)
   struct gg_chunk_layout layout;
   gg_conversation_lay(&session->conversation, &layout, GG_FROM_CLIENT, most, at, gg_log_segment(log));
   ssize_t got = recv_again(client->source.fd, layout.iov[0].iov_base, layout.iov[0].iov_len, MSG_DONTWAIT);
-  size_t used = 0;
-  if (got > 0) {
-    used = gg_conversation_seal(&session->conversation, &layout, (size_t)got, gg_log_time(log, gg_clock_mono_ns()));
-    gg__relay_received(session, GG_FROM_CLIENT, (size_t)got);
+  if (got <= 0) {
+    gg_log_commit(log, 0);
+    return;
   }
-  gg_log_commit(log, used);
+  gg__relay_commit(session, &layout, (size_t)got);
+  gg__relay_received(session, GG_FROM_CLIENT, (size_t)got);
 }
 
 /* What the last packet will say, and only the sockets know. */

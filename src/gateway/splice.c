@@ -202,9 +202,7 @@ static enum gg_step record_raw(struct gg_session *session, enum gg_direction dir
   }
   if ((size_t)teed < bytes)
     gg__count(session->worker, GG_COUNT_TEE_SHORT, 1);
-  size_t used =
-    gg_conversation_seal(&session->conversation, &layout, (size_t)teed, gg_log_time(log, gg_clock_mono_ns()));
-  gg_log_commit(log, used);
+  gg__relay_commit(session, &layout, (size_t)teed);
   pipe->raw -= (size_t)teed;
   pipe->recorded = (size_t)teed;
   session->waits_ns[direction] = session->worker->loop.now_ns;
@@ -362,10 +360,10 @@ static size_t record_rest(struct gg_session *session, enum gg_direction directio
   struct gg_chunk_layout layout;
   gg_conversation_lay(&session->conversation, &layout, direction, bytes, at, gg_log_segment(log));
   bytes = pipe_read(pipe, layout.iov[0].iov_base, bytes);
-  size_t used = 0;
   if (bytes > 0)
-    used = gg_conversation_seal(&session->conversation, &layout, bytes, gg_log_time(log, gg_clock_mono_ns()));
-  gg_log_commit(log, used);
+    gg__relay_commit(session, &layout, bytes);
+  else
+    gg_log_commit(log, 0);
   return bytes;
 }
 

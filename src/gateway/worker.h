@@ -162,6 +162,7 @@ struct gg_worker {
   uint8_t *scratch; /* receives what is not recorded: record: off, or the gap policy; and what is masked first */
   uint8_t *private; /* of mask.c; NULL: nothing was masked yet */
   size_t private_size;
+  struct gg_hook_feed *feed; /* hook/observe.h; NULL: none of its sessions was observed yet */
   struct gg_session_id_source ids;
   uint64_t random_state;
   uint32_t synthetic_port; /* counter for unix peers */

@@ -16,6 +16,9 @@
  */
 #include "hook/hook.h"
 
+#include "base/clock.h"
+#include "hook/observe.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -57,6 +60,8 @@ static const struct gg_metric_def definitions[] = {
   SLOW("rewrite"),
   SLOW("mask"),
   SLOW("close"),
+  {"plugin_missed_bytes", GG_METRIC_COUNTER, "Bytes that a plug-in which observes was too late for", NULL, NULL},
+  {"plugin_observed", GG_METRIC_GAUGE, "Directions of open sessions that a plug-in observes", NULL, NULL},
 };
 static_assert(sizeof definitions / sizeof definitions[0] == GG__HOOK_SLOTS, "a definition for each slot");
 static const char *const labels[] = {"plugin"};
@@ -86,6 +91,10 @@ void gg_hook_desk_serve(struct gg_hook_desk *desk, void *plane)
 
 void gg_hook_desk_stop(struct gg_hook_desk *desk)
 {
+  gg__observe_stop(desk);
+  uint64_t until_ns = gg_clock_mono_ns() + GG_OBSERVE_END_NS;
+  for (struct gg_hook *hook = desk->hooks; hook; hook = hook->next)
+    gg__observer_ending(hook, until_ns);
   for (struct gg_hook *hook = desk->hooks; hook; hook = hook->next)
     gg__hook_stop(hook);
 }
@@ -93,21 +102,39 @@ void gg_hook_desk_stop(struct gg_hook_desk *desk)
 void gg_hook_desk_fini(struct gg_hook_desk *desk)
 {
   assert(!desk->hooks);
+  gg__observe_free(desk);
   pthread_rwlock_destroy(&desk->plane_lock);
   pthread_mutex_destroy(&desk->lock);
   free(desk->store_dir);
+}
+
+/* Under the lock. NULL: there is none to be had. */
+static struct gg_shard *shard_of(struct gg_hook_desk *desk)
+{
+  if (!desk->shard && !desk->no_shard)
+    desk->no_shard = gg_metrics_shard(desk->metrics, &desk->shard) != 0;
+  return desk->shard;
 }
 
 void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64_t took_ns)
 {
   struct gg_hook_desk *desk = hook->desk;
   pthread_mutex_lock(&desk->lock);
-  if (!desk->shard && !desk->no_shard)
-    desk->no_shard = gg_metrics_shard(desk->metrics, &desk->shard) != 0;
-  if (desk->shard) {
-    gg_shard_add(desk->shard, hook->slot + GG__HOOK_CALLS_AT + point, 1);
-    gg_shard_add(desk->shard, hook->slot + GG__HOOK_TIMES_AT + point, took_ns);
+  struct gg_shard *shard = shard_of(desk);
+  if (shard) {
+    gg_shard_add(shard, hook->slot + GG__HOOK_CALLS_AT + point, 1);
+    gg_shard_add(shard, hook->slot + GG__HOOK_TIMES_AT + point, took_ns);
   }
+  pthread_mutex_unlock(&desk->lock);
+}
+
+void gg__hook_count_missed(struct gg_hook *hook, uint64_t bytes)
+{
+  struct gg_hook_desk *desk = hook->desk;
+  pthread_mutex_lock(&desk->lock);
+  struct gg_shard *shard = shard_of(desk);
+  if (shard)
+    gg_shard_add(shard, hook->slot + GG__HOOK_MISSED_AT, bytes);
   pthread_mutex_unlock(&desk->lock);
 }
 
@@ -195,6 +222,14 @@ void gg_hook_read(const struct gg_hook *hook, enum gg_hook_point point, struct g
   if ((int)point < GG__HOOK_WORKER_POINTS &&
       gg_metrics_read_member(metrics, family, hook->member, GG__HOOK_SLOW_AT + point, &reading) == 0)
     out->slow = reading.value;
+}
+
+uint64_t gg_hook_missed(const struct gg_hook *hook)
+{
+  struct gg_reading reading;
+  int error =
+    gg_metrics_read_member(hook->desk->metrics, family_index(hook->desk), hook->member, GG__HOOK_MISSED_AT, &reading);
+  return error ? 0 : reading.value;
 }
 
 /* ── A hook's life ───────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -375,6 +410,8 @@ bool gg_hook_has(const struct gg_hook *hook, enum gg_hook_point point)
     return plugin->tick;
   case GG_HOOK_COMMAND:
     return plugin->command;
+  case GG_HOOK_OBSERVE:
+    return plugin->observe;
   case GG_HOOK_POINTS:
     break;
   }

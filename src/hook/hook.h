@@ -29,6 +29,7 @@
 enum {
   GG_HOOKS_MAX = 16,          /* plug-ins of a configuration */
   GG_HOOK_INSTANCES_MAX = 64, /* with those that only sessions of an earlier configuration have; places for metrics */
+  GG_OBSERVED_MAX = 131072,   /* directions that a plug-in observes, and has not been told the end of */
   GG_HOOK_REPLY_MAX = 512 * 1024, /* bytes of a command's reply, with the NUL; the rest is cut off, and that is said */
 };
 #define GG_HOOK_SLOW_NS (UINT64_C(10) * 1000 * 1000)             /* a call on a worker that takes longer is slow ... */
@@ -48,7 +49,8 @@ enum {
   X(MASK, "mask")                                                                                                      \
   X(CLOSE, "close")                                                                                                    \
   X(TICK, "tick")                                                                                                      \
-  X(COMMAND, "command")
+  X(COMMAND, "command")                                                                                                \
+  X(OBSERVE, "observe")
 
 enum gg_hook_point {
 #define GG_HOOK_ENUM(NAME, label) GG_HOOK_##NAME,
@@ -103,11 +105,13 @@ struct gg_hook_desk {
   size_t member_count;
   uint64_t members_left;
   size_t metrics_first, metrics_stride; /* of the family */
+  struct gg_hook_observe *observe;      /* observe.h; NULL: nobody has observed yet */
 };
 /* Registers the metrics: before any shard is made. Main thread, as the next two. */
 int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, struct gg_logger *logger,
                       const struct gg_hook_sessions *sessions, const char *store_dir, struct gg_failure *failure);
-/* Ends all ticks, so that nothing of a plug-in's is called any more but `command` and `destroy`. */
+/* Ends all ticks and observers, so that nothing of a plug-in's is called any more but `command` and `destroy`. What was
+ * recorded by now is still observed, as far as that takes no longer than GG_OBSERVE_END_NS. */
 void gg_hook_desk_stop(struct gg_hook_desk *desk);
 /* Who serves sessions from here on; NULL: nobody, and whoever asked has been answered. Before the first session, and
  * after the last. */
@@ -116,6 +120,7 @@ void gg_hook_desk_serve(struct gg_hook_desk *desk, void *plane);
 void gg_hook_desk_fini(struct gg_hook_desk *desk);
 
 struct gg_hook_thread;
+struct gg_hook_observer;
 struct gg_hook {
   _Atomic unsigned refs;
   struct gg_hook_desk *desk;
@@ -128,11 +133,12 @@ struct gg_hook {
   char *state_dir;
   size_t slot;   /* its metrics': calls of each point, then their nanoseconds, then slow calls of a worker's points */
   size_t member; /* of the desk's */
-  _Atomic uint64_t told_ns;        /* when it was last told that it is slow; 0: never */
-  struct gg_log_site log_site;     /* what it says itself is limited like any other message */
-  struct gg_hook_thread *ticks;    /* NULL: it has no tick, or was not started */
-  void *owned;                     /* what is freed behind it (a library, its options' values) ... */
-  void (*owned_free)(void *owned); /* ... and how */
+  _Atomic uint64_t told_ns;          /* when it was last told that it is slow; 0: never */
+  struct gg_log_site log_site;       /* what it says itself is limited like any other message */
+  struct gg_hook_thread *ticks;      /* NULL: it has no tick, or was not started */
+  struct gg_hook_observer *observer; /* NULL: it does not observe, or was not started */
+  void *owned;                       /* what is freed behind it (a library, its options' values) ... */
+  void (*owned_free)(void *owned);   /* ... and how */
 };
 static inline struct gg_hook *gg_hook_of(const struct gg_host *host)
 {
@@ -144,8 +150,8 @@ static inline struct gg_hook *gg_hook_of(const struct gg_host *host)
 int gg_hook_create(struct gg_hook **out, struct gg_hook_desk *desk, const struct gg_plugin *table,
                    const struct gg_plugin_config *config, void *owned, void (*owned_free)(void *),
                    struct gg_failure *failure);
-/* Begins its ticks, on a thread of their own: so behind whatever threads inherit, as the sandbox. Without a tick, and
- * where that was done, nothing happens. Main thread. */
+/* Begins its ticks and its observer, each on a thread of its own: so behind whatever threads inherit, as the sandbox.
+ * Without either, and where that was done, nothing happens. Main thread. */
 int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure);
 struct gg_hook *gg_hook_ref(struct gg_hook *hook); /* any thread, here and below */
 /* Who lets go of it last leaves it to gg_hook_reap, since a plug-in is destroyed on the main thread. NULL is fine. */
@@ -164,6 +170,8 @@ struct gg_hook_reading {
   uint64_t slow;
 };
 void gg_hook_read(const struct gg_hook *hook, enum gg_hook_point point, struct gg_hook_reading *out);
+/* Bytes that its observer has missed. */
+uint64_t gg_hook_missed(const struct gg_hook *hook);
 
 struct gg_hook_chain {
   _Atomic unsigned refs;
@@ -230,13 +238,16 @@ enum {
   GG__HOOK_CALLS_AT = 0,
   GG__HOOK_TIMES_AT = GG_HOOK_POINTS,
   GG__HOOK_SLOW_AT = 2 * GG_HOOK_POINTS,
-  GG__HOOK_SLOTS = GG__HOOK_SLOW_AT + GG__HOOK_WORKER_POINTS,
+  GG__HOOK_MISSED_AT = GG__HOOK_SLOW_AT + GG__HOOK_WORKER_POINTS,
+  GG__HOOK_OBSERVED_AT,
+  GG__HOOK_SLOTS,
 };
-/* Counts a call of no worker's. Any thread. */
+/* Counts a call of no worker's, and what an observer has missed. Any thread. */
 void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64_t took_ns);
-/* thread.c: tells the ticks to end. False: one is still being carried out. */
+void gg__hook_count_missed(struct gg_hook *hook, uint64_t bytes);
+/* thread.c: tells the ticks and the observer to end. False: something is still being carried out. */
 bool gg__hook_ending(struct gg_hook *hook);
-/* Ends them, and waits until the last has returned. */
+/* Ends them, and waits until the last call has returned. */
 void gg__hook_stop(struct gg_hook *hook);
 /* host.c: fills what the plug-in is given. */
 void gg__host_fill(struct gg_hook *hook);

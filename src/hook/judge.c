@@ -29,6 +29,7 @@
   X(rewrite)                                                                                                           \
   X(mask)                                                                                                              \
   X(mask_longest)                                                                                                      \
+  X(observe)                                                                                                           \
   X(close)                                                                                                             \
   X(tick)                                                                                                              \
   X(tick_interval_ns)                                                                                                  \

@@ -7,7 +7,7 @@
  * ticks goes when the tick has returned: what it uses is freed behind it. Nobody waits for that but the gateway's end.
  */
 #include "base/clock.h"
-#include "hook/hook.h"
+#include "hook/observe.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -79,7 +79,7 @@ static void thread_free(struct gg_hook_thread *ticks)
   free(ticks);
 }
 
-int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure)
+static int start_ticks(struct gg_hook *hook, struct gg_failure *failure)
 {
   pthread_condattr_t attributes;
   if (!hook->plugin.tick || hook->ticks)
@@ -102,9 +102,14 @@ int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure)
   return 0;
 }
 
-bool gg__hook_ending(struct gg_hook *hook)
+int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure)
 {
-  struct gg_hook_thread *ticks = hook->ticks;
+  int error = start_ticks(hook, failure);
+  return error ? error : gg__observer_start(hook, failure);
+}
+
+static bool ticks_ending(struct gg_hook_thread *ticks)
+{
   if (!ticks)
     return true;
   pthread_mutex_lock(&ticks->lock);
@@ -114,10 +119,17 @@ bool gg__hook_ending(struct gg_hook *hook)
   return atomic_load_explicit(&ticks->over, memory_order_acquire);
 }
 
+bool gg__hook_ending(struct gg_hook *hook)
+{
+  bool ticks_over = ticks_ending(hook->ticks), observer_over = gg__observer_ending(hook, 0);
+  return ticks_over && observer_over;
+}
+
 void gg__hook_stop(struct gg_hook *hook)
 {
   struct gg_hook_thread *ticks = hook->ticks;
   gg__hook_ending(hook);
+  gg__observer_stop(hook);
   if (!ticks)
     return;
   pthread_join(ticks->thread, NULL);
