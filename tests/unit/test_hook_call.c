@@ -109,6 +109,14 @@ static void on_rewrite(void *self, struct gg_live *session, const struct gg_data
   assert_int_equal(host->emit(host, output, "!", 1), 0);
 }
 
+static size_t on_mask(void *self, struct gg_live *session, struct gg_mask *piece)
+{
+  (void)session;
+  called(self);
+  piece->bytes[0] = 'x';
+  return 7; /* more than it may */
+}
+
 static void on_close(void *self, struct gg_live *session, const struct gg_session_summary *summary)
 {
   (void)session;
@@ -129,9 +137,10 @@ static void make(struct chained *c, void (*lacks)(struct gg_plugin *))
   memset(&plan, 0, sizeof plan);
   hook_fixture_make(&c->f);
   for (size_t i = 0; i < HOOKS; i++) {
-    struct gg_plugin table = {GG_PLUGIN_HEAD,    .name = names[i],      .accept = on_accept,       .open = on_open,
-                              .first = on_first, .connect = on_connect, .connected = on_connected, .failed = on_failed,
-                              .count = on_count, .gate = on_gate,       .rewrite = on_rewrite,     .close = on_close};
+    struct gg_plugin table = {
+      GG_PLUGIN_HEAD,        .name = names[i],    .accept = on_accept,       .open = on_open,   .first = on_first,
+      .connect = on_connect, .failed = on_failed, .connected = on_connected, .count = on_count, .gate = on_gate,
+      .rewrite = on_rewrite, .mask = on_mask,     .mask_longest = 3,         .close = on_close};
     if (i == 1 && lacks)
       lacks(&table);
     c->hooks[i] = hook_fixture_hook(&c->f, &table);
@@ -199,14 +208,17 @@ static void all_are_asked_in_order(void **state)
   assert_int_equal(output.length, 4);
   assert_memory_equal(output.bytes, "GET!", 4);
   gg_output_fini(&output);
+  uint8_t secret[] = {'G', 'E', 'T'};
+  struct gg_mask piece = {.size = sizeof piece, .bytes = secret, .length = sizeof secret};
+  assert_int_equal(gg_hook_mask(c.hooks[2], c.f.shard, NULL, &piece), 2);
+  assert_int_equal(secret[0], 'x');
+  were_called("c");
   gg_hook_close(c.chain, c.f.shard, NULL, &summary);
   were_called("abc");
   for (size_t i = 0; i < HOOKS; i++)
     for (unsigned point = 0; point < GG__HOOK_WORKER_POINTS; point++) {
-      uint64_t calls = point == GG_HOOK_COUNT     ? i == 1
-                       : point == GG_HOOK_GATE    ? i == 2
-                       : point == GG_HOOK_REWRITE ? i == 0
-                                                  : 1;
+      bool last = point == GG_HOOK_GATE || point == GG_HOOK_MASK;
+      uint64_t calls = point == GG_HOOK_COUNT ? i == 1 : point == GG_HOOK_REWRITE ? i == 0 : !last || i == 2;
       counted(c.hooks[i], point, calls, 5 * calls);
     }
   unmake(&c);
