@@ -264,14 +264,15 @@ static int answer(lua_State *state, int error)
 static int want(lua_State *state)
 {
   static const char *const modes[] = {"none", "count", "gate", NULL};
+  static const enum gg_mode values[] = {GG_MODE_NONE, GG_MODE_COUNT, GG_MODE_GATE};
   static const enum gg_lua_function needed[] = {GG_LUA_SCRIPT, GG_LUA_COUNT, GG_LUA_GATE};
   const struct gg_lua_vm *vm = gg__lua_vm_of(state);
   const struct gg_host *host = vm->lua->host;
   const struct gg_lua_session *session = current(vm, handle_at(state, 1));
-  int from = luaL_checkoption(state, 2, NULL, side_texts), mode = luaL_checkoption(state, 3, NULL, modes);
+  int from = luaL_checkoption(state, 2, NULL, side_texts), index = luaL_checkoption(state, 3, NULL, modes);
   int error = 0;
-  if (mode != GG_MODE_NONE && vm->functions[needed[mode]] == LUA_NOREF)
-    return luaL_error(state, "the script has no function '%s'", modes[mode]);
+  if (index > 0 && vm->functions[needed[index]] == LUA_NOREF)
+    return luaL_error(state, "the script has no function '%s'", modes[index]);
   if (!session) {
     lua_pushnil(state);
     lua_pushliteral(state, "that can be said in a call for this session only");
@@ -279,7 +280,7 @@ static int want(lua_State *state)
   }
   for (int i = 0; i < 2 && !error; i++)
     if (from == i || from == 2)
-      error = host->want(host, session->live, (enum gg_side)i, (enum gg_mode)mode);
+      error = host->want(host, session->live, (enum gg_side)i, values[index]);
   return answer(state, error);
 }
 
