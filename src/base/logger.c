@@ -5,8 +5,9 @@
  * room in between. (Rejected: O_NONBLOCK on the descriptor. It belongs to the open file, which the parent's shell may
  * share. And a thread that writes from a queue: what is said last, before a crash, would be lost.)
  *
- * The rate limit is shared by all loggers; call sites are static, and outlive any logger, so one process-wide lock of a
- * few instructions guards them all.
+ * What the rate limit remembers of a call site is in the logger, found by the address of a constant of the site's, in a
+ * table that none ever leaves. (Rejected: a static counter at each site. It is one for all gateways of a process, so one
+ * that is attacked would silence the others.)
  *
  * A field that does not fit is left out and the line says so ("truncated"); the line stays well formed.
  */
@@ -38,23 +39,28 @@ struct gg_logger {
   _Atomic bool json;
   pthread_mutex_t write_lock; /* held from finding room to having written */
   _Atomic uint64_t lost;      /* lines that found no room since the last one that told how many */
+  pthread_mutex_t sites_lock; /* of what follows, and of all that others keep of their sites */
+  struct place {
+    const void *key; /* NULL: free */
+    struct gg_log_site site;
+  } places[GG_LOGGER_PLACES_MAX + 1]; /* the last one is shared by all that found none free */
 };
 _Static_assert(GG_LOGGER_LINE_MAX <= PIPE_BUF, "a line fits where poll says that a pipe is writable");
-
-static pthread_mutex_t sites_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const level_names[] = {"debug", "info", "warning", "error", "off"};
 _Static_assert(sizeof level_names / sizeof level_names[0] == GG_LEVEL_OFF + 1, "a name for each level");
 
-static int create(struct gg_logger **out, struct gg_logger model, enum gg_level least)
+static int create(struct gg_logger **out, int fd, enum gg_level least, bool json)
 {
-  struct gg_logger *logger = malloc(sizeof *logger);
+  struct gg_logger *logger = calloc(1, sizeof *logger);
   if (!logger)
     return GG_ERR_NOMEM;
-  *logger = model;
+  logger->fd = fd;
   atomic_init(&logger->least, (int)least);
+  atomic_init(&logger->json, json);
   atomic_init(&logger->lost, 0);
   pthread_mutex_init(&logger->write_lock, NULL);
+  pthread_mutex_init(&logger->sites_lock, NULL);
   *out = logger;
   return 0;
 }
@@ -67,15 +73,19 @@ static bool wants_json(int fd, enum gg_logger_format format)
 
 int gg_logger_create(struct gg_logger **out, int fd, enum gg_level least, enum gg_logger_format format)
 {
-  return create(out, (struct gg_logger){.fd = fd, .json = wants_json(fd, format)}, least);
+  return create(out, fd, least, wants_json(fd, format));
 }
 
 int gg_logger_create_sink(struct gg_logger **out, gg_logger_sink_fn sink, void *context, enum gg_level least,
                           enum gg_logger_format format)
 {
   assert(sink);
-  const struct gg_logger model = {.fd = -1, .sink = sink, .context = context, .json = wants_json(-1, format)};
-  return create(out, model, least);
+  int error = create(out, -1, least, wants_json(-1, format));
+  if (error)
+    return error;
+  (*out)->sink = sink;
+  (*out)->context = context;
+  return 0;
 }
 
 void gg_logger_set(struct gg_logger *logger, enum gg_level least, enum gg_logger_format format)
@@ -90,6 +100,7 @@ void gg_logger_destroy(struct gg_logger *logger)
 {
   if (!logger)
     return;
+  pthread_mutex_destroy(&logger->sites_lock);
   pthread_mutex_destroy(&logger->write_lock);
   free(logger);
 }
@@ -99,11 +110,24 @@ bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level)
   return logger && level < GG_LEVEL_OFF && (int)level >= atomic_load_explicit(&logger->least, memory_order_relaxed);
 }
 
-/* Whether the site may speak now; *held_back is what it kept to itself since it last did. */
+/* Under the lock. */
+static struct gg_log_site *site_of(struct gg_logger *logger, const void *key)
+{
+  size_t at = (size_t)((uint64_t)(uintptr_t)key * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+  for (size_t i = 0; i < GG_LOGGER_PLACES_MAX; i++) {
+    struct place *place = &logger->places[(at + i) % GG_LOGGER_PLACES_MAX];
+    if (!place->key)
+      place->key = key;
+    if (place->key == key)
+      return &place->site;
+  }
+  return &logger->places[GG_LOGGER_PLACES_MAX].site;
+}
+
+/* Whether the site may speak now; *held_back is what it kept to itself since it last did. Under the lock. */
 static bool site_permits(struct gg_log_site *site, uint32_t *held_back)
 {
   uint64_t second = gg_clock_mono_ns() / GG_NS_PER_S + 1; /* never 0, which a fresh site has */
-  pthread_mutex_lock(&sites_lock);
   if (site->second != second) {
     site->second = second;
     site->count = 0;
@@ -116,7 +140,6 @@ static bool site_permits(struct gg_log_site *site, uint32_t *held_back)
   } else {
     site->held_back++;
   }
-  pthread_mutex_unlock(&sites_lock);
   return permitted;
 }
 
@@ -297,15 +320,10 @@ static bool write_line(struct gg_logger *logger, const char *line, size_t length
   return rc >= 0;
 }
 
-void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
-                    const struct gg_field *fields, size_t field_count)
+static void emit(struct gg_logger *logger, uint32_t held_back, enum gg_level level, const char *event,
+                 const struct gg_field *fields, size_t field_count)
 {
   assert(field_count <= GG_LOGGER_FIELDS_MAX);
-  if (!gg_logger_wants(logger, level))
-    return;
-  uint32_t held_back = 0;
-  if (site && !site_permits(site, &held_back))
-    return;
   struct gg_field all[GG_LOGGER_FIELDS_MAX + 2];
   memcpy(all, fields, field_count * sizeof *fields);
   if (held_back > 0)
@@ -327,4 +345,33 @@ void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_
   line[length++] = '\n';
   if (!write_line(logger, line, length))
     atomic_fetch_add_explicit(&logger->lost, lost + 1, memory_order_relaxed);
+}
+
+void gg_logger_emit_at(struct gg_logger *logger, const void *place, enum gg_level level, const char *event,
+                       const struct gg_field *fields, size_t field_count)
+{
+  uint32_t held_back = 0;
+  if (!gg_logger_wants(logger, level))
+    return;
+  pthread_mutex_lock(&logger->sites_lock);
+  bool permitted = site_permits(site_of(logger, place), &held_back);
+  pthread_mutex_unlock(&logger->sites_lock);
+  if (permitted)
+    emit(logger, held_back, level, event, fields, field_count);
+}
+
+void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
+                    const struct gg_field *fields, size_t field_count)
+{
+  uint32_t held_back = 0;
+  bool permitted = true;
+  if (!gg_logger_wants(logger, level))
+    return;
+  if (site) {
+    pthread_mutex_lock(&logger->sites_lock);
+    permitted = site_permits(site, &held_back);
+    pthread_mutex_unlock(&logger->sites_lock);
+  }
+  if (permitted)
+    emit(logger, held_back, level, event, fields, field_count);
 }

@@ -73,14 +73,21 @@ void gg_logger_destroy(struct gg_logger *logger); /* NULL is fine; the descripto
 
 bool gg_logger_wants(const struct gg_logger *logger, enum gg_level level); /* false for a NULL logger */
 
-/* Per call site, zero at first: what the rate limit remembers. */
+/* Zero at first: what the rate limit remembers. Of a call site the logger keeps it; whoever speaks for somebody else
+ * keeps one of his own. */
 struct gg_log_site {
   uint64_t second;
   uint32_t count;
   uint32_t held_back;
 };
 
-/* `site` may be NULL: no limit. At most GG_LOGGER_FIELDS_MAX fields. */
+/* A call site by the address of what is its own: so the limit is the logger's, and two gateways in one process do not
+ * silence each other. Beyond so many, the others share one limit. */
+enum { GG_LOGGER_PLACES_MAX = 256 };
+void gg_logger_emit_at(struct gg_logger *logger, const void *place, enum gg_level level, const char *event,
+                       const struct gg_field *fields, size_t field_count);
+
+/* `site` may be NULL: no limit; else it is used with this logger only. At most GG_LOGGER_FIELDS_MAX fields. */
 void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
                     const struct gg_field *fields, size_t field_count);
 
@@ -88,10 +95,10 @@ void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_
  * silent. At least one field is needed. */
 #define gg_log_at(logger, level, event, ...)                                                                           \
   do {                                                                                                                 \
-    static struct gg_log_site gg_site_;                                                                                \
+    static const char gg_place_ = 0;                                                                                   \
     if (gg_logger_wants((logger), (level))) {                                                                          \
       const struct gg_field gg_fields_[] = {__VA_ARGS__};                                                              \
-      gg_logger_emit((logger), &gg_site_, (level), (event), gg_fields_, sizeof gg_fields_ / sizeof gg_fields_[0]);     \
+      gg_logger_emit_at((logger), &gg_place_, (level), (event), gg_fields_, sizeof gg_fields_ / sizeof gg_fields_[0]); \
     }                                                                                                                  \
   } while (0)
 

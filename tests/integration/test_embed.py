@@ -152,8 +152,6 @@ def test_every_example_is_tried():
 
 # Everything writable that outlives a gateway, and why it may.
 WRITABLE = {
-    r"gg_site_\.\d+": "a call site's limit of repeated messages: one for the process",
-    "sites_lock": "of those",
     "once": "of the seed",
     "seed": "of hashes, drawn once a process and never changed",
     r"openings\.\d+": "counts libraries that were opened, which are the process' too",

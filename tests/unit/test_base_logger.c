@@ -154,6 +154,37 @@ static void repeats_are_held_back_and_counted(void **state)
   gg_logger_destroy(logger);
 }
 
+static void say_at(struct gg_logger *logger, const void *place, int times)
+{
+  const struct gg_field field = GG_U("n", 1);
+  for (int i = 0; i < times; i++)
+    gg_logger_emit_at(logger, place, GG_LEVEL_INFO, "again", &field, 1);
+}
+
+/* One whose messages are held back does not keep another one from speaking, of the same logger or at the same place. */
+static void each_place_of_each_logger_has_its_own_limit(void **state)
+{
+  static const char places[GG_LOGGER_PLACES_MAX + 64];
+  struct catch caught, other_caught;
+  struct gg_logger *logger = make(&caught, GG_LEVEL_INFO, GG_LOGGER_JSON);
+  struct gg_logger *other = make(&other_caught, GG_LEVEL_INFO, GG_LOGGER_JSON);
+  (void)state;
+  say_at(logger, &places[0], 1000);
+  assert_in_range(caught.count, GG_LOGGER_BURST, 3 * GG_LOGGER_BURST); /* seconds may turn meanwhile */
+  say_at(other, &places[0], 1);
+  assert_int_equal(other_caught.count, 1);
+  caught.count = 0;
+  for (int i = 1; i < GG_LOGGER_PLACES_MAX; i++)
+    say_at(logger, &places[i], 1);
+  assert_int_equal(caught.count, GG_LOGGER_PLACES_MAX - 1);
+  caught.count = 0;
+  for (int i = GG_LOGGER_PLACES_MAX; i < GG_LOGGER_PLACES_MAX + 64; i++)
+    say_at(logger, &places[i], 1); /* none has room any more: they share one */
+  assert_in_range(caught.count, GG_LOGGER_BURST, 3 * GG_LOGGER_BURST);
+  gg_logger_destroy(logger);
+  gg_logger_destroy(other);
+}
+
 static void a_long_line_stays_well_formed(void **state)
 {
   (void)state;
@@ -252,6 +283,7 @@ int main(void)
     cmocka_unit_test(levels_are_kept),
     cmocka_unit_test(a_full_pipe_holds_nobody_up),
     cmocka_unit_test(repeats_are_held_back_and_counted),
+    cmocka_unit_test(each_place_of_each_logger_has_its_own_limit),
     cmocka_unit_test(a_long_line_stays_well_formed),
     cmocka_unit_test(cut_values_end_between_characters),
     cmocka_unit_test(level_and_form_may_change),
