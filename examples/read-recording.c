@@ -4,8 +4,8 @@
  *
  *   read-recording PATH [WORD...]
  *
- * PATH is a store (the directory of `gogetway run --dir`), a pcapng file or a folder of such files; words choose sessions
- * as in `gogetway sessions`: port=443 state=closed since=1h. Each session is a line on standard output,
+ * PATH is a store (the directory of `gogetway run --dir`), a pcapng file or a folder of such files; words choose
+ * sessions as in `gogetway sessions`: port=443 state=closed since=1h. Each session is a line on standard output,
  *
  *     0123456789abcdef01234567 192.0.2.1:40000 > 192.0.2.2:80 closed client-fin
  *
