@@ -5,9 +5,9 @@
  * room in between. (Rejected: O_NONBLOCK on the descriptor. It belongs to the open file, which the parent's shell may
  * share. And a thread that writes from a queue: what is said last, before a crash, would be lost.)
  *
- * What the rate limit remembers of a call site is in the logger, found by the address of a constant of the site's, in a
- * table that none ever leaves. (Rejected: a static counter at each site. It is one for all gateways of a process, so one
- * that is attacked would silence the others.)
+ * What the rate limit remembers of a call site is in the logger, found by the address of a constant of the site's, in
+ * a table that none ever leaves. (Rejected: a static counter at each site. It is one for all gateways of a process, so
+ * one that is attacked would silence the others.)
  *
  * A field that does not fit is left out and the line says so ("truncated"); the line stays well formed.
  */

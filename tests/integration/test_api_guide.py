@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/api.md does what it says: its programs are taken out of it, built with pkg-config alone, as C and as C++, and run.
+"""docs/api.md does what it says: its programs are taken out of it, built by pkg-config alone, as C and as C++, and run.
 
 A program is a fenced block below a comment with its file's name, `<!-- program: first.c -->`. What the page shows of a
 program's own output is looked for in it, so that it cannot go stale.
