@@ -7,6 +7,9 @@
  *   plugin.h    what a plug-in is made of; it needs that header only
  *   control.h   speaking to a gateway that runs
  *   store.h     reading recordings: sessions, their bytes, export, verification
+ *
+ * But for replay.h, which plays recordings again and is unstable: who uses it includes it by name. docs/api.md is the
+ * guide.
  */
 #ifndef GOGETWAY_GOGETWAY_H
 #define GOGETWAY_GOGETWAY_H

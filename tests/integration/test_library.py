@@ -22,16 +22,28 @@ HEADERS = sorted(file.name for file in (ROOT / "include/gogetway").glob("*.h"))
 VERSION = "GOGETWAY_0.1"  # of everything until there is a later one
 
 
-def public_functions():
+def one_line(text):
+    return " ".join(text.split()).replace("* ", "*")
+
+
+def prototypes():
+    """name -> "type name(parameters)" of every function that a header declares to be exported."""
     found = []
     for header in HEADERS:
         text = re.sub(r"/\*.*?\*/", "", (ROOT / "include/gogetway" / header).read_text(), flags=re.DOTALL)
-        found += re.findall(r"^GG_API\s[^;(]*?\b(gg_\w+)\s*\(", text, re.MULTILINE)
-        # Nothing else is declared to be there; the attribute itself is defined in error.h, for two kinds of compilers.
-        assert len(re.findall(r"\bGG_API\b", text)) == text.count("#define GG_API") + len(
-            re.findall(r"^GG_API\s", text, re.MULTILINE)) + text.count("#define GG_PLUGIN_EXPORT")
-    assert len(found) == len(set(found)) > 50
-    return sorted(found)
+        declared = re.findall(r"^GG_API\s+([^;(]*?)\b(gg_\w+)\s*(\([^;]*?\))\s*(?:GG_PRINTF\([^)]*\))?;", text,
+                              re.MULTILINE)
+        found += [(name, one_line(f"{kind} {name}{parameters}")) for kind, name, parameters in declared]
+        # None is written otherwise; what else has the attribute is the macro itself, and the table of a plug-in.
+        other = len(re.findall(r"^#define GG_(?:API|PLUGIN_EXPORT)\b.*", text, re.MULTILINE))
+        other += len(re.findall(r"^GG_API extern const struct gg_plugin ", text, re.MULTILINE))
+        assert len(declared) == len(re.findall(r"\bGG_API\b", text)) - other, header
+    assert len(found) == len(dict(found)) > 50
+    return dict(found)
+
+
+def public_functions():
+    return sorted(prototypes())
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +163,49 @@ def test_each_header_by_itself(kit, scratch, compiler, suffix, flags):
         done = subprocess.run([compiler, *flags, "-fsyntax-only", *kit.flags("gogetway-plugin", "--cflags"), str(text)],
                               capture_output=True, timeout=60, env={**os.environ, "LC_ALL": "C"})
         assert done.returncode == 0, f"{header}: {done.stderr.decode()}"
+
+
+# ── Its manual ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PAGES = {file.name: file.read_text() for file in sorted((ROOT / "docs/man").glob("*.[1-9]"))}
+
+
+def synopsis(page):
+    """The prototypes of a page's synopsis."""
+    found = re.findall(r'^\.Ft "?(.*?)"?\n\.Fo (\w+)\n((?:\.Fa .*\n)*)\.Fc$', page, re.MULTILINE)
+    return [(name, one_line(f"{kind} {name}(" + ", ".join(re.findall(r'^\.Fa "(.*)"$', given, re.MULTILINE)) + ")"))
+            for kind, name, given in found]
+
+
+def test_every_function_has_a_page():
+    """With its prototype as the header has it, and is spoken of below."""
+    told = [entry for page in PAGES.values() for entry in synopsis(page)]
+    assert len(told) == len(dict(told))
+    assert {name: text for name, text in told if name != "gg_plugin_fail"} == prototypes()
+    for name, page in PAGES.items():
+        below = page.partition(".Sh DESCRIPTION")[2]
+        assert [function for function, _ in synopsis(page) if not re.search(rf"\bFn {function}\b", below)] == [], name
+
+
+def test_the_page_of_plugins_has_every_operation():
+    header = (ROOT / "include/gogetway/plugin.h").read_text()
+    table = re.search(r"^struct gg_plugin \{\n(.*?)^\};$", header, re.DOTALL | re.MULTILINE)[1]
+    operations = re.findall(r"\(\*(\w+)\)\(", table)
+    assert len(operations) > 15
+    assert [name for name in operations if not re.search(rf"\bVa {name}\b", PAGES["gogetway-plugin.3"])] == []
+
+
+def test_pages_are_installed_and_name_what_there_is(kit):
+    found = (kit.place / "root").rglob("man/**/*.[1-9]*")
+    installed = {file.name.removesuffix(".gz") for file in found if file.is_file()}
+    assert installed == set(PAGES)
+    for name, page in PAGES.items():
+        for other, section in re.findall(r"\.?Xr ((?:lib)?gogetway\S*) (\d)", page):
+            assert f"{other}.{section}" in PAGES, name
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="needs groff")
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_pages_are_good_mdoc(name):
+    done = processes.run(["groff", "-mdoc", "-ww", "-z", "-Tutf8", ROOT / "docs/man" / name])
+    assert done.stderr == b""
