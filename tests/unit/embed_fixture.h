@@ -12,7 +12,7 @@
 #include <gogetway/gateway.h>
 #include <pthread.h>
 
-enum { EMBEDDED_WORDS_MAX = 24 };
+enum { EMBEDDED_WORDS_MAX = 24, EMBEDDED_PATIENCE_MS = 20000 };
 
 struct embedded {
   struct echo *echo;
@@ -97,6 +97,15 @@ static inline struct gg_endpoint embedded_where(const struct embedded *it, size_
   assert_true(gg_gateway_listener(it->gateway, index, text, sizeof text) > 0);
   assert_int_equal(gg_endpoint_parse(&endpoint, text, true, NULL), 0);
   return endpoint;
+}
+
+static inline bool embedded_until(bool (*is)(void *context), void *context)
+{
+  const struct timespec pause = {.tv_nsec = 1000000};
+  for (uint64_t began_ns = gg_clock_mono_ns(); !is(context); nanosleep(&pause, NULL))
+    if (gg_clock_mono_ns() - began_ns > EMBEDDED_PATIENCE_MS * GG_NS_PER_MS)
+      return false;
+  return true;
 }
 
 /* Entries of a directory of /proc. */

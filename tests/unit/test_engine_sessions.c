@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open sessions by their keys, from threads that are not the gateway's, while sessions come and go; and many gateways
- * in one process. */
+/* Open sessions by their keys, from threads that are not the gateway's, while sessions come and go. */
 #include "embed_fixture.h"
 
-enum { CLIENTS = 4, ROUNDS = 150, LOOKERS = 3, KEYS_MAX = 64, GATEWAYS = 20, PATIENCE_MS = 20000 };
+enum { CLIENTS = 4, ROUNDS = 150, LOOKERS = 3, KEYS_MAX = 64 };
 
 static struct echo echo;
-
-static bool wait_until(bool (*is)(void *context), void *context)
-{
-  const struct timespec pause = {.tv_nsec = 1000000};
-  for (uint64_t began_ns = gg_clock_mono_ns(); !is(context); nanosleep(&pause, NULL))
-    if (gg_clock_mono_ns() - began_ns > PATIENCE_MS * GG_NS_PER_MS)
-      return false;
-  return true;
-}
 
 struct keys {
   size_t count;
@@ -86,7 +76,7 @@ static void a_session_is_found_tagged_and_cut(void **state)
   struct gg_endpoint where = embedded_where(&it, 0);
   int fd = dial(&where);
   assert_int_equal(ask(fd), 0);
-  assert_true(wait_until(is_served, &it));
+  assert_true(embedded_until(is_served, &it));
   struct gg_session_key key = keys_of(&it).items[0];
   assert_int_equal(gg_gateway_session_find(it.gateway, &key, &info), 0);
   assert_string_equal(info.key.text, key.text);
@@ -105,7 +95,7 @@ static void a_session_is_found_tagged_and_cut(void **state)
   assert_int_equal(recv(fd, &byte, 1, 0), -1);
   assert_int_equal(errno, ECONNRESET);
   close(fd);
-  assert_true(wait_until(has_none, &it));
+  assert_true(embedded_until(has_none, &it));
   assert_int_equal(gg_gateway_session_find(it.gateway, &key, &info), GG_ERR_NOT_FOUND);
   assert_int_equal(gg_gateway_session_tag(it.gateway, &key, "seen", true), GG_ERR_NOT_FOUND);
   assert_int_equal(gg_gateway_session_throttle(it.gateway, &key, GG_SIDE_SERVER, 0), GG_ERR_NOT_FOUND);
@@ -188,70 +178,6 @@ static void sessions_come_and_go_meanwhile(void **state)
   embedded_fini(&crowd.it);
 }
 
-/* ── Many gateways ───────────────────────────────────────────────────────────────────────────────────────────────── */
-
-struct visitor {
-  pthread_t thread;
-  struct gg_endpoint where;
-  int error;
-  _Atomic bool done;
-};
-
-static void *visit(void *context)
-{
-  struct visitor *visitor = context;
-  visitor->error = dial_and_ask(&visitor->where);
-  atomic_store(&visitor->done, true);
-  return NULL;
-}
-
-static void use(struct embedded *it, bool polled)
-{
-  struct visitor visitor = {.where = embedded_where(it, 0)};
-  assert_int_equal(pthread_create(&visitor.thread, NULL, visit, &visitor), 0);
-  while (polled && !atomic_load(&visitor.done))
-    assert_int_equal(gg_gateway_poll(it->gateway, 50, NULL), GG_GATEWAY_GOES_ON);
-  pthread_join(visitor.thread, NULL);
-  assert_int_equal(visitor.error, 0);
-}
-
-/* Every other one is polled; all live at the same time. */
-static void twenty_at_once(void)
-{
-  static struct embedded all[GATEWAYS];
-  for (int i = 0; i < GATEWAYS; i++) {
-    embedded_init(&all[i], &echo);
-    if (i % 2)
-      embedded_start(&all[i], true);
-    else
-      embedded_run(&all[i]);
-  }
-  for (int i = 0; i < GATEWAYS; i++)
-    use(&all[i], i % 2);
-  for (int i = 0; i < GATEWAYS; i++) {
-    if (i % 2 == 0)
-      embedded_join(&all[i]);
-    embedded_fini(&all[i]);
-  }
-}
-
-static bool are_back(void *context)
-{
-  const size_t *before = context;
-  return entries_of("/proc/self/task") == before[0] && entries_of("/proc/self/fd") == before[1];
-}
-
-static void many_gateways_leave_nothing_behind(void **state)
-{
-  (void)state;
-  twenty_at_once(); /* what libraries make once is made */
-  const struct timespec pause = {.tv_nsec = 200000000};
-  nanosleep(&pause, NULL); /* the upstream closes its ends */
-  size_t before[2] = {entries_of("/proc/self/task"), entries_of("/proc/self/fd")};
-  twenty_at_once();
-  assert_true(wait_until(are_back, before)); /* a thread that was joined is in the list for a moment */
-}
-
 static int begin(void **state)
 {
   (void)state;
@@ -271,7 +197,6 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_session_is_found_tagged_and_cut),
     cmocka_unit_test(sessions_come_and_go_meanwhile),
-    cmocka_unit_test(many_gateways_leave_nothing_behind),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }
