@@ -51,8 +51,11 @@ static inline void echo_event(struct echo *echo, int fd)
     return;
   }
   ssize_t got = recv(fd, data, sizeof data, MSG_DONTWAIT);
-  if (got <= 0 || send(fd, data, (size_t)got, MSG_NOSIGNAL) != got)
-    close(fd);
+  if (got > 0 && send(fd, data, (size_t)got, MSG_NOSIGNAL) == got)
+    return;
+  /* Closing it is not enough: a child of system(3) has it, too, until it executes something. */
+  epoll_ctl(echo->set, EPOLL_CTL_DEL, fd, NULL);
+  close(fd);
 }
 
 static inline void *echo_main(void *argument)
