@@ -65,6 +65,19 @@ static int permit(struct gg_lua *lua, const struct gg_plugin_value *value, struc
   return 0;
 }
 
+/* A script does what the process may do, so nobody but root and who runs it can change its text. */
+static int judge_owner(const struct gg_lua *lua, struct gg_failure *failure)
+{
+  if (lua->file.st_uid != 0 && lua->file.st_uid != geteuid())
+    return gg_plugin_fail(failure, GG_ERR_DENIED,
+                          "%.300s belongs to user %u: only root's scripts and those of user %u, who runs this, are run",
+                          lua->path, (unsigned)lua->file.st_uid, (unsigned)geteuid());
+  if (lua->file.st_mode & (S_IWGRP | S_IWOTH))
+    return gg_plugin_fail(failure, GG_ERR_DENIED, "%.300s can be written by %s (mode %03o); chmod go-w", lua->path,
+                          lua->file.st_mode & S_IWOTH ? "everybody" : "its group", (unsigned)lua->file.st_mode & 0777u);
+  return 0;
+}
+
 static int read_source(struct gg_lua *lua, int fd, struct gg_failure *failure)
 {
   if (fstat(fd, &lua->file) != 0)
@@ -72,6 +85,9 @@ static int read_source(struct gg_lua *lua, int fd, struct gg_failure *failure)
   if (!S_ISREG(lua->file.st_mode) || lua->file.st_size > GG_LUA_SCRIPT_MAX)
     return gg_plugin_fail(failure, GG_ERR_INVALID, "%.300s: it is not a file of at most %d bytes", lua->path,
                           GG_LUA_SCRIPT_MAX);
+  int error = judge_owner(lua, failure);
+  if (error)
+    return error;
   size_t size = (size_t)lua->file.st_size;
   lua->source = malloc(size + 1);
   if (!lua->source)
@@ -322,7 +338,7 @@ static enum gg_verdict_kind on_connect(void *self, struct gg_live *live, const c
   if (call(lua, live, &what))
     return kind;
   follow(lua, live);
-  return GG_VERDICT_PASS;
+  return lua->closes ? GG_VERDICT_CLOSE : GG_VERDICT_PASS; /* nobody is connected to meanwhile */
 }
 
 static void on_connected(void *self, struct gg_live *live, const char *name)

@@ -3,8 +3,8 @@
  * editing.c - the embedding program adds and removes listeners and upstreams: an edit more (edits.h), and a reload that
  * tries it (reload.h). If that is refused, the edits are those of before, also when nobody waits for it any more.
  *
- * One edit at a time is under way. Who comes next waits until it was decided about the one before, and is judged by what
- * came of that.
+ * One edit at a time is under way. Who comes next waits until it was decided about the one before, and is judged by
+ * what came of that.
  */
 #include "base/clock.h"
 #include "engine/config_upstream.h"

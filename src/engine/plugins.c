@@ -84,15 +84,14 @@ static bool was_written_over(const struct gg_hook_desk *desk, const struct gg_li
 static int open_library(struct gg_loaded *loaded, const char *path, const struct gg_hook_desk *desk,
                         struct gg_failure *failure)
 {
-  struct gg_library_file file;
-  int error = gg_library_look(&file, path, failure);
-  if (!error && was_written_over(desk, &file))
+  int error = gg_library_find(&loaded->library, path, failure);
+  if (!error && was_written_over(desk, gg_library_file(loaded->library)))
     return gg_fail(failure, GG_ERR_BUSY,
                    "%.300s was written over while it is loaded; put a new version in its place by renaming it there, "
                    "and restart",
                    path);
   if (!error)
-    error = gg_library_open(&loaded->library, path, failure);
+    error = gg_library_load(loaded->library, path, failure);
   if (!error)
     loaded->table = *gg_library_table(loaded->library);
   return error;

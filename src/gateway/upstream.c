@@ -330,10 +330,14 @@ void gg__upstream_connect(struct gg_session *session)
   session->state = GG_STATE_CONNECTING;
   bool chosen = choose(session);
   gg__session_open_record(session); /* without room now, it is done before the first chunk */
-  if (chosen)
+  if (chosen) {
     go_on(session, attempt_begin(session));
-  else
+  } else if (session->attempts) { /* plug-ins have refused all; what they ordered meanwhile is carried out before */
+    gg_list_append(&session->worker->reconnect, &session->stalled);
+    session->worker->retry_ns = 0;
+  } else {
     gg__session_close(session, GG_CLOSE_UNAVAILABLE);
+  }
 }
 
 bool gg__upstream_divert(struct gg_session *session, const char *by, const struct gg_verdict *verdict)

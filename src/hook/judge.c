@@ -50,10 +50,16 @@ enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
 #define SIZE_FIRST (offsetof(struct gg_plugin, command) + sizeof(((struct gg_plugin *)0)->command))
 _Static_assert(SIZE_FIRST <= sizeof(struct gg_plugin), "tables only grow");
 
+enum { TABLE_BYTES_MAX = 16384 }; /* more than a later version has: what is read behind its end is somebody else's */
+_Static_assert(sizeof(struct gg_plugin) <= TABLE_BYTES_MAX, "ours is one");
+
 static int judge_size(const struct gg_plugin *given, const char *what, struct gg_failure *failure)
 {
   const unsigned char *bytes = (const unsigned char *)given;
   size_t size = given->size;
+  if (size > TABLE_BYTES_MAX)
+    return gg_fail(failure, GG_ERR_UNSUPPORTED, "%.300s: size is %zu, and no table has more than %d bytes", what, size,
+                   (int)TABLE_BYTES_MAX);
   for (size_t i = 0; size < SIZE_FIRST && i < FIELD_COUNT; i++)
     if (fields[i].end > size)
       return gg_fail(failure, GG_ERR_UNSUPPORTED, "%.300s: size is %zu, so its table has no field %s (it needs %zu)",

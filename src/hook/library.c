@@ -9,7 +9,11 @@
  * a plug-in was replaced by another file, and while sessions still have the old one, it would give the old one again.
  * So each opening has a name of its own: the path, with the number of the opening written in slashes and dots, which
  * mean nothing to the kernel ("/usr/lib//././/mine.so"). A file that is loaded already is then found by its inode.
- * (Rejected: /proc/self/fd/N, which is not there in every container, and whose names come again.)
+ * (Rejected: /proc/self/fd/N, which is not there in every container, and by which neither $ORIGIN nor a debugger finds
+ * anything.)
+ *
+ * What is loaded is code of this process, so the file must be nobody's to change but root's and ours. It is opened
+ * once, and stays open until it is loaded: what stands at its path then must still be what was judged.
  */
 #include "hook/library.h"
 
@@ -30,6 +34,7 @@
 enum { OPENING_BITS = 32 };
 
 struct gg_library {
+  int fd; /* until it is loaded; -1 */
   void *handle;
   struct gg_library_file file;
   struct gg_plugin table;
@@ -95,6 +100,22 @@ static int judge_length(int fd, const ElfW(Ehdr) * head, off_t bytes, const char
   return 0;
 }
 
+/* Nobody else can change it. */
+static int judge_owner(const struct stat *status, const char *path, struct gg_failure *failure)
+{
+  const char *who = status->st_mode & S_IWOTH ? "everybody" : status->st_mode & S_IWGRP ? "its group" : NULL;
+  if (status->st_uid != 0 && status->st_uid != geteuid())
+    return gg_fail(failure, GG_ERR_DENIED,
+                   "%.300s belongs to user %u, and is code of this process once it is loaded: only root's and those of "
+                   "user %u, who runs it, are",
+                   path, (unsigned)status->st_uid, (unsigned)geteuid());
+  if (who)
+    return gg_fail(failure, GG_ERR_DENIED,
+                   "%.300s can be written by %s (mode %03o), and is code of this process once it is loaded; chmod go-w",
+                   path, who, (unsigned)status->st_mode & 0777u);
+  return 0;
+}
+
 static int look(int fd, struct gg_library_file *out, const char *path, struct gg_failure *failure)
 {
   struct stat status;
@@ -108,17 +129,34 @@ static int look(int fd, struct gg_library_file *out, const char *path, struct gg
   if (length < 0)
     return gg_fail_errno(failure, errno, "cannot read %.300s", path);
   int error = judge_head(&head, (size_t)length, path, failure);
-  return error ? error : judge_length(fd, &head, status.st_size, path, failure);
+  if (!error)
+    error = judge_length(fd, &head, status.st_size, path, failure);
+  return error ? error : judge_owner(&status, path, failure);
+}
+
+static int open_file(int *fd, struct gg_library_file *out, const char *path, struct gg_failure *failure)
+{
+  *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is no library, and not to be waited for */
+  return *fd < 0 ? gg_fail_errno(failure, errno, "cannot open %.300s", path) : look(*fd, out, path, failure);
 }
 
 int gg_library_look(struct gg_library_file *out, const char *path, struct gg_failure *failure)
 {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is no library, and not to be waited for */
-  if (fd < 0)
-    return gg_fail_errno(failure, errno, "cannot open %.300s", path);
-  int error = look(fd, out, path, failure);
-  close(fd);
+  int fd;
+  int error = open_file(&fd, out, path, failure);
+  if (fd >= 0)
+    close(fd);
   return error;
+}
+
+/* Whether what stands at the path is the file that was judged, which is still open: no other one can have its inode. */
+static bool is_still_there(const struct gg_library *library, const char *path)
+{
+  struct stat now;
+  if (stat(path, &now) != 0)
+    return false;
+  const struct gg_library_file file = {now.st_dev, now.st_ino, now.st_size, now.st_mtim};
+  return gg_library_file_equal(&file, &library->file);
 }
 
 /* ── Loading ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -189,28 +227,31 @@ static int find_table(void *handle, const char *name, const char *path, const st
   return 0;
 }
 
-static int load(struct gg_library *library, const char *path, struct gg_failure *failure)
+int gg_library_load(struct gg_library *library, const char *path, struct gg_failure *failure)
 {
   const struct gg_plugin *given = NULL;
   char *name = own_name(path);
   if (!name)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %.300s", path);
   library->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  int error =
-    library->handle ? find_table(library->handle, name, path, &given, failure) : tell_dlerror(name, path, failure);
+  int error = library->handle ? 0 : tell_dlerror(name, path, failure);
+  if (!error && !is_still_there(library, path))
+    error = gg_fail(failure, GG_ERR_BUSY, "%.300s was replaced while it was loaded", path);
+  close(library->fd);
+  library->fd = -1;
+  if (!error)
+    error = find_table(library->handle, name, path, &given, failure);
   free(name);
   return error ? error : gg_plugin_judge(&library->table, given, path, failure);
 }
 
-int gg_library_open(struct gg_library **out, const char *path, struct gg_failure *failure)
+int gg_library_find(struct gg_library **out, const char *path, struct gg_failure *failure)
 {
   struct gg_library *library = calloc(1, sizeof *library);
   *out = NULL;
   if (!library)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for %.300s", path);
-  int error = gg_library_look(&library->file, path, failure);
-  if (!error)
-    error = load(library, path, failure);
+  int error = open_file(&library->fd, &library->file, path, failure);
   if (error) {
     gg_library_close(library);
     return error;
@@ -219,12 +260,26 @@ int gg_library_open(struct gg_library **out, const char *path, struct gg_failure
   return 0;
 }
 
+int gg_library_open(struct gg_library **out, const char *path, struct gg_failure *failure)
+{
+  int error = gg_library_find(out, path, failure);
+  if (!error)
+    error = gg_library_load(*out, path, failure);
+  if (error) {
+    gg_library_close(*out);
+    *out = NULL;
+  }
+  return error;
+}
+
 void gg_library_close(struct gg_library *library)
 {
   if (!library)
     return;
   if (library->handle)
     dlclose(library->handle);
+  if (library->fd >= 0)
+    close(library->fd);
   free(library);
 }
 

@@ -2,7 +2,8 @@
 /**
  * library.h - plug-ins that are shared libraries: opening one, and judging the table that it exports.
  *
- *     path ──► is it a file, for this machine? ──► dlopen ──► the symbol ──► gg_plugin_judge ──► table, filled up
+ *     path ──► is it a file, for this machine,   ──► dlopen ──► the symbol ──► gg_plugin_judge ──► table, filled up
+ *              and nobody else's to change?
  *
  * Everything that is wrong is one sentence that names the file, and of a table the field.
  *
@@ -35,8 +36,8 @@ bool gg_library_file_equal(const struct gg_library_file *a, const struct gg_libr
 
 struct gg_library;
 
-/* What stands at `path`, without loading it. GG_ERR_NOT_FOUND, DENIED, IO; GG_ERR_FORMAT: not a shared library, or not
- * one for this machine. */
+/* What stands at `path`, without loading it. GG_ERR_NOT_FOUND, IO; GG_ERR_DENIED: it cannot be read, or others can
+ * change it; GG_ERR_FORMAT: not a shared library, or not one for this machine. */
 int gg_library_look(struct gg_library_file *out, const char *path, struct gg_failure *failure);
 
 /* The same file that is opened twice is one library, with one set of variables, until it was closed as often. Another
@@ -44,6 +45,10 @@ int gg_library_look(struct gg_library_file *out, const char *path, struct gg_fai
  * GG_ERR_FORMAT: it cannot be loaded, or has no table; GG_ERR_UNSUPPORTED, INVALID, LIMIT: as gg_plugin_judge;
  * GG_ERR_NOMEM. */
 int gg_library_open(struct gg_library **out, const char *path, struct gg_failure *failure);
+/* The same in two steps: the file is looked at, and is loaded, once, if it is the same then (else GG_ERR_BUSY). It has
+ * no table between them. */
+int gg_library_find(struct gg_library **out, const char *path, struct gg_failure *failure);
+int gg_library_load(struct gg_library *library, const char *path, struct gg_failure *failure);
 void gg_library_close(struct gg_library *library);                          /* NULL is fine */
 const struct gg_plugin *gg_library_table(const struct gg_library *library); /* judged, filled up; as long as it is */
 const struct gg_library_file *gg_library_file(const struct gg_library *library);

@@ -13,6 +13,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+os.umask(os.umask(0o022) | 0o022)  # the gateway refuses plug-ins that others can write
+
 import faults  # noqa: E402
 import gogetway  # noqa: E402
 import live  # noqa: E402

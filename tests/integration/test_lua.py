@@ -581,6 +581,39 @@ def test_a_faulty_script_is_refused(scripted, server, text, told):
     assert refused(second.errors()), second.errors()
 
 
+def test_a_script_that_others_can_write_is_refused(scripted, server):
+    script = scripted(server.address, "-- good\n")
+    for mode, told in ((0o664, "can be written by its group"), (0o646, "can be written by everybody (mode 646)")):
+        script.write("-- good, but\n")
+        script.file.chmod(mode)
+        status, answer = script.gateway.reload()
+        assert status != 0 and f"{script.file} {told}" in str(answer), answer
+    if os.geteuid() == 0:
+        script.write("-- good, but\n")
+        os.chown(script.file, 12345, -1)
+        status, answer = script.gateway.reload()
+        assert status != 0 and f"{script.file} belongs to user 12345" in str(answer), answer
+    script.write("-- good\n")
+    assert script.gateway.reload()[0] == 0
+
+
+@pytest.mark.parametrize("on_error", ["pass", "close"])
+def test_an_error_before_the_connect(scripted, on_error):
+    """Who is closed for it never gets as far as the upstream."""
+    with Upstream() as upstream:
+        script = scripted(upstream.address, "function connect() error('no') end", on_error=on_error)
+        with connect(script.address) as peer:
+            if on_error == "pass":
+                upstream.accept().close()
+            assert peer.recv(1) == b""
+        script.wait_errors("connect")
+        if on_error == "close":
+            assert last_comment(script)["verdict"] == {"plugin": "lua", "kind": "close", "reason": "lua error"}
+            upstream.listener.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                upstream.accept()
+
+
 @pytest.mark.parametrize("config, told", [
     ({"script": "/nowhere.lua"}, "/nowhere.lua: No such file"),
     ({"script": "/"}, "not a file"),

@@ -95,6 +95,33 @@ def test_a_plugin_is_loaded_asked_and_unloaded(plugged):
     assert len(plugged.events(process, "plug-in unloaded")) == 1
 
 
+@pytest.mark.parametrize("mode, who", [(0o775, "its group"), (0o757, "everybody"), (0o777, "everybody")])
+def test_a_file_that_others_can_write_is_no_plugin(plugged, mode, who):
+    """Neither at start nor at a reload, after which everything is as it was."""
+    plugged.put({"path": str(plugged.so)})
+    plugged.start()
+    other = plugged.so.with_name("other.so")
+    shutil.copy(plugged.so, other)
+    other.chmod(mode)
+    plugged.put({"path": str(other)})
+    told = f"{other} can be written by {who} (mode {mode:o}), and is code of this process once it is loaded; chmod go-w"
+    status, lines = checked(plugged)
+    assert status != 0 and told in lines[0]
+    status, reply = plugged.reload()
+    assert status != 0 and told in str(reply)
+    assert [found["path"] for found in plugins(plugged)] == [str(plugged.so)]
+    other.chmod(mode & 0o755)
+    assert checked(plugged) == (0, [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_file_of_another_user_is_no_plugin(plugged):
+    plugged.put({"path": str(plugged.so)})
+    os.chown(plugged.so, 12345, -1)
+    status, lines = checked(plugged)
+    assert status != 0 and f"{plugged.so} belongs to user 12345" in lines[0]
+
+
 def test_no_plugins(plugged):
     plugged.put()
     plugged.start()

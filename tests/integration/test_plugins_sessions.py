@@ -517,7 +517,7 @@ def test_a_session_is_cut_from_within_each_callback(probed, server, point, kind)
         assert gateway.wait(closed=count)["closed"] == count
         if kind == "tarpit":
             assert gateway.metric("tarpitted_clients") == count
-    gateway.process.stop()
+    assert gateway.process.stop() == 0
     facts = [fact for fact in recording.comments(gateway.gateway.segments()) if "close" in fact]
     assert len(facts) == count and {fact["close"] for fact in facts} == {"verdict"}
     assert all(fact["verdict"] == {"plugin": "probe", "kind": kind, "reason": point} for fact in facts)
@@ -532,7 +532,7 @@ def test_a_session_that_has_ended_is_cut_by_its_last_callback(probed, server, ki
     assert gateway.wait(closed=20)["closed"] == 20
     with connect(gateway.address) as peer:
         exchange(peer, b"the next one")
-    gateway.process.stop()
+    assert gateway.process.stop() == 0
     facts = [fact for fact in recording.comments(gateway.gateway.segments()) if "close" in fact]
     assert len(facts) == 21 and {fact["close"] for fact in facts} == {"client-fin"}
 

@@ -191,6 +191,16 @@ static void commands_are_whole(void **state)
   refused(&table, GG_ERR_INVALID, "x.so: commands[0].help is NULL");
 }
 
+static void what_is_not_its_own_is_not_read(void **state)
+{
+  struct gg_plugin table = good;
+  (void)state;
+  table.size = 16385;
+  refused(&table, GG_ERR_UNSUPPORTED, "x.so: size is 16385, and no table has more than 16384 bytes");
+  table.size = UINT32_MAX;
+  refused(&table, GG_ERR_UNSUPPORTED, "x.so: size is 4294967295, and no table has more than 16384 bytes");
+}
+
 static void a_tick_has_an_interval(void **state)
 {
   struct gg_plugin table = good, out;
@@ -275,6 +285,49 @@ static void what_is_no_library_is_refused(void **state)
   assert_int_equal(unlink(path), 0);
 }
 
+static void copy_probe(void)
+{
+  char bytes[4096];
+  size_t length;
+  FILE *from = fopen(GG_PROBE, "r"), *to = fopen(path, "w");
+  assert_true(from && to);
+  while ((length = fread(bytes, 1, sizeof bytes, from)) > 0)
+    assert_int_equal(fwrite(bytes, 1, length, to), length);
+  assert_int_equal(fclose(from), 0);
+  assert_int_equal(fclose(to), 0);
+}
+
+/* The plug-in that stands here is good: each refusal is for who could change it. */
+static void what_others_can_change_is_refused(void **state)
+{
+  struct gg_library *library;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  (void)state;
+  snprintf(path, sizeof path, "/tmp/gogetway-judge-%ld", (long)getpid());
+  copy_probe();
+  assert_int_equal(chmod(path, 0664), 0);
+  file_refused(GG_ERR_DENIED, " can be written by its group (mode 664), and is code of this process");
+  assert_int_equal(chmod(path, 0646), 0);
+  file_refused(GG_ERR_DENIED, " can be written by everybody (mode 646), and is code of this process");
+  assert_int_equal(chmod(path, 0444), 0);
+  if (geteuid() == 0) {
+    assert_int_equal(chown(path, 12345, 0), 0);
+    file_refused(GG_ERR_DENIED, " belongs to user 12345, and is code of this process");
+    assert_int_equal(chown(path, 0, 0), 0);
+  }
+  assert_int_equal(gg_library_open(&library, path, &failure), 0);
+  gg_library_close(library);
+  /* And what is put in its place when it was judged is not loaded for it. */
+  assert_int_equal(gg_library_find(&library, path, &failure), 0);
+  assert_int_equal(unlink(path), 0);
+  copy_probe();
+  assert_int_equal(chmod(path, 0444), 0);
+  assert_int_equal(gg_library_load(library, path, &failure), GG_ERR_BUSY);
+  assert_non_null(strstr(failure.message, " was replaced while it was loaded"));
+  gg_library_close(library);
+  assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -288,7 +341,9 @@ int main(void)
     cmocka_unit_test(an_option_is_judged),
     cmocka_unit_test(commands_are_whole),
     cmocka_unit_test(a_tick_has_an_interval),
+    cmocka_unit_test(what_is_not_its_own_is_not_read),
     cmocka_unit_test(what_is_no_library_is_refused),
+    cmocka_unit_test(what_others_can_change_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
