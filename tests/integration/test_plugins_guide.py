@@ -67,7 +67,7 @@ def on_page(text):
 
 
 def test_every_program_is_tried():
-    assert sorted(PROGRAMS) == ["ask.c", "mine.c", "no-drop.c", "quota.c", "scanners.c"]
+    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "mine.c", "no-drop.c", "quota.c", "scanners.c"]
     assert len(PROGRAMS) == len(re.findall("^```c$", PAGE, re.MULTILINE))
 
 
@@ -176,6 +176,26 @@ def test_ask(guide):
         for _ in range(50):
             said(gateway.address)
     assert gateway.process.stop(20) == 0
+
+
+# ── An observer ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_flags(guide, server):
+    """Also where it comes in two pieces; a session without one has no tag."""
+    gateway = guide("flags", server.address)
+    with connect(gateway.address) as peer:
+        exchange(peer, b"nothing")
+    with connect(gateway.address) as peer:
+        exchange(peer, b"a FLFLA")
+        exchange(peer, b"G{3e} and FLAG{4f}")
+        events = processes.wait_until(
+            lambda: [event for event in gateway.events(gateway.process, "plug-in") if "a flag" in event["text"]][1:]
+            and gateway.events(gateway.process, "plug-in"), 20, "two flags")
+        assert [event["text"].split(": ")[1] for event in events] == [f"a flag ends at byte {at}" for at in (8, 21)]
+    assert calls(gateway, "observe") >= 4
+    assert gateway.process.stop(20) == 0
+    facts = [fact for fact in recording.comments(gateway.segments()) if "close" in fact]
+    assert sorted(fact.get("tags", []) for fact in facts) == [[], ["flag"]]
 
 
 # ── First bytes, options ─────────────────────────────────────────────────────────────────────────────────────────────
