@@ -279,12 +279,14 @@ enum gg_step gg__mask_prepare(struct gg_session *session, enum gg_direction dire
   return way_out == GG_NO_ROOM_GAP ? GG_STEP_AGAIN : way_out == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
 }
 
-/* No memory for what masks cannot decide about: it must not be recorded, nor what follows. */
-static bool give_up(struct gg_session *session, enum gg_direction direction, size_t bytes)
+/* There is no memory for what masks cannot decide about: it is not recorded, nor is what follows. */
+static bool give_up(struct gg_session *session, enum gg_direction direction, const struct view *rest)
 {
-  gg__mask_forget(&session->live->way[direction]);
-  gg__relay_left_out(session, direction, bytes);
-  session->live->way[direction].mask_ended = true;
+  struct gg_way *way = &session->live->way[direction];
+  show_all(session->live, direction, rest, true);
+  way->mask_ended = true;
+  gg__mask_forget(way);
+  gg__relay_left_out(session, direction, (size_t)(rest->end - rest->begin));
   return false;
 }
 
@@ -304,7 +306,7 @@ bool gg__mask_take(struct gg_session *session, enum gg_direction direction, cons
   size_t let_go = (size_t)(show_all(live, direction, &view, false) - view.begin);
   size_t done = dispose(session, direction, private, let_go, view.begin, room);
   if (!tail_set(way, private + done, all - done))
-    return give_up(session, direction, all - done);
+    return give_up(session, direction, &(struct view){private + done, view.begin + done, view.end});
   if (!gg__mask_on(session, direction)) /* the last one was given back, and what it had kept back is recorded */
     gg__session_judge_splice(session, direction);
   return true;

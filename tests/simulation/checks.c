@@ -31,6 +31,7 @@ void sim_check_forward(struct sim_conn *conn, unsigned direction, size_t bytes)
     return;
   }
   uint64_t most = session->conversation.gap_total[direction] ? session->conversation.offset[direction] : way->told;
+  most += sim_masked_back(conn, direction);
   if (way->taken + bytes > most)
     sim_fail("conn %u.%u: forwards up to %llu, recorded is %llu", conn->index, direction,
              (unsigned long long)(way->taken + bytes), (unsigned long long)most);

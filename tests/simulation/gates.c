@@ -37,7 +37,7 @@ struct known {
 };
 
 static struct gg_hook_desk desk;
-static struct gg_hook *hooks[PLUGINS];
+static struct gg_hook *hooks[PLUGINS + 1]; /* the last one is masks.c's */
 static struct gg_hook_chain *chain;
 static struct known *known[PLUGINS];
 static const struct gg_host *hosts[PLUGINS];
@@ -311,7 +311,7 @@ static char store[] = "/tmp/gogetway-simulation-XXXXXX";
 
 static void remove_store(void)
 {
-  static const char *const folders[] = {"/plugins/first", "/plugins/second", "/plugins", ""};
+  static const char *const folders[] = {"/plugins/first", "/plugins/second", "/plugins/mask", "/plugins", ""};
   char path[sizeof store + 32];
   for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
     snprintf(path, sizeof path, "%s%s", store, folders[i]);
@@ -348,7 +348,9 @@ void sim_gates_begin(struct gg_metrics *metrics)
     if (!known[i] || gg_hook_create(&hooks[i], &desk, &plugin, NULL, NULL, NULL, &failure) != 0)
       sim_fail("%s", failure.message);
   }
-  chain = gg_hook_chain_create(hooks, PLUGINS);
+  if (gg_hook_create(&hooks[PLUGINS], &desk, sim_masks_begin(), NULL, NULL, NULL, &failure) != 0)
+    sim_fail("%s", failure.message);
+  chain = gg_hook_chain_create(hooks, PLUGINS + 1);
   if (!chain)
     abort();
   sim.config.options.hooks = &desk;
@@ -364,13 +366,14 @@ void sim_gates_set(struct gg_plane *plane)
 void sim_gates_end(void)
 {
   gg_hook_chain_unref(chain);
-  for (unsigned i = 0; i < PLUGINS; i++)
+  for (unsigned i = 0; i < PLUGINS + 1; i++)
     gg_hook_unref(hooks[i]);
   gg_hook_desk_stop(&desk);
   gg_hook_reap(&desk);
   gg_hook_desk_fini(&desk);
   for (unsigned i = 0; i < PLUGINS; i++)
     free(known[i]);
+  sim_masks_end();
 }
 
 uint64_t sim_gates_refused(void)

@@ -257,10 +257,11 @@ static void drive(void)
 }
 
 /* What was reached, summed over the seeds: a simulation that never stalls or splices proves little. */
-static const char *const counted[] = {
-  "spliced_bytes",       "tee_short",           "unrecorded_bytes", "worker_stalls",           "pending_exhausted",
-  "stall_closed",        "accept_pauses",       "pipes_refused",    "refused_source_sessions", "refused_source_rate",
-  "sessions_record_off", "hook_ended_sessions", "left_out_bytes"};
+static const char *const counted[] = {"spliced_bytes",       "tee_short",           "unrecorded_bytes",
+                                      "worker_stalls",       "pending_exhausted",   "stall_closed",
+                                      "accept_pauses",       "pipes_refused",       "refused_source_sessions",
+                                      "refused_source_rate", "sessions_record_off", "hook_ended_sessions",
+                                      "left_out_bytes",      "masked_bytes"};
 static uint64_t sums[sizeof counted / sizeof counted[0]];
 
 static void count(const struct gg_metrics *metrics)

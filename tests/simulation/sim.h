@@ -276,6 +276,13 @@ void sim_gates_set(struct gg_plane *plane);
 void sim_gates_end(void);
 uint64_t sim_gates_refused(void); /* connections, at accept */
 bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end);
+/* masks.c */
+const struct gg_plugin *sim_masks_begin(void);
+void sim_masks_end(void);
+/* As sim_same, of what the recording should have. */
+bool sim_masked_same(const struct sim_conn *conn, unsigned direction, uint64_t offset, const void *data, size_t bytes);
+/* How many of the bytes that were received may have gone on without being recorded. */
+uint64_t sim_masked_back(const struct sim_conn *conn, unsigned direction);
 /* peers.c: the side's stream goes on with the reply of gates.c from there. */
 void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t withheld);
 /* Where in the recorded stream the next byte is that goes on. */

@@ -39,6 +39,24 @@ static void refused(const struct gg_plugin *given, int error, const char *messag
   assert_string_equal(failure.message, message);
 }
 
+static size_t on_mask(void *self, struct gg_live *session, struct gg_mask *piece)
+{
+  (void)self, (void)session, (void)piece;
+  return 0;
+}
+
+static void a_mask_says_what_it_keeps_back(void **state)
+{
+  struct gg_plugin table = good, out;
+  (void)state;
+  table.mask = on_mask;
+  refused(&table, GG_ERR_INVALID, "x.so: it has a mask, but mask_longest is 0, 1 to 16384");
+  table.mask_longest = GG_MASK_LONGEST_MAX + 1;
+  refused(&table, GG_ERR_INVALID, "x.so: it has a mask, but mask_longest is 16385, 1 to 16384");
+  table.mask_longest = GG_MASK_LONGEST_MAX;
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", NULL), 0);
+}
+
 static void the_least_table_is_taken(void **state)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
@@ -332,6 +350,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_least_table_is_taken),
+    cmocka_unit_test(a_mask_says_what_it_keeps_back),
     cmocka_unit_test(a_table_of_the_first_version_is_taken),
     cmocka_unit_test(another_abi_is_refused),
     cmocka_unit_test(a_short_table_names_what_it_lacks),
