@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Patterns and a stream in pieces, against a search that has the whole of it: both must mask the same bytes, and what is
- * kept back must be the beginning of a match.
+ * Patterns and a stream in pieces, against a search that has the whole of it: both must mask the same bytes, and what
+ * is kept back must be the beginning of a match.
  *
  * Input: patterns, one a line, the first letter says what it is (l, i, b, r); an empty line; then the stream, in which
  * each byte of 0xf0 and above ends a piece.

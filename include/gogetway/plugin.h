@@ -397,7 +397,9 @@ struct gg_plugin {
    * Returns how many of the last bytes it cannot decide about before it has seen more: less than `mask_longest`. They
    * stay in private memory, and are shown again with what follows; a process that is killed has not recorded them. What
    * it has let go it does not see any more. Masks see the bytes in the order of the configuration, each what the one
-   * before has let go; a session with `record: off` is not shown to them. Worker's thread. */
+   * before has let go; a session with `record: off` is not shown to them. They
+   * are called, as the only ones, when a verdict has ended the session and the client still says something. Worker's
+   * thread. */
   size_t (*mask)(void *self, struct gg_live *session, struct gg_mask *piece);
   /* The longest thing that `mask` looks for, in bytes: at most GG_MASK_LONGEST_MAX. */
   size_t mask_longest;

@@ -4,8 +4,8 @@
  *
  * All matches that have begun are followed at the same time, each with where it began; two that are in the same state
  * have the same future, so only the one that began earlier is kept. So no byte is looked at twice, whatever the stream
- * and however it is cut into pieces, and the work for a byte is bounded by the number of states. What began earliest and
- * has not ended says exactly how much has to be kept back.
+ * and however it is cut into pieces, and the work for a byte is bounded by the number of states. What began earliest
+ * and has not ended says exactly how much has to be kept back.
  *
  * The automaton has no loops, so nothing can be followed for longer than LONGEST bytes.
  */

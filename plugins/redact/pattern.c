@@ -4,14 +4,14 @@
  *
  * A pattern is taken apart by recursive descent. Each part says which of its states a match of it can begin with, which
  * it can end with, and whether it can be empty; putting two parts behind each other draws an edge from every end of the
- * first to every beginning of the second (Glushkov). A repetition is the part as often as it is repeated, each time read
- * anew from the text, so all is finite: the bounds are those of redact.h, and a pattern beyond them is refused.
+ * first to every beginning of the second (Glushkov). A repetition is the part as often as it is repeated, each time
+ * read anew from the text, so all is finite: the bounds are those of redact.h, and a pattern beyond them is refused.
  *
  * What has no bound, or looks at what lies beside the match (anchors, \b, look-around, references), is refused.
  *
  * Rejected: a library for regular expressions. PCRE2 does not say how wide a match can be, and matches by trying; in
- * pieces it has to begin again. Hyperscan does neither, but cannot say where what has not ended began, so the width of
- * the widest pattern would be kept out of every idle session's recording.
+ * pieces it has to begin again. Hyperscan knows the width, and goes on in pieces, but does not say where what has not
+ * ended began: so as much as the widest pattern would be kept out of every idle session's recording.
  */
 #include "redact.h"
 

@@ -53,9 +53,9 @@ struct matcher {
   bool blind; /* there was no memory: everything is masked */
 };
 void matcher_fini(struct matcher *matcher);
-/* Looks at all bytes behind the first `seen`, which it knows, and puts `fill` in the place of every byte that is part of
- * a match, or of one that overlaps it. *masked: so many were changed. Returns how many of the last bytes may turn out to
- * be a match's beginning. */
+/* Looks at all bytes behind the first `seen`, which it knows, and puts `fill` in the place of every byte that is part
+ * of a match; of overlapping ones all. *masked: so many were changed. Returns how many of the last bytes may turn out
+ * to be a match's beginning. */
 size_t matcher_run(struct matcher *matcher, const struct automaton *automaton, uint8_t *bytes, size_t length,
                    size_t seen, uint8_t fill, size_t *masked);
 

@@ -13,9 +13,9 @@
  *         └────────────── tail: way->tail, private ────────────────────────┘
  *
  * The tail is what the log has not: the position in the conversation is that of its first byte, `received` that behind
- * its last. It is copied in front of the next read into the worker's `private` buffer, the masks are shown that in their
- * order, each what the one before has let go, and what all have let go is copied into the log. So the tail is short
- * between two reads (less than the sum of the masks' longest), and most of the time empty.
+ * its last. It is copied in front of the next read into the worker's `private` buffer, the masks are shown that in
+ * their order, each what the one before has let go, and what all have let go is copied into the log. So the tail is
+ * short between two reads (less than the sum of the masks' longest), and most of the time empty.
  *
  * Room in the log is reserved before the read, for the tail and the read, so want of room does what it does to every
  * direction; under `gap` the masks see all bytes, and what they let go is counted instead of recorded. A direction ends

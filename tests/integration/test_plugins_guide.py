@@ -67,7 +67,7 @@ def on_page(text):
 
 
 def test_every_program_is_tried():
-    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "mine.c", "no-drop.c", "quota.c", "scanners.c"]
+    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "keys.c", "mine.c", "no-drop.c", "quota.c", "scanners.c"]
     assert len(PROGRAMS) == len(re.findall("^```c$", PAGE, re.MULTILINE))
 
 
@@ -309,3 +309,21 @@ def test_list_is_of_all_sessions(guide, server):
     with connect(other["listen"]) as peer:
         exchange(peer, b"hello")
         assert len(gateway.command("quota", "show").stdout.splitlines()) == 2
+
+
+# ── What the recording does not get ──────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.parametrize("pieces", [
+    [b"id AKIAIOSFODNN7EXAMPLE, AKIA"], [b"id AK", b"IAIOSFODNN7EXAMPL", b"E, AKIA"],
+    [bytes([byte]) for byte in b"id AKIAIOSFODNN7EXAMPLE, AKIA"]])
+def test_the_recording_does_not_get_it(guide, server, pieces):
+    gateway = guide("keys", server.address)
+    with connect(gateway.address) as peer:
+        for piece in pieces:
+            exchange(peer, piece)
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b""
+    assert last_comment(gateway)["masked"] == {"client": 16, "server": 16}
+    session, = gateway.sessions()
+    for side in ("client", "server"):
+        assert gateway.payload(session.id, side) == b"id AKIAxxxxxxxxxxxxxxxx, AKIA"

@@ -431,7 +431,8 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
 {
   (void)self, (void)session;
   if (data->length > 0)
-    *verdict = (struct gg_verdict){.kind = GG_VERDICT_REPLY, .reply = "no, hunter2-battery-staple!", .reply_length = 27};
+    *verdict = (struct gg_verdict){
+      .kind = GG_VERDICT_REPLY, .reply = "no, hunter2-battery-staple!", .reply_length = 27};
 }
 """
 # Keeps 1000 bytes back, makes every q an x, and gives itself back when it has seen a million bytes.

@@ -65,7 +65,7 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
 {
   const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
   struct sim_conn *conn = conn_of(session);
-  if (from->ended && to->shut && !session->log->blocked && conn->socket[from->side].used &&
+  if (from->source.fd >= 0 && from->ended && to->shut && !session->log->blocked && conn->socket[from->side].used &&
       conn->socket[from->side].error)
     sim_fail("conn %u.%u: sleeps and has not seen the reset behind the FIN", conn->index, direction);
   if (to->dead || (from->ended && to->shut))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A plug-in that changes some bytes of what is recorded, keeps back as many as chance says, and gives itself back now
- * and then. What must hold: it is shown every byte once as new, in order, with what it kept back in front as it left it;
- * the recording has what it made of the stream up to where it was given back, and nothing that it kept back; and each
- * direction that it sees to the end ends with a last call.
+ * and then. What must hold: it is shown every byte once as new, in order, with what it kept back in front as it left
+ * it; the recording has what it made of the stream up to where it was given back, and nothing that it kept back; and
+ * each direction that it sees to the end ends with a last call.
  *
  * It changes the bytes at some offsets by one bit, so the recording's checks can take that back.
  */

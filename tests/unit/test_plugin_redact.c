@@ -221,6 +221,12 @@ static unsigned next(uint32_t *seed, unsigned below)
   return (*seed >> 8) % below;
 }
 
+static size_t add_text(char *out, const char *text)
+{
+  memcpy(out, text, strlen(text) + 1);
+  return strlen(text);
+}
+
 /* What both understand alike. */
 static size_t write_regex(char *out, uint32_t *seed, unsigned depth)
 {
@@ -237,9 +243,9 @@ static size_t write_regex(char *out, uint32_t *seed, unsigned depth)
       }
       out[length++] = ')';
     } else {
-      length += (size_t)sprintf(out + length, "%s", atoms[next(seed, 6)]);
+      length += add_text(out + length, atoms[next(seed, 6)]);
     }
-    length += (size_t)sprintf(out + length, "%s", times[next(seed, 7)]);
+    length += add_text(out + length, times[next(seed, 7)]);
   }
   return length;
 }
