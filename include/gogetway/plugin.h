@@ -393,11 +393,11 @@ struct gg_plugin {
    * these; with `ended` (and length 0) it has its last word. `kept` is 0. What goes on is recorded as a conversation of
    * its own, between the gateway and the upstream, before it goes. Worker's thread. */
   void (*rewrite)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output);
-  /* GG_MODE_MASK, which can be asked for in `open` and `first` only: changes the bytes as they shall be in the recording.
-   * Returns how many of the last bytes it cannot decide about before it has seen more: less than `mask_longest`. They
-   * stay in private memory, and are shown again with what follows; a process that is killed has not recorded them. What
-   * it has let go it does not see any more. Masks see the bytes in the order of the configuration, each what the one
-   * before has let go; a session with `record: off` is not shown to them. They
+  /* GG_MODE_MASK, which can be asked for in `open` and `first` only: changes the bytes as they shall be in the
+   * recording. Returns how many of the last bytes it cannot decide about before it has seen more: less than
+   * `mask_longest`. They stay in private memory, and are shown again, as it left them, with what follows; a process
+   * that is killed has not recorded them. What it has let go it does not see any more. Masks see the bytes in the order
+   * of the configuration, each what the one before has let go; a session with `record: off` is not shown to them. They
    * are called, as the only ones, when a verdict has ended the session and the client still says something. Worker's
    * thread. */
   size_t (*mask)(void *self, struct gg_live *session, struct gg_mask *piece);

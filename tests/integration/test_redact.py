@@ -435,6 +435,44 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
       .kind = GG_VERDICT_REPLY, .reply = "no, hunter2-battery-staple!", .reply_length = 27};
 }
 """
+# Puts out what came, with "<>" behind it.
+REWRITER = """
+static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+{
+  const struct gg_host *host = self;
+  (void)open;
+  host->want(host, session, GG_SIDE_CLIENT, GG_MODE_REWRITE);
+}
+static void on_rewrite(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output)
+{
+  const struct gg_host *host = self;
+  (void)session;
+  host->emit(host, output, data->bytes, data->length);
+  host->emit(host, output, "<>", data->length > 0 ? 2 : 0);
+}
+"""
+# Writes what it observes of the client to a file.
+OBSERVER = """
+static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+{
+  const struct gg_host *host = self;
+  (void)open;
+  host->want(host, session, GG_SIDE_CLIENT, GG_MODE_OBSERVE);
+}
+static void on_observe(void *self, const struct gg_observed *piece)
+{
+  const struct gg_host *host = self;
+  char path[4096];
+  snprintf(path, sizeof path, "%s/seen", host->state_dir);
+  FILE *file = fopen(path, "a");
+  if (!file)
+    return;
+  fwrite(piece->bytes, 1, piece->length, file);
+  if (piece->ended)
+    fputs("|end", file);
+  fclose(file);
+}
+"""
 # Keeps 1000 bytes back, makes every q an x, and gives itself back when it has seen a million bytes.
 KEEPER = """
 static void on_open(void *self, struct gg_live *session, struct gg_open *open)
@@ -500,6 +538,38 @@ def test_a_verdict_that_replies(redacted, built, server):
     assert session["close"] == "verdict"
     assert gateway.gateway.payload(session.id, "client") == b"please, " + b"x" * 19 + b" " + b"x" * len(LITERAL)
     assert gateway.gateway.payload(session.id, "server") == b"no, " + b"x" * len(LITERAL) + b"!"
+
+
+def test_what_is_rewritten_is_not_recorded_as_sent(redacted, built):
+    """It would bring the secret back."""
+    with Upstream() as upstream:
+        rewriter = built("rewriter", REWRITER, ".open = on_open", ".rewrite = on_rewrite")
+        gateway = redacted(upstream.address, plugins=[rewriter])
+        with connect(gateway.address) as peer, upstream.accept() as server:
+            peer.sendall(SENT)
+            assert read_exactly(server, len(SENT) + 2) == SENT + b"<>"
+            peer.shutdown(socket.SHUT_WR)
+            assert server.recv(1) == b""
+            server.close()
+            assert peer.recv(1) == b""
+        processes.wait_until(lambda: gateway.metric("sessions_closed") == 1, 20, "its end")
+        assert gateway.process.stop(30) == 0
+        gateway.check_clean()
+        payloads = [gateway.gateway.payload(session.id, "client") for session in gateway.gateway.sessions()]
+        assert sorted(payloads) == [b"", masked(SENT)]
+
+
+def test_observers_see_what_is_recorded(redacted, built, configured, server):
+    gateway = redacted(server.address, plugins=[built("watch", OBSERVER, ".open = on_open", ".observe = on_observe")])
+    with connect(gateway.address) as peer:
+        for at in range(0, len(MIXED), 10):
+            exchange(peer, MIXED[at:at + 10])
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b""
+    seen = configured.directory / "plugins/watch/seen"
+    processes.wait_until(lambda: seen.is_file() and seen.read_bytes().endswith(b"|end"), 20, "the observer")
+    assert seen.read_bytes() == masked(MIXED) + b"|end"
+    gateway.ended()
 
 
 def test_two_masks_of_which_one_is_given_back(redacted, built, server):
