@@ -86,6 +86,7 @@ struct gg_live {
   struct gg_way way[2];
   struct gg_as_sent *as_sent;       /* rewrite.c; NULL: no plug-in has wanted to rewrite */
   const struct gg_live_hook *asked; /* whose `rewrite` is being called ... */
+  uint64_t asked_to;                /* ... with bytes up to here ... */
   uint8_t asked_way;                /* ... for this direction */
   bool asking;                      /* `open` or `first` is being called */
   bool opened;                      /* its hooks have seen it open, and will see it close */

@@ -59,8 +59,10 @@ int gg__rewrite_prepare(struct gg_live *live, enum gg_direction direction)
 void gg__rewrite_begin(struct gg_live *live, unsigned index, enum gg_direction direction)
 {
   const struct gg_end *from = &live->session->end[direction];
-  if (live->asked == &live->hooks[index] && live->asked_way == direction) /* it gave itself back, and thought again */
+  if (live->asked == &live->hooks[index] && live->asked_way == direction) { /* gave it back, and thought again */
+    live->hooks[index].seen[direction] = live->asked_to;
     return;
+  }
   uint64_t begins = from->received - live->way[direction].entering + (from->pipe ? from->pipe->raw : 0);
   for (unsigned i = 0; i < index; i++)
     begins += live->hooks[i].shift[direction];
@@ -264,6 +266,7 @@ static bool show(struct gg_live *live, unsigned index, enum gg_direction directi
   state->told_end[direction] = ended;
   output->most = most < GG_REWRITTEN_MAX ? most : GG_REWRITTEN_MAX;
   live->asked = state;
+  live->asked_to = state->seen[direction];
   live->asked_way = (uint8_t)direction;
   gg_hook_rewrite(live->chain->hooks[index], worker->shard, live, &data, output);
   live->asked = NULL;

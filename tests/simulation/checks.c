@@ -2,7 +2,7 @@
 #include "sim.h"
 
 #include "../unit/metric_named.h"
-#include "gateway/live.h"
+#include "gateway/rewrite.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,7 +16,26 @@ static const char *const close_texts[] = {
 
 /* ── Every send ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A byte is in the log before it goes on; with sync: always it is also on the disk. */
+/* Up to where a direction of a conversation is in the recording, or is known to be missing there. */
+static uint64_t recorded_to(const struct gg_conversation *conversation, const struct sim_way *way, unsigned direction)
+{
+  return conversation->gap_total[direction] ? conversation->offset[direction] : way->told;
+}
+
+/* With sync: always what was told is on the disk too, but for the last chunk. `back`: masks may keep so much out. */
+static void check_told(const struct sim_conn *conn, unsigned direction, const struct gg_conversation *conversation,
+                       const struct sim_way *way, uint64_t at, uint64_t bytes, uint64_t back)
+{
+  uint64_t most = recorded_to(conversation, way, direction) + back;
+  if (at + bytes > most)
+    sim_fail("conn %u.%u: forwards up to %llu, recorded is %llu", conn->index, direction,
+             (unsigned long long)(at + bytes), (unsigned long long)most);
+  if (sim.config.options.sync_mode == GG_SYNC_ALWAYS && at < way->told && at + bytes > way->told_before &&
+      !sim_log_is_durable(conn->session->log->log, way->position))
+    sim_fail("conn %u.%u: forwards what is not durable", conn->index, direction);
+}
+
+/* A byte is in the log before it goes on, in one conversation or in the other. */
 void sim_check_forward(struct sim_conn *conn, unsigned direction, size_t bytes)
 {
   const struct sim_way *way = &conn->way[direction];
@@ -25,24 +44,23 @@ void sim_check_forward(struct sim_conn *conn, unsigned direction, size_t bytes)
     sim_fail("conn %u: sends without a session", conn->index);
   if (!sim_gates_let(conn, direction, way->taken + bytes))
     sim_fail("conn %u.%u: forwards what a gate has not passed", conn->index, direction);
-  if (!session->recorded) {
-    if (way->taken + bytes > way->received && conn->replied != (int)direction)
-      sim_fail("conn %u.%u: forwards what it did not receive", conn->index, direction);
-    return;
+  for (uint64_t at = sim_next_to_go(conn, direction), end = at + bytes, received, part; at < end; at += part) {
+    part = sim_untouched(conn, direction, at, &received);
+    part = part < end - at ? part : end - at;
+    if (!session->recorded) {
+      if (received != UINT64_MAX && received + part > way->received && conn->replied != (int)direction)
+        sim_fail("conn %u.%u: forwards what it did not receive", conn->index, direction);
+    } else if (received == UINT64_MAX) {
+      check_told(conn, direction, &session->live->as_sent->conversation, &conn->sent[direction], at, part, 0);
+    } else {
+      check_told(conn, direction, &session->conversation, way, received, part, sim_masked_back(conn, direction));
+    }
   }
-  uint64_t most = session->conversation.gap_total[direction] ? session->conversation.offset[direction] : way->told;
-  most += sim_masked_back(conn, direction);
-  if (way->taken + bytes > most)
-    sim_fail("conn %u.%u: forwards up to %llu, recorded is %llu", conn->index, direction,
-             (unsigned long long)(way->taken + bytes), (unsigned long long)most);
-  if (sim.config.options.sync_mode == GG_SYNC_ALWAYS && way->taken < way->told &&
-      way->taken + bytes > way->told_before && !sim_log_is_durable(session->log->log, way->position))
-    sim_fail("conn %u.%u: forwards what is not durable", conn->index, direction);
 }
 
 /* ── Every sleep ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static struct sim_conn *conn_of(const struct gg_session *session)
+struct sim_conn *sim_conn_of(const struct gg_session *session)
 {
   for (unsigned i = 0; i < sim.spawned; i++)
     if (sim.conns[i].session == session)
@@ -64,7 +82,7 @@ static bool kept(const struct gg_session *session, unsigned direction)
 static void check_direction(const struct gg_worker *worker, const struct gg_session *session, unsigned direction)
 {
   const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
-  struct sim_conn *conn = conn_of(session);
+  struct sim_conn *conn = sim_conn_of(session);
   if (from->source.fd >= 0 && from->ended && to->shut && !session->log->blocked && conn->socket[from->side].used &&
       conn->socket[from->side].error)
     sim_fail("conn %u.%u: sleeps and has not seen the reset behind the FIN", conn->index, direction);
@@ -86,7 +104,9 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
   if (in->used && in->reset && conn->way[from->side].written == conn->way[from->side].read)
     sim_fail("conn %u.%u: sleeps and has not seen the reset (error %d, readable %d, ended %d, dead %d)", conn->index,
              direction, in->error, from->readable, from->ended, from->dead);
-  if (from->source.fd < 0 ? from->readable : from->readable || from->ended || (from->pipe && from->pipe->raw > 0))
+  if (from->source.fd < 0 ? from->readable
+                          : from->readable || from->ended || (from->pipe && from->pipe->raw > 0) ||
+                              gg__rewrite_waits(session, (enum gg_direction)direction))
     sim_fail("conn %u.%u: sleeps with something to do", conn->index, direction);
 }
 
@@ -136,6 +156,30 @@ static void check_numbers(struct sim_conn *conn, json_t *facts, unsigned directi
     sim_fail("conn %u.%u: more acknowledged than sent", conn->index, direction);
 }
 
+/* The second conversation's last packet comes before the session's. */
+void sim_check_sent_closed(struct sim_conn *conn, const char *comment, size_t bytes)
+{
+  json_error_t error;
+  json_t *facts = json_loadb(comment, bytes, 0, &error);
+  if (!facts || !json_object_get(facts, "id") || !json_object_get(facts, "as_sent_of"))
+    sim_fail("conn %u: a closing comment as sent without id or whose it is", conn->index);
+  sim_trace("%u closed as sent: %.*s", conn->index, (int)bytes, comment);
+  for (unsigned direction = 0; direction < 2; direction++) {
+    const struct sim_way *way = &conn->sent[direction];
+    uint64_t received = number(facts, "received", direction), gaps = number(facts, "gaps", direction);
+    uint64_t forwarded = number(facts, "forwarded", direction), taken = conn->way[direction].taken;
+    if (way->told - way->gaps + gaps != received)
+      sim_fail("conn %u.%u: as sent, %llu recorded and %llu missing, but %llu were sent", conn->index, direction,
+               (unsigned long long)(way->told - way->gaps), (unsigned long long)gaps, (unsigned long long)received);
+    if (forwarded != (taken < received ? taken : received))
+      sim_fail("conn %u.%u: as sent, %llu of %llu forwarded, it was %llu", conn->index, direction,
+               (unsigned long long)forwarded, (unsigned long long)received, (unsigned long long)taken);
+    sim.gaps_told += gaps;
+  }
+  conn->sent_over = true;
+  json_decref(facts);
+}
+
 /* By which it is served: reloads change them for later ones only. */
 static const struct gg_listener_options *options_of(const struct sim_conn *conn)
 {
@@ -151,7 +195,7 @@ static void check_orderly(struct sim_conn *conn)
     bool to_nobody = options->upstream_count == 0 && direction == GG_FROM_CLIENT;
     if (!way->fin_read || way->fin_told != recorded)
       sim_fail("conn %u.%u: an orderly close without its FIN", conn->index, direction);
-    if (way->received != way->written - way->header || (!to_nobody && way->taken != way->received))
+    if (way->received != way->written - way->header || (!to_nobody && way->taken != sim_sent_length(conn, direction)))
       sim_fail("conn %u.%u: an orderly close with %llu of %llu bytes forwarded", conn->index, direction,
                (unsigned long long)way->taken, (unsigned long long)(way->written - way->header));
   }
@@ -184,8 +228,8 @@ static bool excused(const struct sim_conn *conn, enum gg_close reason)
     return outlived(conn, sim.ever.session_timeout_ns);
   case GG_CLOSE_STALL_TIMEOUT:
     return outlived(conn, sim.ever.stall_timeout_ns) &&
-           (conn->way[GG_FROM_CLIENT].received > conn->way[GG_FROM_CLIENT].taken ||
-            conn->way[GG_FROM_SERVER].received > conn->way[GG_FROM_SERVER].taken);
+           (sim_sent_length(conn, GG_FROM_CLIENT) > conn->way[GG_FROM_CLIENT].taken ||
+            sim_sent_length(conn, GG_FROM_SERVER) > conn->way[GG_FROM_SERVER].taken);
   case GG_CLOSE_SOURCE_SESSIONS:
     return sim.ever.source_sessions_max > 0 && conn->way[GG_FROM_CLIENT].header > 0;
   case GG_CLOSE_SOURCE_RATE:
@@ -320,6 +364,9 @@ void sim_check_end(void)
       sim_fail("conn %u: the server's socket was left open", i);
     if (conn->accepted && !conn->over)
       ++*(conn->session ? &unrecorded : &unmade);
+    unrecorded += conn->sent_begun && !conn->sent_over;
+    if (conn->over && conn->sent_begun && !conn->sent_over)
+      sim_fail("conn %u: it has ended, but not as sent", i);
   }
   if (unrecorded != sim.lost_sessions)
     sim_fail("%llu sessions have no last packet, %llu were counted as lost", (unsigned long long)unrecorded,

@@ -2,7 +2,7 @@
 /*
  * Two plug-ins that look at everything and decide as chance says: they pass, keep back, hold and resume later,
  * throttle, give their gates back and want them again, close, reset, leave hanging, reply; they refuse at accept, wait
- * for the first bytes and leave out of the recording. What must hold: each sees every byte once and in order, the
+ * for the first bytes and leave out of the recording; and they rewrite (rewrites.c). What must hold: each sees every byte once and in order, the
  * second only what the first has passed, and nothing goes on that one of them has not passed.
  */
 #include "sim.h"
@@ -128,17 +128,26 @@ static void want(const struct gg_host *host, struct gg_live *live, unsigned dire
 {
   struct seen *seen = &known_of(host, live)->way[direction];
   const struct gg_end *from = &live->session->end[direction];
-  if (host->want(host, live, (enum gg_side)direction, mode) != 0)
+  int error = host->want(host, live, (enum gg_side)direction, mode);
+  if (error == GG_ERR_NOMEM && mode == GG_MODE_REWRITE)
+    return;
+  if (error)
     sim_fail("what a plug-in may want was refused");
   if (mode == seen->mode)
     return;
+  sim_rewriter_wants(conn_of(live), index_of(host), direction, mode == GG_MODE_REWRITE);
   *seen = (struct seen){.mode = mode};
-  seen->seen = seen->passed = from->received + (from->pipe ? from->pipe->raw : 0);
+  seen->seen = seen->passed =
+    gg__live_position(live->session, (enum gg_direction)direction) + (from->pipe ? from->pipe->raw : 0);
 }
 
-static enum gg_mode some_mode(void)
+static enum gg_mode some_mode(const struct gg_live *live, unsigned direction)
 {
-  return sim_chance(3) ? GG_MODE_NONE : sim_chance(3) ? GG_MODE_COUNT : GG_MODE_GATE;
+  bool own = direction == GG_FROM_SERVER && !live->session->listener->group; /* a greeting is not rewritten */
+  return sim_chance(3)           ? GG_MODE_NONE
+         : sim_chance(3)         ? GG_MODE_COUNT
+         : sim_chance(2) && !own ? GG_MODE_REWRITE
+                                 : GG_MODE_GATE;
 }
 
 static void on_open(void *self, struct gg_live *live, struct gg_open *open)
@@ -148,8 +157,8 @@ static void on_open(void *self, struct gg_live *live, struct gg_open *open)
   struct known *one = &known[index_of(self)][conn->index];
   *one = (struct known){.open = true};
   host->key(host, live, &one->key);
-  want(host, live, GG_FROM_CLIENT, some_mode());
-  want(host, live, GG_FROM_SERVER, some_mode());
+  want(host, live, GG_FROM_CLIENT, some_mode(live, GG_FROM_CLIENT));
+  want(host, live, GG_FROM_SERVER, some_mode(live, GG_FROM_SERVER));
   if (sim_chance(12))
     open->recording =
       (enum gg_recording)sim_below(GG_RECORDING_OFF); /* the checks know it from the beginning, or not */
@@ -170,7 +179,7 @@ static void replies(struct sim_conn *conn, const struct gg_live *live, unsigned 
   const struct gg_session *session = live->session;
   uint64_t waiting = session->end[!side].pending_left;
   uint64_t kept = waiting > 0 ? waiting - gg__gate_free(session, (enum gg_direction)side) : 0;
-  sim_replied(conn, side, session->end[side].received, kept);
+  sim_replied(conn, side, session->end[side].received, gg__live_position(session, (enum gg_direction)side), kept);
 }
 
 static void on_first(void *self, struct gg_live *live, const uint8_t *bytes, size_t length, struct gg_open *open)
@@ -192,7 +201,7 @@ static void on_count(void *self, struct gg_live *live, enum gg_side from, size_t
   if (known_of(self, live)->way[from].mode != GG_MODE_COUNT || bytes == 0)
     sim_fail("counted without being asked");
   if (sim_chance(30))
-    want(self, live, from, some_mode());
+    want(self, live, from, some_mode(live, from));
 }
 
 static void check_data(const struct seen *seen, const struct sim_conn *conn, unsigned direction,
@@ -203,7 +212,7 @@ static void check_data(const struct seen *seen, const struct sim_conn *conn, uns
   if (data->offset != seen->seen || data->kept != seen->seen - seen->passed)
     sim_fail("conn %u.%u: a gate that has seen %llu is shown %llu", conn->index, direction,
              (unsigned long long)seen->seen, (unsigned long long)data->offset);
-  if (!sim_same(conn, direction, data->offset, data->bytes, data->length))
+  if (!sim_same_sent(conn, direction, data->offset, data->bytes, data->length))
     sim_fail("conn %u.%u: a gate is shown other bytes at %llu", conn->index, direction,
              (unsigned long long)data->offset);
   if ((data->length == 0) != data->ended)
@@ -268,7 +277,7 @@ static void on_gate(void *self, struct gg_live *live, const struct gg_data *data
     return;
   }
   if (sim_chance(40)) {
-    want(self, live, direction, some_mode());
+    want(self, live, direction, some_mode(live, direction));
     if (seen->mode != GG_MODE_GATE || seen->seen != data->offset + data->length)
       return;
   }
@@ -284,6 +293,21 @@ static void on_gate(void *self, struct gg_live *live, const struct gg_data *data
   }
   uint64_t keep = verdict->keep < back ? verdict->keep : back;
   seen->passed = seen->seen - (data->ended && !seen->holds ? 0 : keep);
+}
+
+static void on_rewrite(void *self, struct gg_live *live, const struct gg_data *data, struct gg_output *output)
+{
+  unsigned plugin = index_of(self), direction = data->from;
+  struct sim_conn *conn = conn_of(live);
+  bool last = sim_chance(60);
+  if (!sim_rewrite(conn, plugin, hosts[plugin], data, output, last)) {
+    known[plugin][conn->index].stopped[direction] = true;
+    return;
+  }
+  if (last)
+    want(self, live, direction, GG_MODE_NONE);
+  if (last && sim_chance(2))
+    want(self, live, direction, some_mode(live, direction));
 }
 
 static void on_close(void *self, struct gg_live *live, const struct gg_session_summary *summary)
@@ -341,9 +365,9 @@ void sim_gates_begin(struct gg_metrics *metrics)
     sim_fail("%s", failure.message);
   for (unsigned i = 0; i < PLUGINS; i++) {
     const struct gg_plugin plugin = {
-      GG_PLUGIN_HEAD,   .name = names[i],  .create = on_create, .accept = i == 0 ? on_accept : NULL,
-      .open = on_open,  .first = on_first, .count = on_count,   .gate = on_gate,
-      .close = on_close};
+      GG_PLUGIN_HEAD,        .name = names[i],  .create = on_create, .accept = i == 0 ? on_accept : NULL,
+      .open = on_open,       .first = on_first, .count = on_count,   .gate = on_gate,
+      .rewrite = on_rewrite, .close = on_close};
     known[i] = calloc(sim.config.conns, sizeof *known[i]);
     if (!known[i] || gg_hook_create(&hooks[i], &desk, &plugin, NULL, NULL, NULL, &failure) != 0)
       sim_fail("%s", failure.message);
@@ -386,10 +410,10 @@ bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end
   const struct gg_live *live = conn->session ? conn->session->live : NULL;
   if (!live || !live->opened)
     return true;
-  if (conn->replied == (int)direction && sim_next_to_go(conn, direction) >= conn->replied_at)
+  if (conn->replied == (int)direction && sim_next_to_go(conn, direction) >= conn->replied_sent)
     return true; /* the reply itself */
-  if (conn->replied == (int)direction && end > conn->replied_at - conn->withheld)
-    end = conn->replied_at - conn->withheld;
+  if (conn->replied == (int)direction && end > conn->replied_sent - conn->withheld)
+    end = conn->replied_sent - conn->withheld;
   for (unsigned i = 0; i < PLUGINS; i++)
     if (known[i][conn->index].stopped[direction])
       return false;

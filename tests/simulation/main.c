@@ -328,7 +328,8 @@ static void check_routes(const struct gg_metrics *metrics)
 
 static void run(uint64_t seed, unsigned conns)
 {
-  uint64_t sessions = sim.sessions, reloads = sim.reloads, tried = sim.tried, bytes = sim.bytes, closes[32];
+  uint64_t sessions = sim.sessions, reloads = sim.reloads, tried = sim.tried, rewritten = sim.rewritten,
+           bytes = sim.bytes, closes[32];
   bool trace = sim.trace;
   memcpy(closes, sim.closes, sizeof closes);
   sim = (struct sim_world){.seed = seed,
@@ -336,6 +337,7 @@ static void run(uint64_t seed, unsigned conns)
                            .now_ns = 1000000000000,
                            .sessions = sessions,
                            .tried = tried,
+                           .rewritten = rewritten,
                            .bytes = bytes,
                            .reloads = reloads,
                            .trace = trace};
@@ -348,6 +350,7 @@ static void run(uint64_t seed, unsigned conns)
     abort();
   sim.config.options.metrics = metrics;
   sim_logs_begin();
+  sim_rewrites_begin();
   sim_gates_begin(metrics);
   struct gg_failure failure = {0};
   struct gg_plane *plane = NULL;
@@ -364,6 +367,7 @@ static void run(uint64_t seed, unsigned conns)
   sim_gates_set(NULL);
   gg_plane_destroy(plane);
   sim_gates_end();
+  sim_rewrites_end();
   sim_check_end();
   sim_logs_end();
   count(metrics);
@@ -407,6 +411,7 @@ static void report(uint64_t seeds)
       printf(" %s %llu", texts[i], (unsigned long long)sim.closes[i]);
   printf("; reached:");
   printf(" upstreams tried in vain %llu", (unsigned long long)sim.tried);
+  printf(" bytes rewritten %llu", (unsigned long long)sim.rewritten);
   for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++)
     printf(" %s %llu", counted[i], (unsigned long long)sums[i]);
   putchar('\n');

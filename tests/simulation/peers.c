@@ -27,8 +27,9 @@ static bool greets(const struct sim_conn *conn, unsigned direction)
 
 static const char reply_text[] = "HTTP/1.1 403 Forbidden\r\n\r\n";
 
-void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t withheld)
+void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t sent, uint64_t withheld)
 {
+  conn->replied_sent = sent;
   conn->replied = (int)side;
   conn->replied_at = at;
   conn->withheld = withheld;
@@ -37,7 +38,7 @@ void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t wit
 uint64_t sim_next_to_go(const struct sim_conn *conn, unsigned direction)
 {
   uint64_t taken = conn->way[direction].taken;
-  bool over = conn->replied == (int)direction && taken >= conn->replied_at - conn->withheld;
+  bool over = conn->replied == (int)direction && taken >= conn->replied_sent - conn->withheld;
   return over ? taken + conn->withheld : taken;
 }
 

@@ -119,7 +119,8 @@ static ssize_t splice_out(struct pipe *pipe, struct sim_socket *s, size_t bytes)
   ssize_t got = sim_socket_give(s, bytes < pipe->bytes ? bytes : pipe->bytes);
   if (got <= 0)
     return got;
-  if (pipe->conn != s->conn || pipe->direction == s->side || pipe->from != s->conn->way[!s->side].taken)
+  uint64_t received, bytes_so = sim_untouched(s->conn, !s->side, s->conn->way[!s->side].taken, &received);
+  if (pipe->conn != s->conn || pipe->direction == s->side || pipe->from != received || bytes_so < (uint64_t)got)
     sim_fail("conn %u: wrong bytes spliced to side %u", s->conn->index, s->side);
   sim_check_forward(s->conn, !s->side, (size_t)got);
   pipe->from += (size_t)got;

@@ -5,6 +5,7 @@
  */
 #include "sim.h"
 
+#include "gateway/rewrite.h"
 #include "record/packet.h"
 #include "record/packet_parse.h"
 #include "record/pcapng.h"
@@ -41,6 +42,7 @@ static unsigned log_count;
 struct told {
   struct sim_conn *conn;
   struct gg_addr client;
+  bool sent; /* it is the conversation that was recorded as sent */
 };
 enum { TOLD = 1 << 14 };
 static struct told told[TOLD];
@@ -302,7 +304,17 @@ void sim_told_client(struct sim_conn *conn, const struct gg_addr *client)
   struct told *slot = told_slot(client);
   if (slot->conn && slot->conn != conn && !slot->conn->over)
     sim_fail("conns %u and %u have the same addresses in the recording", conn->index, slot->conn->index);
-  *slot = (struct told){conn, *client};
+  *slot = (struct told){conn, *client, false};
+}
+
+/* The second conversation's, between the gateway and the upstream. */
+static void told_gateway(struct sim_conn *conn, const struct gg_addr *gateway)
+{
+  struct told *slot = told_slot(gateway);
+  if ((slot->conn && !slot->conn->over) || conn->sent_begun)
+    sim_fail("conn %u: begun twice as sent, or at the address of another", conn->index);
+  *slot = (struct told){conn, *gateway, true};
+  conn->sent_begun = true;
 }
 
 /* The initial addresses are known: from here on its packets are found by them. */
@@ -316,12 +328,46 @@ void __wrap_gg_conversation_init(struct gg_conversation *conversation, const str
                                  const struct gg_addr *server, const uint32_t initial_sequence[2], gg_facts_fn facts,
                                  const void *session)
 {
+  if (facts == gg__as_sent_facts) {
+    const struct gg_as_sent *as_sent = session;
+    told_gateway(sim_conn_of(as_sent->session), client);
+    __real_gg_conversation_init(conversation, client, server, initial_sequence, facts, session);
+    return;
+  }
   const struct gg_session *owner = session;
   struct sim_conn *conn = sim_socket_of(owner->end[GG_FROM_CLIENT].source.fd)->conn;
   conn->session = (struct gg_session *)(uintptr_t)session;
   conn->told_client = *client;
   sim_told_client(conn, client);
   __real_gg_conversation_init(conversation, client, server, initial_sequence, facts, session);
+}
+
+/* What is left out of the second conversation since it went on as it came is in the first, and nobody counts it as
+ * missing. */
+void __real_gg_conversation_gap(struct gg_conversation *conversation, enum gg_direction direction, uint64_t bytes,
+                                enum gg_gap_reason reason);
+void __wrap_gg_conversation_gap(struct gg_conversation *conversation, enum gg_direction direction, uint64_t bytes,
+                                enum gg_gap_reason reason);
+void __wrap_gg_conversation_gap(struct gg_conversation *conversation, enum gg_direction direction, uint64_t bytes,
+                                enum gg_gap_reason reason)
+{
+  uint64_t at = conversation->offset[direction];
+  if (conversation->facts == gg__as_sent_facts && reason == GG_GAP_LEFT_OUT) {
+    const struct gg_session *session = ((const struct gg_as_sent *)conversation->session)->session;
+    struct sim_conn *conn = sim_conn_of(session);
+    bool as_it_came = at + bytes <= gg__live_position(session, direction);
+    sim.gaps_counted += as_it_came ? bytes : 0;
+    for (uint64_t left = as_it_came ? bytes : 0, received; left > 0;) {
+      uint64_t part = sim_untouched(conn, direction, at, &received);
+      if (received == UINT64_MAX)
+        sim_fail("conn %u.%u: what was rewritten is left out at %llu", conn->index, (unsigned)direction,
+                 (unsigned long long)at);
+      part = part < left ? part : left;
+      at += part;
+      left -= part;
+    }
+  }
+  __real_gg_conversation_gap(conversation, direction, bytes, reason);
 }
 
 static uint64_t told_gap(const char *comment, size_t bytes)
@@ -379,6 +425,46 @@ static void check_fin(struct sim_conn *conn, unsigned direction)
     conn->first_fin_told = (int)direction;
 }
 
+/* A packet of the second conversation. */
+static void check_sent(struct gg_log *log, struct sim_conn *conn, unsigned direction,
+                       const struct gg_pcapng_packet *packet, const struct gg_tcp_packet *tcp)
+{
+  struct sim_way *way = &conn->sent[direction];
+  if (conn->sent_over || !conn->session->recorded)
+    sim_fail("conn %u: nothing of it was to be recorded as sent", conn->index);
+  if (conn->sent_segment != log->segment && !packet->comment)
+    sim_fail("conn %u: its first packet as sent in a segment does not say whose it is", conn->index);
+  conn->sent_segment = log->segment;
+  if (tcp->flags & GG_TCP_SYN) {
+    if (direction == GG_FROM_CLIENT && conn->sent_opened)
+      sim_fail("conn %u: opened twice, as sent", conn->index);
+    conn->sent_opened = true;
+    way->sequence = tcp->sequence + 1;
+    return;
+  }
+  uint32_t skipped = tcp->sequence - way->sequence;
+  if (skipped && (!packet->comment || told_gap(packet->comment, packet->comment_bytes) != skipped))
+    sim_fail("conn %u.%u: as sent, it skips %u bytes, and no comment says so", conn->index, direction, skipped);
+  way->gaps += skipped;
+  way->told += skipped;
+  if (tcp->payload_bytes > 0 &&
+      (way->fin_told || !sim_same_sent(conn, direction, way->told, tcp->payload, tcp->payload_bytes)))
+    sim_fail("conn %u.%u: wrong bytes recorded as sent at %llu", conn->index, direction, (unsigned long long)way->told);
+  way->told += tcp->payload_bytes;
+  way->sequence = tcp->sequence + tcp->payload_bytes;
+  if (tcp->acknowledged != conn->sent[!direction].sequence)
+    sim_fail("conn %u.%u: acknowledges %u as sent, not %u", conn->index, direction, tcp->acknowledged,
+             conn->sent[!direction].sequence);
+  if (tcp->flags & GG_TCP_FIN) {
+    if (way->fin_told)
+      sim_fail("conn %u.%u: two FINs recorded as sent", conn->index, direction);
+    way->fin_told = true;
+    way->sequence++;
+  }
+  if (packet->comment && memmem(packet->comment, packet->comment_bytes, "\"close\":", 8))
+    sim_check_sent_closed(conn, packet->comment, packet->comment_bytes);
+}
+
 static void check_packet(struct gg_log *log, const struct gg_pcapng_packet *packet)
 {
   struct gg_tcp_packet tcp;
@@ -387,9 +473,14 @@ static void check_packet(struct gg_log *log, const struct gg_pcapng_packet *pack
   if (gg_tcp_packet_checksums(&tcp) != 0)
     sim_fail("a packet with a wrong checksum");
   unsigned direction = packet->direction == GG_PCAPNG_OUTBOUND;
-  struct sim_conn *conn = told_slot(direction ? &tcp.to : &tcp.from)->conn;
+  const struct told *slot = told_slot(direction ? &tcp.to : &tcp.from);
+  struct sim_conn *conn = slot->conn;
   if (!conn || conn->over)
     sim_fail("a packet of no open connection");
+  if (slot->sent) {
+    check_sent(log, conn, direction, packet, &tcp);
+    return;
+  }
   if (!conn->session->recorded)
     sim_fail("conn %u: it was not to be recorded", conn->index);
   struct sim_way *way = &conn->way[direction];
@@ -433,11 +524,11 @@ static const uint32_t section[] = {GG_PCAPNG_SHB,
                                    32};
 
 /* What a chunk told of before and behind it, for sync: always. */
-static void note_positions(const uint64_t before[][2], uint64_t position)
+static void note_positions(const uint64_t before[][4], uint64_t position)
 {
   for (unsigned i = 0; i < sim.spawned; i++)
-    for (unsigned d = 0; d < 2; d++) {
-      struct sim_way *way = &sim.conns[i].way[d];
+    for (unsigned d = 0; d < 4; d++) {
+      struct sim_way *way = d < 2 ? &sim.conns[i].way[d] : &sim.conns[i].sent[d - 2];
       if (way->told == before[i][d])
         continue;
       way->told_before = before[i][d];
@@ -470,7 +561,7 @@ void gg_log_commit(struct gg_log *log, size_t bytes)
     return;
   bool in_gateway = sim.in_gateway;
   sim.in_gateway = false;
-  static uint64_t(*before)[2];
+  static uint64_t(*before)[4];
   static unsigned before_room;
   bool always = sim.config.options.sync_mode == GG_SYNC_ALWAYS;
   if (always) {
@@ -479,13 +570,13 @@ void gg_log_commit(struct gg_log *log, size_t bytes)
       before = malloc((before_room = sim.spawned + 64) * sizeof *before);
     }
     for (unsigned i = 0; i < sim.spawned; i++)
-      for (unsigned d = 0; d < 2; d++)
-        before[i][d] = sim.conns[i].way[d].told;
+      for (unsigned d = 0; d < 4; d++)
+        before[i][d] = d < 2 ? sim.conns[i].way[d].told : sim.conns[i].sent[d - 2].told;
   }
   check_blocks(log, log->data + log->committed % log->ring_bytes, bytes);
   log->committed += bytes;
   if (always)
-    note_positions((const uint64_t(*)[2])before, log->committed);
+    note_positions((const uint64_t(*)[4])before, log->committed);
   sim.in_gateway = in_gateway;
   sim.progress++;
 }

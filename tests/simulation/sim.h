@@ -9,6 +9,7 @@
  *   recording.c  the log (stalls, full disks, late wakes), and the check of every packet that is committed to it
  *   peers.c      clients and servers: they write, read, pause, half-close and reset as they like
  *   gates.c      plug-ins that hold, keep back, throttle and end what passes
+ *   rewrites.c   ... and send something else instead
  *   reloads.c    the gateway is given other options now and then
  *   checks.c     what must hold when the worker goes to sleep, and when a connection or the world has ended
  *   main.c       a seed's configuration, the drive, the command line
@@ -22,6 +23,7 @@
 #define SIM_H
 
 #include "gateway/worker.h"
+#include <gogetway/plugin.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +37,7 @@ enum {
   SIM_UPSTREAMS = 4,
   SIM_LOGS = 9,
   SIM_HEADER_MAX = 128,
+  SIM_REWRITERS = 2,
 };
 
 /* ── Connections ─────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -62,7 +65,7 @@ struct sim_socket {
   size_t room;   /* of what was sent and not read by the peer */
 };
 
-/* One direction's bytes. Offsets count payload; a PROXY header before it is counted apart. */
+/* One direction's bytes, as they came; `taken` and `delivered` as they were sent. Offsets count payload; a PROXY header before it is counted apart. */
 struct sim_way {
   uint64_t header;   /* bytes of a PROXY header in front */
   uint64_t written;  /* by the peer, with the header */
@@ -133,10 +136,15 @@ struct sim_conn {
   char close[32];
   int first_fin; /* direction whose FIN was passed on first; -1: none */
   int first_fin_told;
-  int replied;         /* the side in whose name a plug-in replies; -1: none does */
-  uint64_t replied_at; /* in that side's stream */
-  uint64_t withheld;   /* so many bytes in front of it gates have kept back: they are recorded, and do not go on */
-  bool diverted;       /* a plug-in sent it to another upstream, or the same anew */
+  int replied;           /* the side in whose name a plug-in replies; -1: none does */
+  uint64_t replied_at;   /* in that side's stream */
+  uint64_t replied_sent; /* ... as it goes on */
+  uint64_t withheld;     /* so many bytes in front of it gates have kept back: they are recorded, and do not go on */
+  bool diverted;         /* a plug-in sent it to another upstream, or the same anew */
+  /* What was recorded as sent: a conversation of its own, of which `sent` has only what is in the recording. */
+  struct sim_way sent[2];
+  bool sent_begun, sent_opened, sent_over;
+  uint64_t sent_segment;
 };
 
 /* ── The world ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -201,6 +209,7 @@ struct sim_world {
   uint64_t gaps_told;    /* by closing comments */
   uint64_t lost_sessions;
   uint64_t off_record; /* sessions that were not recorded */
+  uint64_t rewritten;  /* bytes that rewriters were shown, over all seeds */
   uint64_t tried;      /* upstreams that sessions tried in vain, over all seeds */
   uint64_t sessions;   /* over all seeds */
   uint64_t bytes;
@@ -284,9 +293,23 @@ bool sim_masked_same(const struct sim_conn *conn, unsigned direction, uint64_t o
 /* How many of the bytes that were received may have gone on without being recorded. */
 uint64_t sim_masked_back(const struct sim_conn *conn, unsigned direction);
 /* peers.c: the side's stream goes on with the reply of gates.c from there. */
-void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t withheld);
-/* Where in the recorded stream the next byte is that goes on. */
+void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t sent, uint64_t withheld);
+/* Where in the stream that goes on the next byte is that goes on. */
 uint64_t sim_next_to_go(const struct sim_conn *conn, unsigned direction);
+
+/* rewrites.c */
+void sim_rewrites_begin(void);
+void sim_rewrites_end(void);
+void sim_rewriter_wants(const struct sim_conn *conn, unsigned plugin, unsigned direction, bool on);
+/* A plug-in's `rewrite`; with `last` it is about to give it back. False: something was refused, and the session ends. */
+bool sim_rewrite(struct sim_conn *conn, unsigned plugin, const struct gg_host *host, const struct gg_data *data,
+                 struct gg_output *output, bool last);
+/* Content of the stream that goes on, and its length by what was received so far. */
+bool sim_same_sent(const struct sim_conn *conn, unsigned direction, uint64_t at, const void *data, size_t bytes);
+uint64_t sim_sent_length(const struct sim_conn *conn, unsigned direction);
+/* Where in the received stream the byte is that goes on at `at`; UINT64_MAX: a rewriter has put it out. For how many
+ * bytes from there on the same is true. */
+uint64_t sim_untouched(const struct sim_conn *conn, unsigned direction, uint64_t at, uint64_t *received);
 
 /* reloads.c */
 void sim_reloads_begin(void);
@@ -297,6 +320,8 @@ int sim_listener_fd(const struct sim_conn *conn);
 void sim_check_sleep(uint64_t until_ns);
 void sim_check_forward(struct sim_conn *conn, unsigned direction, size_t bytes);
 void sim_check_closed(struct sim_conn *conn, const char *comment, size_t bytes);
+void sim_check_sent_closed(struct sim_conn *conn, const char *comment, size_t bytes);
+struct sim_conn *sim_conn_of(const struct gg_session *session);
 void sim_check_end(void);
 
 #endif

@@ -264,7 +264,7 @@ static ssize_t give_iov(int fd, const struct iovec *iov, size_t count)
   size_t left = (size_t)put;
   for (size_t i = 0; left > 0; i++) {
     size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
-    if (!sim_same(s->conn, !s->side, at, iov[i].iov_base, part))
+    if (!sim_same_sent(s->conn, !s->side, at, iov[i].iov_base, part))
       sim_fail("conn %u: wrong bytes sent to side %u at %llu", s->conn->index, s->side, (unsigned long long)at);
     at += part;
     left -= part;
@@ -307,7 +307,7 @@ int __wrap_shutdown(int fd, int how)
   bool replied = conn->replied == !s->side; /* in the name of the other side, whose FIN nobody waits for */
   if (!way_out(s)->fin_read && !replied)
     sim_fail("conn %u: side %u was half-closed, but no FIN came from the other one", conn->index, s->side);
-  if (way_out(s)->taken != way_out(s)->received && !replied)
+  if (way_out(s)->taken != sim_sent_length(conn, !s->side) && !replied)
     sim_fail("conn %u: FIN passed on to side %u before all bytes", conn->index, s->side);
   s->shut = true;
   way_out(s)->fin_passed = true;
@@ -584,7 +584,14 @@ int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *length);
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *length)
 {
   if (sim_fd_kind(fd) == SIM_SOCKET) {
+    const struct sim_socket *s = sim_fd_object(fd, SIM_SOCKET);
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(7000), .sin_addr = {htonl(0x0a090909)}};
+    if (s->side == GG_FROM_SERVER) { /* of each attempt to connect another */
+      own.sin_port = htons((uint16_t)(20000 + s->conn->attempt));
+      own.sin_addr.s_addr = htonl(0x0a080000 + s->conn->index);
+    }
+    if (s->side == GG_FROM_SERVER && s->is_unix)
+      own.sin_family = AF_UNIX;
     memcpy(address, &own, sizeof own);
     *length = sizeof own;
     return 0;

@@ -18,6 +18,7 @@ struct sim_world sim;
 
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *block, size_t bytes);
 void *__real_mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 
 _Noreturn void sim_fail(const char *format, ...)
@@ -107,6 +108,12 @@ void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes)
 {
   return memory_refused() ? NULL : __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *block, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes)
+{
+  return memory_refused() ? NULL : __real_realloc(block, bytes);
 }
 
 void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset);
