@@ -70,7 +70,7 @@ struct gg_way {
   uint64_t rate;        /* bytes a second; 0: not throttled */
   uint64_t ready_ns;    /* throttled: not read before */
   uint64_t shift;       /* what goes on, less what was received; wraps */
-  size_t entering;      /* bytes of a chunk that was counted as received, and that no rewriter has seen yet */
+  size_t entering;      /* bytes of a chunk that was counted as received, and still before the rewriters */
   struct gg_output stage; /* what rewriters have put out and has not gone on ... */
   size_t staged_at;       /* ... from here on */
   uint8_t *tail;          /* masked: the last bytes that were received, and are not in the log yet */

@@ -341,9 +341,11 @@ static const struct gg_output *ask(struct gg_session *session, enum gg_direction
 enum gg_step gg__rewrite_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
                                size_t bytes)
 {
-  session->live->way[direction].entering = 0;
   const struct gg_output *output = ask(session, direction, iov, bytes, false);
-  return output ? put_out(session, direction, output) : GG_STEP_OVER;
+  if (!output)
+    return GG_STEP_OVER;
+  session->live->way[direction].entering = 0;
+  return put_out(session, direction, output);
 }
 
 /* Whether a rewriter of the direction has not been told that nothing follows. */

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plug-ins that say what goes on instead of what came (tests/tools/rewriter.c), seen from both ends and in the
 recording: what came as one conversation, what was sent as another."""
+import base64
 import contextlib
 import json
 import os
 import random
-import signal
 import socket
 import threading
 
@@ -17,6 +17,7 @@ import recording
 from faults import Upstream, connect, read_exactly, read_to_end
 from gogetway import Stream, tool
 from live import listener
+from test_disk import small_disk
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20261123"))
 
@@ -145,3 +146,358 @@ def test_both_are_recorded(rewritten, upstream, put, splice):
     assert fact["received"] == {"client": len(said), "server": len(answered)}
     assert fact["forwarded"] == other["received"] == other["forwarded"] == lengths
     assert "why" not in fact and "why" not in other and other["close"] == fact["close"] == came["close"]
+
+
+def test_a_unix_upstream(rewritten, scratch):
+    """Its conversation has addresses that are made up, and the path among the facts."""
+    with Upstream(f"unix:{scratch}/up.sock") as upstream:
+        gateway = rewritten(upstream.address, rewriter={"find": "a", "put": "bcd"})
+        with session(gateway, upstream) as (client, server):
+            client.sendall(b"abracadabra")
+            client.shutdown(socket.SHUT_WR)
+            assert read_to_end(server)[0] == b"bcdbrbcdcbcddbcdbrbcd"
+            server.sendall(b"as it is")
+            server.close()
+            assert read_to_end(client)[0] == b"as it is"
+        came, sent = gateway.end()
+        assert sent["upstream"] == upstream.address
+        assert sent["client"].startswith("127.0.0.1:") and sent["server"].startswith("127.0.0.1:")
+        assert gateway.payload(sent) == b"bcdbrbcdcbcddbcdbrbcd" and gateway.payload(sent, "server") == b""
+        assert gateway.payload(came, "server") == b"as it is"
+        recording.tshark_approves(gateway.gateway.segments())
+
+
+def test_its_last_word(rewritten, upstream):
+    """Nothing before the end; then all of it, a word more, and the FIN."""
+    gateway = rewritten(upstream.address, rewriter={"wait": True, "suffix": "; goodbye"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"so far")
+        processes.wait_until(lambda: gateway.seen()["bytes"] == 6, 10, "bytes")
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.recv(1)
+        server.settimeout(20)
+        client.shutdown(socket.SHUT_WR)
+        assert read_to_end(server)[0] == b"so far; goodbye"
+        server.sendall(b"well")
+        server.close()
+        assert read_to_end(client)[0] == b"well"
+    came, sent = gateway.end()
+    assert came["close"] == sent["close"] == "client-fin"
+    assert gateway.payload(came) == b"so far" and gateway.payload(sent) == b"so far; goodbye"
+
+
+def test_nothing_comes_of_it(rewritten, upstream):
+    """Not a byte goes on, and the FIN does."""
+    gateway = rewritten(upstream.address, rewriter={"find": "silence"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"silence" * 1000)
+        client.shutdown(socket.SHUT_WR)
+        assert read_to_end(server) == (b"", False)
+        server.close()
+        assert read_to_end(client) == (b"", False)
+    came, sent = gateway.end()
+    assert sent is None and len(gateway.payload(came)) == 7000
+    (fact,), _ = gateway.facts()
+    assert fact["forwarded"] == {"client": 0, "server": 0} and "why" not in fact and "as_sent" not in fact
+
+
+def test_one_after_the_other_then_gates(rewritten, upstream):
+    """The second rewrites what the first has put out, with its offsets; a gate decides about what both have made."""
+    gateway = rewritten(upstream.address, rewriter={"find": "a", "put": "<b>"}, rewriter_b={"find": "b", "put": "no"},
+                        probe={"mode": "gate", "match": "n<no><no>", "verdict": "reset"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"banana")
+        assert read_exactly(server, 16) == b"no<no>n<no>n<no>"
+        client.sendall(b"naa")
+        assert read_to_end(server) == (b"", True) and read_to_end(client) == (b"", True)
+    seen, gated = [gateway.seen(name) for name in ("rewriter", "rewriter-b")], gateway.seen("probe")
+    assert [one["disorder"] for one in seen] == [0, 0] and gated["disorder"] == 0
+    assert seen[1]["bytes"] == seen[0]["out"] and gated["gated_bytes"] == seen[1]["out"]
+    came, sent = gateway.end()
+    assert gateway.payload(came) == b"banananaa" and gateway.payload(sent) == b"no<no>n<no>n<no>n<no><no>"
+    assert sent.forwarded("client") == 16 and sent.received("client") == 25
+
+
+@pytest.mark.parametrize("times", [1, 50])
+def test_too_much(rewritten, upstream, times):
+    """More than relay.pending_max in one call: nothing of the call goes on, and the session is reset."""
+    gateway = rewritten(upstream.address, rewriter={"too_much": "65537", "times": times})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"x")
+        assert read_to_end(server) == (b"", True) and read_to_end(client) == (b"", True)
+    assert gateway.seen()["refused"] == 1
+    came, sent = gateway.end()
+    assert sent is None and came["close"] == "verdict" and gateway.payload(came) == b"x"
+    (fact,), _ = gateway.facts()
+    assert fact["verdict"] == {"plugin": "rewriter", "kind": "reset", "reason": "it put out more than may be"}
+    assert fact["received"]["client"] == 1 and fact["forwarded"]["client"] == 0 and fact["why"] == "cut"
+
+
+def test_a_slow_receiver(rewritten, upstream):
+    """What one read becomes is more than may wait; the client is held up, and nothing is lost."""
+    gateway = rewritten(upstream.address, rewriter={"times": 2}, rewriter_b={"times": 2}, options={"workers": 1})
+    said = random.Random(SEED).randbytes(24 << 20)
+    with session(gateway, upstream) as (client, server):
+        before = faults.private_bytes(gateway.process.pid)
+        client.settimeout(1)
+        told = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                told += client.send(said[told:told + 65536])
+        assert faults.private_bytes(gateway.process.pid) - before < 6 << 20
+        client.settimeout(20)
+        sender = sends(client, said[told:])
+        reader = faults.Hasher(server)
+        sender.join(60)
+        doubled = bytearray(4 * len(said))
+        for at in range(4):
+            doubled[at::4] = said
+        assert reader.finish(60) == Stream.of_bytes(doubled)
+
+
+def test_given_back(rewritten, upstream):
+    """In the middle of a bulk transfer: from then on it is spliced. As sent is recorded what was rewritten."""
+    gateway = rewritten(upstream.address, options={"relay": {"splice": "on"}},
+                        rewriter={"times": 2, "give_back": "1MiB"})
+    said = random.Random(SEED).randbytes(20_000_000)
+    with session(gateway, upstream) as (client, server):
+        sender = sends(client, said)
+        got = read_to_end(server)[0]
+        sender.join(30)
+    seen = gateway.seen()
+    assert seen["disorder"] == 0 and 1 << 20 <= seen["bytes"] < 2 << 20 and seen["out"] == 2 * seen["bytes"]
+    doubled = bytearray(2 * seen["bytes"])
+    doubled[0::2] = doubled[1::2] = said[:seen["bytes"]]
+    assert got == doubled + said[seen["bytes"]:]
+    assert gateway.metric("spliced_bytes") > 10_000_000 and gateway.metric("left_out_bytes") == 0
+    came, sent = gateway.end()
+    assert gateway.payload(came) == said and gateway.payload(sent) == got[:sent["bytes"]["client"]]
+    assert len(doubled) <= sent["bytes"]["client"] < len(doubled) + (64 << 10)  # the rest of that read, as it came
+    assert sent["gaps"] == {"client": 0, "server": 0} and sent.received("client") == sent["bytes"]["client"]
+    assert came.forwarded("client") == len(got)
+    recording.tshark_approves(gateway.gateway.segments())
+
+
+def test_wanted_later(rewritten, upstream):
+    """What went on before as it came is in the session, and a gap in what was sent, at the offsets of that."""
+    gateway = rewritten(upstream.address, rewriter={"late": "10", "find": "x", "put": "yy"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"first x..x")
+        assert read_exactly(server, 10) == b"first x..x"
+        client.sendall(b"xx")
+        client.shutdown(socket.SHUT_WR)
+        assert read_to_end(server)[0] == b"yyyy"
+    assert gateway.seen()["disorder"] == 0
+    came, sent = gateway.end()
+    assert gateway.payload(came) == b"first x..xxx"
+    assert sent["bytes"]["client"] == 4 and sent["gaps"]["client"] == 10 and sent.received("client") == 14
+    shown = [json.loads(line) for line in gateway.gateway.command("show", sent.id, "--as", "json").stdout.splitlines()]
+    assert [(line["offset"], line.get("gap"), line.get("text")) for line in shown] == [(0, 10, None), (10, None, "yyyy")]
+
+
+@pytest.mark.parametrize("policy", ["first", "metadata", "off"])
+def test_what_is_left_out_stays_so(rewritten, upstream, policy):
+    gateway = rewritten(upstream.address, rewriter={"times": 2},
+                        probe={"mode": "none", "recording": policy, "record_first": "7"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"0123456789")
+        client.shutdown(socket.SHUT_WR)
+        assert read_to_end(server)[0] == b"00112233445566778899"
+    if policy == "off":
+        assert gateway.process.stop() == 0
+        assert gateway.gateway.sessions() == []
+        return
+    metric = gateway.metric("left_out_bytes")
+    came, sent = gateway.end()
+    kept = 7 if policy == "first" else 0
+    assert gateway.payload(came) == b"0123456789"[:kept] and gateway.payload(sent) == b"00112233445566778899"[:kept]
+    assert came["gaps"]["client"] == 10 - kept and sent["gaps"]["client"] == 20 - kept
+    assert metric == came["gaps"]["client"] + sent["gaps"]["client"]
+
+
+def test_without_an_upstream(rewritten):
+    """What the client says is shown to the rewriter, and goes nowhere; a greeting is not rewritten."""
+    gateway = rewritten("none", more={"greeting": "welcome"}, rewriter={"from": "both", "times": 2})
+    with connect(gateway.address) as client:
+        client.sendall(b"hello")
+        assert read_exactly(client, 7) == b"welcome"
+        processes.wait_until(lambda: gateway.seen()["bytes"] == 5, 10, "bytes")
+    processes.wait_until(lambda: gateway.seen()["closed"] == 1, 10, "its end")
+    assert gateway.seen()["refused"] == 1 and gateway.seen()["disorder"] == 0
+    came, sent = gateway.end()
+    assert sent is None and gateway.payload(came) == b"hello"
+
+
+def test_synced(rewritten, upstream):
+    gateway = rewritten(upstream.address, options={"sync": {"mode": "always"}},
+                        rewriter={"from": "both", "find": "needle", "put": "pin"})
+    said = haystack(300_000)
+    with session(gateway, upstream) as (client, server):
+        for word in (b"needle", b"no needles", b"x"):
+            client.sendall(word)
+            assert read_exactly(server, len(word.replace(b"needle", b"pin"))) == word.replace(b"needle", b"pin")
+            server.sendall(word)
+            assert read_exactly(client, len(word.replace(b"needle", b"pin"))) == word.replace(b"needle", b"pin")
+        sender = sends(client, said)
+        assert read_to_end(server)[0] == said.replace(b"needle", b"pin")
+        sender.join(30)
+    came, sent = gateway.end()
+    assert gateway.payload(came) == b"needleno needlesx" + said
+    assert gateway.payload(sent) == b"pinno pinsx" + said.replace(b"needle", b"pin")
+
+
+def test_a_gate_replies(rewritten, upstream):
+    """The reply is nobody's to rewrite; what the gate has stopped is recorded as sent, and was not."""
+    gateway = rewritten(upstream.address, rewriter={"from": "both", "find": "a", "put": "bb"},
+                        probe={"mode": "gate", "match": "bbbb", "verdict": "reply", "reply": "a reply\n"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"a")
+        assert read_exactly(server, 2) == b"bb"
+        server.sendall(b"aha")
+        assert read_exactly(client, 5) == b"bbhbb"
+        client.sendall(b"aa")
+        assert read_to_end(client) == (b"a reply\n", False)
+        assert read_to_end(server)[0] == b""
+    came, sent = gateway.end()
+    assert gateway.payload(came) == b"aaa" and gateway.payload(came, "server") == b"ahaa reply\n"
+    assert gateway.payload(sent) == b"bbbbbb" and gateway.payload(sent, "server") == b"bbhbb"
+    assert sent.forwarded("client") == 2 and sent["why"] == "cut"
+
+
+def test_diverted(rewritten):
+    """A gate sends elsewhere what the rewriter has made, of which nothing had gone on."""
+    with Upstream() as one, Upstream() as two:
+        gateway = rewritten(one.address, rewriter={"find": "a", "put": "bb"},
+                            probe={"mode": "gate", "match": "bb!", "verdict": "divert", "upstream": two.address})
+        with connect(gateway.address) as client:
+            client.sendall(b"a!")
+            with two.accept() as server:
+                assert read_exactly(server, 3) == b"bb!"
+                client.sendall(b"more as")
+                assert read_exactly(server, 8) == b"more bbs"
+        came, sent = gateway.end()
+        assert gateway.payload(came) == b"a!more as" and gateway.payload(sent) == b"bb!more bbs"
+        assert came["upstream"] == sent["upstream"] == two.address
+
+
+def test_killed(rewritten, upstream, rings):
+    """Whatever the upstream has got is in what was recorded as sent; whatever made it, in what came."""
+    for number in range(8):
+        chance = random.Random(SEED + number)
+        gateway = rewritten(upstream.address, options={"log": {"dir": str(rings)}, "workers": 1},
+                            rewriter={"find": "needle", "put": chance.choice(["x", "a long, long pin"])})
+        put = gateway.gateway.file.read_text()
+        said = haystack(2 << 20, SEED + number)
+        got = bytearray()
+        with session(gateway, upstream) as (client, server):
+            sender = sends(client, said)
+            while len(got) < chance.randrange(1 << 20):
+                got += server.recv(65536)
+            gateway.process.kill()
+            with contextlib.suppress(ConnectionResetError):
+                while data := server.recv(65536):
+                    got += data
+            sender.join(30)
+        gateway.process = gateway.gateway.start()
+        made = said.replace(b"needle", b"x" if '"put": "x"' in put else b"a long, long pin")
+        came, sent = gateway.end()
+        assert said.startswith(gateway.payload(came))
+        recorded = gateway.payload(sent)
+        assert len(got) > 0 and recorded.startswith(bytes(got)) and made.startswith(recorded)
+        gateway.gateway.directory.rename(gateway.gateway.directory.with_name(f"rec-{number}"))
+
+
+def test_a_full_disk_under_gap(configured, scratch, upstream):
+    """Traffic goes on; both conversations say what is missing of them."""
+    with small_disk(scratch, "tmpfs", 2 << 20) as disk:
+        configured.directory = disk.place / "rec"
+        gateway = Rewritten(configured, upstream.address, {"rewriter": {"times": 2}},
+                            {"on_stall": "gap", "on_full": "gap"}, workers=1,
+                            log={"ring": "256KiB", "max": "1MiB"})
+        said = random.Random(SEED).randbytes(8 << 20)
+        with session(gateway, upstream) as (client, server):
+            sender = sends(client, said)
+            reader = faults.Hasher(server)
+            sender.join(60)
+            doubled = bytearray(2 * len(said))
+            doubled[0::2] = doubled[1::2] = said
+            assert reader.finish(60) == Stream.of_bytes(doubled)
+            disk.relieve()
+            processes.wait_until(lambda: gateway.metric("log_disk_full") == 0, 20, "written again")
+            processes.wait_until(lambda: gateway.metric("log_fill_bytes") < 65536, 20, "room")
+            server.close()
+            read_to_end(client)
+        metrics = gateway.gateway.ask("stats")["metrics"]
+        came, sent = gateway.end()
+        for one, whole in ((came, said), (sent, bytes(doubled))):
+            assert one["bytes"]["client"] > 0 and one["gaps"]["client"] > 0
+            assert one["bytes"]["client"] + one["gaps"]["client"] == one.received("client") == len(whole)
+            at = 0
+            shown = gateway.gateway.command("show", one.id, "--as", "json", "--from", "client").stdout
+            for line in map(json.loads, shown.splitlines()):
+                assert line["offset"] == at
+                data = base64.b64decode(line.get("data", ""))
+                assert data == whole[at:at + len(data)]
+                at += line.get("gap", len(data))
+        assert metrics["unrecorded_bytes"] == came["gaps"]["client"] + sent["gaps"]["client"]
+
+
+def test_a_full_disk_under_block(configured, scratch, upstream):
+    """What a rewriter has put out waits until it can be recorded, and does not go on before."""
+    with small_disk(scratch, "tmpfs", 2 << 20) as disk:
+        configured.directory = disk.place / "rec"
+        gateway = Rewritten(configured, upstream.address, {"rewriter": {"times": 2}}, workers=1,
+                            log={"ring": "256KiB", "max": "1MiB"})
+        said = random.Random(SEED).randbytes(8 << 20)
+        with session(gateway, upstream) as (client, server):
+            sender = sends(client, said)
+            reader = faults.Hasher(server)
+            processes.wait_until(lambda: gateway.metric("worker_stalls") > 0, 60, "a stall")
+            assert reader.count < 8 << 20
+            disk.relieve()
+            sender.join(60)
+            doubled = bytearray(2 * len(said))
+            doubled[0::2] = doubled[1::2] = said
+            assert reader.finish(60) == Stream.of_bytes(doubled)
+        came, sent = gateway.end()
+        assert gateway.payload(came) == said and gateway.payload(sent) == bytes(doubled)
+
+
+def test_unloaded(rewritten, upstream):
+    """A reload takes it away: who has come before is rewritten to the end, who comes then is not."""
+    gateway = rewritten(upstream.address, rewriter={"find": "a", "put": "bb"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"a")
+        assert read_exactly(server, 2) == b"bb"
+        gateway.write({})
+        assert gateway.gateway.reload()[0] == 0
+        with session(gateway, upstream) as (other, other_server):
+            other.sendall(b"a")
+            assert read_exactly(other_server, 1) == b"a"
+        client.sendall(b"aa")
+        assert read_exactly(server, 4) == b"bbbb"
+    processes.wait_until(lambda: "the rewriter is gone" in gateway.process.errors(), 20, "its end")
+    assert gateway.process.stop() == 0
+    gateway.gateway.verify()
+    sessions = {("as_sent_of" in one, gateway.payload(one)) for one in gateway.gateway.sessions()}
+    assert sessions == {(False, b"aaa"), (True, b"bbbbbb"), (False, b"a")}
+
+
+def test_commands(rewritten, upstream):
+    """sessions marks it, replay plays what the client said, or what was sent if it is named."""
+    gateway = rewritten(upstream.address, rewriter={"find": "a", "put": "bb"})
+    with session(gateway, upstream) as (client, server):
+        client.sendall(b"aaa")
+        assert read_exactly(server, 6) == b"bbbbbb"
+    calls = gateway.gateway.ask("plugins")["plugins"][0]
+    assert "rewrite" in json.dumps(calls)
+    came, sent = gateway.end()
+    lines = gateway.gateway.command("sessions").stdout.decode().splitlines()
+    assert [line for line in lines if line.startswith(sent.id)][0].endswith(f", as sent of {came.id}")
+    assert not [line for line in lines if line.startswith(came.id)][0].endswith(f"as sent of {came.id}")
+    for words, played in (((), [came.id]), ((f"id={sent.id}",), [sent.id]), ((f"id={came.id[:8]}",), [came.id])):
+        done = gateway.gateway.command("replay", *words, "--to", upstream.address, "--dry-run", "--json",
+                                       "--allow-original")
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [one["id"] for one in found if "id" in one] == played
