@@ -390,8 +390,11 @@ struct gg_plugin {
   void (*gate)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_verdict *verdict);
   /* GG_MODE_REWRITE: what goes on instead of these bytes is what is given to host->emit in this call: nothing, the same,
    * less or more, in one piece or several. A rewriter that needs more bytes before it can tell keeps its own copy of
-   * these; with `ended` (and length 0) it has its last word. `kept` is 0. What goes on is recorded as a conversation of
-   * its own, between the gateway and the upstream, before it goes. Worker's thread. */
+   * these; with `ended` (and length 0) it has its last word. It is given back in its own call, when it has put out what
+   * it kept: the rest goes on as it comes. `offset` is in what came, for the second rewriter in what the first has put
+   * out, and so on; `kept` is 0. What all of them make of one read is a mebibyte at the most, otherwise the session is
+   * reset. What goes on is recorded as a conversation of its own, between the gateway and the upstream, before it goes;
+   * not with a mask on the direction, and no more than gg_open says. Worker's thread. */
   void (*rewrite)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output);
   /* GG_MODE_MASK, which can be asked for in `open` and `first` only: changes the bytes as they shall be in the
    * recording. Returns how many of the last bytes it cannot decide about before it has seen more: less than
@@ -503,7 +506,8 @@ struct gg_host {
   void *(*state)(const struct gg_host *host, const struct gg_live *session);
   /* What it wants of the direction that comes from `from`, from the next read on. A gate that is given back passes what
    * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation; or
-   * GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded.
+   * GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded, or
+   * GG_MODE_REWRITE of the greeting of `upstream: none`.
    * GG_ERR_LIMIT, GG_ERR_NOMEM: GG_MODE_OBSERVE, and it observes 131072 directions already, with those whose end it has
    * not been told; or there is no memory. On an error the mode stays as it was. */
   int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);

@@ -21,6 +21,7 @@
 #include "gateway/checker.h"
 #include "gateway/live.h"
 #include "gateway/relay.h"
+#include "gateway/rewrite.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "hook/hook.h"
@@ -195,6 +196,7 @@ static const struct bound of_plugins[] = {
    "the next are not read", "`plugin_missed_bytes`; the plug-in is told"},
   {"... when the gateway ends, for what waits then", TIME, GG_OBSERVE_END_NS, "the rest is dropped",
    "`plugin_missed_bytes`; message `plug-in has not observed all`"},
+  {"what plug-ins make of one read", BYTES, GG_REWRITTEN_MAX, "the session is reset", "the plug-in is told"},
   {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
   {"plug-ins of a configuration", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
   {"options of a plug-in", COUNT, GG_PLUGIN_OPTIONS_MAX, "it is not loaded", "the error"},

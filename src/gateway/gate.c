@@ -2,12 +2,14 @@
 /*
  * gate.c - plug-ins that decide about bytes before they go on.
  *
- * Every gate has two positions in the direction's stream, as rewriters have left it (gg__live_position): up to where it has seen the bytes, and up to where it has
+ * Every gate has two positions in the direction's stream: up to where it has seen the bytes, and up to where it has
  * passed them. What the first has passed the second may see, and so on; what all have passed may be sent:
  *
  *     sent ────────► passed of all ────► passed of gate 0 ────► seen by gate 0 = received
  *       │   pending    │                   │                      │
  *       │   may go     │  waits for gate 1 │  gate 0 keeps back   │
+ *
+ * Where there are rewriters, "received" is what these have made of it: gg__live_position.
  *
  * Nothing is copied while nothing is kept back: gates look at the bytes in the log, and then these go the way of all
  * others. What is kept back is put behind what waits for the receiver already (end[!direction].pending), with the rest

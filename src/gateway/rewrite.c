@@ -194,11 +194,6 @@ static enum gg_step go_on(struct gg_session *session, enum gg_direction directio
   return gg__relay_send_on(session, direction, slice.iov, slice.count, slice.bytes);
 }
 
-bool gg__rewrite_waits(const struct gg_session *session, enum gg_direction direction)
-{
-  return session->live && session->live->way[direction].stage.length > 0;
-}
-
 enum gg_step gg__rewrite_pass(struct gg_session *session, enum gg_direction direction)
 {
   struct gg_way *way = &session->live->way[direction];

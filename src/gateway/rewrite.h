@@ -31,7 +31,10 @@ void gg__rewrite_begin(struct gg_live *live, unsigned index, enum gg_direction d
 enum gg_step gg__rewrite_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
                                size_t bytes);
 /* Whether something that they have put out waits for room, in the log or before a gate. */
-bool gg__rewrite_waits(const struct gg_session *session, enum gg_direction direction);
+static inline bool gg__rewrite_waits(const struct gg_session *session, enum gg_direction direction)
+{
+  return session->live && session->live->way[direction].stage.length > 0;
+}
 /* ... then some of it goes on. */
 enum gg_step gg__rewrite_pass(struct gg_session *session, enum gg_direction direction);
 /* The direction's end was read, and nothing waits: their last word. AGAIN: there is nothing more; otherwise, or if

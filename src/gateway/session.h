@@ -191,8 +191,8 @@ void gg__session_close_abandon(struct gg_session *session);
 /* Records the handshake, unless there is nothing to record; false: no room. */
 bool gg__session_open_record(struct gg_session *session);
 
-/* An address for who has none, as a unix peer: 127.0.0.1, and a port that no other open session of this gateway is given
- * soon. */
+/* An address for who has none, as a unix peer: 127.0.0.1, and a port that no other open session of this gateway is
+ * given soon. */
 struct gg_addr gg__session_synthetic(struct gg_worker *worker);
 
 /* How many of the direction's bytes that were sent on the receiver's TCP has acknowledged. */

@@ -67,7 +67,7 @@ def on_page(text):
 
 
 def test_every_program_is_tried():
-    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "keys.c", "mine.c", "no-drop.c", "quota.c", "scanners.c"]
+    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "keys.c", "mine.c", "no-drop.c", "plain.c", "quota.c", "scanners.c"]
     assert len(PROGRAMS) == len(re.findall("^```c$", PAGE, re.MULTILINE))
 
 
@@ -150,6 +150,39 @@ def test_no_drop_keeps_back_what_it_must(guide):
 
 
 # ── Hold and resume ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_plain(guide):
+    """Cut anywhere, the head goes on without that line, and what follows as it comes."""
+    request = b"POST / HTTP/1.1\r\nHost: web\r\nAccept-Encoding: gzip, br\r\nContent-Length: 26\r\n\r\n"
+    body = b"Accept-Encoding: is a body"
+    sent = request.replace(b"Accept-Encoding: gzip, br\r\n", b"") + body
+    with Upstream() as upstream:
+        gateway = guide("plain", upstream.address)
+        for cut in (1, 40, len(request) - 2, len(request), len(request) + 3):
+            with connect(gateway.address) as peer, upstream.accept() as behind:
+                for piece in ((request + body)[:cut], (request + body)[cut:]):
+                    peer.sendall(piece)
+                    time.sleep(0.02)  # so that these are two reads, now and then
+                assert read_exactly(behind, len(sent)) == sent
+                behind.sendall(b"an answer")
+                assert read_exactly(peer, 9) == b"an answer"
+                peer.sendall(b"Accept-Encoding: x\n")
+                assert read_exactly(behind, 19) == b"Accept-Encoding: x\n"
+        with connect(gateway.address) as peer, upstream.accept() as behind:
+            peer.sendall(b"no head\nAccept-Encoding: is kept\n")
+            peer.shutdown(socket.SHUT_WR)
+            assert read_to_end(behind)[0] == b"no head\nAccept-Encoding: is kept\n"
+        with connect(gateway.address) as peer, upstream.accept() as behind:
+            peer.sendall(b"x" * 20000)
+            assert read_exactly(behind, 20000) == b"x" * 20000
+    assert gateway.process.stop(20) == 0
+    gateway.verify()
+    listed = gateway.sessions()
+    found = {one["as_sent_of"]: gateway.payload(one.id, "client") for one in listed if "as_sent_of" in one}
+    assert len(found) == 7 and set(found) == {one.id for one in listed if "as_sent_of" not in one}
+    line, = {line for line in PAGE.splitlines() if ", as sent of " in line}
+    assert line.split()[-1] in PAGE.split(line)[0]
+
 
 def test_ask(guide):
     with Upstream() as upstream:

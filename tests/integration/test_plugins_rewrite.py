@@ -292,8 +292,9 @@ def test_wanted_later(rewritten, upstream):
     came, sent = gateway.end()
     assert gateway.payload(came) == b"first x..xxx"
     assert sent["bytes"]["client"] == 4 and sent["gaps"]["client"] == 10 and sent.received("client") == 14
-    shown = [json.loads(line) for line in gateway.gateway.command("show", sent.id, "--as", "json").stdout.splitlines()]
-    assert [(line["offset"], line.get("gap"), line.get("text")) for line in shown] == [(0, 10, None), (10, None, "yyyy")]
+    shown = gateway.gateway.command("show", sent.id, "--as", "json").stdout.splitlines()
+    assert [(line["offset"], line.get("gap"), line.get("text")) for line in map(json.loads, shown)] == [
+        (0, 10, None), (10, None, "yyyy")]
 
 
 @pytest.mark.parametrize("policy", ["first", "metadata", "off"])

@@ -2,8 +2,9 @@
 /*
  * Two plug-ins that look at everything and decide as chance says: they pass, keep back, hold and resume later,
  * throttle, give their gates back and want them again, close, reset, leave hanging, reply; they refuse at accept, wait
- * for the first bytes and leave out of the recording; and they rewrite (rewrites.c). What must hold: each sees every byte once and in order, the
- * second only what the first has passed, and nothing goes on that one of them has not passed.
+ * for the first bytes and leave out of the recording; and they rewrite (rewrites.c). What must hold: each sees every
+ * byte once and in order, the second only what the first has passed, and nothing goes on that one of them has not
+ * passed.
  */
 #include "sim.h"
 

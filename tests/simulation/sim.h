@@ -65,7 +65,8 @@ struct sim_socket {
   size_t room;   /* of what was sent and not read by the peer */
 };
 
-/* One direction's bytes, as they came; `taken` and `delivered` as they were sent. Offsets count payload; a PROXY header before it is counted apart. */
+/* One direction's bytes, as they came; `taken` and `delivered` as they were sent. Offsets count payload; a PROXY header
+ * before it is counted apart. */
 struct sim_way {
   uint64_t header;   /* bytes of a PROXY header in front */
   uint64_t written;  /* by the peer, with the header */
@@ -301,7 +302,7 @@ uint64_t sim_next_to_go(const struct sim_conn *conn, unsigned direction);
 void sim_rewrites_begin(void);
 void sim_rewrites_end(void);
 void sim_rewriter_wants(const struct sim_conn *conn, unsigned plugin, unsigned direction, bool on);
-/* A plug-in's `rewrite`; with `last` it is about to give it back. False: something was refused, and the session ends. */
+/* A plug-in's `rewrite`; with `last` it is about to give it back. False: something was refused, the session ends. */
 bool sim_rewrite(struct sim_conn *conn, unsigned plugin, const struct gg_host *host, const struct gg_data *data,
                  struct gg_output *output, bool last);
 /* Content of the stream that goes on, and its length by what was received so far. */
