@@ -71,19 +71,34 @@ void gg__rewrite_begin(struct gg_live *live, unsigned index, enum gg_direction d
 
 /* ── The second conversation ─────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The two ends of the connection to the upstream; for a unix socket's, addresses that no other open session has. */
+/* Whether one of the gateway's own listeners is there: the connection to it is a session of its own, which is recorded
+ * with the very addresses of its two ends. */
+static bool leads_back(const struct gg_worker *worker, const struct gg_addr *upstream)
+{
+  for (const struct gg_list *node = worker->listeners.next; node != &worker->listeners; node = node->next) {
+    const struct gg_listener *listener = GG_CONTAINER(node, struct gg_listener, node);
+    if (listener->wildcard ? listener->address.port == upstream->port && gg__session_is_local(worker->plane, upstream)
+                           : gg_addr_equal(&listener->address, upstream))
+      return true;
+  }
+  return false;
+}
+
+/* The two ends of the connection to the upstream. Where that has no addresses, or they are another session's, some that
+ * no other open session has. */
 static void back_leg(const struct gg_session *session, struct gg_addr *gateway, struct gg_addr *upstream)
 {
   struct sockaddr_storage own;
   socklen_t length = sizeof own;
-  *gateway = (struct gg_addr){.family = GG_FAMILY_NONE};
-  *upstream = session->upstream;
-  if (getsockname(session->end[GG_FROM_SERVER].source.fd, (struct sockaddr *)&own, &length) == 0)
-    gg_addr_from_sockaddr(gateway, (struct sockaddr *)&own, length);
-  if (gateway->family != GG_FAMILY_IPV4 && gateway->family != GG_FAMILY_IPV6)
-    *gateway = gg__session_synthetic(session->worker);
-  if (upstream->family != GG_FAMILY_IPV4 && upstream->family != GG_FAMILY_IPV6)
-    *upstream = gg__session_synthetic(session->worker);
+  bool ip = session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6;
+  if (ip && !leads_back(session->worker, &session->upstream) &&
+      getsockname(session->end[GG_FROM_SERVER].source.fd, (struct sockaddr *)&own, &length) == 0) {
+    gg_addr_from_sockaddr(gateway, (const struct sockaddr *)&own, length);
+    *upstream = session->upstream;
+    return;
+  }
+  *gateway = gg__session_synthetic(session->worker);
+  *upstream = gg__session_synthetic(session->worker);
 }
 
 static void begin(struct gg_session *session, struct gg_as_sent *as_sent)

@@ -245,6 +245,19 @@ uint64_t gg__session_header_expired(struct gg_timer *timer, uint64_t now_ns)
 
 /* ── Relaying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+bool gg__session_is_local(const struct gg_plane *plane, const struct gg_addr *addr)
+{
+  if (gg_addr_is_loopback(addr))
+    return true;
+  for (unsigned i = 0; i < plane->local_count; i++) {
+    struct gg_addr local = plane->local[i];
+    local.port = addr->port;
+    if (gg_addr_equal(&local, addr))
+      return true;
+  }
+  return false;
+}
+
 /* A peer on this host may change the pages of its sendfile between tee and send, so auto leaves it in place; where
  * nothing is recorded there is no tee. */
 static bool may_splice(const struct gg_session *session, const struct gg_addr *peer)
@@ -259,15 +272,7 @@ static bool may_splice(const struct gg_session *session, const struct gg_addr *p
     return false;
   if (worker->options->splice == GG_SPLICE_ON)
     return true;
-  if ((peer->family != GG_FAMILY_IPV4 && peer->family != GG_FAMILY_IPV6) || gg_addr_is_loopback(peer))
-    return false;
-  for (unsigned i = 0; i < plane->local_count; i++) {
-    struct gg_addr local = plane->local[i];
-    local.port = peer->port;
-    if (gg_addr_equal(&local, peer))
-      return false;
-  }
-  return true;
+  return (peer->family == GG_FAMILY_IPV4 || peer->family == GG_FAMILY_IPV6) && !gg__session_is_local(plane, peer);
 }
 
 void gg__session_judge_splice(struct gg_session *session, enum gg_direction direction)

@@ -51,6 +51,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct gg_plane;
 struct gg_worker;
 struct gg_worker_log;
 struct gg_listener;
@@ -194,6 +195,9 @@ bool gg__session_open_record(struct gg_session *session);
 /* An address for who has none, as a unix peer: 127.0.0.1, and a port that no other open session of this gateway is
  * given soon. */
 struct gg_addr gg__session_synthetic(struct gg_worker *worker);
+
+/* Whether it is an address of this host; a unix one always is. */
+bool gg__session_is_local(const struct gg_plane *plane, const struct gg_addr *addr);
 
 /* How many of the direction's bytes that were sent on the receiver's TCP has acknowledged. */
 uint64_t gg__session_acked(const struct gg_session *session, enum gg_direction direction);

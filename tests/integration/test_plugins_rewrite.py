@@ -167,6 +167,26 @@ def test_a_unix_upstream(rewritten, scratch):
         recording.tshark_approves(gateway.gateway.segments())
 
 
+def test_through_the_gateway_twice(configured, server):
+    """The first listener leads to the second: what one sends is what the other one's session has, in one store."""
+    first, second = listener(None, name="first"), listener(server.address, name="second")
+    first["upstream"] = second["listen"]
+    entry = {"path": str(tool("rewriter.so")), "listeners": ["first"], "config": {"from": "both", "times": 2}}
+    configured.write(first, second, plugins=[entry], workers=1)
+    process = configured.start()
+    with connect(first["listen"]) as client:
+        for _ in range(5):
+            client.sendall(b"abc")
+            assert read_exactly(client, 12) == b"aaaabbbbcccc"
+    processes.wait_until(lambda: configured.ask("stats")["metrics"]["sessions_closed"] == 2, 10, "the ends")
+    assert process.stop() == 0
+    configured.verify()
+    recording.tshark_approves(configured.segments())
+    found = {("as_sent_of" in one, one["listener"]): configured.payload(one.id, "client")
+             for one in configured.sessions()}
+    assert found == {(False, "first"): b"abc" * 5, (True, "first"): b"aabbcc" * 5, (False, "second"): b"aabbcc" * 5}
+
+
 def test_its_last_word(rewritten, upstream):
     """Nothing before the end; then all of it, a word more, and the FIN."""
     gateway = rewritten(upstream.address, rewriter={"wait": True, "suffix": "; goodbye"})
