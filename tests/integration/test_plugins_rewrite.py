@@ -15,7 +15,7 @@ import faults
 import processes
 import recording
 from faults import Upstream, connect, read_exactly, read_to_end
-from gogetway import Stream, tool
+from gogetway import ROOT, Stream, tool
 from live import listener
 from test_disk import small_disk
 
@@ -522,3 +522,55 @@ def test_commands(rewritten, upstream):
                                        "--allow-original")
         found = [json.loads(line) for line in done.stdout.splitlines()]
         assert [one["id"] for one in found if "id" in one] == played
+
+
+MASK = r"""
+#include <gogetway/plugin.h>
+
+static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+{
+  const struct gg_host *host = self;
+  (void)open;
+  if (host->want(host, session, GG_SIDE_CLIENT, GG_MODE_MASK) != 0)
+    host->log(host, GG_PLUGIN_ERROR, "no mask");
+}
+
+static size_t on_mask(void *self, struct gg_live *session, struct gg_mask *piece)
+{
+  (void)self, (void)session;
+  for (size_t i = 0; i < piece->length; i++)
+    if (piece->bytes[i] >= '0' && piece->bytes[i] <= '9') {
+      piece->bytes[i] = 'x';
+      piece->masked++;
+    }
+  return 0;
+}
+
+GG_PLUGIN_EXPORT const struct gg_plugin gogetway_plugin = {
+  GG_PLUGIN_HEAD, .name = "digits", .open = on_open, .mask = on_mask, .mask_longest = 1};
+"""
+
+
+def test_what_is_masked_is_not_recorded_as_sent(configured, scratch, upstream):
+    """The rewriter is shown the bytes as they came, and the recording has them nowhere."""
+    source, made = scratch / "digits.c", scratch / "digits.so"
+    source.write_text(MASK)
+    processes.run(["cc", "-shared", "-fPIC", "-I", ROOT / "include", source, "-o", made])
+    where = listener(upstream.address)
+    configured.write(where, plugins=[{"path": str(made)}, {"path": str(tool("rewriter.so")),
+                                                           "config": {"from": "both", "find": "pin", "put": "code"}}])
+    process = configured.start()
+    with connect(where["listen"]) as client, upstream.accept() as server:
+        client.sendall(b"my pin is 4711")
+        assert read_exactly(server, 15) == b"my code is 4711"
+        server.sendall(b"pinned")
+        assert read_exactly(client, 7) == b"codened"
+    processes.wait_until(lambda: configured.ask("stats")["metrics"]["sessions_closed"] == 1, 10, "its end")
+    assert process.stop() == 0
+    configured.verify()
+    assert not [file for file in configured.segments() if b"4711" in file.read_bytes()]
+    came, = [one for one in configured.sessions() if "as_sent_of" not in one]
+    sent, = [one for one in configured.sessions() if "as_sent_of" in one]
+    assert configured.payload(came.id, "client") == b"my pin is xxxx"
+    assert sent["bytes"] == {"client": 0, "server": 7} and sent["gaps"] == {"client": 15, "server": 0}
+    assert configured.payload(sent.id, "server") == b"codened"
