@@ -14,6 +14,7 @@ import pytest
 import faults
 import processes
 import recording
+import torture
 from faults import Upstream, connect, read_exactly, read_to_end
 from gogetway import ROOT, Stream, tool
 from live import listener
@@ -265,7 +266,8 @@ def test_a_slow_receiver(rewritten, upstream):
         with pytest.raises(TimeoutError):
             while True:
                 told += client.send(said[told:told + 65536])
-        assert faults.private_bytes(gateway.process.pid) - before < 6 << 20
+        if torture.preload_works():  # a sanitizer keeps what was freed for a while
+            assert faults.private_bytes(gateway.process.pid) - before < 6 << 20
         client.settimeout(20)
         sender = sends(client, said[told:])
         reader = faults.Hasher(server)
