@@ -142,6 +142,9 @@ int gg_recorder_start(struct gg_recorder *recorder, struct gg_failure *failure);
  * (CLOCK_MONOTONIC) it leaves the rings for the next start to recover and returns GG_ERR_NO_SPACE or GG_ERR_TIMEOUT. */
 int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct gg_failure *failure);
 void gg_recorder_destroy(struct gg_recorder *recorder); /* after stop, or after an open that was never started */
+/* A thread did not end by the stop's deadline: it hangs in the disk or in a sink, and goes on to use whatever the
+ * recorder was given, also after destroy. NULL is fine. */
+bool gg_recorder_abandoned(const struct gg_recorder *recorder);
 
 /* ── The producer's side ─────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -25,6 +25,7 @@
 #include "base/metrics.h"
 #include "record/log.h"
 #include "record/ring.h"
+#include "record/sink.h"
 
 #include <pthread.h>
 
@@ -74,6 +75,7 @@ struct gg__segment {
 struct gg_log {
   /* Fixed. */
   struct gg_recorder *recorder;
+  unsigned index; /* among the recorder's logs */
   char name[GG__LOG_NAME_MAX];
   gg_log_wake_fn wake;
   void *wake_context;
@@ -132,9 +134,11 @@ struct gg_log {
   _Atomic uint64_t segments_done; /* number of the last segment that is completely in its file */
   _Atomic bool disk_full;
   struct gg__ring *oldest; /* the writer's: where it reads */
+  uint64_t filed;          /* so far the file has it; beyond `written` while a sink has not taken it */
   uint64_t retry_at_ns;
   uint64_t refusals; /* of the disk, in a row */
   int last_errno;
+  _Atomic bool sink_refuses;  /* the refusal is a sink's */
   bool direct;                /* the open file takes O_DIRECT */
   _Atomic bool finish_sealed; /* after the hand-over: nothing is left to seal */
 
@@ -179,6 +183,12 @@ struct gg__unsealed {
   uint64_t number;
 };
 
+/* A file that the recovery has completed, and that sinks have not been told of. */
+struct gg__recovered {
+  uint64_t bytes;
+  char name[GG__SEGMENT_NAME_MAX];
+};
+
 /* One log in a round of the sync thread. */
 struct gg__sync_file {
   int fd;
@@ -217,6 +227,12 @@ struct gg_recorder {
   unsigned unsealed_count;
   struct gg__sync_file sync_files[GG_LOGS_MAX]; /* the sync thread's alone */
   bool segments_dir_changed;                    /* needs fsync before what is in new files counts as durable */
+
+  pthread_mutex_t sinks_lock;
+  struct gg_recorder_sink *sinks[GG_RECORDER_SINKS_MAX]; /* held; changed by the engine's thread */
+  _Atomic unsigned sink_count;
+  struct gg__recovered *recovered; /* the engine's thread's */
+  size_t recovered_count;
 
   pthread_mutex_t running_lock;
   pthread_mutex_t readers_lock; /* held while a ring is read by another thread (log_copy.c); no producer takes it */
@@ -297,6 +313,14 @@ bool gg__ring_budget_take(struct gg_recorder *recorder, uint64_t bytes);
 /* rotate.c */
 void gg__unsealed_add(struct gg_recorder *recorder, const struct gg_log *log, uint64_t number); /* under files_lock */
 void gg__unsealed_remove(struct gg_recorder *recorder, const struct gg_log *log, uint64_t number);
+
+/* sink.c. Writer: gives each sink what it has not taken of [from, to), which the file has; that the file ends there.
+ * False: some sink did not take it. */
+bool gg__sinks_take(struct gg_log *log, const struct gg__segment *segment, uint64_t from, uint64_t to);
+bool gg__sinks_end(struct gg_log *log, const struct gg__segment *segment, uint64_t end);
+void gg__sinks_sealed(struct gg_recorder *recorder, const struct gg_recorder_sealed *sealed); /* any thread */
+/* Notes a file that was recovered; again: it is larger now. Engine's thread. */
+void gg__recovered_add(struct gg_recorder *recorder, const char *name, uint64_t bytes);
 
 /* segment.c */
 /* At open, once the recovery is done: where names go on. An errno value. */

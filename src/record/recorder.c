@@ -27,7 +27,7 @@
 static const struct gg_metric_def METRICS[] = {
   {"log_fill_bytes", GG_METRIC_GAUGE, "Bytes in the recording logs that are not in files yet."},
   {"log_ring_bytes", GG_METRIC_GAUGE, "Bytes of the rings that records are being added to."},
-  {"log_disk_full", GG_METRIC_GAUGE, "Logs whose disk is full or failing now."},
+  {"log_disk_full", GG_METRIC_GAUGE, "Logs whose disk, or required sink, is full or failing now."},
   {"log_stalls", GG_METRIC_COUNTER, "Times a log had no room for a record."},
   {"log_grows", GG_METRIC_COUNTER, "Rings that were made while running."},
   {"log_grow_refusals", GG_METRIC_COUNTER, "Rings that could not be made (log_max or a full tmpfs)."},
@@ -148,6 +148,7 @@ int gg_recorder_open(struct gg_recorder **out, const struct gg_recorder_options 
   pthread_mutex_init(&recorder->files_lock, NULL);
   pthread_mutex_init(&recorder->running_lock, NULL);
   pthread_mutex_init(&recorder->readers_lock, NULL);
+  pthread_mutex_init(&recorder->sinks_lock, NULL);
   int error = check_options(recorder, options, failure);
   if (!error) {
     recorder->options = *options;
@@ -265,6 +266,7 @@ static void publish_log(struct gg_recorder *recorder, struct gg_log *log)
 {
   unsigned count = gg__log_count(recorder);
   recorder->logs[count] = log;
+  log->index = count;
   atomic_store_explicit(&recorder->log_count, count + 1, memory_order_release);
   gg__running_ring_add(recorder, log, log->ring->name);
 }
@@ -392,9 +394,9 @@ static int stop_result(struct gg_recorder *recorder, struct gg_failure *failure)
 {
   for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     if (atomic_load(&recorder->logs[i]->disk_full))
-      return gg_fail(failure, GG_ERR_NO_SPACE,
-                     "the disk takes no more; what is left is in %s and will be written at the next start",
-                     recorder->ring_dir);
+      return gg_fail(
+        failure, GG_ERR_NO_SPACE, "%s takes no more; what is left is in %s and will be written at the next start",
+        atomic_load(&recorder->logs[i]->sink_refuses) ? "a plug-in's sink" : "the disk", recorder->ring_dir);
   return gg_fail(failure, GG_ERR_TIMEOUT,
                  "the disk was too slow; what is left is in %s and will be written at the next start",
                  recorder->ring_dir);
@@ -421,6 +423,11 @@ static void remove_rings(struct gg_recorder *recorder)
     unlink_ring(atomic_load(&log->drained));
     unlink_ring(atomic_load(&log->offered));
   }
+}
+
+bool gg_recorder_abandoned(const struct gg_recorder *recorder)
+{
+  return recorder && recorder->abandoned;
 }
 
 int gg_recorder_stop(struct gg_recorder *recorder, uint64_t deadline_ns, struct gg_failure *failure)
@@ -473,6 +480,7 @@ void gg_recorder_destroy(struct gg_recorder *recorder)
   if (!recorder || recorder->abandoned)
     return;
   assert(!recorder->started);
+  gg_recorder_sinks(recorder, NULL, 0);
   if (!recorder->keep_rings)
     remove_rings(recorder);
   for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
@@ -485,6 +493,8 @@ void gg_recorder_destroy(struct gg_recorder *recorder)
   pthread_mutex_destroy(&recorder->files_lock);
   pthread_mutex_destroy(&recorder->running_lock);
   pthread_mutex_destroy(&recorder->readers_lock);
+  pthread_mutex_destroy(&recorder->sinks_lock);
+  free(recorder->recovered);
   free(recorder->dir);
   free(recorder->ring_dir);
   free(recorder);

@@ -226,6 +226,7 @@ static int write_piece(struct gg_recorder *recorder, const struct piece *piece, 
   if (!error) {
     recovery->bytes += piece->bytes;
     recovery->segments++;
+    gg__recovered_add(recorder, piece->name, offset);
   }
   return error;
 }

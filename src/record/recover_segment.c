@@ -86,7 +86,7 @@ static int find_tail(int fd, struct tail *tail)
   return error;
 }
 
-static int write_note(int fd, uint64_t at)
+static int write_note(int fd, uint64_t at, uint64_t *end)
 {
   struct gg_section_statistics statistics = {
     .time_ns = gg_clock_real_ns(), .comment = NOTE, .comment_length = sizeof NOTE - 1};
@@ -95,6 +95,7 @@ static int write_note(int fd, uint64_t at)
   gg_section_statistics(block, bytes, &statistics);
   bool direct = false;
   size_t done;
+  *end = at + bytes;
   return gg__segment_write(fd, &direct, block, bytes, at, &done);
 }
 
@@ -119,17 +120,20 @@ int gg__recover_segment(struct gg_recorder *recorder, const char *name, struct g
   struct tail tail = {0};
   int error = find_tail(fd, &tail);
   bool whole = tail.end == bytes && bytes % GG__PAGE_BYTES == 0;
+  uint64_t end = 0;
   if (!error && tail.end == 0)
     error = set_aside(recorder, name, bytes);
   else if (!error && !(tail.marked && whole)) {
     error = ftruncate(fd, (off_t)tail.end) < 0 ? errno : 0;
     if (!error)
-      error = write_note(fd, tail.end);
+      error = write_note(fd, tail.end, &end);
   }
   if (!error && fdatasync(fd) < 0)
     error = errno;
   close(fd);
   if (error)
     return gg_fail_errno(failure, error, "completing %s/segments/%s", recorder->dir, name);
+  if (end > 0)
+    gg__recovered_add(recorder, name, end);
   return !(tail.marked && whole);
 }

@@ -79,6 +79,7 @@ static void close_files(struct gg_recorder *recorder, struct round *round)
     close(closing->fd);
     if (ops && ops->sealed)
       ops->sealed(recorder->options.ops_context, closing->name, closing->bytes);
+    gg__sinks_sealed(recorder, &(struct gg_recorder_sealed){.name = closing->name, .bytes = closing->bytes});
     gg__unsealed_remove(recorder, closing->log, closing->number);
   }
 }

@@ -8,12 +8,13 @@
  * For each log, in this order of what has to be done at position `written`:
  *
  *    the oldest ring ends here     -> `drained` (the sync thread removes it), go on in the next one
- *    the open segment ends here    -> the file goes to the sync thread (fdatasync, close, ops->sealed)
- *    something is sealed           -> make the segment's file if none is open, write to the next boundary
+ *    the open segment ends here    -> sinks are told, the file goes to the sync thread (fdatasync, close, ops->sealed)
+ *    something is sealed           -> make the segment's file if none is open, write to the next boundary, then give
+ *                                     the same bytes to the sinks (sink.c)
  *
  * A disk that refuses (full, quota, input/output error) loses nothing: the log is marked, a higher room is asked for
  * space, and the same bytes are tried again every GG_DISK_RETRY_NS. The bytes stay in the ring, the ring fills, and the
- * producer meets the policy of its listener.
+ * producer meets the policy of its listener. A sink that refuses is the same, but for the file, which has the bytes.
  */
 #include "record/log_private.h"
 
@@ -36,21 +37,36 @@ static void report_refusal(struct gg_log *log, int error, uint64_t bytes)
   }
 }
 
-/* The disk took nothing: marks the log, asks for room and sets the time of the next try. */
-static void refused_by_disk(struct gg_log *log, int error)
+/* Marks the log, and sets the time of the next try. */
+static void refused(struct gg_log *log, bool by_sink)
 {
   struct gg_recorder *recorder = log->recorder;
-  uint64_t waiting = atomic_load(&log->sealed) - atomic_load(&log->written);
-  report_refusal(log, error, waiting);
+  atomic_store_explicit(&log->sink_refuses, by_sink, memory_order_relaxed);
+  log->retry_at_ns = gg_clock_mono_ns() + GG_DISK_RETRY_NS;
   if (!atomic_exchange(&log->disk_full, true)) {
     gg__count(recorder, recorder->writer_shard, GG__METRIC_DISK_FULL, 1);
     if (atomic_load(&log->wake_at) != UINT64_MAX && log->wake)
       log->wake(log->wake_context); /* a stalled producer now goes by on_full */
   }
+}
+
+/* A sink did not take everything, and has told. */
+static void refused_by_sink(struct gg_log *log)
+{
+  log->refusals++;
+  refused(log, true);
+}
+
+/* The disk took nothing: room is asked for. */
+static void refused_by_disk(struct gg_log *log, int error)
+{
+  struct gg_recorder *recorder = log->recorder;
+  uint64_t waiting = atomic_load(&log->sealed) - atomic_load(&log->written);
+  report_refusal(log, error, waiting);
+  refused(log, false);
   const struct gg_recorder_ops *ops = recorder->options.ops;
   if ((error == ENOSPC || error == EDQUOT) && ops && ops->make_room)
     (void)ops->make_room(recorder->options.ops_context, waiting);
-  log->retry_at_ns = gg_clock_mono_ns() + GG_DISK_RETRY_NS;
 }
 
 static void taken_by_disk(struct gg_log *log)
@@ -159,7 +175,8 @@ static void publish_written(struct gg_log *log, uint64_t written)
   atomic_store(&log->written, written);
 }
 
-static void write_once(struct gg_log *log, struct gg__segment *segment, uint64_t written, uint64_t sealed)
+/* To the next boundary. False: the disk refuses. */
+static bool write_file(struct gg_log *log, const struct gg__segment *segment, uint64_t written, uint64_t sealed)
 {
   struct gg_recorder *recorder = log->recorder;
   uint64_t to = next_boundary(log, written, sealed);
@@ -180,15 +197,49 @@ static void write_once(struct gg_log *log, struct gg__segment *segment, uint64_t
     if (done && ftruncate(log->file, (off_t)offset) < 0) /* readers see whole blocks; if not, the retry mends it */
       report_refusal(log, errno, 0);
     refused_by_disk(log, error);
-    return;
+    return false;
   }
   gg__observe(recorder, recorder->writer_shard, GG__METRIC_WRITE_LATENCY, gg_clock_mono_ns() - begun_ns);
   gg__count(recorder, recorder->writer_shard, GG__METRIC_FLUSHES, 1);
   gg__count(recorder, recorder->writer_shard, GG__METRIC_WRITTEN, to - written);
+  log->filed = to;
+  return true;
+}
+
+/* The file first, then the sinks. What the file has already is not written again. */
+static void write_once(struct gg_log *log, const struct gg__segment *segment, uint64_t written, uint64_t sealed)
+{
+  struct gg_recorder *recorder = log->recorder;
+  if (log->filed <= written && !write_file(log, segment, written, sealed))
+    return;
+  uint64_t to = log->filed;
+  if (!gg__sinks_take(log, segment, written, to)) {
+    refused_by_sink(log);
+    return;
+  }
   publish_written(log, to);
   taken_by_disk(log);
   if (recorder->options.sync_mode == GG_SYNC_ALWAYS)
     gg__bell_ring(&recorder->sync_bell);
+}
+
+/* The writer has no more time than until now. */
+static bool time_is_over(const struct gg_recorder *recorder, uint64_t now_ns)
+{
+  return atomic_load(&recorder->writer_phase) == GG__STOPPING && now_ns >= atomic_load(&recorder->stop_deadline_ns);
+}
+
+/* The file is complete, and sinks hear of it; one that does not want to will be told of the sealed file at the least.
+ * True if it was closed. */
+static bool end_segment(struct gg_log *log, const struct gg__segment *segment, uint64_t end, uint64_t now_ns)
+{
+  if (gg__sinks_end(log, segment, end))
+    taken_by_disk(log);
+  else
+    refused_by_sink(log);
+  bool closed = (log->retry_at_ns == 0 || time_is_over(log->recorder, now_ns)) && close_segment(log, end);
+  gg__log_wake_if_room(log);
+  return closed;
 }
 
 /* One step for one log. True if it got further. */
@@ -196,7 +247,7 @@ static bool serve(struct gg_log *log, uint64_t now_ns)
 {
   if (atomic_load_explicit(&log->handed_over, memory_order_acquire) && !log->finish_sealed)
     log->finish_sealed = gg__log_finish_step(log);
-  if (log->retry_at_ns > now_ns)
+  if (log->retry_at_ns > now_ns && !time_is_over(log->recorder, now_ns))
     return false;
   uint64_t written = atomic_load_explicit(&log->written, memory_order_relaxed);
   uint64_t sealed = atomic_load(&log->sealed);
@@ -205,11 +256,8 @@ static bool serve(struct gg_log *log, uint64_t now_ns)
   struct gg__segment *segment = current_segment(log);
   if (log->file >= 0) {
     uint64_t end = atomic_load_explicit(&segment->end, memory_order_acquire);
-    if (end && written >= end) {
-      bool closed = close_segment(log, end);
-      gg__log_wake_if_room(log);
-      return closed;
-    }
+    if (end && written >= end)
+      return end_segment(log, segment, end, now_ns);
   }
   bool worked = false;
   if (written < sealed) {
@@ -260,8 +308,7 @@ void *gg__writer_main(void *argument)
       worked |= serve(recorder->logs[i], now_ns);
     if (worked)
       continue;
-    if (atomic_load(&recorder->writer_phase) == GG__STOPPING &&
-        (all_done(recorder) || now_ns >= atomic_load(&recorder->stop_deadline_ns)))
+    if (time_is_over(recorder, now_ns) || (atomic_load(&recorder->writer_phase) == GG__STOPPING && all_done(recorder)))
       break;
     gg__bell_wait(&recorder->writer_bell, sleep_until(recorder, now_ns));
   }
