@@ -112,18 +112,48 @@ GG_API char *gg_gateway_text(const struct gg_gateway *gateway);
 /* The options as --help lists them, to be freed with free(3); NULL without memory. Needs no gateway. */
 GG_API char *gg_gateway_help(void);
 
+/* What to do with the recording for a plug-in that gets it (`sink` of plugin.h). */
+enum gg_plugin_sink {
+  GG_PLUGIN_SINK_DEFAULT,     /* required */
+  GG_PLUGIN_SINK_REQUIRED,    /* slow or failing, it is like a disk that is slow or full */
+  GG_PLUGIN_SINK_BEST_EFFORT, /* what it is too slow for, or refuses, it does not get */
+};
+
+/* What an entry of the configuration's `plugins` may say besides its path. */
+struct gg_plugin_add_options {
+  size_t size;
+  const char *config;           /* what would stand below `config:`, in YAML, as "{max_bytes: 64KiB}"; NULL: nothing */
+  const char *const *listeners; /* names of the listeners whose sessions it sees ... */
+  size_t listener_count;        /* ... so many; 0: of all */
+  enum gg_plugin_sink sink;     /* not DEFAULT: only of a plug-in that has `sink` (GG_ERR_INVALID) */
+};
+#ifdef __cplusplus
+inline struct gg_plugin_add_options
+gg_plugin_add_options_init() /* what the macro is in C++, which may not name the members */
+{
+  struct gg_plugin_add_options options = gg_plugin_add_options();
+  options.size = sizeof options;
+  return options;
+}
+#define GG_PLUGIN_ADD_OPTIONS_INIT gg_plugin_add_options_init()
+#else
+#define GG_PLUGIN_ADD_OPTIONS_INIT                                                                                     \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_plugin_add_options)                                                                       \
+  }
+#endif
+
 /* Adds a plug-in of the program's own, by its table (plugin.h), as if it stood last in the configuration's `plugins`.
- * `config`: what would stand below `config:` there, in YAML, as "{max_bytes: 64KiB}"; NULL: nothing. `listeners`: names
- * of the listeners whose sessions it sees, `count` of them; 0: of all. All but the table is needed for the call only;
- * the table, and what it points to, until gg_gateway_destroy. It stays when the configuration is read again, and sees
- * new listeners, too, if it sees all. Its create is called by gg_gateway_start.
+ * `options` may be NULL. They are needed for the call only; the table, and what it points to, until gg_gateway_destroy.
+ * It stays when the configuration is read again, and sees new listeners, too, if it sees all. Its create is called by
+ * gg_gateway_start.
  *
  * To be called between create and start, on their thread. GG_ERR_UNSUPPORTED: the table has another ABI, or a size that
  * cannot be; GG_ERR_INVALID: something in the table is wrong, or the gateway was started already; GG_ERR_FORMAT:
  * something in `config` is wrong; GG_ERR_EXISTS: there is a plug-in of that name; GG_ERR_NOT_FOUND: there is no such
  * listener; GG_ERR_LIMIT: too many plug-ins; GG_ERR_NOMEM. The failure says what. Nothing was added then. */
-GG_API int gg_gateway_plugin_add(struct gg_gateway *gateway, const struct gg_plugin *table, const char *config,
-                                 const char *const *listeners, size_t count, struct gg_failure *failure);
+GG_API int gg_gateway_plugin_add(struct gg_gateway *gateway, const struct gg_plugin *table,
+                                 const struct gg_plugin_add_options *options, struct gg_failure *failure);
 
 /* Opens the store, recovers what a killed process left, binds the listeners and begins to accept. Names of upstreams
  * that do not resolve are warned of. On failure everything is undone and the gateway can be destroyed.

@@ -135,7 +135,8 @@ static int derive_plugin(struct gg_config *config, size_t index, struct gg_schem
   const struct gg_option_list *list = gg__config_list(GG__CONFIG_PLUGINS);
   struct gg_config_plugin *plugin = &config->plugins[index];
   const char *key = plugin->lua && !plugin->path ? "lua" : "path";
-  return gg__config_plugin_derive(plugin, config->plugin_dir, gg_schema_item_place(places, list, index, key));
+  return gg__config_plugin_derive(plugin, config->plugin_dir, gg_schema_item_place(places, list, index, key),
+                                  gg_schema_item_place(places, list, index, "sink"));
 }
 
 static int finish(struct gg_config *config, struct gg_schema_places *places, struct gg_config_errors *errors)

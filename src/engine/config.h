@@ -91,10 +91,12 @@ struct gg_config_plugin {
   char *path;                  /* as written; NULL: `lua` is given */
   char *lua;                   /* a script for the plug-in lua of plugin_dir; NULL: `path` is given */
   struct gg_strings listeners; /* names; none: of all */
+  char *sink;                  /* "required" or "best-effort"; NULL: not given */
   struct gg_tree *config;      /* as written, for the plug-in's own table of options; NULL: nothing was given */
 
   /* Made from the above. */
   char *place;             /* where the entry stands, "f.yaml:3:11" or "--plugin", for messages; never NULL */
+  char *sink_place;        /* where `sink` stands; NULL: it was not given */
   char *object;            /* its shared object's path */
   struct gg_tree *options; /* `config`, or with the script in it; NULL: there are none */
   struct gg_tree *made;    /* the latter, which is this one's own */

@@ -23,6 +23,13 @@ static const struct gg_tree_node *find(const struct gg_tree *tree, const char *k
   return NULL;
 }
 
+int gg__config_sink_check(const char *text, struct gg_failure *failure)
+{
+  if (strcmp(text, GG__SINK_REQUIRED) == 0 || strcmp(text, GG__SINK_BEST_EFFORT) == 0)
+    return 0;
+  return gg_fail(failure, GG_ERR_INVALID, "'%.40s' is not one of " GG__SINK_REQUIRED ", " GG__SINK_BEST_EFFORT, text);
+}
+
 int gg__config_plugin_check(const void *item, struct gg_failure *failure)
 {
   const struct gg_config_plugin *plugin = item;
@@ -68,10 +75,15 @@ static int make_options(struct gg_config_plugin *plugin, const struct gg_place *
   return plugin->made ? add_all(plugin->made, plugin->config, plugin->lua, mark) : GG_ERR_NOMEM;
 }
 
-int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, const struct gg_place *place)
+int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, const struct gg_place *place,
+                             const struct gg_place *sink_place)
 {
   char text[PLACE_TEXT_MAX];
   int error = 0;
+  gg_place_text(sink_place, text, sizeof text);
+  plugin->sink_place = plugin->sink ? strdup(text) : NULL;
+  if (plugin->sink && !plugin->sink_place)
+    return GG_ERR_NOMEM;
   gg_place_text(place, text, sizeof text);
   plugin->place = strdup(text);
   plugin->options = plugin->config;
@@ -94,8 +106,9 @@ int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, c
 void gg__config_plugin_fini(struct gg_config_plugin *plugin)
 {
   free(plugin->place);
+  free(plugin->sink_place);
   free(plugin->object);
   gg_tree_destroy(plugin->made);
-  plugin->place = plugin->object = NULL;
+  plugin->place = plugin->sink_place = plugin->object = NULL;
   plugin->options = plugin->made = NULL;
 }

@@ -14,10 +14,16 @@
 
 struct gg_place;
 
+/* What `sink` may be. */
+#define GG__SINK_REQUIRED "required"
+#define GG__SINK_BEST_EFFORT "best-effort"
+
+int gg__config_sink_check(const char *text, struct gg_failure *failure);
 /* A check of an item of the list, as gg_option_list.check. */
 int gg__config_plugin_check(const void *item, struct gg_failure *failure);
 /* Fills what is made from the rest; `place` is that of `path` or of `lua`. GG_ERR_NOMEM, GG_ERR_LIMIT. */
-int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, const struct gg_place *place);
+int gg__config_plugin_derive(struct gg_config_plugin *plugin, const char *dir, const struct gg_place *place,
+                             const struct gg_place *sink_place);
 /* Frees that. */
 void gg__config_plugin_fini(struct gg_config_plugin *plugin);
 

@@ -324,6 +324,15 @@ static const struct gg_option plugin_options[] = {
    PLUGIN(listeners),
    .most = GG_CONFIG_LISTENERS_MAX,
    .help = "names of the listeners whose sessions it sees; of all, if none is given"},
+  {.key = "sink",
+   .flag = "plugin-sink",
+   .type = GG_OPTION_STRING,
+   PLUGIN(sink),
+   .check = gg__config_sink_check,
+   .help = "of a plug-in that gets the recording: required (as without it) or best-effort",
+   .more =
+     "`required`: one that is slow or fails is like a disk that is slow or full. `best-effort`: what it is too slow "
+     "for, or refuses, it does not get, and it is counted. Refused for a plug-in that does not get the recording."},
   {.key = "config",
    .type = GG_OPTION_TREE,
    PLUGIN(config),

@@ -28,6 +28,8 @@
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
 #include "engine/service.h"
+#include "hook/sink.h"
+#include "record/sink.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -280,7 +282,11 @@ void gg__engine_end_sessions(struct gg_gateway *engine)
 
 int gg__engine_end_recorder(struct gg_gateway *engine, struct gg_failure *failure)
 {
-  return gg_recorder_stop(engine->recorder, gg_clock_mono_ns() + GG_RECORDER_STOP_NS, failure);
+  uint64_t deadline_ns = gg_clock_mono_ns() + GG_RECORDER_STOP_NS;
+  int error = gg_recorder_stop(engine->recorder, deadline_ns, failure);
+  gg_recorder_sinks(engine->recorder, NULL, 0);
+  gg_hook_sinks_finish(engine->desk, deadline_ns);
+  return error;
 }
 
 int gg__engine_ended(struct gg_gateway *engine, int error, const struct gg_failure *why, struct gg_failure *failure)

@@ -11,10 +11,12 @@
  */
 #include "engine/plugins.h"
 
+#include "engine/config_plugin.h"
 #include "engine/configured.h"
 #include "engine/report.h"
 #include "hook/library.h"
 #include "hook/options.h"
+#include "hook/sink.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -118,7 +120,14 @@ static int load(struct gg_loaded *loaded, const struct gg_config_plugin *config,
     gg_config_error_add(errors, "%s: %.400s", config->place, why.message);
     return error;
   }
-  return gg_hook_values_read(&loaded->values, &loaded->table, config->options, config->place, errors);
+  if (config->sink && !loaded->table.sink) {
+    gg_config_error_add(errors, "%s: plug-in %s does not get the recording, so 'sink' says nothing", config->sink_place,
+                        loaded->table.name);
+    error = GG_ERR_INVALID;
+  }
+  loaded->best_effort = config->sink && strcmp(config->sink, GG__SINK_BEST_EFFORT) == 0;
+  int values = gg_hook_values_read(&loaded->values, &loaded->table, config->options, config->place, errors);
+  return error ? error : values;
 }
 
 /* A plug-in is called by its name in commands and metrics, and its state directory has it: one of each. */
@@ -147,7 +156,7 @@ static bool is_unchanged(const struct gg_loaded *loaded, const struct gg_plugin_
 {
   return before && before->hook && before->loaded->library &&
          gg_library_file_equal(gg_library_file(loaded->library), gg_library_file(before->loaded->library)) &&
-         strcmp(loaded->options, before->loaded->options) == 0 &&
+         strcmp(loaded->options, before->loaded->options) == 0 && loaded->best_effort == before->loaded->best_effort &&
          !(before->hook->plugin.stale && before->hook->plugin.stale(before->hook->self));
 }
 
@@ -241,6 +250,8 @@ int gg__plugins_create(struct gg_configured *configured, struct gg_hook_desk *de
     if (error)
       gg_fail(failure, error, "%s%s%.400s", entry->config ? entry->config->place : "", entry->config ? ": " : "",
               why.message);
+    else
+      entry->hook->best_effort = loaded->best_effort;
   }
   return error;
 }
@@ -268,6 +279,17 @@ int gg__plugins_start(const struct gg_configured *configured, struct gg_failure 
   for (size_t i = 0; i < configured->plugins.count && !error; i++)
     error = gg_hook_start(configured->plugins.entries[i].hook, failure);
   return error;
+}
+
+void gg__plugins_sinks(const struct gg_configured *configured, struct gg_recorder *recorder)
+{
+  struct gg_recorder_sink *sinks[GG_HOOKS_MAX];
+  size_t count = 0;
+  for (size_t i = 0; i < configured->plugins.count; i++) {
+    sinks[count] = gg_hook_sink(configured->plugins.entries[i].hook);
+    count += sinks[count] != NULL;
+  }
+  gg_recorder_sinks(recorder, sinks, count);
 }
 
 static const char *shown(const char *text)

@@ -27,6 +27,8 @@ struct gg_control_request;
 struct gg_json;
 struct gg_hook_values;
 struct gg_library;
+struct gg_plugin_add_options;
+struct gg_recorder;
 struct gg_report;
 
 /* What a hook is made of. An entry's, until there is a hook: then the hook's. */
@@ -37,6 +39,7 @@ struct gg_loaded {
   char *path;                  /* as the configuration has it; NULL: none */
   char *options;               /* what the user gave, as text */
   struct gg_strings listeners; /* of one that the program has added */
+  bool best_effort;            /* as a sink */
 };
 void gg__loaded_free(void *loaded); /* NULL is fine */
 
@@ -57,13 +60,15 @@ struct gg_plugins {
 int gg__plugins_open(struct gg_configured *configured, const struct gg_configured *before,
                      const struct gg_hook_desk *desk, struct gg_config_errors *errors);
 /* plugins_add.c: adds one of the embedding program's, as gg_gateway_plugin_add. */
-int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *table, const char *config_yaml,
-                    const char *const *listeners, size_t count, struct gg_failure *failure);
+int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *table,
+                    const struct gg_plugin_add_options *options, struct gg_failure *failure);
 int gg__plugins_create(struct gg_configured *configured, struct gg_hook_desk *desk, struct gg_failure *failure);
 /* Of a configuration that was filled. */
 int gg__plugins_chain(struct gg_configured *configured, struct gg_hook_desk *desk, struct gg_failure *failure);
 /* Behind whatever threads inherit. */
 int gg__plugins_start(const struct gg_configured *configured, struct gg_failure *failure);
+/* Those that get the recording, or are told of its files, are what the recorder has from now on. Cannot fail. */
+void gg__plugins_sinks(const struct gg_configured *configured, struct gg_recorder *recorder);
 /* What is new, and what is gone: to the logger, and if there is one to the report. */
 void gg__plugins_tell(const struct gg_configured *now, const struct gg_configured *before, struct gg_logger *logger,
                       struct gg_report *report);

@@ -102,11 +102,27 @@ static int copy_listeners(struct gg_loaded *loaded, const struct gg_config *conf
   return 0;
 }
 
-static int fill(struct gg_loaded *loaded, const struct gg_config *config, const char *config_yaml,
-                const char *const *listeners, size_t count, struct gg_failure *failure)
+static int fill_sink(struct gg_loaded *loaded, enum gg_plugin_sink sink, struct gg_failure *failure)
+{
+  loaded->best_effort = sink == GG_PLUGIN_SINK_BEST_EFFORT;
+  if (sink == GG_PLUGIN_SINK_DEFAULT)
+    return 0;
+  if ((unsigned)sink > GG_PLUGIN_SINK_BEST_EFFORT)
+    return gg_fail(failure, GG_ERR_INVALID, "plug-in %s: there is no such sink", loaded->table.name);
+  if (!loaded->table.sink)
+    return gg_fail(failure, GG_ERR_INVALID, "plug-in %s does not get the recording, so 'sink' says nothing",
+                   loaded->table.name);
+  return 0;
+}
+
+static int fill(struct gg_loaded *loaded, const struct gg_config *config, const struct gg_plugin_add_options *options,
+                struct gg_failure *failure)
 {
   char name[NAME_TEXT_MAX];
-  int error = copy_listeners(loaded, config, listeners, count, failure);
+  const char *config_yaml = options->config;
+  int error = copy_listeners(loaded, config, options->listeners, options->listener_count, failure);
+  if (!error)
+    error = fill_sink(loaded, options->sink, failure);
   if (error)
     return error;
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
@@ -119,9 +135,14 @@ static int fill(struct gg_loaded *loaded, const struct gg_config *config, const 
   return error;
 }
 
-int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *table, const char *config_yaml,
-                    const char *const *listeners, size_t count, struct gg_failure *failure)
+int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *table,
+                    const struct gg_plugin_add_options *options, struct gg_failure *failure)
 {
+  static const struct gg_plugin_add_options none = GG_PLUGIN_ADD_OPTIONS_INIT;
+  options = options ? options : &none;
+  if (options->size != sizeof *options)
+    return gg_fail(failure, GG_ERR_INVALID, "gg_plugin_add_options has %zu bytes, this library knows %zu",
+                   options->size, sizeof *options);
   struct gg_plugins *plugins = &configured->plugins;
   struct gg_loaded *loaded = calloc(1, sizeof *loaded);
   if (!loaded)
@@ -132,7 +153,7 @@ int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *ta
   if (!error && plugins->count == GG_HOOKS_MAX)
     error = gg_fail(failure, GG_ERR_LIMIT, "there are %d plug-ins already", GG_HOOKS_MAX);
   if (!error)
-    error = fill(loaded, &configured->config, config_yaml, listeners, count, failure);
+    error = fill(loaded, &configured->config, options, failure);
   if (error) {
     gg__loaded_free(loaded);
     return error;
@@ -141,10 +162,10 @@ int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *ta
   return 0;
 }
 
-int gg_gateway_plugin_add(struct gg_gateway *engine, const struct gg_plugin *table, const char *config_yaml,
-                          const char *const *listeners, size_t count, struct gg_failure *failure)
+int gg_gateway_plugin_add(struct gg_gateway *engine, const struct gg_plugin *table,
+                          const struct gg_plugin_add_options *options, struct gg_failure *failure)
 {
   if (atomic_load(&engine->state) != GG_ENGINE_CREATED || gg_gateway_action(engine) != GG_GATEWAY_RUN)
     return gg_fail(failure, GG_ERR_INVALID, "plug-ins are added before the gateway is started, to one that will run");
-  return gg__plugins_add(engine->now, table, config_yaml, listeners, count, failure);
+  return gg__plugins_add(engine->now, table, options, failure);
 }

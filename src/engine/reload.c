@@ -125,6 +125,8 @@ static int go_over(struct gg_gateway *engine, struct gg_configured *next, struct
   if (!error)
     engine->now = next;
   gg__engine_unlock(engine);
+  if (!error)
+    gg__plugins_sinks(next, engine->recorder);
   return error;
 }
 

@@ -7,6 +7,8 @@
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
 #include "engine/service.h"
+#include "hook/sink.h"
+#include "record/sink.h"
 
 #include <linux/magic.h>
 #include <signal.h>
@@ -157,15 +159,21 @@ void gg__engine_end_plugins(struct gg_gateway *engine)
   gg_hook_reap(engine->desk);
 }
 
-/* The last have gone with the plane and the configuration. */
-static void free_desk(struct gg_gateway *engine)
+/* The last have gone with the plane, the recorder and the configuration. False: one is still inside of a sink. */
+static bool free_desk(struct gg_gateway *engine)
 {
   if (!engine->desk)
-    return;
+    return true;
+  gg_hook_sinks_finish(engine->desk, gg_clock_mono_ns() + GG_RECORDER_STOP_NS);
   gg_hook_reap(engine->desk);
+  if (engine->desk->hooks) {
+    engine->desk = NULL;
+    return false;
+  }
   gg_hook_desk_fini(engine->desk);
   free(engine->desk);
   engine->desk = NULL;
+  return true;
 }
 
 /* All that can be refused. */
@@ -257,6 +265,10 @@ static int start_threads(struct gg_gateway *engine, struct gg_failure *failure)
     error = gg__engine_metrics_file(engine, failure);
   if (!error)
     error = gg__plugins_start(engine->now, failure);
+  if (!error) {
+    gg__plugins_sinks(engine->now, engine->recorder);
+    gg_recorder_tell_recovered(engine->recorder);
+  }
   if (!error)
     error = gg_plane_start(engine->plane, failure);
   return error;
@@ -320,13 +332,16 @@ void gg__engine_free_parts(struct gg_gateway *engine)
   gg_plane_destroy(engine->plane);
   gg__listen_fds_close(engine->parents);
   free(engine->parents);
+  bool abandoned = gg_recorder_abandoned(engine->recorder);
   gg_recorder_destroy(engine->recorder);
   gg__configured_release(engine->now);
-  free_desk(engine);
+  abandoned |= !free_desk(engine);
   gg_resolver_destroy(engine->resolver);
   gg__kernel_metrics_stop(engine->kernel_metrics);
-  gg_metrics_destroy(engine->metrics);
-  gg_logger_destroy(engine->logger);
+  if (!abandoned) { /* else a thread that does not return goes on with them */
+    gg_metrics_destroy(engine->metrics);
+    gg_logger_destroy(engine->logger);
+  }
   engine->takeover = NULL;
   engine->control = NULL;
   engine->metrics_file = NULL;

@@ -6,6 +6,7 @@
 #include "base/json_doc.h"
 #include "engine/config_diff.h"
 #include "engine/engine.h"
+#include "record/sink.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -465,6 +466,7 @@ static bool sibling_ended(struct gg_gateway *engine, struct gg_sibling *sibling)
     gg_control_forget(engine->control, sibling->pid);
   int error = gg_recorder_sibling_ended(engine->recorder, sibling->pid, &recovery, &failure);
   tell_ended(engine, sibling, error, &recovery, &failure);
+  gg_recorder_tell_recovered(engine->recorder);
   if (error) {
     sibling->retry_ns = gg_clock_mono_ns() + GG_SIBLING_RETRY_NS;
     return false;

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "hook/observe.h"
+#include "hook/sink.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,6 +63,8 @@ static const struct gg_metric_def definitions[] = {
   SLOW("close"),
   {"plugin_missed_bytes", GG_METRIC_COUNTER, "Bytes that a plug-in which observes was too late for", NULL, NULL},
   {"plugin_observed", GG_METRIC_GAUGE, "Directions of open sessions that a plug-in observes", NULL, NULL},
+  {"plugin_sink_lost_bytes", GG_METRIC_COUNTER, "Bytes of the recording that a best-effort sink did not get.", NULL, NULL},
+  {"plugin_sink_errors", GG_METRIC_COUNTER, "Blocks of the recording that a sink refused; required: each try.", NULL, NULL},
 };
 static_assert(sizeof definitions / sizeof definitions[0] == GG__HOOK_SLOTS, "a definition for each slot");
 static const char *const labels[] = {"plugin"};
@@ -130,11 +133,16 @@ void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64
 
 void gg__hook_count_missed(struct gg_hook *hook, uint64_t bytes)
 {
+  gg__hook_count_extra(hook, GG__HOOK_MISSED_AT, bytes);
+}
+
+void gg__hook_count_extra(struct gg_hook *hook, unsigned slot, uint64_t n)
+{
   struct gg_hook_desk *desk = hook->desk;
   pthread_mutex_lock(&desk->lock);
   struct gg_shard *shard = shard_of(desk);
   if (shard)
-    gg_shard_add(shard, hook->slot + GG__HOOK_MISSED_AT, bytes);
+    gg_shard_add(shard, hook->slot + slot, n);
   pthread_mutex_unlock(&desk->lock);
 }
 
@@ -342,6 +350,7 @@ int gg_hook_create(struct gg_hook **out, struct gg_hook_desk *desk, const struct
 static void destroy(struct gg_hook *hook)
 {
   gg__hook_stop(hook);
+  gg__hook_sink_stop(hook);
   if (hook->plugin.destroy)
     hook->plugin.destroy(hook->self);
   member_leave(hook);
@@ -373,7 +382,10 @@ void gg_hook_reap(struct gg_hook_desk *desk)
 {
   for (struct gg_hook *hook = desk->hooks, *next; hook; hook = next) {
     next = hook->next;
-    if (atomic_load_explicit(&hook->refs, memory_order_acquire) != 0 || !gg__hook_ending(hook))
+    if (atomic_load_explicit(&hook->refs, memory_order_acquire) != 0)
+      continue;
+    bool over = gg__hook_ending(hook);
+    if (!gg__hook_sink_ending(hook) || !over)
       continue;
     list_take(hook);
     destroy(hook);
@@ -412,6 +424,12 @@ bool gg_hook_has(const struct gg_hook *hook, enum gg_hook_point point)
     return plugin->command;
   case GG_HOOK_OBSERVE:
     return plugin->observe;
+  case GG_HOOK_SINK:
+    return plugin->sink;
+  case GG_HOOK_SEALED:
+    return plugin->sealed;
+  case GG_HOOK_REPLAY_SEND:
+    return plugin->replay_send;
   case GG_HOOK_POINTS:
     break;
   }

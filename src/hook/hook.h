@@ -50,7 +50,10 @@ enum {
   X(CLOSE, "close")                                                                                                    \
   X(TICK, "tick")                                                                                                      \
   X(COMMAND, "command")                                                                                                \
-  X(OBSERVE, "observe")
+  X(OBSERVE, "observe")                                                                                                \
+  X(SINK, "sink")                                                                                                      \
+  X(SEALED, "sealed")                                                                                                  \
+  X(REPLAY_SEND, "replay_send")
 
 enum gg_hook_point {
 #define GG_HOOK_ENUM(NAME, label) GG_HOOK_##NAME,
@@ -119,6 +122,7 @@ void gg_hook_desk_serve(struct gg_hook_desk *desk, void *plane);
 /* After the last hook was reaped. */
 void gg_hook_desk_fini(struct gg_hook_desk *desk);
 
+struct gg_hook_sink;
 struct gg_hook_thread;
 struct gg_hook_observer;
 struct gg_hook {
@@ -135,8 +139,10 @@ struct gg_hook {
   size_t member; /* of the desk's */
   _Atomic uint64_t told_ns;          /* when it was last told that it is slow; 0: never */
   struct gg_log_site log_site;       /* what it says itself is limited like any other message */
+  bool best_effort;                  /* as a sink; set before it is started */
   struct gg_hook_thread *ticks;      /* NULL: it has no tick, or was not started */
   struct gg_hook_observer *observer; /* NULL: it does not observe, or was not started */
+  struct gg_hook_sink *sink;         /* sink.h; NULL: it has neither sink nor sealed, or was not started */
   void *owned;                       /* what is freed behind it (a library, its options' values) ... */
   void (*owned_free)(void *owned);   /* ... and how */
 };
@@ -150,8 +156,8 @@ static inline struct gg_hook *gg_hook_of(const struct gg_host *host)
 int gg_hook_create(struct gg_hook **out, struct gg_hook_desk *desk, const struct gg_plugin *table,
                    const struct gg_plugin_config *config, void *owned, void (*owned_free)(void *),
                    struct gg_failure *failure);
-/* Begins its ticks and its observer, each on a thread of its own: so behind whatever threads inherit, as the sandbox.
- * Without either, and where that was done, nothing happens. Main thread. */
+/* Begins its ticks and its observer, each on a thread of its own, and makes what the recorder needs for its sink: so
+ * behind whatever threads inherit, as the sandbox. What was done is not done again. Main thread. */
 int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure);
 struct gg_hook *gg_hook_ref(struct gg_hook *hook); /* any thread, here and below */
 /* Who lets go of it last leaves it to gg_hook_reap, since a plug-in is destroyed on the main thread. NULL is fine. */
@@ -240,11 +246,15 @@ enum {
   GG__HOOK_SLOW_AT = 2 * GG_HOOK_POINTS,
   GG__HOOK_MISSED_AT = GG__HOOK_SLOW_AT + GG__HOOK_WORKER_POINTS,
   GG__HOOK_OBSERVED_AT,
+  GG__HOOK_SINK_LOST_AT,
+  GG__HOOK_SINK_ERRORS_AT,
   GG__HOOK_SLOTS,
 };
 /* Counts a call of no worker's, and what an observer has missed. Any thread. */
 void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64_t took_ns);
 void gg__hook_count_missed(struct gg_hook *hook, uint64_t bytes);
+/* Adds to one of its slots. Any thread but a worker. */
+void gg__hook_count_extra(struct gg_hook *hook, unsigned slot, uint64_t n);
 /* thread.c: tells the ticks and the observer to end. False: something is still being carried out. */
 bool gg__hook_ending(struct gg_hook *hook);
 /* Ends them, and waits until the last call has returned. */

@@ -34,7 +34,10 @@
   X(tick)                                                                                                              \
   X(tick_interval_ns)                                                                                                  \
   X(command)                                                                                                           \
-  X(stale)
+  X(stale)                                                                                                             \
+  X(sink)                                                                                                              \
+  X(sealed)                                                                                                            \
+  X(replay_send)
 
 static const struct {
   const char *name;

@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "hook/observe.h"
+#include "hook/sink.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -105,7 +106,9 @@ static int start_ticks(struct gg_hook *hook, struct gg_failure *failure)
 int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure)
 {
   int error = start_ticks(hook, failure);
-  return error ? error : gg__observer_start(hook, failure);
+  if (!error)
+    error = gg__observer_start(hook, failure);
+  return error ? error : gg__hook_sink_start(hook, failure);
 }
 
 static bool ticks_ending(struct gg_hook_thread *ticks)

@@ -484,7 +484,11 @@ static const struct gg_plugin plugin = {GG_PLUGIN_HEAD, .name = "inside", .optio
 static void add(struct gg_gateway *gateway, const struct gg_plugin *table, const char *config, const char *listener)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  int error = gg_gateway_plugin_add(gateway, table, config, &listener, listener != NULL, &failure);
+  struct gg_plugin_add_options options = GG_PLUGIN_ADD_OPTIONS_INIT;
+  options.config = config;
+  options.listeners = &listener;
+  options.listener_count = listener != NULL;
+  int error = gg_gateway_plugin_add(gateway, table, &options, &failure);
   printf("%s%s%s\n", gg_error_name(error), error ? ": " : "", failure.message);
 }
 
