@@ -28,6 +28,7 @@
 #include "hook/library.h"
 #include "hook/observe.h"
 #include "hook/options.h"
+#include "hook/sink.h"
 #include "net/netstat.h"
 #include "net/proxy_protocol.h"
 #include "net/resolve.h"
@@ -198,6 +199,14 @@ static const struct bound of_plugins[] = {
    "`plugin_missed_bytes`; message `plug-in has not observed all`"},
   {"what plug-ins make of one read", BYTES, GG_REWRITTEN_MAX, "the session is reset", "the plug-in is told"},
   {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
+  {"blocks of the recording that wait for a best-effort sink", BYTES, GG_HOOK_SINK_BYTES_MAX,
+   "it does not get what finds no room", "`plugin_sink_lost_bytes`; message `a sink misses blocks`; `lost` of its next"},
+  {"... and the largest that it is given", BYTES, GG_HOOK_SINK_PIECE_MAX, "it comes in pieces of whole blocks", ""},
+  {"ends of files, and sealed files, that wait for a plug-in", COUNT, GG_HOOK_SEALED_MAX, "it is not told of the next",
+   "message `a sink misses blocks`"},
+  {"... and such losses told once in", TIME, GG_HOOK_SINK_TELL_NS, "they are counted only", "`plugin_sink_lost_bytes`"},
+  {"what a sink's last call has to return after the end's deadline", TIME, GG_HOOK_SINK_LEAVE_NS,
+   "the gateway ends without it", "message `a plug-in's sink does not return`"},
   {"plug-ins of a configuration", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
   {"options of a plug-in", COUNT, GG_PLUGIN_OPTIONS_MAX, "it is not loaded", "the error"},
   {"commands of a plug-in", COUNT, GG_PLUGIN_COMMANDS_MAX, "it is not loaded", "the error"},

@@ -148,6 +148,30 @@ def test_every_example_is_tried():
         assert file.read_text().count("\n") < LINES_MAX
 
 
+def fnv(data):
+    value = 0xcbf29ce484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+    return f"{value:016x}"
+
+
+@instrumented
+@pytest.mark.parametrize("words", [[], ["best-effort"]])
+def test_custom_sink_does_what_it_says(build, run, scratch, upstream, words):  # noqa: F811
+    with run(build("custom-sink"), upstream.address, scratch / "rec", *words) as embed:
+        gateway = Gateway(scratch / "rec", upstream.address, listen=embed.output().splitlines()[0])
+        with open_session(gateway, upstream) as (client, server):
+            talk(client, server, b"question " * 1000, b"answer " * 1000)
+            gateway.command("rotate")
+            processes.wait_until(lambda: embed.output().count("\n") >= 2, 10, "the first file")
+            talk(client, server, b"more", b"and more")
+        embed.popen.send_signal(signal.SIGTERM)
+        assert embed.wait(20) == 0
+        told = embed.output().splitlines()[1:]
+    files = [(path.name, path.read_bytes()) for path in gateway.segments()]
+    assert len(files) == 2 and sorted(told) == [f"{name} {len(data)} {fnv(data)}" for name, data in files]
+
+
 # ── What the library keeps for itself ────────────────────────────────────────────────────────────────────────────────
 
 # Everything writable that outlives a gateway, and why it may.

@@ -413,7 +413,7 @@ def test_required_that_fails_at_the_end(probe, server):
     assert "a plug-in's sink takes no more" in gateway.process.errors()
     order(gateway, "fail", False)
     gateway.process = gateway.start()
-    name, _, size, recovered = processes.wait_until(lambda: lines(gateway, "sealed"), 10, "the file that is complete")[0]
+    name, _, size, recovered = processes.wait_until(lambda: lines(gateway, "sealed"), 10, "the complete file")[0]
     assert recovered and size == gateway.segments()[0].stat().st_size and name == gateway.segments()[0].name
     stop(gateway)
     assert [gateway.payload(session.id, "client") for session in gateway.sessions()] == [
