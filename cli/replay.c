@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { /* those in front of OPTION_DRY_RUN are the library's, by the same names */
@@ -26,6 +27,8 @@ enum { /* those in front of OPTION_DRY_RUN are the library's, by the same names 
        OPTION_ALLOW_ORIGINAL,
        OPTION_RECORD,
        OPTION_REPORT,
+       OPTION_PLUGIN,
+       OPTION_PLUGIN_CONFIG, /* gathered, then the library's */
        OPTION_DRY_RUN,
        OPTION_JSON,
        OPTION_VERBOSE,
@@ -49,6 +52,8 @@ static const struct gg_cli_option options[] = {
   [OPTION_ALLOW_ORIGINAL] = {"allow-original", 0, NULL, "also to a session's own server, or what its client dialled"},
   [OPTION_RECORD] = {"record", 0, "DIR", "record the replay into this store"},
   [OPTION_REPORT] = {"report", 0, "FILE", "what was found, as JSON; - for standard output"},
+  [OPTION_PLUGIN] = {"plugin", 0, "FILE", "a plug-in that sees each piece before it is sent, and may replace it"},
+  [OPTION_PLUGIN_CONFIG] = {"plugin-config", 0, "C", "its options: a YAML file, or NAME=VALUE; may be given often"},
   [OPTION_DRY_RUN] = {"dry-run", 'n', NULL, "only tell what would be sent, and when"},
   [OPTION_JSON] = {"json", 'j', NULL, "the report on standard output, for --dry-run one object a line"},
   [OPTION_VERBOSE] = {"verbose", 'v', NULL, "a line for every connection that has ended"},
@@ -61,6 +66,7 @@ struct command {
   struct gg_cli_found found;
   bool dry_run, json, verbose;
   bool report_on_stdout;
+  char *plugin_config; /* YAML; NULL: nothing was given */
 };
 
 /* ── Signals ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -219,6 +225,10 @@ static int set_option(struct command *command, int what, const char *value)
 
 static int check_together(struct command *command)
 {
+  if (command->plugin_config && !command->options.plugin)
+    return gg_cli_wrong("replay: --plugin-config without --plugin");
+  command->options.plugin_config = command->plugin_config;
+
   if (!command->options.to)
     return gg_cli_wrong("replay: against which server? --to HOST:PORT");
   if (command->dry_run && (command->options.report_path || command->options.record_dir))
@@ -233,27 +243,36 @@ static int check_together(struct command *command)
   return GG_EXIT_DONE;
 }
 
-static int run_replay(const struct gg_cli *cli, int argc, char **argv)
+static int parse_and_run(const struct gg_cli *cli, int argc, char **argv, struct command *command)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
-  struct command command = {.options = GG_REPLAY_OPTIONS_INIT};
   int status = GG_EXIT_DONE;
   for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
     if (what == OPTION_DRY_RUN)
-      command.dry_run = true;
+      command->dry_run = true;
     else if (what == OPTION_JSON)
-      command.json = true;
+      command->json = true;
     else if (what == OPTION_VERBOSE)
-      command.verbose = true;
+      command->verbose = true;
+    else if (what == OPTION_PLUGIN_CONFIG)
+      status = gg_cli_plugin_config(&command->plugin_config, args.value);
     else if (what >= 0)
-      status = set_option(&command, what, args.value);
-    else if (what != GG_CLI_WORD || !gg_cli_add_word(&command.words, args.value))
+      status = set_option(command, what, args.value);
+    else if (what != GG_CLI_WORD || !gg_cli_add_word(&command->words, args.value))
       status = GG_EXIT_USAGE;
     if (status != GG_EXIT_DONE)
       return status;
   }
-  status = check_together(&command);
-  return status == GG_EXIT_DONE ? replay_chosen(cli, &command) : status;
+  status = check_together(command);
+  return status == GG_EXIT_DONE ? replay_chosen(cli, command) : status;
+}
+
+static int run_replay(const struct gg_cli *cli, int argc, char **argv)
+{
+  struct command command = {.options = GG_REPLAY_OPTIONS_INIT};
+  int status = parse_and_run(cli, argc, argv, &command);
+  free(command.plugin_config);
+  return status;
 }
 
 const struct gg_command gg_command_replay = {
@@ -275,6 +294,7 @@ const struct gg_command gg_command_replay = {
     "  gogetway replay --to canary:8080\n"
     "  gogetway replay id=019f21 --to 127.0.0.1:4444 --level bytes --speed max -v\n"
     "  gogetway replay since=1h port=8080 --to host:80 --speed 10x --copies 100 --report out.json\n"
-    "  gogetway replay since=1h --to host:80 --dry-run\n",
+    "  gogetway replay since=1h --to host:80 --dry-run\n"
+    "  gogetway replay id=019f21 --to 127.0.0.1:4444 --plugin ./token.so --plugin-config token=abc\n",
   .run = run_replay,
 };

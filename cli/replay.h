@@ -4,6 +4,7 @@
  *
  *   replay.c           the command: options, signals, exit status
  *   replay_plan.c      --dry-run: what would be sent
+ *   replay_plugin.c    --plugin-config: the options of the plug-in's own
  *   replay_progress.c  what is shown on stderr while it plans and runs
  *   replay_summary.c   what is printed when it is over, and for each connection with -v
  */
@@ -54,6 +55,9 @@ void gg_cli_put_summary(FILE *out, const struct gg_replay_plan *plan, const stru
 
 /* The dry run's table, or one JSON object a line. */
 void gg_cli_put_plan(FILE *out, const struct gg_replay *replay, const struct gg_replay_options *options, bool json);
+
+/* Adds what one --plugin-config has, a file or NAME=VALUE, to the YAML that is there; to be freed. */
+int gg_cli_plugin_config(char **yaml, const char *value);
 
 const char *gg_cli_span(uint64_t ns, char text[GG_CLI_SPAN_MAX]); /* "812us", "12.3ms", "1.25s", "1m02s" */
 

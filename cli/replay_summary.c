@@ -141,6 +141,10 @@ static void put_traffic(FILE *out, const struct gg_replay_outcome *outcome)
   fprintf(out, "%" N " sent", counts->chunks_sent);
   if (counts->chunks_unsent)
     fprintf(out, ", %" N " not", counts->chunks_unsent);
+  if (counts->pieces_replaced)
+    fprintf(out, ", %" N " pieces replaced by the plug-in", counts->pieces_replaced);
+  if (counts->plugin_ended)
+    fprintf(out, ", %" N " sessions ended by it", counts->plugin_ended);
   fputs("; released by: ", out);
   put_counts(out, counts->released, GG_REPLAY_RELEASES, release_text);
   put_name(out, "bytes");

@@ -38,6 +38,7 @@
 extern "C" {
 #endif
 
+struct gg_plugin; /* plugin.h */
 struct gg_replay;
 
 enum gg_replay_level {
@@ -140,7 +141,9 @@ struct gg_replay_counts {
   /* Of those: equal to the byte; fewer bytes than were recorded; more; as many, and other ones. */
   uint64_t replies_equal, replies_shorter, replies_longer, replies_different;
   uint64_t timeouts;
-  uint64_t closed_early; /* the server's ends and resets before their time */
+  uint64_t closed_early;    /* the server's ends and resets before their time */
+  uint64_t pieces_replaced; /* by the plug-in */
+  uint64_t plugin_ended;    /* sessions that it has ended */
 };
 
 /* One played connection, told when it has ended. */
@@ -212,6 +215,12 @@ struct gg_replay_options {
   void (*on_session)(void *context, const struct gg_replay_session *session);
   void (*on_warning)(void *context, const char *text); /* one sentence: a segment that is not whole, ... */
   void *context;
+  /* A plug-in that is asked before each piece is sent (replay_send of plugin.h): a shared library, or the program's own
+   * table. NULL, both: none. `plugin_config`: its options as YAML, "{token: abc}"; NULL: nothing. Its warnings come by
+   * on_warning, on any thread. */
+  const char *plugin;
+  const struct gg_plugin *plugin_table;
+  const char *plugin_config;
 };
 #define GG_REPLAY_REPLY_TIMEOUT_NS UINT64_C(10000000000)
 #define GG_REPLAY_CONNECT_TIMEOUT_NS UINT64_C(10000000000)

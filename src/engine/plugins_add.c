@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * plugins_add.c - plug-ins of a program that embeds the gateway: the same table, by its address.
- *
- * Their options are YAML too, as if they stood below `config:` in a file. So they are put there, two columns to the
- * right and a line further down, and what is wrong is told where the program has written it.
- */
-#include "base/tree.h"
+/* plugins_add.c - plug-ins of a program that embeds the gateway: the same table, by its address. */
+#include "base/sized.h"
 #include "engine/configured.h"
 #include "engine/engine.h"
 #include "hook/library.h"
@@ -15,69 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDENT = 2, LINES_ABOVE = 1, NAME_TEXT_MAX = 64 };
-
-struct holder {
-  struct gg_tree *config;
-};
-static const struct gg_option holder_options[] = {
-  {.key = "config", .type = GG_OPTION_TREE, .offset = offsetof(struct holder, config), .help = "a plug-in's options"},
-};
-static const struct gg_schema holder_schema = {.options = holder_options, .option_count = 1};
-
-/* "config:" and what follows, indented; malloc'ed. */
-static char *below_config(const char *yaml, size_t *length)
-{
-  char *text = NULL;
-  FILE *out = open_memstream(&text, length);
-  if (!out)
-    return NULL;
-  fputs("config:\n", out);
-  while (*yaml) {
-    size_t line = strcspn(yaml, "\n");
-    fprintf(out, "%*s%.*s\n", line > 0 ? INDENT : 0, "", (int)line, yaml);
-    yaml += line + (yaml[line] == '\n');
-  }
-  bool failed = ferror(out) != 0;
-  if (fclose(out) == 0 && !failed)
-    return text;
-  free(text);
-  return NULL;
-}
-
-/* "NAME:3:7: ..." becomes "NAME:2:5: ...". */
-static void move_back(struct gg_config_error *error, const char *name)
-{
-  size_t length = strlen(name);
-  char copy[sizeof error->text], *end;
-  if (strncmp(error->text, name, length) != 0 || error->text[length] != ':')
-    return;
-  unsigned long line = strtoul(error->text + length + 1, &end, 10);
-  if (*end != ':' || line <= LINES_ABOVE)
-    return;
-  unsigned long column = strtoul(end + 1, &end, 10);
-  if (*end != ':' || column <= INDENT)
-    return;
-  snprintf(copy, sizeof copy, "%s", end);
-  snprintf(error->text, sizeof error->text, "%s:%lu:%lu%.400s", name, line - LINES_ABOVE, column - INDENT, copy);
-}
-
-static int read_values(struct gg_loaded *loaded, const char *name, const char *yaml, struct gg_config_errors *errors)
-{
-  struct holder holder = {NULL};
-  size_t length = 0;
-  char *text = yaml && *yaml ? below_config(yaml, &length) : NULL;
-  int error = text || !yaml || !*yaml ? 0 : GG_ERR_NOMEM;
-  if (text)
-    error = gg_schema_read_text(&holder_schema, &holder, name, text, length, NULL, errors);
-  if (!error)
-    error = gg_hook_values_read(&loaded->values, &loaded->table, holder.config, name, errors);
-  for (size_t i = 0; i < errors->count; i++)
-    move_back(&errors->items[i], name);
-  gg_schema_fini(&holder_schema, &holder);
-  free(text);
-  return error;
-}
+enum { NAME_TEXT_MAX = 64 };
 
 static int copy_listeners(struct gg_loaded *loaded, const struct gg_config *config, const char *const *listeners,
                           size_t count, struct gg_failure *failure)
@@ -128,7 +61,8 @@ static int fill(struct gg_loaded *loaded, const struct gg_config *config, const 
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
   snprintf(name, sizeof name, "plug-in %s", loaded->table.name);
   loaded->options = strdup(config_yaml ? config_yaml : "");
-  error = errors && loaded->options ? read_values(loaded, name, config_yaml, errors) : GG_ERR_NOMEM;
+  error = errors && loaded->options ? gg_hook_values_text(&loaded->values, &loaded->table, name, config_yaml, errors)
+                                    : GG_ERR_NOMEM;
   if (error)
     gg_fail(failure, error, "%s", errors && errors->count > 0 ? errors->items[0].text : gg_error_text(error));
   free(errors);
@@ -136,24 +70,25 @@ static int fill(struct gg_loaded *loaded, const struct gg_config *config, const 
 }
 
 int gg__plugins_add(struct gg_configured *configured, const struct gg_plugin *table,
-                    const struct gg_plugin_add_options *options, struct gg_failure *failure)
+                    const struct gg_plugin_add_options *given, struct gg_failure *failure)
 {
-  static const struct gg_plugin_add_options none = GG_PLUGIN_ADD_OPTIONS_INIT;
-  options = options ? options : &none;
-  if (options->size != sizeof *options)
-    return gg_fail(failure, GG_ERR_INVALID, "gg_plugin_add_options has %zu bytes, this library knows %zu",
-                   options->size, sizeof *options);
+  struct gg_plugin_add_options options = GG_PLUGIN_ADD_OPTIONS_INIT;
+  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_plugin_add_options, sink), given,
+                                    "gg_plugin_add_options", failure)
+                    : 0;
+  if (error)
+    return error;
   struct gg_plugins *plugins = &configured->plugins;
   struct gg_loaded *loaded = calloc(1, sizeof *loaded);
   if (!loaded)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for a plug-in");
-  int error = gg_plugin_judge(&loaded->table, table, "the plug-in's table", failure);
+  error = gg_plugin_judge(&loaded->table, table, "the plug-in's table", failure);
   if (!error && gg__plugins_find(plugins, loaded->table.name))
     error = gg_fail(failure, GG_ERR_EXISTS, "there is a plug-in %s already", loaded->table.name);
   if (!error && plugins->count == GG_HOOKS_MAX)
     error = gg_fail(failure, GG_ERR_LIMIT, "there are %d plug-ins already", GG_HOOKS_MAX);
   if (!error)
-    error = fill(loaded, &configured->config, options, failure);
+    error = fill(loaded, &configured->config, &options, failure);
   if (error) {
     gg__loaded_free(loaded);
     return error;

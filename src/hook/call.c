@@ -7,6 +7,7 @@
  */
 #include "base/clock.h"
 #include "hook/hook.h"
+#include "hook/output.h"
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -45,6 +46,7 @@ enum {
   OF_ACCEPT = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE) | BIT(GG_VERDICT_RESET) | BIT(GG_VERDICT_TARPIT),
   OF_OPEN = OF_ACCEPT | BIT(GG_VERDICT_REPLY),
   OF_CONNECT = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE),
+  OF_REPLAY = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE) | BIT(GG_VERDICT_RESET),
 };
 
 /* A verdict that cannot be there lets nothing pass. */
@@ -213,4 +215,13 @@ void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_liv
   uint64_t at_ns = gg_clock_mono_ns();
   hook->plugin.rewrite(hook->self, live, data, output);
   measure(hook, shard, GG_HOOK_REWRITE, at_ns);
+}
+
+enum gg_verdict_kind gg_hook_replay_send(struct gg_hook *hook, const struct gg_replay_piece *piece,
+                                         struct gg_output *output)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  enum gg_verdict_kind kind = hook->plugin.replay_send(hook->self, piece, output);
+  gg__hook_count_other(hook, GG_HOOK_REPLAY_SEND, gg_clock_mono_ns() - at_ns);
+  return output->error ? GG_VERDICT_RESET : judged(hook, GG_HOOK_REPLAY_SEND, kind, OF_REPLAY);
 }

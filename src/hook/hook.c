@@ -63,8 +63,10 @@ static const struct gg_metric_def definitions[] = {
   SLOW("close"),
   {"plugin_missed_bytes", GG_METRIC_COUNTER, "Bytes that a plug-in which observes was too late for", NULL, NULL},
   {"plugin_observed", GG_METRIC_GAUGE, "Directions of open sessions that a plug-in observes", NULL, NULL},
-  {"plugin_sink_lost_bytes", GG_METRIC_COUNTER, "Bytes of the recording that a best-effort sink did not get.", NULL, NULL},
-  {"plugin_sink_errors", GG_METRIC_COUNTER, "Blocks of the recording that a sink refused; required: each try.", NULL, NULL},
+  {"plugin_sink_lost_bytes", GG_METRIC_COUNTER, "Bytes of the recording that a best-effort sink did not get.", NULL,
+   NULL},
+  {"plugin_sink_errors", GG_METRIC_COUNTER, "Blocks of the recording that a sink refused; required: each try.", NULL,
+   NULL},
 };
 static_assert(sizeof definitions / sizeof definitions[0] == GG__HOOK_SLOTS, "a definition for each slot");
 static const char *const labels[] = {"plugin"};
@@ -77,8 +79,8 @@ int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, str
   int error = gg_metrics_register_family(metrics, &family, &desk->metrics_first, &desk->metrics_stride);
   if (error)
     return gg_fail(failure, error, "cannot register the plug-ins' metrics: %s", gg_error_text(error));
-  desk->store_dir = strdup(store_dir);
-  if (!desk->store_dir)
+  desk->store_dir = store_dir ? strdup(store_dir) : NULL;
+  if (store_dir && !desk->store_dir)
     return gg_fail(failure, GG_ERR_NOMEM, "out of memory for the plug-ins");
   pthread_mutex_init(&desk->lock, NULL);
   pthread_rwlock_init(&desk->plane_lock, NULL);
@@ -329,7 +331,7 @@ int gg_hook_create(struct gg_hook **out, struct gg_hook_desk *desk, const struct
     free(hook);
     return error;
   }
-  error = make_state_dir(hook, failure);
+  error = desk->store_dir ? make_state_dir(hook, failure) : 0;
   if (!error) {
     gg__host_fill(hook);
     error = call_create(hook, config, failure);

@@ -89,6 +89,9 @@ struct gg_hook_member {
   uint64_t left;  /* when it had none any more: counts up */
 };
 
+/* Where there are no sessions: they say so. */
+extern const struct gg_hook_sessions gg_hook_no_sessions;
+
 /* What all hooks of a gateway share. */
 struct gg_hook_desk {
   struct gg_logger *logger;
@@ -98,7 +101,7 @@ struct gg_hook_desk {
    * same, and find nothing. Who uses it holds the lock for reading: a plug-in's own thread may ask at any time. */
   pthread_rwlock_t plane_lock;
   void *plane;
-  char *store_dir;        /* a copy; state directories are made below it */
+  char *store_dir;        /* a copy; state directories are made below it; NULL: there are none, nor a recording */
   pthread_mutex_t lock;   /* of the next three */
   struct gg_hook *hooks;  /* all there are; changed on the main thread only */
   struct gg_shard *shard; /* of what no worker calls: ticks and commands; NULL: none was called yet */
@@ -222,6 +225,10 @@ void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_liv
                      struct gg_output *output);
 /* How many of the last bytes it keeps back: less than its mask_longest. */
 size_t gg_hook_mask(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, struct gg_mask *piece);
+
+/* PASS, CLOSE or RESET; the latter also where what it put out was too much. On a replay's thread. */
+enum gg_verdict_kind gg_hook_replay_send(struct gg_hook *hook, const struct gg_replay_piece *piece,
+                                         struct gg_output *output);
 
 /* ── Commands, on the control socket's thread ────────────────────────────────────────────────────────────────────── */
 

@@ -76,6 +76,112 @@ static int host_emit(const struct gg_host *host, struct gg_output *output, const
   return gg_output_append(output, bytes, length);
 }
 
+/* ── No sessions ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void no_key(const struct gg_host *host, const struct gg_live *session, struct gg_session_key *out)
+{
+  (void)host;
+  (void)session;
+  *out = (struct gg_session_key){0};
+}
+
+static void no_info(const struct gg_host *host, const struct gg_live *session, struct gg_session_info *out)
+{
+  (void)host;
+  (void)session;
+  (void)out;
+}
+
+static void no_state_set(const struct gg_host *host, struct gg_live *session, void *state)
+{
+  (void)host;
+  (void)session;
+  (void)state;
+}
+
+static void *no_state(const struct gg_host *host, const struct gg_live *session)
+{
+  (void)host;
+  (void)session;
+  return NULL;
+}
+
+static int no_want(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode)
+{
+  (void)host;
+  (void)session;
+  (void)from;
+  (void)mode;
+  return GG_ERR_NOT_FOUND;
+}
+
+static int no_find(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out)
+{
+  (void)host;
+  (void)key;
+  (void)out;
+  return GG_ERR_NOT_FOUND;
+}
+
+static void no_list(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
+                    void *context)
+{
+  (void)host;
+  (void)each;
+  (void)context;
+}
+
+static int no_tag(const struct gg_host *host, const struct gg_session_key *key, const char *tag, bool on)
+{
+  (void)host;
+  (void)key;
+  (void)tag;
+  (void)on;
+  return GG_ERR_NOT_FOUND;
+}
+
+static int no_throttle(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
+                       uint64_t bytes_per_second)
+{
+  (void)host;
+  (void)key;
+  (void)from;
+  (void)bytes_per_second;
+  return GG_ERR_NOT_FOUND;
+}
+
+static int no_cut(const struct gg_host *host, const struct gg_session_key *key, const struct gg_verdict *verdict)
+{
+  (void)host;
+  (void)key;
+  (void)verdict;
+  return GG_ERR_NOT_FOUND;
+}
+
+static int no_resume(const struct gg_host *host, const struct gg_session_key *key, enum gg_side from,
+                     const struct gg_verdict *verdict)
+{
+  (void)host;
+  (void)key;
+  (void)from;
+  (void)verdict;
+  return GG_ERR_NOT_FOUND;
+}
+
+const struct gg_hook_sessions gg_hook_no_sessions = {
+  .key = no_key,
+  .info = no_info,
+  .state_set = no_state_set,
+  .state = no_state,
+  .want = no_want,
+  .find = no_find,
+  .list = no_list,
+  .tag = no_tag,
+  .throttle = no_throttle,
+  .cut = no_cut,
+  .resume = no_resume,
+};
+
 void gg__host_fill(struct gg_hook *hook)
 {
   const struct gg_hook_sessions *sessions = hook->desk->sessions;

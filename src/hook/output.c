@@ -28,6 +28,7 @@ int gg_output_append(struct gg_output *output, const void *bytes, size_t length)
     output->error = output->error ? output->error : error;
     return error;
   }
+  output->given = true;
   if (length > 0)
     memcpy(output->bytes + output->length, bytes, length);
   output->length += length;

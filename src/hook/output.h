@@ -11,12 +11,13 @@
 
 enum { GG_OUTPUT_FIRST_BYTES = 512 };
 
-/* Zeroed but for `most`, it is empty. Emptied again by setting `length` (and `error`) to 0. */
+/* Zeroed but for `most`, it is empty. Emptied again by setting `length` (and `error` and `given`) to 0. */
 struct gg_output {
   uint8_t *bytes;
   size_t length;
   size_t size;
   size_t most; /* bytes that it may have */
+  bool given;  /* something was put out, if only nothing at all */
   int error;   /* the first that an append has come to: whoever called the plug-in ends what it was called for */
 };
 

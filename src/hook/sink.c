@@ -378,7 +378,7 @@ int gg__hook_sink_start(struct gg_hook *hook, struct gg_failure *failure)
 {
   const struct gg_plugin *plugin = &hook->plugin;
   pthread_condattr_t attributes;
-  if ((!plugin->sink && !plugin->sealed) || hook->sink)
+  if ((!plugin->sink && !plugin->sealed) || hook->sink || !hook->desk->store_dir)
     return 0;
   struct gg_hook_sink *sink = calloc(1, sizeof *sink);
   if (!sink || asprintf(&sink->segments_dir, "%s/segments", hook->desk->store_dir) < 0) {

@@ -14,6 +14,7 @@ enum {
   GG_REPLAY_RATE_MAX = 1000000,         /* the least is 1, and 0 is none */
   GG_REPLAY_COPIES_MAX = 1000000,       /* of copies and loops the least is 1 */
   GG_REPLAY_LOOPS_MAX = 1000000,
+  GG_REPLAY_EMIT_MAX = 1 << 20, /* bytes that a plug-in may put out for one piece */
 };
 
 #define GG_REPLAY_RAMP_MAX_NS (UINT64_C(7) * 86400 * 1000000000)

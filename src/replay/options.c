@@ -215,6 +215,8 @@ static const struct row rows[] = {
   {"allow-original", read_bool, AT(allow_original), 0, 0, NULL},
   {"record", read_text, AT(record_dir), 0, 0, NULL},
   {"report", read_text, AT(report_path), 0, 0, NULL},
+  {"plugin", read_text, AT(plugin), 0, 0, NULL},
+  {"plugin-config", read_text, AT(plugin_config), 0, 0, NULL},
 };
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 

@@ -164,6 +164,8 @@ static void sum_up(struct gg_player *player)
   sum->replies_different += own->replies_different;
   sum->timeouts += own->timeouts;
   sum->closed_early += own->closed_early;
+  sum->pieces_replaced += own->pieces_replaced;
+  sum->plugin_ended += own->plugin_ended;
 }
 
 /* The last reply, or at level bytes the only one. Whether all went well. */
@@ -195,11 +197,13 @@ void gg__player_end(struct gg_player *player, bool reset, bool cut)
   uint64_t now_ns = gg__player_now(player);
   player->state = GG_PLAYER_OVER;
   player->wait = GG_WAIT_NOTHING;
+  cut |= player->plugin_ended;
   bool failed = !end_replies(player, cut);
   failed |= record_end(player, reset, now_ns) != 0;
   stage->wire->ops->close(player->line, reset && !player->server_reset);
   player->line = NULL;
   gg__player_drop_decoder(player);
+  gg_output_fini(&player->instead);
   sum_up(player);
   outcome->ended_ns = gg__since(stage->started_ns, now_ns);
   outcome->difference = player->reply.difference;

@@ -50,6 +50,7 @@
 #define GG_REPLAY_PLAYER_H
 
 #include "base/list.h"
+#include "hook/output.h"
 #include "replay/recording.h"
 #include "replay/reply.h"
 #include "replay/stage.h"
@@ -87,10 +88,11 @@ struct gg_player {
   void *decoder;
   struct gg_take take; /* of the replay's recording */
 
-  struct gg_cursor cursor; /* behind `step` */
-  struct gg_step step;     /* the client's next one */
-  uint32_t step_at;        /* bytes of it that were sent */
-  uint64_t number;         /* of the reply that is awaited or comes next, from 0 */
+  struct gg_cursor cursor;  /* behind `step` */
+  struct gg_step step;      /* the client's next one */
+  uint32_t step_at;         /* bytes of it that were sent, or of what goes instead */
+  struct gg_output instead; /* what the plug-in put out for `step` */
+  uint64_t number;          /* of the reply that is awaited or comes next, from 0 */
   struct gg_reply reply;
 
   /* Times on the wire's clock, but the recorded ones. */
@@ -130,6 +132,9 @@ struct gg_player {
   bool end_awaited;      /* level bytes: the wait for the recorded bytes is over */
   bool chunk_begun;      /* a byte of this chunk was taken */
   bool step_taken;       /* `step` is in the replay's recording */
+  bool step_asked;       /* the plug-in was asked about `step` ... */
+  bool step_replaced;    /* ... and `instead` goes */
+  bool plugin_ended;     /* it has ended the session: what was still to come is nobody's fault */
   bool readable;         /* the last turn left bytes in the socket */
   bool writable_awaited; /* the socket was full */
   bool server_ended;     /* FIN or RST */

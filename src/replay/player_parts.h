@@ -66,6 +66,13 @@ uint64_t gg__player_timeout_when(const struct gg_player *player);
 /* max(20 ms, 2 round trips). */
 uint64_t gg__player_silence(const struct gg_player *player);
 
+/* `step` is another one from here on. */
+static inline void gg__player_step_begin(struct gg_player *player)
+{
+  player->step_at = 0;
+  player->step_taken = player->step_asked = player->step_replaced = false;
+}
+
 /* ── player_send.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Does `step`; afterwards the player waits for nothing, or has left PLAYING. */

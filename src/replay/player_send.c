@@ -3,9 +3,13 @@
  * player_send.c - the client's steps, done.
  *
  * Bytes are read from the script when they go, into memory that all players share; what the socket did not take is read
- * once more when it has room. So a player that is blocked holds nothing but its place in the script.
+ * once more when it has room. So a player that is blocked holds nothing but its place in the script. Only what a plug-in
+ * put out instead is the player's own until it has gone, since it is asked once.
  */
 #include "replay/player_parts.h"
+
+#include "hook/hook.h"
+#include "replay/bounds.h"
 
 #include <assert.h>
 
@@ -71,16 +75,113 @@ static enum gg_move blocked(struct gg_player *player)
   return GG_MOVE_OVER;
 }
 
+/* Our FIN. False: the session is over. */
+static bool finish(struct gg_player *player)
+{
+  struct gg_stage *stage = player->stage;
+  if (player->finished)
+    return true;
+  player->finished = true;
+  if (player->take.open && gg__take_fin(&player->take, GG_FROM_CLIENT, gg__player_now(player), &stage->failure) != 0) {
+    gg__player_fail(player);
+    return false;
+  }
+  stage->wire->ops->finish(player->line);
+  return true;
+}
+
+/* Our end, at the recording's. */
+static enum gg_move leave(struct gg_player *player)
+{
+  if (!finish(player))
+    return GG_MOVE_OVER;
+  player->end_open = !player->fin_expected && !player->reset_expected;
+  if (player->end_open)
+    gg__reply_open_end(&player->reply);
+  player->state = GG_PLAYER_LEAVING;
+  player->awaited_since_ns = gg__player_now(player);
+  player->extended_ns = 0;
+  return GG_MOVE_ON;
+}
+
+/* The plug-in has ended the session. In order: our end, and then the server's is waited for as behind the last step. */
+static enum gg_move ended_by_plugin(struct gg_player *player, enum gg_verdict_kind kind)
+{
+  player->plugin_ended = true;
+  player->outcome.counts.plugin_ended = 1;
+  if (kind == GG_VERDICT_RESET) {
+    gg__player_end(player, true, true);
+    return GG_MOVE_OVER;
+  }
+  player->fin_expected = player->reset_expected = false; /* of the recorded end nothing can be expected any more */
+  return leave(player);
+}
+
+/* Asks the plug-in about `step`, whose bytes it sees whole. Not GG_MOVE_ON, or the state is another one: it has ended
+ * the session, or that failed. */
+static enum gg_move ask(struct gg_player *player)
+{
+  struct gg_stage *stage = player->stage;
+  struct gg_script *script = stage->script;
+  const struct gg_step *step = &player->step;
+  player->step_asked = true;
+  if (script->ops->bytes(script, step, 0, stage->scratch[1], step->length, &stage->failure) != 0) {
+    gg__player_fail(player);
+    return GG_MOVE_OVER;
+  }
+  struct gg_replay_piece piece = {
+    .size = sizeof piece,
+    .target = stage->target,
+    .from = GG_SIDE_CLIENT,
+    .bytes = stage->scratch[1],
+    .length = step->length,
+    .offset = step->offset,
+    .copy = (unsigned)(player->loop * stage->options->copies + player->copy),
+  };
+  memcpy(piece.key.text, player->facts.id, sizeof piece.key.text);
+  player->instead.length = 0;
+  player->instead.given = false;
+  player->instead.most = GG_REPLAY_EMIT_MAX;
+  enum gg_verdict_kind kind = gg_hook_replay_send(stage->plugin, &piece, &player->instead);
+  if (kind != GG_VERDICT_PASS)
+    return ended_by_plugin(player, kind);
+  player->step_replaced = player->instead.given;
+  player->outcome.counts.pieces_replaced += player->step_replaced;
+  if (player->step_replaced && player->instead.length == 0)
+    player->awaited_since_ns = gg__player_now(player); /* as if it had gone */
+  return GG_MOVE_ON;
+}
+
+/* What is left of `step`, or of what goes instead. Without memory of its own, `data` is the second scratch. */
+static int get_bytes(struct gg_player *player, const uint8_t **data, uint32_t *size)
+{
+  struct gg_stage *stage = player->stage;
+  struct gg_script *script = stage->script;
+  uint32_t from = player->step_at;
+  if (player->step_replaced) {
+    *size = (uint32_t)player->instead.length - from;
+    *data = *size > 0 ? player->instead.bytes + from : NULL;
+    return 0;
+  }
+  *size = player->step.length - from;
+  *data = stage->scratch[1];
+  return *size > 0 ? script->ops->bytes(script, &player->step, from, stage->scratch[1], *size, &stage->failure) : 0;
+}
+
 /* What is left of `step`. */
 static enum gg_move send_step(struct gg_player *player, bool more)
 {
   struct gg_stage *stage = player->stage;
-  struct gg_script *script = stage->script;
-  uint8_t *data = stage->scratch[1];
-  uint32_t from = player->step_at, size = player->step.length - from;
-  if (size == 0)
+  if (stage->plugin && !player->step_asked) {
+    enum gg_move move = ask(player);
+    if (move != GG_MOVE_ON || player->state != GG_PLAYER_PLAYING)
+      return move;
+  }
+  const uint8_t *data;
+  uint32_t size;
+  int error = get_bytes(player, &data, &size);
+  if (!error && size == 0)
     return GG_MOVE_ON;
-  int error = script->ops->bytes(script, &player->step, from, data, size, &stage->failure);
   if (!error && player->take.open && !player->step_taken)
     error = gg__take_bytes(&player->take, GG_FROM_CLIENT, data, size, gg__player_now(player), &stage->failure);
   if (error) {
@@ -130,46 +231,17 @@ static enum gg_move send_chunk(struct gg_player *player)
       return GG_MOVE_OVER;
     }
     bool more = got > 0 && following.kind == GG_STEP_SEND && !following.begins_chunk;
-    enum gg_move move = send_step(player, more);
-    if (move != GG_MOVE_ON)
+    /* A plug-in may let nothing go of what follows: then nothing would wait for it. */
+    enum gg_move move = send_step(player, more && !stage->plugin);
+    if (move != GG_MOVE_ON || player->state != GG_PLAYER_PLAYING)
       return move;
     if (!more)
       break;
     player->cursor = cursor;
     player->step = following;
-    player->step_at = 0;
-    player->step_taken = false;
+    gg__player_step_begin(player);
   }
   chunk_sent(player);
-  return GG_MOVE_ON;
-}
-
-/* Our FIN. False: the session is over. */
-static bool finish(struct gg_player *player)
-{
-  struct gg_stage *stage = player->stage;
-  if (player->finished)
-    return true;
-  player->finished = true;
-  if (player->take.open && gg__take_fin(&player->take, GG_FROM_CLIENT, gg__player_now(player), &stage->failure) != 0) {
-    gg__player_fail(player);
-    return false;
-  }
-  stage->wire->ops->finish(player->line);
-  return true;
-}
-
-/* Our end, at the recording's. */
-static enum gg_move leave(struct gg_player *player)
-{
-  if (!finish(player))
-    return GG_MOVE_OVER;
-  player->end_open = !player->fin_expected && !player->reset_expected;
-  if (player->end_open)
-    gg__reply_open_end(&player->reply);
-  player->state = GG_PLAYER_LEAVING;
-  player->awaited_since_ns = gg__player_now(player);
-  player->extended_ns = 0;
   return GG_MOVE_ON;
 }
 

@@ -46,8 +46,8 @@ static void gather_begin(struct gg_player *player)
 {
   player->gathering = true;
   player->awaits_bytes = player->awaits_end = player->gapped = false;
-  player->end_awaited = player->chunk_begun = player->step_taken = false;
-  player->step_at = 0;
+  player->end_awaited = player->chunk_begun = false;
+  gg__player_step_begin(player);
   player->reply_bytes = 0;
   player->pause_ns = player->confirmed_ns = player->reply_ns = 0;
   player->extended_ns = 0;

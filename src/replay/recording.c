@@ -41,7 +41,7 @@
 #define STOP_LOOK_NS (100 * GG_NS_PER_MS)  /* how often the flag is looked at */
 #define WRITTEN_LOOK_NS (5 * GG_NS_PER_MS) /* how often it is asked whether all is written */
 
-struct gg_recording {
+struct gg_replay_recording {
   struct gg_recorder *recorder;
   struct gg_log *log;
   struct gg_session_id_source ids;
@@ -111,7 +111,7 @@ int gg__recording_check(const char *dir, const char *path, struct gg_failure *fa
 static void log_wake(void *context)
 {
   uint64_t one = 1;
-  ssize_t put = write(((struct gg_recording *)context)->wake_fd, &one, sizeof one);
+  ssize_t put = write(((struct gg_replay_recording *)context)->wake_fd, &one, sizeof one);
   (void)put; /* EAGAIN: it is awake already */
 }
 
@@ -126,12 +126,12 @@ static int start_threads(struct gg_recorder *recorder, struct gg_failure *failur
   return error;
 }
 
-static bool is_stopped(const struct gg_recording *recording)
+static bool is_stopped(const struct gg_replay_recording *recording)
 {
   return recording->stopped && atomic_load(recording->stopped);
 }
 
-static int recording_init(struct gg_recording *recording, const char *dir, struct gg_failure *failure)
+static int recording_init(struct gg_replay_recording *recording, const char *dir, struct gg_failure *failure)
 {
   struct gg_recorder_options options = GG_RECORDER_OPTIONS_INIT;
   gg_session_id_source_init(&recording->ids);
@@ -151,10 +151,10 @@ static int recording_init(struct gg_recording *recording, const char *dir, struc
   return error;
 }
 
-int gg__recording_create(struct gg_recording **out, const char *dir, const atomic_bool *stopped,
+int gg__recording_create(struct gg_replay_recording **out, const char *dir, const atomic_bool *stopped,
                          struct gg_failure *failure)
 {
-  struct gg_recording *recording = calloc(1, sizeof *recording);
+  struct gg_replay_recording *recording = calloc(1, sizeof *recording);
   if (!recording)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory to record into %.200s", dir);
   recording->stopped = stopped;
@@ -169,7 +169,7 @@ int gg__recording_create(struct gg_recording **out, const char *dir, const atomi
 
 /* Waits until all is in the segments. False: the disk has taken nothing for as long as it is waited for, which is not
  * long for who has done so before, or when the replay was stopped. */
-static bool await_written(const struct gg_recording *recording, uint64_t deadline_ns)
+static bool await_written(const struct gg_replay_recording *recording, uint64_t deadline_ns)
 {
   struct gg_log_status status;
   uint64_t left = UINT64_MAX, since_ns = 0;
@@ -187,7 +187,7 @@ static bool await_written(const struct gg_recording *recording, uint64_t deadlin
   return true;
 }
 
-int gg__recording_finish(struct gg_recording *recording, struct gg_failure *failure)
+int gg__recording_finish(struct gg_replay_recording *recording, struct gg_failure *failure)
 {
   struct gg_failure told = GG_FAILURE_INIT;
   if (!recording->running)
@@ -204,7 +204,7 @@ int gg__recording_finish(struct gg_recording *recording, struct gg_failure *fail
   return GG_OK;
 }
 
-void gg__recording_destroy(struct gg_recording *recording)
+void gg__recording_destroy(struct gg_replay_recording *recording)
 {
   if (!recording)
     return;
@@ -218,14 +218,14 @@ void gg__recording_destroy(struct gg_recording *recording)
 }
 
 /* A time for the next record. */
-static uint64_t no_earlier(struct gg_recording *recording, uint64_t mono_ns)
+static uint64_t no_earlier(struct gg_replay_recording *recording, uint64_t mono_ns)
 {
   if (mono_ns > recording->latest_ns)
     recording->latest_ns = mono_ns;
   return recording->latest_ns;
 }
 
-uint64_t gg__recording_tick(struct gg_recording *recording, uint64_t mono_ns)
+uint64_t gg__recording_tick(struct gg_replay_recording *recording, uint64_t mono_ns)
 {
   if (!recording->running)
     return UINT64_MAX;
@@ -234,7 +234,7 @@ uint64_t gg__recording_tick(struct gg_recording *recording, uint64_t mono_ns)
 
 /* ── Room ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int no_room(struct gg_recording *recording, struct gg_failure *failure)
+static int no_room(struct gg_replay_recording *recording, struct gg_failure *failure)
 {
   bool full = gg_log_pressure(recording->log) == GG_LOG_DISK_FULL;
   recording->refused = true;
@@ -245,7 +245,7 @@ static int no_room(struct gg_recording *recording, struct gg_failure *failure)
 
 /* The log refused: waits until it may have room. 0, or GG_ERR_NO_SPACE when `deadline_ns` has passed; it is set by the
  * first call. */
-static int await_room(struct gg_recording *recording, uint64_t *deadline_ns, struct gg_failure *failure)
+static int await_room(struct gg_replay_recording *recording, uint64_t *deadline_ns, struct gg_failure *failure)
 {
   uint64_t now_ns = gg_clock_mono_ns(), count;
   if (*deadline_ns == 0)
@@ -266,7 +266,7 @@ static int await_room(struct gg_recording *recording, uint64_t *deadline_ns, str
   return GG_OK;
 }
 
-static int reserve(struct gg_recording *recording, size_t bytes, enum gg_log_priority priority, uint8_t **at,
+static int reserve(struct gg_replay_recording *recording, size_t bytes, enum gg_log_priority priority, uint8_t **at,
                    struct gg_failure *failure)
 {
   uint64_t deadline_ns = 0;
@@ -279,7 +279,7 @@ static int reserve(struct gg_recording *recording, size_t bytes, enum gg_log_pri
 /* Room for one chunk of `size` bytes, or for as much of it as the log can ever take at once: *fit. */
 static int reserve_chunk(struct gg_take *take, size_t size, uint8_t **at, size_t *fit, struct gg_failure *failure)
 {
-  struct gg_recording *recording = take->recording;
+  struct gg_replay_recording *recording = take->recording;
   uint64_t deadline_ns = 0;
   for (int error = GG_OK; !error; error = await_room(recording, &deadline_ns, failure)) {
     size_t most = gg_conversation_chunk_fit(&take->conversation, gg_log_reserve_max(recording->log));
@@ -294,7 +294,7 @@ static int reserve_chunk(struct gg_take *take, size_t size, uint8_t **at, size_t
 /* The time stamp of the record that is reserved. Each segment has an offset of its own between its time stamps and
  * CLOCK_MONOTONIC, which is never measured quite the same; so that a session's parts stand in the order of their
  * segments all the same, a segment begins with the present, not with when the caller last looked at the clock. */
-static uint64_t stamp(struct gg_recording *recording, uint64_t mono_ns)
+static uint64_t stamp(struct gg_replay_recording *recording, uint64_t mono_ns)
 {
   if (recording->segment != gg_log_segment(recording->log)) {
     recording->segment = gg_log_segment(recording->log);
@@ -365,7 +365,7 @@ static bool is_ip(const struct gg_addr *addr)
 }
 
 /* An end without an address is 127.0.0.1 with a port that no other open session is given soon. */
-static struct gg_addr recorded_end(struct gg_recording *recording, const struct gg_addr *addr)
+static struct gg_addr recorded_end(struct gg_replay_recording *recording, const struct gg_addr *addr)
 {
   enum { FIRST = 1024, PORTS = 65536 - FIRST };
   if (is_ip(addr))
@@ -374,7 +374,7 @@ static struct gg_addr recorded_end(struct gg_recording *recording, const struct 
   return (struct gg_addr){.ip = {127, 0, 0, 1}, .port = (uint16_t)(FIRST + number % PORTS), .family = GG_FAMILY_IPV4};
 }
 
-int gg__take_open(struct gg_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
+int gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
                   uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote, uint64_t mono_ns,
                   struct gg_failure *failure)
 {
@@ -401,7 +401,7 @@ int gg__take_open(struct gg_recording *recording, struct gg_take *take, const ch
 int gg__take_bytes(struct gg_take *take, enum gg_direction direction, const uint8_t *data, size_t size,
                    uint64_t mono_ns, struct gg_failure *failure)
 {
-  struct gg_recording *recording = take->recording;
+  struct gg_replay_recording *recording = take->recording;
   struct gg_chunk_layout layout;
   assert(take->open);
   while (size > 0) {
@@ -426,7 +426,7 @@ int gg__take_bytes(struct gg_take *take, enum gg_direction direction, const uint
 
 int gg__take_fin(struct gg_take *take, enum gg_direction direction, uint64_t mono_ns, struct gg_failure *failure)
 {
-  struct gg_recording *recording = take->recording;
+  struct gg_replay_recording *recording = take->recording;
   uint8_t *at;
   assert(take->open && !take->conversation.finned[direction]);
   int error = reserve(recording, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL, &at, failure);
@@ -440,7 +440,7 @@ int gg__take_fin(struct gg_take *take, enum gg_direction direction, uint64_t mon
 int gg__take_close(struct gg_take *take, enum gg_closing closing, const char *reason, uint64_t mono_ns,
                    struct gg_failure *failure)
 {
-  struct gg_recording *recording = take->recording;
+  struct gg_replay_recording *recording = take->recording;
   uint8_t *at;
   assert(take->open);
   take->open = false;

@@ -23,26 +23,26 @@
 #define GG_RECORDING_WAIT_NS UINT64_C(30000000000)
 #define GG_RECORDING_STOPPED_WAIT_NS UINT64_C(1000000000) /* once the replay is to stop */
 
-struct gg_recording;
+struct gg_replay_recording;
 
 /* Whether a recording into `dir`, which need not exist, would become part of what is read at `path`: it is the same
  * store, or lies among its segments. GG_ERR_INVALID if it would. */
 int gg__recording_check(const char *dir, const char *path, struct gg_failure *failure);
 
 /* `stopped`: set by any thread or signal handler when the replay is to end; NULL: never. It outlives the recording. */
-int gg__recording_create(struct gg_recording **out, const char *dir, const atomic_bool *stopped,
+int gg__recording_create(struct gg_replay_recording **out, const char *dir, const atomic_bool *stopped,
                          struct gg_failure *failure);
 /* Writes and syncs everything, and closes the store. GG_ERR_NO_SPACE, GG_ERR_TIMEOUT: what the disk did not take is in
  * the store's rings, and the next start of a gateway on it writes it. */
-int gg__recording_finish(struct gg_recording *recording, struct gg_failure *failure);
-void gg__recording_destroy(struct gg_recording *recording); /* NULL is fine; finishes first */
+int gg__recording_finish(struct gg_replay_recording *recording, struct gg_failure *failure);
+void gg__recording_destroy(struct gg_replay_recording *recording); /* NULL is fine; finishes first */
 
 /* Once a turn of the loop; when it wants to be called again. */
-uint64_t gg__recording_tick(struct gg_recording *recording, uint64_t mono_ns);
+uint64_t gg__recording_tick(struct gg_replay_recording *recording, uint64_t mono_ns);
 
 /* One connection in it. Embedded in its owner, and must stay where it is until closed. */
 struct gg_take {
-  struct gg_recording *recording;
+  struct gg_replay_recording *recording;
   struct gg_conversation conversation;
   struct gg_session_id id;
   char original[25];
@@ -57,7 +57,7 @@ struct gg_take {
 
 /* All: 0, or GG_ERR_NO_SPACE / GG_ERR_IO with the failure filled: the replay ends. `mono_ns` is CLOCK_MONOTONIC.
  * Unix ends get ports of their own on 127.0.0.1 (FORMAT rule 9). */
-int gg__take_open(struct gg_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
+int gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
                   uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote, uint64_t mono_ns,
                   struct gg_failure *failure);
 int gg__take_bytes(struct gg_take *take, enum gg_direction direction, const uint8_t *data, size_t size,

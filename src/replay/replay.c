@@ -15,6 +15,7 @@
 #include "base/sized.h"
 #include "replay/bounds.h"
 #include "replay/plan.h"
+#include "replay/plugin.h"
 #include "replay/preview.h"
 #include "replay/report.h"
 #include "replay/scheduler.h"
@@ -35,8 +36,9 @@ struct walk {
 };
 
 struct gg_replay {
-  struct gg_replay_options options; /* its texts are the four below */
-  char *texts[4];
+  struct gg_replay_options options; /* its texts are those below */
+  char *texts[6];
+  struct gg_replay_plugin *plugin; /* NULL: none was asked for */
   struct gg_target target;
   struct gg_plan *plan;
   struct gg_wire *wire;
@@ -88,8 +90,8 @@ static int check(const struct gg_replay_options *options, struct gg_failure *fai
 
 static bool keep_texts(struct gg_replay *replay)
 {
-  const char **from[] = {&replay->options.to, &replay->options.source, &replay->options.record_dir,
-                         &replay->options.report_path};
+  const char **from[] = {&replay->options.to,          &replay->options.source, &replay->options.record_dir,
+                         &replay->options.report_path, &replay->options.plugin, &replay->options.plugin_config};
   static_assert(sizeof from / sizeof from[0] == sizeof replay->texts / sizeof replay->texts[0], "one for each");
   for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
     if (!*from[i])
@@ -215,7 +217,9 @@ static int create(struct gg_replay *replay, const char *path, const struct gg_fi
   replay->walk = calloc(1, sizeof *replay->walk);
   if (!replay->walk || !keep_texts(replay))
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a replay");
-  int error = options->record_dir ? gg__recording_check(options->record_dir, path, failure) : 0;
+  int error = options->plugin || options->plugin_table ? gg__replay_plugin_open(&replay->plugin, options, failure) : 0;
+  if (!error)
+    error = options->record_dir ? gg__recording_check(options->record_dir, path, failure) : 0;
   if (!error)
     error = gg__target_find(&replay->target, options->to, options->source, failure);
   if (!error)
@@ -238,7 +242,7 @@ int gg_replay_create(struct gg_replay **out, const char *path, const struct gg_f
 {
   struct gg_replay_options options = GG_REPLAY_OPTIONS_INIT;
   *out = NULL;
-  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_replay_options, context), given,
+  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_replay_options, plugin_config), given,
                             "gg_replay_options", failure);
   if (!error)
     error = check(&options, failure);
@@ -270,6 +274,7 @@ void gg_replay_destroy(struct gg_replay *replay)
   if (!replay)
     return;
   gg__scheduler_destroy(atomic_load(&replay->scheduler));
+  gg__replay_plugin_destroy(replay->plugin);
   gg__rules_destroy(replay->rules);
   gg__plan_destroy(replay->plan);
   gg__sockets_destroy(replay->wire);
@@ -338,8 +343,8 @@ static int learn(struct gg_replay *replay, struct gg_failure *failure)
   return gg__rules_learn(&replay->rules, causal ? gg__plan_script(replay->plan) : &empty, failure);
 }
 
-static int play(struct gg_replay *replay, struct gg_recording *recording, struct gg_report *report,
-                struct gg_failure *failure)
+static int play(struct gg_replay *replay, struct gg_replay_recording *recording, struct gg_report *report,
+                struct gg_hook *plugin, struct gg_failure *failure)
 {
   const struct gg_scheduler_options options = {
     .options = &replay->options,
@@ -348,6 +353,8 @@ static int play(struct gg_replay *replay, struct gg_recording *recording, struct
     .rules = replay->rules,
     .recording = recording,
     .report = report,
+    .plugin = plugin,
+    .target = replay->target.text,
     .connections_max = replay->connections_max,
   };
   struct gg_scheduler *scheduler;
@@ -368,15 +375,18 @@ int gg_replay_run(struct gg_replay *replay, struct gg_failure *failure)
     return gg_fail(failure, GG_ERR_INVALID, "a replay runs once");
   replay->ran = true;
   const struct gg_replay_options *options = &replay->options;
-  struct gg_recording *recording = NULL;
+  struct gg_replay_recording *recording = NULL;
   struct gg_report *report = NULL;
+  struct gg_hook *plugin = NULL;
   int error = learn(replay, failure);
+  if (!error && replay->plugin)
+    error = gg__replay_plugin_create(replay->plugin, &plugin, failure);
   if (!error && options->report_path) /* first, for what is left of it can be removed again */
     error = gg__report_create(&report, options->report_path, &replay->sums, options, failure);
   if (!error && options->record_dir)
     error = gg__recording_create(&recording, options->record_dir, &replay->stopped, failure);
   if (!error)
-    error = play(replay, recording, report, failure);
+    error = play(replay, recording, report, plugin, failure);
   /* What there is of the recording and the report is good, whatever ended the replay: both are finished all the same,
    * and the first error is the one that is told. */
   if (recording && atomic_load(&replay->scheduler)) {

@@ -170,6 +170,8 @@ static void put_counts(struct gg_json *json, const struct gg_replay_counts *coun
   gg_json_field_unsigned(json, "replies_different", counts->replies_different);
   gg_json_field_unsigned(json, "timeouts", counts->timeouts);
   gg_json_field_unsigned(json, "closed_early", counts->closed_early);
+  gg_json_field_unsigned(json, "pieces_replaced", counts->pieces_replaced);
+  gg_json_field_unsigned(json, "plugin_ended", counts->plugin_ended);
 }
 
 static void put_hex(struct gg_json *json, const char *key, const uint8_t *bytes, size_t size)

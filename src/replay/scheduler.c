@@ -480,6 +480,8 @@ int gg__scheduler_create(struct gg_scheduler **out, const struct gg_scheduler_op
   stage->over = on_over;
   stage->stop = on_stop;
   scheduler->report = options->report;
+  scheduler->stage.plugin = options->plugin;
+  scheduler->stage.target = options->target;
   scheduler->connections_max = options->connections_max;
   stage->outcome.sessions_planned =
     gg__scheduler_survey(stage->script, stage->options, &stage->timing, stage->outcome.sessions);

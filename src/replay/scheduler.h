@@ -22,6 +22,7 @@
 
 #include "replay/player.h"
 
+struct gg_hook;
 struct gg_report;
 struct gg_scheduler;
 
@@ -32,10 +33,12 @@ struct gg_scheduler_options {
   struct gg_script *script;
   struct gg_wire *wire;
   const struct gg_rules *rules;
-  const struct gg_decoder_ops *decoder; /* may be NULL */
-  struct gg_recording *recording;       /* may be NULL */
-  struct gg_report *report;             /* may be NULL */
-  uint32_t connections_max;             /* at least 1 */
+  const struct gg_decoder_ops *decoder;  /* may be NULL */
+  struct gg_replay_recording *recording; /* may be NULL */
+  struct gg_report *report;              /* may be NULL */
+  struct gg_hook *plugin;                /* may be NULL */
+  const char *target;                    /* as it is told to the plug-in; not needed without one */
+  uint32_t connections_max;              /* at least 1 */
 };
 
 /* GG_ERR_NOMEM. Works out what is played and the timing: gg__scheduler_survey. */

@@ -16,8 +16,9 @@
 
 #include <gogetway/replay.h>
 
+struct gg_hook;
 struct gg_player;
-struct gg_recording;
+struct gg_replay_recording;
 
 /* What a protocol's decoder tells a replay; a place for src/proto. NULL: no decoder. */
 struct gg_decoder_ops {
@@ -36,9 +37,11 @@ struct gg_stage {
   const struct gg_replay_options *options; /* borrowed: level, timeouts, policies */
   struct gg_script *script;
   struct gg_wire *wire;
-  const struct gg_rules *rules;         /* never NULL; level bytes does not look at it */
-  const struct gg_decoder_ops *decoder; /* may be NULL */
-  struct gg_recording *recording;       /* NULL: the replay is not recorded */
+  const struct gg_rules *rules;          /* never NULL; level bytes does not look at it */
+  const struct gg_decoder_ops *decoder;  /* may be NULL */
+  struct gg_replay_recording *recording; /* NULL: the replay is not recorded */
+  struct gg_hook *plugin;                /* asked before each piece; NULL: there is none */
+  const char *target;                    /* as it is told to the plug-in */
   struct gg_timing timing;
   uint64_t started_ns; /* on the wire's clock: due times are since then */
   struct gg_histogram latency, lag, slip;

@@ -21,10 +21,10 @@ static inline int took(const char *text)
   return take_fails && strncmp(text, take_fails, strlen(take_fails)) == 0 ? take_error : 0;
 }
 
-int __wrap_gg__take_open(struct gg_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
+int __wrap_gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
                          uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote, uint64_t mono_ns,
                          struct gg_failure *failure);
-int __wrap_gg__take_open(struct gg_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
+int __wrap_gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
                          uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote, uint64_t mono_ns,
                          struct gg_failure *failure)
 {
@@ -79,7 +79,7 @@ static inline void record_replay(void)
   takes[0] = '\0';
   take_fails = NULL;
   take_error = 0;
-  fake.stage->recording = (struct gg_recording *)(void *)&fake; /* only its wrapped functions know it */
+  fake.stage->recording = (struct gg_replay_recording *)(void *)&fake; /* only its wrapped functions know it */
 }
 
 /* Three requests; the client ends. */

@@ -84,7 +84,7 @@ uint64_t __wrap_gg_clock_real_ns(void)
 struct play {
   char base[64];
   char dir[96];
-  struct gg_recording *recording;
+  struct gg_replay_recording *recording;
   uint8_t *streams[2]; /* what was said */
   size_t lengths[2];
 };
@@ -343,7 +343,7 @@ static void a_store_in_use_is_busy(void **state)
 {
   (void)state;
   struct play play;
-  struct gg_recording *second = NULL;
+  struct gg_replay_recording *second = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
   char process[32];
   play_begin(&play);

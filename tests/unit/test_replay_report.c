@@ -217,6 +217,8 @@ static void take_counts(json_t *object, const struct gg_replay_counts *counts)
   take_number(object, "replies_different", counts->replies_different);
   take_number(object, "timeouts", counts->timeouts);
   take_number(object, "closed_early", counts->closed_early);
+  take_number(object, "pieces_replaced", counts->pieces_replaced);
+  take_number(object, "plugin_ended", counts->plugin_ended);
 }
 
 static void take_percentiles(json_t *outcome, const char *key, const struct gg_replay_percentiles *percentiles)
