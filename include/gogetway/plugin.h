@@ -174,7 +174,8 @@ struct gg_verdict {
    * that keeps back as much as relay.pending_max holds the direction. 0: none. */
   size_t keep;
   /* PASS that keeps something back, HOLD: when so much time has passed and the gate was not called since, it is called
-   * without new bytes (`due`), and decides about what it keeps back. 0: it is not. Exact to a millisecond or so. */
+   * without new bytes (`due`), and decides about what it keeps back. 0: it is not, and with `ended` nothing can be kept
+   * back. Exact to a millisecond or so, and never early. */
   uint64_t after_ns;
   /* REPLY: read when the callback has returned, so it is static, or the plug-in's. At most GG_REPLY_MAX bytes. It is
    * recorded as what the other side had said; bytes of that side that gates keep back at that moment never go on. */
@@ -233,8 +234,8 @@ struct gg_data {
   size_t length;   /* 0 only with `ended` or `due` */
   uint64_t offset; /* of the first of them in its stream */
   uint64_t kept;   /* so many bytes before `offset` this gate has seen and not passed yet */
-  bool ended;      /* nothing follows: the sender's FIN has come */
-  bool due;        /* the time that its last verdict's after_ns said has passed */
+  bool ended; /* nothing follows: the sender's FIN has come. Told once without `due`, and with each `due` behind it */
+  bool due;   /* the time that its last verdict's after_ns said has passed */
 };
 
 /* What a rewriter puts out: by host->emit, in its callback only. */
@@ -372,7 +373,7 @@ struct gg_plugin {
   void (*destroy)(void *self);
 
   /* A connection was accepted; nothing of it is recorded yet. PASS, CLOSE, RESET or TARPIT; it is counted, and nothing
-   * else. Not for those that a limit has refused. Worker's thread. */
+   * else (CLOSE waits for nothing: who goes on sending may see a RST behind the FIN). Not for those that a limit has refused. Worker's thread. */
   enum gg_verdict_kind (*accept)(void *self, const struct gg_arrival *arrival);
   /* The session's ends are known, by its PROXY header too; no upstream has been chosen. Worker's thread. */
   void (*open)(void *self, struct gg_live *session, struct gg_open *open);

@@ -82,6 +82,8 @@ static uint64_t start_for(const struct gg_session *session, const struct deadlin
 void gg__relay_timer_start(struct gg_session *session)
 {
   uint64_t now_ns = session->worker->loop.now_ns;
+  if (gg__lingers(session)) /* it has an end of its own */
+    return;
   struct deadline deadline = earliest(session, now_ns);
   gg_timer_start(&session->timer, &session->worker->relay_timers, start_for(session, &deadline, now_ns));
 }

@@ -20,9 +20,14 @@
  * been received (and what has left the socket into a pipe): "from the next read on". One that is given back has no
  * position any more: what it kept back is the next one's to see.
  *
+ * One that said after how long it wants to decide anew has a time (due_ns), for which the session's alarm is set. A
+ * call before takes the time back, but leaves the alarm, which finds then that nothing is due: a gate that says a time
+ * with every chunk costs an alarm a while, not one a chunk.
+ *
  * Rejected: to leave held bytes in the kernel (MSG_PEEK). They would not be recorded before the verdict, and a gate
  * would be shown them again and again.
  */
+#include "base/clock.h"
 #include "gateway/live.h"
 #include "gateway/observe.h"
 #include "gateway/relay.h"
@@ -111,26 +116,36 @@ size_t gg__gate_free(const struct gg_session *session, enum gg_direction directi
 struct final {
   struct gg_verdict verdict; /* PASS: there is none */
   const struct gg_hook *by;
+  uint64_t stands; /* up to where that gate had passed the stream before */
 };
 
-/* Moves the gate's position by its verdict. False: it is a final one. */
-static bool follow(struct gg_live_hook *hook, enum gg_direction direction, const struct gg_verdict *verdict, bool ended)
+static bool is_final(const struct gg_verdict *verdict)
 {
-  if (verdict->kind != GG_VERDICT_PASS && verdict->kind != GG_VERDICT_HOLD)
-    return false;
+  return verdict->kind != GG_VERDICT_PASS && verdict->kind != GG_VERDICT_HOLD;
+}
+
+/* Moves the gate's position by its verdict, which is no final one. */
+static void follow(struct gg_live *live, struct gg_live_hook *hook, enum gg_direction direction,
+                   const struct gg_verdict *verdict)
+{
   uint64_t back = hook->seen[direction] - hook->passed[direction];
   uint64_t keep = verdict->keep < back ? verdict->keep : back;
   bool holds = verdict->kind == GG_VERDICT_HOLD;
-  if (ended && !holds) /* nothing will come that could decide about it */
+  if (hook->told_end[direction] && !holds && verdict->after_ns == 0) /* nothing comes that could decide about it */
     keep = 0;
   hook->passed[direction] = hook->seen[direction] - keep;
   hook->holds[direction] = holds;
-  return true;
+  hook->due_ns[direction] = 0;
+  if (verdict->after_ns == 0 || (!holds && keep == 0))
+    return;
+  uint64_t now_ns = gg_clock_mono_ns(); /* the turn may be an old one by now, and it must not be called too early */
+  hook->due_ns[direction] = verdict->after_ns < UINT64_MAX - now_ns ? now_ns + verdict->after_ns : UINT64_MAX;
+  gg__live_wake_at(live, hook->due_ns[direction]);
 }
 
-/* Shows one gate a piece, or that nothing follows. False: its verdict is final. */
-static bool show_piece(struct gg_live *live, unsigned index, enum gg_direction direction, const struct iovec *piece,
-                       bool ended, struct final *final)
+/* Calls one gate with a piece; without, because nothing follows or because it is due. False: its verdict is final. */
+static bool call(struct gg_live *live, unsigned index, enum gg_direction direction, const struct iovec *piece, bool due,
+                 struct final *final)
 {
   struct gg_live_hook *state = &live->hooks[index];
   struct gg_hook *hook = live->chain->hooks[index];
@@ -142,33 +157,40 @@ static bool show_piece(struct gg_live *live, unsigned index, enum gg_direction d
     .length = piece->iov_len,
     .offset = state->seen[direction],
     .kept = state->seen[direction] - state->passed[direction],
-    .ended = ended,
+    .ended = state->told_end[direction],
+    .due = due,
   };
+  uint64_t stands = state->passed[direction];
   state->seen[direction] += piece->iov_len; /* before the call, in which the gate may be given back and wanted anew */
-  state->told_end[direction] = ended;
+  state->holds[direction] = false;
+  state->due_ns[direction] = 0;
   gg_hook_gate(hook, live->session->worker->shard, live, &data, &verdict);
-  bool ends = verdict.kind != GG_VERDICT_PASS && verdict.kind != GG_VERDICT_HOLD;
-  if (!ends && (state->mode[direction] != GG_MODE_GATE || follow(state, direction, &verdict, ended)))
-    return true;                                     /* one that gives itself back has its last word all the same */
-  state->passed[direction] = state->seen[direction]; /* all of it is diverted, or nothing */
-  *final = (struct final){verdict, hook};
-  return false;
+  if (is_final(&verdict)) { /* one that gives itself back has its last word all the same */
+    if (verdict.kind == GG_VERDICT_DIVERT)
+      state->passed[direction] = state->seen[direction];
+    *final = (struct final){verdict, hook, stands};
+    return false;
+  }
+  if (state->mode[direction] == GG_MODE_GATE)
+    follow(live, state, direction, &verdict);
+  return true;
 }
 
 /* Shows one gate what it may see, which ends at `limit`. */
 static bool show_gate(struct gg_live *live, unsigned index, enum gg_direction direction, const struct view *view,
                       uint64_t limit, bool ended, struct final *final)
 {
-  const struct gg_live_hook *state = &live->hooks[index];
+  struct gg_live_hook *state = &live->hooks[index];
   while (state->mode[direction] == GG_MODE_GATE && !state->holds[direction] && state->seen[direction] < limit) {
     struct iovec piece = piece_at(view, state->seen[direction], limit);
-    if (!show_piece(live, index, direction, &piece, false, final))
+    if (!call(live, index, direction, &piece, false, final))
       return false;
   }
   bool all = state->seen[direction] == view->end && limit >= view->end;
   if (!ended || !all || state->mode[direction] != GG_MODE_GATE || state->holds[direction] || state->told_end[direction])
     return true;
-  return show_piece(live, index, direction, &(struct iovec){"", 0}, true, final);
+  state->told_end[direction] = true;
+  return call(live, index, direction, &(struct iovec){"", 0}, false, final);
 }
 
 /* Shows every gate what it may see. A final verdict ends it. */
@@ -184,6 +206,7 @@ static struct final show(struct gg_live *live, enum gg_direction direction, cons
       break;
     if (state->mode[direction] == GG_MODE_GATE && state->passed[direction] < limit)
       limit = state->passed[direction];
+    ended = ended && !state->holds[direction]; /* one that holds has not let the end go on */
   }
   return final;
 }
@@ -194,14 +217,14 @@ static struct final show(struct gg_live *live, enum gg_direction direction, cons
 static bool carry_out(struct gg_session *session, enum gg_direction direction, const struct final *final)
 {
   if (final->verdict.kind != GG_VERDICT_DIVERT) {
-    gg__live_end(session, direction, final->by->name, &final->verdict);
+    gg__live_end(session, direction, final->by->name, &final->verdict, final->stands);
     return false;
   }
   session->live->way[direction].again = true;
   if (direction == GG_FROM_CLIENT && gg__upstream_divert(session, final->by->name, &final->verdict))
     return !gg__session_over(session);
   const struct gg_verdict instead = {.kind = GG_VERDICT_RESET, .reason = "it could not be diverted any more"};
-  gg__live_end(session, direction, final->by->name, &instead);
+  gg__live_end(session, direction, final->by->name, &instead, final->stands);
   return false;
 }
 
@@ -216,7 +239,12 @@ enum gg_gated gg__gate_chunk(struct gg_session *session, enum gg_direction direc
   struct final final = show(live, direction, &view, false);
   bool diverts = final.verdict.kind == GG_VERDICT_DIVERT;
   if (final.verdict.kind != GG_VERDICT_PASS && !diverts) {
-    carry_out(session, direction, &final);
+    uint64_t passed = passed_by_all(live, direction);
+    passed = passed < final.stands ? passed : final.stands;
+    bool waits =
+      to->pending || passed > gg__live_position(session, direction) - bytes; /* something that it does not stop */
+    if (!waits || gg__relay_keep_more(session, direction, iov, bytes))
+      carry_out(session, direction, &final);
     return GG_GATED_OVER;
   }
   if (!diverts && !to->pending && passed_by_all(live, direction) >= gg__live_position(session, direction))
@@ -253,8 +281,8 @@ bool gg__gate_again(struct gg_session *session, enum gg_direction direction)
 static void run_again(struct gg_session *session, enum gg_direction direction)
 {
   session->live->way[direction].again = true;
-  if (gg_list_empty(&session->end[direction].run))
-    gg_list_append(&session->worker->run, &session->end[direction].run);
+  gg_list_remove(&session->end[direction].run); /* it may wait for room to read, and what may go needs none */
+  gg_list_append(&session->worker->run, &session->end[direction].run);
 }
 
 void gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
@@ -270,14 +298,68 @@ void gg__gate_resume(struct gg_session *session, enum gg_direction direction, co
        live->hooks[index].seen[direction] == live->hooks[index].passed[direction]))
     return;
   struct gg_live_hook *state = &live->hooks[index];
-  if (!follow(state, direction, verdict, state->told_end[direction])) {
-    const struct final final = {*verdict, hook};
+  if (is_final(verdict)) {
+    const struct final final = {*verdict, hook, state->passed[direction]};
     state->holds[direction] = false;
-    state->passed[direction] = state->seen[direction];
+    state->due_ns[direction] = 0;
+    if (verdict->kind == GG_VERDICT_DIVERT)
+      state->passed[direction] = state->seen[direction];
     if (!carry_out(session, direction, &final))
       return;
+  } else {
+    follow(live, state, direction, verdict);
   }
   run_again(session, direction);
+}
+
+/* One whose time has come. False: the session is over, or lingers. */
+static bool call_due(struct gg_session *session, unsigned index, enum gg_direction direction)
+{
+  struct gg_live *live = session->live;
+  struct gg_live_hook *state = &live->hooks[index];
+  uint64_t passed = state->passed[direction];
+  bool held = state->holds[direction];
+  struct final final;
+  if (!call(live, index, direction, &(struct iovec){"", 0}, true, &final) && !carry_out(session, direction, &final))
+    return false;
+  bool moved = state->passed[direction] != passed || state->holds[direction] != held;
+  if (moved && state->mode[direction] == GG_MODE_GATE)
+    run_again(session, direction);
+  return true;
+}
+
+bool gg__gate_due(struct gg_session *session, uint64_t now_ns)
+{
+  struct gg_live *live = session->live;
+  for (unsigned i = 0; live->chain && i < live->chain->count; i++)
+    for (unsigned direction = 0; direction < 2; direction++) {
+      const struct gg_live_hook *state = &live->hooks[i];
+      if (state->mode[direction] != GG_MODE_GATE || state->due_ns[direction] == 0)
+        continue;
+      if (state->due_ns[direction] > now_ns)
+        gg__live_wake_at(live, state->due_ns[direction]);
+      else if (!call_due(session, i, (enum gg_direction)direction))
+        return false;
+    }
+  return true;
+}
+
+void gg__gate_drop(struct gg_session *session, enum gg_direction direction, uint64_t limit)
+{
+  struct gg_end *to = &session->end[!direction];
+  if (!to->pending)
+    return;
+  uint64_t sent = gg__live_position(session, direction) - to->pending_left;
+  size_t may = gg__gate_free(session, direction);
+  if (limit < sent + may)
+    may = limit > sent ? (size_t)(limit - sent) : 0;
+  to->pending_left = (uint32_t)may;
+  if (may > 0)
+    return;
+  gg_pending_free(&session->worker->pending, to->pending);
+  to->pending = NULL;
+  if (!session->end[direction].pending)
+    gg_list_remove(&session->stalled);
 }
 
 /* ── What they want ──────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -312,6 +394,7 @@ int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direct
     gg__mask_want(live, index, direction, mode == GG_MODE_MASK);
   state->mode[direction] = (uint8_t)mode;
   state->holds[direction] = state->told_end[direction] = false;
+  state->due_ns[direction] = 0;
   if (mode == GG_MODE_REWRITE)
     gg__rewrite_begin(live, index, direction);
   else

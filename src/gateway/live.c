@@ -35,7 +35,6 @@ struct gg_live *gg__live_get(struct gg_session *session)
   live->session = session;
   live->chain = chain;
   live->way[GG_FROM_CLIENT].record_most = live->way[GG_FROM_SERVER].record_most = UINT64_MAX;
-  gg_timer_init(&live->timer);
   session->live = live;
   return live;
 }
@@ -45,7 +44,7 @@ void gg__live_destroy(struct gg_live *live)
   if (!live)
     return;
   gg__observe_end_all(live);
-  gg_timer_stop(&live->timer);
+  gg_alarm_stop(&live->session->worker->live_alarms, &live->alarm);
   gg__rewrite_fini(live);
   gg__mask_forget(&live->way[GG_FROM_CLIENT]);
   gg__mask_forget(&live->way[GG_FROM_SERVER]);
@@ -54,11 +53,10 @@ void gg__live_destroy(struct gg_live *live)
   free(live);
 }
 
-static void tick(struct gg_live *live)
+void gg__live_wake_at(struct gg_live *live, uint64_t at_ns)
 {
-  struct gg_worker *worker = live->session->worker;
-  if (gg_list_empty(&live->timer.node))
-    gg_timer_start(&live->timer, &worker->live_timers, worker->loop.now_ns);
+  if (!gg_alarm_is_set(&live->alarm) || at_ns < live->alarm.at_ns)
+    gg_alarm_set(&live->session->worker->live_alarms, &live->alarm, at_ns);
 }
 
 /* ── Accept ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -70,8 +68,13 @@ static void refuse(struct gg_worker *worker, int fd, enum gg_verdict_kind kind)
     gg__tarpit_take(worker, fd);
     return;
   }
-  if (kind != GG_VERDICT_CLOSE)
+  if (kind != GG_VERDICT_CLOSE) {
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  } else { /* what it has said by now must not reset it; nobody waits for more */
+    shutdown(fd, SHUT_WR);
+    while (recv(fd, worker->scratch, GG_READ_BULK_BYTES, MSG_DONTWAIT) < 0 && errno == EINTR)
+      continue;
+  }
   close(fd);
 }
 
@@ -97,21 +100,6 @@ bool gg__live_accept(struct gg_listener *listener, int fd, const struct gg_addr 
 }
 
 /* ── Verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* What gates of the direction have not passed never goes on. */
-static void drop_kept(struct gg_session *session, enum gg_direction direction)
-{
-  struct gg_end *to = &session->end[!direction];
-  uint32_t waiting = to->pending_left;
-  to->pending_left = to->pending ? (uint32_t)gg__gate_free(session, direction) : 0;
-  session->live->withheld = waiting - to->pending_left;
-  if (to->pending_left > 0 || !to->pending)
-    return;
-  gg_pending_free(&session->worker->pending, to->pending);
-  to->pending = NULL;
-  if (!session->end[direction].pending)
-    gg_list_remove(&session->stalled);
-}
 
 /* A reason may come from what was sent; in the recording and in messages it is plain text. */
 static void copy_reason(char to[GG_REASON_MAX], const char *reason)
@@ -152,79 +140,31 @@ void gg__live_hang(struct gg_session *session)
   client->source.fd = -1;
 }
 
-/* The end's socket is closed, and what waits for it given up. */
-static void cut_off(struct gg_session *session, struct gg_end *end)
-{
-  struct gg_end *one = &session->end[!end->side];
-  gg__relay_drop_pipe(session, (enum gg_direction)one->side);
-  one->splicing = false;
-  if (end->pending)
-    gg_pending_free(&session->worker->pending, end->pending);
-  end->pending = NULL;
-  end->pending_left = 0;
-  end->durable_at = 0;
-  if (!one->pending)
-    gg_list_remove(&session->stalled);
-  gg_list_remove(&end->run);
-  gg_source_forget(&end->source);
-  if (end->source.fd >= 0)
-    close(end->source.fd);
-  end->source.fd = -1;
-  end->write_blocked = end->write_watched = end->dead = end->ended = false;
-}
-
-/* The other side falls silent for good; in its name the reply is sent to end[to], as a greeting would be, and then a
- * FIN. What the one who gets it still sends is recorded and goes nowhere: closing its socket with bytes unread would
- * reset it, and it might lose the reply. False: it cannot be sent. */
-static bool reply(struct gg_session *session, enum gg_direction to, const struct gg_verdict *verdict)
-{
-  struct gg_live *live = session->live;
-  struct gg_end *one = &session->end[to], *other = &session->end[!to];
-  struct gg_worker *worker = session->worker;
-  if (!verdict->reply || verdict->reply_length == 0 || verdict->reply_length > GG_REPLY_MAX || one->shut || one->dead ||
-      one->source.fd < 0 || !(live->reply = malloc(verdict->reply_length)))
-    return false;
-  memcpy(live->reply, verdict->reply, verdict->reply_length);
-  live->reply_length = verdict->reply_length;
-  bool relays = session->state == GG_STATE_RELAYING || session->state == GG_STATE_HALF_CLOSED;
-  live->acked = gg__session_acked(session, to);
-  cut_off(session, other);
-  session->connected_ns = 0; /* its first byte is not the upstream's */
-  live->reply_at = other->received;
-  live->way[!to].mask_ended = false; /* it said its end, and now says more */
-  other->readable = true;
-  session->close = GG_CLOSE_VERDICT;
-  gg__session_judge_splice(session, GG_FROM_CLIENT);
-  gg__session_judge_splice(session, GG_FROM_SERVER);
-  live->linger_until_ns = worker->loop.now_ns + GG_LINGER_NS;
-  tick(live);
-  if (!relays) {
-    gg__session_open_record(session); /* without room now, it is done before the first chunk */
-    gg__session_relay(session);
-    return true;
-  }
-  for (unsigned i = 0; i < 2; i++)
-    if (gg_list_empty(&session->end[i].run))
-      gg_list_append(&worker->run, &session->end[i].run);
-  return true;
-}
-
-void gg__live_end(struct gg_session *session, enum gg_direction from, const char *by, const struct gg_verdict *verdict)
+void gg__live_end(struct gg_session *session, enum gg_direction from, const char *by, const struct gg_verdict *verdict,
+                  uint64_t stands)
 {
   struct gg_live *live = gg__live_get(session);
+  bool orderly = verdict->kind == GG_VERDICT_CLOSE || verdict->kind == GG_VERDICT_REPLY;
   if (!live) {
     gg__session_close(session, GG_CLOSE_LIMIT);
     return;
   }
-  if (verdict->kind == GG_VERDICT_REPLY) {
-    drop_kept(session, (enum gg_direction) !from);
-    live->withheld += (uint32_t)gg__rewrite_drop(live, (enum gg_direction) !from);
+  if (orderly && gg__lingers(session)) /* it ends that way already */
+    return;
+  if (orderly) {
+    gg__gate_drop(session, from, stands);
+    uint32_t waiting = session->end[from].pending_left;
+    gg__gate_drop(session, !from, UINT64_MAX);
+    live->withheld = 0;
+    if (verdict->kind == GG_VERDICT_REPLY)
+      live->withheld = waiting - session->end[from].pending_left + (uint32_t)gg__rewrite_drop(live, !from);
   }
   note(live, by, verdict);
   gg__count(session->worker, GG_COUNT_HOOK_ENDED, 1);
-  if (verdict->kind == GG_VERDICT_REPLY && reply(session, from, verdict))
-    return;
-  gg__session_close(session, GG_CLOSE_VERDICT);
+  if (orderly)
+    gg__linger_begin(session, from, verdict);
+  else
+    gg__session_close(session, GG_CLOSE_VERDICT);
 }
 
 /* ── Open, and the first bytes ───────────────────────────────────────────────────────────────────────────────────── */
@@ -241,7 +181,7 @@ static bool apply(struct gg_session *session, const struct gg_hook *by)
                                                            : UINT64_MAX;
   live->way[GG_FROM_CLIENT].record_most = live->way[GG_FROM_SERVER].record_most = most;
   if (open->verdict.kind != GG_VERDICT_PASS) {
-    gg__live_end(session, GG_FROM_CLIENT, by ? by->name : "", &open->verdict);
+    gg__live_end(session, GG_FROM_CLIENT, by ? by->name : "", &open->verdict, UINT64_MAX);
     return false;
   }
   char *upstream = open->upstream ? strdup(open->upstream) : NULL;
@@ -282,7 +222,7 @@ bool gg__live_open(struct gg_session *session)
   live->waits_first = true;
   live->first_until_ns = worker->loop.now_ns + live->open.hold_first_ns;
   session->state = GG_STATE_SNIFFING;
-  tick(live);
+  gg__live_wake_at(live, live->first_until_ns);
   gg__live_first(session); /* they may be there already, and no event would tell of them again */
   return false;
 }
@@ -321,7 +261,7 @@ void gg__live_close(struct gg_session *session)
   struct gg_live *live = session->live;
   if (!live)
     return;
-  gg_timer_stop(&live->timer);
+  gg_alarm_stop(&session->worker->live_alarms, &live->alarm);
   if (!live->opened)
     return;
   struct gg_session_summary summary = {
@@ -366,7 +306,7 @@ bool gg__live_may_read(struct gg_session *session, enum gg_direction direction)
     return false;
   if (way->rate == 0 || way->ready_ns <= session->worker->loop.now_ns)
     return true;
-  tick(live);
+  gg__live_wake_at(live, way->ready_ns);
   return false;
 }
 
@@ -382,7 +322,7 @@ size_t gg__live_read_size(const struct gg_session *session, enum gg_direction di
 {
   const struct gg_live *live = session->live;
   const struct gg_way *way = &live->way[direction];
-  size_t room = gg__live_room(session, direction);
+  size_t room = live->ended ? bytes : gg__live_room(session, direction);
   bytes = bytes < room ? bytes : room;
   if (way->rate > 0) {
     uint64_t share = way->rate / GG_THROTTLE_READS_A_SECOND;
@@ -431,29 +371,34 @@ void gg__live_adopt(struct gg_worker *worker)
   }
 }
 
-uint64_t gg__live_expired(struct gg_timer *timer, uint64_t now_ns)
+/* A direction whose throttle lets it read again has its turn. */
+static void run_throttled(struct gg_live *live, uint64_t now_ns)
 {
-  struct gg_live *live = GG_CONTAINER(timer, struct gg_live, timer);
   struct gg_session *session = live->session;
-  if (live->waits_first) { /* what comes meanwhile is an event */
-    if (now_ns < live->first_until_ns)
-      return now_ns;
-    gg__live_first(session);
-    return 0;
-  }
-  if (live->linger_until_ns > 0 && live->linger_until_ns <= now_ns) {
-    gg__session_close(session, GG_CLOSE_VERDICT);
-    return 0;
-  }
-  bool again = live->linger_until_ns > 0;
   for (unsigned i = 0; i < 2; i++) {
-    struct gg_way *way = &live->way[i];
+    const struct gg_way *way = &live->way[i];
     if (way->rate == 0 || !session->end[i].readable)
       continue;
     if (way->ready_ns > now_ns)
-      again = true;
+      gg__live_wake_at(live, way->ready_ns);
     else if (gg_list_empty(&session->end[i].run))
       gg_list_append(&session->worker->run, &session->end[i].run);
   }
-  return again ? now_ns : 0;
+}
+
+void gg__live_expired(struct gg_alarm *alarm, uint64_t now_ns)
+{
+  struct gg_live *live = GG_CONTAINER(alarm, struct gg_live, alarm);
+  struct gg_session *session = live->session;
+  uint64_t until_ns = live->waits_first ? live->first_until_ns : live->linger_until_ns;
+  if (until_ns > now_ns)
+    gg__live_wake_at(live, until_ns);
+  else if (live->waits_first) /* what comes meanwhile is an event */
+    gg__live_first(session);
+  else if (until_ns > 0)
+    gg__session_close(session, GG_CLOSE_VERDICT);
+  if (until_ns > 0)
+    return;
+  run_throttled(live, now_ns);
+  gg__gate_due(session, now_ns);
 }

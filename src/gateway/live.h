@@ -22,17 +22,18 @@
 #define GG_GATEWAY_LIVE_H
 
 #include "gateway/relay.h"
+#include "gateway/session.h"
 #include "hook/hook.h"
 #include "hook/output.h"
+#include "net/alarms.h"
 
 struct gg_as_sent;
 
 enum {
   GG_FIRST_MAX = 16384,            /* bytes that hold_first may wait for */
-  GG_LIVE_TICK_MS = 10,            /* how exact a throttle and the time of hold_first are */
   GG_THROTTLE_READS_A_SECOND = 20, /* a read of a throttled direction takes at the most what is due in this part */
 };
-#define GG_LINGER_NS (UINT64_C(5) * 1000000000) /* a client that was replied to has so long to read it and to leave */
+#define GG_LINGER_NS (UINT64_C(5) * 1000000000) /* two sides that a verdict parts have so long to take what they get */
 
 /* Whether a plug-in masks a direction. */
 enum gg_mask_state {
@@ -49,10 +50,11 @@ struct gg_live_hook {
   uint8_t mode[2];    /* enum gg_mode */
   bool holds[2];
   bool told_end[2];
-  uint64_t shift[2];              /* REWRITE: what it has put out, less what it was shown; wraps */
-  uint8_t mask[2];                /* enum gg_mask_state */
-  uint64_t shown[2];              /* MASK: up to where in each stream it was shown the bytes ... */
-  uint64_t let_go[2];             /* ... and up to where it has let them go */
+  uint64_t due_ns[2]; /* GATE: when it is called without new bytes, if it was not called before; 0: it is not */
+  uint64_t shift[2];  /* REWRITE: what it has put out, less what it was shown; wraps */
+  uint8_t mask[2];    /* enum gg_mask_state */
+  uint64_t shown[2];  /* MASK: up to where in each stream it was shown the bytes ... */
+  uint64_t let_go[2]; /* ... and up to where it has let them go */
   struct gg_hook_watch *watch[2]; /* OBSERVE: by which its bytes are told of; also behind a verdict, until the end */
 };
 
@@ -82,7 +84,7 @@ struct gg_way {
 struct gg_live {
   struct gg_session *session;
   const struct gg_hook_chain *chain; /* the plan's; NULL: only orders have come */
-  struct gg_timer timer;             /* of what is waited for: first bytes, a throttle, a last reply's reader */
+  struct gg_alarm alarm;             /* not later than what is waited for first: see gg__live_wake_at */
   struct gg_way way[2];
   struct gg_as_sent *as_sent;       /* rewrite.c; NULL: no plug-in has wanted to rewrite */
   const struct gg_live_hook *asked; /* whose `rewrite` is being called ... */
@@ -95,14 +97,16 @@ struct gg_live {
   uint8_t kind;                     /* ... this one: enum gg_verdict_kind */
   struct gg_open open;              /* what `open` and `first` have said; no text in it is read later */
   uint64_t first_until_ns;
-  uint64_t linger_until_ns; /* 0: nobody lingers */
+  uint64_t linger_until_ns; /* 0: a verdict has not parted the two, or not in an orderly way: linger.c */
   char *upstream;           /* that a plug-in has chosen; NULL: none did */
   bool upstream_tried;
   uint8_t *reply; /* what is sent instead of the other side's bytes; NULL: nothing */
   size_t reply_length;
   uint32_t withheld;           /* REPLY: so many bytes in front of it gates had kept back: they did not go on */
-  uint64_t acked;              /* REPLY: of what had gone to the side that was cut off, by its TCP */
   uint64_t reply_at;           /* where in the stream of the side that it stands for it begins */
+  uint8_t replaced;            /* enum gg_direction: that side, ... */
+  bool rest_readable;          /* ... of which something may have come since ... */
+  bool rest_ended;             /* ... and its FIN, or RST */
   char by[GG_PLUGIN_NAME_MAX]; /* whose verdict it was */
   char reason[GG_REASON_MAX];
   struct gg_live_hook hooks[];
@@ -124,8 +128,26 @@ void gg__live_hang(struct gg_session *session);
 /* The session has ended, its sockets are closed. */
 void gg__live_close(struct gg_session *session);
 
-/* Ends the session by a verdict: CLOSE, RESET, TARPIT, or REPLY to the side that `from` comes from. */
-void gg__live_end(struct gg_session *session, enum gg_direction from, const char *by, const struct gg_verdict *verdict);
+/* Ends the session by a verdict: CLOSE, RESET, TARPIT, or REPLY to the side that `from` comes from. Of that direction's
+ * stream nothing behind `stands` goes on. By CLOSE and REPLY the session may live on for a while: it lingers. */
+void gg__live_end(struct gg_session *session, enum gg_direction from, const char *by, const struct gg_verdict *verdict,
+                  uint64_t stands);
+/* The session is to be looked at then, at the latest. */
+void gg__live_wake_at(struct gg_live *live, uint64_t at_ns);
+
+/* linger.c: a verdict has parted the two, who have a while to take what they get. */
+static inline bool gg__lingers(const struct gg_session *session)
+{
+  return session->live && session->live->linger_until_ns > 0;
+}
+void gg__linger_begin(struct gg_session *session, enum gg_direction to, const struct gg_verdict *verdict);
+/* The turn of a direction, and an event of an end's socket. */
+enum gg_step gg__linger_step(struct gg_session *session, enum gg_direction direction);
+void gg__linger_ready(struct gg_session *session, struct gg_end *end, uint32_t events);
+/* Nothing can go to the end any more. */
+void gg__linger_lost(struct gg_session *session, struct gg_end *end);
+/* Whether what this end says is the gateway's own text: a greeting, or a reply in its name. */
+bool gg__linger_speaks_for(const struct gg_session *session, const struct gg_end *end);
 
 /* gate.c: a chunk of the direction was received, recorded and counted: asks its gates. */
 enum gg_gated {
@@ -147,6 +169,10 @@ void gg__gate_resume(struct gg_session *session, enum gg_direction direction, co
                      const struct gg_verdict *verdict);
 /* `index` of the chain wants it so. */
 int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode);
+/* Calls the gates that are due, and has the session woken for those that will be. False: it is over. */
+bool gg__gate_due(struct gg_session *session, uint64_t now_ns);
+/* What gates of the direction have not passed, and what is behind `limit`, never goes on. */
+void gg__gate_drop(struct gg_session *session, enum gg_direction direction, uint64_t limit);
 /* Whether a gate of the direction holds; or that, or so much is kept back that nothing more is read. */
 bool gg__gate_holds(const struct gg_session *session, enum gg_direction direction);
 bool gg__gate_stops(const struct gg_session *session, enum gg_direction direction);
@@ -207,7 +233,7 @@ bool gg__live_records(const struct gg_session *session, enum gg_direction direct
 /* The options are others: relay.pending_max may let a direction be read on which had as much kept back as there may
  * be. */
 void gg__live_adopt(struct gg_worker *worker);
-/* The timer's callback. */
-uint64_t gg__live_expired(struct gg_timer *timer, uint64_t now_ns);
+/* The alarm's callback. */
+void gg__live_expired(struct gg_alarm *alarm, uint64_t now_ns);
 
 #endif

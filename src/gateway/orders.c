@@ -96,7 +96,7 @@ static void carry_out(struct gg_session *session, const struct gg_order *order)
     gg__live_throttle(session, order->direction, order->bytes_per_second);
     break;
   case GG_ORDER_CUT:
-    gg__live_end(session, GG_FROM_CLIENT, order->hook ? order->hook->name : "", &order->verdict);
+    gg__live_end(session, GG_FROM_CLIENT, order->hook ? order->hook->name : "", &order->verdict, UINT64_MAX);
     break;
   case GG_ORDER_RESUME:
     gg__gate_resume(session, order->direction, order->hook, &order->verdict);

@@ -56,6 +56,10 @@ void gg__end_ready(struct gg_source *source, uint32_t events)
   struct gg_session *session = session_of(end);
   if (is_bulk(end) || (end->write_blocked && is_bulk(&session->end[!end->side])))
     gg__relay_batch_flush(session->worker); /* it may take long: who has said little does not wait for it */
+  if (gg__lingers(session)) {
+    gg__linger_ready(session, end, events);
+    return;
+  }
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
     end->readable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
@@ -159,6 +163,10 @@ enum gg_step gg__relay_send_failed(struct gg_session *session, enum gg_direction
   if (!from->pending)
     gg_list_remove(&session->stalled);
   gg__relay_drop_pipe(session, direction);
+  if (gg__lingers(session)) {
+    gg__linger_lost(session, to);
+    return GG_STEP_AGAIN;
+  }
   if (error == ENOBUFS || error == ENOMEM) { /* we are short of memory; the receiver is there, and will say nothing */
     gg__session_close(session, GG_CLOSE_LIMIT);
     return GG_STEP_OVER;
@@ -191,7 +199,7 @@ static enum gg_step discard_pending(struct gg_session *session, enum gg_directio
   return GG_STEP_AGAIN;
 }
 
-static enum gg_step flush_pending(struct gg_session *session, enum gg_direction direction)
+enum gg_step gg__relay_flush_pending(struct gg_session *session, enum gg_direction direction)
 {
   struct gg_end *to = &session->end[!direction];
   if (to->durable_at > 0) { /* sync: always */
@@ -382,7 +390,7 @@ static void send_message(const struct gg_batch *batch, const struct gg_batch_mes
     return;
   struct iovec iov = {batch->bytes + message->at, message->bytes};
   if (send_now(session, direction, &iov, 1, message->bytes) == GG_STEP_AGAIN &&
-      (from->readable || from->ended || gg__rewrite_waits(session, direction)) &&
+      (from->readable || from->ended || gg__lingers(session) || gg__rewrite_waits(session, direction)) &&
       gg_list_empty(&from->run)) /* or the other direction's send has failed, and this one is in it already */
     gg_list_append(&session->worker->run, &from->run); /* its turn comes when all have been sent */
 }
@@ -411,6 +419,8 @@ enum gg_step gg__relay_send_on(struct gg_session *session, enum gg_direction dir
                                unsigned count, size_t bytes)
 {
   struct gg_end *to = &session->end[!direction];
+  if (gg__lingers(session) && !gg__linger_speaks_for(session, &session->end[direction]))
+    return GG_STEP_AGAIN; /* nobody gets it */
   if (session->live) {
     enum gg_gated gated = gg__gate_chunk(session, direction, iov, bytes);
     if (gated != GG_GATED_PASS)
@@ -473,6 +483,12 @@ enum gg_no_room gg__relay_no_room(struct gg_session *session, enum gg_direction 
 enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direction, int error)
 {
   struct gg_end *from = &session->end[direction];
+  if (gg__lingers(session) && (error != EAGAIN || from->dead)) {
+    from->ended = true;
+    from->dead = from->dead || error;
+    from->shut = from->shut || error;
+    return GG_STEP_AGAIN;
+  }
   if (error == EAGAIN && !from->dead) { /* one that is gone has an end to tell, or never will */
     from->readable = false;
     return GG_STEP_WAIT;
@@ -486,8 +502,8 @@ enum gg_step gg__relay_ended(struct gg_session *session, enum gg_direction direc
   return GG_STEP_AGAIN;
 }
 
-/* What is left to say in the name of a side without a socket: of the greeting of `upstream: none`, or of a plug-in's
- * reply. */
+/* What is left to say in the name of a side that does not speak itself: of the greeting of `upstream: none`, or of a
+ * plug-in's reply. */
 static struct iovec unsaid(const struct gg_session *session, const struct gg_end *from)
 {
   const struct gg_listener_options *options = session->listener->options;
@@ -501,7 +517,7 @@ static struct iovec unsaid(const struct gg_session *session, const struct gg_end
 /* One read into the iovec. */
 static ssize_t receive(struct gg_session *session, struct gg_end *from, struct iovec *iov, unsigned count)
 {
-  if (from->source.fd < 0) {
+  if (gg__linger_speaks_for(session, from)) {
     struct iovec left = unsaid(session, from);
     size_t part = left.iov_len < iov[0].iov_len ? left.iov_len : iov[0].iov_len;
     memcpy(iov[0].iov_base, left.iov_base, part);
@@ -518,7 +534,7 @@ static ssize_t receive(struct gg_session *session, struct gg_end *from, struct i
 /* A read that fills less than it was given says that there is no more, unless an end or urgent data was announced. */
 static void note_readable(const struct gg_session *session, struct gg_end *from, size_t got, size_t asked)
 {
-  if (from->source.fd < 0) {
+  if (gg__linger_speaks_for(session, from)) {
     from->readable = unsaid(session, from).iov_len > 0;
     from->ended = from->ended || (!from->readable && (from->shut || (session->live && session->live->reply)));
   } else if (got < asked && !from->finishing)
@@ -679,6 +695,26 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
 
 /* ── The turn of a direction ─────────────────────────────────────────────────────────────────────────────────────── */
 
+enum gg_step gg__relay_record_end(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_log *log = session->log->log;
+  if (!session->recorded || from->end_recorded)
+    return GG_STEP_AGAIN;
+  uint8_t *at = NULL;
+  if (session->conversation.opened || gg__session_open_record(session))
+    at = gg_log_reserve(log, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL);
+  if (!at) {
+    enum gg_no_room way =
+      gg__relay_no_room(session, direction); /* under gap the FIN goes on, and the close records it */
+    return way == GG_NO_ROOM_GAP ? GG_STEP_AGAIN : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
+  }
+  gg_log_commit(log, gg_conversation_fin(&session->conversation, direction, at, gg_log_segment(log),
+                                         gg_log_time(log, gg_clock_mono_ns())));
+  from->end_recorded = true;
+  return GG_STEP_AGAIN;
+}
+
 /* Everything that came before the FIN has been sent: record the FIN, pass it on. */
 static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction direction)
 {
@@ -700,31 +736,17 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
     return gg__session_over(session)               ? GG_STEP_OVER
            : gg__gate_free(session, direction) > 0 ? GG_STEP_AGAIN
                                                    : GG_STEP_WAIT;
-  struct gg_log *log = session->log->log;
-  if (session->recorded && !from->end_recorded) {
-    uint8_t *at = NULL;
-    if (session->conversation.opened || gg__session_open_record(session))
-      at = gg_log_reserve(log, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL);
-    if (at) {
-      gg_log_commit(log, gg_conversation_fin(&session->conversation, direction, at, gg_log_segment(log),
-                                             gg_log_time(log, gg_clock_mono_ns())));
-      from->end_recorded = true;
-    } else {
-      enum gg_no_room way = gg__relay_no_room(session, direction);
-      if (way != GG_NO_ROOM_GAP) /* under gap the FIN goes on, and the close records it */
-        return way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
-    }
-  }
-  enum gg_step as_sent = session->live ? gg__rewrite_fin(session, direction) : GG_STEP_AGAIN;
-  if (as_sent != GG_STEP_AGAIN)
-    return as_sent;
+  enum gg_step recorded = gg__relay_record_end(session, direction);
+  if (recorded == GG_STEP_AGAIN && session->live)
+    recorded = gg__rewrite_fin(session, direction);
+  if (recorded != GG_STEP_AGAIN)
+    return recorded;
   to->shut = true;
   if (to->source.fd >= 0 && shutdown(to->source.fd, SHUT_WR) != 0) /* it was reset: the FIN reaches nobody */
     return gg__relay_send_failed(session, direction, errno);
   if (session->state == GG_STATE_RELAYING) {
     session->state = GG_STATE_HALF_CLOSED;
-    if (!session->live || !session->live->reply) /* that is why it ends */
-      session->close = direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_FIN : GG_CLOSE_SERVER_FIN;
+    session->close = direction == GG_FROM_CLIENT ? GG_CLOSE_CLIENT_FIN : GG_CLOSE_SERVER_FIN;
   }
   if (from->shut) {
     gg__session_close(session, session->close);
@@ -742,13 +764,15 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
 {
   struct gg_end *from = &session->end[direction];
   struct gg_end *to = &session->end[!direction];
+  if (gg__lingers(session))
+    return gg__linger_step(session, direction);
   if (to->dead || from->put_off) /* or what was put off is sent first, and then comes here */
     return GG_STEP_WAIT;
   if (session->live && session->live->way[direction].again && !gg__gate_again(session, direction))
     return GG_STEP_OVER;
   enum gg_step flushed = GG_STEP_AGAIN;
   if (to->pending)
-    flushed = flush_pending(session, direction);
+    flushed = gg__relay_flush_pending(session, direction);
   else if (from->pipe)
     flushed = gg__relay_flush_pipe(session, direction);
   if (flushed != GG_STEP_AGAIN)

@@ -62,6 +62,10 @@ void gg__relay_pump(struct gg_session *session, enum gg_direction direction);
 enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction direction);
 /* Splices once (splice.c). */
 enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction direction);
+/* Sends what waits for end[!direction] and may go. */
+enum gg_step gg__relay_flush_pending(struct gg_session *session, enum gg_direction direction);
+/* Records the FIN of end[direction], once. */
+enum gg_step gg__relay_record_end(struct gg_session *session, enum gg_direction direction);
 /* Moves what the direction's pipe holds and is recorded. */
 enum gg_step gg__relay_flush_pipe(struct gg_session *session, enum gg_direction direction);
 

@@ -321,7 +321,7 @@ static void refuse(struct gg_session *session, enum gg_direction direction, unsi
     .kind = GG_VERDICT_RESET,
     .reason = error == GG_ERR_LIMIT ? "it put out more than may be" : "no memory for what it put out",
   };
-  gg__live_end(session, direction, session->live->chain->hooks[index]->name, &verdict);
+  gg__live_end(session, direction, session->live->chain->hooks[index]->name, &verdict, UINT64_MAX);
 }
 
 /* Through all rewriters of the direction, from one of the worker's buffers to the other. NULL: the session is over. */

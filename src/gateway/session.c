@@ -336,9 +336,6 @@ static uint64_t acknowledged(const struct gg_end *end, uint64_t sent, uint64_t b
 uint64_t gg__session_acked(const struct gg_session *session, enum gg_direction direction)
 {
   const struct gg_end *to = &session->end[!direction];
-  const struct gg_live *live = session->live;
-  if (live && live->reply && to->source.fd < 0) /* it was asked before it was cut off */
-    return live->acked;
   /* The kernel counts our SYN to the upstream and the PROXY header too. */
   return acknowledged(to, session->end[direction].forwarded, direction == GG_FROM_CLIENT ? 1u + session->announced : 0);
 }
@@ -510,6 +507,8 @@ void gg__session_close(struct gg_session *session, enum gg_close reason)
     return;
   struct gg_end *client = &session->end[GG_FROM_CLIENT], *server = &session->end[GG_FROM_SERVER];
   struct gg_worker *worker = session->worker;
+  if (gg__lingers(session)) /* whatever cuts it short, that is why it ends */
+    reason = GG_CLOSE_VERDICT;
   if (session->recorded)
     ask_sockets(session, reason);
   if (reason == GG_CLOSE_VERDICT && session->live->kind == GG_VERDICT_TARPIT)

@@ -50,7 +50,7 @@ static void init_plain(struct gg_worker *worker)
   gg_timer_list_init(&worker->header_timers, 0, gg__session_header_expired);
   gg_timer_list_init(&worker->connect_timers, 0, gg__session_connect_expired);
   gg_timer_list_init(&worker->relay_timers, 0, gg__session_relay_expired);
-  gg_timer_list_init(&worker->live_timers, GG_LIVE_TICK_MS * GG_NS_PER_MS, gg__live_expired);
+  worker->live_alarms.expired = gg__live_expired;
   gg__tarpit_init(&worker->tarpit);
   gg__known_init(&worker->known);
   gg__orders_init(&worker->orders);
@@ -210,8 +210,8 @@ static uint64_t phase_timers(struct gg_worker *worker)
   uint64_t next_ns = gg_timer_list_run(&worker->header_timers, now_ns);
   next_ns = earlier(next_ns, gg_timer_list_run(&worker->connect_timers, now_ns));
   next_ns = earlier(next_ns, gg_timer_list_run(&worker->relay_timers, now_ns));
-  next_ns = earlier(next_ns, gg_timer_list_run(&worker->live_timers, now_ns));
-  return earlier(next_ns, gg_timer_list_run(&worker->tarpit.timers, now_ns));
+  next_ns = earlier(next_ns, gg_timer_list_run(&worker->tarpit.timers, now_ns));
+  return earlier(next_ns, gg_alarms_run(&worker->live_alarms, now_ns));
 }
 
 static void record_closings(struct gg_worker *worker)

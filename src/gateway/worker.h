@@ -32,6 +32,7 @@
 #include "gateway/splice.h"
 #include "gateway/tarpit.h"
 #include "hook/output.h"
+#include "net/alarms.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -133,7 +134,7 @@ struct gg_worker {
   struct gg_timer_list header_timers;
   struct gg_timer_list connect_timers;
   struct gg_timer_list relay_timers; /* idle, session, first byte and stall: deadlines.c */
-  struct gg_timer_list live_timers;  /* first bytes, throttles: live.c */
+  struct gg_alarms live_alarms;      /* first bytes, throttles, gates, lingering: live.c */
 
   struct gg_list run;       /* ends with more to do */
   struct gg_list unwatched; /* ends whose receiver's socket is full and could not be watched: tried from phase 4 */

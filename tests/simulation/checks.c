@@ -75,16 +75,19 @@ static bool kept(const struct gg_session *session, unsigned direction)
   const struct gg_live *live = session->live;
   if (!live || (session->end[!direction].pending && gg__gate_free(session, d) > 0))
     return false;
+  for (unsigned i = 0; live->chain && i < live->chain->count; i++) /* the end waits for a gate that will be called */
+    if (session->end[direction].ended && live->hooks[i].due_ns[direction] > 0 && gg_alarm_is_set(&live->alarm))
+      return true;
   return gg__gate_holds(session, d) || gg__live_read_size(session, d, 1) == 0 ||
-         (live->way[direction].rate > 0 && !gg_list_empty(&live->timer.node)); /* the timer runs it */
+         (live->way[direction].rate > 0 && gg_alarm_is_set(&live->alarm)); /* the alarm runs it */
 }
 
 static void check_direction(const struct gg_worker *worker, const struct gg_session *session, unsigned direction)
 {
   const struct gg_end *from = &session->end[direction], *to = &session->end[!direction];
   struct sim_conn *conn = sim_conn_of(session);
-  if (from->source.fd >= 0 && from->ended && to->shut && !session->log->blocked && conn->socket[from->side].used &&
-      conn->socket[from->side].error)
+  if (from->source.fd >= 0 && from->ended && to->shut && !from->dead && !session->log->blocked &&
+      conn->socket[from->side].used && conn->socket[from->side].error)
     sim_fail("conn %u.%u: sleeps and has not seen the reset behind the FIN", conn->index, direction);
   if (to->dead || (from->ended && to->shut))
     return;
@@ -101,7 +104,7 @@ static void check_direction(const struct gg_worker *worker, const struct gg_sess
   if (session->log->blocked)
     return;
   const struct sim_socket *in = &conn->socket[from->side];
-  if (in->used && in->reset && conn->way[from->side].written == conn->way[from->side].read)
+  if (in->used && !in->closed && in->reset && conn->way[from->side].written == conn->way[from->side].read)
     sim_fail("conn %u.%u: sleeps and has not seen the reset (error %d, readable %d, ended %d, dead %d)", conn->index,
              direction, in->error, from->readable, from->ended, from->dead);
   if (from->source.fd < 0 ? from->readable
@@ -121,7 +124,7 @@ void sim_check_sleep(uint64_t until_ns)
     const struct gg_session *session = GG_CONTAINER(node, struct gg_session, node);
     if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
       continue;
-    if (session->end[0].dead && session->end[1].dead)
+    if (session->end[0].dead && session->end[1].dead && !gg__lingers(session)) /* which reads what they said before */
       sim_fail("a session with two dead ends");
     check_direction(worker, session, GG_FROM_CLIENT);
     check_direction(worker, session, GG_FROM_SERVER);

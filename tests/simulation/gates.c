@@ -18,6 +18,7 @@ enum {
   PLUGINS = 2,
   KEEP_MAX = 1500, /* both together less than relay.pending_max: or a direction is held for good */
 };
+#define LATE_NS UINT64_C(20000000) /* how long a turn may take at the most, in which the world moves on inside calls */
 
 static const char reply_text[] = "HTTP/1.1 403 Forbidden\r\n\r\n";
 
@@ -26,6 +27,7 @@ struct seen {
   enum gg_mode mode;
   uint64_t seen;
   uint64_t passed;
+  uint64_t due_ns; /* it wants to be called then; 0: it did not say */
   bool holds;
   bool ended;
 };
@@ -34,7 +36,8 @@ struct known {
   struct gg_session_key key;
   bool open;
   struct seen way[2];
-  bool stopped[2]; /* its last word was that nothing goes on */
+  bool stopped[2];        /* its last word was that nothing goes on ... */
+  uint64_t stopped_at[2]; /* ... but what it had passed before */
 };
 
 static struct gg_hook_desk desk;
@@ -62,6 +65,34 @@ static struct known *known_of(const void *self, const struct gg_live *live)
   return &known[index_of(self)][conn_of(live)->index];
 }
 
+/* ── What a close leaves ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A gate parts the two: what has come to go on and all have passed until now is owed to the other side. */
+static void parts(struct sim_conn *conn, const struct gg_session *session)
+{
+  for (unsigned direction = 0; direction < 2; direction++) {
+    uint64_t owed = gg__live_position(session, (enum gg_direction)direction);
+    for (unsigned i = 0; i < PLUGINS; i++) {
+      const struct seen *seen = &known[i][conn->index].way[direction];
+      if (seen->mode == GG_MODE_GATE && seen->passed < owed)
+        owed = seen->passed;
+      if (known[i][conn->index].stopped[direction] && known[i][conn->index].stopped_at[direction] < owed)
+        owed = known[i][conn->index].stopped_at[direction];
+    }
+    bool to_nobody = session->end[!direction].source.fd < 0;
+    conn->owed[direction] = to_nobody ? 0 : owed;
+  }
+}
+
+/* PASS or HOLD. */
+static void go_by(struct seen *seen, const struct gg_verdict *verdict, uint64_t keep)
+{
+  seen->holds = verdict->kind == GG_VERDICT_HOLD;
+  seen->passed = seen->seen - (seen->ended && !seen->holds && verdict->after_ns == 0 ? 0 : keep);
+  bool waits = verdict->after_ns > 0 && (seen->holds || seen->passed < seen->seen);
+  seen->due_ns = waits ? sim.now_ns + verdict->after_ns : 0;
+}
+
 /* ── Orders of another thread ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void resume_event(void *argument, unsigned packed)
@@ -76,6 +107,8 @@ static void resume_event(void *argument, unsigned packed)
     verdict.kind = sim_chance(2) ? GG_VERDICT_RESET : GG_VERDICT_CLOSE;
   else
     verdict.keep = sim_chance(4) ? (size_t)sim_size(KEEP_MAX) : 0;
+  if (sim_chance(4))
+    verdict.after_ns = 1 + sim_size(100000000);
   int error = hosts[plugin]->resume(hosts[plugin], &one->key, (enum gg_side)direction, &verdict);
   if (error && error != GG_ERR_NOT_FOUND && error != GG_ERR_NOMEM)
     sim_fail("resume: %s", gg_error_text(error));
@@ -83,17 +116,32 @@ static void resume_event(void *argument, unsigned packed)
     sim_at(sim.now_ns + 1000000, resume_event, argument, packed);
     return;
   }
-  uint64_t back = seen->seen - seen->passed;
-  if (verdict.kind == GG_VERDICT_PASS)
-    seen->passed = seen->seen - (seen->ended ? 0 : verdict.keep < back ? verdict.keep : back);
-  seen->holds = false;
+}
+
+/* It is carried out. */
+void __real_gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
+                            const struct gg_verdict *verdict);
+void __wrap_gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
+                            const struct gg_verdict *verdict);
+void __wrap_gg__gate_resume(struct gg_session *session, enum gg_direction direction, const struct gg_hook *hook,
+                            const struct gg_verdict *verdict)
+{
+  struct sim_conn *conn = conn_of(session->live);
+  struct seen *seen = &known[hook != hooks[0]][conn->index].way[direction];
+  uint64_t back = seen->seen - seen->passed, keep = verdict->keep < back ? verdict->keep : back;
+  bool heard = !session->live->ended && seen->mode == GG_MODE_GATE && (seen->holds || back > 0);
+  if (heard && verdict->kind == GG_VERDICT_PASS)
+    go_by(seen, verdict, keep);
+  else if (heard)
+    parts(conn, session);
+  __real_gg__gate_resume(session, direction, hook, verdict);
 }
 
 static void cut_event(void *argument, unsigned plugin)
 {
   struct known *one = argument;
-  const struct gg_verdict verdict = {.kind = sim_chance(2) ? GG_VERDICT_TARPIT : GG_VERDICT_RESET,
-                                     .reason = "by order"};
+  static const enum gg_verdict_kind kinds[] = {GG_VERDICT_CLOSE, GG_VERDICT_RESET, GG_VERDICT_TARPIT};
+  const struct gg_verdict verdict = {.kind = kinds[sim_below(3)], .reason = "by order"};
   if (sim.plane && one->open)
     hosts[plugin]->cut(hosts[plugin], &one->key, &verdict);
 }
@@ -180,7 +228,10 @@ static void replies(struct sim_conn *conn, const struct gg_live *live, unsigned 
   const struct gg_session *session = live->session;
   uint64_t waiting = session->end[!side].pending_left;
   uint64_t kept = waiting > 0 ? waiting - gg__gate_free(session, (enum gg_direction)side) : 0;
-  sim_replied(conn, side, session->end[side].received, gg__live_position(session, (enum gg_direction)side), kept);
+  const struct gg_pipe *pipe = session->end[side].pipe;
+  uint64_t raw = pipe ? pipe->raw : 0;
+  sim_replied(conn, side, session->end[side].received + raw, gg__live_position(session, (enum gg_direction)side) + raw,
+              kept);
 }
 
 static void on_first(void *self, struct gg_live *live, const uint8_t *bytes, size_t length, struct gg_open *open)
@@ -208,15 +259,18 @@ static void on_count(void *self, struct gg_live *live, enum gg_side from, size_t
 static void check_data(const struct seen *seen, const struct sim_conn *conn, unsigned direction,
                        const struct gg_data *data)
 {
-  if (seen->mode != GG_MODE_GATE || seen->holds || seen->ended)
+  if (seen->mode != GG_MODE_GATE || (!data->due && (seen->holds || seen->ended)))
     sim_fail("conn %u.%u: a gate is shown bytes that does not want them now", conn->index, direction);
+  if (data->due && (seen->due_ns == 0 || sim.now_ns < seen->due_ns || sim.now_ns > seen->due_ns + LATE_NS))
+    sim_fail("conn %u.%u: a gate is called at %llu, and wanted to be at %llu", conn->index, direction,
+             (unsigned long long)sim.now_ns, (unsigned long long)seen->due_ns);
   if (data->offset != seen->seen || data->kept != seen->seen - seen->passed)
     sim_fail("conn %u.%u: a gate that has seen %llu is shown %llu", conn->index, direction,
              (unsigned long long)seen->seen, (unsigned long long)data->offset);
   if (!sim_same_sent(conn, direction, data->offset, data->bytes, data->length))
     sim_fail("conn %u.%u: a gate is shown other bytes at %llu", conn->index, direction,
              (unsigned long long)data->offset);
-  if ((data->length == 0) != data->ended)
+  if ((data->length == 0) != (data->ended || data->due) || (seen->ended && !data->ended))
     sim_fail("conn %u.%u: a gate is shown nothing", conn->index, direction);
 }
 
@@ -235,6 +289,8 @@ static bool end_it(struct sim_conn *conn, struct gg_live *live, unsigned directi
   verdict->reply_length = sizeof reply_text - 1;
   if (verdict->kind == GG_VERDICT_REPLY)
     replies(conn, live, !direction);
+  if (verdict->kind == GG_VERDICT_REPLY || verdict->kind == GG_VERDICT_CLOSE)
+    parts(conn, live->session);
   return true;
 }
 
@@ -264,13 +320,17 @@ static void on_gate(void *self, struct gg_live *live, const struct gg_data *data
   check_data(seen, conn, direction, data);
   seen->seen += data->length;
   seen->ended = data->ended;
+  seen->holds = false;
+  seen->due_ns = 0;
   if (plugin > 0 && known[0][conn->index].way[direction].mode == GG_MODE_GATE &&
       known[0][conn->index].way[direction].passed < seen->seen && !data->ended)
     sim_fail("conn %u.%u: a gate is shown what the one before has not passed", conn->index, direction);
   if (sim_chance(100)) { /* it gives itself back, and has its last word all the same */
+    one->stopped_at[direction] = seen->passed;
     want(self, live, direction, GG_MODE_NONE);
     verdict->kind = sim_chance(2) ? GG_VERDICT_RESET : GG_VERDICT_CLOSE;
     one->stopped[direction] = true;
+    parts(conn, live->session);
     return;
   }
   if (diverts(conn, live, direction, verdict)) {
@@ -289,11 +349,11 @@ static void on_gate(void *self, struct gg_live *live, const struct gg_data *data
     verdict->keep = (size_t)sim_size(KEEP_MAX);
   if (sim_chance(12)) {
     verdict->kind = GG_VERDICT_HOLD;
-    seen->holds = true;
     sim_at(sim.now_ns + sim_size(400000000), resume_event, one, plugin | direction << 1);
   }
-  uint64_t keep = verdict->keep < back ? verdict->keep : back;
-  seen->passed = seen->seen - (data->ended && !seen->holds ? 0 : keep);
+  if (sim_chance(3))
+    verdict->after_ns = 1 + sim_size(200000000);
+  go_by(seen, verdict, verdict->keep < back ? verdict->keep : back);
 }
 
 static void on_rewrite(void *self, struct gg_live *live, const struct gg_data *data, struct gg_output *output)
@@ -416,7 +476,7 @@ bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end
   if (conn->replied == (int)direction && end > conn->replied_sent - conn->withheld)
     end = conn->replied_sent - conn->withheld;
   for (unsigned i = 0; i < PLUGINS; i++)
-    if (known[i][conn->index].stopped[direction])
+    if (known[i][conn->index].stopped[direction] && end > known[i][conn->index].stopped_at[direction])
       return false;
   for (unsigned i = 0; i < PLUGINS; i++) {
     const struct seen *seen = &known[i][conn->index].way[direction];

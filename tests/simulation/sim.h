@@ -141,6 +141,7 @@ struct sim_conn {
   uint64_t replied_at;   /* in that side's stream */
   uint64_t replied_sent; /* ... as it goes on */
   uint64_t withheld;     /* so many bytes in front of it gates have kept back: they are recorded, and do not go on */
+  uint64_t owed[2];      /* when a gate parted the two so much of each stream was to go on all the same */
   bool diverted;         /* a plug-in sent it to another upstream, or the same anew */
   /* What was recorded as sent: a conversation of its own, of which `sent` has only what is in the recording. */
   struct sim_way sent[2];

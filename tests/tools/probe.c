@@ -21,6 +21,8 @@ enum option {
   REPLY,
   UPSTREAM,
   KEEP,
+  AFTER,
+  ON_DUE,
   GIVE_BACK,
   TAGS,
   RECORDING,
@@ -52,6 +54,8 @@ static const struct gg_plugin_option options[OPTIONS] = {
   [REPLY] = {"reply", GG_PLUGIN_TEXT, .preset = "no\n", .help = "what is replied"},
   [UPSTREAM] = {"upstream", GG_PLUGIN_TEXT, .help = "where to: at open, at first, or by divert"},
   [KEEP] = {"keep", GG_PLUGIN_BYTES, .most = 1 << 20, .help = "so many bytes stay back"},
+  [AFTER] = {"after", GG_PLUGIN_DURATION, .most = 1ull << 40, .help = "and are decided about after so long"},
+  [ON_DUE] = {"on_due", GG_PLUGIN_CHOICE, .choices = kinds, .preset = "pass", .help = "by this verdict"},
   [GIVE_BACK] = {"give_back", GG_PLUGIN_BYTES, .most = 1ull << 40, .help = "the gate is given back after so many"},
   [TAGS] = {"tags", GG_PLUGIN_TEXTS, .help = "tags of every session"},
   [RECORDING] = {"recording", GG_PLUGIN_CHOICE, .choices = recordings, .preset = "full", .help = "what is recorded"},
@@ -71,7 +75,7 @@ struct probe {
   const struct gg_host *host;
   const struct gg_plugin_value *values;
   _Atomic uint64_t accepted, opened, firsts, connects, connected, failed, counted_bytes, counts, gated_bytes, gates;
-  _Atomic uint64_t closed, ends, disorder;
+  _Atomic uint64_t closed, ends, disorder, dues, rate;
   pthread_mutex_t lock; /* of those that are held */
   unsigned held_count;
   struct gg_session_key held[HELD_MAX];
@@ -106,6 +110,7 @@ static int on_create(void **self, const struct gg_host *host, const struct gg_pl
     return gg_plugin_fail(failure, GG_ERR_NOMEM, "no memory for the probe");
   probe->host = host;
   probe->values = config->values;
+  probe->rate = config->values[RATE].number;
   pthread_mutex_init(&probe->lock, NULL);
   *self = probe;
   host->log(host, GG_PLUGIN_INFO, "the probe is there");
@@ -151,8 +156,8 @@ static void on_open(void *self, struct gg_live *session, struct gg_open *open)
       host->want(host, session, (enum gg_side)i, (enum gg_mode)probe->values[MODE].number);
   for (size_t i = 0; i < probe->values[TAGS].text_count; i++)
     host->tag(host, &key, probe->values[TAGS].texts[i], true);
-  if (probe->values[RATE].number > 0)
-    host->throttle(host, &key, GG_SIDE_CLIENT, probe->values[RATE].number);
+  if (probe->rate > 0)
+    host->throttle(host, &key, GG_SIDE_CLIENT, probe->rate);
   open->recording = (enum gg_recording)probe->values[RECORDING].number;
   open->record_first = probe->values[RECORD_FIRST].number;
   open->hold_first_bytes = (size_t)probe->values[FIRST_BYTES].number;
@@ -216,10 +221,11 @@ static void hold(struct probe *probe, const struct gg_live *session)
   pthread_mutex_unlock(&probe->lock);
 }
 
-static void decide(struct probe *probe, const struct gg_live *session, struct gg_verdict *verdict)
+static void decide(struct probe *probe, const struct gg_live *session, enum option by, struct gg_verdict *verdict)
 {
   *verdict = (struct gg_verdict){
-    .kind = (enum gg_verdict_kind)probe->values[VERDICT].number,
+    .kind = (enum gg_verdict_kind)probe->values[by].number,
+    .after_ns = probe->values[AFTER].number,
     .reply = probe->values[REPLY].text,
     .reply_length = strlen(probe->values[REPLY].text),
     .upstream = probe->values[UPSTREAM].text,
@@ -239,14 +245,20 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
   const char *match = probe->values[MATCH].text;
   probe->gates++;
   probe->gated_bytes += data->length;
-  probe->ends += data->ended;
+  probe->ends += data->ended && !data->due;
+  probe->dues += data->due;
   probe->disorder += state->next[data->from] != data->offset;
   state->next[data->from] = data->offset + data->length;
+  if (data->due) {
+    decide(probe, session, ON_DUE, verdict);
+    return;
+  }
   verdict->keep = (size_t)probe->values[KEEP].number;
+  verdict->after_ns = probe->values[AFTER].number;
   if (probe->values[SLEEP].number > 0)
     usleep((useconds_t)(probe->values[SLEEP].number / 1000));
   if (match && data->length >= strlen(match) && memmem(data->bytes, data->length, match, strlen(match)))
-    decide(probe, session, verdict);
+    decide(probe, session, VERDICT, verdict);
   uint64_t give_back = probe->values[GIVE_BACK].number;
   if (give_back > 0 && state->next[data->from] >= give_back)
     host->want(host, session, data->from, GG_MODE_NONE);
@@ -293,12 +305,13 @@ static void on_tick(void *self)
 
 /* ── Its commands ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-enum command { SEEN, RESUME, CUT, LIST, COMMANDS };
+enum command { SEEN, RESUME, CUT, LIST, RATE_TO, COMMANDS };
 static const struct gg_plugin_command commands[COMMANDS] = {
   [SEEN] = {"seen", NULL, "what the probe has seen"},
   [RESUME] = {"resume", "KIND", "ends every hold by this verdict"},
   [CUT] = {"cut", "KEY KIND", "ends a session"},
   [LIST] = {"list", NULL, "the sessions that are open"},
+  [RATE_TO] = {"rate", "BYTES", "the clients of later sessions may send so many a second"},
 };
 
 static int kind_of(const char *text)
@@ -317,12 +330,14 @@ static void tell_seen(struct probe *probe, void *reply)
   pthread_mutex_unlock(&probe->lock);
   snprintf(text, sizeof text,
            "accepted %llu\nopened %llu\nfirsts %llu\nconnects %llu\nconnected %llu\nfailed %llu\ncounts %llu\n"
-           "counted_bytes %llu\ngates %llu\ngated_bytes %llu\nends %llu\nclosed %llu\ndisorder %llu\nheld %u\n",
+           "counted_bytes %llu\ngates %llu\ngated_bytes %llu\nends %llu\nclosed %llu\ndisorder %llu\ndues %llu\n"
+           "held %u\n",
            (unsigned long long)probe->accepted, (unsigned long long)probe->opened, (unsigned long long)probe->firsts,
            (unsigned long long)probe->connects, (unsigned long long)probe->connected, (unsigned long long)probe->failed,
            (unsigned long long)probe->counts, (unsigned long long)probe->counted_bytes,
            (unsigned long long)probe->gates, (unsigned long long)probe->gated_bytes, (unsigned long long)probe->ends,
-           (unsigned long long)probe->closed, (unsigned long long)probe->disorder, held);
+           (unsigned long long)probe->closed, (unsigned long long)probe->disorder, (unsigned long long)probe->dues,
+           held);
   probe->host->reply(probe->host, reply, text);
 }
 
@@ -386,6 +401,9 @@ static int on_command(void *self, unsigned command, size_t word_count, const cha
     int error = probe->host->cut(probe->host, &key, &verdict);
     return error ? gg_plugin_fail(failure, error, "there is no session %s", key.text) : 0;
   }
+  case RATE_TO:
+    probe->rate = word_count > 0 ? strtoull(words[0], NULL, 10) : 0;
+    return 0;
   case COMMANDS:
     break;
   }
