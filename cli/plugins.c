@@ -89,6 +89,22 @@ static void put_listeners(const json_t *plugin)
   puts(json_array_size(names) > 0 ? "" : "none");
 }
 
+/* "6 none, 2 gate": those modes that some direction of an open session is in. */
+static void put_directions(const json_t *plugin)
+{
+  const char *mode;
+  json_t *count;
+  bool some = false;
+  json_object_foreach(json_object_get(plugin, "directions"), mode, count)
+  {
+    if (json_integer_value(count) == 0)
+      continue;
+    printf("%s%" JSON_INTEGER_FORMAT " %s", some ? ", " : "", json_integer_value(count), mode);
+    some = true;
+  }
+  puts(some ? "" : "none is open");
+}
+
 /* Behind `head`: "hello reset WORD   what it does". */
 static void put_commands(const json_t *plugin, const char *head, FILE *out)
 {
@@ -134,6 +150,8 @@ static void put_plugin(const json_t *plugin)
     puts("none: it is unloaded when the last session that it sees has ended");
   else
     put_listeners(plugin);
+  fputs("  directions ", stdout);
+  put_directions(plugin);
   put_commands(plugin, "  command    gogetway ", stdout);
   put_points(plugin);
   const json_t *missed = json_object_get(plugin, "missed_bytes");
@@ -196,6 +214,7 @@ const struct gg_command gg_command_plugins = {
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =
+    "'directions' are those of open sessions (each has two) by what the plug-in wants of them now.\n"
     "TIME is what all calls took together, MEAN one of them; SLOW counts those that held up a worker for more\n"
     "than 10 ms. A plug-in's own commands are 'gogetway NAME VERB [WORD...]'.\n",
   .run = run,

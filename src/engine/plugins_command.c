@@ -44,6 +44,16 @@ static void write_points(const struct gg_hook *hook, struct gg_json *json)
   write_reading(json, &all);
 }
 
+/* How many directions of open sessions are in each mode now. */
+static void write_modes(const struct gg_hook *hook, struct gg_json *json)
+{
+  gg_json_key(json, "directions");
+  gg_json_object_begin(json);
+  for (unsigned mode = 0; mode < GG_HOOK_MODES; mode++)
+    gg_json_field_unsigned(json, gg_hook_mode_text(mode), gg_hook_mode_read(hook, mode));
+  gg_json_object_end(json);
+}
+
 static void write_commands(const struct gg_hook *hook, struct gg_json *json)
 {
   gg_json_key(json, "commands");
@@ -76,6 +86,7 @@ static void write_hook(const struct gg_hook *hook, const struct gg_plugin_entry 
     if (gg__plugins_sees(entry, &config->listeners[i]))
       gg_json_string(json, config->listeners[i].name);
   gg_json_array_end(json);
+  write_modes(hook, json);
   write_points(hook, json);
   if (gg_hook_has(hook, GG_HOOK_OBSERVE))
     gg_json_field_unsigned(json, "missed_bytes", gg_hook_missed(hook));

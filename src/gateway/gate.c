@@ -392,7 +392,7 @@ int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direct
   count_mode(way, mode, 1);
   if (before == GG_MODE_MASK || mode == GG_MODE_MASK)
     gg__mask_want(live, index, direction, mode == GG_MODE_MASK);
-  state->mode[direction] = (uint8_t)mode;
+  gg__live_mode_set(live, index, direction, mode);
   state->holds[direction] = state->told_end[direction] = false;
   state->due_ns[direction] = 0;
   if (mode == GG_MODE_REWRITE)

@@ -110,6 +110,24 @@ static void copy_reason(char to[GG_REASON_MAX], const char *reason)
       *to = '?';
 }
 
+void gg__live_mode_set(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode)
+{
+  const struct gg_hook *hook = live->chain->hooks[index];
+  struct gg_shard *shard = live->session->worker->shard;
+  gg_hook_mode_count(hook, shard, (enum gg_mode)live->hooks[index].mode[direction], false);
+  gg_hook_mode_count(hook, shard, mode, true);
+  live->hooks[index].mode[direction] = (uint8_t)mode;
+}
+
+/* All directions, as they are now: when the session opens, and when it has ended. */
+static void count_modes(const struct gg_live *live, bool more)
+{
+  for (unsigned i = 0; i < live->chain->count; i++)
+    for (unsigned direction = 0; direction < 2; direction++)
+      gg_hook_mode_count(live->chain->hooks[i], live->session->worker->shard,
+                         (enum gg_mode)live->hooks[i].mode[direction], more);
+}
+
 /* No plug-in is asked any more, but for masks: what the client still says may be a secret too. */
 static void note(struct gg_live *live, const char *by, const struct gg_verdict *verdict)
 {
@@ -123,7 +141,9 @@ static void note(struct gg_live *live, const char *by, const struct gg_verdict *
     live->way[i].rate = 0;
   }
   for (unsigned i = 0; live->chain && i < live->chain->count; i++)
-    live->hooks[i].mode[0] = live->hooks[i].mode[1] = GG_MODE_NONE;
+    for (unsigned direction = 0; direction < 2; direction++)
+      if (live->hooks[i].mode[direction] != GG_MODE_NONE)
+        gg__live_mode_set(live, i, (enum gg_direction)direction, GG_MODE_NONE);
 }
 
 void gg__live_hang(struct gg_session *session)
@@ -210,6 +230,7 @@ bool gg__live_open(struct gg_session *session)
   const struct gg_hook *by = NULL;
   live->open = (struct gg_open){.size = sizeof live->open};
   live->asking = true;
+  count_modes(live, true);
   gg_hook_open(chain, worker->shard, live, &live->open, &by);
   live->asking = false;
   live->opened = true;
@@ -276,6 +297,7 @@ void gg__live_close(struct gg_session *session)
     summary.forwarded[i] = session->end[i].forwarded;
   }
   gg_hook_close(live->chain, session->worker->shard, live, &summary);
+  count_modes(live, false);
 }
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

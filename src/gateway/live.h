@@ -125,6 +125,8 @@ bool gg__live_open(struct gg_session *session);
 void gg__live_first(struct gg_session *session);
 /* A verdict leaves the client hanging: its socket leaves the session. */
 void gg__live_hang(struct gg_session *session);
+/* What a hook wants of a direction becomes another, and is counted so. */
+void gg__live_mode_set(struct gg_live *live, unsigned index, enum gg_direction direction, enum gg_mode mode);
 /* The session has ended, its sockets are closed. */
 void gg__live_close(struct gg_session *session);
 

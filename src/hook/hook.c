@@ -40,6 +40,16 @@ const char *gg_hook_point_text(enum gg_hook_point point)
   return point_texts[point];
 }
 
+static const char *const mode_texts[GG_HOOK_MODES] = {
+  [GG_MODE_NONE] = "none", [GG_MODE_COUNT] = "count",     [GG_MODE_OBSERVE] = "observe",
+  [GG_MODE_GATE] = "gate", [GG_MODE_REWRITE] = "rewrite", [GG_MODE_MASK] = "mask",
+};
+
+const char *gg_hook_mode_text(enum gg_mode mode)
+{
+  return mode_texts[mode];
+}
+
 /* ── The desk ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 #define CALLS(NAME, text) {"plugin_calls", GG_METRIC_COUNTER, "Calls of a plug-in's operation", "hook", text},
@@ -47,6 +57,12 @@ const char *gg_hook_point_text(enum gg_hook_point point)
 #define SLOW(text)                                                                                                     \
   {                                                                                                                    \
     "plugin_slow_calls", GG_METRIC_COUNTER, "Calls by which a worker was held up for more than 10 ms", "hook", text    \
+  }
+
+#define MODE(text)                                                                                                     \
+  {                                                                                                                    \
+    "plugin_directions", GG_METRIC_GAUGE, "Directions of open sessions that are in this mode for a plug-in", "mode",   \
+      text                                                                                                             \
   }
 
 static const struct gg_metric_def definitions[] = {
@@ -67,6 +83,12 @@ static const struct gg_metric_def definitions[] = {
    NULL},
   {"plugin_sink_errors", GG_METRIC_COUNTER, "Blocks of the recording that a sink refused; required: each try.", NULL,
    NULL},
+  MODE("none"),
+  MODE("count"),
+  MODE("observe"),
+  MODE("gate"),
+  MODE("rewrite"),
+  MODE("mask"),
 };
 static_assert(sizeof definitions / sizeof definitions[0] == GG__HOOK_SLOTS, "a definition for each slot");
 static const char *const labels[] = {"plugin"};
@@ -219,27 +241,39 @@ static size_t family_index(const struct gg_hook_desk *desk)
   return 0;
 }
 
+static uint64_t read_slot(const struct gg_hook *hook, size_t slot)
+{
+  struct gg_reading reading;
+  int error = gg_metrics_read_member(hook->desk->metrics, family_index(hook->desk), hook->member, slot, &reading);
+  return error ? 0 : reading.value;
+}
+
 void gg_hook_read(const struct gg_hook *hook, enum gg_hook_point point, struct gg_hook_reading *out)
 {
-  const struct gg_metrics *metrics = hook->desk->metrics;
-  size_t family = family_index(hook->desk);
-  struct gg_reading reading;
-  *out = (struct gg_hook_reading){0};
-  if (gg_metrics_read_member(metrics, family, hook->member, GG__HOOK_CALLS_AT + point, &reading) == 0)
-    out->calls = reading.value;
-  if (gg_metrics_read_member(metrics, family, hook->member, GG__HOOK_TIMES_AT + point, &reading) == 0)
-    out->ns = reading.value;
-  if ((int)point < GG__HOOK_WORKER_POINTS &&
-      gg_metrics_read_member(metrics, family, hook->member, GG__HOOK_SLOW_AT + point, &reading) == 0)
-    out->slow = reading.value;
+  *out = (struct gg_hook_reading){
+    .calls = read_slot(hook, GG__HOOK_CALLS_AT + point),
+    .ns = read_slot(hook, GG__HOOK_TIMES_AT + point),
+    .slow = (int)point < GG__HOOK_WORKER_POINTS ? read_slot(hook, GG__HOOK_SLOW_AT + point) : 0,
+  };
 }
 
 uint64_t gg_hook_missed(const struct gg_hook *hook)
 {
-  struct gg_reading reading;
-  int error =
-    gg_metrics_read_member(hook->desk->metrics, family_index(hook->desk), hook->member, GG__HOOK_MISSED_AT, &reading);
-  return error ? 0 : reading.value;
+  return read_slot(hook, GG__HOOK_MISSED_AT);
+}
+
+void gg_hook_mode_count(const struct gg_hook *hook, struct gg_shard *shard, enum gg_mode mode, bool more)
+{
+  size_t slot = hook->slot + GG__HOOK_MODES_AT + mode;
+  if (more)
+    gg_shard_add(shard, slot, 1);
+  else
+    gg_shard_sub(shard, slot, 1);
+}
+
+uint64_t gg_hook_mode_read(const struct gg_hook *hook, enum gg_mode mode)
+{
+  return read_slot(hook, GG__HOOK_MODES_AT + mode);
 }
 
 /* ── A hook's life ───────────────────────────────────────────────────────────────────────────────────────────────── */

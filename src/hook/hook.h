@@ -179,6 +179,14 @@ struct gg_hook_reading {
   uint64_t slow;
 };
 void gg_hook_read(const struct gg_hook *hook, enum gg_hook_point point, struct gg_hook_reading *out);
+
+enum { GG_HOOK_MODES = GG_MODE_MASK + 1 };
+/* "gate"; static. */
+const char *gg_hook_mode_text(enum gg_mode mode);
+/* A direction of an open session is in this mode for the hook, or is not any more. A worker's thread. */
+void gg_hook_mode_count(const struct gg_hook *hook, struct gg_shard *shard, enum gg_mode mode, bool more);
+/* How many are. Any thread. */
+uint64_t gg_hook_mode_read(const struct gg_hook *hook, enum gg_mode mode);
 /* Bytes that its observer has missed. */
 uint64_t gg_hook_missed(const struct gg_hook *hook);
 
@@ -255,7 +263,8 @@ enum {
   GG__HOOK_OBSERVED_AT,
   GG__HOOK_SINK_LOST_AT,
   GG__HOOK_SINK_ERRORS_AT,
-  GG__HOOK_SLOTS,
+  GG__HOOK_MODES_AT,
+  GG__HOOK_SLOTS = GG__HOOK_MODES_AT + GG_HOOK_MODES,
 };
 /* Counts a call of no worker's, and what an observer has missed. Any thread. */
 void gg__hook_count_other(struct gg_hook *hook, enum gg_hook_point point, uint64_t took_ns);

@@ -85,9 +85,10 @@ def test_a_plugin_is_loaded_asked_and_unloaded(plugged):
     lines = text.splitlines()
     assert lines[0] == "plug 1.0: what the tests plug in"
     assert lines[1:3] == [f"  file       {plugged.so}", "  listeners  web"]
-    assert lines[3] == "  command    gogetway plug say WORD...   says the words"
-    assert lines[6].split() == ["HOOK", "CALLS", "TIME", "MEAN", "SLOW"]
-    assert [line.split()[:2] for line in lines[7:]] == [["command", "1"], ["all", "1"]]
+    assert lines[3] == "  directions none is open"
+    assert lines[4] == "  command    gogetway plug say WORD...   says the words"
+    assert lines[7].split() == ["HOOK", "CALLS", "TIME", "MEAN", "SLOW"]
+    assert [line.split()[:2] for line in lines[8:]] == [["command", "1"], ["all", "1"]]
     said(plugged.web["listen"])
     said(plugged.ssh["listen"])
     assert process.stop(20) == 0

@@ -2,6 +2,7 @@
 """What plug-ins do with sessions, seen from both ends: the probe (tests/tools/probe.c) does what each test wants."""
 import contextlib
 import hashlib
+import json
 import os
 import socket
 import threading
@@ -10,6 +11,7 @@ import time
 import pytest
 
 import processes
+import prometheus
 import recording
 from faults import Echo, Upstream, connect, read_exactly, read_to_end, reset
 from gogetway import tool
@@ -464,6 +466,37 @@ def test_a_gate_is_given_back(probed, server):
     assert gateway.metric("spliced_bytes") > 10_000_000
     session, = gateway.gateway.sessions()
     assert gateway.gateway.payloads()[session.id]["client"].sha256 == hashlib.sha256(block).hexdigest()
+
+
+def test_what_is_wanted_at_present_is_told(probed, server):
+    """Each open session has two directions, in some mode each."""
+    gateway = probed(server.address, mode="gate", give_back="10B", match="STOP", verdict="reply", reply="no")
+
+    def directions():
+        found = json.loads(gateway.gateway.command("plugins", "--json").stdout)
+        return {mode: count for mode, count in found["directions"].items() if count}
+
+    def text():
+        lines = gateway.gateway.command("plugins").stdout.decode().splitlines()
+        return next(line.split(maxsplit=1)[1] for line in lines if line.startswith("  directions "))
+
+    assert directions() == {} and text() == "none is open"
+    with connect(gateway.address) as first:
+        exchange(first, b"hello")
+        with connect(gateway.address) as second, connect(gateway.address) as third:
+            exchange(second, b"hello")
+            exchange(third, b"hello")
+            assert directions() == {"none": 3, "gate": 3} and text() == "3 none, 3 gate"
+            told = prometheus.parse(gateway.gateway.command("stats", "--format", "prometheus").stdout.decode())
+            for mode, count in {"none": 3, "count": 0, "observe": 0, "gate": 3, "rewrite": 0, "mask": 0}.items():
+                assert prometheus.value(told, "gogetway_plugin_directions", plugin="probe", mode=mode) == count
+            exchange(second, b"hello again")
+            assert directions() == {"none": 4, "gate": 2}
+            third.sendall(b"STOP")
+            assert read_exactly(third, 2) == b"no"  # and it lingers: nothing is wanted of it any more
+            assert directions() == {"none": 5, "gate": 1}
+        processes.wait_until(lambda: directions() == {"none": 1, "gate": 1}, 20, "the ends of two")
+    processes.wait_until(lambda: directions() == {}, 20, "the end of the last")
 
 
 # ── From outside ────────────────────────────────────────────────────────────────────────────────────────────────────
