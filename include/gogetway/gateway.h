@@ -261,8 +261,8 @@ GG_API int gg_gateway_stats(const struct gg_gateway *gateway, char **json, struc
 GG_API int gg_gateway_session_find(const struct gg_gateway *gateway, const struct gg_session_key *key,
                                    struct gg_session_info *out);
 /* Calls `each` for every open session, on the calling thread; false from it ends the listing. `info` lives for the
- * call. A worker whose sessions are told can neither open nor close one meanwhile, so `each` is quick, and calls
- * nothing of the gateway's: keys are noted, and used when the listing is done. */
+ * call. They are copied a few at a time: one that opens or ends meanwhile may be told or not. `each` calls nothing of
+ * the gateway's: keys are noted, and used when the listing is done. Without memory it ends before its time. */
 GG_API void gg_gateway_sessions(const struct gg_gateway *gateway,
                                 bool (*each)(void *context, const struct gg_session_info *info), void *context);
 /* Adds a tag, or takes it away. Tags are in the recording's last comment of the session. GG_ERR_INVALID: no such tag

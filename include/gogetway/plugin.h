@@ -518,8 +518,9 @@ struct gg_host {
    * more, and the order is to be given again. */
   /* As much as out->size says. GG_ERR_INVALID: it has no size. */
   int (*find)(const struct gg_host *host, const struct gg_session_key *key, struct gg_session_info *out);
-  /* Calls `each` for every open session; false from it ends the listing. A worker whose sessions are told can neither
-   * open nor close one meanwhile, so `each` is quick, and calls nothing of the host but `reply` and `log`. */
+  /* Calls `each` for every open session; false from it ends the listing. They are copied a few at a time: one that
+   * opens or ends meanwhile may be told or not. `each` calls nothing of the host but `reply` and `log`. Without memory
+   * the listing ends before its time. */
   void (*list)(const struct gg_host *host, bool (*each)(void *context, const struct gg_session_info *info),
                void *context);
   /* Adds a tag, or takes it away. Tags are in the recording's last comment. GG_ERR_INVALID: no such tag can be.

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SESSIONS_MAX = 65536 }; /* of one listing */
+enum {
+  SESSIONS_MAX = 65536,       /* of one listing */
+  SESSION_INSTRUCTIONS = 100, /* what telling one costs, counted as instructions */
+};
 
 static int log_text(lua_State *state)
 {
@@ -48,6 +51,7 @@ struct listing {
   struct gg_session_key *keys;
   size_t count;
   size_t size;
+  size_t most;
 };
 
 static bool collect(void *context, const struct gg_session_info *info)
@@ -56,16 +60,20 @@ static bool collect(void *context, const struct gg_session_info *info)
   if (listing->count < listing->size)
     listing->keys[listing->count] = info->key;
   listing->count++;
-  return listing->count < SESSIONS_MAX;
+  return listing->count < listing->most;
 }
 
 static int sessions(lua_State *state)
 {
-  const struct gg_host *host = gg__lua_vm_of(state)->lua->host;
-  struct listing listing = {NULL, 0, 0};
+  const struct gg_lua_vm *vm = gg__lua_vm_of(state);
+  const struct gg_host *host = vm->lua->host;
+  gg__lua_vm_charge(state, GG_LUA_STEP);
+  uint64_t paid =
+    (uint64_t)vm->left / SESSION_INSTRUCTIONS + 1; /* no more are looked at than can be paid for, and one */
+  struct listing listing = {.most = paid < SESSIONS_MAX ? (size_t)paid : SESSIONS_MAX};
   host->list(host, collect, &listing);
   listing.size = listing.count;
-  gg__lua_vm_charge(state, (int64_t)listing.count * 2);
+  gg__lua_vm_charge(state, (int64_t)listing.count * SESSION_INSTRUCTIONS);
   if (listing.count > 0)
     listing.keys = lua_newuserdatauv(state, listing.size * sizeof *listing.keys, 0);
   listing.count = 0;

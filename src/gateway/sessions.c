@@ -4,6 +4,10 @@
 #include "base/sized.h"
 #include "gateway/worker.h"
 
+#include <stdlib.h>
+
+enum { LISTED_AT_ONCE = 64 }; /* sessions that are copied under a worker's lock, unless a bucket has more */
+
 static bool is_side(enum gg_side side)
 {
   return side == GG_SIDE_CLIENT || side == GG_SIDE_SERVER;
@@ -41,29 +45,77 @@ int gg_plane_session_find(struct gg_plane *plane, const struct gg_session_key *k
   return gg_sized_tell(out, &told, sizeof told);
 }
 
-static bool list_worker(struct gg_known *known, bool (*each)(void *context, const struct gg_session_info *info),
-                        void *context)
+/* What is told of some of a worker's sessions at a time: while they are copied, it can neither open nor close one. */
+struct listing {
+  size_t room;
+  size_t count;
+  struct gg_session_info told[];
+};
+
+/* A bucket's sessions. False: there is no room for all of them. */
+static bool copy_bucket(struct listing *listing, const struct gg_session *session)
 {
-  for (unsigned i = 0; i < GG_KNOWN_BUCKETS; i++)
-    for (const struct gg_session *session = known->buckets[i]; session; session = session->known_next) {
-      struct gg_session_info told;
-      gg__known_info(session, &told);
-      if (!each(context, &told))
-        return false;
-    }
+  for (; session; session = session->known_next) {
+    if (listing->count == listing->room)
+      return false;
+    gg__known_info(session, &listing->told[listing->count++]);
+  }
   return true;
+}
+
+/* Whole buckets from the given one on; the one behind them. That it is the given one: there is no room for it. */
+static unsigned copy_buckets(struct listing *listing, struct gg_known *known, unsigned bucket)
+{
+  bool fits = true;
+  listing->count = 0;
+  pthread_mutex_lock(&known->lock);
+  while (bucket < GG_KNOWN_BUCKETS && fits) {
+    size_t before = listing->count;
+    fits = copy_bucket(listing, known->buckets[bucket]);
+    if (fits)
+      bucket++;
+    else
+      listing->count = before;
+  }
+  pthread_mutex_unlock(&known->lock);
+  return bucket;
+}
+
+static struct listing *listing_grow(struct listing *listing, size_t room)
+{
+  struct listing *more = realloc(listing, sizeof *more + room * sizeof more->told[0]);
+  if (!more)
+    free(listing);
+  else
+    more->room = room;
+  return more;
+}
+
+/* False: it was ended. Without memory for a bucket's sessions, *listing is NULL. */
+static bool list_worker(struct listing **listing, struct gg_known *known,
+                        bool (*each)(void *context, const struct gg_session_info *info), void *context)
+{
+  unsigned bucket = 0;
+  while (*listing && bucket < GG_KNOWN_BUCKETS) {
+    unsigned next = copy_buckets(*listing, known, bucket);
+    for (size_t i = 0; i < (*listing)->count; i++)
+      if (!each(context, &(*listing)->told[i]))
+        return false;
+    if (next == bucket)
+      *listing = listing_grow(*listing, 2 * (*listing)->room);
+    bucket = next;
+  }
+  return *listing != NULL;
 }
 
 void gg_plane_sessions(struct gg_plane *plane, bool (*each)(void *context, const struct gg_session_info *info),
                        void *context)
 {
-  bool more = true;
-  for (unsigned i = 0; plane && i < plane->worker_count && more; i++) {
-    struct gg_known *known = &plane->workers[i]->known;
-    pthread_mutex_lock(&known->lock);
-    more = list_worker(known, each, context);
-    pthread_mutex_unlock(&known->lock);
-  }
+  struct listing *listing = plane ? listing_grow(NULL, LISTED_AT_ONCE) : NULL;
+  bool more = listing != NULL;
+  for (unsigned i = 0; more && i < plane->worker_count; i++)
+    more = list_worker(&listing, &plane->workers[i]->known, each, context);
+  free(listing);
 }
 
 int gg_plane_session_tag(struct gg_plane *plane, const struct gg_session_key *key, const char *tag, bool on)

@@ -524,6 +524,7 @@ def test_trouble_in_each_function(scripted, server, function, body, on_error):
     "while true do local s = ('x'):rep(500000) end",
     "local s = (''):rep(1 << 60)",
     "while true do collectgarbage() end",
+    "while true do gg.sessions() end",
     "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) return t[1]",
     "table.sort({3, 2, 1, 4, 5}, function() while true do end end)",
     "return string.gsub(('x'):rep(100), 'x', function() while true do end end)",

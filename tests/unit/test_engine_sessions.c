@@ -105,6 +105,72 @@ static void a_session_is_found_tagged_and_cut(void **state)
   embedded_fini(&it);
 }
 
+struct leaving {
+  struct embedded *it;
+  struct gg_session_key key;
+  int fd;
+  unsigned told;
+  _Atomic bool left;
+};
+
+static bool has_left(void *context)
+{
+  struct leaving *leaving = context;
+  struct gg_session_info info = {.size = sizeof info};
+  return gg_gateway_session_find(leaving->it->gateway, &leaving->key, &info) == GG_ERR_NOT_FOUND;
+}
+
+/* From inside a listing nothing is asked of the gateway: another thread does. */
+static void *look_whether_it_left(void *context)
+{
+  struct leaving *leaving = context;
+  atomic_store(&leaving->left, wait_until(has_left, leaving));
+  return NULL;
+}
+
+/* The first time the client leaves, and its worker must be able to close the session before this returns. */
+static bool let_leave(void *context, const struct gg_session_info *info)
+{
+  struct leaving *leaving = context;
+  (void)info;
+  leaving->told++;
+  if (leaving->fd < 0)
+    return true;
+  pthread_t looker;
+  close(leaving->fd);
+  leaving->fd = -1;
+  assert_int_equal(pthread_create(&looker, NULL, look_whether_it_left, leaving), 0);
+  pthread_join(looker, NULL);
+  return true;
+}
+
+/* More of them than are copied at once. */
+static void a_listing_holds_nobody_up(void **state)
+{
+  enum { SESSIONS = 200 };
+  struct embedded it;
+  int fds[SESSIONS];
+  (void)state;
+  embedded_init(&it, &echo);
+  embedded_run(&it);
+  struct gg_endpoint where = embedded_where(&it, 0);
+  struct leaving leaving = {.it = &it, .fd = dial(&where)};
+  assert_int_equal(ask(leaving.fd), 0);
+  assert_true(wait_until(is_served, &it));
+  leaving.key = keys_of(&it).items[0];
+  for (int i = 0; i < SESSIONS; i++) {
+    fds[i] = dial(&where);
+    assert_int_equal(ask(fds[i]), 0);
+  }
+  gg_gateway_sessions(it.gateway, let_leave, &leaving);
+  assert_true(leaving.left);
+  assert_in_range(leaving.told, SESSIONS, SESSIONS + 1); /* the one that left may have been told, or not */
+  for (int i = 0; i < SESSIONS; i++)
+    close(fds[i]);
+  embedded_join(&it);
+  embedded_fini(&it);
+}
+
 /* ── From many threads at once ───────────────────────────────────────────────────────────────────────────────────── */
 
 struct crowd {
@@ -196,6 +262,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_session_is_found_tagged_and_cut),
+    cmocka_unit_test(a_listing_holds_nobody_up),
     cmocka_unit_test(sessions_come_and_go_meanwhile),
   };
   return cmocka_run_group_tests(tests, begin, end);
