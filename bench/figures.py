@@ -22,8 +22,9 @@ METRICS = {
 
 # What DESIGN's bars are held against: the proxy that records every byte and lets the kernel move what it can.
 JUDGED = "gogetway splice on"
-PLUGINS = ("gogetway plug-in none", "gogetway plug-in count", "gogetway plug-in gate")
-PLUGIN_METRICS = ("bulk_cpu", "pingpong_64_cpu", "setup_rate")
+PLUGINS = ("gogetway plug-in none", "gogetway plug-in count", "gogetway plug-in gate", "gogetway plug-in observe",
+           "gogetway plug-in observe asleep")
+PLUGIN_METRICS = ("bulk_cpu", "pingpong_64_cpu", "pingpong_64_p99", "setup_rate")
 
 # metric, whether the ratio to HAProxy's counts or the value itself, what the bar is, and the next thing to aim at
 BARS = [
@@ -86,15 +87,16 @@ def table(samples, rounds):
 def plugins_table(samples, rounds):
     """What plug-ins cost: ratios to the same gateway without one. Empty if they were not measured."""
     lines = []
+    measured = [name for name in PLUGINS if any(name in by_proxy for by_proxy in samples.values())]
     for metric in PLUGIN_METRICS:
-        cells = [ratios(samples, metric, name, rounds, JUDGED) for name in PLUGINS]
-        if not all(cells):
+        cells = [ratios(samples, metric, name, rounds, JUDGED) for name in measured]
+        if not cells or not all(cells):
             continue
         lines.append(f"| {METRICS[metric][0]} | " + " | ".join(
             f"{statistics.median(found):.3f}" + (f" ({min(found):.3f} to {max(found):.3f})" if len(found) > 1 else "")
             for found in cells) + " |")
-    names = " | ".join(name.removeprefix("gogetway ") for name in PLUGINS)
-    head = [f"| over the same without a plug-in | {names} |", "|---|" + "---:|" * len(PLUGINS)]
+    names = " | ".join(name.removeprefix("gogetway ") for name in measured)
+    head = [f"| over the same without a plug-in | {names} |", "|---|" + "---:|" * len(measured)]
     return "\n".join(head + lines) if lines else ""
 
 

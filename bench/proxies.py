@@ -292,5 +292,22 @@ class GogetwayPluginGate(GogetwayPlugin):
     mode = "gate"
 
 
+class GogetwayPluginObserve(GogetwayPlugin):
+    """With the tests' observer, which is shown the bytes of both directions behind the data path."""
+    mode = "observe"
+    sleep = "0s"
+
+    @property
+    def plugins(self):
+        observer = os.path.abspath("build/tests/tools/observer.so")
+        return f"[{{path: {observer}, config: {{sleep: {self.sleep}}}}}]"
+
+
+class GogetwayPluginSleeps(GogetwayPluginObserve):
+    mode = "observe asleep"
+    sleep = "1s"
+
+
 ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayRecordOff, GogetwayTwo,
-       GogetwaySyncAlways, GogetwayPlugin, GogetwayPluginCount, GogetwayPluginGate]
+       GogetwaySyncAlways, GogetwayPlugin, GogetwayPluginCount, GogetwayPluginGate,
+       GogetwayPluginObserve, GogetwayPluginSleeps]

@@ -78,6 +78,8 @@ class BenchTest(unittest.TestCase):
         text = figures.plugins_table(samples, 1)
         self.assertIn("| 1.025 (1.000 to 1.050) | 1.100 (1.100 to 1.100) | 2.250 (2.000 to 2.500) |", text)
         del samples["bulk_cpu"]["gogetway plug-in gate"]
+        self.assertNotIn("gate", figures.plugins_table(samples, 1))  # of those that were measured
+        samples["bulk_cpu"] = {"gogetway splice on": [2.0, 2.0]}
         self.assertEqual(figures.plugins_table(samples, 1), "")
 
 
