@@ -637,7 +637,7 @@ static const struct gg_option options[] = {
    .help = "when recordings are made durable on the disk",
    .more =
      "`interval`: every `sync.interval`; a power cut may lose that much. `never`: when the kernel likes. `always`: "
-     "bytes are sent only when they are durable."},
+     "bytes are sent only when they are durable; not beside a plug-in that masks what is recorded (redact)."},
   {.key = "sync.interval",
    .flag = "sync-interval",
    .type = GG_OPTION_DURATION,
