@@ -124,7 +124,7 @@ static bool has_left(void *context)
 static void *look_whether_it_left(void *context)
 {
   struct leaving *leaving = context;
-  atomic_store(&leaving->left, wait_until(has_left, leaving));
+  atomic_store(&leaving->left, embedded_until(has_left, leaving));
   return NULL;
 }
 
@@ -156,7 +156,7 @@ static void a_listing_holds_nobody_up(void **state)
   struct gg_endpoint where = embedded_where(&it, 0);
   struct leaving leaving = {.it = &it, .fd = dial(&where)};
   assert_int_equal(ask(leaving.fd), 0);
-  assert_true(wait_until(is_served, &it));
+  assert_true(embedded_until(is_served, &it));
   leaving.key = keys_of(&it).items[0];
   for (int i = 0; i < SESSIONS; i++) {
     fds[i] = dial(&where);
