@@ -9,8 +9,9 @@
  *                                                                 ├──► both have left: close
  *     what each side still says ──► recorded, and dropped ──► FIN ┘
  *
- * No plug-in is asked any more, but masks: what is said may be a secret still. A side that is reset has left. Whatever cuts it short (the time, a drain, want of
- * memory), the session has ended by the verdict, and is recorded so.
+ * No plug-in is asked any more, but masks: what is said may be a secret still. A side that is reset has left. Whatever
+ * cuts it short (the time, a drain, want of memory), the session has ended by the verdict, and is recorded so. What
+ * rewriters have put out and had no room yet was not passed: it is given up.
  *
  * REPLY has one side fall silent: in its name the other is told the reply, behind what was let through, and what it
  * says itself from here on belongs to no stream. It is read and forgotten: `rest`. A session that has no upstream yet
@@ -130,7 +131,7 @@ void gg__linger_lost(struct gg_session *session, struct gg_end *end)
 static enum gg_step record_end(struct gg_session *session, enum gg_direction direction)
 {
   enum gg_step step = gg__mask_on(session, direction) ? gg__mask_end(session, direction) : GG_STEP_AGAIN;
-  return step == GG_STEP_AGAIN ? gg__relay_record_end(session, direction) : step;
+  return step == GG_STEP_AGAIN ? gg__session_end_record(session, direction) : step;
 }
 
 /* What waits for the direction's receiver, and then a FIN. WAIT: not all of it could go now. */
@@ -222,6 +223,8 @@ enum gg_step gg__linger_step(struct gg_session *session, enum gg_direction direc
     gg__session_close(session, GG_CLOSE_VERDICT);
     return GG_STEP_OVER;
   }
+  if (gone == GG_STEP_AGAIN) /* it may be in a list of those that wait for what has come */
+    gg_list_remove(&session->end[direction].run);
   return hear(session, direction);
 }
 

@@ -736,7 +736,7 @@ static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction di
     return gg__session_over(session)               ? GG_STEP_OVER
            : gg__gate_free(session, direction) > 0 ? GG_STEP_AGAIN
                                                    : GG_STEP_WAIT;
-  enum gg_step recorded = gg__relay_record_end(session, direction);
+  enum gg_step recorded = gg__session_end_record(session, direction);
   if (recorded == GG_STEP_AGAIN && session->live)
     recorded = gg__rewrite_fin(session, direction);
   if (recorded != GG_STEP_AGAIN)

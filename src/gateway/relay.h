@@ -64,8 +64,8 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
 enum gg_step gg__relay_splice(struct gg_session *session, enum gg_direction direction);
 /* Sends what waits for end[!direction] and may go. */
 enum gg_step gg__relay_flush_pending(struct gg_session *session, enum gg_direction direction);
-/* Records the FIN of end[direction], once. */
-enum gg_step gg__relay_record_end(struct gg_session *session, enum gg_direction direction);
+/* session.c: records the FIN of end[direction], once. WAIT, OVER: there is no room. */
+enum gg_step gg__session_end_record(struct gg_session *session, enum gg_direction direction);
 /* Moves what the direction's pipe holds and is recorded. */
 enum gg_step gg__relay_flush_pipe(struct gg_session *session, enum gg_direction direction);
 

@@ -56,6 +56,25 @@ bool gg__session_open_record(struct gg_session *session)
   return true;
 }
 
+enum gg_step gg__session_end_record(struct gg_session *session, enum gg_direction direction)
+{
+  struct gg_end *from = &session->end[direction];
+  struct gg_log *log = session->log->log;
+  if (!session->recorded || from->end_recorded)
+    return GG_STEP_AGAIN;
+  uint8_t *at = NULL;
+  if (session->conversation.opened || gg__session_open_record(session))
+    at = gg_log_reserve(log, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL);
+  if (!at) { /* under gap the FIN goes on, and the close records it */
+    enum gg_no_room way = gg__relay_no_room(session, direction);
+    return way == GG_NO_ROOM_GAP ? GG_STEP_AGAIN : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
+  }
+  gg_log_commit(log, gg_conversation_fin(&session->conversation, direction, at, gg_log_segment(log),
+                                         gg_log_time(log, gg_clock_mono_ns())));
+  from->end_recorded = true;
+  return GG_STEP_AGAIN;
+}
+
 /* The conversation can be written from here on. */
 static void converse(struct gg_session *session, const struct gg_addr *client, const struct gg_addr *server)
 {

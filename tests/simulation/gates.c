@@ -67,7 +67,7 @@ static struct known *known_of(const void *self, const struct gg_live *live)
 
 /* ── What a close leaves ─────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A gate parts the two: what has come to go on and all have passed until now is owed to the other side. */
+/* A gate parts the two: what all have passed until now, and was received, is owed to the other side. */
 static void parts(struct sim_conn *conn, const struct gg_session *session)
 {
   for (unsigned direction = 0; direction < 2; direction++) {
@@ -471,9 +471,9 @@ bool sim_gates_let(const struct sim_conn *conn, unsigned direction, uint64_t end
   const struct gg_live *live = conn->session ? conn->session->live : NULL;
   if (!live || !live->opened)
     return true;
-  if (conn->replied == (int)direction && sim_next_to_go(conn, direction) >= conn->replied_sent)
+  if (sim_is_replied(conn, direction) && sim_next_to_go(conn, direction) >= conn->replied_sent)
     return true; /* the reply itself */
-  if (conn->replied == (int)direction && end > conn->replied_sent - conn->withheld)
+  if (sim_is_replied(conn, direction) && end > conn->replied_sent - conn->withheld)
     end = conn->replied_sent - conn->withheld;
   for (unsigned i = 0; i < PLUGINS; i++)
     if (known[i][conn->index].stopped[direction] && end > known[i][conn->index].stopped_at[direction])

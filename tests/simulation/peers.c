@@ -2,6 +2,8 @@
 /* The clients and servers. A peer acts now and then: reads some, writes some, and in the end half-closes. */
 #include "sim.h"
 
+#include "gateway/live.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,17 +37,24 @@ void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t sen
   conn->withheld = withheld;
 }
 
+bool sim_is_replied(const struct sim_conn *conn, unsigned direction)
+{
+  const struct gg_live *live = conn->session ? conn->session->live : NULL;
+  bool refused = live && live->linger_until_ns > 0 && !live->reply; /* no memory, or it could not be told any more */
+  return conn->replied == (int)direction && !refused;
+}
+
 uint64_t sim_next_to_go(const struct sim_conn *conn, unsigned direction)
 {
   uint64_t taken = conn->way[direction].taken;
-  bool over = conn->replied == (int)direction && taken >= conn->replied_sent - conn->withheld;
+  bool over = sim_is_replied(conn, direction) && taken >= conn->replied_sent - conn->withheld;
   return over ? taken + conn->withheld : taken;
 }
 
 void sim_fill(const struct sim_conn *conn, unsigned direction, uint64_t offset, void *data, size_t bytes)
 {
   uint8_t *to = data;
-  if (conn->replied == (int)direction && offset + bytes > conn->replied_at) {
+  if (sim_is_replied(conn, direction) && offset + bytes > conn->replied_at) {
     if (offset < conn->replied_at) {
       size_t before = (size_t)(conn->replied_at - offset);
       sim_fill(conn, direction, offset, data, before);

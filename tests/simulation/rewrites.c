@@ -115,7 +115,7 @@ static bool same(const struct sim_conn *conn, unsigned plugins, unsigned directi
 bool sim_same_sent(const struct sim_conn *conn, unsigned direction, uint64_t at, const void *data, size_t bytes)
 {
   const uint8_t *from = data;
-  if (conn->replied == (int)direction && at + bytes > conn->replied_sent) {
+  if (sim_is_replied(conn, direction) && at + bytes > conn->replied_sent) {
     uint64_t before = at < conn->replied_sent ? conn->replied_sent - at : 0;
     uint64_t behind = at + before - conn->replied_sent;
     return same(conn, SIM_REWRITERS, direction, at, from, (size_t)before) &&
@@ -137,11 +137,11 @@ uint64_t sim_sent_length(const struct sim_conn *conn, unsigned direction)
 uint64_t sim_untouched(const struct sim_conn *conn, unsigned direction, uint64_t at, uint64_t *received)
 {
   uint64_t bytes = UINT64_MAX;
-  if (conn->replied == (int)direction && at >= conn->replied_sent) {
+  if (sim_is_replied(conn, direction) && at >= conn->replied_sent) {
     *received = conn->replied_at + (at - conn->replied_sent);
     return bytes;
   }
-  if (conn->replied == (int)direction)
+  if (sim_is_replied(conn, direction))
     bytes = conn->replied_sent - at;
   for (unsigned i = SIM_REWRITERS; i-- > 0;) {
     const struct layer *layer = layer_of(conn, i, direction);

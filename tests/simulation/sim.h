@@ -296,6 +296,7 @@ bool sim_masked_same(const struct sim_conn *conn, unsigned direction, uint64_t o
 uint64_t sim_masked_back(const struct sim_conn *conn, unsigned direction);
 /* peers.c: the side's stream goes on with the reply of gates.c from there. */
 void sim_replied(struct sim_conn *conn, unsigned side, uint64_t at, uint64_t sent, uint64_t withheld);
+bool sim_is_replied(const struct sim_conn *conn, unsigned side);
 /* Where in the stream that goes on the next byte is that goes on. */
 uint64_t sim_next_to_go(const struct sim_conn *conn, unsigned direction);
 

@@ -143,7 +143,7 @@ static void copy_out(struct sim_socket *s, const struct iovec *iov, size_t bytes
     size_t i = 0;
     for (; i < part && from + done + i < in->header; i++)
       to[i] = stream_byte_of_header(s->conn, from + done + i);
-    bool unheard = s->conn->replied == s->side && in->received >= s->conn->replied_at; /* it is no stream's */
+    bool unheard = sim_is_replied(s->conn, s->side) && in->received >= s->conn->replied_at; /* it is no stream's */
     if (i < part && !unheard)
       sim_fill(s->conn, s->side, from + done + i - in->header, to + i, part - i);
     done += part;
@@ -310,7 +310,8 @@ int __wrap_shutdown(int fd, int how)
   bool parted = !conn->session || gg__lingers(conn->session); /* by a verdict: nobody's FIN is waited for */
   if (!way_out(s)->fin_read && !parted)
     sim_fail("conn %u: side %u was half-closed, but no FIN came from the other one", conn->index, s->side);
-  if (parted ? way_out(s)->taken < conn->owed[!s->side] : way_out(s)->taken != sim_sent_length(conn, !s->side))
+  uint64_t taken = way_out(s)->taken;
+  if (parted ? taken < conn->owed[!s->side] : taken != sim_sent_length(conn, !s->side))
     sim_fail("conn %u: FIN passed on to side %u before all bytes", conn->index, s->side);
   s->shut = true;
   way_out(s)->fin_passed = true;
