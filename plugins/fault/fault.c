@@ -39,8 +39,9 @@ static const struct gg_plugin_option options[OPTIONS] = {
   WAY(FIRST_AT + FAULTS, "to_client"),
 };
 
-#define RESET_POLL_NS (UINT64_C(5) * 1000 * 1000)        /* how often it is asked whether all has gone on */
-#define RESET_WAIT_NS (UINT64_C(5) * 1000 * 1000 * 1000) /* and for how long */
+#define RESET_POLL_NS (UINT64_C(5) * 1000 * 1000)        /* how often it is asked whether all has gone on, ... */
+#define RESET_WAIT_NS (UINT64_C(5) * 1000 * 1000 * 1000) /* ... for how long, ... */
+#define RESET_SETTLE_NS (UINT64_C(50) * 1000 * 1000)     /* ... and what it gets then to arrive: a RST overtakes */
 
 struct fault_plugin {
   const struct gg_host *host;
@@ -56,6 +57,7 @@ struct state {
   enum gg_mode mode[2];
   struct delay delay[2];
   uint64_t reset_ns[2]; /* RESET_AFTER: since when it is waited for that all goes on; 0: it is not */
+  uint64_t gone_ns[2];  /* ... and when it had; 0: it has not */
 };
 
 static bool is_chosen(const struct fault_plugin *plugin, const struct state *state)
@@ -142,11 +144,14 @@ static void reset(struct fault_plugin *plugin, struct gg_live *session, struct s
                   uint64_t keep, uint64_t now_ns, struct gg_verdict *verdict)
 {
   struct gg_session_info info = GG_SESSION_INFO_INIT;
-  uint64_t wanted = setting(&plugin->settings, from, RESET_AFTER), since_ns = state->reset_ns[from];
+  uint64_t wanted = setting(&plugin->settings, from, RESET_AFTER);
+  uint64_t *since_ns = &state->reset_ns[from], *gone_ns = &state->gone_ns[from];
   plugin->host->info(plugin->host, session, &info);
-  if (since_ns == 0)
-    state->reset_ns[from] = now_ns;
-  bool gone = since_ns > 0 && (info.forwarded[from] >= wanted || now_ns > since_ns + RESET_WAIT_NS);
+  if (*since_ns == 0)
+    *since_ns = now_ns;
+  if (*gone_ns == 0 && info.forwarded[from] >= wanted)
+    *gone_ns = now_ns;
+  bool gone = (*gone_ns > 0 && now_ns >= *gone_ns + RESET_SETTLE_NS) || now_ns > *since_ns + RESET_WAIT_NS;
   if (wanted > 0 && !gone) {
     *verdict = (struct gg_verdict){.kind = GG_VERDICT_HOLD, .keep = (size_t)keep, .after_ns = RESET_POLL_NS};
     return;
