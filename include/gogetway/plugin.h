@@ -270,10 +270,11 @@ struct gg_observed {
 struct gg_sink_block {
   size_t size;
   const char *segment; /* the file's name in the store's segments/ */
-  uint64_t offset;     /* in it, of the first of these bytes. Parts of a file come in order */
+  uint64_t offset;     /* in it, of the first of these bytes. Parts of a file come in order, the first one from 0, or for
+                          a sink that came while the file was written from where it was then */
   const void *bytes;   /* whole pcapng blocks */
   size_t length;       /* 0 only with `last` */
-  uint64_t lost;       /* best-effort: so many bytes of this file before `offset` did not come */
+  uint64_t lost;       /* best-effort: so many bytes of this file right before `offset` did not come */
   bool last;           /* nothing follows in this file */
 };
 
@@ -435,16 +436,18 @@ struct gg_plugin {
    *                error the same block comes again, every 100 ms
    *   best-effort  it comes from a bounded queue; what finds no room there, or was refused, does not come (`lost`), and
    *                is counted
-   * A thread that may block: the recorder's writer (required) or the sink's own; never two at once. After a kill the
-   * next start completes files without the sink: `sealed` tells it of them. */
+   * A thread that may block: the recorder's writer (required) or the plug-in's own; never two at once. At the
+   * gateway's end there are ten seconds for it. After a kill the next start completes files without the sink: `sealed`
+   * tells it of them, unless that one is killed too before it comes to it. */
   int (*sink)(void *self, const struct gg_sink_block *block, struct gg_failure *failure);
-  /* A file of the recording is complete: it was synced, and nothing will be added. On a thread of the plug-in's own; it
-   * may block. */
+  /* A file of the recording is complete: it was synced, and nothing will be added. Behind its last block, for a plug-in
+   * that has `sink`. On a thread of the plug-in's own; it may block. */
   void (*sealed)(void *self, const struct gg_sealed *segment);
 
   /* In `gogetway replay --plugin`: the piece is about to be sent. PASS: what was given to host->emit goes instead, or
-   * the piece if nothing was. CLOSE, RESET: this connection ends here, orderly or with a RST. On the replay's thread: it
-   * must not block. There are no sessions, so everything of the host that is about them says GG_ERR_NOT_FOUND. */
+   * the piece if `emit` was not called (of no bytes: nothing goes). At most 1 MiB; more of it, and the connection is
+   * reset. CLOSE, RESET: it ends here, orderly or with a RST. On the replay's thread: it must not block. There are no
+   * sessions, so everything of the host that is about them says GG_ERR_NOT_FOUND; and no state directory. */
   enum gg_verdict_kind (*replay_send)(void *self, const struct gg_replay_piece *piece, struct gg_output *output);
 };
 
@@ -489,7 +492,7 @@ struct gg_host {
   uint32_t size;
   const char *gateway_version; /* "0.1.0" */
   /* A directory of the plug-in's own, made when it was loaded: <store>/plugins/<name>. An instance that takes another's
-   * place, after a reload or in a process that takes over, has it while the other one ends. */
+   * place, after a reload or in a process that takes over, has it while the other one ends. NULL in a replay. */
   const char *state_dir;
 
   /* One of the gateway's messages, under the plug-in's name. Any thread. */

@@ -695,26 +695,6 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
 
 /* ── The turn of a direction ─────────────────────────────────────────────────────────────────────────────────────── */
 
-enum gg_step gg__relay_record_end(struct gg_session *session, enum gg_direction direction)
-{
-  struct gg_end *from = &session->end[direction];
-  struct gg_log *log = session->log->log;
-  if (!session->recorded || from->end_recorded)
-    return GG_STEP_AGAIN;
-  uint8_t *at = NULL;
-  if (session->conversation.opened || gg__session_open_record(session))
-    at = gg_log_reserve(log, GG_CONVERSATION_FIN_MAX, GG_LOG_CONTROL);
-  if (!at) {
-    enum gg_no_room way =
-      gg__relay_no_room(session, direction); /* under gap the FIN goes on, and the close records it */
-    return way == GG_NO_ROOM_GAP ? GG_STEP_AGAIN : way == GG_NO_ROOM_WAIT ? GG_STEP_WAIT : GG_STEP_OVER;
-  }
-  gg_log_commit(log, gg_conversation_fin(&session->conversation, direction, at, gg_log_segment(log),
-                                         gg_log_time(log, gg_clock_mono_ns())));
-  from->end_recorded = true;
-  return GG_STEP_AGAIN;
-}
-
 /* Everything that came before the FIN has been sent: record the FIN, pass it on. */
 static enum gg_step pass_on_end(struct gg_session *session, enum gg_direction direction)
 {

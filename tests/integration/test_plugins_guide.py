@@ -67,7 +67,8 @@ def on_page(text):
 
 
 def test_every_program_is_tried():
-    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "keys.c", "mine.c", "no-drop.c", "plain.c", "quota.c", "scanners.c"]
+    assert sorted(PROGRAMS) == ["ask.c", "flags.c", "fresh.c", "keys.c", "mine.c", "no-drop.c", "plain.c", "quota.c",
+                                "scanners.c", "ship.c"]
     assert len(PROGRAMS) == len(re.findall("^```c$", PAGE, re.MULTILINE))
 
 
@@ -360,3 +361,68 @@ def test_the_recording_does_not_get_it(guide, server, pieces):
     session, = gateway.sessions()
     for side in ("client", "server"):
         assert gateway.payload(session.id, side) == b"id AKIAxxxxxxxxxxxxxxxx, AKIA"
+
+
+# ── The recording, as it is written ──────────────────────────────────────────────────────────────────────────────────
+
+def collect(path, files, lines_max):
+    """Whatever is sent to a unix socket until `lines_max` lines were: put together in `files`, as the page says."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as bound:
+        bound.bind(str(path))
+        bound.listen()
+        peer, _ = bound.accept()
+        with contextlib.closing(peer), peer.makefile("rb") as stream:
+            for _ in range(lines_max):
+                line = stream.readline().split()
+                if not line:
+                    return
+                name, offset, length = line[0].decode(), int(line[1]), int(line[2])
+                block = stream.read(length)
+                if len(block) == length:
+                    whole = files.setdefault(name, bytearray())
+                    assert offset == len(whole) or offset + length <= len(whole)
+                    whole[offset:offset + length] = block
+    os.unlink(path)
+
+
+def test_the_recording_goes_to_a_socket(guide, server, scratch):
+    """Nobody is there at first, and then one who leaves: all of it comes nevertheless."""
+    gateway = guide("ship", server.address, {"socket": str(scratch / "collector")}, sandbox="off")
+    said(gateway.address, b"before anybody is there")
+    processes.wait_until(lambda: gateway.events(gateway.process, "a sink does not take the recording, trying again"),
+                         10, "a refusal")
+    files = {}
+    for lines_max in (1, 1 << 30):
+        reader = threading.Thread(target=collect, args=(scratch / "collector", files, lines_max), daemon=True)
+        reader.start()
+        processes.wait_until(lambda: files, 10, "the first block")
+        said(gateway.address, b"and this" * 10000)
+        if lines_max == 1:
+            reader.join(20)
+            assert not reader.is_alive()
+    assert gateway.process.stop() == 0
+    reader.join(20)
+    assert not reader.is_alive()
+    assert {path.name: path.read_bytes() for path in gateway.segments()} == {
+        name: bytes(whole) for name, whole in files.items()}
+
+
+# ── In a replay ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_a_replay_says_something_else(guide, kit, scratch, server):
+    gateway = guide("mine", server.address)
+    said(gateway.address, b"token-1, then token-1")
+    gateway.process.stop()
+    so = kit.build(scratch / "fresh", PROGRAMS["fresh.c"])
+    words = re.search(r"--plugin (\S+) (--plugin-config .*)$", PAGE, re.MULTILINE)
+    assert words[1] == "./fresh.so"
+    with Upstream() as target:
+        process = processes.Process([program(), "replay", "--dir", gateway.directory, "--to", target.address, "--plugin",
+                                     so, *words[2].split()], scratch)
+        with process, contextlib.closing(target.accept()) as peer:
+            assert read_exactly(peer, 21) == b"token-2, then token-2"
+            peer.sendall(b"token-1, then token-1")
+            assert read_to_end(peer)[0] == b""
+            peer.close()
+            assert process.wait(20) == 0, process.errors()
+        assert "1 pieces replaced by the plug-in" in process.output()
