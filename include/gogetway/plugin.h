@@ -270,8 +270,8 @@ struct gg_observed {
 struct gg_sink_block {
   size_t size;
   const char *segment; /* the file's name in the store's segments/ */
-  uint64_t offset;     /* in it, of the first of these bytes. Parts of a file come in order, the first one from 0, or for
-                          a sink that came while the file was written from where it was then */
+  uint64_t offset;     /* in it, of the first of these bytes. Parts of a file come in order, from 0 on, or from where the
+                          file was when the sink came */
   const void *bytes;   /* whole pcapng blocks */
   size_t length;       /* 0 only with `last` */
   uint64_t lost;       /* best-effort: so many bytes of this file right before `offset` did not come */

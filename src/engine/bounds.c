@@ -200,7 +200,7 @@ static const struct bound of_plugins[] = {
   {"what plug-ins make of one read", BYTES, GG_REWRITTEN_MAX, "the session is reset", "the plug-in is told"},
   {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
   {"blocks of the recording that wait for a best-effort sink", BYTES, GG_HOOK_SINK_BYTES_MAX,
-   "it does not get what finds no room", "`plugin_sink_lost_bytes`; message `a sink misses blocks`; `lost` of its next"},
+   "it does not get what finds no room", "`plugin_sink_lost_bytes`; message `a sink misses blocks`; its next `lost`"},
   {"... and the largest that it is given", BYTES, GG_HOOK_SINK_PIECE_MAX, "it comes in pieces of whole blocks", ""},
   {"ends of files, and sealed files, that wait for a plug-in", COUNT, GG_HOOK_SEALED_MAX, "it is not told of the next",
    "message `a sink misses blocks`"},

@@ -38,8 +38,8 @@ struct gg_hook_values;
  * gg_place_text writes it, for what is missing. All that is wrong goes to `errors`: GG_ERR_FORMAT; GG_ERR_NOMEM. */
 int gg_hook_values_read(struct gg_hook_values **out, const struct gg_plugin *plugin, const struct gg_tree *config,
                         const char *entry, struct gg_config_errors *errors);
-/* The same of a text: YAML, as it would stand below `config:`; NULL: nothing is given. `name` says whose it is, in place
- * of a file's name. */
+/* The same of a text: YAML, as it would stand below `config:`; NULL: nothing is given. `name` says whose it is, in
+ * place of a file's name. */
 int gg_hook_values_text(struct gg_hook_values **out, const struct gg_plugin *plugin, const char *name, const char *yaml,
                         struct gg_config_errors *errors);
 /* Borrowed; lives as long as the values. */

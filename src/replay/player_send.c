@@ -3,8 +3,8 @@
  * player_send.c - the client's steps, done.
  *
  * Bytes are read from the script when they go, into memory that all players share; what the socket did not take is read
- * once more when it has room. So a player that is blocked holds nothing but its place in the script. Only what a plug-in
- * put out instead is the player's own until it has gone, since it is asked once.
+ * once more when it has room. So a player that is blocked holds nothing but its place in the script. Only what a
+ * plug-in put out instead is the player's own until it has gone, since it is asked once.
  */
 #include "replay/player_parts.h"
 

@@ -417,8 +417,8 @@ def test_a_replay_says_something_else(guide, kit, scratch, server):
     words = re.search(r"--plugin (\S+) (--plugin-config .*)$", PAGE, re.MULTILINE)
     assert words[1] == "./fresh.so"
     with Upstream() as target:
-        process = processes.Process([program(), "replay", "--dir", gateway.directory, "--to", target.address, "--plugin",
-                                     so, *words[2].split()], scratch)
+        process = processes.Process([program(), "replay", "--dir", gateway.directory, "--to", target.address,
+                                     "--plugin", so, *words[2].split()], scratch)
         with process, contextlib.closing(target.accept()) as peer:
             assert read_exactly(peer, 21) == b"token-2, then token-2"
             peer.sendall(b"token-1, then token-1")

@@ -130,8 +130,8 @@ def swap(tmp_path_factory):
 
 
 class Lines(faults.Upstream):
-    """Answers each line by "ok " and its last 16 bytes; `slow`: not at once. `got`: what each connection has said, by the order of coming;
-    `ends`: how they ended."""
+    """Answers each line by "ok " and its last 16 bytes; `slow`: not at once. `got`: what each connection has said, by
+    the order of coming; `ends`: how they ended."""
 
     def __init__(self, slow=False):
         super().__init__()
@@ -219,8 +219,8 @@ def test_a_plug_in_that_only_looks(taped, swap, scratch, level):
 def test_what_is_put_out_goes_instead(taped, swap, scratch, level, speed):
     """Replies are waited for and compared as ever: those that say something else now are different."""
     with Lines() as server:
-        played = replay(taped, server.address, scratch, "--level", level, "--speed", speed, "--plugin", swap, "--record",
-                        scratch / "again", "--plugin-config", "how=replace", "--plugin-config", "to=brand new")
+        played = replay(taped, server.address, scratch, "--level", level, "--speed", speed, "--plugin", swap,
+                        "--record", scratch / "again", "--plugin-config", "how=replace", "--plugin-config", "to=brand new")
         got = server.wait(2)
     assert sorted(got) == sorted(sent(number).replace(b"old", b"brand new") for number in range(2))
     assert played.status == 1 and played.verdicts == {"different": 2}, played.explain()

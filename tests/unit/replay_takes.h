@@ -21,12 +21,12 @@ static inline int took(const char *text)
   return take_fails && strncmp(text, take_fails, strlen(take_fails)) == 0 ? take_error : 0;
 }
 
-int __wrap_gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
-                         uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote, uint64_t mono_ns,
-                         struct gg_failure *failure);
-int __wrap_gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original, uint64_t copy,
-                         uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote, uint64_t mono_ns,
-                         struct gg_failure *failure)
+int __wrap_gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original,
+                         uint64_t copy, uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote,
+                         uint64_t mono_ns, struct gg_failure *failure);
+int __wrap_gg__take_open(struct gg_replay_recording *recording, struct gg_take *take, const char *original,
+                         uint64_t copy, uint64_t loop, const struct gg_addr *local, const struct gg_addr *remote,
+                         uint64_t mono_ns, struct gg_failure *failure)
 {
   char text[64];
   assert_non_null(recording);
