@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * With SO_REUSEPORT a second process would silently share a port, so a bind without it comes first and finds a port
- * in use. That probe is left out where only we can be the one who uses it: a listener that is about to leave.
+ * in use. That probe is left out where only we can be the one who uses it: a listener that is about to leave; and where
+ * the system chooses the port, which it does among those that nobody has.
  *
  * Accepted sockets inherit TCP_NODELAY, SO_OOBINLINE and SO_KEEPALIVE from the listener: no system call per session.
  *
@@ -181,27 +182,57 @@ static void filter_detach(int fd)
     hops_least(fd, 0);
 }
 
-/* Finds a port that is in use, chooses one where 0 was asked for, and knows whether there is IPv6. */
+/* The first one of a listener, which knows whether there is IPv6. */
+static int tcp_first(struct gg_endpoint *bound, bool share, int *out)
+{
+  int error = tcp_socket(bound, share, out);
+  if (error != EAFNOSUPPORT || !is_wildcard(&bound->addr))
+    return error;
+  bound->addr = (struct gg_addr){.port = bound->addr.port, .family = GG_FAMILY_IPV4}; /* ":port" means IPv4 here */
+  bound->family = GG_FAMILY_IPV4;
+  return tcp_socket(bound, share, out);
+}
+
+/* Finds a port that is in use. */
 static int tcp_probe(struct gg_endpoint *bound)
 {
   int probe;
-  int error = tcp_socket(bound, false, &probe);
-  if (error == EAFNOSUPPORT && is_wildcard(&bound->addr)) { /* no IPv6 here: ":port" means IPv4 */
-    bound->addr = (struct gg_addr){.port = bound->addr.port, .family = GG_FAMILY_IPV4};
-    bound->family = GG_FAMILY_IPV4;
-    error = tcp_socket(bound, false, &probe);
-  }
+  int error = tcp_first(bound, false, &probe);
   if (error)
     return error;
-  struct gg_addr address;
   filter_attach(probe);                      /* a client that came to it would be reset when it is closed */
   error = listen(probe, 1) != 0 ? errno : 0; /* bind alone lets two sockets that do not listen share a port */
-  if (!error)
-    error = own_address(probe, &address);
   close(probe);
-  if (!error)
-    bound->addr.port = bound->port = address.port;
   return error;
+}
+
+static void tcp_add(struct gg_binding *binding, int fd)
+{
+  socket_add(binding, fd, true);
+  if (!atomic_load(&binding->elsewhere))
+    return;
+  struct gg_socket *added = &binding->sockets[binding->socket_count - 1];
+  added->fresh = false; /* it does not listen with this snapshot: gg__binding_serve */
+  atomic_store(&added->state, GG_SOCKET_BOUND);
+}
+
+/* Where 0 was asked for. A probe would not do: when it is closed, the port could become another gateway's, which shares
+ * it as our own sockets do. The system chooses none that is shared, and the first socket keeps it. */
+static int tcp_choose(struct gg_binding *binding)
+{
+  int fd;
+  struct gg_addr address;
+  int error = tcp_first(&binding->bound, true, &fd);
+  if (error)
+    return error;
+  error = own_address(fd, &address);
+  if (error) {
+    close(fd);
+    return error;
+  }
+  binding->bound.addr.port = binding->bound.port = address.port;
+  tcp_add(binding, fd);
+  return 0;
 }
 
 /* A socket for each worker, in the places that have none. */
@@ -212,12 +243,7 @@ static int tcp_fill(struct gg_binding *binding, unsigned workers, struct gg_fail
     int error = tcp_socket(&binding->bound, true, &fd);
     if (error)
       return bind_failed(failure, &binding->bound, error);
-    socket_add(binding, fd, true);
-    if (!atomic_load(&binding->elsewhere))
-      continue;
-    struct gg_socket *added = &binding->sockets[binding->socket_count - 1];
-    added->fresh = false; /* it does not listen with this snapshot: gg__binding_serve */
-    atomic_store(&added->state, GG_SOCKET_BOUND);
+    tcp_add(binding, fd);
   }
   return GG_OK;
 }
@@ -225,11 +251,13 @@ static int tcp_fill(struct gg_binding *binding, unsigned workers, struct gg_fail
 static int tcp_bind(struct gg_plane *plane, struct gg_binding *binding, struct gg_failure *failure)
 {
   binding->bound = binding->listen;
-  if (!is_ours(plane, &binding->listen)) {
-    int error = tcp_probe(&binding->bound);
-    if (error)
-      return bind_failed(failure, &binding->bound, error);
-  }
+  int error = 0;
+  if (binding->listen.port == 0)
+    error = tcp_choose(binding);
+  else if (!is_ours(plane, &binding->listen))
+    error = tcp_probe(&binding->bound);
+  if (error)
+    return bind_failed(failure, &binding->bound, error);
   binding->address = binding->bound.addr;
   binding->wildcard = is_wildcard(&binding->bound.addr);
   return tcp_fill(binding, plane->worker_count, failure);
