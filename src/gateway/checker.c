@@ -62,6 +62,7 @@ static void check_end(struct check *check)
   gg_source_forget(&check->source);
   if (check->source.fd < 0)
     return;
+  gg_loop_ignore(&check->checker->loop, &check->source);
   setsockopt(check->source.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
   close(check->source.fd);
   check->source.fd = -1;

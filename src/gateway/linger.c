@@ -68,10 +68,11 @@ static void give_up_upstream(struct gg_session *session)
   gg_list_remove(&session->stalled);
   gg_list_remove(&server->run);
   gg_source_forget(&server->source);
+  gg__end_leave(session, server);
   if (server->source.fd >= 0)
     close(server->source.fd);
   server->source.fd = -1;
-  server->readable = server->write_blocked = server->write_watched = server->dead = false;
+  server->readable = server->write_blocked = server->dead = false;
 }
 
 /* False: there is none, or end[to] can be told nothing any more. */

@@ -152,9 +152,7 @@ void gg__live_hang(struct gg_session *session)
   struct gg_worker *worker = session->worker;
   if (client->source.fd < 0)
     return;
-  gg_loop_ignore_reads(&worker->loop, session->log->set, &client->source);
-  if (client->write_watched)
-    gg_loop_ignore(&worker->loop, &client->source);
+  gg__end_leave(session, client);
   gg_source_forget(&client->source);
   gg__tarpit_take(worker, client->source.fd);
   client->source.fd = -1;

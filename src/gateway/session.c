@@ -180,8 +180,9 @@ void gg__session_accept(struct gg_listener *listener, int fd, const struct socka
   struct gg_addr client_address =
     session->peer.family == GG_FAMILY_UNIX ? gg__session_synthetic(worker) : session->peer;
   converse(session, &client_address, &server_address); /* a PROXY header may know better */
-  if (gg_loop_watch_reads(&worker->loop, session->log->set, &client->source,
-                          EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET) != GG_OK) {
+  client->read_watched = gg_loop_watch_reads(&worker->loop, session->log->set, &client->source,
+                                             EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET) == GG_OK;
+  if (!client->read_watched) {
     gg__session_close(session, GG_CLOSE_LIMIT);
     return;
   }
@@ -359,6 +360,15 @@ uint64_t gg__session_acked(const struct gg_session *session, enum gg_direction d
   return acknowledged(to, session->end[direction].forwarded, direction == GG_FROM_CLIENT ? 1u + session->announced : 0);
 }
 
+void gg__end_leave(struct gg_session *session, struct gg_end *end)
+{
+  if (end->read_watched)
+    gg_loop_ignore_reads(&session->worker->loop, session->log->set, &end->source);
+  if (end->write_watched)
+    gg_loop_ignore(&session->worker->loop, &end->source);
+  end->read_watched = end->write_watched = false;
+}
+
 static void end_close(struct gg_session *session, struct gg_end *end, bool reset)
 {
   struct gg_worker *worker = session->worker;
@@ -371,6 +381,7 @@ static void end_close(struct gg_session *session, struct gg_end *end, bool reset
   gg_source_forget(&end->source);
   if (end->source.fd < 0)
     return;
+  gg__end_leave(session, end);
   if (reset)
     setsockopt(end->source.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
   close(end->source.fd);

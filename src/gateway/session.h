@@ -125,6 +125,7 @@ struct gg_end {
   bool shut;            /* the other end's FIN was passed on to it */
   bool write_blocked;   /* its socket was full; EPOLLOUT will tell */
   bool write_watched;   /* it is in the base set */
+  bool read_watched;    /* ... in its log's read set */
   bool dead;            /* a send failed: nothing can go to it any more */
   uint8_t bulk;         /* reads in a row that filled their buffer, or by splice: that did not */
   bool splicing;
@@ -188,6 +189,8 @@ void gg__session_close(struct gg_session *session, enum gg_close reason);
 bool gg__session_close_record(struct gg_session *session);
 /* Gives up recording it (shutdown with a log that takes nothing): counted as lost. */
 void gg__session_close_abandon(struct gg_session *session);
+/* Takes an end out of the worker's sets, before its socket is closed or given away (gg_source_forget says why). */
+void gg__end_leave(struct gg_session *session, struct gg_end *end);
 
 /* Records the handshake, unless there is nothing to record; false: no room. */
 bool gg__session_open_record(struct gg_session *session);

@@ -24,6 +24,7 @@ static void let_go(struct hanging *hanging)
 {
   struct gg_worker *worker = hanging->worker;
   gg_source_forget(&hanging->source);
+  gg_loop_ignore(&worker->loop, &hanging->source);
   reset(hanging->source.fd);
   gg_timer_stop(&hanging->timer);
   worker->tarpit.count--;

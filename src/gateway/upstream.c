@@ -278,7 +278,8 @@ static struct outcome attempt_connect(struct gg_session *session)
   if (done != 0 && errno != EINPROGRESS)
     return outcome_errno(errno);
   uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-  if (gg_loop_watch_reads(&worker->loop, session->log->set, &server->source, events) != GG_OK)
+  server->read_watched = gg_loop_watch_reads(&worker->loop, session->log->set, &server->source, events) == GG_OK;
+  if (!server->read_watched)
     return outcome_failed(GG_CLOSE_LIMIT);
   return done == 0 ? connected(session) : (struct outcome){0};
 }
@@ -287,8 +288,10 @@ static struct outcome attempt_connect(struct gg_session *session)
 static struct outcome attempt_begin(struct gg_session *session)
 {
   struct gg_end *server = &session->end[GG_FROM_SERVER], before = *server;
-  if (server->source.fd >= 0)
+  if (server->source.fd >= 0) {
+    gg__end_leave(session, server);
     close(server->source.fd);
+  }
   gg_list_remove(&server->run);
   pthread_mutex_lock(&session->worker->known.lock); /* others may read its counts */
   *server = (struct gg_end){.source = {gg__end_ready, -1}, .side = GG_FROM_SERVER};
@@ -363,6 +366,7 @@ bool gg__upstream_divert(struct gg_session *session, const char *by, const struc
    * one's. */
   struct gg_source *source = &session->end[GG_FROM_SERVER].source;
   gg_source_forget(source);
+  gg__end_leave(session, &session->end[GG_FROM_SERVER]);
   close(source->fd);
   source->fd = -1;
   gg_list_remove(&session->stalled);

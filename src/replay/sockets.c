@@ -374,6 +374,7 @@ static void op_close(struct gg_line *line, bool reset)
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     setsockopt(line->source.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
   }
+  gg_loop_ignore_reads(&sockets->loop, 0, &line->source);
   close(line->source.fd);
   line->source.fd = -1;
   gg_source_forget(&line->source);

@@ -4,11 +4,13 @@
 #include "embed_fixture.h"
 
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
-enum { GATEWAYS = 20, THREADS = 4, TURNS = 5, WARM_ROUNDS = 2, ROUNDS = 3, GROWTH_MAX_BYTES = 16 << 10 };
+enum { GATEWAYS = 20, THREADS = 4, TURNS = 5, HELD = 32, WARM_ROUNDS = 2, ROUNDS = 3, GROWTH_MAX_BYTES = 16 << 10 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define INSTRUMENTED 1
@@ -30,7 +32,9 @@ struct instance {
   char *memory;
 };
 
-static _Atomic int instances, states, gated, ticks;
+/* A client that says this is held, until the end. */
+#define HOLD 'h'
+static _Atomic int instances, states, gated, holding, ticks;
 
 static int on_create(void **self, const struct gg_host *host, const struct gg_plugin_config *config,
                      struct gg_failure *failure)
@@ -69,8 +73,12 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
 {
   (void)self;
   (void)session;
-  (void)verdict;
   atomic_fetch_add(&gated, data->length > 0);
+  if (data->length > 0 && data->bytes[data->length - 1] == HOLD) {
+    verdict->kind = GG_VERDICT_HOLD;
+    verdict->keep = 1;
+    atomic_fetch_add(&holding, 1);
+  }
 }
 
 static void on_close(void *self, struct gg_live *session, const struct gg_session_summary *summary)
@@ -278,6 +286,94 @@ static void gateways_come_and_go_on_many_threads(void **state)
   assert_true(embedded_until(are_back, &before));
 }
 
+/* ── In a process that forks ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A child that executes nothing keeps a copy of every descriptor: closing ours ends no connection then, and takes
+ * nothing out of a set of epoll(7). */
+static pid_t fork_idle(const int not_these[HELD])
+{
+  pid_t child = fork();
+  for (int i = 0; child == 0 && i < HELD; i++)
+    close(not_these[i]);
+  while (child == 0)
+    pause();
+  assert_true(child > 0);
+  return child;
+}
+
+static bool keep_each(void *context, const struct gg_session_info *info)
+{
+  struct gg_session_key **next = context;
+  *(*next)++ = info->key;
+  return true;
+}
+
+static void open_all(const struct embedded *it, int fds[HELD])
+{
+  struct gg_endpoint where = embedded_where(it, 0);
+  for (int i = 0; i < HELD; i++) {
+    fds[i] = dial(&where);
+    assert_int_equal(ask(fds[i]), 0);
+  }
+}
+
+static bool has_none(void *context)
+{
+  struct gg_session_key keys[HELD], *end = keys;
+  gg_gateway_sessions(((struct embedded *)context)->gateway, keep_each, &end);
+  return end == keys;
+}
+
+static bool are_held(void *context)
+{
+  (void)context;
+  return atomic_load(&holding) >= HELD;
+}
+
+static size_t open_sessions(const struct embedded *it)
+{
+  struct gg_session_key keys[2 * HELD], *end = keys;
+  gg_gateway_sessions(it->gateway, keep_each, &end);
+  return (size_t)(end - keys);
+}
+
+static void what_a_child_still_has_is_nobodys(void **state)
+{
+  const struct gg_verdict reset = {.kind = GG_VERDICT_RESET, .reason = "a test"};
+  struct gg_session_key keys[HELD], *end = keys;
+  int before[HELD], after[HELD];
+  struct embedded it;
+  (void)state;
+  begin_one(&it, false);
+  struct gg_endpoint where = embedded_where(&it, 0);
+  open_all(&it, before);
+  pid_t child = fork_idle(before);
+  gg_gateway_sessions(it.gateway, keep_each, &end);
+  assert_int_equal(end - keys, HELD);
+  for (int i = 0; i < HELD; i++)
+    assert_int_equal(gg_gateway_session_cut(it.gateway, &keys[i], &reset), 0);
+  assert_true(embedded_until(has_none, &it));
+  open_all(&it, after); /* in the memory of those before */
+  for (int i = 0; i < HELD; i++)
+    assert_int_equal(send(after[i], &(char){HOLD}, 1, MSG_NOSIGNAL), 1);
+  assert_true(embedded_until(are_held, NULL));
+  for (int i = 0; i < HELD; i++) {
+    setsockopt(before[i], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    close(before[i]); /* a reset of what only the child still has */
+  }
+  for (int turn = 0; turn < TURNS; turn++)
+    assert_int_equal(dial_and_ask(&where), 0); /* the worker has turned since */
+  assert_true(open_sessions(&it) >= HELD);
+  for (int i = 0; i < HELD; i++)
+    assert_int_equal(poll(&(struct pollfd){.fd = after[i], .events = POLLIN}, 1, 0), 0);
+  for (int i = 0; i < HELD; i++)
+    close(after[i]);
+  embedded_join(&it);
+  embedded_fini(&it);
+  assert_int_equal(kill(child, SIGKILL), 0);
+  assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 static int begin(void **state)
 {
   (void)state;
@@ -297,6 +393,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(many_gateways_leave_nothing_behind),
     cmocka_unit_test(gateways_come_and_go_on_many_threads),
+    cmocka_unit_test(what_a_child_still_has_is_nobodys),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }
