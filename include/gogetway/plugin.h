@@ -54,8 +54,8 @@
  * or decided. So gates see what the rewriters have made, at its offsets.
  *
  * Threads. A session belongs to one worker thread all its life, and everything of the session is called there: accept,
- * open, first, connect, connected, failed, count, gate, close. They must not block: the worker's other sessions wait
- * meanwhile. Different workers call the same plug-in at the same time. `create` and `destroy` are called on the
+ * open, first, connect, connected, failed, count, mask, rewrite, gate, close. They must not block: the worker's other
+ * sessions wait meanwhile. Different workers call the same plug-in at the same time. `create` and `destroy` are called on the
  * gateway's main thread, when no other call is under way; `command` on the control socket's thread; `tick` on a thread
  * of its own. Each is said below again where it stands.
  *
@@ -123,7 +123,7 @@ struct gg_session_info {
   char upstream[128];      /* its name in the configuration; empty: none, or not chosen yet */
   uint64_t opened_real_ns; /* since 1970 */
   uint64_t received[2];    /* bytes, by enum gg_side */
-  uint64_t forwarded[2];
+  uint64_t forwarded[2];   /* of these; where there are rewriters, of what they have made of them */
   char tags[GG_TAGS_MAX][GG_TAG_MAX];
   unsigned tag_count;
 };
@@ -390,13 +390,13 @@ struct gg_plugin {
   void (*count)(void *self, struct gg_live *session, enum gg_side from, size_t bytes);
   /* GG_MODE_GATE. Worker's thread. */
   void (*gate)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_verdict *verdict);
-  /* GG_MODE_REWRITE: what goes on instead of these bytes is what is given to host->emit in this call: nothing, the same,
-   * less or more, in one piece or several. A rewriter that needs more bytes before it can tell keeps its own copy of
-   * these; with `ended` (and length 0) it has its last word. It is given back in its own call, when it has put out what
-   * it kept: the rest goes on as it comes. `offset` is in what came, for the second rewriter in what the first has put
-   * out, and so on; `kept` is 0. What all of them make of one read is a mebibyte at the most, otherwise the session is
-   * reset. What goes on is recorded as a conversation of its own, between the gateway and the upstream, before it goes;
-   * not with a mask on the direction, and no more than gg_open says. Worker's thread. */
+  /* GG_MODE_REWRITE: what goes on instead of these bytes is what is given to host->emit in this call: nothing, the
+   * same, less or more, in one piece or several. A rewriter that needs more bytes before it can tell keeps its own copy
+   * of these; with `ended` (and length 0) it has its last word. It is given back in its own call, when it has put out
+   * what it kept: the rest goes on as it comes. `offset` is in what came, for the second rewriter in what the first has
+   * put out, and so on; `kept` is 0. What all of them make of one read is a mebibyte at the most, otherwise the session
+   * is reset. What goes on is recorded as a conversation of its own, between the gateway and the upstream, before it
+   * goes; not with a mask on the direction, and no more than gg_open says. Worker's thread. */
   void (*rewrite)(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output);
   /* GG_MODE_MASK, which can be asked for in `open` and `first` only: changes the bytes as they shall be in the
    * recording. Returns how many of the last bytes it cannot decide about before it has seen more: less than
