@@ -55,9 +55,9 @@
  *
  * Threads. A session belongs to one worker thread all its life, and everything of the session is called there: accept,
  * open, first, connect, connected, failed, count, mask, rewrite, gate, close. They must not block: the worker's other
- * sessions wait meanwhile. Different workers call the same plug-in at the same time. `create` and `destroy` are called on the
- * gateway's main thread, when no other call is under way; `command` on the control socket's thread; `tick` on a thread
- * of its own. Each is said below again where it stands.
+ * sessions wait meanwhile. Different workers call the same plug-in at the same time. `create` and `destroy` are called
+ * on the gateway's main thread, when no other call is under way; `command` on the control socket's thread; `tick` on a
+ * thread of its own. Each is said below again where it stands.
  *
  * Lifetimes. What a callback is given lives until it returns, unless it says otherwise. A struct gg_live may be used on
  * its worker's thread from `open` until `close` has returned; a struct gg_session_key, which is a value, on any thread
