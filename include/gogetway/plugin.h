@@ -158,8 +158,8 @@ struct gg_session_summary {
 enum gg_verdict_kind {
   GG_VERDICT_PASS, /* all but the last `keep` bytes go on */
   GG_VERDICT_HOLD, /* the same, and the direction is not read again before `resume` */
-  /* The session ends with a FIN to each side. The bytes do not go on, nor what follows; what was passed before and waits
-   * for a slow receiver does, if it takes it within a few seconds. */
+  /* The session ends with a FIN to each side. The bytes do not go on, nor what follows; what was passed before and
+   * waits for a slow receiver does, if it takes it within a few seconds. */
   GG_VERDICT_CLOSE,
   GG_VERDICT_RESET,  /* ... with a RST */
   GG_VERDICT_TARPIT, /* the upstream is reset; the client is left hanging, for timeouts.tarpit at the most */
@@ -270,12 +270,13 @@ struct gg_observed {
 struct gg_sink_block {
   size_t size;
   const char *segment; /* the file's name in the store's segments/ */
-  uint64_t offset;     /* in it, of the first of these bytes. Parts of a file come in order, from 0 on, or from where the
-                          file was when the sink came */
-  const void *bytes;   /* whole pcapng blocks */
-  size_t length;       /* 0 only with `last` */
-  uint64_t lost;       /* best-effort: so many bytes of this file right before `offset` did not come */
-  bool last;           /* nothing follows in this file */
+  /* In it, of the first of these bytes. Parts of a file come in order, from 0 on, or from where the file was when the
+   * sink came. */
+  uint64_t offset;
+  const void *bytes; /* whole pcapng blocks */
+  size_t length;     /* 0 only with `last` */
+  uint64_t lost;     /* best-effort: so many bytes of this file right before `offset` did not come */
+  bool last;         /* nothing follows in this file */
 };
 
 /* A file of the recording to which nothing will be added. */
@@ -374,7 +375,8 @@ struct gg_plugin {
   void (*destroy)(void *self);
 
   /* A connection was accepted; nothing of it is recorded yet. PASS, CLOSE, RESET or TARPIT; it is counted, and nothing
-   * else (CLOSE waits for nothing: who goes on sending may see a RST behind the FIN). Not for those that a limit has refused. Worker's thread. */
+   * else (CLOSE waits for nothing: who goes on sending may see a RST behind the FIN). Not for those that a limit has
+   * refused. Worker's thread. */
   enum gg_verdict_kind (*accept)(void *self, const struct gg_arrival *arrival);
   /* The session's ends are known, by its PROXY header too; no upstream has been chosen. Worker's thread. */
   void (*open)(void *self, struct gg_live *session, struct gg_open *open);
@@ -409,8 +411,8 @@ struct gg_plugin {
   /* The longest thing that `mask` looks for, in bytes: at most GG_MASK_LONGEST_MAX. */
   size_t mask_longest;
   /* GG_MODE_OBSERVE: on a thread of the plug-in's own, never two at once; it may block. What it does not keep up with
-   * is dropped, oldest first and counted in `missed`: 8 MiB wait for it at the most. Each direction that is observed ends
-   * with a call with `ended`, unless the gateway ends and the calls that are left take longer than two seconds. A
+   * is dropped, oldest first and counted in `missed`: 8 MiB wait for it at the most. Each direction that is observed
+   * ends with a call with `ended`, unless the gateway ends and the calls that are left take longer than two seconds. A
    * session can be looked up, tagged, throttled and cut by its key, as long as it is open. */
   void (*observe)(void *self, const struct gg_observed *piece);
   /* The session has ended; it is in the recording, or will be. Worker's thread. */
@@ -432,8 +434,8 @@ struct gg_plugin {
   /* The recording, as it is written: byte for byte what is in the store's files, after the disk has it. Of what the
    * entry's `sink` says:
    *   required     (the default) the recording's room is given back when the sink has it too, so a sink that is slow or
-   *                fails is like a disk that is slow or full: on_stall and on_full say what becomes of sessions. After an
-   *                error the same block comes again, every 100 ms
+   *                fails is like a disk that is slow or full: on_stall and on_full say what becomes of sessions. After
+   *                an error the same block comes again, every 100 ms
    *   best-effort  it comes from a bounded queue; what finds no room there, or was refused, does not come (`lost`), and
    *                is counted
    * A thread that may block: the recorder's writer (required) or the plug-in's own; never two at once. At the
@@ -509,8 +511,8 @@ struct gg_host {
   void (*state_set)(const struct gg_host *host, struct gg_live *session, void *state);
   void *(*state)(const struct gg_host *host, const struct gg_live *session);
   /* What it wants of the direction that comes from `from`, from the next read on. A gate that is given back passes what
-   * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation; or
-   * GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded, or
+   * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation;
+   * or GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded, or
    * GG_MODE_REWRITE of the greeting of `upstream: none`.
    * GG_ERR_LIMIT, GG_ERR_NOMEM: GG_MODE_OBSERVE, and it observes 131072 directions already, with those whose end it has
    * not been told; or there is no memory. On an error the mode stays as it was. */

@@ -220,7 +220,8 @@ def test_what_is_put_out_goes_instead(taped, swap, scratch, level, speed):
     """Replies are waited for and compared as ever: those that say something else now are different."""
     with Lines() as server:
         played = replay(taped, server.address, scratch, "--level", level, "--speed", speed, "--plugin", swap,
-                        "--record", scratch / "again", "--plugin-config", "how=replace", "--plugin-config", "to=brand new")
+                        "--record", scratch / "again", "--plugin-config", "how=replace",
+                        "--plugin-config", "to=brand new")
         got = server.wait(2)
     assert sorted(got) == sorted(sent(number).replace(b"old", b"brand new") for number in range(2))
     assert played.status == 1 and played.verdicts == {"different": 2}, played.explain()

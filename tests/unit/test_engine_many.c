@@ -110,8 +110,7 @@ static void begin_one(struct embedded *it, bool polled)
   embedded_init(it, &echo);
   embedded_word(it, "--plugin");
   embedded_word(it, GG_BUILD_ROOT "/examples/plugin-hello.so");
-  if (embedded_try(it, polled, &failure) != 0 ||
-      gg_gateway_plugin_add(it->gateway, &own, NULL, &failure) != 0 ||
+  if (embedded_try(it, polled, &failure) != 0 || gg_gateway_plugin_add(it->gateway, &own, NULL, &failure) != 0 ||
       gg_gateway_start(it->gateway, &failure) != 0)
     fail_msg("%s", failure.message);
   if (!polled)
