@@ -397,9 +397,10 @@ static int stop_result(struct gg_recorder *recorder, struct gg_failure *failure)
       return gg_fail(
         failure, GG_ERR_NO_SPACE, "%s takes no more; what is left is in %s and will be written at the next start",
         atomic_load(&recorder->logs[i]->sink_refuses) ? "a plug-in's sink" : "the disk", recorder->ring_dir);
-  return gg_fail(failure, GG_ERR_TIMEOUT,
-                 "the disk was too slow; what is left is in %s and will be written at the next start",
-                 recorder->ring_dir);
+  return gg_fail(
+    failure, GG_ERR_TIMEOUT,
+    "the disk, or a plug-in's sink, was too slow; what is left is in %s and will be written at the next start",
+    recorder->ring_dir);
 }
 
 static void unlink_ring(struct gg__ring *ring)

@@ -98,14 +98,14 @@ def kit(tmp_path_factory):
 @pytest.fixture
 def probe(configured, kit, scratch):
     """probe(upstream, "required", on_full="gap", ...): a started gateway with the tests' own sink; None: without it."""
-    def make(upstream, sink, **more):
+    def make(upstream, sink, options=None, **more):
         configured.so = kit.build(scratch / "probe", SOURCE)
         configured.own = configured.directory / "plugins/probe"
         configured.own.mkdir(parents=True)
         configured.where = listener(upstream, name="web", **more)
         configured.listen = configured.address = configured.where["listen"]
         configured.entry = {"path": str(configured.so), "sink": sink}
-        configured.write(configured.where, plugins=[configured.entry] if sink else [])
+        configured.write(configured.where, plugins=[configured.entry] if sink else [], **(options or {}))
         configured.process = configured.start("--segment-max-bytes", "1MiB", "--sandbox", "off", *SMALL_LOG)
         configured.stats = lambda: configured.ask("stats")
         return configured
@@ -248,6 +248,42 @@ def test_copies_with_one_process_after_the_other(copied, sink):
     check_copies(gateway.segments(), gateway.copies)
 
 
+def test_copies_of_one_that_is_killed_while_it_drains(copied):
+    """The process that has taken over completes what the other has left, and tells its own sink."""
+    gateway = copied()
+    before = gateway.process
+    with connect(gateway.address) as peer:
+        exchange(peer, random.Random(1).randbytes(300 * KIB))
+        gateway.process = gateway.start("--takeover", "--log-flush-interval", "5s")
+        peer.sendall(b"a moment before")
+        before.popen.kill()
+        before.wait(20)
+    gateway.wait_event(gateway.process, "recovered")
+    said(gateway.address)
+    stop(gateway)
+    gateway.verify()
+    assert len(gateway.segments()) == 2
+    check_copies(gateway.segments(), gateway.copies)
+
+
+def test_two_sinks_at_once(probe, server):
+    """One that fails does not keep the other from what it takes, nor gives it anything twice."""
+    gateway = probe(server.address, "best-effort")
+    gateway.write(gateway.where, plugins=[gateway.entry, {"path": str(SINK_FILE)}])
+    assert gateway.reload()[0] == 0
+    traffic(gateway.address, MIB)
+    order(gateway, "fail")
+    traffic(gateway.address, MIB, seed=2)
+    gateway.command("rotate")
+    processes.wait_until(lambda: counted(gateway, "plugin_sink_errors"), 10, "refusals")
+    order(gateway, "fail", False)
+    traffic(gateway.address, MIB, seed=3)
+    stop(gateway)
+    gateway.verify()
+    check_copies(gateway.segments(), gateway.directory / "plugins/sink-file/segments")
+    check_blocks(gateway, losses=True)
+
+
 def test_a_sink_that_comes_and_goes_by_a_reload(copied, server):
     """It begins where the files are, and what it has missed before is taken from them when they are complete."""
     gateway = copied("required")
@@ -385,6 +421,26 @@ def test_required_that_sleeps_is_a_slow_disk(probe):
     check_got(gateway)
 
 
+def test_required_with_sync_always(probe):
+    """Nothing goes on that the sink does not have."""
+    with faults.Upstream() as upstream:
+        gateway = probe(upstream.address, "required", {"sync": {"mode": "always"}})
+        with connect(gateway.address) as client, upstream.accept() as server:
+            client.sendall(b"first")
+            assert faults.read_exactly(server, 5) == b"first"
+            order(gateway, "fail")
+            client.sendall(b"second")
+            processes.wait_until(lambda: counted(gateway, "plugin_sink_errors") > 2, 10, "refusals")
+            server.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                server.recv(1)
+            server.settimeout(20)
+            order(gateway, "fail", False)
+            assert faults.read_exactly(server, 6) == b"second"
+    stop(gateway)
+    check_got(gateway)
+
+
 def test_required_that_fails_is_taken_away_by_a_reload(probe, server):
     gateway = probe(server.address, "required", on_full="block")
     order(gateway, "fail")
@@ -418,6 +474,24 @@ def test_required_that_fails_at_the_end(probe, server):
     stop(gateway)
     assert [gateway.payload(session.id, "client") for session in gateway.sessions()] == [
         b"a block", b"that it does not take"]
+
+
+def test_required_that_does_not_return_at_the_end(probe, server):
+    """The gateway ends by its deadline, and the next start has what was left."""
+    gateway = probe(server.address, "required")
+    order(gateway, "sleep")
+    said(gateway.address, b"nobody has it yet")
+    processes.wait_until(lambda: gateway.segments() and gateway.segments()[0].stat().st_size, 10, "a block")
+    begun = time.monotonic()
+    stop(gateway, 3)
+    assert 9 < time.monotonic() - begun < 14
+    assert "a plug-in's sink, was too slow" in gateway.process.errors()
+    order(gateway, "sleep", False)
+    gateway.process = gateway.start()
+    assert processes.wait_until(lambda: lines(gateway, "sealed"), 10, "the complete file")[0][3] == 1
+    stop(gateway)
+    session, = gateway.sessions()
+    assert gateway.payload(session.id, "client") == b"nobody has it yet"
 
 
 # ── Best-effort ──────────────────────────────────────────────────────────────────────────────────────────────────────
