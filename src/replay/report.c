@@ -126,6 +126,7 @@ static void put_options(struct gg_report *report, const struct gg_replay_options
   gg_json_field_bool(&json, "include_partial", options->include_partial);
   gg_json_field_bool(&json, "allow_original", options->allow_original);
   gg_json_field_string(&json, "record_dir", options->record_dir);
+  gg_json_field_string(&json, "plugin", options->plugin);
   gg_json_object_end(&json);
   put_value(report, &json);
 }

@@ -254,6 +254,7 @@ static void options_and_plan(void **state)
   f->options.source = "127.0.0.0/24";
   f->options.include_partial = true;
   f->options.record_dir = "again \"\xff\n";
+  f->options.plugin = "./swap.so";
   f->plan = (struct gg_replay_plan){number(), number(), number(), number(), number(), number(),
                                     number(), number(), number(), number(), number(), "127.0.0.1:8080"};
   struct gg_report *report = create(f);
@@ -281,6 +282,7 @@ static void options_and_plan(void **state)
   take_bool(replay, "include_partial", true);
   take_bool(replay, "allow_original", false);
   take_string(replay, "record_dir", "again \"\xef\xbf\xbd\n");
+  take_string(replay, "plugin", "./swap.so");
   assert_empty(replay);
   take_number(plan, "sessions", f->plan.sessions);
   take_number(plan, "opaque", f->plan.opaque);
