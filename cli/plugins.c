@@ -157,6 +157,13 @@ static void put_plugin(const json_t *plugin)
   const json_t *missed = json_object_get(plugin, "missed_bytes");
   if (missed)
     printf("  missed     %" JSON_INTEGER_FORMAT " bytes that were observed too late\n", json_integer_value(missed));
+  const json_t *sink = json_object_get(plugin, "sink");
+  if (sink) {
+    fputs("  sink       ", stdout);
+    put_text(sink);
+    printf(", %" JSON_INTEGER_FORMAT " bytes of the recording did not come\n",
+           json_integer_value(json_object_get(plugin, "sink_lost_bytes")));
+  }
 }
 
 static int put_lines(const json_t *plugins)

@@ -6,6 +6,7 @@
  * A hook that is listed is kept by the desk's lock, without which the engine's thread takes none from the list; one
  * whose command runs is held.
  */
+#include "engine/config_plugin.h"
 #include "engine/engine.h"
 #include "engine/plugins.h"
 
@@ -90,6 +91,10 @@ static void write_hook(const struct gg_hook *hook, const struct gg_plugin_entry 
   write_points(hook, json);
   if (gg_hook_has(hook, GG_HOOK_OBSERVE))
     gg_json_field_unsigned(json, "missed_bytes", gg_hook_missed(hook));
+  if (gg_hook_has(hook, GG_HOOK_SINK)) {
+    gg_json_field_string(json, "sink", hook->best_effort ? GG__SINK_BEST_EFFORT : GG__SINK_REQUIRED);
+    gg_json_field_unsigned(json, "sink_lost_bytes", gg_hook_sink_lost(hook));
+  }
   write_commands(hook, json);
   gg_json_object_end(json);
 }

@@ -262,6 +262,11 @@ uint64_t gg_hook_missed(const struct gg_hook *hook)
   return read_slot(hook, GG__HOOK_MISSED_AT);
 }
 
+uint64_t gg_hook_sink_lost(const struct gg_hook *hook)
+{
+  return read_slot(hook, GG__HOOK_SINK_LOST_AT);
+}
+
 void gg_hook_mode_count(const struct gg_hook *hook, struct gg_shard *shard, enum gg_mode mode, bool more)
 {
   size_t slot = hook->slot + GG__HOOK_MODES_AT + mode;

@@ -189,6 +189,8 @@ void gg_hook_mode_count(const struct gg_hook *hook, struct gg_shard *shard, enum
 uint64_t gg_hook_mode_read(const struct gg_hook *hook, enum gg_mode mode);
 /* Bytes that its observer has missed. */
 uint64_t gg_hook_missed(const struct gg_hook *hook);
+/* Bytes of the recording that it did not get, as a best-effort sink. */
+uint64_t gg_hook_sink_lost(const struct gg_hook *hook);
 
 struct gg_hook_chain {
   _Atomic unsigned refs;

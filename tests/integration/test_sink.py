@@ -520,6 +520,9 @@ def test_best_effort_that_does_not_take_hurts_nobody(probe, how):
         metrics = gateway.stats()["metrics"]
         assert metrics["unrecorded_bytes"] == 0 and metrics["log_disk_full"] == 0 and metrics["stall_closed"] == 0
         lost = counted(gateway, "plugin_sink_lost_bytes")
+        shown, = gateway.ask("plugins")["plugins"]
+        assert (shown["sink"], shown["sink_lost_bytes"]) == ("best-effort", lost)
+        assert f"  sink       best-effort, {lost:.0f} bytes of" in gateway.command("plugins").stdout.decode()
     stop(gateway)
     gateway.verify()
     got = sum(length for _, _, length, _, _ in lines(gateway, "blocks"))
