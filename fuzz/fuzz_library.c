@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
@@ -16,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
   struct gg_failure failure = GG_FAILURE_INIT;
   char path[64];
   int fd = memfd_create("library", MFD_CLOEXEC);
-  if (fd < 0 || write(fd, data, length) != (ssize_t)length)
+  if (fd < 0 || fchmod(fd, 0600) != 0 || write(fd, data, length) != (ssize_t)length) /* others may not change it */
     abort();
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   int error = gg_library_look(&file, path, &failure);
