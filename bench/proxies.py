@@ -292,6 +292,19 @@ class GogetwayPluginGate(GogetwayPlugin):
     mode = "gate"
 
 
+class GogetwayLuaGate(GogetwayPlugin):
+    """The same by a script: it is shown all bytes of both directions, and passes them."""
+    mode = "Lua gate"
+    script = """function open(session) session:want("both", "gate") end
+function gate(session, data) end
+"""
+
+    @property
+    def plugins(self):
+        library = os.path.abspath("build/plugins/lua/lua.so")
+        return f"[{{path: {library}, config: {{script: {self.write('pass.lua', self.script)}}}}}]"
+
+
 class GogetwayPluginObserve(GogetwayPlugin):
     """With the tests' observer, which is shown the bytes of both directions behind the data path."""
     mode = "observe"
@@ -309,5 +322,7 @@ class GogetwayPluginSleeps(GogetwayPluginObserve):
 
 
 ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayRecordOff, GogetwayTwo,
-       GogetwaySyncAlways, GogetwayPlugin, GogetwayPluginCount, GogetwayPluginGate,
-       GogetwayPluginObserve, GogetwayPluginSleeps]
+       GogetwaySyncAlways, GogetwayPlugin, GogetwayPluginCount, GogetwayPluginGate, GogetwayPluginObserve,
+       GogetwayPluginSleeps]
+if os.path.exists("build/plugins/lua/lua.so"):  # not in a build without Lua
+    ALL.append(GogetwayLuaGate)
