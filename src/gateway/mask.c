@@ -176,10 +176,10 @@ static uint64_t show_all(struct gg_live *live, enum gg_direction direction, cons
 
 static struct view tail_view(const struct gg_session *session, enum gg_direction direction)
 {
-  static uint8_t nothing[1]; /* a mask that looks at no bytes shall not have to look for NULL */
+  static const uint8_t nothing[1] = {0}; /* a mask that looks at no bytes shall not have to look for NULL */
   const struct gg_way *way = &session->live->way[direction];
   uint64_t received = session->end[direction].received;
-  return (struct view){way->tail ? way->tail : nothing, received - way->tail_length, received};
+  return (struct view){way->tail ? way->tail : (uint8_t *)(uintptr_t)nothing, received - way->tail_length, received};
 }
 
 /* ── Recording ───────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -74,7 +74,7 @@ int gg_loop_watch_reads(struct gg_loop *loop, unsigned set, struct gg_source *so
 /* Takes it out of a read set again, to be watched anew later (a listener that pauses). */
 void gg_loop_ignore_reads(struct gg_loop *loop, unsigned set, struct gg_source *source);
 /* Drops what was fetched for it. Before its descriptor is closed it is taken out of its sets: closing would do the
- * same, but not in a program that forks. A child has the descriptor, too, until it executes something, and as long as it does
+ * same, but not in a program that forks. A child has the descriptor, too, until it executes something, and until then
  * the sets would tell of a source that is nobody's any more. */
 static inline void gg_source_forget(struct gg_source *source)
 {

@@ -112,6 +112,20 @@ static int create_gateway(const void *given, struct gg_failure *failure)
   return error;
 }
 
+static int add_plugin(const void *given, struct gg_failure *failure)
+{
+  static const struct gg_plugin table = {GG_PLUGIN_HEAD, .name = "mine"};
+  const char *const arguments[] = {"--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1"};
+  struct gg_gateway_options options = GG_GATEWAY_OPTIONS_INIT;
+  struct gg_gateway *gateway = NULL;
+  options.arguments = arguments;
+  options.argument_count = sizeof arguments / sizeof arguments[0];
+  assert_int_equal(gg_gateway_create(&gateway, &options, NULL), 0);
+  int error = gg_gateway_plugin_add(gateway, &table, given, failure);
+  gg_gateway_destroy(gateway);
+  return error;
+}
+
 static int open_store(const void *given, struct gg_failure *failure)
 {
   struct gg_store *store = NULL;
@@ -166,6 +180,7 @@ static void every_public_one_is_taken_so(void **state)
 {
   const char *arguments[] = {"--help"};
   struct gg_gateway_options gateway = GG_GATEWAY_OPTIONS_INIT;
+  struct gg_plugin_add_options add = GG_PLUGIN_ADD_OPTIONS_INIT;
   struct gg_store_options store = GG_STORE_OPTIONS_INIT;
   struct gg_export_options export = GG_EXPORT_OPTIONS_INIT;
   struct gg_replay_options replay = GG_REPLAY_OPTIONS_INIT;
@@ -173,6 +188,7 @@ static void every_public_one_is_taken_so(void **state)
   gateway.arguments = arguments;
   gateway.argument_count = 1;
   try(create_gateway, &gateway, GG_SIZED_END(struct gg_gateway_options, context), sizeof gateway, "gg_gateway_options");
+  try(add_plugin, &add, GG_SIZED_END(struct gg_plugin_add_options, sink), sizeof add, "gg_plugin_add_options");
   try(open_store, &store, GG_SIZED_END(struct gg_store_options, threads), sizeof store, "gg_store_options");
   export.path = "/dev/null";
   export.overwrite = true;
