@@ -26,6 +26,7 @@ JUDGED = "gogetway splice on"
 PLUGINS = ("gogetway plug-in none", "gogetway plug-in count", "gogetway plug-in gate", "gogetway plug-in Lua gate",
            "gogetway plug-in observe", "gogetway plug-in observe asleep")
 NONE_BAR = 1.02
+SURE_LEAST = 0.9  # that the median is in the interval: five rounds at the least
 PLUGIN_METRICS = ("bulk_cpu", "pingpong_64_cpu", "pingpong_64_p99", "setup_rate")
 
 # metric, whether the ratio to HAProxy's counts or the value itself, what the bar is, and the next thing to aim at
@@ -133,6 +134,7 @@ def _none_bar(metric, values):
     bar = 1 / NONE_BAR if rate else NONE_BAR
     least, most, sure = interval(values)
     met, missed = (least >= bar, most < bar) if rate else (most <= bar, least > bar)
+    met, missed = met and sure > SURE_LEAST, missed and sure > SURE_LEAST
     return (f"| {METRICS[metric][0]} | at {'least' if rate else 'most'} {bar:.2f} | {statistics.median(values):.3f} | "
             f"{sure:.0%} | {least:.3f} to {most:.3f} | "
             f"{'met' if met else 'missed' if missed else 'not decided: more rounds'} |")

@@ -468,6 +468,35 @@ def test_a_gate_is_given_back(probed, server):
     assert gateway.gateway.payloads()[session.id]["client"].sha256 == hashlib.sha256(block).hexdigest()
 
 
+def test_a_gate_is_given_back_and_its_plugin_unloaded(probed, server):
+    """Both in the middle of a bulk transfer, which neither stops nor loses a byte; the plug-in goes with its session."""
+    gateway = probed(server.address, options={"relay": {"splice": "on"}}, mode="gate", give_back="4MiB",
+                     **{"from": "both"})
+    block = os.urandom(16_000_000)
+    with connect(gateway.address) as peer:
+        sender = threading.Thread(target=peer.sendall, args=(block,))
+        sender.start()
+        assert read_exactly(peer, 1_000_000) == block[:1_000_000]  # the gates are there, and the rest waits
+        gateway.gateway.write(gateway.where, **gateway.options)
+        status, reply = gateway.gateway.reload()
+        assert status == 0 and "unloaded when the last session" in str(reply["changed"])
+        assert read_exactly(peer, len(block) - 1_000_000) == block[1_000_000:]
+        sender.join()
+        spliced = gateway.metric("spliced_bytes")
+        assert spliced > 8_000_000
+        exchange(peer, block)  # and again, when nobody has it in his configuration any more
+        assert gateway.metric("spliced_bytes") > spliced + 16_000_000
+        assert "the probe is gone" not in gateway.process.errors()
+        peer.shutdown(socket.SHUT_WR)
+        assert rest_of(peer) == b""
+    processes.wait_until(lambda: "the probe is gone" in gateway.process.errors(), 20, "an unloaded plug-in")
+    assert gateway.process.stop() == 0
+    session, = gateway.gateway.sessions()
+    for side in ("client", "server"):
+        told = gateway.gateway.payloads()[session.id][side]
+        assert told.sha256 == hashlib.sha256(block + block).hexdigest()
+
+
 def test_what_is_wanted_at_present_is_told(probed, server):
     """Each open session has two directions, in some mode each."""
     gateway = probed(server.address, mode="gate", give_back="10B", match="STOP", verdict="reply", reply="no")

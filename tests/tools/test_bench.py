@@ -106,6 +106,7 @@ class BenchTest(unittest.TestCase):
         self.assertIn("| at most 1.02 | 1.010 | 97% | 1.000 to 1.020 | met |", verdict([1.0, 1.01, 1.02] * 2))
         self.assertIn("| 1.010 | 97% | 1.000 to 1.030 | not decided: more rounds |", verdict([1.0, 1.01, 1.03] * 2))
         self.assertIn("| 1.040 | 97% | 1.030 to 1.050 | missed |", verdict([1.03, 1.04, 1.05] * 2))
+        self.assertIn("| 75% | 1.000 to 1.000 | not decided: more rounds |", verdict([1.0] * 3))
         self.assertIn("| at least 0.98 | 0.990 | 97% | 0.985 to 1.000 | met |", verdict([0.985, 0.99, 1.0] * 2, True))
 
 
