@@ -9,10 +9,10 @@ import pytest
 
 import processes
 import test_torture
-from gogetway import ROOT, Gateway
+from gogetway import ROOT, Gateway, tool
 from plugging import Kit
 from test_torture import Place, count_of_start, preload, ring_dir, start_with_fault  # noqa: F401 (fixtures)
-from torture import KINDS, Talk, Upstream, in_parallel, sample
+from torture import KINDS, Talk, Upstream, in_parallel, recording_faults, sample
 
 pytestmark = [pytest.mark.usefixtures("require_program", "preload"),
               pytest.mark.skipif(not Kit.available(), reason="needs meson, cc, pkg-config and a build directory")]
@@ -113,3 +113,63 @@ def test_reload_with_a_failing_call(scratch, ring_dir, libraries, kind):  # noqa
     assert texts == [] and total > 10
     texts = in_parallel(one, sample(total, RELOAD_MAX))
     assert not texts, "\n".join(texts)
+
+
+# ── Sessions of which a plug-in wants something ──────────────────────────────────────────────────────────────────────
+
+MARK = b"STOP"  # the client says it soon, and the probe looks for it
+
+
+class Marked(Talk):
+    def __init__(self, upstream, index, size, slow=False):
+        super().__init__(upstream, index, size, slow)
+        self.sent = self.sent[:8] + MARK + self.sent[8 + len(MARK):]
+
+
+class Replied(Marked):
+    """Its client is answered by the plug-in, and the upstream has seen nothing."""
+
+    def __init__(self, upstream, index, size, slow=False):
+        super().__init__(upstream, index, size, slow)
+        self.answer = b"no, not here\n"
+
+    def right(self):
+        return not self.error and bytes(self.received) == self.answer and self.forwarded == b""
+
+
+GATE = {"mode": "gate", "from": "both"}
+HOOKED = {
+    "count": (Talk, {"mode": "count", "from": "both"}),
+    "gated": (Talk, {**GATE, "keep": "16B"}),
+    "given back": (Talk, {**GATE, "give_back": "1KiB"}),
+    "held": (Marked, {**GATE, "match": MARK.decode(), "verdict": "hold", "resume_tick": True}),
+    "throttled": (Talk, {**GATE, "rate": "100KiB"}),
+    "replied": (Replied, {**GATE, "match": MARK.decode(), "verdict": "reply", "reply": "no, not here\n"}),
+    "diverted": (Marked, {**GATE, "match": MARK.decode(), "verdict": "divert"}),
+    "first bytes": (Marked, {"first_bytes": "8B", "first_time": "200ms", "match": MARK.decode(), "tags": ["a-tag"]}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", HOOKED)
+def test_hooked_sessions_with_a_failing_call(scratch, ring_dir, kind, way):  # noqa: F811
+    talk_of, config = HOOKED[way]
+    with contextlib.closing(Upstream(test_torture.SMALL)) as upstream:
+        if way in ("diverted", "first bytes"):
+            config = {**config, "upstream": upstream.address}
+        place = Place(scratch, ring_dir, upstream, f"hooked-{kind}", kind)
+        file = place.directory / "gateway.yaml"
+        file.write_text(json.dumps({"plugins": [{"path": str(tool("probe.so")), "config": config}]}))
+        place.options += ["-c", file]
+        with place.gateway(place.faults.environment(armed=False)) as gateway:
+            assert talk_of(upstream, 0, test_torture.SMALL).run(gateway.listen).right()
+            _, others = gateway.descriptors_by_kind()
+            talks, texts = test_torture.rounds(place, gateway, test_torture.SMALL, talk_of=talk_of)
+            upstream.settle()
+            if gateway.process.running():
+                processes.wait_until(lambda: gateway.descriptors_by_kind()[1] <= others + 2, 10, "no descriptor leaks")
+            status, errors = gateway.stop()
+        assert not texts, "\n".join(texts)
+        assert status == 0, errors
+        texts = recording_faults(gateway, talks)
+        assert not texts, "\n".join(texts)

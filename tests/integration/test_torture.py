@@ -185,7 +185,7 @@ def held(place, gateway, connections):
     yield
 
 
-def rounds(place, gateway, size, slow=False):
+def rounds(place, gateway, size, slow=False, talk_of=Talk):
     """Sessions with the fault at call 1, 2, 3, ... of theirs, each followed by one without, until it is not reached.
 
     Returns the talks and what was wrong."""
@@ -194,10 +194,10 @@ def rounds(place, gateway, size, slow=False):
         for at in range(1, ROUNDS_MAX + 1):
             with held(place, gateway, connections):
                 place.faults.arm(ONLY_AT or at)
-                struck = Talk(place.upstream, 2 * at, size, slow).run(gateway.listen)
+                struck = talk_of(place.upstream, 2 * at, size, slow).run(gateway.listen)
                 place.faults.disarm()
             hit = place.faults.hit
-            clean = Talk(place.upstream, 2 * at + 1, SMALL).run(gateway.listen)
+            clean = talk_of(place.upstream, 2 * at + 1, SMALL).run(gateway.listen)
             talks += [struck, clean]
             if not gateway.process.running():
                 errors = gateway.process.errors()[-1500:]

@@ -34,6 +34,7 @@ enum option {
   SLEEP,
   CLOSE_IN,
   CUT_KIND,
+  RESUME_TICK,
   OPTIONS
 };
 
@@ -67,6 +68,7 @@ static const struct gg_plugin_option options[OPTIONS] = {
   [SLEEP] = {"sleep", GG_PLUGIN_DURATION, .most = 1ull << 40, .help = "how long a gate's call takes"},
   [CLOSE_IN] = {"close_in", GG_PLUGIN_CHOICE, .choices = points, .preset = "none", .help = "cuts the session there"},
   [CUT_KIND] = {"cut_kind", GG_PLUGIN_CHOICE, .choices = kinds, .preset = "close", .help = "and how"},
+  [RESUME_TICK] = {"resume_tick", GG_PLUGIN_BOOL, .help = "each tick ends every hold by passing"},
 };
 
 enum { HELD_MAX = 20000 };
@@ -149,7 +151,12 @@ static void on_open(void *self, struct gg_live *session, struct gg_open *open)
   const struct gg_host *host = probe->host;
   struct gg_session_key key;
   probe->opened++;
-  host->state_set(host, session, calloc(1, sizeof(struct state)));
+  struct state *state = calloc(1, sizeof *state);
+  if (!state) {
+    open->verdict = (struct gg_verdict){.kind = GG_VERDICT_CLOSE, .reason = "no memory"};
+    return;
+  }
+  host->state_set(host, session, state);
   host->key(host, session, &key);
   for (unsigned i = 0; i < 2; i++)
     if (is_from(probe, (enum gg_side)i))
@@ -291,9 +298,13 @@ static bool find_victim(void *context, const struct gg_session_info *info)
   return victims->count < CUTS_A_TICK;
 }
 
+static void resume_all(struct probe *probe, const struct gg_verdict *verdict);
+
 static void on_tick(void *self)
 {
   struct probe *probe = self;
+  if (probe->values[RESUME_TICK].on)
+    resume_all(probe, &(const struct gg_verdict){.kind = GG_VERDICT_PASS});
   const struct gg_verdict verdict = {.kind = (enum gg_verdict_kind)probe->values[CUT_KIND].number, .reason = "tick"};
   struct victims victims = {.count = 0};
   if (strcmp(points[probe->values[CLOSE_IN].number], "tick") != 0)
@@ -341,7 +352,28 @@ static void tell_seen(struct probe *probe, void *reply)
   probe->host->reply(probe->host, reply, text);
 }
 
-static void resume_all(struct probe *probe, int kind)
+static bool is_taken(int error)
+{
+  return error != GG_ERR_AGAIN && error != GG_ERR_NOMEM;
+}
+
+/* Those whose order could not be taken stay, for the next time. */
+static void resume_all(struct probe *probe, const struct gg_verdict *verdict)
+{
+  unsigned left = 0;
+  pthread_mutex_lock(&probe->lock);
+  for (unsigned i = 0; i < probe->held_count; i++) {
+    bool taken = true;
+    for (unsigned side = 0; side < 2; side++)
+      taken &= is_taken(probe->host->resume(probe->host, &probe->held[i], (enum gg_side)side, verdict));
+    if (!taken)
+      probe->held[left++] = probe->held[i];
+  }
+  probe->held_count = left;
+  pthread_mutex_unlock(&probe->lock);
+}
+
+static void resume_by_command(struct probe *probe, int kind)
 {
   const struct gg_verdict verdict = {
     .kind = (enum gg_verdict_kind)kind,
@@ -350,12 +382,7 @@ static void resume_all(struct probe *probe, int kind)
     .upstream = probe->values[UPSTREAM].text,
     .reason = "resumed",
   };
-  pthread_mutex_lock(&probe->lock);
-  for (unsigned i = 0; i < probe->held_count; i++)
-    for (unsigned side = 0; side < 2; side++)
-      probe->host->resume(probe->host, &probe->held[i], (enum gg_side)side, &verdict);
-  probe->held_count = 0;
-  pthread_mutex_unlock(&probe->lock);
+  resume_all(probe, &verdict);
 }
 
 struct telling {
@@ -390,7 +417,7 @@ static int on_command(void *self, unsigned command, size_t word_count, const cha
   case RESUME:
     if (kind < 0)
       return gg_plugin_fail(failure, GG_ERR_INVALID, "resume takes a kind of verdict");
-    resume_all(probe, kind);
+    resume_by_command(probe, kind);
     return 0;
   case CUT: {
     struct gg_session_key key = {{0}};
