@@ -91,8 +91,8 @@ def one_round(bench, settings):
 
 
 def show(samples, settings, about):
-    print(f"{about['cpu']}, Linux {about['kernel']}; recording on {about['recording_on']}; one session's round trips of "
-          f"64 bytes, {settings['held']:,} held beside it; medians of {len(samples)} rounds (least to most)\n")
+    print(f"{about['cpu']}, Linux {about['kernel']}; recording on {about['recording_on']}; one session's round trips "
+          f"of 64 bytes, {settings['held']:,} held beside it; medians of {len(samples)} rounds (least to most)\n")
     print("| | p50, us | p99, us | CPU, us |\n|---|---:|---:|---:|")
     for when in TIMES:
         cells = []

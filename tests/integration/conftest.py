@@ -19,6 +19,7 @@ import faults  # noqa: E402
 import gogetway  # noqa: E402
 import live  # noqa: E402
 import prometheus  # noqa: E402
+import scripting  # noqa: E402
 import upstream_lists  # noqa: E402
 
 
@@ -91,6 +92,14 @@ def configured(scratch):
     """A gateway with a configuration file, not started yet."""
     with live.Configured(scratch) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def scripted(configured):
+    """Gateways with one listener and a script."""
+    def make(to, text, **more):
+        return scripting.Scripted(configured, to, text, **more)
+    return make
 
 
 looked_at = collections.Counter()  # gateways whose totals were compared, and those that were not, by the reason

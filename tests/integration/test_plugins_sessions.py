@@ -469,7 +469,7 @@ def test_a_gate_is_given_back(probed, server):
 
 
 def test_a_gate_is_given_back_and_its_plugin_unloaded(probed, server):
-    """Both in the middle of a bulk transfer, which neither stops nor loses a byte; the plug-in goes with its session."""
+    """Both amid a bulk transfer, which neither stops nor loses a byte; the plug-in goes with its session."""
     gateway = probed(server.address, options={"relay": {"splice": "on"}}, mode="gate", give_back="4MiB",
                      **{"from": "both"})
     block = os.urandom(16_000_000)
