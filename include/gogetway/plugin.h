@@ -249,7 +249,8 @@ struct gg_mask {
   size_t length;   /* 0 only with `ended` */
   size_t seen;     /* the first so many of them this mask was shown before, and has kept back */
   uint64_t offset; /* of the first of them in its stream */
-  bool ended;      /* nothing follows: all of it goes into the recording now, whatever is kept back */
+  bool ended;      /* nothing follows: all of it goes into the recording now, whatever is kept back. Only a verdict's
+                    * REPLY in the name of this side may be shown behind it, and ends so too */
   size_t masked;   /* in: 0. Out: so many bytes were masked in this call, which the recording's last comment adds up */
 };
 

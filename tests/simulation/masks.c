@@ -119,6 +119,8 @@ static size_t on_mask(void *self, struct gg_live *live, struct gg_mask *piece)
   (void)self;
   struct sim_conn *conn = &sim.conns[index_of(live)];
   struct masked *way = &masked[conn->index][piece->from];
+  if (conn->replied == (int)piece->from) /* it had said its end, and is lent words once more */
+    way->ended = false;
   check(conn, way, piece);
   change(piece->bytes + piece->seen, piece->length - piece->seen, way->shown, UINT64_MAX);
   piece->masked = (piece->length - piece->seen) / EVERY;
