@@ -13,7 +13,7 @@ import pytest
 import processes
 import recording
 from faults import Echo, Upstream, connect, read_exactly, read_to_end
-from gogetway import ROOT, TEST_ALL
+from gogetway import ROOT, TEST_ALL, program
 from live import exchange, listener, said
 from scripting import LIBRARY
 
