@@ -129,6 +129,8 @@ static size_t on_mask(void *self, struct gg_live *session, struct gg_mask *piece
   struct redaction *redaction = redact->host->state(redact->host, session);
   size_t keep = matcher_run(&redaction->matcher[piece->from], &redact->automaton, piece->bytes, piece->length,
                             piece->seen, redact->fill, &piece->masked);
+  if (piece->ended) /* what it has kept back of a beginning is recorded now */
+    redaction->matcher[piece->from].count = 0;
   redact->bytes += piece->masked;
   if (piece->masked > 0 && !redaction->found)
     found(redact, session, redaction);

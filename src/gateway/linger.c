@@ -65,6 +65,7 @@ static void give_up_upstream(struct gg_session *session)
   server->pending = NULL;
   server->pending_left = 0;
   server->durable_at = 0;
+  gg__upstream_give_back_trial(session);
   gg_list_remove(&session->stalled);
   gg_list_remove(&server->run);
   gg_source_forget(&server->source);
@@ -81,7 +82,8 @@ static bool take_reply(struct gg_session *session, enum gg_direction to, const s
   struct gg_live *live = session->live;
   struct gg_end *one = &session->end[to], *other = &session->end[!to];
   if (!verdict->reply || verdict->reply_length == 0 || verdict->reply_length > GG_REPLY_MAX || one->shut || one->dead ||
-      one->source.fd < 0 || other->end_recorded || !(live->reply = malloc(verdict->reply_length)))
+      one->source.fd < 0 || other->end_recorded || live->way[!to].mask_ended ||
+      !(live->reply = malloc(verdict->reply_length)))
     return false;
   memcpy(live->reply, verdict->reply, verdict->reply_length);
   live->reply_length = verdict->reply_length;
@@ -89,11 +91,22 @@ static bool take_reply(struct gg_session *session, enum gg_direction to, const s
   live->replaced = other->side;
   live->rest_ended = other->ended;
   live->rest_readable = true;
-  session->connected_ns = 0;         /* the reply's first byte is not the upstream's */
-  live->way[!to].mask_ended = false; /* it said its end, and now says more */
+  session->connected_ns = 0; /* the reply's first byte is not the upstream's */
   other->ended = false;
   other->readable = true;
   return true;
+}
+
+/* Whether somebody has not said yet what the recording may have of the client: `first` was to be asked, or a plug-in
+ * that has a mask does not mask, be it that it could not. */
+static bool is_undecided(const struct gg_live *live)
+{
+  if (live->open.hold_first_bytes > 0 && live->open.hold_first_ns > 0)
+    return true;
+  for (unsigned i = 0; live->chain && i < live->chain->count; i++)
+    if (gg_hook_has(live->chain->hooks[i], GG_HOOK_MASK) && live->hooks[i].mask[GG_FROM_CLIENT] == GG_MASK_NONE)
+      return true;
+  return false;
 }
 
 void gg__linger_begin(struct gg_session *session, enum gg_direction to, const struct gg_verdict *verdict)
@@ -102,6 +115,8 @@ void gg__linger_begin(struct gg_session *session, enum gg_direction to, const st
   bool relays = session->state == GG_STATE_RELAYING || session->state == GG_STATE_HALF_CLOSED;
   if (!relays)
     give_up_upstream(session);
+  if (!relays && session->end[GG_FROM_CLIENT].received == 0 && is_undecided(live))
+    live->way[GG_FROM_CLIENT].record_most = 0; /* what it says is left out */
   if (verdict->kind != GG_VERDICT_REPLY || !take_reply(session, to, verdict))
     for (unsigned i = 0; i < 2; i++)
       session->end[i].readable = session->end[i].source.fd >= 0; /* a greeting is not said any more */

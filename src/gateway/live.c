@@ -268,6 +268,7 @@ void gg__live_first(struct gg_session *session)
   const struct gg_hook *by = NULL;
   live->asking = true;
   gg_hook_first(live->chain, worker->shard, live, worker->scratch, length, &live->open, &by);
+  live->open.hold_first_bytes = 0; /* it was asked */
   live->asking = false;
   if (apply(session, by))
     gg__session_go_on(session);

@@ -235,6 +235,8 @@ void gg__session_closing_facts(const void *session, struct gg_json *json);
 void gg__upstream_connect(struct gg_session *session);
 /* What an error of connect(2) means, and whether the fault is ours: want of descriptors, memory or ports. */
 enum gg_close gg__connect_reason(int error, bool *ours);
+/* What was chosen is not tried, or not to the end, and that says nothing about it. */
+void gg__upstream_give_back_trial(struct gg_session *session);
 /* The session is over, and needs to know of its upstream no more. */
 void gg__upstream_let_go(struct gg_session *session);
 /* A plug-in sends what the client has said, and all that follows, elsewhere. False: it cannot be done any more. */

@@ -137,8 +137,7 @@ static bool is_allowed(const struct gg_session *session)
          GG_VERDICT_PASS;
 }
 
-/* What was chosen is not tried, and that says nothing about it. */
-static void give_back_trial(struct gg_session *session)
+void gg__upstream_give_back_trial(struct gg_session *session)
 {
   if (session->trial)
     gg__health_disclaim(session->member->health, session->worker->loop.now_ns);
@@ -152,7 +151,7 @@ static bool choose(struct gg_session *session)
   while (named ? choose_named(session) : choose_balanced(session)) {
     if (is_allowed(session))
       return true;
-    give_back_trial(session);
+    gg__upstream_give_back_trial(session);
     if (!session->attempts)
       session->attempts = gg__attempts_create(session->listener->group);
     if (!session->attempts || !gg__attempts_add(session->attempts, session->member->health, GG_CLOSE_VERDICT))
@@ -180,7 +179,7 @@ static bool failed_choose(struct gg_session *session, enum gg_close reason, bool
     gg_hook_failed(session->live->chain, worker->shard, session->live, session->member->health->name,
                    gg__close_text(reason));
   if (ours)
-    give_back_trial(session);
+    gg__upstream_give_back_trial(session);
   if (reason == GG_CLOSE_LIMIT) {
     gg_shard_add(worker->shard, session->route->connect + GG_CONNECT_LOCAL, 1);
     gg__session_close(session, reason);

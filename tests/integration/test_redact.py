@@ -435,6 +435,51 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
       .kind = GG_VERDICT_REPLY, .reply = "no, hunter2-battery-staple!", .reply_length = 27};
 }
 """
+# Has a mask and does not use it: it ends the session instead.
+UNABLE = """
+static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+{
+  (void)self, (void)session;
+  *open = (struct gg_open){.size = open->size, .verdict = {.kind = %s, .reply = "sorry", .reply_length = 5}};
+}
+static size_t on_mask(void *self, struct gg_live *session, struct gg_mask *piece)
+{
+  (void)self, (void)session, (void)piece;
+  return 0;
+}
+"""
+# Asks for its mask only when it has seen the first bytes, and a verdict comes before that.
+LATE = """
+static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+{
+  (void)self, (void)session;
+  open->hold_first_bytes = 100;
+  open->hold_first_ns = 60000000000;
+  open->verdict = (struct gg_verdict){.kind = %s, .reply = "sorry", .reply_length = 5};
+}
+static void on_first(void *self, struct gg_live *session, const uint8_t *bytes, size_t length, struct gg_open *open)
+{
+  (void)self, (void)session, (void)bytes, (void)length, (void)open;
+}
+"""
+# Holds the end of the server, and answers in its name when the client says more.
+INSTEAD = """
+static void on_open(void *self, struct gg_live *session, struct gg_open *open)
+{
+  const struct gg_host *host = self;
+  (void)open;
+  host->want(host, session, GG_SIDE_CLIENT, GG_MODE_GATE);
+  host->want(host, session, GG_SIDE_SERVER, GG_MODE_GATE);
+}
+static void on_gate(void *self, struct gg_live *session, const struct gg_data *data, struct gg_verdict *verdict)
+{
+  (void)self, (void)session;
+  if (data->from == GG_SIDE_SERVER && data->ended)
+    verdict->kind = GG_VERDICT_HOLD;
+  if (data->from == GG_SIDE_CLIENT && data->length == 4)
+    *verdict = (struct gg_verdict){.kind = GG_VERDICT_REPLY, .reply = "-battery", .reply_length = 8};
+}
+"""
 # Puts out what came, with "<>" behind it.
 REWRITER = """
 static void on_open(void *self, struct gg_live *session, struct gg_open *open)
@@ -538,6 +583,39 @@ def test_a_verdict_that_replies(redacted, built, server):
     assert session["close"] == "verdict"
     assert gateway.gateway.payload(session.id, "client") == b"please, " + b"x" * 19 + b" " + b"x" * len(LITERAL)
     assert gateway.gateway.payload(session.id, "server") == b"no, " + b"x" * len(LITERAL) + b"!"
+
+
+@pytest.mark.parametrize("kind", ["GG_VERDICT_CLOSE", "GG_VERDICT_REPLY"])
+@pytest.mark.parametrize("source, operations", [(UNABLE, (".open = on_open", ".mask = on_mask", ".mask_longest = 9")),
+                                                (LATE, (".open = on_open", ".first = on_first"))])
+def test_a_verdict_before_it_is_masked(redacted, built, server, source, operations, kind):
+    """What the client says all the same is left out: nobody has said what the recording may have of it."""
+    gateway = redacted(server.address, plugins=[built("unable", source % kind, *operations)])
+    with connect(gateway.address) as peer:
+        peer.sendall(b"a password that no pattern knows")
+        data = peer.recv(100)
+        assert data == (b"sorry" if kind == "GG_VERDICT_REPLY" else b"")
+        peer.shutdown(socket.SHUT_WR)
+        assert not data or peer.recv(1) == b""
+    session, = gateway.ended(holes=True)
+    assert session["close"] == "verdict" and session["received"]["client"] == 32
+    assert not any(b"a password" in file.read_bytes() for file in gateway.gateway.segments())
+
+
+def test_a_reply_behind_the_end(redacted, built):
+    """The server has ended with the beginning of a secret, and nothing more can be said in its name."""
+    with Upstream() as upstream:
+        gateway = redacted(upstream.address, plugins=[built("instead", INSTEAD, ".open = on_open", ".gate = on_gate")])
+        with connect(gateway.address) as peer, upstream.accept() as server:
+            server.sendall(b"hunter2")
+            server.shutdown(socket.SHUT_WR)
+            assert read_exactly(peer, 7) == b"hunter2"
+            peer.sendall(b"more")
+            assert peer.recv(1) == b""
+            peer.shutdown(socket.SHUT_WR)
+            server.close()
+        session, = gateway.ended()
+        assert session["close"] == "verdict"
 
 
 def test_what_is_rewritten_is_not_recorded_as_sent(redacted, built):
