@@ -594,6 +594,6 @@ void gg__log_wake_if_room(struct gg_log *log)
   uint64_t at = atomic_load(&log->wake_at);
   if (at == UINT64_MAX || atomic_load(&log->written) < at)
     return;
-  if (atomic_compare_exchange_strong(&log->wake_at, &at, UINT64_MAX) && log->wake)
-    log->wake(log->wake_context);
+  if (atomic_compare_exchange_strong(&log->wake_at, &at, UINT64_MAX))
+    gg__log_wake(log);
 }

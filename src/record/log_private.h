@@ -296,6 +296,13 @@ static inline void gg__log_claim(struct gg_log *log, uint64_t end)
 #pragma GCC diagnostic pop
 }
 
+/* Whoever has finished its log is not woken any more: it may be gone. Any thread. */
+static inline void gg__log_wake(const struct gg_log *log)
+{
+  if (log->wake && !atomic_load(&log->handed_over))
+    log->wake(log->wake_context);
+}
+
 /* log.c */
 void gg__log_init(struct gg_log *log, struct gg_recorder *recorder, struct gg__ring *ring);
 void gg__log_seal(struct gg_log *log);

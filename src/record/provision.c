@@ -39,8 +39,8 @@ static void refuse(struct gg_log *log, const char *reason, uint64_t bytes)
 static void offer(struct gg_log *log, struct gg__ring *ring)
 {
   atomic_store(&log->offered, ring);
-  if (atomic_load(&log->wake_at) != UINT64_MAX && log->wake) /* it stays: the new ring may not be what is wanting */
-    log->wake(log->wake_context);
+  if (atomic_load(&log->wake_at) != UINT64_MAX) /* it stays: the new ring may not be what is wanting */
+    gg__log_wake(log);
 }
 
 static int make(struct gg_log *log, uint64_t bytes, struct gg__ring **out, struct gg_failure *failure)

@@ -19,11 +19,8 @@
 void gg_recorder_rotate(struct gg_recorder *recorder)
 {
   atomic_fetch_add(&recorder->rotate_wanted, 1);
-  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++) {
-    const struct gg_log *log = recorder->logs[i];
-    if (log->wake && !atomic_load(&log->handed_over))
-      log->wake(log->wake_context);
-  }
+  for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
+    gg__log_wake(recorder->logs[i]);
 }
 
 /* Under files_lock. */

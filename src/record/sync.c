@@ -102,9 +102,8 @@ static void publish_durable(struct gg_log *log, uint64_t position)
     return;
   atomic_store(&log->durable, position);
   uint64_t want = atomic_load(&log->want_durable);
-  if (want != UINT64_MAX && position >= want && atomic_compare_exchange_strong(&log->want_durable, &want, UINT64_MAX) &&
-      log->wake)
-    log->wake(log->wake_context);
+  if (want != UINT64_MAX && position >= want && atomic_compare_exchange_strong(&log->want_durable, &want, UINT64_MAX))
+    gg__log_wake(log);
 }
 
 static void take_closing(struct gg_recorder *recorder, struct round *round)

@@ -45,8 +45,8 @@ static void refused(struct gg_log *log, bool by_sink)
   log->retry_at_ns = gg_clock_mono_ns() + GG_DISK_RETRY_NS;
   if (!atomic_exchange(&log->disk_full, true)) {
     gg__count(recorder, recorder->writer_shard, GG__METRIC_DISK_FULL, 1);
-    if (atomic_load(&log->wake_at) != UINT64_MAX && log->wake)
-      log->wake(log->wake_context); /* a stalled producer now goes by on_full */
+    if (atomic_load(&log->wake_at) != UINT64_MAX)
+      gg__log_wake(log); /* a stalled producer now goes by on_full */
   }
 }
 
