@@ -161,8 +161,9 @@ static void put_plugin(const json_t *plugin)
   if (sink) {
     fputs("  sink       ", stdout);
     put_text(sink);
-    printf(", %" JSON_INTEGER_FORMAT " bytes of the recording did not come\n",
-           json_integer_value(json_object_get(plugin, "sink_lost_bytes")));
+    printf(", %" JSON_INTEGER_FORMAT " bytes of the recording did not come, %" JSON_INTEGER_FORMAT " tries refused\n",
+           json_integer_value(json_object_get(plugin, "sink_lost_bytes")),
+           json_integer_value(json_object_get(plugin, "sink_errors")));
   }
 }
 

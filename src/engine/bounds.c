@@ -197,6 +197,8 @@ static const struct bound of_plugins[] = {
    "the next are not read", "`plugin_missed_bytes`; the plug-in is told"},
   {"... when the gateway ends, for what waits then", TIME, GG_OBSERVE_END_NS, "the rest is dropped",
    "`plugin_missed_bytes`; message `plug-in has not observed all`"},
+  {"... and for a call that is under way then", TIME, GG_OBSERVE_LEAVE_NS, "the gateway ends without it",
+   "message `a plug-in's observe does not return`"},
   {"what plug-ins make of one read", BYTES, GG_REWRITTEN_MAX, "the session is reset", "the plug-in is told"},
   {"reply of a plug-in's command", BYTES, GG_HOOK_REPLY_MAX, "it is cut", "`cut` of the reply"},
   {"blocks of the recording that wait for a best-effort sink", BYTES, GG_HOOK_SINK_BYTES_MAX,

@@ -10,7 +10,8 @@
  *   engine       the caller (wait)        -
  *   resolver     gg_resolver_start        gg_resolver_destroy
  *   writer, sync gg_recorder_start        gg_recorder_stop     after the workers: they fill the logs
- *   ticks        gg__plugins_start        gg_hook_desk_stop    after the workers and admin: nothing else calls plug-ins
+ *   ticks, and observers   gg__plugins_start   gg_hook_desk_stop   told behind the workers, waited for behind the
+ *                                                                  recorder: the recording does not wait for a call
  *   workers      gg_plane_start         drain or stop, then gg_plane_join
  *   admin        gg_control_start         gg_control_stop      before the recorder stops: it reads the logs' status
  *   metrics      gg__metrics_file_start   gg__metrics_file_stop  after the recorder: its last counts are final
@@ -276,7 +277,7 @@ void gg__engine_end_sessions(struct gg_gateway *engine)
   gg_plane_join(engine->plane);
   gg_control_stop(engine->control);
   engine->control = NULL;
-  gg__engine_end_plugins(engine);
+  gg_hook_desk_ending(engine->desk);
   gg__siblings_look(engine);
 }
 
@@ -286,6 +287,7 @@ int gg__engine_end_recorder(struct gg_gateway *engine, struct gg_failure *failur
   int error = gg_recorder_stop(engine->recorder, deadline_ns, failure);
   gg_recorder_sinks(engine->recorder, NULL, 0);
   gg_hook_sinks_finish(engine->desk, deadline_ns);
+  gg_hook_desk_stop(engine->desk); /* behind the recording, which does not wait for a plug-in's call */
   return error;
 }
 

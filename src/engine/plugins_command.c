@@ -94,6 +94,7 @@ static void write_hook(const struct gg_hook *hook, const struct gg_plugin_entry 
   if (gg_hook_has(hook, GG_HOOK_SINK)) {
     gg_json_field_string(json, "sink", hook->best_effort ? GG__SINK_BEST_EFFORT : GG__SINK_REQUIRED);
     gg_json_field_unsigned(json, "sink_lost_bytes", gg_hook_sink_lost(hook));
+    gg_json_field_unsigned(json, "sink_errors", gg_hook_sink_errors(hook));
   }
   write_commands(hook, json);
   gg_json_object_end(json);

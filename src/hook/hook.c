@@ -116,12 +116,19 @@ void gg_hook_desk_serve(struct gg_hook_desk *desk, void *plane)
   pthread_rwlock_unlock(&desk->plane_lock);
 }
 
-void gg_hook_desk_stop(struct gg_hook_desk *desk)
+void gg_hook_desk_ending(struct gg_hook_desk *desk)
 {
   gg__observe_stop(desk);
   uint64_t until_ns = gg_clock_mono_ns() + GG_OBSERVE_END_NS;
-  for (struct gg_hook *hook = desk->hooks; hook; hook = hook->next)
+  for (struct gg_hook *hook = desk->hooks; hook; hook = hook->next) {
     gg__observer_ending(hook, until_ns);
+    gg__ticks_ending(hook);
+  }
+}
+
+void gg_hook_desk_stop(struct gg_hook_desk *desk)
+{
+  gg_hook_desk_ending(desk);
   for (struct gg_hook *hook = desk->hooks; hook; hook = hook->next)
     gg__hook_stop(hook);
 }
@@ -265,6 +272,11 @@ uint64_t gg_hook_missed(const struct gg_hook *hook)
 uint64_t gg_hook_sink_lost(const struct gg_hook *hook)
 {
   return read_slot(hook, GG__HOOK_SINK_LOST_AT);
+}
+
+uint64_t gg_hook_sink_errors(const struct gg_hook *hook)
+{
+  return read_slot(hook, GG__HOOK_SINK_ERRORS_AT);
 }
 
 void gg_hook_mode_count(const struct gg_hook *hook, struct gg_shard *shard, enum gg_mode mode, bool more)

@@ -116,8 +116,12 @@ struct gg_hook_desk {
 /* Registers the metrics: before any shard is made. Main thread, as the next two. */
 int gg_hook_desk_init(struct gg_hook_desk *desk, struct gg_metrics *metrics, struct gg_logger *logger,
                       const struct gg_hook_sessions *sessions, const char *store_dir, struct gg_failure *failure);
-/* Ends all ticks and observers, so that nothing of a plug-in's is called any more but `command` and `destroy`. What was
- * recorded by now is still observed, as far as that takes no longer than GG_OBSERVE_END_NS. */
+/* Tells all ticks and observers to end, and waits for none. What was recorded by now is still observed, as far as that
+ * takes no longer than GG_OBSERVE_END_NS. Main thread. */
+void gg_hook_desk_ending(struct gg_hook_desk *desk);
+/* The same, and waits until they have, so that nothing of a plug-in's is called any more but `command` and `destroy`.
+ * For an observer not longer than GG_OBSERVE_LEAVE_NS behind that time: one that does not return is told of, stays, and
+ * gg_hook_reap leaves it alone. No other call of the desk is under way. */
 void gg_hook_desk_stop(struct gg_hook_desk *desk);
 /* Who serves sessions from here on; NULL: nobody, and whoever asked has been answered. Before the first session, and
  * after the last. */
@@ -189,8 +193,9 @@ void gg_hook_mode_count(const struct gg_hook *hook, struct gg_shard *shard, enum
 uint64_t gg_hook_mode_read(const struct gg_hook *hook, enum gg_mode mode);
 /* Bytes that its observer has missed. */
 uint64_t gg_hook_missed(const struct gg_hook *hook);
-/* Bytes of the recording that it did not get, as a best-effort sink. */
+/* Bytes of the recording that it did not get, as a best-effort sink; and how often its `sink` refused. */
 uint64_t gg_hook_sink_lost(const struct gg_hook *hook);
+uint64_t gg_hook_sink_errors(const struct gg_hook *hook);
 
 struct gg_hook_chain {
   _Atomic unsigned refs;
@@ -275,6 +280,7 @@ void gg__hook_count_missed(struct gg_hook *hook, uint64_t bytes);
 void gg__hook_count_extra(struct gg_hook *hook, unsigned slot, uint64_t n);
 /* thread.c: tells the ticks and the observer to end. False: something is still being carried out. */
 bool gg__hook_ending(struct gg_hook *hook);
+bool gg__ticks_ending(struct gg_hook *hook); /* the ticks alone */
 /* Ends them, and waits until the last call has returned. */
 void gg__hook_stop(struct gg_hook *hook);
 /* host.c: fills what the plug-in is given. */

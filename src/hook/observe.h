@@ -38,7 +38,8 @@ enum {
   GG_OBSERVE_IDLE_POLLS = 32,       /* that brought nothing, and the reader sleeps until it is woken */
 };
 #define GG_OBSERVE_POLL_NS (UINT64_C(2) * 1000 * 1000)
-#define GG_OBSERVE_END_NS (UINT64_C(2) * 1000 * 1000 * 1000) /* at the gateway's end, for what is not told yet */
+#define GG_OBSERVE_END_NS (UINT64_C(2) * 1000 * 1000 * 1000)   /* at the gateway's end, for what is not told yet */
+#define GG_OBSERVE_LEAVE_NS (UINT64_C(3) * 1000 * 1000 * 1000) /* and for the call that is under way then */
 
 struct gg_hook_watch;
 struct gg_hook_feed;
@@ -92,7 +93,7 @@ void gg__observer_put_end(struct gg_hook_observer *observer, struct gg_hook_watc
 int gg__observer_start(struct gg_hook *hook, struct gg_failure *failure);
 /* Tells it to end when nothing waits any more, or at `until_ns`. False: it has not yet. */
 bool gg__observer_ending(struct gg_hook *hook, uint64_t until_ns);
-/* Waits for it. */
+/* Waits for it; where it was given a time, not much longer than that: one that does not return then stays for good. */
 void gg__observer_stop(struct gg_hook *hook);
 
 /* observe.c: the reader. */

@@ -29,6 +29,7 @@ struct gg_hook_observer {
   size_t bytes; /* of the pieces, and what they cost */
   struct gg__piece *pieces, **last_piece;
   struct gg_hook_watch *ends, **last_end;
+  bool left; /* main thread: a call did not return in time */
 };
 
 /* ── Begin and end of what is observed ───────────────────────────────────────────────────────────────────────────── */
@@ -255,13 +256,28 @@ bool gg__observer_ending(struct gg_hook *hook, uint64_t until_ns)
   return atomic_load_explicit(&observer->over, memory_order_acquire);
 }
 
+/* False: its time is over, and a call has not returned. */
+static bool join(struct gg_hook_observer *observer)
+{
+  if (observer->until_ns == 0 || atomic_load_explicit(&observer->over, memory_order_acquire))
+    return pthread_join(observer->thread, NULL) == 0;
+  uint64_t until_ns = observer->until_ns + GG_OBSERVE_LEAVE_NS;
+  const struct timespec until = {.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
+  return pthread_clockjoin_np(observer->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
 void gg__observer_stop(struct gg_hook *hook)
 {
   struct gg_hook_observer *observer = hook->observer;
-  if (!observer)
+  if (!observer || (observer->left && !atomic_load_explicit(&observer->over, memory_order_acquire)))
     return;
   gg__observer_ending(hook, 0);
-  pthread_join(observer->thread, NULL);
-  observer_free(observer);
-  hook->observer = NULL;
+  if (join(observer)) {
+    observer_free(observer);
+    hook->observer = NULL;
+    return;
+  }
+  observer->left = true;
+  gg_error_log(hook->desk->logger, "a plug-in's observe does not return", GG_S("plugin", hook->name),
+               GG_S("effect", "the gateway ends without it"));
 }

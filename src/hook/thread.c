@@ -111,8 +111,9 @@ int gg_hook_start(struct gg_hook *hook, struct gg_failure *failure)
   return error ? error : gg__hook_sink_start(hook, failure);
 }
 
-static bool ticks_ending(struct gg_hook_thread *ticks)
+bool gg__ticks_ending(struct gg_hook *hook)
 {
+  struct gg_hook_thread *ticks = hook->ticks;
   if (!ticks)
     return true;
   pthread_mutex_lock(&ticks->lock);
@@ -124,7 +125,7 @@ static bool ticks_ending(struct gg_hook_thread *ticks)
 
 bool gg__hook_ending(struct gg_hook *hook)
 {
-  bool ticks_over = ticks_ending(hook->ticks), observer_over = gg__observer_ending(hook, 0);
+  bool ticks_over = gg__ticks_ending(hook), observer_over = gg__observer_ending(hook, 0);
   return ticks_over && observer_over;
 }
 

@@ -246,6 +246,21 @@ def test_the_gateway_ends_although_it_sleeps(observed, server):
     assert told["plugin"] == "observer" and told["directions"] >= 1 and told["missed_bytes"] > 0
 
 
+def test_the_gateway_ends_although_a_call_does_not(observed, server):
+    """It is left behind; the recording does not wait for it, and is whole."""
+    gateway = observed(server.address, sleep="60s")
+    transfer(gateway.address, b"something")
+    processes.wait_until(lambda: (gateway.gateway.directory / "plugins/observer").exists(), 20, "an observer")
+    begun = time.monotonic()
+    gateway.process.stop()
+    assert time.monotonic() - begun < 20
+    told, = gateway.gateway.events(gateway.process, "a plug-in's observe does not return")
+    assert told["plugin"] == "observer"
+    gateway.gateway.verify()
+    session, = gateway.gateway.sessions()
+    assert session["close"] == "client-fin"
+
+
 def test_what_was_recorded_last_is_seen_when_the_gateway_ends(observed):
     with Echo() as server:
         gateway = observed(server.address, keep=True)
