@@ -280,6 +280,7 @@ static bool show(struct gg_live *live, unsigned index, enum gg_direction directi
   live->asked_way = (uint8_t)direction;
   gg_hook_rewrite(live->chain->hooks[index], worker->shard, live, &data, output);
   live->asked = NULL;
+  output->most = 0; /* one that it has kept takes nothing */
   state->shift[direction] += output->length - before - piece->iov_len;
   return output->error == GG_OK;
 }
