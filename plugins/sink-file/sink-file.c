@@ -193,6 +193,16 @@ static void complete_all(const struct copy *copy)
 
 /* ── The instance ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Its directory is the one that it is to copy: <store>/segments, two above the state directory and one down. */
+static bool is_recording(const struct copy *copy)
+{
+  char path[4096];
+  struct stat own, store;
+  int length = snprintf(path, sizeof path, "%s/../../segments", copy->host->state_dir);
+  return length > 0 && (size_t)length < sizeof path && fstat(copy->dir, &own) == 0 && stat(path, &store) == 0 &&
+         own.st_dev == store.st_dev && own.st_ino == store.st_ino;
+}
+
 static int open_dir(struct copy *copy, const char *dir, struct gg_failure *failure)
 {
   char path[4096];
@@ -205,7 +215,10 @@ static int open_dir(struct copy *copy, const char *dir, struct gg_failure *failu
   copy->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (copy->dir < 0)
     return gg_plugin_fail(failure, GG_ERR_IO, "cannot open the directory %.400s: %s", path, strerror(errno));
-  return 0;
+  if (!is_recording(copy))
+    return 0;
+  close(copy->dir);
+  return gg_plugin_fail(failure, GG_ERR_INVALID, "dir is the recording itself: %.400s", path);
 }
 
 static int on_create(void **self, const struct gg_host *host, const struct gg_plugin_config *config,
