@@ -256,6 +256,8 @@ static int parse_and_run(const struct gg_cli *cli, int argc, char **argv, struct
       command->verbose = true;
     else if (what == OPTION_PLUGIN_CONFIG)
       status = gg_cli_plugin_config(&command->plugin_config, args.value);
+    else if (what == OPTION_PLUGIN && command->options.plugin)
+      status = gg_cli_wrong("replay: --plugin is given twice, and one is asked");
     else if (what >= 0)
       status = set_option(command, what, args.value);
     else if (what != GG_CLI_WORD || !gg_cli_add_word(&command->words, args.value))

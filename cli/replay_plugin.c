@@ -25,6 +25,20 @@ static int append_file(FILE *out, const char *path)
   return error;
 }
 
+/* What stands behind the `=` is the value as it is, whatever YAML would make of it; only a list is YAML. */
+static void write_value(FILE *out, const char *name, const char *equals)
+{
+  fprintf(out, "%.*s: ", (int)(equals - name), name);
+  if (equals[1] == '[') {
+    fputs(equals + 1, out);
+    return;
+  }
+  fputc('\'', out);
+  for (const char *at = equals + 1; *at; at++)
+    fputs(*at == '\'' ? "''" : (const char[]){*at, '\0'}, out);
+  fputc('\'', out);
+}
+
 int gg_cli_plugin_config(char **yaml, const char *value)
 {
   char *text = NULL;
@@ -36,7 +50,7 @@ int gg_cli_plugin_config(char **yaml, const char *value)
   fputs(*yaml ? *yaml : "", out);
   int error = 0;
   if (equals)
-    fprintf(out, "%.*s: %s", (int)(equals - value), value, equals + 1);
+    write_value(out, value, equals);
   else
     error = append_file(out, value);
   fputc('\n', out);

@@ -5,11 +5,8 @@
 #include "hook/library.h"
 #include "hook/options.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { NAME_TEXT_MAX = 64 };
 
 struct gg_replay_plugin {
   struct gg_library *library; /* NULL: the program's own table */
@@ -56,10 +53,11 @@ static int open_table(struct gg_replay_plugin *plugin, const struct gg_replay_op
 
 static int read_values(struct gg_replay_plugin *plugin, const char *config, struct gg_failure *failure)
 {
-  char name[NAME_TEXT_MAX];
   struct gg_config_errors *errors = calloc(1, sizeof *errors);
-  snprintf(name, sizeof name, "plug-in %s", plugin->table.name);
-  int error = errors ? gg_hook_values_text(&plugin->values, &plugin->table, name, config, errors) : GG_ERR_NOMEM;
+  int error =
+    errors ? gg_hook_values_text(&plugin->values, &plugin->table, "plugin-config", config, errors) : GG_ERR_NOMEM;
+  if (error == GG_ERR_FORMAT) /* what is wrong is what the caller said, as any other option */
+    error = GG_ERR_INVALID;
   if (error)
     gg_fail(failure, error, "%s", errors && errors->count > 0 ? errors->items[0].text : gg_error_text(error));
   free(errors);

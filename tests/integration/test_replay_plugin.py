@@ -217,13 +217,15 @@ def test_a_plug_in_that_only_looks(taped, swap, scratch, level):
 @pytest.mark.parametrize("level", ["causal", "bytes"])
 @pytest.mark.parametrize("speed", ["1x", "max"])
 def test_what_is_put_out_goes_instead(taped, swap, scratch, level, speed):
-    """Replies are waited for and compared as ever: those that say something else now are different."""
+    """Replies are waited for and compared as ever: those that say something else now are different. A value is itself,
+    whatever YAML would make of it."""
+    new = "it's: # *brand* %new {"
     with Lines() as server:
         played = replay(taped, server.address, scratch, "--level", level, "--speed", speed, "--plugin", swap,
                         "--record", scratch / "again", "--plugin-config", "how=replace",
-                        "--plugin-config", "to=brand new")
+                        "--plugin-config", "to=" + new)
         got = server.wait(2)
-    assert sorted(got) == sorted(sent(number).replace(b"old", b"brand new") for number in range(2))
+    assert sorted(got) == sorted(sent(number).replace(b"old", new.encode()) for number in range(2))
     assert played.status == 1 and played.verdicts == {"different": 2}, played.explain()
     assert played.outcome["pieces_replaced"] == 4 and played.outcome["chunks_sent"] == 6
     assert played.outcome["bytes_sent"] == sum(map(len, got))
@@ -239,7 +241,7 @@ def test_what_is_put_out_goes_instead(taped, swap, scratch, level, speed):
 def test_replies_that_stay_the_same_are_equal(taped, swap, scratch):
     with Lines() as server:
         played = replay(taped, server.address, scratch, "--plugin", swap, "--plugin-config", "how=replace",
-                        "--plugin-config", "from=hello", "--plugin-config", "to='well, hello'")
+                        "--plugin-config", "from=hello", "--plugin-config", "to=well, hello")
         got = server.wait(2)
     assert played.status == 0 and played.verdicts == {"equal": 2}, played.explain()
     assert sorted(got) == sorted(sent(number).replace(b"hello", b"well, hello") for number in range(2))
@@ -306,8 +308,10 @@ def test_what_is_wrong_is_said_before_anything_is_sent(taped, swap, scratch):
         return played.errors
     assert "plug-in events has no replay_send" in refused("--plugin", events)
     assert "nowhere.so" in refused("--plugin", scratch / "nowhere.so")
-    assert "plug-in swap:1:6: " in refused("--plugin", swap, "--plugin-config", "how=fast")
-    assert "plug-in swap:2:" in refused("--plugin", swap, "--plugin-config", "at=1", "--plugin-config", "x=1")
+    assert "plugin-config:1:6: " in refused("--plugin", swap, "--plugin-config", "how=fast", status=2)
+    assert "plugin-config:2:" in refused("--plugin", swap, "--plugin-config", "at=1", "--plugin-config", "x=1",
+                                         status=2)
+    assert "--plugin is given twice" in refused("--plugin", swap, "--plugin", swap, status=2)
     assert "cannot write /nowhere" in refused("--plugin", swap, "--plugin-config", "see=/nowhere/at/all")
     assert "--plugin-config without --plugin" in refused("--plugin-config", "how=pass", status=2)
     assert "cannot read" in refused("--plugin", swap, "--plugin-config", scratch / "nowhere.yaml", status=2)
