@@ -212,9 +212,9 @@ GG_API int gg_gateway_wait(struct gg_gateway *gateway, struct gg_failure *failur
 /* ── With the program's own event loop ───────────────────────────────────────────────────────────────────────────────
  * For gg_gateway_options.polled. Sessions, requests and reloads are then served inside gg_gateway_poll, on the thread
  * that calls it, and so are the callbacks of plug-ins that come from sessions. The gateway still has threads for what
- * may wait: the log's writer and its sync, names, the control socket, active checks, the metrics file, plug-ins' ticks;
- * they deliver no signals, and none of them forwards a byte. As long as nobody polls, nothing is accepted or forwarded,
- * and no time-out comes true.
+ * may wait: the log's writer and its sync, names, the control socket, active checks, the metrics file, plug-ins' ticks,
+ * observers and sinks; they deliver no signals, and none of them forwards a byte. As long as nobody polls, nothing is
+ * accepted or forwarded, and no time-out comes true.
  *
  * examples/embed-event-loop.c is a whole program. */
 

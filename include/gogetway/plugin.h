@@ -56,8 +56,9 @@
  * Threads. A session belongs to one worker thread all its life, and everything of the session is called there: accept,
  * open, first, connect, connected, failed, count, mask, rewrite, gate, close. They must not block: the worker's other
  * sessions wait meanwhile. Different workers call the same plug-in at the same time. `create` and `destroy` are called
- * on the gateway's main thread, when no other call is under way; `command` on the control socket's thread; `tick` on a
- * thread of its own. Each is said below again where it stands.
+ * on the gateway's main thread, when no other call is under way; `command` on the control socket's thread; `tick`,
+ * `observe`, `sink` and `sealed` on threads of the plug-in's own, but for a required sink, which is called on the
+ * recorder's; `replay_send` on a replay's. Each is said below again where it stands.
  *
  * Lifetimes. What a callback is given lives until it returns, unless it says otherwise. A struct gg_live may be used on
  * its worker's thread from `open` until `close` has returned; a struct gg_session_key, which is a value, on any thread
@@ -162,7 +163,8 @@ enum gg_verdict_kind {
    * waits for a slow receiver does, if it takes it within a few seconds. */
   GG_VERDICT_CLOSE,
   GG_VERDICT_RESET,  /* ... with a RST */
-  GG_VERDICT_TARPIT, /* the upstream is reset; the client is left hanging, for timeouts.tarpit at the most */
+  GG_VERDICT_TARPIT, /* the upstream is reset; the client is left hanging until it ends its side, for
+                         timeouts.tarpit at the most */
   GG_VERDICT_REPLY,  /* whoever sent the bytes is sent `reply`, and then the session ends as by CLOSE */
   GG_VERDICT_DIVERT, /* the bytes, and all that follow, go to `upstream` instead */
 };
@@ -359,7 +361,8 @@ struct gg_plugin_command {
 struct gg_plugin {
   uint32_t abi;        /* GG_PLUGIN_ABI */
   uint32_t size;       /* sizeof(struct gg_plugin), as the plug-in was built with it */
-  const char *name;    /* as it is called in the configuration, messages, metrics and commands */
+  const char *name;    /* as it is called in messages, metrics and commands. One that is a command of the program's own
+                          ("stats") is no fault, but the plug-in's commands cannot be given then */
   const char *version; /* of its own choosing; NULL: none */
   const char *summary; /* one line; NULL: none */
   const struct gg_plugin_option *options;
