@@ -12,6 +12,7 @@
 #include "verdict.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -383,7 +384,7 @@ static int push_data(lua_State *state, struct gg_lua_call *what)
 {
   const struct gg_data *data = what->in;
   gg__lua_session_push(state, what->session);
-  lua_createtable(state, 0, 5);
+  lua_createtable(state, 0, 6);
   lua_pushlstring(state, data->length > 0 ? (const char *)data->bytes : "", data->length);
   lua_setfield(state, -2, "bytes");
   set_text(state, "from", side_text(data->from));
@@ -391,6 +392,8 @@ static int push_data(lua_State *state, struct gg_lua_call *what)
   set_integer(state, "kept", data->kept);
   lua_pushboolean(state, data->ended);
   lua_setfield(state, -2, "ended");
+  lua_pushboolean(state, data->due);
+  lua_setfield(state, -2, "due");
   return 2;
 }
 
@@ -406,6 +409,34 @@ static void on_gate(void *self, struct gg_live *live, const struct gg_data *data
     .function = GG_LUA_GATE, .push = push_data, .take = take_verdict, .in = data, .out = verdict};
   if (!call(lua, live, &what) && lua->closes)
     *verdict = (struct gg_verdict){.kind = GG_VERDICT_CLOSE, .reason = "lua error"};
+}
+
+struct rewriting {
+  struct gg_output *output;
+  bool given; /* the script has said what goes on */
+};
+
+static void take_output(lua_State *state, struct gg_lua_call *what)
+{
+  struct rewriting *rewriting = what->out;
+  rewriting->given = gg__lua_output_read(state, lua_gettop(state), rewriting->output);
+}
+
+/* A cut is carried out a while later. Until then nothing goes on: it would follow a hole. */
+static void on_rewrite(void *self, struct gg_live *live, const struct gg_data *data, struct gg_output *output)
+{
+  struct gg_lua *lua = self;
+  struct gg_lua_session *session = lua->host->state(lua->host, live); /* it was wanted in a call of the script's */
+  struct rewriting rewriting = {.output = output};
+  struct gg_lua_call what = {
+    .function = GG_LUA_REWRITE, .push = push_data, .take = take_output, .in = data, .out = &rewriting};
+  assert(session);
+  if (!session->stopped)
+    session->stopped = !call(lua, live, &what) && lua->closes;
+  if (session->stopped)
+    follow(lua, live);
+  else if (!rewriting.given)
+    lua->host->emit(lua->host, output, data->bytes, data->length);
 }
 
 /* ── Close ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -534,6 +565,7 @@ GG_PLUGIN_EXPORT const struct gg_plugin gogetway_plugin = {
   .failed = on_failed,
   .count = on_count,
   .gate = on_gate,
+  .rewrite = on_rewrite, /* no `mask`: README.md says why */
   .close = on_close,
   .tick = on_tick,
   .tick_interval_ns = TICK_NS,

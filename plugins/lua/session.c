@@ -252,6 +252,9 @@ static int answer(lua_State *state, int error)
   case GG_ERR_LIMIT:
     lua_pushliteral(state, "it has as many as it can have");
     break;
+  case GG_ERR_UNSUPPORTED:
+    lua_pushliteral(state, "of this session that cannot be had");
+    break;
   case GG_ERR_AGAIN:
     lua_pushliteral(state, "too much waits to be done already");
     break;
@@ -263,9 +266,9 @@ static int answer(lua_State *state, int error)
 
 static int want(lua_State *state)
 {
-  static const char *const modes[] = {"none", "count", "gate", NULL};
-  static const enum gg_mode values[] = {GG_MODE_NONE, GG_MODE_COUNT, GG_MODE_GATE};
-  static const enum gg_lua_function needed[] = {GG_LUA_SCRIPT, GG_LUA_COUNT, GG_LUA_GATE};
+  static const char *const modes[] = {"none", "count", "gate", "rewrite", NULL};
+  static const enum gg_mode values[] = {GG_MODE_NONE, GG_MODE_COUNT, GG_MODE_GATE, GG_MODE_REWRITE};
+  static const enum gg_lua_function needed[] = {GG_LUA_SCRIPT, GG_LUA_COUNT, GG_LUA_GATE, GG_LUA_REWRITE};
   const struct gg_lua_vm *vm = gg__lua_vm_of(state);
   const struct gg_host *host = vm->lua->host;
   const struct gg_lua_session *session = current(vm, handle_at(state, 1));

@@ -26,6 +26,7 @@ struct gg_lua_session {
   struct gg_lua_handle *handle; /* the userdata; NULL: it was not needed yet */
   int reference;                /* its */
   char *upstream; /* what `open` has chosen, which the gateway may read again after `first`; NULL: nothing */
+  bool stopped;   /* `rewrite` has failed, and on_error is close: nothing more is put out */
 };
 
 /* Makes the class of sessions. Raises errors, as the next two. */

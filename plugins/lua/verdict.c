@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "verdict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,14 @@ static size_t read_keep(lua_State *state, int index)
   return (size_t)keep;
 }
 
+/* In whole nanoseconds; 0 is no time at all, so what is not is at least one. */
+static uint64_t read_after_ns(lua_State *state, int index)
+{
+  lua_Number seconds = 0;
+  member_number(state, index, "after", 1e9, &seconds);
+  return (uint64_t)ceil(seconds * 1e9);
+}
+
 static void read_reply(lua_State *state, int index, struct gg_verdict *verdict)
 {
   struct gg_lua_vm *vm = gg__lua_vm_of(state);
@@ -113,7 +122,7 @@ static void read_reply(lua_State *state, int index, struct gg_verdict *verdict)
 
 void gg__lua_verdict_read(lua_State *state, int index, struct gg_verdict *verdict)
 {
-  static const char *const members[] = {"kind", "keep", "reply", "upstream", "reason", NULL};
+  static const char *const members[] = {"kind", "keep", "after", "reply", "upstream", "reason", NULL};
   struct gg_lua_vm *vm = gg__lua_vm_of(state);
   struct gg_verdict read = {.kind = GG_VERDICT_PASS};
   if (lua_isnil(state, index) || lua_isstring(state, index)) {
@@ -128,12 +137,65 @@ void gg__lua_verdict_read(lua_State *state, int index, struct gg_verdict *verdic
   check_members(state, index, members);
   read.kind = member_kind(state, index, "kind", kind_texts);
   read.keep = read_keep(state, index);
+  read.after_ns = read_after_ns(state, index);
   read_reply(state, index, &read);
   read.upstream = member_text(state, index, "upstream", vm->upstream, sizeof vm->upstream, NULL, false);
   if (read.kind == GG_VERDICT_DIVERT && !read.upstream)
     luaL_error(state, "the verdict 'divert' needs 'upstream'");
   read.reason = member_text(state, index, "reason", vm->reason, sizeof vm->reason, NULL, true);
   *verdict = read;
+}
+
+/* ── Rewrite ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void put_out(lua_State *state, int index, struct gg_output *output)
+{
+  const struct gg_host *host = gg__lua_vm_of(state)->lua->host;
+  size_t length = 0;
+  const char *bytes = lua_tolstring(state, index, &length);
+  int error = host->emit(host, output, bytes, length);
+  if (error)
+    luaL_error(state, error == GG_ERR_LIMIT ? "it puts out more than relay.pending_max" : "not enough memory");
+}
+
+/* A list without holes, of strings and nothing else: how many. */
+static lua_Integer check_list(lua_State *state, int index)
+{
+  lua_Integer count = (lua_Integer)lua_rawlen(state, index), found = 0;
+  gg__lua_vm_charge(state, count);
+  lua_pushnil(state);
+  for (; lua_next(state, index); found++) {
+    lua_Integer key = lua_isinteger(state, -2) ? lua_tointeger(state, -2) : 0;
+    if (key < 1 || key > count)
+      luaL_error(state, "what goes on is a list, which has no '%s'", luaL_tolstring(state, -2, NULL));
+    if (lua_type(state, -1) != LUA_TSTRING)
+      luaL_error(state, "what goes on is made of strings, not of a %s", luaL_typename(state, -1));
+    lua_pop(state, 1);
+  }
+  if (found != count)
+    luaL_error(state, "what goes on is a list without holes");
+  return count;
+}
+
+/* All of it is looked at before anything is put out: on an error nothing was. */
+bool gg__lua_output_read(lua_State *state, int index, struct gg_output *output)
+{
+  int type = lua_type(state, index);
+  if (type == LUA_TNIL)
+    return false;
+  if (type == LUA_TSTRING) {
+    put_out(state, index, output);
+    return true;
+  }
+  if (type != LUA_TTABLE)
+    luaL_error(state, "what goes on is a string or a list of them, not a %s", lua_typename(state, type));
+  lua_Integer count = check_list(state, index);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_rawgeti(state, index, i);
+    put_out(state, -1, output);
+    lua_pop(state, 1);
+  }
+  return true;
 }
 
 /* ── Open ────────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -40,6 +40,7 @@ enum {
   X(FAILED, "failed")                                                                                                  \
   X(COUNT, "count")                                                                                                    \
   X(GATE, "gate")                                                                                                      \
+  X(REWRITE, "rewrite")                                                                                                \
   X(CLOSE, "close")                                                                                                    \
   X(TICK, "tick")                                                                                                      \
   X(SCRIPT, "the script")

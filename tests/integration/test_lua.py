@@ -296,6 +296,62 @@ def test_hold_and_resume_from_the_tick(scripted, verdict, passes):
         behind.close()
 
 
+@pytest.mark.parametrize("kind", ["pass", "hold"])
+def test_a_gate_is_asked_again(scripted, kind):
+    """About what it keeps back, when the time that it has said is over and not before; also behind the end."""
+    with Upstream() as upstream:
+        script = scripted(upstream.address, GATE % ("""
+            if data.due then
+              gg.log("info", ("due %%d %%d %%s %%s"):format(#data.bytes, data.kept, data.ended,
+                gg.monotonic() - session.state.at >= 0.25))
+            elseif data.from == "client" then
+              session.state.at = gg.monotonic()
+              return {kind = "%s", keep = "all", after = 0.25}
+            end""" % kind))
+        with connect(script.address) as peer:
+            behind = upstream.accept()
+            begun = time.monotonic()
+            peer.sendall(b"abc")
+            assert read_exactly(behind, 3) == b"abc" and time.monotonic() - begun >= 0.25
+            script.wait("due 0 3 false true")
+            peer.sendall(b"de")
+            peer.shutdown(socket.SHUT_WR)
+            assert read_to_end(behind) == (b"de", False)
+            script.wait(f"due 0 {2 if kind == 'pass' else 0} true true")
+            behind.close()
+        assert script.errors() == {"total": 0}
+
+
+def test_resume_says_when_to_ask_again(scripted):
+    with Upstream() as upstream:
+        script = scripted(upstream.address, GATE % """
+            if data.due then gg.log("info", "due " .. data.kept) end
+            if data.bytes == "WAIT" then session:tag("held") return "hold" end""" + """
+            tick_interval = 0.1
+            function tick()
+              for _, session in ipairs(gg.sessions()) do
+                if session:untag("held") and not asked then
+                  asked = session:resume("client", {keep = "all", after = 0.1})
+                end
+              end
+            end""")
+        with connect(script.address) as peer:
+            behind = upstream.accept()
+            peer.sendall(b"WAIT")
+            assert read_exactly(behind, 4) == b"WAIT"
+            script.wait("due 4")
+        behind.close()
+
+
+@pytest.mark.parametrize("after", ["-1", "'soon'", "2e9", "0/0", "true"])
+def test_times_that_cannot_be(scripted, server, after):
+    script = scripted(server.address, GATE % (
+        "if #data.bytes > 0 then return {keep = 'all', after = %s} end" % after))
+    said(script.address)
+    script.wait_errors("gate", 2)
+    assert "'after' is not a number from 0 on" in script.last_error()
+
+
 def test_throttle_and_cut(scripted, server):
     script = scripted(server.address, """
         function open(session)
@@ -344,6 +400,7 @@ def test_wrong_use_is_an_error(scripted, server):
     wrong = {
         'session:want("up", "gate")': "invalid option 'up'",
         'session:want("client", "gate")': "the script has no function 'gate'",
+        'session:want("both", "rewrite")': "the script has no function 'rewrite'",
         'session.name = 1': "only 'state' can be set",
         'return session.nme': "has no field 'nme'",
         'session.state = 1': "table expected",
@@ -354,6 +411,7 @@ def test_wrong_use_is_an_error(scripted, server):
         'gg.log("loud", "x")': "invalid option 'loud'",
         'return {verdict = "hold"}': "no verdict 'hold' here",
         'return {verdit = "close"}': "no member 'verdit'",
+        'return {after = 1}': "no member 'after'",
         'return {verdict = "reply"}': "needs 'reply'",
         'return "reply"': "needs a table",
         'return 7': "a verdict is a text, not a number",

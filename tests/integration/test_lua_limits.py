@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not LIBRARY.is_file(), reason="built without Lua
 EVERY = """
     function accept(arrival) if trouble("accept") then %(body)s end end
     function open(session)
-      session:want("client", "gate"); session:want("server", "count")
+      session:want("client", "gate"); session:want("server", trouble("rewrite") and "rewrite" or "count")
       if trouble("open") then %(body)s end
       return {hold_first_bytes = 1, hold_first_seconds = 2}
     end
@@ -29,12 +29,13 @@ EVERY = """
     function failed(session, name, reason) if trouble("failed") then %(body)s end end
     function count(session, from, n) if trouble("count") then %(body)s end end
     function gate(session, data) if trouble("gate") then %(body)s end end
+    function rewrite(session, data) if trouble("rewrite") then %(body)s end end
     function close(session, summary) if trouble("close") then %(body)s end end
     tick_interval = 0.1
     function tick() if trouble("tick") then %(body)s end end
     function trouble(name) return name == "%(name)s" end
     """
-FUNCTIONS = ["accept", "open", "first", "connect", "connected", "failed", "count", "gate", "close", "tick"]
+FUNCTIONS = ["accept", "open", "first", "connect", "connected", "failed", "count", "gate", "rewrite", "close", "tick"]
 BODIES = {
     "error": ('error("on purpose")', "on purpose"),
     "loop": ("while true do end", "more than 200000 instructions in one call"),
