@@ -174,6 +174,30 @@ def test_first_bytes_choose_the_upstream(probed, server):
         assert gateway.wait(firsts=4, closed=4)["firsts"] == 4
 
 
+@pytest.mark.parametrize("splice", ["on", "off"])
+@pytest.mark.parametrize("said_first", [b"", b"my p", b"my pin is 4711 and"])
+def test_a_mask_is_asked_for_at_first(probed, server, said_first, splice):
+    """By then the plug-in may have seen the client's first bytes, and the recording has none of them yet."""
+    gateway = probed(server.address, options={"relay": {"splice": splice}}, first_bytes="8B", first_time="100ms",
+                     mode="mask", want_first=True, match="4711", keep="3B", **{"from": "both"})
+    rest = (b"my pin is 4711 and" + b" 47" * 30_000 + b"11.")[len(said_first):]
+    with connect(gateway.address) as peer:
+        peer.sendall(said_first)
+        gateway.wait(firsts=1)
+        sender = threading.Thread(target=peer.sendall, args=(rest,))
+        sender.start()
+        assert read_exactly(peer, len(said_first + rest)) == said_first + rest
+        sender.join()
+        peer.shutdown(socket.SHUT_WR)
+        assert rest_of(peer) == b""
+    seen = gateway.wait(closed=1)
+    assert (seen["firsts"], seen["refused"]) == (1, 0)
+    assert last_comment(gateway)["masked"] == {"client": 8, "server": 8}
+    session, = gateway.gateway.sessions()
+    for side in ("client", "server"):
+        assert gateway.gateway.payload(session.id, side) == (said_first + rest).replace(b"4711", b"####")
+
+
 def test_connect_is_refused(probed, servers):
     """Not this one: the next."""
     one, two = servers("one", "two")
@@ -440,16 +464,30 @@ def test_divert_comes_too_late(probed, server):
     assert "diverted" in last_comment(gateway)["verdict"]["reason"]
 
 
-def test_throttle(probed, server):
-    gateway = probed(server.address, rate=100_000)
-    block = bytes(100_000)
-    with connect(gateway.address) as peer:
-        begun = time.monotonic()
-        exchange(peer, block)
-        took = time.monotonic() - begun
-    assert 0.8 < took  # how much longer is the machine's matter
-    with connect(gateway.address) as peer:
-        exchange(peer, b"small ones are not slow")
+def test_throttle(probed):
+    """Seen by the upstream: at no time has it got more than the rate allows and one read, which is a twentieth of a
+    second's; and all of it in not much more time, as far as the machine lets it."""
+    rate, seconds = 200_000, 1.5
+    block = os.urandom(int(rate * seconds))
+    with Upstream() as upstream:
+        gateway = probed(upstream.address, rate=rate)
+        with connect(gateway.address) as peer, upstream.accept() as behind:
+            peer.sendall(b"first")
+            assert read_exactly(behind, 5) == b"first"
+            sender = threading.Thread(target=peer.sendall, args=(block,))
+            begun = time.monotonic()
+            sender.start()
+            got, seen = bytearray(), []
+            while len(got) < len(block):
+                got += behind.recv(1 << 20)
+                seen.append((time.monotonic() - begun, len(got)))
+            sender.join()
+            assert got == block
+            behind.sendall(block)  # the other direction is not slow
+            assert read_exactly(peer, len(block)) == block
+    too_early = [(took, count) for took, count in seen if count > rate * (took + 0.1)]
+    assert not too_early
+    assert 0.9 * seconds < seen[-1][0] < 5 * seconds
 
 
 def test_a_gate_is_given_back(probed, server):
@@ -557,9 +595,12 @@ def test_cut_by_order(probed, server, kind):
 
 
 @pytest.mark.parametrize("kind", ["close", "reset", "tarpit"])
-@pytest.mark.parametrize("point", ["open", "first", "connect", "connected", "failed", "count", "gate", "tick"])
+@pytest.mark.parametrize("point", ["open", "first", "connect", "connected", "failed", "tick",
+                                   "count", "observe", "gate", "rewrite", "mask"])
 def test_a_session_is_cut_from_within_each_callback(probed, server, point, kind):
-    config = {"close_in": point, "cut_kind": kind, "mode": "count" if point == "count" else "gate"}
+    """The last ones are called by their modes."""
+    modes = ("count", "observe", "gate", "rewrite", "mask")
+    config = {"close_in": point, "cut_kind": kind, "mode": point if point in modes else "gate"}
     if point == "first":
         config.update(first_bytes=1, first_time="2s")
     to = server.address if point != "failed" else [processes.free_address(), f"{server.address} backup"]
@@ -572,11 +613,13 @@ def test_a_session_is_cut_from_within_each_callback(probed, server, point, kind)
                 peer.sendall(b"hello")
                 if kind != "tarpit":
                     read_to_end(peer)
+                    peer.close()
         assert gateway.wait(closed=count)["closed"] == count
         if kind == "tarpit":
             assert gateway.metric("tarpitted_clients") == count
     assert gateway.process.stop() == 0
-    facts = [fact for fact in recording.comments(gateway.gateway.segments()) if "close" in fact]
+    facts = [fact for fact in recording.comments(gateway.gateway.segments())
+             if "close" in fact and "as_sent_of" not in fact]
     assert len(facts) == count and {fact["close"] for fact in facts} == {"verdict"}
     assert all(fact["verdict"] == {"plugin": "probe", "kind": kind, "reason": point} for fact in facts)
 

@@ -35,6 +35,7 @@ enum option {
   CLOSE_IN,
   CUT_KIND,
   RESUME_TICK,
+  WANT_FIRST,
   OPTIONS
 };
 
@@ -42,8 +43,8 @@ static const char *const modes[] = {"none", "count", "observe", "gate", "rewrite
 static const char *const sides[] = {"client", "server", "both", NULL};
 static const char *const kinds[] = {"pass", "hold", "close", "reset", "tarpit", "reply", "divert", NULL};
 static const char *const recordings[] = {"full", "first", "metadata", "off", NULL};
-static const char *const points[] = {"none",  "open", "first", "connect", "connected", "failed",
-                                     "count", "gate", "close", "tick",    NULL};
+static const char *const points[] = {"none",  "open", "first", "connect", "observe", "connected", "failed",
+                                     "count", "gate", "mask",  "rewrite", "close",   "tick",      NULL};
 
 static const struct gg_plugin_option options[OPTIONS] = {
   [MODE] = {"mode", GG_PLUGIN_CHOICE, .choices = modes, .preset = "none", .help = "what is asked for at open"},
@@ -69,15 +70,16 @@ static const struct gg_plugin_option options[OPTIONS] = {
   [CLOSE_IN] = {"close_in", GG_PLUGIN_CHOICE, .choices = points, .preset = "none", .help = "cuts the session there"},
   [CUT_KIND] = {"cut_kind", GG_PLUGIN_CHOICE, .choices = kinds, .preset = "close", .help = "and how"},
   [RESUME_TICK] = {"resume_tick", GG_PLUGIN_BOOL, .help = "each tick ends every hold by passing"},
+  [WANT_FIRST] = {"want_first", GG_PLUGIN_BOOL, .help = "the mode is asked for at first instead"},
 };
 
-enum { HELD_MAX = 20000 };
+enum { HELD_MAX = 20000, MASK_LONGEST = 64 };
 
 struct probe {
   const struct gg_host *host;
   const struct gg_plugin_value *values;
   _Atomic uint64_t accepted, opened, firsts, connects, connected, failed, counted_bytes, counts, gated_bytes, gates;
-  _Atomic uint64_t closed, ends, disorder, dues, rate;
+  _Atomic uint64_t closed, ends, disorder, dues, rate, refused;
   pthread_mutex_t lock; /* of those that are held */
   unsigned held_count;
   struct gg_session_key held[HELD_MAX];
@@ -94,14 +96,18 @@ static bool is_from(const struct probe *probe, enum gg_side side)
   return from == 2 || from == (uint64_t)side;
 }
 
-static void cut_in(struct probe *probe, struct gg_live *session, const char *point)
+static void cut_by_key(struct probe *probe, const struct gg_session_key *key, const char *point)
 {
   const struct gg_verdict verdict = {.kind = (enum gg_verdict_kind)probe->values[CUT_KIND].number, .reason = point};
+  if (strcmp(points[probe->values[CLOSE_IN].number], point) == 0)
+    probe->host->cut(probe->host, key, &verdict);
+}
+
+static void cut_in(struct probe *probe, struct gg_live *session, const char *point)
+{
   struct gg_session_key key;
-  if (strcmp(points[probe->values[CLOSE_IN].number], point) != 0)
-    return;
   probe->host->key(probe->host, session, &key);
-  probe->host->cut(probe->host, &key, &verdict);
+  cut_by_key(probe, &key, point);
 }
 
 static int on_create(void **self, const struct gg_host *host, const struct gg_plugin_config *config,
@@ -145,12 +151,22 @@ static void choose(const struct probe *probe, struct gg_open *open)
   open->verdict.reason = "as configured";
 }
 
+static void want(struct probe *probe, struct gg_live *session)
+{
+  enum gg_mode mode = (enum gg_mode)probe->values[MODE].number;
+  for (unsigned i = 0; i < 2; i++)
+    if (is_from(probe, (enum gg_side)i))
+      probe->refused += probe->host->want(probe->host, session, (enum gg_side)i, mode) != 0;
+}
+
 static void on_open(void *self, struct gg_live *session, struct gg_open *open)
 {
   struct probe *probe = self;
   const struct gg_host *host = probe->host;
   struct gg_session_key key;
   probe->opened++;
+  if (!probe->values[WANT_FIRST].on) /* before anything that may fail: a session that ends here may be masked too */
+    want(probe, session);
   struct state *state = calloc(1, sizeof *state);
   if (!state) {
     open->verdict = (struct gg_verdict){.kind = GG_VERDICT_CLOSE, .reason = "no memory"};
@@ -158,9 +174,6 @@ static void on_open(void *self, struct gg_live *session, struct gg_open *open)
   }
   host->state_set(host, session, state);
   host->key(host, session, &key);
-  for (unsigned i = 0; i < 2; i++)
-    if (is_from(probe, (enum gg_side)i))
-      host->want(host, session, (enum gg_side)i, (enum gg_mode)probe->values[MODE].number);
   for (size_t i = 0; i < probe->values[TAGS].text_count; i++)
     host->tag(host, &key, probe->values[TAGS].texts[i], true);
   if (probe->rate > 0)
@@ -181,6 +194,8 @@ static void on_first(void *self, struct gg_live *session, const uint8_t *bytes, 
   probe->firsts++;
   if (!match || (length >= strlen(match) && memmem(bytes, length, match, strlen(match))))
     choose(probe, open);
+  if (probe->values[WANT_FIRST].on)
+    want(probe, session);
   cut_in(probe, session, "first");
 }
 
@@ -272,6 +287,36 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
   cut_in(probe, session, "gate");
 }
 
+/* What matches is not recorded. */
+static size_t on_mask(void *self, struct gg_live *session, struct gg_mask *piece)
+{
+  struct probe *probe = self;
+  const char *match = probe->values[MATCH].text;
+  size_t length = match ? strlen(match) : 0, keep = (size_t)probe->values[KEEP].number;
+  uint8_t *at = piece->bytes, *end = piece->bytes + piece->length;
+  for (; length > 0 && (at = memmem(at, (size_t)(end - at), match, length)) != NULL; at += length) {
+    memset(at, '#', length);
+    piece->masked += length;
+  }
+  cut_in(probe, session, "mask");
+  keep = keep < MASK_LONGEST ? keep : MASK_LONGEST - 1;
+  return keep < piece->length ? keep : piece->length;
+}
+
+/* All goes on as it came. */
+static void on_rewrite(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output)
+{
+  struct probe *probe = self;
+  if (data->length > 0)
+    probe->refused += probe->host->emit(probe->host, output, data->bytes, data->length) != 0;
+  cut_in(probe, session, "rewrite");
+}
+
+static void on_observe(void *self, const struct gg_observed *piece)
+{
+  cut_by_key(self, &piece->key, "observe");
+}
+
 static void on_close(void *self, struct gg_live *session, const struct gg_session_summary *summary)
 {
   struct probe *probe = self;
@@ -342,13 +387,13 @@ static void tell_seen(struct probe *probe, void *reply)
   snprintf(text, sizeof text,
            "accepted %llu\nopened %llu\nfirsts %llu\nconnects %llu\nconnected %llu\nfailed %llu\ncounts %llu\n"
            "counted_bytes %llu\ngates %llu\ngated_bytes %llu\nends %llu\nclosed %llu\ndisorder %llu\ndues %llu\n"
-           "held %u\n",
+           "refused %llu\nheld %u\n",
            (unsigned long long)probe->accepted, (unsigned long long)probe->opened, (unsigned long long)probe->firsts,
            (unsigned long long)probe->connects, (unsigned long long)probe->connected, (unsigned long long)probe->failed,
            (unsigned long long)probe->counts, (unsigned long long)probe->counted_bytes,
            (unsigned long long)probe->gates, (unsigned long long)probe->gated_bytes, (unsigned long long)probe->ends,
            (unsigned long long)probe->closed, (unsigned long long)probe->disorder, (unsigned long long)probe->dues,
-           held);
+           (unsigned long long)probe->refused, held);
   probe->host->reply(probe->host, reply, text);
 }
 
@@ -457,6 +502,10 @@ const struct gg_plugin gogetway_plugin = {
   .failed = on_failed,
   .count = on_count,
   .gate = on_gate,
+  .rewrite = on_rewrite,
+  .mask = on_mask,
+  .mask_longest = MASK_LONGEST,
+  .observe = on_observe,
   .close = on_close,
   .tick = on_tick,
   .tick_interval_ns = 20000000,
