@@ -3,13 +3,14 @@
 test_torture.py for how a finding is repeated)."""
 import contextlib
 import json
+import os
 import pathlib
 
 import pytest
 
 import processes
 import test_torture
-from gogetway import ROOT, Gateway, tool
+from gogetway import ROOT, SIDES, Gateway, program, tool
 from plugging import Kit
 from test_torture import Place, count_of_start, preload, ring_dir, start_with_fault  # noqa: F401 (fixtures)
 from torture import KINDS, Talk, Upstream, in_parallel, recording_faults, sample
@@ -17,6 +18,7 @@ from torture import KINDS, Talk, Upstream, in_parallel, recording_faults, sample
 pytestmark = [pytest.mark.usefixtures("require_program", "preload"),
               pytest.mark.skipif(not Kit.available(), reason="needs meson, cc, pkg-config and a build directory")]
 START_MAX, RELOAD_MAX = 24, 24
+SINK_FILE = pathlib.Path(os.path.realpath(program())).parent / "plugins/sink-file/sink-file.so"
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,23 @@ class Replied(Marked):
         return not self.error and bytes(self.received) == self.answer and self.forwarded == b""
 
 
+class Masked(Marked):
+    """Its mark goes on, and the recording has something else of it. There, the last bytes may be left out, for want of
+    memory for what the mask keeps back, and then the session ends."""
+
+    def faults(self, recorded):
+        if recorded is None:
+            return super().faults(recorded)
+        if MARK in recorded["client"]:
+            return [f"session {self.index}: it is recorded what was masked"]
+        unmasked = {**recorded, "client": recorded["client"].replace(b"####", MARK)}
+        if self.right():
+            return super().faults(unmasked)
+        whole = {"client": self.sent, "server": self.answer}
+        return [f"session {self.index}: recorded of the {side} what was never sent" for side, said in unmasked.items()
+                if not whole[side].startswith(said)]
+
+
 GATE = {"mode": "gate", "from": "both"}
 HOOKED = {
     "count": (Talk, {"mode": "count", "from": "both"}),
@@ -147,7 +166,51 @@ HOOKED = {
     "replied": (Replied, {**GATE, "match": MARK.decode(), "verdict": "reply", "reply": "no, not here\n"}),
     "diverted": (Marked, {**GATE, "match": MARK.decode(), "verdict": "divert"}),
     "first bytes": (Marked, {"first_bytes": "8B", "first_time": "200ms", "match": MARK.decode(), "tags": ["a-tag"]}),
+    "masked": (Masked, {"mode": "mask", "from": "both", "match": MARK.decode(), "keep": "40B"}),
+    "rewritten": (Marked, {"from": "both", "find": MARK.decode(), "put": MARK.decode()}),
+    "observed": (Talk, {"from": "both"}),
+    "to a sink": (Talk, {}),
+    "to a sink that may lose": (Talk, {}),
 }
+PLUGINS = {"rewritten": "rewriter", "observed": "observer"}  # the probe, otherwise
+
+
+def entry_of(way, config):
+    """The plug-in's entry in the configuration."""
+    if way.startswith("to a sink"):
+        return {"path": str(SINK_FILE), "sink": "best-effort" if "lose" in way else "required"}
+    return {"path": str(tool(PLUGINS.get(way, "probe") + ".so")), "config": config}
+
+
+def rewritten_faults(gateway):
+    """What goes on instead is the same here, so of each session both recordings are."""
+    raw = gateway.export_raw(gateway.directory.parent / "raw-both")
+    texts = []
+    for session in gateway.sessions():
+        if "as_sent_of" not in session:
+            continue
+        for side in SIDES:
+            came, sent = ((file.read_bytes() if file.exists() else b"") for file in
+                          (raw / f"{session['as_sent_of']}.{side}", raw / f"{session.id}.{side}"))
+            if not came.startswith(sent):
+                texts.append(f"{session.id}: {len(sent)} bytes of the {side} were sent, which did not come so")
+    return texts
+
+
+def observed_all(gateway):
+    """Whether each stream was shown in order and told its end, and what was not shown was counted."""
+    lines = gateway.command("observer", "seen").stdout.decode().splitlines()
+    seen = {name: int(value) for name, value in (line.split() for line in lines)}
+    assert seen["disorder"] == 0, seen
+    return seen["ended"] == seen["streams"] > 0 and seen["received"] + seen["missed"] == seen["total"]
+
+
+def copied_faults(gateway):
+    """The sink's files are the segments in the end, whatever it was not given or could not write at first."""
+    copies = gateway.directory / "plugins/sink-file/segments"
+    assert gateway.segments()
+    return [f"the copy of {segment.name} is not the same" for segment in gateway.segments()
+            if not (copies / segment.name).exists() or (copies / segment.name).read_bytes() != segment.read_bytes()]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,7 +222,8 @@ def test_hooked_sessions_with_a_failing_call(scratch, ring_dir, kind, way):  # n
             config = {**config, "upstream": upstream.address}
         place = Place(scratch, ring_dir, upstream, f"hooked-{kind}", kind)
         file = place.directory / "gateway.yaml"
-        file.write_text(json.dumps({"plugins": [{"path": str(tool("probe.so")), "config": config}]}))
+        entry = entry_of(way, config)
+        file.write_text(json.dumps({"plugins": [entry]}))
         place.options += ["-c", file]
         with place.gateway(place.faults.environment(armed=False)) as gateway:
             assert talk_of(upstream, 0, test_torture.SMALL).run(gateway.listen).right()
@@ -168,8 +232,12 @@ def test_hooked_sessions_with_a_failing_call(scratch, ring_dir, kind, way):  # n
             upstream.settle()
             if gateway.process.running():
                 processes.wait_until(lambda: gateway.descriptors_by_kind()[1] <= others + 2, 10, "no descriptor leaks")
+                if way == "observed":
+                    processes.wait_until(lambda: observed_all(gateway), 10, "all observed, or counted as missed")
             status, errors = gateway.stop()
         assert not texts, "\n".join(texts)
         assert status == 0, errors
         texts = recording_faults(gateway, talks)
+        texts += rewritten_faults(gateway) if way == "rewritten" else []
+        texts += copied_faults(gateway) if "sink" in entry else []
         assert not texts, "\n".join(texts)

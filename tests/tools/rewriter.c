@@ -69,8 +69,12 @@ static void on_open(void *self, struct gg_live *session, struct gg_open *open)
   const struct gg_host *host = rewriter->host;
   uint64_t from = rewriter->values[FROM].number;
   enum gg_mode mode = rewriter->values[LATE].number > 0 ? GG_MODE_COUNT : GG_MODE_REWRITE;
-  (void)open;
-  host->state_set(host, session, calloc(2, sizeof(struct kept)));
+  struct kept *kept = calloc(2, sizeof *kept);
+  if (!kept) {
+    open->verdict = (struct gg_verdict){.kind = GG_VERDICT_CLOSE, .reason = "no memory"};
+    return;
+  }
+  host->state_set(host, session, kept);
   for (unsigned i = 0; i < 2; i++)
     if (from == 2 || from == i)
       rewriter->refused += host->want(host, session, (enum gg_side)i, mode) != 0;
