@@ -14,6 +14,7 @@ import processes
 from faults import Echo, connect, read_exactly
 from gogetway import tool
 from live import exchange, listener
+from restarting import take_over
 
 SIDES = ("client", "server")
 
@@ -274,3 +275,60 @@ def test_what_was_recorded_last_is_seen_when_the_gateway_ends(observed):
         gateway.process.wait(20)
     kept = sorted((gateway.gateway.directory / "plugins/observer").iterdir())
     assert [file.read_bytes() for file in kept] == [b"nearly the end"] * 2
+
+
+# ── Hot restart ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told_at_the_end(gateway, process):
+    """What the observer of a process that has ended says it had seen in all."""
+    text, = [line["text"] for line in gateway.events(process, "plug-in") if "streams " in line["text"]]
+    words = text.replace(",", " ").split()
+    return {name: int(value) for name, value in zip(words[-18::2], words[-17::2])}
+
+
+def says(peer, block):
+    """And hears it back."""
+    sender = threading.Thread(target=peer.sendall, args=(block,))
+    sender.start()
+    assert read_exactly(peer, len(block)) == block
+    sender.join()
+
+
+@pytest.mark.parametrize("lag", [{}, {"sleep_once": "2s"}], ids=["prompt", "lagging"])
+def test_each_process_observes_its_own_sessions(observed, server, lag):
+    """Over a hot restart: who has a session sees it to its end, or counts what it missed; nobody else sees it."""
+    gateway = observed(server.address, options={"log": {"ring": "256KiB", "max": "1MiB"}, "timeouts": {"drain": "1m"}},
+                       keep=True, **lag)
+    store, old = gateway.gateway, gateway.process
+    before, after, later = (os.urandom(6_000_000) for _ in range(3))
+    with connect(gateway.address) as stays:
+        begun = time.monotonic()
+        says(stays, before)
+        took = time.monotonic() - begun
+        new = take_over(store, old)
+        with connect(gateway.address) as peer:
+            says(peer, later)
+            says(stays, after)
+            peer.shutdown(socket.SHUT_WR)
+            assert peer.recv(1) == b""
+        seen = gateway.wait(ended=2)
+        assert seen["streams"] == 2  # it is asked of the new one, and the other session goes on
+        exchange(stays, b"the last words")
+        stays.shutdown(socket.SHUT_WR)
+        assert stays.recv(1) == b""
+    assert old.wait(20) == 0 and new.stop() == 0
+    blocks = {session.id: store.payload(session.id, "client") for session in store.sessions()}
+    assert sorted(blocks.values()) == sorted([before + after + b"the last words", later])
+    for process, block in ((old, before + after + b"the last words"), (new, later)):
+        seen = told_at_the_end(store, process)
+        assert (seen["streams"], seen["ended"], seen["disorder"]) == (2, 2, 0)
+        assert seen["received"] + seen["missed"] == seen["total"] == 2 * len(block)
+        key, = [key for key, payload in blocks.items() if payload == block]
+        holes = 0
+        for side in SIDES:
+            file = gateway.gateway.directory / "plugins/observer" / f"{key}.{side}"
+            kept = file.read_bytes() if file.exists() else b""
+            holes += sum(differing(kept.ljust(len(block), b"\0"), block))
+        assert holes <= seen["missed"]
+        assert process is not old or not lag or seen["missed"] > 0 or took > 1.5  # or this machine sleeps too

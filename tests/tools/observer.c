@@ -65,9 +65,16 @@ static int on_create(void **self, const struct gg_host *host, const struct gg_pl
   return 0;
 }
 
+static void tell_all(const struct observer *observer, char *text, size_t size);
+
 static void on_destroy(void *self)
 {
   struct observer *observer = self;
+  char text[512];
+  tell_all(observer, text, sizeof text);
+  for (char *at = text; (at = strchr(at, '\n')) != NULL;)
+    *at = ',';
+  observer->host->log(observer->host, GG_PLUGIN_INFO, text);
   observer->host->log(observer->host, GG_PLUGIN_INFO, "the observer is gone");
   pthread_mutex_destroy(&observer->lock);
   free(observer);
@@ -196,11 +203,10 @@ static const struct gg_plugin_command commands[] = {
   {"streams", NULL, "... and of each stream"},
 };
 
-static void tell_seen(struct observer *observer, void *reply)
+static void tell_all(const struct observer *observer, char *text, size_t size)
 {
   uint64_t received = 0, missed = 0, total = 0;
   unsigned ended = 0, disorder = 0, calls = 0;
-  char text[512];
   for (int i = 0; i < observer->count; i++) {
     const struct stream *stream = &observer->streams[i];
     received += stream->received;
@@ -210,11 +216,17 @@ static void tell_seen(struct observer *observer, void *reply)
     disorder += stream->disorder;
     calls += stream->calls;
   }
-  snprintf(text, sizeof text,
+  snprintf(text, size,
            "streams %d\nended %u\ncalls %u\ndisorder %u\nreceived %llu\nmissed %llu\ntotal %llu\nrefused %llu\n"
            "refusal %d\n",
            observer->count, ended, calls, disorder, (unsigned long long)received, (unsigned long long)missed,
            (unsigned long long)total, (unsigned long long)observer->refused, observer->refusal);
+}
+
+static void tell_seen(const struct observer *observer, void *reply)
+{
+  char text[512];
+  tell_all(observer, text, sizeof text);
   observer->host->reply(observer->host, reply, text);
 }
 
