@@ -302,27 +302,36 @@ def test_quota(guide, server):
 
 # ── What the rest of the page says ───────────────────────────────────────────────────────────────────────────────────
 
-def test_what_costs_what(guide):
-    """A gate that is given back returns its direction to splice; one that stays does not."""
+def spliced_of(guide, name, blocks_max, least):
+    """How much of a block goes by splice, through that gate: of the first for which it is so much, or the most."""
     block = os.urandom(8_000_000)
+    found = []
+    with Upstream() as upstream:
+        gateway = guide(name, upstream.address, relay={"splice": "on"})
 
-    def spliced(name):
-        with Upstream() as upstream:
-            gateway = guide(name, upstream.address, relay={"splice": "on"})
-            with connect(gateway.address) as peer:
-                behind = upstream.accept()
-                peer.sendall(b"first")
-                assert read_exactly(behind, 5) == b"first"
+        def spliced():
+            return gateway.ask("stats")["metrics"]["spliced_bytes"]
+        with connect(gateway.address) as peer, upstream.accept() as behind:
+            peer.sendall(b"first")
+            assert read_exactly(behind, 5) == b"first"
+            while len(found) < blocks_max and max(found, default=0) < least:
+                before = spliced()
                 sender = threading.Thread(target=peer.sendall, args=(block,))
                 sender.start()
                 assert read_exactly(behind, len(block)) == block
                 sender.join()
-                behind.close()
-            bytes_spliced = gateway.ask("stats")["metrics"]["spliced_bytes"]
-        gateway.process.stop()
-        return bytes_spliced
-    assert spliced("ask") > len(block) / 2
-    assert spliced("no-drop") == 0
+                found.append(spliced() - before)
+    gateway.process.stop()
+    return max(found), len(found)
+
+
+def test_what_costs_what(guide):
+    """A gate that is given back returns its direction to splice; one that stays does not. What comes in pieces that
+    fill no read is not spliced in any case, so where the sender has to wait for its turn there is more than one try."""
+    least = 4_000_000
+    spliced, tries = spliced_of(guide, "ask", 20, least)
+    assert spliced >= least
+    assert spliced_of(guide, "no-drop", tries, least)[0] == 0
 
 
 def test_messages_are_limited(guide, server):
