@@ -30,7 +30,8 @@ class Probed:
         self.address = self.where["listen"]
 
     def write(self, **config):
-        self.gateway.write(self.where, plugins=[{"path": str(tool("probe.so")), "config": config}], **self.options)
+        probe = tool("probe-masking.so" if config.get("mode") == "mask" else "probe.so")
+        self.gateway.write(self.where, plugins=[{"path": str(probe), "config": config}], **self.options)
 
     def seen(self):
         lines = self.gateway.command("probe", "seen").stdout.decode().splitlines()

@@ -172,7 +172,7 @@ HOOKED = {
     "to a sink": (Talk, {}),
     "to a sink that may lose": (Talk, {}),
 }
-PLUGINS = {"rewritten": "rewriter", "observed": "observer"}  # the probe, otherwise
+PLUGINS = {"masked": "probe-masking", "rewritten": "rewriter", "observed": "observer"}  # the probe, otherwise
 
 
 def entry_of(way, config):
