@@ -409,8 +409,9 @@ struct gg_plugin {
    * `mask_longest`. They stay in private memory, and are shown again, as it left them, with what follows; a process
    * that is killed has not recorded them. What it has let go it does not see any more. Masks see the bytes in the order
    * of the configuration, each what the one before has let go; a session with `record: off` is not shown to them. They
-   * are called, as the only ones, when a verdict has ended the session and the client still says something. Worker's
-   * thread. */
+   * are called, as the only ones, when a verdict has ended the session and the client still says something. It is asked
+   * for before anything that may fail, and if it cannot be had, the session is ended: of one that is ended before it is
+   * masked by every plug-in that has a `mask`, nothing that the client says is recorded. Worker's thread. */
   size_t (*mask)(void *self, struct gg_live *session, struct gg_mask *piece);
   /* The longest thing that `mask` looks for, in bytes: at most GG_MASK_LONGEST_MAX. */
   size_t mask_longest;
