@@ -415,10 +415,11 @@ struct gg_plugin {
   size_t (*mask)(void *self, struct gg_live *session, struct gg_mask *piece);
   /* The longest thing that `mask` looks for, in bytes: at most GG_MASK_LONGEST_MAX. */
   size_t mask_longest;
-  /* GG_MODE_OBSERVE: on a thread of the plug-in's own, never two at once; it may block. What it does not keep up with
-   * is dropped, oldest first and counted in `missed`: 8 MiB wait for it at the most. Each direction that is observed
-   * ends with a call with `ended`, unless the gateway ends and the calls that are left take longer than two seconds. A
-   * session can be looked up, tagged, throttled and cut by its key, as long as it is open. */
+  /* GG_MODE_OBSERVE: on a thread of the plug-in's own, of lower priority (nice 10), never two at once; it may block.
+   * What it does not keep up with is dropped, oldest first and counted in `missed`: 8 MiB wait for it at the most.
+   * Each direction that is observed ends with a call with `ended`, unless the gateway ends and the calls that are left
+   * take longer than two seconds. A session can be looked up, tagged, throttled and cut by its key, as long as it is
+   * open. */
   void (*observe)(void *self, const struct gg_observed *piece);
   /* The session has ended; it is in the recording, or will be. Worker's thread. */
   void (*close)(void *self, struct gg_live *session, const struct gg_session_summary *summary);

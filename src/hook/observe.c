@@ -7,10 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static_assert((GG_OBSERVE_CHUNKS_MAX & (GG_OBSERVE_CHUNKS_MAX - 1)) == 0, "a power of two");
 
@@ -94,6 +97,13 @@ void gg_hook_watch_end(struct gg_hook_feed *feed, struct gg_hook_watch *watch, s
   wake(feed->observe);
 }
 
+void gg__observe_step_back(void)
+{
+  const struct sched_param none = {0};
+  (void)sched_setscheduler(0, SCHED_BATCH, &none); /* 0: this thread */
+  (void)setpriority(PRIO_PROCESS, (id_t)gettid(), GG_OBSERVE_NICE);
+}
+
 /* ── The reader ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void take(const struct chunk *chunk)
@@ -173,6 +183,7 @@ static void sleep_until_woken(struct gg_hook_observe *observe)
 static void *reader_main(void *context)
 {
   struct gg_hook_observe *observe = context;
+  gg__observe_step_back();
   const struct timespec nap = {.tv_nsec = (long)GG_OBSERVE_POLL_NS};
   unsigned idle = 0;
   for (;;) {

@@ -35,6 +35,7 @@ struct gg_log;
 enum {
   GG_OBSERVE_QUEUE_BYTES = 8 << 20, /* that wait for one plug-in, with what each piece costs beside its bytes */
   GG_OBSERVE_CHUNKS_MAX = 8192,     /* that a worker has told of and the reader has not taken; a power of two */
+  GG_OBSERVE_NICE = 10,             /* of the threads below, which so give way to workers on the same core */
   GG_OBSERVE_IDLE_POLLS = 32,       /* that brought nothing, and the reader sleeps until it is woken */
 };
 #define GG_OBSERVE_POLL_NS (UINT64_C(2) * 1000 * 1000)
@@ -95,6 +96,10 @@ int gg__observer_start(struct gg_hook *hook, struct gg_failure *failure);
 bool gg__observer_ending(struct gg_hook *hook, uint64_t until_ns);
 /* Waits for it; where it was given a time, not much longer than that: one that does not return then stays for good. */
 void gg__observer_stop(struct gg_hook *hook);
+
+/* For a thread that is behind the data path: it does not preempt, and has a tenth of a worker's weight. Where the
+ * system refuses that, it goes on as it is. */
+void gg__observe_step_back(void);
 
 /* observe.c: the reader. */
 int gg__observe_start(struct gg_hook_desk *desk, struct gg_failure *failure);

@@ -153,6 +153,7 @@ static void *run(void *context)
   struct gg_hook_observer *observer = context;
   struct gg__piece *piece;
   struct gg_hook_watch *ended;
+  gg__observe_step_back();
   while (next(observer, &piece, &ended)) {
     struct gg_observed observed = {.bytes = (const uint8_t *)""};
     if (piece) {
