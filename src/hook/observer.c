@@ -23,6 +23,7 @@ struct gg_hook_observer {
   _Atomic bool over;
   pthread_mutex_t lock; /* of the rest */
   pthread_cond_t some;
+  pthread_cond_t ended; /* on CLOCK_MONOTONIC: it is over */
   bool ending;
   uint64_t until_ns; /* ending: whatever waits; 0: no such time */
   uint64_t turns;
@@ -171,7 +172,10 @@ static void *run(void *context)
       watch_free(observer, ended);
     }
   }
+  pthread_mutex_lock(&observer->lock);
   atomic_store_explicit(&observer->over, true, memory_order_release);
+  pthread_cond_signal(&observer->ended);
+  pthread_mutex_unlock(&observer->lock);
   return NULL;
 }
 
@@ -198,6 +202,7 @@ static void drop_rest(struct gg_hook_observer *observer)
 static void observer_free(struct gg_hook_observer *observer)
 {
   drop_rest(observer);
+  pthread_cond_destroy(&observer->ended);
   pthread_cond_destroy(&observer->some);
   pthread_mutex_destroy(&observer->lock);
   free(observer);
@@ -234,6 +239,11 @@ int gg__observer_start(struct gg_hook *hook, struct gg_failure *failure)
   observer->last_end = &observer->ends;
   pthread_mutex_init(&observer->lock, NULL);
   pthread_cond_init(&observer->some, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&observer->ended, &attributes);
+  pthread_condattr_destroy(&attributes);
   error = begin(observer);
   if (error) {
     observer_free(observer);
@@ -260,11 +270,16 @@ bool gg__observer_ending(struct gg_hook *hook, uint64_t until_ns)
 /* False: its time is over, and a call has not returned. */
 static bool join(struct gg_hook_observer *observer)
 {
-  if (observer->until_ns == 0 || atomic_load_explicit(&observer->over, memory_order_acquire))
-    return pthread_join(observer->thread, NULL) == 0;
   uint64_t until_ns = observer->until_ns + GG_OBSERVE_LEAVE_NS;
   const struct timespec until = {.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
-  return pthread_clockjoin_np(observer->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+  int waited = 0;
+  pthread_mutex_lock(&observer->lock);
+  while (!atomic_load(&observer->over) && waited == 0)
+    waited = observer->until_ns > 0 ? pthread_cond_timedwait(&observer->ended, &observer->lock, &until)
+                                    : pthread_cond_wait(&observer->ended, &observer->lock);
+  bool over = atomic_load(&observer->over);
+  pthread_mutex_unlock(&observer->lock);
+  return over && pthread_join(observer->thread, NULL) == 0;
 }
 
 void gg__observer_stop(struct gg_hook *hook)
