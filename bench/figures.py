@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the samples of a run say: medians, ratios to HAProxy's, how far runs agree, and whether the bars are met."""
-import math
 import statistics
 
 BASE = "haproxy"
@@ -23,11 +22,6 @@ METRICS = {
 
 # What DESIGN's bars are held against: the proxy that records every byte and lets the kernel move what it can.
 JUDGED = "gogetway splice on"
-PLUGINS = ("gogetway plug-in none", "gogetway plug-in count", "gogetway plug-in gate", "gogetway plug-in Lua gate",
-           "gogetway plug-in observe", "gogetway plug-in observe asleep")
-NONE_BAR = 1.02
-SURE_LEAST = 0.9  # that the median is in the interval: five rounds at the least
-PLUGIN_METRICS = ("bulk_cpu", "pingpong_64_cpu", "pingpong_64_p99", "setup_rate")
 
 # metric, whether the ratio to HAProxy's counts or the value itself, what the bar is, and the next thing to aim at
 BARS = [
@@ -42,10 +36,10 @@ BARS = [
 ]
 
 
-def ratios(samples, metric, name, rounds, to=BASE):
-    """The ratio of the medians to HAProxy's, or another's, of each run."""
+def ratios(samples, metric, name, rounds):
+    """The ratio of the medians to HAProxy's, of each run."""
     by_proxy = samples.get(metric, {})
-    base, own = by_proxy.get(to, []), by_proxy.get(name, [])
+    base, own = by_proxy.get(BASE, []), by_proxy.get(name, [])
     found = []
     for start in range(0, min(len(base), len(own)), rounds):
         below = statistics.median(base[start:start + rounds])
@@ -85,59 +79,6 @@ def table(samples, rounds):
             cells.append(cell)
         lines.append(f"| {title}{', ' if unit else ''}{unit} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def interval(values):
-    """Where the median lies with at least 95 %, whatever the distribution: (least, most, how sure, of 1). Of fewer than
-    six values it is their whole range, of which one is less sure."""
-    values, count = sorted(values), len(values)
-    outside, beyond = 0, 0.5 ** count  # of either side: values left out, and the chance that the median is beyond them
-    while True:
-        more = beyond + math.comb(count, outside + 1) * 0.5 ** count
-        if 2 * more > 0.05 or outside + 1 > (count - 1) // 2:
-            break
-        outside, beyond = outside + 1, more
-    return values[outside], values[count - 1 - outside], 1 - 2 * beyond
-
-
-def by_round(samples, metric, name):
-    """The ratio to the same gateway without a plug-in, of each round of all runs: what both saw of the machine."""
-    by_proxy = samples.get(metric, {})
-    return [own / base for own, base in zip(by_proxy.get(name, []), by_proxy.get(JUDGED, [])) if base > 0]
-
-
-def plugins_table(samples):
-    """What plug-ins cost: ratios to the same gateway without one. Empty if they were not measured."""
-    names = [name for name in PLUGINS if any(name in by_proxy for by_proxy in samples.values())]
-    lines, bars = [], []
-    for metric in PLUGIN_METRICS:
-        found = [by_round(samples, metric, name) for name in names]
-        if not found or not all(found):
-            continue
-        cells = []
-        for values in found:
-            least, most, _ = interval(values)
-            cells.append(f"{statistics.median(values):.3f} ({least:.3f} to {most:.3f})")
-        lines.append(f"| {METRICS[metric][0]} | " + " | ".join(cells) + " |")
-        if names[0] == PLUGINS[0] and not metric.endswith("_p99"):  # of one sample a round: too few to hold to 2 %
-            bars.append(_none_bar(metric, found[0]))
-    head = [f"| over the same without a plug-in | {' | '.join(name.removeprefix('gogetway ') for name in names)} |",
-            "|---|" + "---:|" * len(names)]
-    between = ["", "| plug-in none | bar | seen | the median is, with | within | |", "|---|---:|---:|---:|---|---|"]
-    return "\n".join(head + lines + between + bars) if lines else ""
-
-
-def _none_bar(metric, values):
-    """A plug-in that wants nothing costs at most 2 %: of a rate, that much less. What the interval does not decide is
-    not decided."""
-    rate = metric.endswith("_rate")
-    bar = 1 / NONE_BAR if rate else NONE_BAR
-    least, most, sure = interval(values)
-    met, missed = (least >= bar, most < bar) if rate else (most <= bar, least > bar)
-    met, missed = met and sure > SURE_LEAST, missed and sure > SURE_LEAST
-    return (f"| {METRICS[metric][0]} | at {'least' if rate else 'most'} {bar:.2f} | {statistics.median(values):.3f} | "
-            f"{sure:.0%} | {least:.3f} to {most:.3f} | "
-            f"{'met' if met else 'missed' if missed else 'not decided: more rounds'} |")
 
 
 def report(samples, rounds):

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What one honest session sees of ten thousand others that a plug-in holds: its round trips before, beside and after
-them, in the same process. README.md says how, and what the figures mean."""
+"""What one honest session sees of ten thousand others that a plug-in holds: its round trips before and beside them, and
+beside as many that nobody holds. README.md says how, and what the figures mean."""
 import argparse
 import os
+import random
 import resource
 import socket
 import statistics
@@ -14,16 +15,16 @@ import tempfile
 import time
 
 import proxies
+from pairs import interval
 from proxies import BenchError
 from run import TOP, Bench, machine, prepare
 
-FULL = {"rounds": 5, "held": 10_000, "messages": 20_000}
+FULL = {"rounds": 8, "held": 10_000, "messages": 20_000}
 QUICK = {"rounds": 2, "held": 2_000, "messages": 5_000}
 SPARE = 400  # descriptors of a process beside those of sessions, two each in the gateway
 SOURCES = [f"127.0.0.{number}" for number in range(2, 10)]  # each has ports of its own
 HELD_SECONDS_MAX = 60
 ECHO = struct.pack("=QQ", 2, 0)  # load.h: the upstream is to give back what it gets
-TIMES = ("before", "beside", "after")
 
 
 class Holding(proxies.Gogetway):
@@ -41,8 +42,13 @@ class Holding(proxies.Gogetway):
         return dict(line.split() for line in done.stdout.splitlines())
 
 
-def hold(gateway, count):
-    """As many sessions, each of which has said a message that is held."""
+class Idle(proxies.Gogetway):
+    """The same worker without a plug-in: as many sessions beside, none of them held."""
+    name = "gogetway beside idle ones"
+
+
+def meet(gateway, count):
+    """As many sessions, each of which has said a message."""
     peers = []
     for number in range(count):
         peer = socket.socket()
@@ -51,18 +57,31 @@ def hold(gateway, count):
         peer.settimeout(HELD_SECONDS_MAX)
         peer.sendall(ECHO + b"WAIT".ljust(64))
         peers.append(peer)
+    return peers
+
+
+def wait_held(gateway, count):
     deadline = time.monotonic() + HELD_SECONDS_MAX
     while int(gateway.ask("seen")["held"]) < count:
         if time.monotonic() > deadline:
             raise BenchError(f"not all of {count} are held")
         time.sleep(0.1)
-    return peers
 
 
-def one_round(bench, settings):
+def take_echoes(peers):
+    for peer in peers:
+        left = 64
+        while left > 0 and (got := len(peer.recv(left))) > 0:
+            left -= got
+        if left > 0:
+            raise BenchError("a session that was held has lost bytes")
+
+
+def one_round(bench, settings, kind):
     """{when: (p50, p99, CPU us a round trip)}, of one session's round trips of 64 bytes."""
     found = {}
-    gateway = Holding(os.path.join(bench.directory, "proxy"), bench.proxy_core)
+    gateway = kind(os.path.join(bench.directory, "proxy"), bench.proxy_core)
+    peers = []
 
     def measure(when):
         result, cpu = bench.measure(gateway, "pingpong", 1, settings["messages"])
@@ -70,20 +89,20 @@ def one_round(bench, settings):
     try:
         gateway.start(bench.upstream_port)
         measure("before")
-        peers = hold(gateway, settings["held"])
-        measure("beside")
-        gateway.ask("resume", "pass")
+        peers = meet(gateway, settings["held"])
+        if kind is Holding:
+            wait_held(gateway, settings["held"])
+            measure("beside held ones")
+            gateway.ask("resume", "pass")
+        take_echoes(peers)
+        measure("beside idle ones")
         for peer in peers:
-            left = 64
-            while left > 0 and (got := len(peer.recv(left))) > 0:
-                left -= got
-            if left > 0:
-                raise BenchError("a session that was held has lost bytes")
             peer.close()
-        measure("after")
         gateway.stop()
         return found
     finally:
+        for peer in peers:
+            peer.close()
         if gateway.process:
             gateway.process.kill()
             gateway.process.wait()
@@ -92,22 +111,27 @@ def one_round(bench, settings):
 
 def show(samples, settings, about):
     print(f"{about['cpu']}, Linux {about['kernel']}; recording on {about['recording_on']}; one session's round trips "
-          f"of 64 bytes, {settings['held']:,} held beside it; medians of {len(samples)} rounds (least to most)\n")
+          f"of 64 bytes, {settings['held']:,} sessions beside it; medians of {settings['rounds']} rounds (least to "
+          f"most)\n")
     print("| | p50, us | p99, us | CPU, us |\n|---|---:|---:|---:|")
-    for when in TIMES:
-        cells = []
-        for index in range(3):
-            values = [sample[when][index] for sample in samples]
-            cells.append(f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
-        print(f"| {when} | " + " | ".join(cells) + " |")
-    over = sorted(sample["beside"][1] / sample["before"][1] for sample in samples)
-    print(f"\np99 beside them over before, by round: {statistics.median(over):.2f} ({over[0]:.2f} to {over[-1]:.2f})")
+    for kind, rounds in samples.items():
+        for when in rounds[0]:
+            cells = []
+            for index in range(3):
+                values = [found[when][index] for found in rounds]
+                cells.append(f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+            print(f"| {kind}, {when} | " + " | ".join(cells) + " |")
+    held, idle = (samples[kind.name] for kind in (Holding, Idle))
+    over = [one["beside held ones"][1] / other["beside idle ones"][1] for one, other in zip(held, idle)]
+    least, most, sure = interval(over)
+    print(f"\np99 beside held ones over beside idle ones of a gateway without a plug-in: {statistics.median(over):.2f} "
+          f"({least:.2f} to {most:.2f}; the median lies there with {sure:.0%})")
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="./dev bench held", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer of everything: to try, not to quote")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (5; 2 with --quick)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (8; 2 with --quick)")
     parser.add_argument("--held", type=int, metavar="N", help="sessions that are held (10000; 2000 with --quick)")
     parser.add_argument("--dir", metavar="DIR", default=os.path.join(TOP, "build", "bench"),
                         help="where recordings are written during the run: a real disk (build/bench)")
@@ -125,7 +149,10 @@ def main(arguments):
             bench = Bench(settings, directory, cores)
             try:
                 bench.start_upstream()
-                samples = [one_round(bench, settings) for _ in range(settings["rounds"])]
+                samples = {kind.name: [] for kind in (Holding, Idle)}
+                for _ in range(settings["rounds"]):
+                    for kind in random.sample((Holding, Idle), 2):
+                        samples[kind.name].append(one_round(bench, settings, kind))
             finally:
                 bench.stop_upstream()
     except (BenchError, subprocess.SubprocessError) as problem:

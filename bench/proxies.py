@@ -70,6 +70,13 @@ def cpu_seconds(root):
     return ticks / TICKS_PER_SECOND
 
 
+def cpu_exactly(root):
+    """What the living threads of one process have used, as the scheduler counts it: seconds, to the nanosecond."""
+    tasks = f"/proc/{root}/task"
+    return sum(int(text.split()[0]) for text in (read_text(f"{tasks}/{task}/schedstat") for task in os.listdir(tasks))
+               if text) / 1e9
+
+
 def memory_bytes(root):
     """Resident memory of the tree. Shared memory is counted once, however often it is mapped."""
     total = 0
@@ -116,6 +123,9 @@ class Proxy:
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
+
+    def cpu_exactly(self):
+        return cpu_exactly(self.process.pid)
 
     def memory_bytes(self):
         return memory_bytes(self.process.pid)
@@ -209,6 +219,7 @@ class Gogetway(Proxy):
     workers = 1
     sync = "interval"
     record = "full"
+    catalogue = "off"  # behind the data path, and a measurement of its own: catalogue.py
     program = "build/gogetway"
     plugins = "[]"
 
@@ -219,6 +230,7 @@ class Gogetway(Proxy):
     def command(self, upstream_port):
         path = self.write("gogetway.yaml", f"""dir: {self.directory}/recording
 workers: {self.workers}
+catalogue: {self.catalogue}
 sync:
   mode: {self.sync}
 relay:
@@ -268,10 +280,14 @@ class GogetwaySyncAlways(Gogetway):
     share = 0.1
 
 
+class GogetwayCatalogue(GogetwayOn):
+    """As it comes: it keeps a catalogue of what it records."""
+    name = "gogetway catalogue on"
+    catalogue = "on"
+
+
 class GogetwayPlugin(GogetwayOn):
-    """With the tests' probe, which sees every session begin and end, and wants nothing more; or each chunk's length; or
-    looks at all bytes of both directions before they go on, and passes them."""
-    rows = ("bulk", "ping-pong 64", "setup")
+    """With a plug-in that sees every session begin and end, and wants nothing more."""
     mode = "none"
 
     @property
@@ -280,20 +296,32 @@ class GogetwayPlugin(GogetwayOn):
 
     @property
     def plugins(self):
+        return f"[{{path: {os.path.abspath('build/tests/tools/witness.so')}}}]"
+
+
+class GogetwayPluginPoints(GogetwayPlugin):
+    """With the tests' probe, which is called at every point of a session, five or six times, and wants no bytes."""
+    mode = "every point"
+    wants = "none"
+
+    @property
+    def plugins(self):
         probe = os.path.abspath("build/tests/tools/probe.so")
-        return f"[{{path: {probe}, config: {{mode: {self.mode}, from: both}}}}]"
+        return f"[{{path: {probe}, config: {{mode: {self.wants}, from: both}}}}]"
 
 
-class GogetwayPluginCount(GogetwayPlugin):
-    mode = "count"
+class GogetwayPluginCount(GogetwayPluginPoints):
+    """The same, and it counts each chunk of both directions."""
+    mode = wants = "count"
 
 
-class GogetwayPluginGate(GogetwayPlugin):
-    mode = "gate"
+class GogetwayPluginGate(GogetwayPluginPoints):
+    """The same, and it is shown all bytes of both directions before they go on, and passes them."""
+    mode = wants = "gate"
 
 
 class GogetwayLuaGate(GogetwayPlugin):
-    """The same by a script: it is shown all bytes of both directions, and passes them."""
+    """A script: it is shown all bytes of both directions, and passes them."""
     mode = "Lua gate"
     script = """function open(session) session:want("both", "gate") end
 function gate(session, data) end
@@ -322,7 +350,8 @@ class GogetwayPluginSleeps(GogetwayPluginObserve):
 
 
 ALL = [Direct, Haproxy, HaproxySplice, Nginx, GogetwayOn, Gogetway, GogetwayOff, GogetwayRecordOff, GogetwayTwo,
-       GogetwaySyncAlways, GogetwayPlugin, GogetwayPluginCount, GogetwayPluginGate, GogetwayPluginObserve,
-       GogetwayPluginSleeps]
-if os.path.exists("build/plugins/lua/lua.so"):  # not in a build without Lua
-    ALL.append(GogetwayLuaGate)
+       GogetwaySyncAlways]
+PLUGINS = [GogetwayPlugin, GogetwayPluginPoints, GogetwayPluginCount, GogetwayPluginGate, GogetwayLuaGate,
+           GogetwayPluginObserve, GogetwayPluginSleeps]
+if not os.path.exists("build/plugins/lua/lua.so"):  # a build without Lua
+    PLUGINS.remove(GogetwayLuaGate)

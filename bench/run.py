@@ -255,8 +255,6 @@ def show(result):
         print(figures.table(samples, rounds))
     if result["bars"]:
         print("\n" + figures.verdict_table(result["bars"]))
-    if plugins := figures.plugins_table(samples):
-        print("\n" + plugins)
     if settings.get("repeat", 1) > 1:
         spread = result["spread"]
         print(f"\nThe ratios of {settings['repeat']} runs are within {spread['most']:.0%} of each other "

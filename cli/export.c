@@ -8,13 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_FORMAT, OPTION_OUT, OPTION_MTU, OPTION_FORCE, PROGRESS_INTERVAL_NS = 200000000 };
+enum { OPTION_FORMAT, OPTION_OUT, OPTION_MTU, OPTION_FORCE, OPTION_FILTER, PROGRESS_INTERVAL_NS = 200000000 };
 
 static const struct gg_cli_option options[] = {
   [OPTION_FORMAT] = {"format", 'f', "FORM", "pcapng (default), pcap (classic, nanoseconds) or raw"},
   [OPTION_OUT] = {"out", 'o', "OUT", "the file to write, - for standard output; for raw a directory"},
   [OPTION_MTU] = {"mtu", 0, "N", "no IP packet longer than N bytes: 576 to 65535"},
   [OPTION_FORCE] = {"force", 0, NULL, "replace what exists"},
+  [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
 static const struct {
@@ -116,6 +117,8 @@ static int run_export(const struct gg_cli *cli, int argc, char **argv)
       status = choose_mtu(&export, args.value);
     else if (what == OPTION_FORCE)
       export.overwrite = true;
+    else if (what == OPTION_FILTER && gg_cli_add_filter(&words, args.value))
+      continue;
     else if (what != GG_CLI_WORD || !gg_cli_add_word(&words, args.value))
       status = GG_EXIT_USAGE;
     if (status != GG_EXIT_DONE)
@@ -135,11 +138,11 @@ static int run_export(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_export = {
   .name = "export",
   .summary = "write sessions as one capture, or as bare bytes",
-  .synopsis = "[FILTER...] [--format pcapng|pcap|raw] -o OUT [--mtu N]",
+  .synopsis = "[FILTER...] [--filter EXPR] [--format pcapng|pcap|raw] -o OUT [--mtu N]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =
-    "Whole sessions are written, from all segments, in order of time. FILTER is as in 'gogetway help sessions'.\n"
+    "Whole sessions are written, from all segments, in order of time. FILTER is as in 'gogetway help filters'.\n"
     "raw makes OUT/<id>.client and OUT/<id>.server.\n"
     "\n"
     "examples:\n"

@@ -16,14 +16,15 @@ static int run_help(const struct gg_cli *cli, int argc, char **argv);
 static const struct gg_command command_help = {
   .name = "help",
   .summary = "what a command does and which options it has",
-  .synopsis = "[COMMAND]",
+  .synopsis = "[COMMAND|filters]",
   .run = run_help,
 };
 
 /* In the order in which the help lists them. */
 static const struct gg_command *const commands[] = {
-  &gg_command_run,    &gg_command_sessions, &gg_command_show,  &gg_command_export,    &gg_command_replay,
-  &gg_command_tail,   &gg_command_verify,   &gg_command_stats, &gg_command_upstreams, &gg_command_plugins,
+  &gg_command_run,    &gg_command_sessions, &gg_command_show,   &gg_command_export,    &gg_command_grep,
+  &gg_command_replay, &gg_command_tail,     &gg_command_verify, &gg_command_tag,       &gg_command_hold,
+  &gg_command_prune,  &gg_command_reindex,  &gg_command_stats,  &gg_command_upstreams, &gg_command_plugins,
   &gg_command_reload, &gg_command_rotate,   &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0], PLUGINS_MAX = 64 };
@@ -35,9 +36,11 @@ static void print_usage(FILE *out)
         out);
   for (size_t i = 0; i < COMMAND_COUNT; i++)
     fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-  fputs("\nPlug-ins of a running gateway may have more: gogetway NAME VERB [WORD...]. 'gogetway plugins' lists them.\n"
+  fputs("\n'gogetway help filters' says how sessions are chosen.\n"
+        "Plug-ins of a running gateway may have more: gogetway NAME VERB [WORD...]. 'gogetway plugins' lists them.\n"
         "--dir DIR may stand anywhere; its default is $GOGETWAY_DIR, then ./gogetway-data.\n"
-        "Exit status: 0 done; 1 a difference or a failed verification; 2 the command was wrong; 3 it could not be "
+        "Exit status: 0 done; 1 a difference, a failed verification, or nothing found by grep; 2 the command was "
+        "wrong; 3 it could not be "
         "done.\n",
         out);
 }
@@ -86,6 +89,8 @@ static int help(const struct gg_cli *cli, const char *name)
   const struct gg_command *command = find_command(name);
   if (command)
     return gg_cli_print_help(command, stdout);
+  if (strcmp(name, "filters") == 0)
+    return gg_cli_print_filters(stdout);
   int status = gg_cli_plugin_help(cli, name);
   return status == GG_CLI_NO_PLUGIN ? unknown_command(name, NULL) : status;
 }

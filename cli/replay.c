@@ -32,6 +32,7 @@ enum { /* those in front of OPTION_DRY_RUN are the library's, by the same names 
        OPTION_DRY_RUN,
        OPTION_JSON,
        OPTION_VERBOSE,
+       OPTION_FILTER,
 };
 
 static const struct gg_cli_option options[] = {
@@ -57,6 +58,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_DRY_RUN] = {"dry-run", 'n', NULL, "only tell what would be sent, and when"},
   [OPTION_JSON] = {"json", 'j', NULL, "the report on standard output, for --dry-run one object a line"},
   [OPTION_VERBOSE] = {"verbose", 'v', NULL, "a line for every connection that has ended"},
+  [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
 struct command {
@@ -254,6 +256,8 @@ static int parse_and_run(const struct gg_cli *cli, int argc, char **argv, struct
       command->json = true;
     else if (what == OPTION_VERBOSE)
       command->verbose = true;
+    else if (what == OPTION_FILTER)
+      status = gg_cli_add_filter(&command->words, args.value) ? GG_EXIT_DONE : GG_EXIT_USAGE;
     else if (what == OPTION_PLUGIN_CONFIG)
       status = gg_cli_plugin_config(&command->plugin_config, args.value);
     else if (what == OPTION_PLUGIN && command->options.plugin)
@@ -280,13 +284,13 @@ static int run_replay(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_replay = {
   .name = "replay",
   .summary = "play sessions again, as their clients, against a server",
-  .synopsis = "[FILTER...] --to ADDR [--level LEVEL] [--speed S] [OPTION...]",
+  .synopsis = "[FILTER...] [--filter EXPR] --to ADDR [--level LEVEL] [--speed S] [OPTION...]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =
     "One connection is made for each recorded one, at its recorded time. What a client sent after a reply is sent\n"
     "when the live server's reply is complete, and the thinking time has passed. Replies are compared to the byte.\n"
-    "FILTER is as in 'gogetway help sessions'. Sessions that are encrypted end to end are named, and not played.\n"
+    "FILTER is as in 'gogetway help filters'. Sessions that are encrypted end to end are named, and not played.\n"
     "The first Ctrl-C ends the replay in good order, with a summary and a report marked as partial.\n"
     "Exit status: 0 all as recorded; 1 differences, also if it was stopped; 2 the command was wrong; 3 it could not "
     "be\n"

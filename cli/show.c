@@ -7,11 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_AS, OPTION_FROM, AMBIGUOUS_SHOWN_MAX = 10, PIECE = 4096 };
+enum { OPTION_AS, OPTION_FROM, OPTION_FILTER, AMBIGUOUS_SHOWN_MAX = 10, PIECE = 4096 };
 
 static const struct gg_cli_option options[] = {
   [OPTION_AS] = {"as", 'a', "FORM", "text (default), hex, raw or json"},
   [OPTION_FROM] = {"from", 0, "SIDE", "client, server or both (default)"},
+  [OPTION_FILTER] = {"filter", 0, "EXPR", "the one session that matches it: 'gogetway help filters'"},
 };
 
 struct showing {
@@ -139,8 +140,8 @@ static int pick(const struct gg_session_list *list, const char *word)
   if (count == 1)
     return GG_EXIT_DONE;
   if (count == 0)
-    return gg_cli_fail("no session matches '%s'", word);
-  gg_cli_wrong("%zu sessions match '%s':", count, word);
+    return gg_cli_fail("no session matches '%s'; gogetway sessions lists them", word);
+  gg_cli_wrong("%zu sessions match '%s'; give more digits of one:", count, word);
   for (size_t i = 0; i < count && i < AMBIGUOUS_SHOWN_MAX; i++) {
     const struct gg_session *session = gg_session_list_at(list, i);
     fprintf(stderr, "  %s  %s -> %s\n", session->id, session->client, session->server);
@@ -166,17 +167,21 @@ static int show(const struct showing *showing, struct gg_store *store, const str
   return result < 0 ? gg_cli_fail("%s", failure.message) : status;
 }
 
-/* A bare word is an id's beginning, however short; with '=' it is a filter. */
-static int show_chosen(const struct gg_cli *cli, const struct showing *showing, const char *word)
+/* A bare word is an id's beginning, however short; with an operator in it it is a filter. `word` may be NULL. */
+static int show_chosen(const struct gg_cli *cli, const struct showing *showing, const char *word,
+                       struct gg_cli_words *words)
 {
   char id[64];
-  struct gg_cli_words words = {{word}, 1};
-  if (!strchr(word, '=')) {
+  if (word && !strpbrk(word, "=~<>") && strlen(word) < sizeof id - 4) {
     snprintf(id, sizeof id, "id=%s", word);
-    words.words[0] = strlen(word) < sizeof id - 4 ? id : word;
+    gg_cli_add_word(words, id);
+  } else if (word) {
+    gg_cli_add_word(words, word);
+  } else {
+    word = words->filters[0];
   }
   struct gg_cli_chosen chosen;
-  int status = gg_cli_choose(cli, &words, &chosen);
+  int status = gg_cli_choose(cli, words, &chosen);
   if (status == GG_EXIT_DONE)
     status = pick(chosen.list, word);
   if (status == GG_EXIT_DONE)
@@ -189,12 +194,15 @@ static int run_show(const struct gg_cli *cli, int argc, char **argv)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
   struct showing showing = {.put = put_text, .sides = {true, true}, .colours = isatty(STDOUT_FILENO) == 1};
+  struct gg_cli_words words = {0};
   const char *word = NULL;
   for (int what, status = GG_EXIT_DONE; (what = gg_cli_next(&args)) != GG_CLI_END;) {
     if (what == OPTION_AS)
       status = choose_form(&showing, args.value);
     else if (what == OPTION_FROM)
       status = choose_side(&showing, args.value);
+    else if (what == OPTION_FILTER)
+      status = gg_cli_add_filter(&words, args.value) ? GG_EXIT_DONE : GG_EXIT_USAGE;
     else if (what == GG_CLI_WORD && word)
       status = gg_cli_wrong("show: one session at a time, but there are '%s' and '%s'", word, args.value);
     else if (what == GG_CLI_WORD)
@@ -204,15 +212,15 @@ static int run_show(const struct gg_cli *cli, int argc, char **argv)
     if (status != GG_EXIT_DONE)
       return status;
   }
-  if (!word)
+  if (!word && words.filter_count == 0)
     return gg_cli_wrong("show: which session? 'gogetway sessions' lists them; the beginning of an id is enough");
-  return show_chosen(cli, &showing, word);
+  return show_chosen(cli, &showing, word, &words);
 }
 
 const struct gg_command gg_command_show = {
   .name = "show",
   .summary = "show what one session said",
-  .synopsis = "SESSION [--as text|hex|raw|json] [--from client|server|both]",
+  .synopsis = "SESSION|--filter EXPR [--as text|hex|raw|json] [--from client|server|both]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details = "SESSION is the beginning of an id, or one filter word that only one session matches.\n"

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stats.c - `gogetway stats`: what a running gateway counts, asked over a control socket in its store. */
+/* stats.c - `gogetway stats`: what a running gateway counts, asked over a control socket in its store; with --totals
+ * sums over what was recorded, for which none need run (totals.c). */
 #include "ask.h"
 #include "commands.h"
+#include "totals.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,12 +12,15 @@
 
 enum { NAME_COLUMN = 40 };
 
-enum option { OPTION_JSON, OPTION_FORMAT, OPTION_PID };
+enum option { OPTION_JSON, OPTION_FORMAT, OPTION_PID, OPTION_TOTALS, OPTION_BY, OPTION_FILTER };
 static const struct gg_cli_option options[] = {
   [OPTION_JSON] = {"json", 'j', NULL, "the same as --format json"},
   [OPTION_FORMAT] = {"format", 'f', "FORM",
                      "table (default), json (one object), prometheus (its text form), config (what it works by, YAML)"},
   [OPTION_PID] = {"pid", 'p', "PID", "of that process, which drains since a hot restart; else of the one that serves"},
+  [OPTION_TOTALS] = {"totals", 't', NULL, "sums over recorded sessions; no gateway need run"},
+  [OPTION_BY] = {"by", 'b', "WHAT", "totals by listener (default), protocol, close, hour, day or client"},
+  [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
 enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS, FORM_CONFIG, FORMS };
@@ -146,39 +151,80 @@ static int ask(const struct gg_cli *cli, enum form form, long pid)
   return status;
 }
 
+struct wanted {
+  enum form form;
+  bool form_given;
+  long pid;
+  bool totals;
+  const char *by;
+  struct gg_cli_words words;
+};
+
+/* An option, or a word of a filter; GG_EXIT_DONE, or what is wrong was told. */
+static int take(struct wanted *wanted, int what, const char *value)
+{
+  switch (what) {
+  case OPTION_JSON:
+    wanted->form = FORM_JSON;
+    return GG_EXIT_DONE;
+  case OPTION_FORMAT:
+    wanted->form = form_named(value);
+    wanted->form_given = true;
+    return wanted->form < FORMS
+             ? GG_EXIT_DONE
+             : gg_cli_wrong("stats: --format %s is not known; it is table, json, prometheus or config", value);
+  case OPTION_PID:
+    return is_pid(value, &wanted->pid) ? GG_EXIT_DONE : gg_cli_wrong("stats: --pid '%s' is no process id", value);
+  case OPTION_TOTALS:
+    wanted->totals = true;
+    return GG_EXIT_DONE;
+  case OPTION_BY:
+    wanted->totals = true;
+    wanted->by = value;
+    return gg_cli_totals_check(value);
+  case OPTION_FILTER:
+    return gg_cli_add_filter(&wanted->words, value) ? GG_EXIT_DONE : GG_EXIT_USAGE;
+  case GG_CLI_WORD:
+    return gg_cli_add_word(&wanted->words, value) ? GG_EXIT_DONE : GG_EXIT_USAGE;
+  default:
+    return GG_EXIT_USAGE;
+  }
+}
+
 static int run(const struct gg_cli *cli, int argc, char **argv)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
-  enum form form = FORM_TABLE;
-  long pid = 0;
-  for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
-    switch (what) {
-    case OPTION_JSON:
-      form = FORM_JSON;
-      break;
-    case OPTION_FORMAT:
-      form = form_named(args.value);
-      if (form == FORMS)
-        return gg_cli_wrong("stats: --format %s is not known; it is table, json, prometheus or config", args.value);
-      break;
-    case OPTION_PID:
-      if (!is_pid(args.value, &pid))
-        return gg_cli_wrong("stats: --pid '%s' is no process id", args.value);
-      break;
-    case GG_CLI_WORD:
-      return gg_cli_wrong("stats: unexpected word '%s'", args.value);
-    default:
-      return GG_EXIT_USAGE;
-    }
-  }
-  return ask(cli, form, pid);
+  struct wanted wanted = {.by = "listener"};
+  int status = GG_EXIT_DONE;
+  for (int what; status == GG_EXIT_DONE && (what = gg_cli_next(&args)) != GG_CLI_END;)
+    status = take(&wanted, what, args.value);
+  if (status != GG_EXIT_DONE)
+    return status;
+  if (wanted.totals && (wanted.pid || (wanted.form_given && wanted.form > FORM_JSON)))
+    return gg_cli_wrong("stats: --totals are of the recording: they have no --pid, and --format table or json");
+  if (wanted.totals)
+    return gg_cli_totals(cli, &wanted.words, wanted.by, wanted.form == FORM_JSON);
+  if (wanted.words.count > 0)
+    return gg_cli_wrong("stats: unexpected word '%s'; with --totals it is a filter", wanted.words.words[0]);
+  if (wanted.words.filter_count > 0)
+    return gg_cli_wrong("stats: --filter is for --totals");
+  return ask(cli, wanted.form, wanted.pid);
 }
 
 const struct gg_command gg_command_stats = {
   .name = "stats",
-  .summary = "what a running gateway counts",
-  .synopsis = "[--pid PID] [--json | --format table|json|prometheus|config]",
+  .summary = "what a running gateway counts, or totals of what was recorded",
+  .synopsis =
+    "[--pid PID] [--json | --format table|json|prometheus|config] | --totals [--by WHAT] [FILTER...] [--json]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
+  .details =
+    "FILTER words are those of 'gogetway sessions'; 'gogetway help filters' lists them. Sessions count in the\n"
+    "hour and day (UTC) in which they began.\n"
+    "\n"
+    "examples:\n"
+    "  gogetway stats\n"
+    "  gogetway stats --totals\n"
+    "  gogetway stats --totals --by hour since=1d listener=web --json\n",
   .run = run,
 };

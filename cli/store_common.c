@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WARNINGS_SHOWN_MAX = 20, JSON_FIRST_SIZE = 8192 };
+enum { WARNINGS_SHOWN_MAX = 20, JSON_FIRST_SIZE = 8192, POINT_BEFORE_MAX = 60, POINT_AFTER_MAX = 40 };
 
 bool gg_cli_add_word(struct gg_cli_words *words, const char *word)
 {
@@ -19,6 +19,16 @@ bool gg_cli_add_word(struct gg_cli_words *words, const char *word)
     return false;
   }
   words->words[words->count++] = word;
+  return true;
+}
+
+bool gg_cli_add_filter(struct gg_cli_words *words, const char *expression)
+{
+  if (words->filter_count == GG_CLI_FILTERS_MAX) {
+    gg_cli_wrong("more than %d times --filter", GG_CLI_FILTERS_MAX);
+    return false;
+  }
+  words->filters[words->filter_count++] = expression;
   return true;
 }
 
@@ -32,23 +42,98 @@ int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out)
   return gg_cli_fail("%s%s", failure.message, hint);
 }
 
-int gg_cli_parse_filter(const struct gg_cli_words *words, struct gg_filter **out)
+/* How many bytes a character of UTF-8 has: one, and those that go on with it. */
+static size_t character_bytes(const char *text)
+{
+  size_t bytes = 1;
+  while (((unsigned char)text[bytes] & 0xc0) == 0x80)
+    bytes++;
+  return bytes;
+}
+
+/* What of an expression is around the character `column` (from 1), on one line, and a caret below it. */
+static void point_at(const char *expression, size_t column)
+{
+  const char *mark = column > POINT_BEFORE_MAX ? "  ..." : "  ";
+  size_t caret = strlen(mark), character = 1;
+  fputs(mark, stderr);
+  for (const char *at = expression; *at; at += character_bytes(at), character++) {
+    if (character + POINT_BEFORE_MAX <= column || character > column + POINT_AFTER_MAX)
+      continue;
+    if ((unsigned char)*at < 0x20)
+      fputc(' ', stderr);
+    else
+      gg_cli_put_safe(stderr, at, character_bytes(at));
+    caret += character < column;
+  }
+  fprintf(stderr, "\n%*s^\n", (int)caret, "");
+}
+
+static int parse_expression(const char *expression, struct gg_filter **out)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  int error = gg_filter_parse(out, words->words, words->count, gg_cli_now_ns(), &failure);
+  static const char front[] = "column ";
+  int error = gg_filter_parse_text(out, expression, gg_cli_now_ns(), &failure);
+  if (!error)
+    return GG_EXIT_DONE;
+  if (error == GG_ERR_NOMEM)
+    return gg_cli_fail("%s", failure.message);
+  gg_cli_wrong("--filter: %s", failure.message);
+  if (strncmp(failure.message, front, strlen(front)) == 0)
+    point_at(expression, strtoul(failure.message + strlen(front), NULL, 10));
+  return GG_EXIT_USAGE;
+}
+
+static int add_expression(const char *expression, struct gg_filter **filter)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_filter *other = NULL;
+  int status = parse_expression(expression, &other);
+  if (status != GG_EXIT_DONE)
+    return status;
+  int error = gg_filter_and(filter, other, &failure);
   if (!error)
     return GG_EXIT_DONE;
   return error == GG_ERR_NOMEM ? gg_cli_fail("%s", failure.message) : gg_cli_wrong("%s", failure.message);
 }
 
+int gg_cli_parse_filter(const struct gg_cli_words *words, struct gg_filter **out)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  int error = gg_filter_parse(out, words->words, words->count, gg_cli_now_ns(), &failure);
+  if (error)
+    return error == GG_ERR_NOMEM ? gg_cli_fail("%s", failure.message) : gg_cli_wrong("%s", failure.message);
+  for (size_t i = 0; i < words->filter_count; i++) {
+    int status = add_expression(words->filters[i], out);
+    if (status != GG_EXIT_DONE)
+      return status;
+  }
+  return GG_EXIT_DONE;
+}
+
 int gg_cli_choose(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_chosen *out)
 {
+  return gg_cli_choose_sorted(cli, words, NULL, 0, out);
+}
+
+int gg_cli_choose_sorted(const struct gg_cli *cli, const struct gg_cli_words *words, const char *sort, uint64_t limit,
+                         struct gg_cli_chosen *out)
+{
+  struct gg_select_options select = GG_SELECT_OPTIONS_INIT;
   struct gg_failure failure = GG_FAILURE_INIT;
   *out = (struct gg_cli_chosen){0};
   int status = gg_cli_parse_filter(words, &out->filter); /* a wrong command is told before files are read */
   if (status == GG_EXIT_DONE)
     status = gg_cli_open_store(cli, &out->store);
-  if (status == GG_EXIT_DONE && gg_store_query(out->store, out->filter, &out->list, &failure) != 0)
+  if (status != GG_EXIT_DONE)
+    return status;
+  select.filter = out->filter;
+  select.sort = sort;
+  select.limit = limit;
+  int error = gg_store_select(out->store, &select, &out->list, &failure);
+  if (error == GG_ERR_INVALID)
+    status = gg_cli_wrong("--sort: %s", failure.message);
+  else if (error)
     status = gg_cli_fail("%s", failure.message);
   if (status == GG_EXIT_DONE)
     gg_cli_tell_warnings(out->store);

@@ -9,15 +9,26 @@
 
 #include <gogetway/store.h>
 
-enum { GG_CLI_WORDS_MAX = 64, GG_CLI_NUMBER_MAX = 32, GG_CLI_TIME_MAX = 40 };
+enum { GG_CLI_WORDS_MAX = 64, GG_CLI_FILTERS_MAX = 16, GG_CLI_NUMBER_MAX = 32, GG_CLI_TIME_MAX = 40 };
 
+/* What chooses sessions: bare words, and expressions; all must hold. */
 struct gg_cli_words {
   const char *words[GG_CLI_WORDS_MAX];
   size_t count;
+  const char *filters[GG_CLI_FILTERS_MAX];
+  size_t filter_count;
 };
+
+/* The row for it in a command's table of options. */
+/* clang-format off */
+#define GG_CLI_FILTER_OPTION                                                                                           \
+  {"filter", 0, "EXPR", "only sessions that match it: 'gogetway help filters'"}
+/* clang-format on */
 
 /* Keeps a bare word; false after telling that there are too many. */
 bool gg_cli_add_word(struct gg_cli_words *words, const char *word);
+/* The same with an expression of --filter. */
+bool gg_cli_add_filter(struct gg_cli_words *words, const char *expression);
 
 /* All return GG_EXIT_DONE, or tell what was wrong and return another status. */
 int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out);
@@ -29,6 +40,9 @@ struct gg_cli_chosen {
   struct gg_session_list *list;
 };
 int gg_cli_choose(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_chosen *out);
+/* Likewise, in another order (NULL: by start), and not more than `limit` (0: all). */
+int gg_cli_choose_sorted(const struct gg_cli *cli, const struct gg_cli_words *words, const char *sort, uint64_t limit,
+                         struct gg_cli_chosen *out);
 void gg_cli_chosen_free(struct gg_cli_chosen *chosen);
 
 /* One line on stderr for each file that is not whole. */

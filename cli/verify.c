@@ -6,10 +6,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { OPTION_JSON, JSON_BYTES = 4096 };
+enum { OPTION_JSON, OPTION_FILTER, JSON_BYTES = 4096 };
 
 static const struct gg_cli_option options[] = {
   [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a problem, and one for the summary"},
+  [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
 struct verifying {
@@ -78,6 +79,8 @@ static int run_verify(const struct gg_cli *cli, int argc, char **argv)
   for (int what; (what = gg_cli_next(&args)) != GG_CLI_END;) {
     if (what == OPTION_JSON)
       verifying.json = true;
+    else if (what == OPTION_FILTER && gg_cli_add_filter(&words, args.value))
+      continue;
     else if (what != GG_CLI_WORD || !gg_cli_add_word(&words, args.value))
       return GG_EXIT_USAGE;
   }
@@ -87,7 +90,7 @@ static int run_verify(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_verify = {
   .name = "verify",
   .summary = "check a recording: structure, checksums, continuity, counts",
-  .synopsis = "[FILTER...] [--json]",
+  .synopsis = "[FILTER...] [--filter EXPR] [--json]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =

@@ -435,7 +435,7 @@ static void check_elsewhere(bool ring_left)
           "a file outside the store was written");
   close(fd);
   require(count_entries(base) == 3, "something new beside the store");
-  require(count_entries(store) == 3, "something new in the store"); /* lock, segments, store */
+  require(count_entries(store) == 4, "something new in the store"); /* journal, lock, segments, store */
   require(count_entries(rings) == ring_left, "a ring that was recovered is left, or one that was refused is gone");
   char path[PATH_MAX_ + 16];
   for (unsigned i = 3; i < 8; i++) {

@@ -2,7 +2,8 @@
 /*
  * Any bytes as somebody's capture, through everything that reads one: sessions, their chunks, JSON, verification, and
  * export with and without segmentation. Beyond what the sanitizers see it is checked that chunks come in the order of
- * their streams, that a session's chunks add up to what it says it has, and that an export verifies.
+ * their streams, that a session's chunks add up to what it says it has, that its first bytes are those of its chunks,
+ * and that an export verifies.
  */
 #include <gogetway/store.h>
 
@@ -23,22 +24,55 @@ static void must(int holds)
     abort();
 }
 
+/* The first bytes of each stream, as its chunks have them. */
+struct beginning {
+  uint8_t data[16];
+  size_t length;
+};
+
+static void add_chunk(struct beginning *beginning, const struct gg_chunk *chunk)
+{
+  size_t room = sizeof beginning->data - beginning->length;
+  if (chunk->offset != beginning->length || chunk->gap > 0)
+    return;
+  memcpy(beginning->data + beginning->length, chunk->data, chunk->length < room ? chunk->length : room);
+  beginning->length += chunk->length < room ? chunk->length : room;
+}
+
+static void check_facts(const struct gg_session *session, const struct beginning beginnings[2])
+{
+  for (int side = 0; side < 2; side++) {
+    must(session->first_length[side] == beginnings[side].length);
+    must(memcmp(session->first[side], beginnings[side].data, beginnings[side].length) == 0);
+    size_t length = strlen(session->community_id[side]);
+    must(length == 0 || (length == 30 && memcmp(session->community_id[side], "1:", 2) == 0));
+  }
+  must(strlen(session->conn_state) >= 2 && strlen(session->history) < sizeof session->history);
+  for (size_t i = 0; i < session->tag_count; i++)
+    must(session->tags[i][0] && !strchr(session->tags[i], ' '));
+}
+
 static void read_session(struct gg_store *store, const struct gg_session *session)
 {
   static char json[JSON_MAX];
   struct gg_reader *reader;
   struct gg_chunk chunk;
+  struct beginning beginnings[2] = {0};
   uint64_t next[2] = {0, 0};
+  int result = 1;
   gg_session_json(session, json, sizeof json);
   if (gg_reader_open(&reader, store, session, NULL) != 0)
     return;
-  for (unsigned i = 0; i < CHUNKS_MAX && gg_reader_next(reader, &chunk, NULL) == 1; i++) {
+  for (unsigned i = 0; i < CHUNKS_MAX && (result = gg_reader_next(reader, &chunk, NULL)) == 1; i++) {
     must(chunk.offset >= next[chunk.side] && chunk.length <= GG_READER_CHUNK_MAX);
     must((chunk.gap > 0) != (chunk.length > 0));
     next[chunk.side] = chunk.offset + chunk.length + chunk.gap;
     if (chunk.length < JSON_MAX / 8)
       gg_chunk_json(&chunk, json, sizeof json);
+    add_chunk(&beginnings[chunk.side], &chunk);
   }
+  if (result == 0)
+    check_facts(session, beginnings);
   gg_reader_close(reader);
 }
 

@@ -431,6 +431,8 @@ char *gg_schema_help(const struct gg_schema *schema, const struct gg_schema_extr
     write_help_extra(out, &extras[i]);
   for (size_t i = 0; i < schema->list_count; i++) {
     const struct gg_option_list *list = &schema->lists[i];
+    if (!list->options[0].flag) /* of files only */
+      continue;
     fprintf(out, "\nEach --%s begins a %s; these options belong to the one before them:\n", list->options[0].flag,
             list->item);
     for (size_t j = 0; j < list->option_count; j++)

@@ -86,10 +86,9 @@ struct gg_option {
 };
 
 struct gg_option_list {
-  const char *key; /* "listeners" */
-  const char
-    *item; /* "listener": what one is called in messages; its first option's flag begins one on the command line */
-  const struct gg_option *options;
+  const char *key;                 /* "listeners" */
+  const char *item;                /* "listener": what one is called in messages */
+  const struct gg_option *options; /* the first one's flag begins an item on the command line; NULL: of files only */
   size_t option_count;
   size_t items_offset; /* of a pointer to the malloc'ed array of items */
   size_t count_offset; /* of a size_t */

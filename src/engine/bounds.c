@@ -14,9 +14,11 @@
 #include "engine/config.h"
 #include "engine/edits.h"
 #include "engine/engine.h"
+#include "engine/indexing.h"
 #include "engine/listen_fds.h"
 #include "engine/reload.h"
 #include "engine/report.h"
+#include "engine/retaining.h"
 #include "engine/takeover.h"
 #include "gateway/checker.h"
 #include "gateway/live.h"
@@ -58,6 +60,7 @@ static const struct bound of_configuration[] = {
   {"upstreams of a listener", COUNT, GG_CONFIG_UPSTREAMS_MAX, "refused at start or reload", "the error"},
   {"listeners and upstreams that the embedding program has added or removed", COUNT, GG_EDITS_MAX, "refused",
    "the error"},
+  {"rules for tags", COUNT, GG_TAG_RULES_MAX, "refused at start or reload", "the error"},
   {"weight of an upstream", COUNT, GG_WEIGHT_MAX, "refused at start or reload", "the error"},
   {"trusted networks of a listener", COUNT, GG_CONFIG_TRUSTED_MAX, "refused at start or reload", "the error"},
   {"sockets from a parent (`LISTEN_FDS`)", COUNT, GG_LISTEN_FDS_MAX, "refused at start", "the error"},
@@ -141,6 +144,8 @@ static const struct bound of_recording[] = {
    "data waits, or goes by `on_stall`", "`log_stalls`"},
   {"rings of one log at a time", COUNT, GG_RINGS_ALIVE_MAX, "it grows no further; then `on_stall`",
    "`log_grow_refusals`, `log_stalls`"},
+  {"wait of a session that has begun until it is written", TIME, GG_LOG_HASTE_NS, "it is there for who lists sessions",
+   "`log_flushes`"},
   {"low fill after which a grown ring is given back", TIME, GG_RING_SHRINK_NS, "", "`log_ring_bytes`"},
   {"bytes of a ring that are gathered for one write", BYTES, GG_SEAL_BYTES_MAX, "they are written", "`log_flushes`"},
   {"segments of a log that are begun and not written", COUNT, GG_RING_SEGMENTS_MAX, "the log waits; then `on_stall`",
@@ -232,17 +237,69 @@ static const struct bound of_metrics[] = {
   {"a message", BYTES, GG_LOGGER_LINE_MAX, "fields that find no room are left out", "its `truncated`"},
 };
 
+static const struct bound of_retention[] = {
+  {"rules", COUNT, GG_RETENTION_RULES_MAX, "refused", "the error"},
+  {"time between two looks at the store, the longest", TIME, GG_RETAINING_TURN_MAX_NS,
+   "limits may be passed by what comes meanwhile", "`store_bytes`, `store_free_bytes`"},
+  {"... and the shortest, while segments are sealed", TIME, GG_RETAINING_TURN_MIN_NS, "the same", "the same"},
+  {"room that is to be made on a full disk", TIME, GG_RETAINING_ROOM_NS, "`on_full` decides", "`log_disk_full`"},
+  {"wait of the writer while room is made", TIME, GG_ROOM_RETRY_NS, "the same bytes are tried again",
+   "`log_write_errors`"},
+  {"time between two requests to end open segments, where nothing else can go", TIME, GG_RETAINING_SEAL_NS, "", ""},
+  {"held sessions of one segment", COUNT, GG_KEEP_HELD_MAX, "the segment stays", "message `segment not removed`"},
+  {"wait for somebody who lists the segments, or holds a session", TIME, GG_PLACE_STILL_NS, "retention goes on without",
+   ""},
+  {"wait of `prune` for another one", TIME, GG_PRUNE_BUSY_NS, "refused", "the error"},
+  {"wait for retention at the end", TIME, GG_RETAINING_STOP_NS, "the gateway ends without it", ""},
+};
+
 static const struct bound of_reading[] = {
   {"words of a filter", COUNT, GG_FILTER_TERMS_MAX, "refused", "the error"},
+  {"a pattern that is searched", BYTES, GG_SEARCH_PATTERN_MAX, "refused", "the error"},
+  {"a match of a search, with what it looks ahead at", BYTES, GG_SEARCH_MATCH_MAX, "it is decided by what is so far",
+   "a warning"},
+  {"steps of one attempt of a match", COUNT, GG_PATTERN_STEPS_MAX, "a stretch is left out", "a warning; exit status 3"},
+  {"attempts that are still open there, of one such length", COUNT, GG_WINDOW_CUTS_MAX, "the same", "the same"},
+  {"context of a match, on each side", BYTES, GG_SEARCH_CONTEXT_MAX, "refused", "the error"},
+  {"what a search keeps of matches that wait for their turn", BYTES, GG_PASS_HITS_BYTES,
+   "sessions are searched once more", ""},
+  {"sessions that are searched together", COUNT, GG_GREP_BATCH_SESSIONS_MAX, "the others come after them", ""},
+  {"... and the memory that this is to take", BYTES, GG_GREP_BATCH_MEMORY_BYTES, "the same", ""},
+  {"text of a filter", BYTES, GG_FILTER_BYTES_MAX, "refused", "the error"},
+  {"comparisons of a filter", COUNT, GG_FILTER_TESTS_MAX, "refused", "the error"},
+  {"parentheses and nots of a filter, or parentheses of a regular expression, within one another", COUNT,
+   GG_FILTER_DEPTH_MAX, "refused", "the error"},
+  {"a value in a filter", BYTES, GG_FILTER_VALUE_BYTES_MAX, "refused", "the error"},
+  {"a regular expression in a filter", BYTES, GG_FILTER_REGEX_BYTES_MAX, "refused", "the error"},
+  {"steps of a match of a regular expression", COUNT, GG_FILTER_REGEX_STEPS_MAX, "does not match", ""},
+  {"memory of a match of a regular expression", BYTES, GG_FILTER_REGEX_HEAP_KIB_MAX * 1024, "does not match", ""},
+  {"fields that decoders add to filters", COUNT, GG_FILTER_FACTS_MAX, "refused", "the error"},
   {"files of a recording", COUNT, GG_PLACE_FILES_MAX, "refused", "the error"},
   {"files that overlap in time, of an export in order of time", COUNT, GG_MERGE_OPEN_MAX, "refused", "the error"},
   {"sessions that are open at one moment, for a replay", COUNT, GG_SWEEP_OPEN_MAX, "refused", "the error"},
+  {"headers that wait for the catalogue's thread in memory", BYTES, GG_FEED_BYTES_MAX,
+   "it reads them from the segments", "`catalogue_lag_bytes`"},
+  {"sessions without an end that the catalogue's thread keeps in mind", COUNT, GG_INDEXER_OPEN_MAX,
+   "the longest known is told as it is, and let go: what it says from then on is told as another session", ""},
+  {"what the catalogue's thread has at the gateway's end, for what is not in the catalogue yet", TIME,
+   GG_INDEXING_END_NS, "the next start does the rest", "message `the catalogue is behind`"},
+  {"... and for a disk that does not answer then", TIME, GG_INDEXING_LEAVE_NS,
+   "the gateway ends without it; the next start repairs the catalogue",
+   "message `the catalogue's disk does not answer`"},
+  {"wait until a catalogue that could not be opened or written is tried again", TIME, GG_INDEXING_RETRY_NS,
+   "commands read the segments meanwhile", "message `sessions are not in the catalogue`, `catalogue_errors`"},
   {"logs that `tail` follows", COUNT, GG_TAIL_LOGS_MAX, "refused", "the error"},
   {"what a `tail` that was told to end waits for a reader who takes nothing", TIME, GG_TAIL_PATIENCE_NS,
    "the last packet is cut short", "the error"},
   {"packets that wait for an earlier one, of one direction", COUNT, GG_STREAM_HELD_MAX,
    "what is missing is told as a gap", "`gaps`"},
   {"... and their bytes", BYTES, GG_STREAM_HELD_BYTES_MAX, "the same", "`gaps`"},
+  {"tags that people and rules give one session, or take off it", COUNT, GG_MARK_TAGS_MAX,
+   "refused; what a rule would add is left out", "the error"},
+  {"... one of them", BYTES, GG_MARK_TAG_BYTES_MAX, "refused", "the error"},
+  {"sessions of a store that have such tags, or are held", COUNT, GG_MARKS_MAX, "refused", "the error"},
+  {"wait for another process that writes tags or holds", TIME, GG_MARKS_LOCK_NS, "refused", "the error"},
+  {"sessions whose tags by rules are written together", COUNT, GG_MARKS_STAGED_MAX, "the next are written apart", ""},
   {"a block of a file", BYTES, GG_PCAPNG_BLOCK_MAX, "taken for damage", "`gogetway verify`"},
 };
 
@@ -263,6 +320,7 @@ static const struct {
   PART("Control socket, reload and hot restart", of_control),
   PART("Plug-ins", of_plugins),
   PART("Metrics and messages", of_metrics),
+  PART("Retention", of_retention),
   PART("Commands that read recordings", of_reading),
 #undef PART
 };

@@ -102,11 +102,19 @@ struct gg_config_plugin {
   struct gg_tree *made;    /* the latter, which is this one's own */
 };
 
+/* Sessions that match get the tag when they close. */
+struct gg_config_tag {
+  char *tag;
+  char *filter; /* an expression; judged */
+};
+
 struct gg_config {
   struct gg_config_listener *listeners;
   size_t listener_count;            /* at least one after an action of RUN */
   struct gg_config_plugin *plugins; /* in the order in which they see a session */
   size_t plugin_count;
+  struct gg_config_tag *tags;
+  size_t tag_count;
   char *plugin_dir; /* where those are that come with the gateway; NULL: where they were installed */
 
   char *dir;
@@ -114,6 +122,7 @@ struct gg_config {
   char *user;    /* NULL: stays who it is */
   char *group;   /* NULL: the user's */
   enum gg_config_switch sandbox;
+  enum gg_config_switch catalogue;
   uint64_t workers;      /* as written; 0: one per core. gg_config_workers gives the number */
   uint64_t sessions_max; /* of all listeners together; 0: bounded by descriptors only */
 
@@ -150,6 +159,12 @@ struct gg_config {
     uint64_t max_bytes;
     uint64_t max_age_ns; /* 0: by size only */
   } segment;
+  struct {
+    uint64_t max_bytes; /* this and the next two: 0: no limit */
+    uint64_t max_age_ns;
+    uint64_t min_free;
+    struct gg_strings rules; /* as written: store/retention_plan.h */
+  } retention;
   struct {
     enum gg_config_sync mode;
     uint64_t interval_ns;

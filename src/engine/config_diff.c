@@ -131,10 +131,27 @@ static int diff_plugins(const struct gg_config *from, const struct gg_config *to
   return error;
 }
 
+/* Rules have no names: whether they are the same, in whatever order, is all that there is to tell. */
+static void diff_tags(const struct gg_config *from, const struct gg_config *to, struct gg_report *report)
+{
+  const struct gg_option_list *list = gg__config_list(GG__CONFIG_TAGS);
+  size_t same = 0;
+  for (size_t i = 0; i < to->tag_count; i++)
+    for (size_t j = 0; j < from->tag_count; j++)
+      if (strcmp(to->tags[i].tag, from->tags[j].tag) == 0 && strcmp(to->tags[i].filter, from->tags[j].filter) == 0) {
+        same++;
+        break;
+      }
+  if (same < to->tag_count || from->tag_count != to->tag_count)
+    gg__report_add(report, GG_REPORT_CHANGED, "%s: %zu rules -> %zu rules", list->key, from->tag_count, to->tag_count);
+}
+
 int gg__config_diff(const struct gg_config *from, const struct gg_config *to, struct gg_report *report)
 {
   int error = gg_schema_compare(&gg__config_schema, from, to, tell_option, report);
   if (!error)
     error = diff_listeners(from, to, report);
+  if (!error)
+    diff_tags(from, to, report);
   return error ? error : diff_plugins(from, to, report);
 }

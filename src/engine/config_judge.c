@@ -8,10 +8,12 @@
  */
 #include "engine/config_judge.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "engine/config_table.h"
 #include "gateway/pending.h"
 #include "gateway/plane.h"
+#include "store/retention_plan.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -134,6 +136,30 @@ static void judge_segment(struct judge *judge)
           "segment.max_age is below 100ms; 0 means by size only");
 }
 
+/* What a rule says is read by the store's own reader; here only whether it can be. */
+static void judge_retention(struct judge *judge)
+{
+  const struct gg_strings *rules = &judge->config->retention.rules;
+  struct gg__retention_limits limits = {0};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (!is_right(judge, "retention.rules"))
+    return;
+  int error =
+    gg__retention_rules_parse(&limits, (const char *const *)rules->items, rules->count, gg_clock_real_ns(), &failure);
+  gg__retention_rules_free(&limits);
+  if (error == GG_ERR_NOMEM)
+    judge->rc = error;
+  else if (error)
+    blame(judge, gg_schema_place(judge->places, "retention.rules"), "%s", failure.message);
+}
+
+static void judge_tags(struct judge *judge)
+{
+  if (judge->config->tag_count > 0 && judge->config->catalogue == GG_CONFIG_OFF && is_right(judge, "catalogue"))
+    blame(judge, gg_schema_item_place(judge->places, gg__config_list(GG__CONFIG_TAGS), 0, "tag"),
+          "rules for tags have no effect with catalogue: off");
+}
+
 static void judge_stats(struct judge *judge)
 {
   const struct gg_config *config = judge->config;
@@ -243,8 +269,10 @@ int gg__config_judge(const struct gg_config *config, struct gg_schema_places *pl
   judge_log(&judge);
   judge_pending(&judge);
   judge_segment(&judge);
+  judge_retention(&judge);
   judge_stats(&judge);
   judge_user(&judge);
+  judge_tags(&judge);
   for (size_t i = 0; i < config->listener_count; i++)
     judge_listener(&judge, i);
   for (size_t i = 0; i < config->plugin_count && names_are_known(&judge); i++)

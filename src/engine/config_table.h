@@ -8,7 +8,7 @@
 extern const struct gg_schema gg__config_schema;
 
 /* Its lists. */
-enum gg__config_list { GG__CONFIG_LISTENERS, GG__CONFIG_PLUGINS, GG__CONFIG_LISTS };
+enum gg__config_list { GG__CONFIG_LISTENERS, GG__CONFIG_PLUGINS, GG__CONFIG_TAGS, GG__CONFIG_LISTS };
 static inline const struct gg_option_list *gg__config_list(enum gg__config_list which)
 {
   return &gg__config_schema.lists[which];

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/configured.h"
 
+#include "base/clock.h"
+#include "store/tag_rules.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +30,19 @@ void gg__arguments_free(struct gg_arguments *arguments)
   *arguments = (struct gg_arguments){0};
 }
 
+/* What was judged word by word is refused here only without memory. */
+static int compile_tags(struct gg_configured *configured, struct gg_failure *failure)
+{
+  const struct gg_config *config = &configured->config;
+  struct gg__tag_rule rules[GG_TAG_RULES_MAX];
+  bool runs = config->action == GG_CONFIG_RUN || config->action == GG_CONFIG_CHECK;
+  for (size_t i = 0; i < config->tag_count; i++)
+    rules[i] = (struct gg__tag_rule){config->tags[i].tag, config->tags[i].filter};
+  if (config->tag_count == 0 || !runs)
+    return 0;
+  return gg__tag_rules_create(&configured->tag_rules, rules, config->tag_count, gg_clock_real_ns(), failure);
+}
+
 int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments, int silence_ms,
                         struct gg_config_errors *errors, struct gg_failure *failure)
 {
@@ -39,6 +55,11 @@ int gg__configured_load(struct gg_configured **out, const struct gg_arguments *a
   if (error) {
     free(configured);
     return gg_fail(failure, error, "%s", errors->count > 0 ? errors->items[0].text : gg_error_text(error));
+  }
+  error = compile_tags(configured, failure);
+  if (error) {
+    gg__configured_destroy(configured);
+    return error;
   }
   *out = configured;
   return 0;
@@ -76,6 +97,7 @@ void gg__configured_destroy(struct gg_configured *configured)
   if (!configured)
     return;
   gg__configured_release(configured);
+  gg__tag_rules_unref(configured->tag_rules);
   gg_config_fini(&configured->config);
   free(configured);
 }

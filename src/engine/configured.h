@@ -15,6 +15,8 @@
 #include "gateway/plane.h"
 #include "net/resolve.h"
 
+struct gg__tag_rules;
+
 struct gg_configured {
   struct gg_config config;
   struct gg_listener_options *listeners; /* config.listener_count of them */
@@ -26,6 +28,7 @@ struct gg_configured {
   size_t name_count;
 
   struct gg_plugins plugins;
+  struct gg__tag_rules *tag_rules; /* who uses them on another thread has a reference; NULL: there are none */
 };
 
 /* The words of the command line, kept for every later reading. */

@@ -14,7 +14,9 @@
  *                                                                  recorder: the recording does not wait for a call
  *   workers      gg_plane_start         drain or stop, then gg_plane_join
  *   admin        gg_control_start         gg_control_stop      before the recorder stops: it reads the logs' status
+ *   catalogue    gg__indexing_start       gg__indexing_stop    after the recorder: it reads what that has written
  *   metrics      gg__metrics_file_start   gg__metrics_file_stop  after the recorder: its last counts are final
+ *   retention    gg__retaining_start      gg__retaining_stop    after the recorder, which may need room to its end
  *   watchdog     gg__service_ready        gg__service_end        the very last: it speaks for the others
  *
  * Requests to end come from any thread and from signal handlers. They only count up and ring an eventfd; the engine's
@@ -26,8 +28,10 @@
 #include "base/clock.h"
 #include "base/sized.h"
 #include "engine/edits.h"
+#include "engine/indexing.h"
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
+#include "engine/retaining.h"
 #include "engine/service.h"
 #include "hook/sink.h"
 #include "record/sink.h"
@@ -239,8 +243,10 @@ static void hand_over(struct gg_gateway *engine)
   gg_info(engine->logger, "handed over", GG_I("to_pid", engine->handing.pid),
           GG_D("seconds_max", (double)engine->now->config.timeouts.drain_ns / 1e9),
           GG_S("effect", "open sessions go on here; new ones are the other process'"));
+  gg__indexing_leave(engine->indexing);
   gg__metrics_file_drop(engine->metrics_file);
   engine->metrics_file = NULL;
+  gg__retaining_rest(engine->retaining);
   gg__service_end(engine);
   leave_parents(engine);
   if (atomic_load(&engine->state) == GG_ENGINE_RUNNING)
@@ -285,8 +291,10 @@ int gg__engine_end_recorder(struct gg_gateway *engine, struct gg_failure *failur
 {
   uint64_t deadline_ns = gg_clock_mono_ns() + GG_RECORDER_STOP_NS;
   int error = gg_recorder_stop(engine->recorder, deadline_ns, failure);
+  gg__retaining_stop(engine->retaining);
   gg_recorder_sinks(engine->recorder, NULL, 0);
   gg_hook_sinks_finish(engine->desk, deadline_ns);
+  gg__indexing_stop(engine->indexing);
   gg_hook_desk_stop(engine->desk); /* behind the recording, which does not wait for a plug-in's call */
   return error;
 }
@@ -369,5 +377,6 @@ void gg_gateway_destroy(struct gg_gateway *engine)
   gg__edits_free(engine->edits_next);
   pthread_mutex_destroy(&engine->edit_lock);
   pthread_mutex_destroy(&engine->lock);
-  free(engine);
+  if (!engine->haunted)
+    free(engine);
 }

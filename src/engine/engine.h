@@ -24,10 +24,12 @@ enum gg_engine_state {
 };
 
 struct gg_edits;
+struct gg_indexing;
 struct gg_kernel_metrics;
 struct gg_metrics_file;
 struct gg_notify;
 struct gg_polled;
+struct gg_retaining;
 
 /* What the disk is given to take the rest after the last session has ended. */
 #define GG_RECORDER_STOP_NS (UINT64_C(10) * 1000000000)
@@ -50,7 +52,10 @@ struct gg_gateway {
   struct gg_metrics *metrics;
   struct gg_hook_desk *desk;
   struct gg_kernel_metrics *kernel_metrics;
+  struct gg_indexing *indexing; /* NULL: catalogue: off */
   struct gg_resolver *resolver;
+  struct gg_retaining *retaining;
+  bool haunted; /* a thread that did not end may still use this */
   struct gg_recorder *recorder;
   struct gg_plane *plane;
   struct gg_control *control;
@@ -126,6 +131,7 @@ void gg__engine_end_plugins(struct gg_gateway *engine);
 
 /* start.c: the options of the gateway, with what they borrow from the engine; the thread of the metrics file. */
 int gg__engine_fill(struct gg_gateway *engine, struct gg_configured *configured, struct gg_failure *failure);
+int gg__engine_index(struct gg_gateway *engine, struct gg_failure *failure);
 int gg__engine_metrics_file(struct gg_gateway *engine, struct gg_failure *failure);
 /* Undoes what was made; the threads are ended already, or were never begun. */
 void gg__engine_free_parts(struct gg_gateway *engine);

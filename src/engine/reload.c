@@ -21,8 +21,10 @@
 #include "engine/edits.h"
 #include "engine/engine.h"
 #include "engine/file.h"
+#include "engine/indexing.h"
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
+#include "engine/retaining.h"
 #include "engine/service.h"
 
 #include <assert.h>
@@ -125,9 +127,11 @@ static int go_over(struct gg_gateway *engine, struct gg_configured *next, struct
   if (!error)
     engine->now = next;
   gg__engine_unlock(engine);
-  if (!error)
-    gg__plugins_sinks(next, engine->recorder);
-  return error;
+  if (error)
+    return error;
+  gg__plugins_sinks(next, engine->recorder);
+  gg__indexing_rules(engine->indexing, next->tag_rules);
+  return 0;
 }
 
 static void restart_metrics_file(struct gg_gateway *engine, const struct gg_config *from, struct gg_report *report)
@@ -143,6 +147,13 @@ static void restart_metrics_file(struct gg_gateway *engine, const struct gg_conf
     gg__report_add(report, GG_REPORT_WARNING, "the metrics file is not written: %s", failure.message);
 }
 
+static void follow_retention(struct gg_gateway *engine, struct gg_report *report)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gg__retaining_follow(engine->retaining, &engine->now->config, &failure) != 0)
+    gg__report_add(report, GG_REPORT_WARNING, "retention stays as it was: %s", failure.message);
+}
+
 /* What follows the gateway, and cannot be refused any more. */
 static void follow(struct gg_gateway *engine, const struct gg_config *from, struct gg_report *report)
 {
@@ -150,6 +161,7 @@ static void follow(struct gg_gateway *engine, const struct gg_config *from, stru
   gg_logger_set(engine->logger, to->message.level, to->message.format);
   gg_resolver_set_interval(engine->resolver, to->resolve.interval_ns);
   restart_metrics_file(engine, from, report);
+  follow_retention(engine, report);
   warn_of_names(engine->now, report);
   gg__refusing_report(engine, report);
 }

@@ -10,6 +10,7 @@
 #include "net/resolver_files.h"
 #include "net/syscalls.h"
 #include "record/syscalls.h"
+#include "store/syscalls.h"
 
 #include <dlfcn.h>
 #include <libgen.h>
@@ -37,8 +38,9 @@ enum {
 #endif
 
 static const struct gg_syscalls *const all_calls[] = {
-  &gg_gateway_syscalls, &gg_net_syscalls,   &gg_base_syscalls,                       /* the data path's first */
-  &gg_record_syscalls,  &gg_admin_syscalls, &gg__engine_syscalls, &gg_hook_syscalls, /* the last one, see below */
+  &gg_gateway_syscalls, &gg_net_syscalls,   &gg_base_syscalls, /* the data path's first */
+  &gg_record_syscalls,  &gg_store_syscalls, &gg_admin_syscalls,
+  &gg__engine_syscalls, &gg_hook_syscalls, /* the last one, see below */
 };
 enum { CALL_LISTS = sizeof all_calls / sizeof all_calls[0] };
 
@@ -91,6 +93,16 @@ static void add_resolver(struct rules *rules)
     add_resolver_file(rules, others[i]);
 }
 
+/* What libraries look at when they need it first: malloc how many processors there are, when threads want arenas, and
+ * how memory is given, when it shrinks one; SQLite for its random numbers. All of them do without. */
+static void add_libraries(struct rules *rules)
+{
+  static const char *const files[] = {"/sys/devices/system/cpu/online", "/proc/stat", "/proc/sys/vm/overcommit_memory",
+                                      "/dev/urandom"};
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+    add(rules, files[i], GG_LANDLOCK_READ);
+}
+
 /* Where it is, and where the file is that it is a link to: that one may be replaced, too. */
 static void add_file_to_read(struct rules *rules, const char *path)
 {
@@ -140,6 +152,7 @@ static void collect(struct rules *rules, const struct gg_config *config, const s
     add_file_to_read(rules, config->plugins[i].object);
   add_plugins_dir(rules, config->dir);
   add_resolver(rules);
+  add_libraries(rules);
 }
 
 /* getaddrinfo(3) loads a library for each source of hosts but files and dns when it first comes to it: too late then,

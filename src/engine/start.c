@@ -3,9 +3,11 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/file.h"
+#include "engine/indexing.h"
 #include "engine/kernel_metrics.h"
 #include "engine/metrics_file.h"
 #include "engine/polled.h"
+#include "engine/retaining.h"
 #include "engine/service.h"
 #include "hook/sink.h"
 #include "record/sink.h"
@@ -48,6 +50,29 @@ static void warn_of_slow_rings(const struct gg_gateway *engine)
             GG_S("effect", "the log's rings go to a disk as well: traffic may wait for it, and is written twice"));
 }
 
+/* On the writer's thread. */
+static void on_written(void *context, const struct gg_recorder_block *block)
+{
+  const struct gg_gateway *engine = context;
+  gg__indexing_written(engine->indexing, block->segment, block->offset, block->bytes, block->length);
+}
+
+static int make_room(void *context, uint64_t bytes)
+{
+  const struct gg_gateway *engine = context;
+  return gg__retaining_make_room(engine->retaining, bytes);
+}
+
+/* On the sync thread. */
+static void on_sealed(void *context, const char *name, uint64_t bytes)
+{
+  const struct gg_gateway *engine = context;
+  (void)bytes;
+  gg__retaining_sealed(engine->retaining, name);
+}
+
+static const struct gg_recorder_ops recorder_ops = {.make_room = make_room, .sealed = on_sealed, .written = on_written};
+
 static int open_recorder(struct gg_gateway *engine, struct gg_failure *failure)
 {
   const struct gg_config *config = &engine->now->config;
@@ -65,6 +90,8 @@ static int open_recorder(struct gg_gateway *engine, struct gg_failure *failure)
   options.sync_interval_ns = config->sync.interval_ns;
   options.logger = engine->logger;
   options.metrics = engine->metrics;
+  options.ops = &recorder_ops;
+  options.ops_context = engine;
   options.lock_fd = gg__takeover_lock(engine->takeover);
   warn_of_slow_rings(engine);
   struct gg_failure why = GG_FAILURE_INIT;
@@ -187,7 +214,11 @@ static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
   if (!error)
     error = make_desk(engine, failure);
   if (!error)
+    error = gg__retaining_create(&engine->retaining, engine->metrics, engine->logger, failure);
+  if (!error)
     error = gg__kernel_metrics_start(&engine->kernel_metrics, engine, failure);
+  if (!error && engine->now->config.catalogue == GG_CONFIG_ON)
+    error = gg__indexing_create(&engine->indexing, engine, failure);
   if (!error && gg_resolver_create(&engine->resolver, engine->now->config.resolve.interval_ns, engine->logger) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the resolver");
   if (!error)
@@ -210,6 +241,12 @@ static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
   if (!error)
     error = gg__service_confine(engine, failure);
   return error;
+}
+
+int gg__engine_index(struct gg_gateway *engine, struct gg_failure *failure)
+{
+  gg__indexing_rules(engine->indexing, engine->now->tag_rules);
+  return engine->indexing ? gg__indexing_start(engine->indexing, failure) : 0;
 }
 
 int gg__engine_metrics_file(struct gg_gateway *engine, struct gg_failure *failure)
@@ -263,6 +300,10 @@ static int start_threads(struct gg_gateway *engine, struct gg_failure *failure)
     error = step_forward(engine, failure);
   if (!error && !engine->takeover) /* else the file is the other process' until it lets go */
     error = gg__engine_metrics_file(engine, failure);
+  if (!error && !engine->takeover) /* the same */
+    error = gg__retaining_start(engine->retaining, &engine->now->config, engine->recorder, failure);
+  if (!error && !engine->takeover) /* likewise */
+    error = gg__engine_index(engine, failure);
   if (!error)
     error = gg__plugins_start(engine->now, failure);
   if (!error) {
@@ -284,10 +325,17 @@ static int take_over(struct gg_gateway *engine, struct gg_failure *failure)
     return error;
   }
   gg__refusing_wait(engine);
-  struct gg_failure why = GG_FAILURE_INIT;
+  struct gg_failure why = GG_FAILURE_INIT, no_retention = GG_FAILURE_INIT;
+  if (gg__retaining_start(engine->retaining, &engine->now->config, engine->recorder, &no_retention) != 0)
+    gg_error_log(engine->logger, "retention does not work", GG_S("error", no_retention.message),
+                 GG_S("effect", "the gateway serves; nothing is removed until its next start"));
   if (gg__engine_metrics_file(engine, &why) != 0)
     gg_error_log(engine->logger, "metrics file not written", GG_S("error", why.message),
                  GG_S("effect", "the gateway serves; a reload that names another file tries again"));
+  why = (struct gg_failure)GG_FAILURE_INIT;
+  if (gg__engine_index(engine, &why) != 0)
+    gg_error_log(engine->logger, "sessions are not in the catalogue", GG_S("error", why.message),
+                 GG_S("effect", "the gateway serves and records; commands read the segments"));
   return 0;
 }
 
@@ -321,10 +369,13 @@ static void tell_ready(const struct gg_gateway *engine)
 /* Undoes what was made; the threads are ended already, or were never begun. */
 void gg__engine_free_parts(struct gg_gateway *engine)
 {
+  if (engine->haunted) /* it was done already, as far as may be */
+    return;
   gg__takeover_end(engine->takeover);
   gg__siblings_close(engine);
   gg_control_stop(engine->control);
   gg__metrics_file_drop(engine->metrics_file);
+  gg__indexing_stop(engine->indexing); /* if it was not stopped: the start failed */
   gg__service_end(engine);
   gg__engine_end_plugins(engine);
   if (engine->desk)
@@ -332,25 +383,35 @@ void gg__engine_free_parts(struct gg_gateway *engine)
   gg_plane_destroy(engine->plane);
   gg__listen_fds_close(engine->parents);
   free(engine->parents);
+  /* A thread that hangs in the disk comes back some day, to what it was given. The writer's calls back into the engine,
+   * retention's to the recorder. */
   bool abandoned = gg_recorder_abandoned(engine->recorder);
-  gg_recorder_destroy(engine->recorder);
+  bool retained = gg__retaining_stop(engine->retaining);
+  if (retained)
+    gg_recorder_destroy(engine->recorder);
+  bool indexed = !abandoned && gg__indexing_destroy(engine->indexing);
+  abandoned |= !retained || !indexed;
   gg__configured_release(engine->now);
   abandoned |= !free_desk(engine);
   gg_resolver_destroy(engine->resolver);
   gg__kernel_metrics_stop(engine->kernel_metrics);
-  if (!abandoned) { /* else a thread that does not return goes on with them */
-    gg_metrics_destroy(engine->metrics);
-    gg_logger_destroy(engine->logger);
-  }
+  engine->haunted = abandoned;
+  if (abandoned) /* such a thread goes on with what is left */
+    return;
+  gg__retaining_destroy(engine->retaining);
+  gg_metrics_destroy(engine->metrics);
+  gg_logger_destroy(engine->logger);
   engine->takeover = NULL;
   engine->control = NULL;
   engine->metrics_file = NULL;
   engine->plane = NULL;
   engine->parents = NULL;
+  engine->retaining = NULL;
   engine->recorder = NULL;
   engine->resolver = NULL;
   engine->metrics = NULL;
   engine->kernel_metrics = NULL;
+  engine->indexing = NULL;
   engine->logger = NULL;
 }
 

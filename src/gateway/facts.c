@@ -5,7 +5,7 @@
 #include "gateway/rewrite.h"
 #include "gateway/worker.h"
 
-enum { TAGS_ROOM = 320, TRIED_ROOM = 640 }; /* bytes of a closing comment */
+enum { TAGS_ROOM = 320, TRIED_ROOM = 576 }; /* bytes of a closing comment */
 
 static const char *const close_texts[] = {
 #define TEXT(NAME, text) text,
@@ -54,6 +54,8 @@ void gg__session_facts(const void *argument, struct gg_json *json)
   address(json, "client", &session->conversation.end[GG_FROM_CLIENT]);
   address(json, "server", &session->conversation.end[GG_FROM_SERVER]);
   upstream(session, json);
+  if (session->gateway.family != GG_FAMILY_NONE)
+    address(json, "gateway", &session->gateway);
   gg_json_field_unsigned(json, "worker", session->worker->index);
   if (options->listen.family == GG_FAMILY_UNIX)
     gg_json_field_string(json, "server_path", options->listen.path);

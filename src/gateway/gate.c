@@ -272,8 +272,10 @@ bool gg__gate_again(struct gg_session *session, enum gg_direction direction)
   session->waits_ns[direction] = session->worker->loop.now_ns; /* what may go now has not waited for its receiver yet */
   struct view view = view_of(session, direction, NULL, 0);
   struct final final = show(session->live, direction, &view, false);
-  if (final.verdict.kind == GG_VERDICT_PASS)
+  if (final.verdict.kind == GG_VERDICT_PASS) {
+    gg__session_judge(session, direction);
     return true;
+  }
   return carry_out(session, direction, &final) && session->state != GG_STATE_CONNECTING;
 }
 
@@ -402,7 +404,7 @@ int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direct
       gg__live_position(session, direction) + (from->pipe ? from->pipe->raw : 0);
   if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
     return GG_OK;
-  gg__session_judge_splice(session, direction);
+  gg__session_judge(session, direction);
   if (before == GG_MODE_GATE || before == GG_MODE_MASK)
     run_again(session, direction);
   return GG_OK;

@@ -128,8 +128,8 @@ void gg__linger_begin(struct gg_session *session, enum gg_direction to, const st
   if (!relays && !session->conversation.opened) /* without room now, it is done before the first chunk */
     gg__session_open_record(session);
   session->state = relays ? session->state : GG_STATE_RELAYING;
-  gg__session_judge_splice(session, GG_FROM_CLIENT);
-  gg__session_judge_splice(session, GG_FROM_SERVER);
+  gg__session_judge(session, GG_FROM_CLIENT);
+  gg__session_judge(session, GG_FROM_SERVER);
   run(session, &session->end[GG_FROM_CLIENT]);
   run(session, &session->end[GG_FROM_SERVER]);
 }

@@ -36,6 +36,7 @@ struct gg_live *gg__live_get(struct gg_session *session)
   live->chain = chain;
   live->way[GG_FROM_CLIENT].record_most = live->way[GG_FROM_SERVER].record_most = UINT64_MAX;
   session->live = live;
+  session->end[GG_FROM_CLIENT].engaged = session->end[GG_FROM_SERVER].engaged = true; /* until it is judged */
   return live;
 }
 
@@ -132,6 +133,7 @@ static void count_modes(const struct gg_live *live, bool more)
 static void note(struct gg_live *live, const char *by, const struct gg_verdict *verdict)
 {
   live->ended = true;
+  live->session->end[GG_FROM_CLIENT].engaged = live->session->end[GG_FROM_SERVER].engaged = true;
   live->kind = (uint8_t)verdict->kind;
   copy_text(live->by, sizeof live->by, by);
   copy_reason(live->reason, verdict->reason);
@@ -364,6 +366,15 @@ bool gg__live_may_splice(const struct gg_session *session, enum gg_direction dir
          way->record_most == UINT64_MAX;
 }
 
+bool gg__live_engaged(const struct gg_session *session, enum gg_direction direction)
+{
+  if (!session->live)
+    return false;
+  const struct gg_way *way = &session->live->way[direction];
+  return !gg__live_may_splice(session, direction) || way->counts > 0 || way->observers > 0 || way->again ||
+         way->entering > 0 || way->stage.length > 0;
+}
+
 bool gg__live_records(const struct gg_session *session, enum gg_direction direction)
 {
   return session->end[direction].received < session->live->way[direction].record_most;
@@ -377,7 +388,7 @@ void gg__live_throttle(struct gg_session *session, enum gg_direction direction, 
   struct gg_way *way = &live->way[direction];
   way->rate = bytes_per_second;
   way->ready_ns = 0;
-  gg__session_judge_splice(session, direction);
+  gg__session_judge(session, direction);
   if (gg_list_empty(&session->end[direction].run))
     gg_list_append(&session->worker->run, &session->end[direction].run);
 }

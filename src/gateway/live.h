@@ -2,8 +2,9 @@
 /**
  * live.h - what plug-ins know and want of a session.
  *
- * A session that no plug-in sees has no struct gg_live, and pays a look at a NULL for all of this. One that is seen has
- * one, from when its ends are known until its last packet is recorded:
+ * A session that no plug-in sees has no struct gg_live. One that is seen has one, from when its ends are known until
+ * its last packet is recorded. A direction of it that no plug-in wants anything of is not `engaged` (session.h), and
+ * its bytes go as if there were no plug-ins.
  *
  *     begin ──► open of each hook ──► (hold_first ──► first of each) ──► upstream ──► relay
  *                                                                                       │ each read of a direction:
@@ -227,6 +228,8 @@ static inline uint64_t gg__live_position(const struct gg_session *session, enum 
 /* So many bytes of the direction came. */
 void gg__live_received(struct gg_session *session, enum gg_direction direction, size_t bytes);
 void gg__live_throttle(struct gg_session *session, enum gg_direction direction, uint64_t bytes_per_second);
+/* Whether plug-ins, or their orders, have a part in what the direction receives next. */
+bool gg__live_engaged(const struct gg_session *session, enum gg_direction direction);
 /* Whether the plug-ins let the direction go by splice. */
 bool gg__live_may_splice(const struct gg_session *session, enum gg_direction direction);
 /* Whether the next bytes of the direction are recorded. */

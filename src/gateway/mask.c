@@ -309,7 +309,7 @@ bool gg__mask_take(struct gg_session *session, enum gg_direction direction, cons
   if (!tail_set(way, private + done, all - done))
     return give_up(session, direction, &(struct view){private + done, view.begin + done, view.end});
   if (!gg__mask_on(session, direction)) /* the last one was given back, and what it had kept back is recorded */
-    gg__session_judge_splice(session, direction);
+    gg__session_judge(session, direction);
   return true;
 }
 
@@ -400,5 +400,5 @@ void gg__mask_again(struct gg_session *session, enum gg_direction direction)
   struct view view = tail_view(session, direction);
   uint64_t limit = show_all(session->live, direction, &view, false);
   tail_record(session, direction, limit); /* without room now, it is done with the next read */
-  gg__session_judge_splice(session, direction);
+  gg__session_judge(session, direction);
 }

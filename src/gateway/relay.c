@@ -142,7 +142,7 @@ void gg__relay_received(struct gg_session *session, enum gg_direction direction,
   if (direction == GG_FROM_SERVER && session->connected_ns != 0)
     observe_first_byte(session);
   gg__count(session->worker, GG_COUNT_CHUNKS, 1);
-  if (session->live)
+  if (session->end[direction].engaged)
     gg__live_received(session, direction, bytes);
 }
 
@@ -421,7 +421,7 @@ enum gg_step gg__relay_send_on(struct gg_session *session, enum gg_direction dir
   struct gg_end *to = &session->end[!direction];
   if (gg__lingers(session) && !gg__linger_speaks_for(session, &session->end[direction]))
     return GG_STEP_AGAIN; /* nobody gets it */
-  if (session->live) {
+  if (session->end[direction].engaged) {
     enum gg_gated gated = gg__gate_chunk(session, direction, iov, bytes);
     if (gated != GG_GATED_PASS)
       return gated == GG_GATED_KEPT ? GG_STEP_AGAIN : GG_STEP_OVER;
@@ -439,7 +439,7 @@ enum gg_step gg__relay_send_on(struct gg_session *session, enum gg_direction dir
 static enum gg_step send_on(struct gg_session *session, enum gg_direction direction, struct iovec *iov, unsigned count,
                             size_t bytes)
 {
-  if (session->live && session->live->way[direction].entering > 0)
+  if (session->end[direction].engaged && session->live->way[direction].entering > 0)
     return gg__rewrite_chunk(session, direction, iov, bytes);
   return gg__relay_send_on(session, direction, iov, count, bytes);
 }
@@ -451,7 +451,8 @@ void gg__relay_commit(struct gg_session *session, struct gg_chunk_layout *layout
   struct gg_log *log = session->log->log;
   uint64_t time_ns = gg_log_time(log, gg_clock_mono_ns());
   size_t used = gg_conversation_seal(&session->conversation, layout, bytes, time_ns);
-  gg__observe_sealed(session, layout, bytes, time_ns);
+  if (session->end[layout->direction].engaged)
+    gg__observe_sealed(session, layout, bytes, time_ns);
   gg_log_commit(log, used);
 }
 
@@ -566,7 +567,7 @@ static size_t read_size(const struct gg_session *session, const struct gg_end *f
   size_t most = session->worker->options->pending_max;
   size_t size = from->bulk ? GG_READ_BULK_BYTES : GG_READ_BYTES;
   size = size < most ? size : most;
-  return session->live ? gg__live_read_size(session, (enum gg_direction)from->side, size) : size;
+  return from->engaged ? gg__live_read_size(session, (enum gg_direction)from->side, size) : size;
 }
 
 void gg__relay_unrecorded(struct gg_session *session, enum gg_direction direction, size_t bytes)
@@ -663,11 +664,11 @@ enum gg_step gg__relay_in_place(struct gg_session *session, enum gg_direction di
 {
   if (!session->recorded)
     return receive_off_record(session, direction);
-  if (gg__mask_on(session, direction))
-    return receive_masked(session, direction);
-  if (session->live && !gg__live_records(session, direction))
-    return receive_beside(session, direction, gg__relay_left_out);
   struct gg_end *from = &session->end[direction];
+  if (from->engaged && gg__mask_on(session, direction))
+    return receive_masked(session, direction);
+  if (from->engaged && !gg__live_records(session, direction))
+    return receive_beside(session, direction, gg__relay_left_out);
   struct gg_log *log = session->log->log;
   size_t asked = read_size(session, from);
   uint8_t *at = NULL;
@@ -748,7 +749,7 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
     return gg__linger_step(session, direction);
   if (to->dead || from->put_off) /* or what was put off is sent first, and then comes here */
     return GG_STEP_WAIT;
-  if (session->live && session->live->way[direction].again && !gg__gate_again(session, direction))
+  if (from->engaged && session->live->way[direction].again && !gg__gate_again(session, direction))
     return GG_STEP_OVER;
   enum gg_step flushed = GG_STEP_AGAIN;
   if (to->pending)
@@ -763,7 +764,7 @@ static enum gg_step step(struct gg_session *session, enum gg_direction direction
     return gg__rewrite_pass(session, direction);
   if (from->ended)
     return pass_on_end(session, direction);
-  if (!from->readable || (session->live && !gg__live_may_read(session, direction)))
+  if (!from->readable || (from->engaged && !gg__live_may_read(session, direction)))
     return GG_STEP_WAIT;
   return from->splicing ? gg__relay_splice(session, direction) : gg__relay_in_place(session, direction);
 }

@@ -88,12 +88,8 @@ static bool leads_back(const struct gg_worker *worker, const struct gg_addr *ups
  * no other open session has. */
 static void back_leg(const struct gg_session *session, struct gg_addr *gateway, struct gg_addr *upstream)
 {
-  struct sockaddr_storage own;
-  socklen_t length = sizeof own;
-  bool ip = session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6;
-  if (ip && !leads_back(session->worker, &session->upstream) &&
-      getsockname(session->end[GG_FROM_SERVER].source.fd, (struct sockaddr *)&own, &length) == 0) {
-    gg_addr_from_sockaddr(gateway, (const struct sockaddr *)&own, length);
+  if (session->gateway.family != GG_FAMILY_NONE && !leads_back(session->worker, &session->upstream)) {
+    *gateway = session->gateway;
     *upstream = session->upstream;
     return;
   }

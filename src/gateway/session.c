@@ -53,6 +53,7 @@ bool gg__session_open_record(struct gg_session *session)
     return false;
   uint64_t time_ns = gg_log_time(log, gg_clock_mono_ns());
   gg_log_commit(log, gg_conversation_open(&session->conversation, at, gg_log_segment(log), time_ns));
+  gg_log_hasten(log); /* who lists sessions sees it soon, also if it is silent */
   return true;
 }
 
@@ -295,10 +296,11 @@ static bool may_splice(const struct gg_session *session, const struct gg_addr *p
   return (peer->family == GG_FAMILY_IPV4 || peer->family == GG_FAMILY_IPV6) && !gg__session_is_local(plane, peer);
 }
 
-void gg__session_judge_splice(struct gg_session *session, enum gg_direction direction)
+void gg__session_judge(struct gg_session *session, enum gg_direction direction)
 {
   const struct gg_addr *peer = direction == GG_FROM_CLIENT ? &session->peer : &session->upstream;
   bool both = session->end[GG_FROM_CLIENT].source.fd >= 0 && session->end[GG_FROM_SERVER].source.fd >= 0;
+  session->end[direction].engaged = gg__live_engaged(session, direction);
   session->splice_allowed[direction] = both && gg__live_may_splice(session, direction) && may_splice(session, peer);
   if (!session->splice_allowed[direction])
     gg__splice_leave(session, direction);
@@ -308,8 +310,8 @@ void gg__session_relay(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
   session->state = GG_STATE_RELAYING;
-  gg__session_judge_splice(session, GG_FROM_CLIENT);
-  gg__session_judge_splice(session, GG_FROM_SERVER);
+  gg__session_judge(session, GG_FROM_CLIENT);
+  gg__session_judge(session, GG_FROM_SERVER);
   if (session->end[GG_FROM_SERVER].pending && gg_list_empty(&session->stalled)) /* it was diverted */
     gg_list_append(&worker->stalled, &session->stalled);
   session->active_ns = worker->loop.now_ns;

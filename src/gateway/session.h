@@ -130,6 +130,7 @@ struct gg_end {
   uint8_t bulk;         /* reads in a row that filled their buffer, or by splice: that did not */
   bool splicing;
   bool put_off; /* a message of this end is in the worker's batch */
+  bool engaged; /* plug-ins, or their orders, have a part in what comes from it: session.live is looked at */
 };
 
 struct gg_session {
@@ -149,6 +150,7 @@ struct gg_session {
   struct gg_session *known_next; /* known.h */
   struct gg_tags *tags;          /* under the lock of known.h; NULL: there are none */
   struct gg_addr upstream;       /* the member's address; of a unix upstream only the family */
+  struct gg_addr gateway;        /* our end of the connection to it; no family: there is none, or it has no address */
   struct gg_session_id id;
   bool recorded;          /* or nothing of it ever goes into a log; `log->log` is NULL then (record: off) */
   uint8_t state;          /* enum gg_state */
@@ -205,8 +207,9 @@ bool gg__session_is_local(const struct gg_plane *plane, const struct gg_addr *ad
 /* How many of the direction's bytes that were sent on the receiver's TCP has acknowledged. */
 uint64_t gg__session_acked(const struct gg_session *session, enum gg_direction direction);
 
-/* Whether the direction may go by splice, and takes it back in place if not. */
-void gg__session_judge_splice(struct gg_session *session, enum gg_direction direction);
+/* How the direction goes from now on: whether plug-ins have a part in it, and whether by splice (if not, takes it back
+ * in place). Called when anything that this depends on has changed. */
+void gg__session_judge(struct gg_session *session, enum gg_direction direction);
 
 /* A count of bytes, which only the session's worker changes and any thread may read. */
 static inline void gg__bytes_add(uint64_t *count, uint64_t bytes)

@@ -229,6 +229,17 @@ static void tell_connected(const struct gg_session *session)
     gg_hook_connected(live->chain, session->worker->shard, live, session->member->health->name);
 }
 
+/* Which connection it is, for the facts: asked once, because a socket that was reset may not know any more. */
+static void note_gateway(struct gg_session *session)
+{
+  struct sockaddr_storage own;
+  socklen_t length = sizeof own;
+  bool ip = session->upstream.family == GG_FAMILY_IPV4 || session->upstream.family == GG_FAMILY_IPV6;
+  if (ip && session->recorded &&
+      getsockname(session->end[GG_FROM_SERVER].source.fd, (struct sockaddr *)&own, &length) == 0)
+    gg_addr_from_sockaddr(&session->gateway, (const struct sockaddr *)&own, length);
+}
+
 static struct outcome connected(struct gg_session *session)
 {
   struct gg_worker *worker = session->worker;
@@ -252,6 +263,7 @@ static struct outcome connected(struct gg_session *session)
       return outcome_failed(GG_CLOSE_CONNECT_FAILED);
   }
   session->connected_ns = now_ns;
+  note_gateway(session);
   tell_connected(session);
   gg__session_relay(session);
   return (struct outcome){0};
@@ -301,6 +313,7 @@ static struct outcome attempt_begin(struct gg_session *session)
   server->pending_left = before.pending_left;
   server->durable_at = before.durable_at;
   session->announced = 0;
+  session->gateway = (struct gg_addr){.family = GG_FAMILY_NONE};
   if (session->upstream.family == GG_FAMILY_NONE)
     return outcome_failed(GG_CLOSE_UNRESOLVED);
   int domain = session->upstream.family == GG_FAMILY_IPV4   ? AF_INET
@@ -407,6 +420,7 @@ void gg__upstream_ready(struct gg_session *session, uint32_t events)
     }
     /* It was connected, and is reset already. What it sent before is still there to be read. */
     server->dead = true;
+    note_gateway(session);
     tell_connected(session);
     gg__health_succeeded(session->member->health, session->worker->loop.now_ns, session->worker->shard);
     gg__session_relay(session);

@@ -19,6 +19,8 @@ enum {
   GG_LOG_CONTROL_RESERVE_BYTES = 64 << 10,
 };
 #define GG_DISK_RETRY_NS UINT64_C(100000000)    /* after the disk refused */
+#define GG_LOG_HASTE_NS UINT64_C(250000000)     /* what a new session waits until it is handed over */
+#define GG_ROOM_RETRY_NS UINT64_C(10000000)     /* the same, while retention makes room */
 #define GG_RING_SHRINK_NS UINT64_C(10000000000) /* of low fill */
 #define GG_WALL_CLOCK_STEP_NS 100000000         /* noted from here on; signed: a step goes either way */
 

@@ -212,6 +212,7 @@ void gg__log_seal(struct gg_log *log)
   assert(log->tail % GG__PAGE_BYTES == 0);
   log->sealed_to = log->tail;
   log->unsealed_since_ns = 0;
+  log->hasty = false;
   push_boundary(log);
   atomic_store(&log->sealed, log->tail);
   gg__bell_ring(&log->recorder->writer_bell);
@@ -508,6 +509,13 @@ static void consider_shrinking(struct gg_log *log, uint64_t mono_ns)
     request_ring(log, log->initial_bytes);
 }
 
+/* How long what is committed may wait now. */
+static uint64_t patience_ns(const struct gg_log *log)
+{
+  uint64_t interval_ns = log->recorder->options.flush_interval_ns;
+  return log->hasty && interval_ns > GG_LOG_HASTE_NS ? GG_LOG_HASTE_NS : interval_ns;
+}
+
 uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns)
 {
   const struct gg_recorder_options *options = &log->recorder->options;
@@ -520,7 +528,7 @@ uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns)
   bool untold = log->tail != log->sealed_to || (log->segment_open && (log->counts_untold || log->clock_step_ns));
   if (untold && log->unsealed_since_ns == 0)
     log->unsealed_since_ns = mono_ns;
-  if (untold && mono_ns - log->unsealed_since_ns >= options->flush_interval_ns) {
+  if (untold && mono_ns - log->unsealed_since_ns >= patience_ns(log)) {
     gg__log_seal(log);
     log->unsealed_since_ns = 0; /* also where there was no room for a note alone: in another interval then */
   }
@@ -533,14 +541,19 @@ uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns)
   gg__gauge(log->recorder, log->shard, GG__METRIC_FILL, fill(log));
   gg__gauge(log->recorder, log->shard, GG__METRIC_RING, log->mask + 1);
   uint64_t next = mono_ns + options->flush_interval_ns;
-  if (log->unsealed_since_ns && log->unsealed_since_ns + options->flush_interval_ns < next)
-    next = log->unsealed_since_ns + options->flush_interval_ns;
+  if (log->unsealed_since_ns && log->unsealed_since_ns + patience_ns(log) < next)
+    next = log->unsealed_since_ns + patience_ns(log);
   return next > mono_ns ? next : mono_ns + 1;
 }
 
 void gg_log_flush(struct gg_log *log)
 {
   gg__log_seal(log);
+}
+
+void gg_log_hasten(struct gg_log *log)
+{
+  log->hasty = true;
 }
 
 /* ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -45,6 +45,7 @@
 struct gg_logger;
 struct gg_metrics;
 struct gg_recorder;
+struct gg_recorder_block;
 struct gg_log;
 
 enum gg_sync_mode { GG_SYNC_INTERVAL, GG_SYNC_NEVER, GG_SYNC_ALWAYS };
@@ -52,12 +53,15 @@ enum gg_policy { GG_POLICY_BLOCK, GG_POLICY_GAP, GG_POLICY_CLOSE };
 
 /* What a higher room may do for the log. All members may be NULL. */
 struct gg_recorder_ops {
-  /* The disk is full: try to free `bytes`. On the writer thread, every 100 ms while it lasts. Returns 0 if it may be
-   * worth trying again, a negative gg_error if not. */
+  /* The disk is full: try to free `bytes`. On the writer thread, which is not to be held up. Returns 0 if room is being
+   * made: then it is tried again every 10 ms, and the log is slow so long, not full; a negative gg_error if there is
+   * none to be made: then `on_full` decides, and this is asked again every 100 ms. */
   int (*make_room)(void *context, uint64_t bytes);
   /* A segment was sealed: no byte will be added to it any more, and it was synced (but for GG_SYNC_NEVER). On the sync
    * thread. `name` is relative to the store's segments/. */
   void (*sealed)(void *context, const char *name, uint64_t bytes);
+  /* A segment file has more than before: whole blocks. On the writer thread, after each write: not for long. */
+  void (*written)(void *context, const struct gg_recorder_block *block);
 };
 
 struct gg_recorder_options {
@@ -204,6 +208,9 @@ void gg_log_count_lost_session(struct gg_log *log);
 uint64_t gg_log_tick(struct gg_log *log, uint64_t mono_ns);
 /* Seals what is committed and hands it to the writer now (group commit of sync: always; a live reader's wish). */
 void gg_log_flush(struct gg_log *log);
+/* What is committed shall be seen soon: a tick hands it over when it has waited GG_LOG_HASTE_NS, if the flush interval
+ * is longer. */
+void gg_log_hasten(struct gg_log *log);
 /* No record will follow: flushes. The log may not be used by the producer after this. */
 void gg_log_finish(struct gg_log *log);
 

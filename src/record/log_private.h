@@ -100,6 +100,7 @@ struct gg_log {
   bool refused;
   size_t refused_bytes; /* what was asked for then */
   enum gg_log_priority refused_priority;
+  bool hasty; /* gg_log_hasten, since the last seal */
   bool finished;
   int64_t clock_offset_ns; /* wall clock minus monotonic, fixed per segment */
   int64_t clock_noted_ns;  /* the offset that the last note of a step spoke of */

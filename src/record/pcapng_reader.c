@@ -9,8 +9,18 @@
  *                             ^ file offset `offset`
  *
  * When the unread bytes hold no whole block, they move to the front and one read fills the room behind them: with the
- * blocks of a bulk recording that moves some three bytes in a hundred. Mapping the file instead would be no faster and
- * turns a file that somebody truncates into SIGBUS.
+ * blocks of a bulk recording that moves some three bytes in a hundred. Reads begin small, at the file's begin and
+ * behind a jump, and double: who jumps from place to place in a large file reads little more than what is there.
+ * Mapping the file instead would be no faster and turns a file that somebody truncates into SIGBUS.
+ *
+ * Who skims does not want what long packets carry. Of such a block only its beginning and its options are read, the
+ * latter with the beginning of the next block, which is on the same page as a rule: a page is read for each packet,
+ * wherever that is cheaper than reading on.
+ *
+ *      ┌────────┬─────────────────────────────┬─────────┬────────┬──────
+ *      │ head   │ payload                     │ options │ head   │ ...
+ *      └────────┴─────────────────────────────┴─────────┴────────┴──────
+ *      ▲ kept     left out                     ▲ one read: the buffer has this now, `block_left` of it of this block
  */
 #include "record/pcapng_reader.h"
 
@@ -25,7 +35,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 20, INTERFACES_FIRST = 4 };
+enum {
+  BUFFER_BYTES = 1 << 20,
+  READ_BYTES_FIRST = 64 << 10,
+  INTERFACES_FIRST = 4,
+  PAGE_BYTES = 4096,
+  SKIM_TAIL_MAX = 4096,                                 /* a block with longer options is read whole */
+  SKIM_KEPT = GG_PCAPNG_EPB_HEAD + GG_PCAPNG_SKIM_HEAD, /* of a block, in front of what is left out */
+  SKIM_BUFFER_BYTES = 256 << 10,
+};
 
 struct interface {
   uint16_t link_type;
@@ -44,9 +62,13 @@ struct gg_pcapng_reader {
   uint8_t *owned;        /* the buffer; NULL for memory */
   const uint8_t *buffer; /* the same, or the memory */
   size_t buffer_bytes, begin, end;
-  uint64_t offset; /* of buffer[begin] in the file */
+  size_t read_bytes; /* of the next read, unless more is wanted */
+  uint64_t offset;   /* of buffer[begin] in the file */
   struct interface *interfaces;
   size_t interface_count, interface_room;
+  bool skims;
+  uint8_t *skimmed;  /* a block without what is left out; NULL: never skimmed */
+  size_t block_left; /* of the block just framed, what stands in the buffer from `begin` on */
   struct gg_failure stuck_failure;
 };
 
@@ -84,10 +106,17 @@ int gg_pcapng_reader_open(struct gg_pcapng_reader **out, int fd, struct gg_failu
   }
   struct stat status;
   reader->fd = fd;
-  reader->seekable = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  if (fstat(fd, &status) != 0) {
+    int error = gg_fail_errno(failure, errno, "cannot look at a capture");
+    free(buffer);
+    free(reader);
+    return error;
+  }
+  reader->seekable = S_ISREG(status.st_mode);
   reader->owned = buffer;
   reader->buffer = buffer;
   reader->buffer_bytes = BUFFER_BYTES;
+  reader->read_bytes = READ_BYTES_FIRST;
   if (reader->seekable)
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
   *out = reader;
@@ -113,6 +142,7 @@ void gg_pcapng_reader_destroy(struct gg_pcapng_reader *reader)
   if (reader == NULL)
     return;
   free(reader->owned);
+  free(reader->skimmed);
   free(reader->interfaces);
   free(reader);
 }
@@ -132,14 +162,40 @@ int gg_pcapng_reader_seek(struct gg_pcapng_reader *reader, uint64_t offset)
   if (!reader->seekable)
     return GG_ERR_UNSUPPORTED;
   uint64_t buffer_offset = reader->offset - reader->begin;
-  if (offset >= buffer_offset && offset - buffer_offset <= reader->end)
+  if (offset >= buffer_offset && offset - buffer_offset <= reader->end) {
     reader->begin = (size_t)(offset - buffer_offset);
-  else if (reader->fd >= 0)
-    reader->begin = reader->end = 0;
-  else
+  } else if (reader->fd < 0) {
     return GG_ERR_RANGE;
+  } else {
+    reader->begin = reader->end = 0;
+    reader->read_bytes = READ_BYTES_FIRST;
+  }
   reader->offset = offset;
   reader->stuck = false;
+  return 0;
+}
+
+int gg_pcapng_reader_skim(struct gg_pcapng_reader *reader, bool skim)
+{
+  if (reader->fd < 0 || !reader->seekable)
+    return 0;
+  if (skim && !reader->skimmed) {
+    uint8_t *buffer = reader->offset == 0 && reader->end == 0 ? malloc(SKIM_BUFFER_BYTES) : NULL;
+    reader->skimmed = malloc(SKIM_KEPT + SKIM_TAIL_MAX);
+    if (reader->skimmed == NULL) {
+      free(buffer);
+      return GG_ERR_NOMEM;
+    }
+    if (buffer != NULL) { /* nothing was read yet: there will be many such readers */
+      free(reader->owned);
+      reader->owned = buffer;
+      reader->buffer = buffer;
+      reader->buffer_bytes = SKIM_BUFFER_BYTES;
+    }
+    reader->read_bytes = PAGE_BYTES;
+    (void)posix_fadvise(reader->fd, 0, 0, POSIX_FADV_RANDOM); /* the kernel would read ahead what is left out */
+  }
+  reader->skims = skim;
   return 0;
 }
 
@@ -167,6 +223,20 @@ static int make_room(struct gg_pcapng_reader *reader, size_t wanted, struct gg_f
   return 0;
 }
 
+/* How much to read at `position`, if `wanted` are and there is room for `room`: the next time twice as much. Skimming,
+ * a read ends where a page does. */
+static size_t read_size(struct gg_pcapng_reader *reader, uint64_t position, size_t wanted, size_t room)
+{
+  size_t bytes = wanted > reader->read_bytes ? wanted : reader->read_bytes;
+  size_t most = reader->skims ? SKIM_BUFFER_BYTES / 2 : BUFFER_BYTES;
+  if (reader->skims) {
+    uint64_t end = position + bytes + PAGE_BYTES - 1;
+    bytes = (size_t)(end - end % PAGE_BYTES - position);
+  }
+  reader->read_bytes = reader->read_bytes < most ? reader->read_bytes * 2 : most;
+  return bytes < room ? bytes : room;
+}
+
 /* Makes at least `wanted` unread bytes available. GG_ERR_AGAIN: there are fewer. */
 static int fill(struct gg_pcapng_reader *reader, size_t wanted, struct gg_failure *failure)
 {
@@ -181,8 +251,9 @@ static int fill(struct gg_pcapng_reader *reader, size_t wanted, struct gg_failur
   }
   while (reader->end - reader->begin < wanted) {
     uint8_t *room = reader->owned + reader->end;
-    size_t bytes = reader->buffer_bytes - reader->end;
-    uint64_t position = reader->offset + (reader->end - reader->begin);
+    size_t unread = reader->end - reader->begin;
+    uint64_t position = reader->offset + unread;
+    size_t bytes = read_size(reader, position, wanted - unread, reader->buffer_bytes - reader->end);
     ssize_t got = reader->seekable ? pread(reader->fd, room, bytes, (off_t)position) : read(reader->fd, room, bytes);
     if (got == 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
       return GG_ERR_AGAIN;
@@ -235,6 +306,57 @@ static int read_order(struct gg_pcapng_reader *reader, bool *swapped, struct gg_
   return 0;
 }
 
+/* What is left of a long packet's block behind its payload, with the beginning of the next one if it is there. */
+static int read_tail(struct gg_pcapng_reader *reader, uint64_t from, size_t tail, struct gg_failure *failure)
+{
+  size_t got = 0, wanted = tail + SKIM_KEPT + PAGE_BYTES - 1;
+  wanted -= (from + wanted) % PAGE_BYTES;
+  assert(wanted >= tail && wanted <= reader->buffer_bytes);
+  reader->begin = reader->end = 0;
+  while (got < tail) {
+    ssize_t more = pread(reader->fd, reader->owned + got, wanted - got, (off_t)(from + got));
+    if (more < 0 && errno == EINTR)
+      continue;
+    if (more < 0)
+      return gg_fail_errno(failure, errno, "cannot read the capture at offset %" PRIu64, from + got);
+    if (more == 0) {
+      reader->end = 1; /* the block is torn: not that nothing of it is there */
+      return GG_ERR_AGAIN;
+    }
+    got += (size_t)more;
+  }
+  reader->end = got;
+  return 0;
+}
+
+/* A long packet's block of `bytes` without most of its payload. 0 with `*out` as it was: it is to be read whole. */
+static int skim(struct gg_pcapng_reader *reader, uint32_t bytes, struct gg_pcapng_block *out,
+                struct gg_failure *failure)
+{
+  int error = fill(reader, SKIM_KEPT, failure);
+  if (error != 0)
+    return error;
+  const uint8_t *block = reader->buffer + reader->begin;
+  uint32_t type = load32(block, reader->swapped), captured = load32(block + 20, reader->swapped);
+  uint64_t before = GG_PCAPNG_EPB_HEAD + (uint64_t)gg_pcapng_pad(captured);
+  if (before < SKIM_KEPT || before + 4 > bytes || bytes - before > SKIM_TAIL_MAX ||
+      reader->end - reader->begin >= bytes)
+    return 0;
+  size_t tail = (size_t)(bytes - before);
+  memcpy(reader->skimmed, block, SKIM_KEPT);
+  error = read_tail(reader, reader->offset + before, tail, failure);
+  if (error != 0)
+    return error;
+  if (load32(reader->buffer + tail - 4, reader->swapped) != bytes)
+    return lose(reader, GG_ERR_CORRUPT, "a block whose two lengths differ", failure);
+  memcpy(reader->skimmed + SKIM_KEPT, reader->buffer, tail);
+  *out = (struct gg_pcapng_block){reader->offset, reader->skimmed, bytes,
+                                  type,           reader->swapped, (uint32_t)(before - SKIM_KEPT)};
+  reader->block_left = tail;
+  reader->read_bytes = PAGE_BYTES;
+  return 0;
+}
+
 /* Brings one whole block into the buffer, its lengths checked. */
 static int frame(struct gg_pcapng_reader *reader, struct gg_pcapng_block *out, struct gg_failure *failure)
 {
@@ -252,12 +374,18 @@ static int frame(struct gg_pcapng_reader *reader, struct gg_pcapng_block *out, s
     return lose(reader, GG_ERR_CORRUPT, "a block with an impossible length", failure);
   if (bytes > GG_PCAPNG_BLOCK_MAX)
     return lose(reader, GG_ERR_CORRUPT, "a block longer than 16 MiB", failure);
+  if (reader->skims && type == GG_PCAPNG_EPB && bytes >= GG_PCAPNG_SKIM_BYTES) {
+    out->left_out = 0;
+    if ((error = skim(reader, bytes, out, failure)) != 0 || out->left_out != 0)
+      return error;
+  }
   if ((error = fill(reader, bytes, failure)) != 0)
     return error;
   const uint8_t *data = reader->buffer + reader->begin;
   if (load32(data + bytes - 4, swapped) != bytes)
     return lose(reader, GG_ERR_CORRUPT, "a block whose two lengths differ", failure);
-  *out = (struct gg_pcapng_block){reader->offset, data, bytes, type, swapped};
+  *out = (struct gg_pcapng_block){reader->offset, data, bytes, type, swapped, 0};
+  reader->block_left = bytes;
   return 0;
 }
 
@@ -327,9 +455,24 @@ int gg_pcapng_reader_next_block(struct gg_pcapng_reader *reader, struct gg_pcapn
     return error;
   if (out->type == GG_PCAPNG_SHB && (error = begin_section(reader, out, failure)) != 0)
     return error;
-  reader->begin += out->bytes;
+  reader->begin += reader->block_left;
   reader->offset += out->bytes;
   return out->type == GG_PCAPNG_IDB ? add_interface(reader, out, failure) : 0;
+}
+
+int gg_pcapng_reader_feed(struct gg_pcapng_reader *reader, const struct gg_pcapng_block *block,
+                          struct gg_failure *failure)
+{
+  if (reader->fd < 0 || !reader->seekable)
+    return gg_fail(failure, GG_ERR_IO, "what follows a block can be read of a regular file only");
+  reader->begin = reader->end = 0;
+  reader->offset = block->offset;
+  reader->stuck = false;
+  int error = block->type == GG_PCAPNG_SHB ? begin_section(reader, block, failure) : 0;
+  if (error != 0)
+    return error;
+  reader->offset += block->bytes;
+  return block->type == GG_PCAPNG_IDB ? add_interface(reader, block, failure) : 0;
 }
 
 /* ── Packets ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -402,7 +545,8 @@ static int take_data(struct gg_pcapng_packet *packet, const struct gg_pcapng_blo
     return corrupt(block, "a packet longer than its block", failure);
   packet->data = block->data + head;
   uint32_t padded = (uint32_t)gg_pcapng_pad(packet->captured);
-  packet->options = packet->data + padded;
+  packet->options = packet->data + padded - block->left_out;
+  packet->held = block->left_out != 0 ? GG_PCAPNG_SKIM_HEAD : packet->captured;
   packet->options_bytes = body - padded; /* body is a multiple of 4, so padded is not more */
   return 0;
 }

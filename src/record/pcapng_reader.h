@@ -34,7 +34,11 @@
 
 struct gg_pcapng_reader;
 
-enum { GG_PCAPNG_INTERFACES_MAX = 65536 /* in one section; more are an error */ };
+enum {
+  GG_PCAPNG_INTERFACES_MAX = 65536, /* in one section; more are an error */
+  GG_PCAPNG_SKIM_BYTES = 16 << 10,
+  GG_PCAPNG_SKIM_HEAD = 512,
+};
 
 /* A whole block as it is in the file. Borrowed until the next call. */
 struct gg_pcapng_block {
@@ -42,7 +46,8 @@ struct gg_pcapng_block {
   const uint8_t *data; /* from its type to its second length */
   uint32_t bytes;
   uint32_t type;
-  bool swapped; /* its numbers are in the other byte order */
+  bool swapped;      /* its numbers are in the other byte order */
+  uint32_t left_out; /* skimming: so many of its bytes are not in `data`, behind those of the packet that are held */
 };
 
 struct gg_pcapng_packet {
@@ -50,6 +55,7 @@ struct gg_pcapng_packet {
   uint64_t time_ns;    /* since 1970, UTC; 0 for a Simple Packet Block, which has none */
   const uint8_t *data; /* the packet, from its link layer on */
   uint32_t captured;   /* its bytes here */
+  uint32_t held;       /* so many of them are at `data`: all, but of a long packet when skimming */
   uint32_t original;   /* its bytes on the wire */
   uint32_t interface;  /* its number in the section */
   uint16_t link_type;
@@ -87,6 +93,17 @@ bool gg_pcapng_reader_torn(const struct gg_pcapng_reader *reader);
 /* Goes on at `offset`, where a block of the same section has to begin (its header and interfaces must have been read).
  * GG_ERR_UNSUPPORTED for what is no regular file or memory. */
 int gg_pcapng_reader_seek(struct gg_pcapng_reader *reader, uint64_t offset);
+
+/* From now on long packets' bytes are left out (of Enhanced Packet Blocks of GG_PCAPNG_SKIM_BYTES and more, in regular
+ * files), but for the first GG_PCAPNG_SKIM_HEAD: for those who count what was said. Of a bulk recording an eighth is
+ * read so. Off: what comes next is whole again. GG_ERR_NOMEM. */
+int gg_pcapng_reader_skim(struct gg_pcapng_reader *reader, bool skim);
+
+/* Takes a block that the caller has as what follows, instead of reading it: section headers and interfaces are taken
+ * note of, and the next reading goes on behind it. GG_ERR_IO: of a regular file only. Other errors as those of
+ * next_block. */
+int gg_pcapng_reader_feed(struct gg_pcapng_reader *reader, const struct gg_pcapng_block *block,
+                          struct gg_failure *failure);
 
 /* Walks over options: 1 and the option; 0 at their end; GG_ERR_CORRUPT if one does not fit. `at` and `left` move on. */
 int gg_pcapng_option_next(const uint8_t **at, size_t *left, bool swapped, uint16_t *code, uint16_t *bytes,

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -132,6 +133,8 @@ int gg__segment_create(int dir_fd, const char *name, bool *direct)
     errno = error;
     return -1;
   }
+  /* Who removes what is old takes a file exclusively: this one is in use until it is closed, or its process died. */
+  (void)flock(fd, LOCK_SH | LOCK_NB);
   /* Asked for only now: where open(2) refuses O_DIRECT, it may have made the file all the same. */
   int status = fcntl(fd, F_GETFL);
   *direct = status >= 0 && fcntl(fd, F_SETFL, status | O_DIRECT) == 0;

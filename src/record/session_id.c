@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/session_id.h"
 
+#include <endian.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -34,12 +35,26 @@ struct gg_session_id gg_session_id_next(struct gg_session_id_source *source, uin
   return id;
 }
 
+/* Eight digits of four bytes at once: a plug-in is told the id with each call, and a loop over the digits was a seventh
+ * of what one cost that wants nothing. */
+static void put_digits(const uint8_t bytes[4], char text[8])
+{
+  const uint64_t each = UINT64_C(0x0101010101010101);
+  uint32_t word;
+  memcpy(&word, bytes, sizeof word);
+  uint64_t lanes = le32toh(word); /* each byte into 16 bits, so that its halves have a byte each */
+  lanes = (lanes | lanes << 16) & UINT64_C(0x0000ffff0000ffff);
+  lanes = (lanes | lanes << 8) & UINT64_C(0x00ff00ff00ff00ff);
+  uint64_t halves = (lanes >> 4 & UINT64_C(0x000f000f000f000f)) | (lanes & UINT64_C(0x000f000f000f000f)) << 8;
+  uint64_t letters = (halves + 6 * each) >> 4 & each; /* 1 where it is 10 or more */
+  uint64_t digits = htole64(halves + '0' * each + letters * ('a' - '0' - 10));
+  memcpy(text, &digits, sizeof digits);
+}
+
 void gg_session_id_format(const struct gg_session_id *id, char text[GG_SESSION_ID_TEXT])
 {
-  static const char digits[] = "0123456789abcdef";
-  for (unsigned i = 0; i < GG_SESSION_ID_BYTES; i++) {
-    text[2 * i] = digits[id->bytes[i] >> 4];
-    text[2 * i + 1] = digits[id->bytes[i] & 15];
-  }
+  _Static_assert(GG_SESSION_ID_BYTES % 4 == 0, "whole words");
+  for (size_t i = 0; i < GG_SESSION_ID_BYTES; i += 4)
+    put_digits(id->bytes + i, text + 2 * i);
   text[2 * GG_SESSION_ID_BYTES] = '\0';
 }

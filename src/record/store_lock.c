@@ -8,6 +8,7 @@
  *                            those began that are at work without a pause until now
  *     DIR/store       0600   "gogetway store 1", the random UUID
  *     DIR/segments/   0700
+ *     DIR/journal/    0700   tags and holds of sessions (store/marks.h); made here, where a sandbox does not stand
  *     DIR/running     0600   running.c, and running.2, ... of processes that took over
  *
  * The lock is the kernel's, so it ends with its holder however that dies; the process id in it is only for the message.
@@ -78,6 +79,7 @@ static int open_segments(struct gg_recorder *recorder, struct gg_failure *failur
 {
   if (mkdirat(recorder->dir_fd, "segments", 0700) < 0 && errno != EEXIST)
     return gg_fail_errno(failure, errno, "making %s/segments", recorder->dir);
+  (void)mkdirat(recorder->dir_fd, "journal", 0700); /* without it we record all the same; who needs it tries again */
   recorder->segments_fd = openat(recorder->dir_fd, "segments", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (recorder->segments_fd < 0)
     return gg_fail_errno(failure, errno, "opening %s/segments", recorder->dir);

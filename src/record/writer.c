@@ -12,11 +12,13 @@
  *    something is sealed           -> make the segment's file if none is open, write to the next boundary, then give
  *                                     the same bytes to the sinks (sink.c)
  *
- * A disk that refuses (full, quota, input/output error) loses nothing: the log is marked, a higher room is asked for
- * space, and the same bytes are tried again every GG_DISK_RETRY_NS. The bytes stay in the ring, the ring fills, and the
+ * A disk that refuses (full, quota, input/output error) loses nothing: a higher room is asked for space; where that has
+ * some, the same bytes are tried again every GG_ROOM_RETRY_NS, else the log is marked, and they are every
+ * GG_DISK_RETRY_NS. The bytes stay in the ring, the ring fills, and the
  * producer meets the policy of its listener. A sink that refuses is the same, but for the file, which has the bytes.
  */
 #include "record/log_private.h"
+#include "record/sink.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,16 +59,26 @@ static void refused_by_sink(struct gg_log *log)
   refused(log, true);
 }
 
+/* Whether somebody makes room for so many bytes now. */
+static bool room_is_made(const struct gg_recorder *recorder, int error, uint64_t bytes)
+{
+  const struct gg_recorder_ops *ops = recorder->options.ops;
+  bool full = error == ENOSPC || error == EDQUOT;
+  return full && ops && ops->make_room && ops->make_room(recorder->options.ops_context, bytes) == 0;
+}
+
 /* The disk took nothing: room is asked for. */
 static void refused_by_disk(struct gg_log *log, int error)
 {
   struct gg_recorder *recorder = log->recorder;
   uint64_t waiting = atomic_load(&log->sealed) - atomic_load(&log->written);
+  if (room_is_made(recorder, error, waiting)) {
+    gg__count(recorder, recorder->writer_shard, GG__METRIC_WRITE_ERRORS, 1);
+    log->retry_at_ns = gg_clock_mono_ns() + GG_ROOM_RETRY_NS;
+    return;
+  }
   report_refusal(log, error, waiting);
   refused(log, false);
-  const struct gg_recorder_ops *ops = recorder->options.ops;
-  if ((error == ENOSPC || error == EDQUOT) && ops && ops->make_room)
-    (void)ops->make_room(recorder->options.ops_context, waiting);
 }
 
 static void taken_by_disk(struct gg_log *log)
@@ -203,6 +215,11 @@ static bool write_file(struct gg_log *log, const struct gg__segment *segment, ui
   gg__count(recorder, recorder->writer_shard, GG__METRIC_FLUSHES, 1);
   gg__count(recorder, recorder->writer_shard, GG__METRIC_WRITTEN, to - written);
   log->filed = to;
+  const struct gg_recorder_ops *ops = recorder->options.ops;
+  if (ops && ops->written)
+    ops->written(recorder->options.ops_context,
+                 &(struct gg_recorder_block){
+                   .segment = segment->name, .offset = offset, .bytes = from, .length = (size_t)(to - written)});
   return true;
 }
 

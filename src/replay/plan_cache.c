@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -120,6 +121,7 @@ static int open_file(struct gg_cache *cache, uint32_t index, struct gg_failure *
     close(fd);
     return error;
   }
+  flock(fd, LOCK_SH | LOCK_NB); /* retention passes over what is read; without it, the descriptor keeps the file */
   cache->slots[slot].fd = fd;
   cache->slots[slot].file = index;
   file->slot = slot;

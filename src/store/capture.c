@@ -9,6 +9,7 @@
  */
 #include "store/capture.h"
 
+#include "store/extents.h"
 #include "store/facts.h"
 #include "store/flows.h"
 #include "store/frames.h"
@@ -124,8 +125,7 @@ struct counting {
 static int count_run(void *context, const struct gg__run *run)
 {
   struct counting *counting = context;
-  counting->part->bytes[counting->side] += run->length;
-  counting->part->gaps[counting->side] += run->gap;
+  gg__part_take_run(counting->part, counting->side, run);
   return 0;
 }
 
@@ -194,8 +194,7 @@ void gg__capture_destroy(struct gg__capture *capture)
     return;
   for (struct gg__part *part = capture->parts, *next; part; part = next) {
     next = part->next_of_capture;
-    gg__stream_fini(&part->stream[0]);
-    gg__stream_fini(&part->stream[1]);
+    gg__part_fini(part);
     free(part);
   }
   if (capture->flows)
@@ -272,6 +271,44 @@ static int scan_frames(struct gg__capture *capture, struct gg__frames *frames)
   gg__capture_conclude(capture, frames, result, &failure);
   settle(capture);
   return result == GG_ERR_NOMEM ? result : 0;
+}
+
+static int keep_texts(struct gg__capture *capture, struct gg__part *part)
+{
+  const char **const texts[GG__TEXTS] = {&part->client,      &part->server,  &part->listener,   &part->upstream,
+                                         &part->server_path, &part->close,   &part->why,        &part->original,
+                                         &part->as_sent_of,  &part->verdict, &part->verdict_by, &part->tags};
+  int error = 0;
+  for (size_t i = 0; i < GG__TEXTS; i++) {
+    *texts[i] = keep(capture->texts, (enum gg__part_text)i, *texts[i]);
+    if (!*texts[i]) {
+      *texts[i] = "";
+      error = GG_ERR_NOMEM;
+    }
+  }
+  return error;
+}
+
+int gg__capture_adopt(struct gg__capture *capture, const struct gg__part *from)
+{
+  struct gg__part *part = malloc(sizeof *part);
+  if (!part)
+    return GG_ERR_NOMEM;
+  *part = *from;
+  part->next_of_capture = part->next_of_session = part->next_changed = NULL;
+  part->record = NULL;
+  part->capture = capture;
+  part->changed = false;
+  for (int side = 0; side < 2; side++) /* nothing waits in a stream that was told of */
+    part->stream[side] = (struct gg__stream){
+      .offset = from->stream[side].offset, .next = from->stream[side].next, .begun = from->stream[side].begun};
+  part->extents = NULL;
+  *capture->parts_tail = part;
+  capture->parts_tail = &part->next_of_capture;
+  int error = gg__extents_copy(part, from);
+  if (!error)
+    error = keep_texts(capture, part);
+  return error ? error : gg__flows_bind(capture->flows, part);
 }
 
 int gg__capture_scan(struct gg__capture *capture)

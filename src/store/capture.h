@@ -39,9 +39,11 @@ struct gg__capture {
   uint64_t packets;           /* of TCP */
   bool scattered;             /* sections or interfaces stand behind packets */
   enum gg__capture_health health;
-  char problem[320];  /* one sentence, unless there is nothing to say */
-  uint64_t strangers; /* packets that are not TCP over a known link type */
-  bool explained;     /* a verification's: why sessions may have no end here */
+  char problem[320];             /* one sentence, unless there is nothing to say */
+  uint64_t strangers;            /* packets that are not TCP over a known link type */
+  bool explained;                /* a verification's: why sessions may have no end here */
+  uint64_t listed;               /* a source's: the look at the folder that saw it last */
+  struct gg__capture *next_gone; /* a source's */
   struct gg__part *parts, **parts_tail;
   struct gg__part *changed;
   struct gg__flows *flows;
@@ -51,6 +53,10 @@ struct gg__capture {
 /* `directory` NULL: `name` is the whole path. GG_ERR_NOMEM. */
 int gg__capture_create(struct gg__capture **out, const char *directory, const char *name, bool own);
 void gg__capture_destroy(struct gg__capture *capture);
+
+/* Before the first reading: it begins at capture->scanned, and this part of a session that has not ended goes on. All
+ * that it points to is copied. GG_ERR_NOMEM. */
+int gg__capture_adopt(struct gg__capture *capture, const struct gg__part *part);
 
 /* Reads what is new. Trouble with the file is not an error but told in `health` and `problem`; GG_ERR_NOMEM is one. */
 int gg__capture_scan(struct gg__capture *capture);

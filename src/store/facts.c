@@ -4,7 +4,7 @@
 #include "base/json_doc.h"
 
 #include <gogetway/store.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { COMMENT_MAX = 16 << 10 }; /* longer ones are none of ours */
@@ -44,6 +44,66 @@ static void take_id(const struct gg_json_value *object, const char *key, char id
     memcpy(id, text, 25);
 }
 
+static void take_address(const struct gg_json_value *object, const char *key, struct gg_addr *addr)
+{
+  const char *text = gg_json_value_text(gg_json_value_get(object, key));
+  if (!text || gg_addr_parse(addr, text) != 0)
+    *addr = (struct gg_addr){.family = GG_FAMILY_NONE};
+}
+
+/* A tag as people may set it: printable, without a blank or a comma. */
+static bool is_tag(const struct gg_json_value *value)
+{
+  char shown[GG__FACTS_TAG_MAX + 1];
+  size_t length = gg_json_value_length(value), used;
+  const char *text = gg_json_value_text(value);
+  if (!text || length == 0 || length > GG__FACTS_TAG_MAX || strpbrk(text, " ,"))
+    return false;
+  return gg_text_printable((const uint8_t *)text, length, false, shown, sizeof shown, &used) == length &&
+         memcmp(shown, text, length) == 0;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void take_tags(const struct gg_json_value *array, char tags[GG__FACTS_TAGS_MAX + 1])
+{
+  const char *list[GG__FACTS_TAGS_MAX / 2];
+  size_t count = 0, length = 0;
+  tags[0] = '\0';
+  for (const struct gg_json_value *value = gg_json_value_first(array); value && count < sizeof list / sizeof list[0];
+       value = gg_json_value_next(value))
+    if (is_tag(value))
+      list[count++] = gg_json_value_text(value);
+  if (count > 1)
+    qsort(list, count, sizeof list[0], by_bytes);
+  for (size_t i = 0; i < count; i++) {
+    size_t bytes = strlen(list[i]);
+    if ((i > 0 && strcmp(list[i], list[i - 1]) == 0) || length + 1 + bytes > GG__FACTS_TAGS_MAX)
+      continue;
+    if (length > 0)
+      tags[length++] = ' ';
+    memcpy(tags + length, list[i], bytes + 1);
+    length += bytes;
+  }
+}
+
+/* What only a closing comment has. */
+static void take_end(struct gg__facts *facts, const struct gg_json_value *object)
+{
+  const struct gg_json_value *verdict = gg_json_value_get(object, "verdict");
+  take_text(object, "why", facts->why);
+  take_text(verdict, "kind", facts->verdict);
+  take_text(verdict, "plugin", facts->verdict_by);
+  take_tags(gg_json_value_get(object, "tags"), facts->tags);
+  facts->has_counts = take_pair(object, "received", facts->received);
+  facts->has_forwarded = take_pair(object, "forwarded", facts->forwarded);
+  take_pair(object, "gaps", facts->gaps);
+  take_pair(object, "masked", facts->masked);
+}
+
 enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, size_t length)
 {
   if (length < sizeof opening - 1 || memcmp(text, opening, sizeof opening - 1) != 0)
@@ -63,13 +123,12 @@ enum gg__facts_kind gg__facts_parse(struct gg__facts *facts, const char *text, s
   take_text(object, "upstream", facts->upstream);
   take_text(object, "server_path", facts->server_path);
   take_text(object, "close", facts->close);
-  take_text(object, "why", facts->why);
+  take_address(object, "gateway", &facts->gateway);
+  if (facts->close[0])
+    take_end(facts, object);
   facts->continued = gg_json_value_is_true(gg_json_value_get(object, "continued"));
   facts->has_offset =
     take_number(object, "client_offset", &facts->offset[0]) && take_number(object, "server_offset", &facts->offset[1]);
-  facts->has_counts = take_pair(object, "received", facts->received);
-  facts->has_forwarded = take_pair(object, "forwarded", facts->forwarded);
-  take_pair(object, "gaps", facts->gaps);
   take_number(gg_json_value_get(object, "gap"), "bytes", &facts->gap);
   gg_json_doc_fini(&doc);
   return GG__FACTS_OURS;

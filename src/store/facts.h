@@ -8,11 +8,17 @@
 #ifndef GG_STORE_FACTS_H
 #define GG_STORE_FACTS_H
 
+#include "net/addr.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GG__FACTS_TEXT_MAX = 256 };
+enum {
+  GG__FACTS_TEXT_MAX = 256,
+  GG__FACTS_TAGS_MAX = 512, /* all of them */
+  GG__FACTS_TAG_MAX = 64,
+};
 
 struct gg__facts {
   char id[25]; /* empty: none, or not 24 hexadecimal digits */
@@ -25,6 +31,11 @@ struct gg__facts {
   char why[GG__FACTS_TEXT_MAX];
   char original[25];   /* of the session that was played; empty: none, or not 24 hexadecimal digits */
   char as_sent_of[25]; /* what rewriters have sent instead of this session's bytes; empty: none, or no such id */
+  char verdict[GG__FACTS_TEXT_MAX];
+  char verdict_by[GG__FACTS_TEXT_MAX];
+  char
+    tags[GG__FACTS_TAGS_MAX + 1]; /* in order of bytes, each once, with blanks between; those that there is room for */
+  struct gg_addr gateway;         /* its end of the connection to the upstream; no family: none */
   bool continued;
   bool has_offset; /* offset[] is there */
   bool has_counts; /* received[] is there */
@@ -33,7 +44,8 @@ struct gg__facts {
   uint64_t received[2];
   uint64_t forwarded[2];
   uint64_t gaps[2]; /* of the whole session, in the closing comment */
-  uint64_t gap;     /* bytes missing in front of this packet */
+  uint64_t masked[2];
+  uint64_t gap; /* bytes missing in front of this packet */
 };
 
 enum gg__facts_kind { GG__FACTS_NONE, GG__FACTS_OURS, GG__FACTS_BROKEN, GG__FACTS_NOMEM };

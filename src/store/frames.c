@@ -3,10 +3,12 @@
 
 #include "record/pcapng.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@ struct gg__frames {
   int fd;
   struct gg_pcapng_reader *reader;
   char *path;
+  bool skims;
   bool packets_seen;
   bool scattered;
   uint64_t strangers;
@@ -37,7 +40,9 @@ int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure
   int error = 0;
   if (frames->fd < 0)
     error = gg_fail_errno(failure, errno, "cannot open %s", path);
-  else if (fstat(frames->fd, &status) != 0 || !S_ISREG(status.st_mode))
+  else if (fstat(frames->fd, &status) != 0)
+    error = gg_fail_errno(failure, errno, "cannot look at %s", path);
+  else if (!S_ISREG(status.st_mode))
     error = gg_fail(failure, GG_ERR_FORMAT, "%s is no regular file", path);
   else
     error = gg_pcapng_reader_open(&frames->reader, frames->fd, failure);
@@ -45,8 +50,14 @@ int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure
     gg__frames_close(frames);
     return error;
   }
+  gg__frames_claim(frames->fd);
   *out = frames;
   return 0;
+}
+
+void gg__frames_claim(int fd)
+{
+  flock(fd, LOCK_SH | LOCK_NB);
 }
 
 void gg__frames_close(struct gg__frames *frames)
@@ -58,6 +69,13 @@ void gg__frames_close(struct gg__frames *frames)
     close(frames->fd);
   free(frames->path);
   free(frames);
+}
+
+int gg__frames_skim(struct gg__frames *frames, bool skim, struct gg_failure *failure)
+{
+  int error = gg_pcapng_reader_skim(frames->reader, skim);
+  frames->skims = skim && !error;
+  return error ? gg_fail(failure, error, "no memory for reading %s", frames->path) : 0;
 }
 
 /* Our comment may stand behind somebody's note. */
@@ -81,16 +99,40 @@ void gg__frame_comment(struct gg__frame *frame)
     }
 }
 
-/* One block; GG_ERR_NOT_FOUND if it has no TCP packet. */
-static int next_block(struct gg__frames *frames, struct gg__frame *frame, struct gg_failure *failure)
+/* Whether all headers are among what is held of a packet, and a little of its payload: else it has to be read whole. */
+static bool held_enough(struct gg__frame *frame)
+{
+  const struct gg_pcapng_packet *packet = &frame->packet;
+  if (packet->held == packet->captured)
+    return true;
+  int error = gg_tcp_packet_parse(&frame->tcp, packet->link_type, packet->data, packet->held);
+  if (error)
+    return error == GG_ERR_UNSUPPORTED;
+  return frame->tcp.payload + GG__FRAME_HELD <= packet->data + packet->held;
+}
+
+static int read_whole(struct gg__frames *frames, struct gg__frame *frame, struct gg_failure *failure)
 {
   struct gg_pcapng_block block;
-  int error = gg_pcapng_reader_next_block(frames->reader, &block, failure);
-  if (error)
-    return error;
-  if (block.type == GG_PCAPNG_SHB || block.type == GG_PCAPNG_IDB)
+  gg_pcapng_reader_skim(frames->reader, false);
+  int error = gg_pcapng_reader_seek(frames->reader, frame->packet.block.offset);
+  if (!error)
+    error = gg_pcapng_reader_next_block(frames->reader, &block, failure);
+  if (!error)
+    error = gg_pcapng_reader_packet(frames->reader, &block, &frame->packet, failure);
+  gg_pcapng_reader_skim(frames->reader, true);
+  return error;
+}
+
+/* GG_ERR_NOT_FOUND if it has no TCP packet. */
+static int take_block(struct gg__frames *frames, const struct gg_pcapng_block *block, struct gg__frame *frame,
+                      struct gg_failure *failure)
+{
+  if (block->type == GG_PCAPNG_SHB || block->type == GG_PCAPNG_IDB)
     frames->scattered |= frames->packets_seen;
-  error = gg_pcapng_reader_packet(frames->reader, &block, &frame->packet, failure);
+  int error = gg_pcapng_reader_packet(frames->reader, block, &frame->packet, failure);
+  if (!error && frames->skims && !held_enough(frame))
+    error = read_whole(frames, frame, failure);
   if (error)
     return error;
   frames->packets_seen = true;
@@ -101,6 +143,23 @@ static int next_block(struct gg__frames *frames, struct gg__frame *frame, struct
     return GG_ERR_NOT_FOUND;
   gg__frame_comment(frame);
   return 0;
+}
+
+int gg__frames_feed(struct gg__frames *frames, const struct gg_pcapng_block *block, struct gg__frame *frame,
+                    struct gg_failure *failure)
+{
+  int error = gg_pcapng_reader_feed(frames->reader, block, failure);
+  return error ? error : take_block(frames, block, frame, failure);
+}
+
+/* One block; GG_ERR_NOT_FOUND if it has no TCP packet. */
+static int next_block(struct gg__frames *frames, struct gg__frame *frame, struct gg_failure *failure)
+{
+  struct gg_pcapng_block block;
+  int error = gg_pcapng_reader_next_block(frames->reader, &block, failure);
+  if (error == GG_ERR_CORRUPT) /* it may be an interface, which later packets are of */
+    frames->scattered |= frames->packets_seen;
+  return error ? error : take_block(frames, &block, frame, failure);
 }
 
 static int tell(const struct gg__frames *frames, int error, const struct gg_failure *inner, struct gg_failure *failure)
@@ -154,9 +213,17 @@ bool gg__frames_scattered(const struct gg__frames *frames)
   return frames->scattered;
 }
 
+static int seek(struct gg__frames *frames, uint64_t offset, struct gg_failure *failure)
+{
+  int error = gg_pcapng_reader_seek(frames->reader, offset);
+  return error ? gg_fail(failure, error, "cannot go to offset %llu of %s", (unsigned long long)offset, frames->path)
+               : 0;
+}
+
 int gg__frames_jump(struct gg__frames *frames, uint64_t offset, bool scattered, struct gg_failure *failure)
 {
   struct gg_pcapng_block block;
+  struct gg_pcapng_packet packet;
   frames->scattered = scattered;
   while (gg_pcapng_reader_offset(frames->reader) < offset) {
     struct gg_failure inner = GG_FAILURE_INIT;
@@ -167,12 +234,17 @@ int gg__frames_jump(struct gg__frames *frames, uint64_t offset, bool scattered, 
       return gg_fail(failure, GG_ERR_CORRUPT, "%s has become shorter", frames->path);
     if (error && !stepped)
       return tell(frames, error, &inner, failure);
-    bool is_packet = !error && block.type != GG_PCAPNG_SHB && block.type != GG_PCAPNG_IDB;
+    /* Names, keys, or a packet that cannot be read may stand before an interface. */
+    bool is_packet = !error && gg_pcapng_reader_packet(frames->reader, &block, &packet, NULL) == 0;
     if (is_packet && !scattered)
       break;
   }
   frames->packets_seen = true;
-  int error = gg_pcapng_reader_seek(frames->reader, offset);
-  return error ? gg_fail(failure, error, "cannot go to offset %llu of %s", (unsigned long long)offset, frames->path)
-               : 0;
+  return seek(frames, offset, failure);
+}
+
+int gg__frames_skip(struct gg__frames *frames, uint64_t offset, struct gg_failure *failure)
+{
+  assert(frames->packets_seen && offset >= gg_pcapng_reader_offset(frames->reader));
+  return frames->scattered ? 0 : seek(frames, offset, failure);
 }

@@ -50,35 +50,58 @@ bool gg__store_is_live(const char *store, uint64_t *since_ns)
   return ask_lock(store, since_ns) == LOCK_HELD;
 }
 
-/* Adds the file to what is there; nothing if it is not there or cannot be read. */
-static void add_file(const char *path, char **text, size_t *used)
+/* Adds the file to what is there; nothing if it is not there. False: it is, and not all of it was read. */
+static bool add_file(const char *path, char **text, size_t *used)
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0)
-    return;
+    return errno == ENOENT;
+  bool all = false;
   char *larger = realloc(*text, *used + RUNNING_BYTES_MAX + 1);
   if (larger) {
     *text = larger;
     size_t most = *used + RUNNING_BYTES_MAX;
-    for (ssize_t n = 1; n > 0 && *used<most; *used += n> 0 ? (size_t)n : 0)
+    ssize_t n = 1;
+    while (n > 0 && *used < most) {
       n = read(fd, larger + *used, most - *used);
+      *used += n > 0 ? (size_t)n : 0;
+    }
+    all = n == 0;
     larger[*used] = '\0';
   }
   close(fd);
+  return all;
 }
 
-char *gg__store_running(const char *store)
+/* `*all`: nothing of them is missing. */
+static char *read_running(const char *store, bool *all)
 {
   char path[4096];
   char *text = NULL;
   size_t used = 0;
+  *all = true;
   for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++) {
     int length = number == 1 ? snprintf(path, sizeof path, "%s/running", store)
                              : snprintf(path, sizeof path, "%s/running.%u", store, number);
-    if ((size_t)length < sizeof path)
-      add_file(path, &text, &used);
+    *all &= (size_t)length < sizeof path && add_file(path, &text, &used);
   }
   return text;
+}
+
+char *gg__store_running(const char *store)
+{
+  bool all;
+  return read_running(store, &all);
+}
+
+bool gg__store_writers(const char *store, bool *live, char **running)
+{
+  uint64_t ignored_ns;
+  enum lock lock = ask_lock(store, &ignored_ns);
+  bool all;
+  *live = lock == LOCK_HELD;
+  *running = read_running(store, &all);
+  return all && lock != LOCK_UNKNOWN;
 }
 
 /* The directory of the first ring that is named. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/merge.h"
 
+#include "store/extents.h"
 #include "store/lookup.h"
 #include "store/store.h"
 
@@ -13,6 +14,8 @@ struct cursor {
   const struct gg__part **parts; /* into the merge's array: those of this file by first offset */
   size_t part_count;
   struct gg__lookup *lookup; /* of them; made when the file is opened */
+  struct gg__extent *ranges; /* likewise: where their packets are */
+  size_t range_count, range; /* ... and in which of them it reads; 0: everywhere */
   uint64_t first_ns, first_offset, last_offset;
   struct gg__frames *frames;
   struct gg__frame frame; /* the next one, once open */
@@ -34,6 +37,16 @@ struct gg__merge {
 
 /* ── Cursors ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Leaves out what has no chosen packet. */
+static int skip(struct cursor *cursor, uint64_t offset, struct gg_failure *failure)
+{
+  while (cursor->range < cursor->range_count && cursor->ranges[cursor->range].end <= offset)
+    cursor->range++;
+  if (cursor->range == cursor->range_count || cursor->ranges[cursor->range].first <= offset)
+    return 0;
+  return gg__frames_skip(cursor->frames, cursor->ranges[cursor->range].first, failure);
+}
+
 /* Moves to the next chosen frame; GG_ERR_AGAIN: there is none. */
 static int advance(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
 {
@@ -41,7 +54,9 @@ static int advance(struct gg__merge *merge, struct cursor *cursor, struct gg_fai
     uint64_t before = gg__frames_offset(cursor->frames);
     if (before > cursor->last_offset)
       return GG_ERR_AGAIN;
-    int error = gg__frames_next(cursor->frames, &cursor->frame, failure);
+    int error = skip(cursor, before, failure);
+    if (!error)
+      error = gg__frames_next(cursor->frames, &cursor->frame, failure);
     merge->done += gg__frames_offset(cursor->frames) - before;
     if (error)
       return error;
@@ -55,8 +70,11 @@ static void close_cursor(struct cursor *cursor)
 {
   gg__frames_close(cursor->frames);
   gg__lookup_destroy(cursor->lookup);
+  free(cursor->ranges);
   cursor->frames = NULL;
   cursor->lookup = NULL;
+  cursor->ranges = NULL;
+  cursor->range_count = 0;
 }
 
 static int open_cursor(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
@@ -65,6 +83,7 @@ static int open_cursor(struct gg__merge *merge, struct cursor *cursor, struct gg
     return gg_fail(failure, GG_ERR_LIMIT, "more than %d files overlap in time", GG_MERGE_OPEN_MAX);
   if (gg__lookup_create(&cursor->lookup, cursor->parts, cursor->part_count) != 0)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for %s", cursor->capture->name);
+  cursor->ranges = gg__extents_join(cursor->parts, cursor->part_count, &cursor->range_count);
   int error = gg__frames_open(&cursor->frames, cursor->capture->path, failure);
   if (!error)
     error = gg__frames_jump(cursor->frames, cursor->first_offset, cursor->capture->scattered, failure);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/place.h"
 
+#include "base/clock.h"
+#include "store/segment_name.h"
 #include "store/source.h"
 
 #include <dirent.h>
@@ -8,7 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
+
+enum { STILL_STEP_NS = 200000 };
 
 static bool is_capture(const char *name)
 {
@@ -80,6 +86,70 @@ void gg__place_fini(struct gg__place *place)
   *place = (struct gg__place){0};
 }
 
+bool gg__place_still(int fd, bool exclusively)
+{
+  const struct timespec step = {.tv_nsec = STILL_STEP_NS};
+  uint64_t until_ns = gg_clock_mono_ns() + GG_PLACE_STILL_NS;
+  while (flock(fd, (exclusively ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+    if ((errno != EWOULDBLOCK && errno != EINTR) || gg_clock_mono_ns() >= until_ns)
+      return false;
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &step, NULL);
+  }
+  return true;
+}
+
+void gg__place_stir(int fd)
+{
+  flock(fd, LOCK_UN);
+}
+
+struct names {
+  char **items;
+  size_t count, room;
+};
+
+static int add_name(struct names *names, const char *name)
+{
+  if (names->count == names->room) {
+    size_t room = names->room ? names->room * 2 : 64;
+    char **larger = realloc(names->items, room * sizeof(char *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    names->items = larger;
+    names->room = room;
+  }
+  if (names->count > GG_PLACE_FILES_MAX)
+    return GG_ERR_LIMIT;
+  names->items[names->count] = strdup(name);
+  return names->items[names->count] ? (names->count++, 0) : GG_ERR_NOMEM;
+}
+
+static int by_order(const void *a, const void *b)
+{
+  return gg__segment_order(*(char *const *)a, *(char *const *)b);
+}
+
+/* All of them as they are at one moment: what moves from one file to another meanwhile would be seen in both, or in
+ * neither. */
+static int read_names(const struct gg__place *place, struct names *names, struct gg_failure *failure)
+{
+  DIR *directory = opendir(place->directory);
+  if (!directory)
+    return gg_fail_errno(failure, errno, "cannot read %s", place->directory);
+  bool still = place->store && gg__place_still(dirfd(directory), false);
+  int error = 0, read_errno;
+  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));)
+    if (entry->d_name[0] != '.' && is_capture(entry->d_name))
+      error = add_name(names, entry->d_name);
+  read_errno = error ? 0 : errno; /* a list that is cut short would hide sessions */
+  if (still)
+    gg__place_stir(dirfd(directory));
+  closedir(directory);
+  if (read_errno)
+    return gg_fail_errno(failure, read_errno, "cannot read %s", place->directory);
+  return error ? gg_fail(failure, error, "cannot list the files of %s", place->directory) : 0;
+}
+
 int gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
                    struct gg_failure *failure)
 {
@@ -87,18 +157,21 @@ int gg__place_each(const struct gg__place *place, int (*found)(void *context, co
     int error = found(context, place->file);
     return error ? gg_fail(failure, error, "cannot take note of %s", place->file) : 0;
   }
-  DIR *directory = opendir(place->directory);
-  if (!directory)
-    return gg_fail_errno(failure, errno, "cannot read %s", place->directory);
-  int error = 0, read_errno;
-  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));)
-    if (entry->d_name[0] != '.' && is_capture(entry->d_name))
-      error = found(context, entry->d_name);
-  read_errno = error ? 0 : errno; /* a list that is cut short would hide sessions */
-  closedir(directory);
-  if (read_errno)
-    return gg_fail_errno(failure, read_errno, "cannot read %s", place->directory);
-  return error ? gg_fail(failure, error, "cannot list the files of %s", place->directory) : 0;
+  struct names names = {0};
+  int error = read_names(place, &names, failure);
+  if (!error && place->store && names.count > 1)
+    qsort(names.items, names.count, sizeof(char *), by_order);
+  for (size_t i = 0; i < names.count && !error; i++) {
+    if (place->store && i + 1 < names.count && gg__segment_same_base(names.items[i], names.items[i + 1]))
+      continue; /* a later generation of it follows */
+    error = found(context, names.items[i]);
+    if (error)
+      gg_fail(failure, error, "cannot list the files of %s", place->directory);
+  }
+  for (size_t i = 0; i < names.count; i++)
+    free(names.items[i]);
+  free(names.items);
+  return error;
 }
 
 void gg__place_ask(const struct gg__place *place, struct gg__life *out)

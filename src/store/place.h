@@ -23,10 +23,18 @@ struct gg__place {
 int gg__place_open(struct gg__place *out, const char *path, struct gg_failure *failure);
 void gg__place_fini(struct gg__place *place);
 
-/* Calls for each file that is there now, in no particular order; its name is relative to `directory`, or the whole path
- * of `file`. A non-zero return ends it and is returned, with a failure. */
+/* Calls for each file that is there now; its name is relative to `directory`, or the whole path of `file`. Of a store's
+ * segment and what retention kept of it only the latter. A non-zero return ends it and is returned, with a failure. */
 int gg__place_each(const struct gg__place *place, int (*found)(void *context, const char *name), void *context,
                    struct gg_failure *failure);
+
+/* While somebody lists a folder of segments, or holds a session, none of its segments goes: these have it shared, and
+ * retention has it exclusively for the moment in which one goes (retention.h). A flock(2) of the folder itself, so that
+ * nothing has to be made on a full disk, and it ends with whoever has it. Waits GG_PLACE_STILL_NS at the most: somebody
+ * who is stopped must not stop all others; false: it was not had, or cannot be had on this file system. `fd` is the
+ * folder's. */
+bool gg__place_still(int fd, bool exclusively);
+void gg__place_stir(int fd);
 
 /* What is known of the gateway that writes a place, asked once before its files are read. */
 struct gg__life {

@@ -4,6 +4,8 @@
  *
  *   part ──► frames between its first and last offset ──► stream (order, gaps) ──► arena ──► chunk by chunk
  *
+ * What lies between the part's extents (extents.h) is jumped over.
+ *
  * The arena holds what one packet gave out (usually one run; many when a hole before held packets is filled) and the
  * chunk that is still growing:
  *
@@ -14,6 +16,7 @@
  * So memory is bounded by one block (GG_PCAPNG_BLOCK_MAX), what the streams may hold, and one chunk.
  */
 #include "store/chunking.h"
+#include "store/extents.h"
 #include "store/facts.h"
 #include "store/frames.h"
 #include "store/record.h"
@@ -179,6 +182,15 @@ static int begin_part(struct gg_reader *reader, bool first, struct gg_failure *f
   return gg__frames_jump(reader->frames, part->first_offset, part->capture->scattered, failure);
 }
 
+/* Goes to the next block that may be the part's; GG_ERR_AGAIN: it has no more. */
+static int go_on(struct gg_reader *reader, struct gg_failure *failure)
+{
+  uint64_t offset = gg__frames_offset(reader->frames), next = gg__extents_next(reader->part, offset);
+  if (next == UINT64_MAX)
+    return GG_ERR_AGAIN;
+  return next > offset ? gg__frames_skip(reader->frames, next, failure) : 0;
+}
+
 /* Takes one more packet of the session. GG_ERR_AGAIN: there is none. */
 static int read_more(struct gg_reader *reader, struct gg_failure *failure)
 {
@@ -186,7 +198,7 @@ static int read_more(struct gg_reader *reader, struct gg_failure *failure)
   while (reader->part) {
     const struct gg__part *part = reader->part;
     int error = reader->begun ? 0 : begin_part(reader, part == part->record->parts, failure);
-    while (!error && gg__frames_offset(reader->frames) <= part->last_offset) {
+    while (!error && (error = go_on(reader, failure)) == 0) {
       error = gg__frames_next(reader->frames, &frame, failure);
       int side = error ? -1 : gg__part_side(part, &frame);
       if (!error && side >= 0 && frame.packet.block.offset <= part->last_offset) {

@@ -18,8 +18,24 @@ struct gg__record {
   struct gg__record *next;   /* of the table's bucket */
   struct gg__part *parts;    /* in order of time */
   struct gg__check *check;   /* a verification's, while one runs */
+  void *tags;                /* what session.tags points to; freed with it */
   bool stale;                /* parts have changed since `session` was made from them */
+  struct gg__texts *texts;   /* of a record by itself (gg__record_free): what its texts point to */
+
+  const char *const *own_tags; /* that the recording gives it; `session.tags` has those of people and rules too */
+  size_t own_tag_count;
+  const char **joined_tags; /* what `session.tags` points to, if that needed memory: freed with the record */
 };
+
+/* A record by itself, as the catalogue gives it: with its parts, and a capture (name and path) for each. */
+void gg__record_free(struct gg__record *record);
+
+struct gg__mark;
+
+/* Gives the session the tags and hold that people and rules have said (NULL: nothing), on top of `own_tags`. What it
+ * points to is the marks' (marks.h), and lives as long as they do. Call it again whenever either changes. GG_ERR_NOMEM:
+ * the tags are the recording's alone. */
+int gg__record_mark(struct gg__record *record, const struct gg__mark *mark);
 
 static inline const struct gg__record *gg__record_of(const struct gg_session *session)
 {

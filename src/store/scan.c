@@ -13,6 +13,8 @@
 #include "store/source.h"
 
 #include "store/hash.h"
+#include "store/marks.h"
+#include "store/tags.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -28,8 +30,11 @@ struct scan {
   struct gg__place place;
   struct gg__life life; /* as it was before the last reading */
   unsigned threads;
+  struct gg__scan_limits limits; /* none: every file is read */
   struct gg__capture **captures; /* in order of their names */
   size_t capture_count, capture_room;
+  struct gg__capture *gone; /* files that were there: what their sessions said is still pointed to */
+  uint64_t listing;         /* counts looks at the folder */
   struct gg__record **buckets;
   size_t bucket_count; /* a power of two */
   size_t record_count;
@@ -48,10 +53,12 @@ static int by_name(const void *a, const void *b)
   return strcmp((*left)->name, (*right)->name);
 }
 
-static bool is_known(const struct scan *scan, size_t count, const char *name)
+static struct gg__capture *find_known(const struct scan *scan, size_t count, const char *name)
 {
   const struct gg__capture key = {.name = name}, *key_pointer = &key;
-  return count > 0 && bsearch(&key_pointer, scan->captures, count, sizeof(struct gg__capture *), by_name) != NULL;
+  struct gg__capture **found =
+    count > 0 ? bsearch(&key_pointer, scan->captures, count, sizeof(struct gg__capture *), by_name) : NULL;
+  return found ? *found : NULL;
 }
 
 static int add_capture(struct scan *scan, const char *name)
@@ -66,9 +73,13 @@ static int add_capture(struct scan *scan, const char *name)
     scan->captures = larger;
     scan->capture_room = room;
   }
-  int error = gg__capture_create(&scan->captures[scan->capture_count], scan->place.directory, name, scan->life.store);
-  scan->capture_count += error == 0;
-  return error;
+  struct gg__capture **place = &scan->captures[scan->capture_count];
+  int error = gg__capture_create(place, scan->place.directory, name, scan->life.store);
+  if (error)
+    return error;
+  (*place)->listed = scan->listing;
+  scan->capture_count++;
+  return scan->limits.begin ? scan->limits.begin(scan->limits.context, *place) : 0;
 }
 
 struct listing {
@@ -79,7 +90,46 @@ struct listing {
 static int add_unknown(void *context, const char *name)
 {
   struct listing *listing = context;
-  return is_known(listing->scan, listing->known, name) ? 0 : add_capture(listing->scan, name);
+  const struct gg__scan_limits *limits = &listing->scan->limits;
+  if (limits->covered && limits->covered(limits->context, name))
+    return 0;
+  struct gg__capture *known = find_known(listing->scan, listing->known, name);
+  if (!known)
+    return add_capture(listing->scan, name);
+  known->listed = listing->scan->listing;
+  return 0;
+}
+
+/* What was in the file is the session's no more, and may be in another one now. Who reads it goes on by the parts that
+ * he has: they and the texts in them stay. */
+static void forget_parts(struct gg__capture *capture)
+{
+  for (struct gg__part *part = capture->parts; part; part = part->next_of_capture) {
+    struct gg__part **at = part->record ? &part->record->parts : NULL;
+    while (at && *at && *at != part)
+      at = &(*at)->next_of_session;
+    if (!at || !*at)
+      continue;
+    *at = part->next_of_session;
+    part->record->stale = true;
+  }
+}
+
+/* Retention takes files away, and puts what it keeps of them into others. */
+static void forget_gone(struct scan *scan)
+{
+  size_t left = 0;
+  for (size_t i = 0; i < scan->capture_count; i++) {
+    struct gg__capture *capture = scan->captures[i];
+    if (capture->listed == scan->listing) {
+      scan->captures[left++] = capture;
+      continue;
+    }
+    forget_parts(capture);
+    capture->next_gone = scan->gone;
+    scan->gone = capture;
+  }
+  scan->capture_count = left;
 }
 
 static int list_files(struct scan *scan, struct gg_failure *failure)
@@ -87,8 +137,11 @@ static int list_files(struct scan *scan, struct gg_failure *failure)
   struct listing listing = {scan, scan->capture_count};
   if (!scan->place.directory && scan->capture_count > 0)
     return 0;
+  scan->listing++;
   int error = gg__place_each(&scan->place, add_unknown, &listing, failure);
-  if (scan->capture_count > listing.known)
+  if (!error && scan->place.directory)
+    forget_gone(scan);
+  if (scan->capture_count > 1)
     qsort(scan->captures, scan->capture_count, sizeof(struct gg__capture *), by_name);
   return error;
 }
@@ -171,21 +224,6 @@ static struct gg__record *find_or_add(struct scan *scan, const char *id)
   return record;
 }
 
-/* Time stamps tell least of all: each segment has its own idea of how far CLOCK_MONOTONIC is from UTC, and between two
- * segments the wall clock may have been set back. A store's names stand in the order in which segments began. */
-static bool part_before(const struct gg__part *a, const struct gg__part *b)
-{
-  if (a->capture == b->capture)
-    return a->first_offset < b->first_offset;
-  if (a->begins != b->begins && !(a->continued && b->continued))
-    return a->begins;
-  for (int side = 0; a->continued && b->continued && side < 2; side++)
-    if (a->offset[side] != b->offset[side])
-      return a->offset[side] < b->offset[side];
-  bool by_time = a->start_ns != b->start_ns && !(a->capture->own && b->capture->own);
-  return by_time ? a->start_ns < b->start_ns : strcmp(a->capture->name, b->capture->name) < 0;
-}
-
 static int merge_part(struct scan *scan, struct gg__part *part)
 {
   if (!part->record) {
@@ -193,7 +231,7 @@ static int merge_part(struct scan *scan, struct gg__part *part)
     if (!part->record)
       return GG_ERR_NOMEM;
     struct gg__part **at = &part->record->parts;
-    while (*at && part_before(*at, part))
+    while (*at && gg__part_before(*at, part))
       at = &(*at)->next_of_session;
     part->next_of_session = *at;
     *at = part;
@@ -204,28 +242,41 @@ static int merge_part(struct scan *scan, struct gg__part *part)
 
 /* ── A session from its parts ────────────────────────────────────────────────────────────────────────────────────── */
 
-static void renew(const struct scan *scan, struct gg__record *record, uint64_t generation)
+static int renew(const struct scan *scan, struct gg__record *record, uint64_t generation)
 {
   struct gg_session session = {.generation = generation};
   uint64_t told[2] = {0, 0};
   memcpy(session.id, record->session.id, sizeof session.id);
   gg__session_begin(&session, record->parts);
   session.state = gg__life_state(&scan->life, session.start_ns);
-  for (const struct gg__part *part = record->parts; part; part = part->next_of_session)
+  const char *tags = "";
+  for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(&session, part, told, part == record->parts);
+    tags = part->closed ? part->tags : tags;
+  }
+  int error = gg__tags_set(&session, &record->tags, tags);
   record->session = session;
-  record->stale = false;
+  record->own_tags = session.tags;
+  record->own_tag_count = session.tag_count;
+  if (!error)
+    error = gg__record_mark(record, scan->source.marks ? gg__marks_find(scan->source.marks, session.id) : NULL);
+  record->stale = error != 0;
+  return error;
 }
 
 /* Sessions without an end change their state when the gateway starts or ends. */
-static void renew_stale(struct scan *scan, uint64_t generation)
+static int renew_stale(struct scan *scan, uint64_t generation)
 {
-  for (size_t i = 0; i < scan->bucket_count; i++)
-    for (struct gg__record *record = scan->buckets[i]; record; record = record->next) {
+  int error = 0;
+  for (size_t i = 0; i < scan->bucket_count && !error; i++)
+    for (struct gg__record *record = scan->buckets[i]; record && !error; record = record->next) {
+      if (!record->parts)
+        continue; /* all its files are gone */
       bool unclosed = record->session.state != GG_SESSION_CLOSED;
       if (record->stale || (unclosed && record->session.state != gg__life_state(&scan->life, record->session.start_ns)))
-        renew(scan, record, generation);
+        error = renew(scan, record, generation);
     }
+  return error;
 }
 
 /* ── Operations ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -257,9 +308,10 @@ static int scan_refresh(struct gg__source *source, uint64_t generation, struct g
     }
     capture->changed = NULL;
   }
+  if (!error)
+    error = renew_stale(scan, generation);
   if (error)
     return gg_fail(failure, error, "no memory for the sessions of this store");
-  renew_stale(scan, generation);
   return all_unreadable(scan) ? gg_fail(failure, GG_ERR_FORMAT, "%s", scan->captures[0]->problem) : 0;
 }
 
@@ -269,7 +321,7 @@ static int scan_each(struct gg__source *source, int (*visit)(void *context, stru
   int result = 0;
   for (size_t i = 0; i < scan->bucket_count && result == 0; i++)
     for (struct gg__record *record = scan->buckets[i]; record && result == 0; record = record->next)
-      result = visit(context, record);
+      result = record->parts ? visit(context, record) : 0;
   return result;
 }
 
@@ -292,16 +344,35 @@ static struct gg__capture *scan_capture(const struct gg__source *source, size_t 
   return index < scan->capture_count ? scan->captures[index] : NULL;
 }
 
+static void scan_marked(struct gg__source *source, const struct gg__mark *mark, uint64_t generation)
+{
+  const struct scan *scan = scan_of(source);
+  struct gg__record *record = scan->bucket_count > 0 ? *bucket_of(scan, mark->id) : NULL;
+  while (record && memcmp(record->session.id, mark->id, 24) != 0)
+    record = record->next;
+  if (!record || record->stale)
+    return; /* it is made, or made anew, by a refresh, which asks for its marks */
+  record->session.generation = generation;
+  if (gg__record_mark(record, mark) != 0)
+    record->stale = true; /* tried again by the next refresh */
+}
+
 static void scan_destroy(struct gg__source *source)
 {
   struct scan *scan = scan_of(source);
   for (size_t i = 0; i < scan->bucket_count; i++)
     for (struct gg__record *record = scan->buckets[i], *next; record; record = next) {
       next = record->next;
+      free(record->tags);
+      free(record->joined_tags);
       free(record);
     }
   for (size_t i = 0; i < scan->capture_count; i++)
     gg__capture_destroy(scan->captures[i]);
+  for (struct gg__capture *capture = scan->gone, *next; capture; capture = next) {
+    next = capture->next_gone;
+    gg__capture_destroy(capture);
+  }
   free(scan->captures);
   free(scan->buckets);
   gg__place_fini(&scan->place);
@@ -313,8 +384,14 @@ static const struct gg__source_ops scan_ops = {
   .each = scan_each,
   .warning = scan_warning,
   .capture = scan_capture,
+  .marked = scan_marked,
   .destroy = scan_destroy,
 };
+
+void gg__scan_source_limit(struct gg__source *source, const struct gg__scan_limits *limits)
+{
+  scan_of(source)->limits = *limits;
+}
 
 int gg__scan_source_create(struct gg__source **out, struct gg__place *place, unsigned threads,
                            struct gg_failure *failure)

@@ -2,8 +2,8 @@
 /**
  * source.h - where a store's knowledge of its sessions comes from: a table of operations and an instance.
  *
- * Today one kind exists, gg__scan_source, which reads every segment's headers. An index serves the same table: it
- * fills in records (facts and parts) from its own files, and leaves to the scan what it has not indexed yet.
+ * Two kinds exist: gg__scan_source, which reads every segment's headers; and gg__index_source, which has records from
+ * the catalogue, and leaves to a scan of its own what that does not know yet.
  *
  * Thread: the store's; an operation may use threads of its own while it runs.
  */
@@ -15,27 +15,56 @@
 
 #include <gogetway/error.h>
 
+struct gg__mark;
+struct gg__marks;
 struct gg__source;
+struct gg__sums;
 
 struct gg__source_ops {
   /* Looks for what is new; sessions that changed get `generation`. */
   int (*refresh)(struct gg__source *source, uint64_t generation, struct gg_failure *failure);
   /* Calls for every session, in no particular order, until a call returns non-zero, which is returned. */
   int (*each)(struct gg__source *source, int (*visit)(void *context, struct gg__record *record), void *context);
+  /* GG_ERR_AGAIN of these two: what was told is to be forgotten, and asked for once more.
+   * Calls for those that match, in no particular order: all that are among the first `limit` (0: all) by `sort`, and
+   * maybe others. NULL: by `each`. */
+  int (*select)(struct gg__source *source, const struct gg_filter *filter, const char *sort, uint64_t limit,
+                int (*visit)(void *context, struct gg__record *record), void *context, struct gg_failure *failure);
+  /* Adds up those that match (totals.h). NULL: by `each`. */
+  int (*totals)(struct gg__source *source, const struct gg_filter *filter, const char *by, struct gg__sums *sums,
+                struct gg_failure *failure);
   /* One sentence about a file that is not whole; NULL past the last. */
   const char *(*warning)(const struct gg__source *source, size_t index);
   /* The files themselves, in order of their names; NULL past the last. For those that read every packet. */
   struct gg__capture *(*capture)(const struct gg__source *source, size_t index);
+  /* Something else is said of a session: if it is there, it shows that and gets `generation`. NULL: it asks itself. */
+  void (*marked)(struct gg__source *source, const struct gg__mark *mark, uint64_t generation);
   void (*destroy)(struct gg__source *source);
 };
 
 struct gg__source {
   const struct gg__source_ops *ops;
+  struct gg__marks *marks; /* the store's; for the records that are made (gg__record_mark). NULL: there are none */
 };
 
 /* Scans with up to `threads` threads. Takes the place over, also if it fails. */
 int gg__scan_source_create(struct gg__source **out, struct gg__place *place, unsigned threads,
                            struct gg_failure *failure);
+
+/* Of a scan that is to read some of the files only: those of which `covered` says true are left out, also if they were
+ * read before; `begin` (may be NULL) may say where reading begins, before a file is read for the first time.
+ * GG_ERR_NOMEM of it is returned by the refresh. */
+struct gg__scan_limits {
+  bool (*covered)(void *context, const char *name);
+  int (*begin)(void *context, struct gg__capture *capture);
+  void *context;
+};
+void gg__scan_source_limit(struct gg__source *source, const struct gg__scan_limits *limits);
+
+/* Reads a store by its catalogue, if it has one when it is first refreshed and it can be read; else by a scan. Takes
+ * the place over, also if it fails. */
+int gg__index_source_create(struct gg__source **out, struct gg__place *place, unsigned threads,
+                            struct gg_failure *failure);
 
 /* Whether a gateway writes this store now; false also when that cannot be told. `since_ns`: when the last one began
  * (UTC), now or before; as it was if that is not known. */
@@ -44,6 +73,10 @@ bool gg__store_is_live(const char *store, uint64_t *since_ns);
 /* The `running` files as they are, one after the other, which name rings and open segments; NULL: there is none that
  * can be read. Yours to free. */
 char *gg__store_running(const char *store);
+
+/* Both, for who must not be wrong about it: false if either could not be told, as without descriptors. `*running` is
+ * yours to free, also then. */
+bool gg__store_writers(const char *store, bool *live, char **running);
 
 /* Whether the gateway that wrote it last has ended without closing it (killed, or the disk was full), and has not been
  * started again; `text` then says so in one sentence. */

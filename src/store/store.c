@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/sized.h"
+#include "store/filter_field.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#ifdef GG_HAVE_CATALOGUE
+enum { HAS_CATALOGUE = true };
+#else
+enum { HAS_CATALOGUE = false }; /* one that is there was made by another build: it is not looked at */
+#endif
 
 /* ── Opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -35,8 +44,11 @@ int gg_store_open(struct gg_store **out, const char *path, const struct gg_store
   struct gg__place place;
   error = gg__place_open(&place, path, failure);
   store->own = place.store != NULL;
+  store->threads = threads;
   if (error)
     gg__place_fini(&place);
+  else if (store->own && HAS_CATALOGUE)
+    error = gg__index_source_create(&store->source, &place, threads, failure);
   else
     error = gg__scan_source_create(&store->source, &place, threads, failure);
   if (error) {
@@ -53,6 +65,7 @@ void gg_store_close(struct gg_store *store)
     return;
   if (store->source)
     store->source->ops->destroy(store->source);
+  gg__marks_close(store->marks);
   free(store->path);
   free(store);
 }
@@ -60,7 +73,8 @@ void gg_store_close(struct gg_store *store)
 int gg_store_refresh(struct gg_store *store, struct gg_failure *failure)
 {
   store->generation++;
-  return store->source->ops->refresh(store->source, store->generation, failure);
+  int error = gg__store_refresh_marks(store, failure);
+  return error ? error : store->source->ops->refresh(store->source, store->generation, failure);
 }
 
 uint64_t gg_store_generation(const struct gg_store *store)
@@ -75,10 +89,37 @@ int gg__store_ready(struct gg_store *store, struct gg_failure *failure)
 
 const char *gg_store_warning(const struct gg_store *store, size_t index)
 {
-  return store->source->ops->warning(store->source, index);
+  size_t before = 0;
+  const char *text = store->source->ops->warning(store->source, index);
+  if (text)
+    return text;
+  while (before < index && store->source->ops->warning(store->source, before))
+    before++;
+  return gg__store_marks_warning(store, index - before);
 }
 
 /* ── Querying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int append(struct gg_session_list *list, const struct gg_session *session)
+{
+  if (list->count == list->room) {
+    size_t room = list->room ? list->room * 2 : 64;
+    const struct gg_session **larger = realloc(list->sessions, room * sizeof(const struct gg_session *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    list->sessions = larger;
+    list->room = room;
+  }
+  list->sessions[list->count++] = session;
+  return 0;
+}
+
+int gg_session_list_add(struct gg_session_list **list, const struct gg_session *session)
+{
+  if (!*list)
+    *list = calloc(1, sizeof **list);
+  return *list ? append(*list, session) : GG_ERR_NOMEM;
+}
 
 struct choosing {
   const struct gg_filter *filter;
@@ -91,42 +132,80 @@ static int choose(void *context, struct gg__record *record)
   struct gg_session_list *list = choosing->list;
   if (!gg_filter_match(choosing->filter, &record->session))
     return 0;
-  if (list->count == list->room) {
-    size_t room = list->room ? list->room * 2 : 64;
-    const struct gg_session **larger = realloc(list->sessions, room * sizeof(const struct gg_session *));
-    if (!larger)
-      return GG_ERR_NOMEM;
-    list->sessions = larger;
-    list->room = room;
-  }
-  list->sessions[list->count++] = &record->session;
-  return 0;
+  return append(list, &record->session);
 }
 
-static int by_start(const void *a, const void *b)
+static int take(void *context, struct gg__record *record)
+{
+  const struct choosing *choosing = context;
+  return append(choosing->list, &record->session);
+}
+
+/* GG_ERR_AGAIN: the source has changed its ways, so all of it once more. */
+static int choose_all(struct gg_store *store, const struct gg_select_options *options, struct choosing *choosing,
+                      struct gg_failure *failure)
+{
+  struct gg__source *source = store->source;
+  int error = GG_ERR_AGAIN;
+  for (int turn = 0; turn < 2 && error == GG_ERR_AGAIN; turn++) {
+    choosing->list->count = 0;
+    error = source->ops->select
+              ? source->ops->select(source, options->filter, options->sort, options->limit, take, choosing, failure)
+              : source->ops->each(source, choose, choosing);
+  }
+  return error ? gg_fail(failure, error, "no memory for a list of sessions") : 0;
+}
+
+struct order {
+  const struct gg__field *field;
+  bool down;
+};
+
+static int compare(const void *a, const void *b, void *context)
 {
   const struct gg_session *const *left = a, *const *right = b;
-  if ((*left)->start_ns != (*right)->start_ns)
-    return (*left)->start_ns < (*right)->start_ns ? -1 : 1;
-  return strcmp((*left)->id, (*right)->id);
+  const struct order *order = context;
+  return gg__sort_compare(order->field, order->down, *left, *right);
+}
+
+int gg_store_select(struct gg_store *store, const struct gg_select_options *given, struct gg_session_list **out,
+                    struct gg_failure *failure)
+{
+  struct gg_select_options options = GG_SELECT_OPTIONS_INIT;
+  struct order order;
+  *out = NULL;
+  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_select_options, limit), given,
+                                    "gg_select_options", failure)
+                    : 0;
+  if (!error)
+    error = gg__filter_sort_check(options.sort, failure);
+  if (!error)
+    error = gg__store_ready(store, failure);
+  if (error)
+    return error;
+  order.field = gg__sort_find(options.sort, &order.down);
+  struct choosing choosing = {options.filter, calloc(1, sizeof(struct gg_session_list))};
+  error = choosing.list ? choose_all(store, &options, &choosing, failure)
+                        : gg_fail(failure, GG_ERR_NOMEM, "no memory for a list of sessions");
+  if (error) {
+    gg_session_list_destroy(choosing.list);
+    return error;
+  }
+  struct gg_session_list *list = choosing.list;
+  if (list->count > 1)
+    qsort_r(list->sessions, list->count, sizeof(const struct gg_session *), compare, &order);
+  if (options.limit > 0 && list->count > options.limit)
+    list->count = (size_t)options.limit;
+  *out = list;
+  return 0;
 }
 
 int gg_store_query(struct gg_store *store, const struct gg_filter *filter, struct gg_session_list **out,
                    struct gg_failure *failure)
 {
-  *out = NULL;
-  int error = gg__store_ready(store, failure);
-  if (error)
-    return error;
-  struct choosing choosing = {filter, calloc(1, sizeof(struct gg_session_list))};
-  if (!choosing.list || store->source->ops->each(store->source, choose, &choosing) != 0) {
-    gg_session_list_destroy(choosing.list);
-    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a list of sessions");
-  }
-  if (choosing.list->count > 1)
-    qsort(choosing.list->sessions, choosing.list->count, sizeof(const struct gg_session *), by_start);
-  *out = choosing.list;
-  return 0;
+  struct gg_select_options options = GG_SELECT_OPTIONS_INIT;
+  options.filter = filter;
+  return gg_store_select(store, &options, out, failure);
 }
 
 size_t gg_session_list_count(const struct gg_session_list *list)
@@ -179,6 +258,42 @@ static void put_time(struct gg_json *json, const char *key, uint64_t time_ns)
   gg_json_field_string(json, key, text);
 }
 
+static const char *or_null(const char *text)
+{
+  return text[0] ? text : NULL;
+}
+
+/* What was found out about it: how its connection went, what it began with, what plug-ins have made of it. */
+static void put_findings(struct gg_json *json, const struct gg_session *session)
+{
+  char letters[2][sizeof session->first[0] * 2];
+  gg_json_field_string(json, "protocol", or_null(session->protocol));
+  gg_json_field_string(json, "conn_state", session->conn_state);
+  gg_json_field_string(json, "history", session->history);
+  gg_json_key(json, "first");
+  gg_json_object_begin(json);
+  for (int side = 0; side < 2; side++) {
+    char *end = gg_base64(letters[side], session->first[side], session->first_length[side]);
+    gg_json_key(json, side == 0 ? "client" : "server");
+    gg_json_string_n(json, letters[side], (size_t)(end - letters[side]));
+  }
+  gg_json_object_end(json);
+  gg_json_key(json, "community_id");
+  gg_json_object_begin(json);
+  gg_json_field_string(json, "client", or_null(session->community_id[0]));
+  gg_json_field_string(json, "upstream", or_null(session->community_id[1]));
+  gg_json_object_end(json);
+  gg_json_field_string(json, "verdict", or_null(session->verdict));
+  gg_json_field_string(json, "verdict_by", or_null(session->verdict_by));
+  put_pair(json, "masked", session->masked);
+  gg_json_key(json, "tags");
+  gg_json_array_begin(json);
+  for (size_t i = 0; i < session->tag_count; i++)
+    gg_json_string(json, session->tags[i]);
+  gg_json_array_end(json);
+  gg_json_field_bool(json, "held", session->held);
+}
+
 static void put_session(struct gg_json *json, const struct gg_session *session)
 {
   gg_json_object_begin(json);
@@ -204,6 +319,7 @@ static void put_session(struct gg_json *json, const struct gg_session *session)
     put_pair(json, "received", session->received);
     put_pair(json, "forwarded", session->forwarded);
   }
+  put_findings(json, session);
   gg_json_field_bool(json, "foreign", session->foreign);
   gg_json_field_bool(json, "beginning_missing", session->beginning_missing);
   gg_json_key(json, "segments");

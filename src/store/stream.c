@@ -151,6 +151,16 @@ int gg__stream_flush(struct gg__stream *stream, gg__stream_fn out, void *context
   return error;
 }
 
+uint32_t gg__stream_end(const struct gg__stream *stream)
+{
+  uint32_t end = stream->next;
+  for (unsigned i = 0; i < stream->held_count; i++) {
+    uint32_t held = stream->held[i].sequence + stream->held[i].length;
+    end = (int32_t)(held - end) > 0 ? held : end;
+  }
+  return end;
+}
+
 void gg__stream_fini(struct gg__stream *stream)
 {
   while (stream->held_count > 0)

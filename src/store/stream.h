@@ -59,6 +59,9 @@ int gg__stream_skip_to(struct gg__stream *stream, uint64_t offset, gg__stream_fn
 /* Gives out what is held, holes as gaps. */
 int gg__stream_flush(struct gg__stream *stream, gg__stream_fn out, void *context);
 
+/* The sequence number behind the highest byte that was pushed so far, held ones counted. Once begun. */
+uint32_t gg__stream_end(const struct gg__stream *stream);
+
 /* Frees what is held. The stream may be pushed into again. */
 void gg__stream_fini(struct gg__stream *stream);
 

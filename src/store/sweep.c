@@ -28,6 +28,7 @@
 #include "store/frames.h"
 #include "store/hash.h"
 #include "store/place.h"
+#include "store/tags.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ struct opened {
   bool fin_seen[2], fin_told[2];
   bool rst_told;
   char *text[GG__TEXTS]; /* what its part's texts point to; NULL: "" */
+  void *tags;            /* ... and the session's tags */
 };
 
 struct sweep {
@@ -127,8 +129,8 @@ static int add_open(struct sweep *sweep, struct opened *opened)
 
 static void free_opened(struct opened *opened)
 {
-  gg__stream_fini(&opened->part.stream[0]);
-  gg__stream_fini(&opened->part.stream[1]);
+  gg__part_fini(&opened->part);
+  free(opened->tags);
   for (size_t i = 0; i < GG__TEXTS; i++)
     free(opened->text[i]);
   free(opened);
@@ -196,8 +198,7 @@ static int give_run(void *context, const struct gg__run *run)
   const struct giving *giving = context;
   struct opened *opened = giving->opened;
   struct gg_sweep_piece piece = {.offset = opened->base[giving->side] + run->offset, .place = UINT64_MAX};
-  opened->part.bytes[giving->side] += run->length;
-  opened->part.gaps[giving->side] += run->gap;
+  gg__part_take_run(&opened->part, giving->side, run);
   if (run->gap) {
     opened->chunking.growing = false;
     piece.kind = GG_SWEEP_GAP;
@@ -279,8 +280,8 @@ static int settle(struct sweep *sweep, struct opened *opened)
     error = gg__stream_flush(stream, give_run, &giving);
     if (!error)
       error = give_fin(&giving, true);
-    gg__stream_fini(stream);
   }
+  gg__part_fini(&opened->part);
   gg_list_remove(&opened->bound);
   gg__flows_unbind(&sweep->flows, &opened->part);
   bool first = session->segments == 0;
@@ -295,6 +296,8 @@ static int settle(struct sweep *sweep, struct opened *opened)
 static int end_session(struct sweep *sweep, struct opened *opened)
 {
   int error = settle(sweep, opened);
+  if (!error)
+    error = gg__tags_set(&opened->session, &opened->tags, opened->part.tags);
   if (!error) {
     error = sweep->ops->end(sweep->context, &opened->token, &opened->session);
   } else if (sweep->drop) {

@@ -15,6 +15,8 @@
  *   1. what was there when the tail began, in order of names;
  *   2. what the gateway named first as being written;
  *   3. what has come since: the next number of the run, else whatever there is.
+ *
+ * What retention has kept of a segment (segment_name.h) is read in its place, unless that was read already.
  */
 #include "store/bounds.h"
 #include "store/frames.h"
@@ -27,7 +29,6 @@
 #include "record/pcapng.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -133,25 +134,55 @@ static int note_name(struct gg_tail *tail, const char *file, bool done, struct g
   return 0;
 }
 
-/* Calls for every segment that is there until a call returns an error. */
-static int each_segment(struct gg_tail *tail,
-                        int (*visit)(struct gg_tail *tail, const char *file, const char *log, void *context,
-                                     struct gg_failure *failure),
-                        void *context, struct gg_failure *failure)
+/* A generation of this segment was read, or is not to be. */
+static bool is_base_done(const struct gg_tail *tail, const char *file)
 {
-  char path[4096], log[NAME_MAX_BYTES];
+  bool found;
+  unsigned generation;
+  size_t base = gg__segment_base(file, &generation);
+  for (size_t at = find_name(tail, file, &found); at > 0 && strncmp(tail->names[at - 1]->file, file, base) == 0; at--)
+    if (tail->names[at - 1]->done && gg__segment_same_base(tail->names[at - 1]->file, file))
+      return true;
+  for (size_t at = find_name(tail, file, &found); at < tail->name_count; at++) {
+    if (strncmp(tail->names[at]->file, file, base) != 0)
+      break;
+    if (tail->names[at]->done && gg__segment_same_base(tail->names[at]->file, file))
+      return true;
+  }
+  return false;
+}
+
+typedef int (*visit_fn)(struct gg_tail *tail, const char *file, const char *log, void *context,
+                        struct gg_failure *failure);
+
+struct visiting {
+  struct gg_tail *tail;
+  visit_fn visit;
+  void *context;
+  struct gg_failure *failure;
+};
+
+static int visit_segment(void *context, const char *file)
+{
+  struct visiting *visiting = context;
+  char log[NAME_MAX_BYTES];
+  unsigned generation;
+  if (strlen(file) >= NAME_MAX_BYTES || !gg__segment_log(file, log))
+    return 0;
+  gg__segment_base(file, &generation);
+  if (generation > 0 && is_base_done(visiting->tail, file))
+    return 0;
+  return visiting->visit(visiting->tail, file, log, visiting->context, visiting->failure);
+}
+
+/* Calls for every segment that is there until a call returns an error. */
+static int each_segment(struct gg_tail *tail, visit_fn visit, void *context, struct gg_failure *failure)
+{
+  char path[4096];
   snprintf(path, sizeof path, "%s/segments", tail->store->path);
-  DIR *directory = opendir(path);
-  if (!directory)
-    return gg_fail_errno(failure, errno, "cannot read %s", path);
-  int error = 0;
-  for (struct dirent *entry; !error && (errno = 0, entry = readdir(directory));)
-    if (strlen(entry->d_name) < NAME_MAX_BYTES && gg__segment_log(entry->d_name, log))
-      error = visit(tail, entry->d_name, log, context, failure);
-  if (!error && errno) /* a list that is cut short would leave a segment out of the stream */
-    error = gg_fail_errno(failure, errno, "cannot read %s", path);
-  closedir(directory);
-  return error;
+  const struct gg__place place = {.directory = path, .store = tail->store->path};
+  struct visiting visiting = {tail, visit, context, failure};
+  return gg__place_each(&place, visit_segment, &visiting, failure);
 }
 
 /* Was there before the gateway was asked for the first time. */

@@ -40,7 +40,8 @@ struct gg__check {
 };
 
 struct verifying {
-  struct gg_store *store;
+  struct gg_store *store; /* its own: */
+  struct gg_store own;
   const struct gg_filter *filter;
   void (*report)(void *context, const struct gg_problem *problem);
   void *context;
@@ -329,6 +330,7 @@ static int check_capture(struct verifying *verifying, struct gg__capture *captur
     tell_failure(verifying, GG_PROBLEM_UNREADABLE, &failure);
     return 0;
   }
+  gg__frames_claim(fd);
   uint64_t problems = verifying->result->problems;
   int error = read_capture(verifying, fd, &failure);
   close(fd);
@@ -446,33 +448,63 @@ static int forget_check(void *context, struct gg__record *record)
   return 0;
 }
 
+/* A verification believes no catalogue: it reads what there is. */
+static int open_scan(struct verifying *verifying, const struct gg_store *store, struct gg_failure *failure)
+{
+  struct gg__place place;
+  struct gg_failure ignored = GG_FAILURE_INIT;
+  verifying->own = (struct gg_store){.own = store->own, .path = store->path, .threads = store->threads};
+  verifying->store = &verifying->own;
+  int error = gg__place_open(&place, store->path, failure);
+  if (error)
+    gg__place_fini(&place);
+  else
+    error = gg__scan_source_create(&verifying->own.source, &place, store->threads, failure);
+  if (error)
+    return error;
+  verifying->own.source->marks = store->marks;
+  error = verifying->own.source->ops->refresh(verifying->own.source, 1, &ignored);
+  /* Files that cannot be read are told one by one. */
+  return error && error != GG_ERR_FORMAT ? gg_fail(failure, error, "%s", ignored.message) : 0;
+}
+
+static int verify(struct verifying *verifying, struct gg_failure *failure)
+{
+  struct gg__capture **captures = NULL;
+  size_t count = 0;
+  struct gg__source *source = verifying->store->source;
+  int error = sorted_captures(verifying->store, &captures, &count);
+  for (size_t i = 0; i < count && !error; i++)
+    error = check_capture(verifying, captures[i]);
+  if (!error && verifying->store->own) {
+    spread_explanations(captures, count);
+    source->ops->each(source, tell_cut, verifying);
+  }
+  free(captures);
+  source->ops->each(source, forget_check, &verifying->result->sessions);
+  return error ? gg_fail(failure, error, "no memory for verifying") : 0;
+}
+
 int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
                     void (*report)(void *context, const struct gg_problem *problem), void *context,
                     struct gg_verify_result *result, struct gg_failure *failure)
 {
   struct gg_failure ignored = GG_FAILURE_INIT;
-  struct verifying verifying = {
-    .store = store, .filter = filter, .report = report, .context = context, .result = result};
-  struct gg__capture **captures = NULL;
-  size_t count = 0;
+  struct verifying verifying = {.filter = filter, .report = report, .context = context, .result = result};
   *result = (struct gg_verify_result){0};
-  /* Files that cannot be read are told one by one below. */
   int error = gg__store_ready(store, &ignored);
   if (error && error != GG_ERR_FORMAT)
     return gg_fail(failure, error, "%s", ignored.message);
-  verifying.since_ns = UINT64_MAX;
-  verifying.live = store->own && gg__store_is_live(store->path, &verifying.since_ns);
-  tell_unclosed(&verifying);
-  error = sorted_captures(store, &captures, &count);
-  for (size_t i = 0; i < count && !error; i++)
-    error = check_capture(&verifying, captures[i]);
-  if (!error && store->own) {
-    spread_explanations(captures, count);
-    store->source->ops->each(store->source, tell_cut, &verifying);
+  error = open_scan(&verifying, store, failure);
+  if (!error) {
+    verifying.since_ns = UINT64_MAX;
+    verifying.live = store->own && gg__store_is_live(store->path, &verifying.since_ns);
+    tell_unclosed(&verifying);
+    error = verify(&verifying, failure);
   }
-  free(captures);
-  store->source->ops->each(store->source, forget_check, &result->sessions);
-  return error ? gg_fail(failure, error, "no memory for verifying") : 0;
+  if (verifying.own.source)
+    verifying.own.source->ops->destroy(verifying.own.source);
+  return error;
 }
 
 const char *gg_problem_kind_text(enum gg_problem_kind kind)

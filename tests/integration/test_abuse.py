@@ -215,7 +215,8 @@ def test_a_flood_of_one_source(gateways):
 
         def ended():
             metrics = gateway.stats()["metrics"]
-            return metrics["sessions_closed"] + metrics["refused_source_sessions"] >= total and metrics
+            done = metrics["sessions_closed"] + metrics["refused_source_sessions"] >= total
+            return done and metrics["sessions_open"] == 0 and metrics
         metrics = processes.wait_until(ended, 20, "the end of all")
         assert metrics["sessions_open"] == metrics["sources"] == 0 and metrics["refused_source_sessions"] > 0
         finish(gateway)
@@ -310,7 +311,8 @@ def test_readers_that_take_one_byte_at_a_time(gateways, scratch):
     quiet = processes.address("127.0.0.1", processes.free_port())
     with faults.descriptors(3 * count), Floods() as floods, faults.Echo() as echo:
         gateway = gateways(floods.address, listen=f"unix:{scratch}/listen", options=[
-            "--listen", quiet, "--upstream", echo.address, "--relay-pending-max", "16KiB", "--log-max", "16MiB"])
+            "--listen", quiet, "--upstream", echo.address, "--relay-pending-max", "16KiB", "--log-max", "16MiB",
+            "--catalogue", "off"])  # which has memory of its own for each open session
         base, clients = faults.private_bytes(gateway.process.pid), []
         for number in range(count):
             sock = faults.connect(gateway.listen, seconds=60)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import processes
+import restarting
 import recording
 from faults import Echo, Upstream, connect, read_exactly, read_to_end
 from gogetway import ROOT, TEST_ALL, program
@@ -652,7 +653,7 @@ def test_many_sessions_leave_nothing(scripted, server):
         return rss(script.process.pid), used
 
     def descriptors():
-        return len(os.listdir(f"/proc/{script.process.pid}/fd"))
+        return restarting.descriptors(script.process)
     before = descriptors()
     memory, used = run(sessions // 5)
     more_memory, more_used = run(sessions // 5 * 4)

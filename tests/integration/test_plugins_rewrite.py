@@ -136,6 +136,7 @@ def test_both_are_recorded(rewritten, upstream, put, splice):
     assert gateway.payload(sent) == said.replace(b"needle", instead)
     assert gateway.payload(sent, "server") == answered.replace(b"needle", instead)
     assert (sent["client"], sent["server"]) == (back, upstream.address)
+    assert came["community_id"]["upstream"] == sent["community_id"]["client"] != came["community_id"]["client"]
     reading = recording.tshark_approves(gateway.gateway.segments())
     assert {conversation.client for conversation in reading.conversations} == {came["client"], back}
     by_client = reading.by_client()
@@ -183,9 +184,11 @@ def test_through_the_gateway_twice(configured, server):
     assert process.stop() == 0
     configured.verify()
     recording.tshark_approves(configured.segments())
-    found = {("as_sent_of" in one, one["listener"]): configured.payload(one.id, "client")
-             for one in configured.sessions()}
+    sessions = {("as_sent_of" in one, one["listener"]): one for one in configured.sessions()}
+    found = {which: configured.payload(one.id, "client") for which, one in sessions.items()}
     assert found == {(False, "first"): b"abc" * 5, (True, "first"): b"aabbcc" * 5, (False, "second"): b"aabbcc" * 5}
+    ids = {which: one["community_id"] for which, one in sessions.items()}
+    assert ids[False, "first"]["upstream"] == ids[False, "second"]["client"]  # one connection, seen from both ends
 
 
 def test_its_last_word(rewritten, upstream):

@@ -250,6 +250,11 @@ void gg_log_flush(struct gg_log *log)
   log->sealed = log->committed;
 }
 
+void gg_log_hasten(struct gg_log *log)
+{
+  (void)log; /* ticks seal when they like */
+}
+
 void gg_log_finish(struct gg_log *log)
 {
   log->sealed = log->committed;

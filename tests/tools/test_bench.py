@@ -7,7 +7,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
-import figures  # noqa: E402
+import figures
+import pairs  # noqa: E402
 import proxies  # noqa: E402
 
 BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
@@ -72,42 +73,31 @@ class BenchTest(unittest.TestCase):
         self.assertIn("| at least 1.00 | 1.10 | 0.99 | 0.90 to 1.20 | missed |", text)
         self.assertIn("| at most 16,384 KiB | 8,192 KiB | 17,000 KiB | 100 KiB to 17,000 KiB | missed |", text)
 
-    def test_what_plugins_cost_is_told_beside_the_same_gateway(self):
-        samples = {"bulk_cpu": {"gogetway splice on": [2.0, 2.0], "gogetway plug-in none": [2.0, 2.1],
-                                "gogetway plug-in count": [2.2, 2.2], "gogetway plug-in gate": [4.0, 5.0]}}
-        text = figures.plugins_table(samples)
+    def test_what_plugins_cost_is_told_by_groups(self):
+        samples = {"bulk": {"none": [1.0, 1.05], "count": [1.1, 1.1], "gate": [2.0, 2.5]}}
+        text = pairs.table(samples)
+        self.assertIn("| none | count | gate |", text)
         self.assertIn("| 1.025 (1.000 to 1.050) | 1.100 (1.100 to 1.100) | 2.250 (2.000 to 2.500) |", text)
-        self.assertNotIn("Lua", text)
-        samples["bulk_cpu"]["gogetway plug-in Lua gate"] = [20.0, 20.0]
-        text = figures.plugins_table(samples)
-        self.assertIn("| plug-in none | plug-in count | plug-in gate | plug-in Lua gate |", text)
-        self.assertIn("| 2.250 (2.000 to 2.500) | 10.000 (10.000 to 10.000) |", text)
-        del samples["bulk_cpu"]["gogetway plug-in gate"]
-        self.assertNotIn("plug-in gate", figures.plugins_table(samples))  # of those that were measured
-        samples["bulk_cpu"] = {"gogetway splice on": [2.0, 2.0]}
-        self.assertEqual(figures.plugins_table(samples), "")
+        self.assertNotIn("ping-pong", text)  # of those that were measured
+        samples["setup"] = {"count": [1.5]}
+        self.assertIn("|  | 1.500 (1.500 to 1.500) |  |", pairs.table(samples))
 
     def test_where_a_median_lies(self):
-        self.assertEqual(figures.interval([3.0, 1.0, 2.0, 5.0, 4.0]), (1.0, 5.0, 1 - 2 / 32))
-        self.assertEqual(figures.interval([float(i) for i in range(6)]), (0.0, 5.0, 1 - 2 / 64))
-        least, most, sure = figures.interval([float(i) for i in range(10)])
+        self.assertEqual(pairs.interval([3.0, 1.0, 2.0, 5.0, 4.0]), (1.0, 5.0, 1 - 2 / 32))
+        self.assertEqual(pairs.interval([float(i) for i in range(6)]), (0.0, 5.0, 1 - 2 / 64))
+        least, most, sure = pairs.interval([float(i) for i in range(10)])
         self.assertEqual((least, most), (1.0, 8.0))
         self.assertAlmostEqual(sure, 1 - 2 * 11 / 1024)
-        self.assertEqual(figures.interval([7.0])[:2], (7.0, 7.0))
+        self.assertEqual(pairs.interval([7.0])[:2], (7.0, 7.0))
 
     def test_what_wants_nothing_costs_nothing(self):
-        def verdict(none, rates=None):
-            base = [100.0] * len(none)
-            names = ("none", "count", "gate")
-            metric = "setup_rate" if rates else "bulk_cpu"
-            samples = {metric: {"gogetway splice on": base,
-                                **{f"gogetway plug-in {name}": [100 * ratio for ratio in none] for name in names}}}
-            return figures.plugins_table(samples).splitlines()[-1]
+        def verdict(none):
+            return pairs.bars({"bulk": {"none": none}}).splitlines()[-1]
         self.assertIn("| at most 1.02 | 1.010 | 97% | 1.000 to 1.020 | met |", verdict([1.0, 1.01, 1.02] * 2))
-        self.assertIn("| 1.010 | 97% | 1.000 to 1.030 | not decided: more rounds |", verdict([1.0, 1.01, 1.03] * 2))
+        self.assertIn("| 1.010 | 97% | 1.000 to 1.030 | not decided: more groups |", verdict([1.0, 1.01, 1.03] * 2))
         self.assertIn("| 1.040 | 97% | 1.030 to 1.050 | missed |", verdict([1.03, 1.04, 1.05] * 2))
-        self.assertIn("| 75% | 1.000 to 1.000 | not decided: more rounds |", verdict([1.0] * 3))
-        self.assertIn("| at least 0.98 | 0.990 | 97% | 0.985 to 1.000 | met |", verdict([0.985, 0.99, 1.0] * 2, True))
+        self.assertIn("| 75% | 1.000 to 1.000 | not decided: more groups |", verdict([1.0] * 3))
+        self.assertEqual(pairs.bars({"bulk": {"count": [1.0] * 6}}), "")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ enum { FILES_BYTES_MAX = 8 << 20 };
 
 struct files {
   char dir[64];
-  char segment[128];
+  char segment[256];
   uint8_t *bytes;
   size_t length;
   uint64_t number;  /* of the segment */
@@ -42,6 +42,8 @@ struct talk {
   struct gg_conversation conversation;
   char id[25];
   const char *path, *upstream; /* of a unix listener; NULL: none. NULL: "198.51.100.9:8080" */
+  const char *gateway;         /* its end of the connection to the upstream; NULL: not told */
+  gg_facts_fn more;            /* adds to the closing facts; NULL: nothing */
   uint64_t received[2];
 };
 
@@ -105,6 +107,8 @@ static inline void talk_facts(const void *session, struct gg_json *json)
   gg_json_field_string(json, "id", talk->id);
   gg_json_field_string(json, "listener", "web");
   gg_json_field_string(json, "upstream", talk->upstream ? talk->upstream : "198.51.100.9:8080");
+  if (talk->gateway)
+    gg_json_field_string(json, "gateway", talk->gateway);
   if (talk->path)
     gg_json_field_string(json, "server_path", talk->path);
 }
@@ -121,6 +125,8 @@ static inline void talk_closing(const void *session, struct gg_json *json)
     gg_json_field_unsigned(json, "server", talk->received[1]);
     gg_json_object_end(json);
   }
+  if (talk->more)
+    talk->more(talk, json);
 }
 
 static inline void talk_open_as(struct files *files, struct talk *talk, unsigned number, uint16_t port,

@@ -80,7 +80,7 @@ static int make_room(void *context, uint64_t bytes)
   struct operator_room *room = context;
   if (bytes > 0)
     atomic_fetch_add(&room->asked, 1);
-  return 0;
+  return GG_ERR_NO_SPACE;
 }
 
 /* Records until the log refuses for the reason that is expected. */

@@ -92,6 +92,34 @@ static void test_flushes_by_time(void **state)
   fixture_fini(&f);
 }
 
+/* What is wanted soon does not wait for the interval; and what comes behind it does again. */
+static void test_flushes_soon(void **state)
+{
+  (void)state;
+  for (int shorter = 0; shorter < 2; shorter++) {
+    struct fixture f;
+    fixture_init(&f);
+    struct gg_recorder_options options = fixture_options(&f);
+    options.flush_interval_ns = shorter ? GG_LOG_HASTE_NS / 5 : GG_NS_PER_S;
+    uint64_t soon_ns = shorter ? options.flush_interval_ns : GG_LOG_HASTE_NS;
+    fixture_open(&f, &options, NULL);
+    uint64_t now = gg_clock_mono_ns();
+    fixture_record(&f);
+    assert_int_equal(gg_log_tick(f.log, now), now + options.flush_interval_ns);
+    gg_log_hasten(f.log);
+    assert_int_equal(gg_log_tick(f.log, now + 1), now + soon_ns);
+    (void)gg_log_tick(f.log, now + soon_ns - 1);
+    assert_true(fixture_status(&f, 0).fill_bytes > 0);
+    (void)gg_log_tick(f.log, now + soon_ns);
+    fixture_wait_written(&f);
+    fixture_record(&f);
+    now += soon_ns + 1;
+    assert_int_equal(gg_log_tick(f.log, now), now + options.flush_interval_ns);
+    fixture_stop(&f);
+    fixture_fini(&f);
+  }
+}
+
 static void test_rotates_by_age(void **state)
 {
   (void)state;
@@ -301,6 +329,7 @@ int main(void)
     cmocka_unit_test(test_nothing_recorded_leaves_nothing),
     cmocka_unit_test(test_rotates_by_size),
     cmocka_unit_test(test_flushes_by_time),
+    cmocka_unit_test(test_flushes_soon),
     cmocka_unit_test(test_rotates_by_age),
     cmocka_unit_test(test_abandoned_reservation_is_no_record),
     cmocka_unit_test(test_largest_reservation_always_comes),

@@ -111,6 +111,35 @@ static void a_whole_session(void **state)
   files_end(&files);
 }
 
+/* Somebody else's file may have names or keys before its first interface. */
+static void blocks_before_the_interface(void **state)
+{
+  (void)state;
+  static const uint32_t names[] = {4, 16, 0, 16}; /* a Name Resolution Block without a name */
+  struct files files;
+  struct talk talk;
+  struct streams streams;
+  files_begin(&files);
+  files_segment(&files, "0001.pcapng");
+  files.length = gg_section_header(files.bytes, "gogetway test", NULL, NULL);
+  memcpy(files.bytes + files.length, names, sizeof names);
+  files.length += sizeof names;
+  files.length += gg_section_interface(files.bytes + files.length, NULL);
+  talk_open(&files, &talk, 1, 4000);
+  talk_say(&files, &talk, GG_FROM_CLIENT, "hello", 5);
+  talk_close(&files, &talk);
+  files_write(&files);
+  struct gg_store *store = open_store(&files);
+  struct gg_session_list *list = all(store);
+  assert_int_equal(gg_session_list_count(list), 1);
+  read_streams(store, gg_session_list_at(list, 0), &streams);
+  assert_int_equal(streams.length[0], 5);
+  free_streams(&streams);
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+  files_end(&files);
+}
+
 static void fill(uint8_t *data, size_t length, uint32_t seed)
 {
   for (size_t i = 0; i < length; i++) {
@@ -365,6 +394,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_whole_session),
+    cmocka_unit_test(blocks_before_the_interface),
     cmocka_unit_test(segments_stand_in_order_whatever_the_clock_says),
     cmocka_unit_test(large_chunks_over_segments),
     cmocka_unit_test(gaps_are_told),

@@ -19,7 +19,7 @@ enum { SESSIONS_MAX = 256, WARNINGS_MAX = 16 };
 
 struct swept {
   struct gg_session session;
-  char listener[64], upstream[64], close[64], why[64];
+  char listener[64], upstream[64], close[64], why[64], verdict[64], verdict_by[64], tags[256];
 };
 
 struct sweeping {
@@ -115,6 +115,14 @@ static int on_piece(void *context, void **token, const struct gg_sweep_piece *pi
   return 0;
 }
 
+static void put_tags(char *text, size_t size, const struct gg_session *session)
+{
+  size_t length = 0;
+  text[0] = '\0';
+  for (size_t i = 0; i < session->tag_count && length < size; i++)
+    length += (size_t)snprintf(text + length, size - length, "%s,", session->tags[i]);
+}
+
 static int on_end(void *context, void **token, const struct gg_session *session)
 {
   struct sweeping *sweeping = context;
@@ -127,6 +135,9 @@ static int on_end(void *context, void **token, const struct gg_session *session)
   snprintf(swept->upstream, sizeof swept->upstream, "%s", session->upstream);
   snprintf(swept->close, sizeof swept->close, "%s", session->close);
   snprintf(swept->why, sizeof swept->why, "%s", session->why);
+  snprintf(swept->verdict, sizeof swept->verdict, "%s", session->verdict);
+  snprintf(swept->verdict_by, sizeof swept->verdict_by, "%s", session->verdict_by);
+  put_tags(swept->tags, sizeof swept->tags, session);
   free(known);
   sweeping->open--;
   return 0;
@@ -165,6 +176,26 @@ static const struct gg_sweep_ops ops = {
   .warning = on_warning,
 };
 
+/* What was added to what is known of a session. */
+static void compare_more(const struct swept *swept, const struct gg_session *session)
+{
+  const struct gg_session *told = &swept->session;
+  char tags[256];
+  put_tags(tags, sizeof tags, session);
+  assert_string_equal(swept->tags, tags);
+  assert_string_equal(swept->verdict, session->verdict);
+  assert_string_equal(swept->verdict_by, session->verdict_by);
+  assert_string_equal(told->history, session->history);
+  assert_string_equal(told->conn_state, session->conn_state);
+  assert_true(told->conn_state[0]);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(told->masked[i], session->masked[i]);
+    assert_int_equal(told->first_length[i], session->first_length[i]);
+    assert_memory_equal(told->first[i], session->first[i], session->first_length[i]);
+    assert_string_equal(told->community_id[i], session->community_id[i]);
+  }
+}
+
 static void compare_session(const struct swept *swept, const struct gg_session *session)
 {
   const struct gg_session *told = &swept->session;
@@ -188,6 +219,7 @@ static void compare_session(const struct swept *swept, const struct gg_session *
     assert_int_equal(told->received[side], session->received[side]);
     assert_int_equal(told->forwarded[side], session->forwarded[side]);
   }
+  compare_more(swept, session);
 }
 
 /* Sweeps and queries; *out is filled with what the sweep told. */
@@ -222,6 +254,26 @@ static void compare(const char *path, struct sweeping *out)
 
 static struct sweeping sweeping; /* large */
 
+static void more_facts(const void *session, struct gg_json *json)
+{
+  const struct talk *talk = session;
+  gg_json_key(json, "verdict");
+  gg_json_object_begin(json);
+  gg_json_field_string(json, "plugin", "no-drop");
+  gg_json_field_string(json, "kind", "reset");
+  gg_json_object_end(json);
+  gg_json_key(json, "tags");
+  gg_json_array_begin(json);
+  gg_json_string(json, "late");
+  gg_json_string(json, talk->id + 20);
+  gg_json_array_end(json);
+  gg_json_key(json, "masked");
+  gg_json_object_begin(json);
+  gg_json_field_unsigned(json, "client", 3);
+  gg_json_field_unsigned(json, "server", 5);
+  gg_json_object_end(json);
+}
+
 /* Whole, continued, cut, with gaps, with 4-tuples that come again, in two logs, with a torn file at the end. */
 static void a_store(void **state)
 {
@@ -240,6 +292,8 @@ static void a_store(void **state)
                ends = begins + 2 * (i % 3); /* within one log: two segments are one step */
       if (segment == begins)
         talk_open(&files, talk, i + 1, (uint16_t)(4000 + i));
+      talk->gateway = i % 4 && segment == ends ? "198.51.100.1:33000" : NULL;
+      talk->more = i % 3 ? more_facts : NULL;
       if (segment < begins || segment > ends || i % 2 != segment % 2)
         continue;
       talk_say(&files, talk, GG_FROM_CLIENT, "question", 8);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* totals.h - sums over recorded sessions, as `gogetway stats --totals` shows them. */
+#ifndef GG_CLI_TOTALS_H
+#define GG_CLI_TOTALS_H
+
+#include "store_common.h"
+
+/* GG_EXIT_DONE, or it was told that there are no totals by that. */
+int gg_cli_totals_check(const char *by);
+
+/* Shows them; returns an enum gg_exit. */
+int gg_cli_totals(const struct gg_cli *cli, const struct gg_cli_words *words, const char *by, bool json);
+
+#endif

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions by filter, in order, the first so many.
+ *
+ * A query asks for numbers only, and each session is read by its number then: what is sorted is small.
+ *
+ * "The latest 50 of a network" can be answered two ways, and which is good depends on what there is:
+ *   - by the condition: find all of that network by its index, sort them, take 50. Good if they are few.
+ *   - by the order: go through all sessions from the latest on, and take the first 50 that match. Good if they are
+ * many. Statistics would have to be gathered, and are of no use for networks and ranges. So both are tried in turn,
+ * each for a time that grows: what is spent in vain is a small multiple of what the better one takes. A condition that
+ * has no index is not tried.
+ *
+ *   order      [=]      [===]             [=========]
+ *   condition     [=]        [=== done
+ *
+ * Nothing is told before a way has come to its end, so the one that is given up leaves nothing behind.
+ *
+ * What has its index by epoch (catalogue_schema.c) is asked for in each of them: the condition says "in any epoch",
+ * which is always so, but with it the index is of use; and the first by such an order are the first of the first of
+ * each.
+ *
+ * Rejected: ANALYZE and SQLite's planner (it takes "client in 10.0.0.0/8" for rare whatever the tables say).
+ */
+#include "store/catalogue_private.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  HANDLER_STEPS = 1000, /* of SQLite's machine between two looks at the clock */
+  BUDGET_FACTOR = 3,    /* so many times longer at each turn */
+  TRIED_MAX = 1 << 16,  /* more rows than these are not collected before they are told */
+};
+#define BUDGET_FIRST_NS (4 * GG_NS_PER_MS)
+
+/* ── Conditions ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* gg_regexp(operand, text): of the filter that is being asked. */
+static void call_operand(sqlite3_context *context, int count, sqlite3_value **values)
+{
+  const struct gg__catalogue *catalogue = sqlite3_user_data(context);
+  assert(count == 2);
+  (void)count;
+  const char *text = (const char *)sqlite3_value_text(values[1]);
+  int length = sqlite3_value_bytes(values[1]);
+  unsigned operand = (unsigned)sqlite3_value_int(values[0]);
+  sqlite3_result_int(context, catalogue->filter && text &&
+                                gg__filter_operand_match(catalogue->filter, operand, text, (size_t)length));
+}
+
+int gg__condition_init(struct gg__condition *condition, struct gg__catalogue *catalogue, const struct gg_filter *filter,
+                       struct gg_failure *failure)
+{
+  *condition = (struct gg__condition){.before = catalogue->filter};
+  if (gg__filter_sql(filter, &condition->sql) != 0)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a query");
+  catalogue->filter = filter;
+  if (catalogue->functions)
+    return 0;
+  int flags = SQLITE_UTF8 | SQLITE_DIRECTONLY;
+  int code =
+    sqlite3_create_function_v2(catalogue->db, "gg_regexp", 2, flags, catalogue, call_operand, NULL, NULL, NULL);
+  catalogue->functions = code == SQLITE_OK;
+  return code == SQLITE_OK ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
+}
+
+void gg__condition_fini(struct gg__condition *condition, struct gg__catalogue *catalogue)
+{
+  gg__sql_fini(&condition->sql);
+  catalogue->filter = condition->before;
+}
+
+static void bind_values(sqlite3_stmt *statement, const struct gg__sql *sql)
+{
+  for (size_t i = 0; i < sql->count; i++) {
+    const struct gg__sql_value *value = &sql->values[i];
+    int at = (int)i + 1;
+    switch (value->kind) {
+    case GG__SQL_INTEGER:
+      sqlite3_bind_int64(statement, at, value->integer);
+      break;
+    case GG__SQL_TEXT:
+      sqlite3_bind_text(statement, at, value->data, (int)value->length, SQLITE_STATIC);
+      break;
+    case GG__SQL_BLOB:
+      sqlite3_bind_blob(statement, at, value->length ? value->data : "", (int)value->length, SQLITE_STATIC);
+      break;
+    case GG__SQL_NULL:
+      break;
+    }
+  }
+}
+
+sqlite3_stmt *gg__condition_prepare(const struct gg__condition *condition, struct gg__catalogue *catalogue,
+                                    const char *before, const char *after, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = NULL;
+  size_t room = strlen(before) + strlen(condition->sql.text) + strlen(after) + 3;
+  char *text = malloc(room);
+  if (!text) {
+    gg_fail(failure, GG_ERR_NOMEM, "no memory for a query");
+    return NULL;
+  }
+  snprintf(text, room, "%s(%s)%s", before, condition->sql.text, after);
+  int code = sqlite3_prepare_v3(catalogue->db, text, -1, 0, &statement, NULL);
+  free(text);
+  if (code != SQLITE_OK)
+    gg__catalogue_fail(catalogue, code, "read", failure);
+  else
+    bind_values(statement, &condition->sql);
+  return statement;
+}
+
+/* ── Orders ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Columns that have an index with nothing in front of them but, for some, the epoch. */
+static const struct order {
+  const char *column, *from;
+  bool epochs;
+} orders[] = {
+  {"start_ns", "SELECT number FROM sessions INDEXED BY sessions_start WHERE ", false},
+  {"end_ns", "SELECT number FROM sessions INDEXED BY sessions_end WHERE ", false},
+  {"bytes", "SELECT number, bytes, start_ns, id FROM sessions INDEXED BY sessions_bytes WHERE ", true},
+  {"gaps", "SELECT number FROM sessions INDEXED BY sessions_gaps WHERE ", false},
+  {"id", "SELECT number FROM sessions INDEXED BY sessions_id WHERE ", false},
+};
+static const char any_order[] = "SELECT number FROM sessions WHERE ";
+static const char in_epochs[] = "SELECT number FROM sessions WHERE epoch IN (SELECT epoch FROM epochs) AND ";
+
+static const char explain_any[] = "EXPLAIN QUERY PLAN SELECT number FROM sessions WHERE ";
+static const char explain_epochs[] =
+  "EXPLAIN QUERY PLAN SELECT number FROM sessions WHERE epoch IN (SELECT epoch FROM epochs) AND ";
+
+static const struct order *find_order(const char *column)
+{
+  for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
+    if (strcmp(orders[i].column, column) == 0)
+      return &orders[i];
+  return NULL;
+}
+
+static bool is_name(char c)
+{
+  return (c >= 'a' && c <= 'z') || c == '_' || (c >= '0' && c <= '9');
+}
+
+static bool names_column(const char *text, const char *column)
+{
+  size_t length = strlen(column);
+  for (const char *at = text; (at = strstr(at, column)); at += length)
+    if ((at == text || !is_name(at[-1])) && !is_name(at[length]))
+      return true;
+  return false;
+}
+
+struct query {
+  struct gg__catalogue *catalogue;
+  const struct gg_filter *filter;
+  struct gg__condition condition;
+  const char *column;
+  const struct order *order; /* NULL: the column has no index */
+  bool down;
+  uint64_t limit;
+  uint64_t until_ns; /* when it is given up; UINT64_MAX: never */
+  int64_t *numbers;
+  size_t count, room;
+  struct gg_failure *failure;
+};
+
+/* Whether the condition asks for what has its index by epoch. */
+static bool by_epochs(const struct query *query)
+{
+  const char *text = query->condition.sql.text;
+  return names_column(text, "client_key") || names_column(text, "bytes");
+}
+
+/* The statement by one of the two ways. `+` keeps an order from choosing the index. */
+static sqlite3_stmt *prepare(const struct query *query, bool by_order)
+{
+  char after[160];
+  bool start = strcmp(query->column, "start_ns") == 0;
+  snprintf(after, sizeof after, "%s ORDER BY %s%s%s%s, id", by_order && query->order->epochs ? " AND epoch = ?" : "",
+           by_order ? "" : "+", query->column, query->down ? " DESC" : "", start ? "" : ", start_ns");
+  const char *from = by_order ? query->order->from : by_epochs(query) ? in_epochs : any_order;
+  return gg__condition_prepare(&query->condition, query->catalogue, from, after, query->failure);
+}
+
+/* ── Running ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The session, if it is to be told. */
+static int take(const struct query *query, int64_t number, struct gg__record **record)
+{
+  int error = gg__catalogue_load(query->catalogue, number, true, record, query->failure);
+  if (!error && *record && !query->condition.sql.exact && !gg_filter_match(query->filter, &(*record)->session)) {
+    gg__record_free(*record);
+    *record = NULL;
+  }
+  return error;
+}
+
+/* Whether the condition has let through what the filter does. */
+static int check(struct query *query, int64_t number, bool *matched)
+{
+  struct gg__record *record = NULL;
+  *matched = true;
+  if (query->condition.sql.exact)
+    return 0;
+  int error = take(query, number, &record);
+  *matched = record != NULL;
+  gg__record_free(record);
+  return error;
+}
+
+static int collect(struct query *query, int64_t number)
+{
+  if (query->count == query->room) {
+    size_t room = query->room ? query->room * 2 : 64;
+    int64_t *larger = realloc(query->numbers, room * sizeof *larger);
+    if (!larger)
+      return gg_fail(query->failure, GG_ERR_NOMEM, "no memory for a query");
+    query->numbers = larger;
+    query->room = room;
+  }
+  query->numbers[query->count++] = number;
+  return 0;
+}
+
+static int is_late(void *context)
+{
+  const struct query *query = context;
+  return query->until_ns != UINT64_MAX && gg_clock_mono_ns() >= query->until_ns;
+}
+
+/* One step of a statement, as long as there is time; what is done with its row is not interrupted. */
+static int step(struct query *query, sqlite3_stmt *statement)
+{
+  sqlite3_progress_handler(query->catalogue->db, HANDLER_STEPS, is_late, query);
+  int code = sqlite3_step(statement);
+  sqlite3_progress_handler(query->catalogue->db, 0, NULL, NULL);
+  return code;
+}
+
+/* What a statement ended with. GG_ERR_AGAIN: it took too long. */
+static int conclude(const struct query *query, int code, int error)
+{
+  if (error)
+    return error;
+  if ((code & 0xff) == SQLITE_INTERRUPT)
+    return GG_ERR_AGAIN;
+  return code == SQLITE_ROW || code == SQLITE_DONE ? 0
+                                                   : gg__catalogue_fail(query->catalogue, code, "read", query->failure);
+}
+
+static int run_plain(struct query *query, sqlite3_stmt *statement)
+{
+  int code = SQLITE_ROW, error = 0;
+  while (!error && query->count < query->limit && (code = step(query, statement)) == SQLITE_ROW) {
+    int64_t number = sqlite3_column_int64(statement, 0);
+    bool matched;
+    error = check(query, number, &matched);
+    if (!error && matched)
+      error = collect(query, number);
+  }
+  return conclude(query, code, error);
+}
+
+/* ── By epochs ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* One of the first of an epoch, with what decides between those of several. */
+struct candidate {
+  int64_t number, value, start; /* as stored, which is in their order */
+  char id[25];
+};
+
+struct candidates {
+  struct candidate *list;
+  size_t count, room;
+  size_t before; /* of earlier epochs, in order */
+  int sign;
+};
+
+static int by_value(const void *a, const void *b, void *context)
+{
+  const struct candidate *left = a, *right = b;
+  const struct candidates *candidates = context;
+  if (left->value != right->value)
+    return left->value < right->value ? -candidates->sign : candidates->sign;
+  if (left->start != right->start)
+    return left->start < right->start ? -1 : 1;
+  return strcmp(left->id, right->id);
+}
+
+static int add_candidate(struct query *query, struct candidates *candidates, sqlite3_stmt *statement)
+{
+  if (candidates->count == candidates->room) {
+    size_t room = candidates->room ? candidates->room * 2 : 256;
+    struct candidate *larger = realloc(candidates->list, room * sizeof *larger);
+    if (!larger)
+      return gg_fail(query->failure, GG_ERR_NOMEM, "no memory for a query");
+    candidates->list = larger;
+    candidates->room = room;
+  }
+  struct candidate *candidate = &candidates->list[candidates->count++];
+  candidate->number = sqlite3_column_int64(statement, 0);
+  candidate->value = sqlite3_column_int64(statement, 1);
+  candidate->start = sqlite3_column_int64(statement, 2);
+  snprintf(candidate->id, sizeof candidate->id, "%s", gg__column_text(statement, 3));
+  return 0;
+}
+
+/* Whether those of this epoch are not among the first any more: so many are before them. */
+static bool is_behind(const struct query *query, const struct candidates *candidates, sqlite3_stmt *statement)
+{
+  if (candidates->before < query->limit)
+    return false;
+  int64_t value = sqlite3_column_int64(statement, 1), last = candidates->list[query->limit - 1].value;
+  return candidates->sign < 0 ? value < last : value > last;
+}
+
+/* The first of one epoch; of all so far only the first are kept. */
+static int run_epoch(struct query *query, sqlite3_stmt *statement, int64_t epoch, struct candidates *candidates)
+{
+  int code = SQLITE_ROW, error = 0;
+  candidates->before = candidates->count;
+  sqlite3_reset(statement);
+  sqlite3_bind_int64(statement, (int)query->condition.sql.count + 1, epoch);
+  for (uint64_t taken = 0; !error && taken < query->limit && (code = step(query, statement)) == SQLITE_ROW;) {
+    bool matched;
+    if (is_behind(query, candidates, statement))
+      break;
+    error = check(query, sqlite3_column_int64(statement, 0), &matched);
+    if (!error && matched)
+      error = add_candidate(query, candidates, statement);
+    taken += matched;
+  }
+  if (candidates->count > 1)
+    qsort_r(candidates->list, candidates->count, sizeof *candidates->list, by_value, candidates);
+  candidates->count = candidates->count < query->limit ? candidates->count : (size_t)query->limit;
+  return conclude(query, code, error);
+}
+
+static int run_epochs(struct query *query, sqlite3_stmt *statement)
+{
+  struct candidates candidates = {.sign = query->down ? -1 : 1};
+  sqlite3_stmt *epochs = gg__catalogue_statement(query->catalogue, GG__STATEMENT_EPOCHS, query->failure);
+  int code = SQLITE_ROW, error = epochs ? 0 : GG_ERR_CORRUPT;
+  while (!error && (code = sqlite3_step(epochs)) == SQLITE_ROW)
+    error = run_epoch(query, statement, sqlite3_column_int64(epochs, 0), &candidates);
+  error = conclude(query, code, error);
+  sqlite3_reset(epochs);
+  for (size_t i = 0; i < candidates.count && !error; i++)
+    error = collect(query, candidates.list[i].number);
+  free(candidates.list);
+  return error;
+}
+
+/* ── Both ways ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int run_way(struct query *query, bool by_order, uint64_t budget_ns)
+{
+  sqlite3_stmt *statement = prepare(query, by_order);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  query->count = 0;
+  query->until_ns = budget_ns == UINT64_MAX ? budget_ns : gg_clock_mono_ns() + budget_ns;
+  int error = by_order && query->order->epochs ? run_epochs(query, statement) : run_plain(query, statement);
+  sqlite3_finalize(statement);
+  return error;
+}
+
+/* Whether SQLite finds an index for the condition: that of an epoch alone is none, that of the unended ones is. */
+static bool has_index(const struct query *query)
+{
+  struct gg_failure ignored = GG_FAILURE_INIT;
+  const char *from = by_epochs(query) ? explain_epochs : explain_any;
+  sqlite3_stmt *statement = gg__condition_prepare(&query->condition, query->catalogue, from, "", &ignored);
+  bool found = false;
+  while (statement && sqlite3_step(statement) == SQLITE_ROW) {
+    const char *detail = gg__column_text(statement, 3);
+    bool search = strncmp(detail, "SEARCH sessions", 15) == 0 && !strstr(detail, "(epoch=?)");
+    found |= search || strncmp(detail, "MULTI-INDEX", 11) == 0 || strstr(detail, "sessions_unended");
+  }
+  sqlite3_finalize(statement);
+  return found;
+}
+
+static int find_first(struct query *query)
+{
+  if (!query->order)
+    return run_way(query, false, UINT64_MAX);
+  if (!has_index(query))
+    return run_way(query, true, UINT64_MAX);
+  int error = GG_ERR_AGAIN;
+  bool by_order = true;
+  for (uint64_t budget_ns = BUDGET_FIRST_NS; error == GG_ERR_AGAIN; by_order = !by_order) {
+    error = run_way(query, by_order, budget_ns);
+    budget_ns *= by_order ? 1 : BUDGET_FACTOR;
+  }
+  return error;
+}
+
+static int tell_first(struct query *query, int (*visit)(void *context, struct gg__record *record), void *context)
+{
+  int error = find_first(query);
+  for (size_t i = 0; i < query->count && !error; i++) {
+    struct gg__record *record;
+    error = gg__catalogue_load(query->catalogue, query->numbers[i], true, &record, query->failure);
+    if (!error && record)
+      error = visit(context, record);
+  }
+  return error;
+}
+
+/* All that match, as they come. */
+static int tell_all(struct query *query, int (*visit)(void *context, struct gg__record *record), void *context)
+{
+  bool by_order = query->order && !query->order->epochs && strcmp(query->condition.sql.text, "1") == 0;
+  sqlite3_stmt *statement = prepare(query, by_order);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  int code = SQLITE_ROW, error = 0;
+  for (uint64_t told = 0; !error && told < query->limit && (code = sqlite3_step(statement)) == SQLITE_ROW;) {
+    struct gg__record *record;
+    error = take(query, sqlite3_column_int64(statement, 0), &record);
+    told += record != NULL;
+    if (!error && record)
+      error = visit(context, record);
+  }
+  sqlite3_finalize(statement);
+  if (!error && code != SQLITE_ROW && code != SQLITE_DONE)
+    error = gg__catalogue_fail(query->catalogue, code, "read", query->failure);
+  return error;
+}
+
+int gg__catalogue_hold(struct gg__catalogue *catalogue, struct gg_failure *failure)
+{
+  if (catalogue->batch || catalogue->reading++ > 0)
+    return 0;
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_BEGIN_READ, failure);
+  int error = statement ? gg__catalogue_run(catalogue, statement, failure) : GG_ERR_CORRUPT;
+  catalogue->reading -= error != 0;
+  return error;
+}
+
+void gg__catalogue_release(struct gg__catalogue *catalogue)
+{
+  if (catalogue->batch || --catalogue->reading > 0 || sqlite3_get_autocommit(catalogue->db))
+    return;
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_COMMIT, NULL);
+  if (statement)
+    gg__catalogue_run(catalogue, statement, NULL);
+}
+
+int gg__catalogue_query(struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *sort,
+                        uint64_t limit, int (*visit)(void *context, struct gg__record *record), void *context,
+                        struct gg_failure *failure)
+{
+  struct query query = {
+    .catalogue = catalogue, .filter = filter, .limit = limit ? limit : UINT64_MAX, .failure = failure};
+  query.column = sort ? gg__filter_sort_column(sort, &query.down) : "start_ns";
+  if (!query.column)
+    return gg_fail(failure, GG_ERR_INVALID, "sessions cannot be sorted by '%s'", sort);
+  query.order = find_order(query.column);
+  int error = gg__condition_init(&query.condition, catalogue, filter, failure);
+  if (!error)
+    error = gg__catalogue_hold(catalogue, failure);
+  if (!error) {
+    error = limit && limit <= TRIED_MAX ? tell_first(&query, visit, context) : tell_all(&query, visit, context);
+    gg__catalogue_release(catalogue);
+  }
+  gg__condition_fini(&query.condition, catalogue);
+  free(query.numbers);
+  return error;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fields that decoders and plug-ins add to those of sessions, by name. */
+#include "store/bounds.h"
+#include "store/filter_field.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 64, HELP_MAX_BYTES = 160 };
+
+struct fact {
+  struct gg__field field;
+  char name[NAME_MAX_BYTES], help[HELP_MAX_BYTES], example[HELP_MAX_BYTES];
+};
+
+struct gg__facts_table {
+  size_t count;
+  struct fact *facts[GG_FILTER_FACTS_MAX];
+};
+
+int gg__facts_table_create(struct gg__facts_table **out)
+{
+  *out = calloc(1, sizeof **out);
+  return *out ? 0 : GG_ERR_NOMEM;
+}
+
+void gg__facts_table_destroy(struct gg__facts_table *table)
+{
+  for (size_t i = 0; table && i < table->count; i++)
+    free(table->facts[i]);
+  free(table);
+}
+
+/* "http.status": words of small letters, digits and _, at least two, with a dot between them. */
+static bool is_name(const char *name)
+{
+  size_t words = 0;
+  if (strlen(name) >= NAME_MAX_BYTES)
+    return false;
+  for (const char *at = name;; at++, words++) {
+    if (*at < 'a' || *at > 'z')
+      return false;
+    at += strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    if (*at != '.')
+      return *at == '\0' && words > 0;
+  }
+}
+
+static void copy(char *to, size_t size, const char *text)
+{
+  size_t length = strnlen(text, size - 1);
+  memcpy(to, text, length);
+  to[length] = '\0';
+}
+
+static struct fact *make(const char *name, enum gg__kind kind, const char *help, const char *example)
+{
+  struct fact *fact = calloc(1, sizeof *fact);
+  if (!fact)
+    return NULL;
+  copy(fact->name, sizeof fact->name, name);
+  copy(fact->help, sizeof fact->help, help);
+  copy(fact->example, sizeof fact->example, example);
+  fact->field = (struct gg__field){
+    .shown = {fact->name, kind == GG__KIND_TEXT ? "text" : "number", fact->help, fact->example, false},
+    .kind = kind,
+    .fact = true};
+  return fact;
+}
+
+int gg__facts_table_add(struct gg__facts_table *table, const char *name, enum gg__kind kind, const char *help,
+                        const char *example, struct gg_failure *failure)
+{
+  assert(kind == GG__KIND_TEXT || kind == GG__KIND_NUMBER);
+  if (!is_name(name))
+    return gg_fail(failure, GG_ERR_INVALID,
+                   "'%.80s' is no name of a field: small letters, digits and _, with a dot between words, as in "
+                   "http.status",
+                   name);
+  if (gg__field_find(name, strlen(name)))
+    return gg_fail(failure, GG_ERR_INVALID, "'%s' is a field that all sessions have", name);
+  for (size_t i = 0; i < table->count; i++)
+    if (strcmp(table->facts[i]->name, name) == 0)
+      return table->facts[i]->field.kind == kind
+               ? 0
+               : gg_fail(failure, GG_ERR_INVALID, "'%s' is already a field of another kind", name);
+  if (table->count == GG_FILTER_FACTS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "more than %d fields of decoders", GG_FILTER_FACTS_MAX);
+  struct fact *fact = make(name, kind, help, example);
+  if (!fact)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a field");
+  table->facts[table->count++] = fact;
+  return 0;
+}
+
+const struct gg__field *gg__facts_table_at(const struct gg__facts_table *table, size_t index)
+{
+  return table && index < table->count ? &table->facts[index]->field : NULL;
+}

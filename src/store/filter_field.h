@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * filter_field.h - what can be asked of a session: the fields of filters and sorting, and the columns that have them.
+ *
+ * One table has them all (filter_field.c). The parser, `gogetway help filters`, the evaluation on a session, the query
+ * and the catalogue's columns are made from it, so that they cannot say different things. To add a field: one row in
+ * the table of fields, one in that of columns, one case in the tests.
+ *
+ *     field   "bytes.client" ──► accessor ──► struct gg_session       evaluation, sorting
+ *                   └─────────► column "bytes_client" ──► catalogue   query, sorting
+ *
+ * Fields of decoders and plug-ins ("http.status") are facts: they are in no struct but come by name, several values a
+ * session. Who parses a filter hands over which of them there are; nothing here is global but constants.
+ *
+ * Thread: any; a table of facts one at a time while it is added to.
+ */
+#ifndef GG_STORE_FILTER_FIELD_H
+#define GG_STORE_FILTER_FIELD_H
+
+#include "store/filter_sql.h"
+
+enum gg__kind {
+  GG__KIND_TEXT,
+  GG__KIND_NUMBER,
+  GG__KIND_BYTES,
+  GG__KIND_DURATION,
+  GG__KIND_TIME,
+  GG__KIND_ADDRESS,
+  GG__KIND_PORT,
+  GG__KIND_TAGS,
+  GG__KIND_ENUM,
+  GG__KIND_ID,
+  GG__KIND_FLAG,
+  GG__KINDS,
+};
+
+/* What `=` says of a time that is none of its own: `since=1h` is `end >= -1h`. */
+enum gg__field_sense { GG__SENSE_OWN, GG__SENSE_SINCE, GG__SENSE_UNTIL };
+
+struct gg__field {
+  struct gg_filter_field shown;
+  enum gg__kind kind;
+  enum gg__field_sense sense;
+  bool early;               /* what it looks at is known when a session begins, and stays */
+  bool fact;                /* of a decoder: no accessor, no column */
+  const char *form;         /* what a value looks like, for errors; NULL: as its kind's */
+  const char *const *names; /* all that there are, up to a NULL; NULL: any */
+  /* A session's value `index` (from 0); NULL past the last. Texts, tags, addresses, enumerations, ids. */
+  const char *(*text)(const struct gg_session *session, size_t index);
+  /* False: the session has none. Numbers and flags, and the order of an enumeration that has one. */
+  bool (*number)(const struct gg_session *session, uint64_t *out);
+  /* Columns: of its value; of its address as gg__address_key has it and of its port; of its second value. */
+  const char *column, *key_column, *port_column, *second_column;
+};
+
+/* The table, in the order in which the help lists it; NULL past the last. */
+const struct gg__field *gg__field_at(size_t index);
+/* NULL: there is none of that name. */
+const struct gg__field *gg__field_find(const char *name, size_t length);
+const char *gg__field_form(const struct gg__field *field);
+bool gg__field_is_number(const struct gg__field *field); /* what has an order, and ranges */
+bool gg__field_is_wide(const struct gg__field *field);   /* stored by gg__sql_from_u64 */
+
+/* The field of gg__filter_sort_compare, found once for many comparisons; NULL: none, which is by start. */
+const struct gg__field *gg__sort_find(const char *sort, bool *down);
+int gg__sort_compare(const struct gg__field *field, bool down, const struct gg_session *a, const struct gg_session *b);
+
+/* ── Facts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct gg__facts_table;
+
+int gg__facts_table_create(struct gg__facts_table **out);
+void gg__facts_table_destroy(struct gg__facts_table *table); /* after the filters that were parsed with it */
+
+/* A field that decoders find: "http.status", lower-case words with dots between them. `kind`: GG__KIND_TEXT or
+ * GG__KIND_NUMBER. The texts are copied. The same once more changes nothing. GG_ERR_INVALID: not such a name, a field
+ * of sessions, or known as of the other kind; GG_ERR_LIMIT: more than GG_FILTER_FACTS_MAX; GG_ERR_NOMEM. */
+int gg__facts_table_add(struct gg__facts_table *table, const char *name, enum gg__kind kind, const char *help,
+                        const char *example, struct gg_failure *failure);
+const struct gg__field *gg__facts_table_at(const struct gg__facts_table *table, size_t index); /* NULL past the last */
+
+/* What decoders have found in a session. A comparison means any of the values, `not` that it is none of them. */
+struct gg__fact_value {
+  const char *text; /* NULL: it is the number */
+  uint64_t number;
+};
+struct gg__fact_source {
+  void *context;
+  /* The values of a field, borrowed until the next call; returns how many. */
+  size_t (*values)(void *context, const struct gg_session *session, const char *field,
+                   const struct gg__fact_value **values);
+};
+
+/* ── Columns ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The columns of the catalogue's table `sessions` that filters and sorting name. None of them is ever NULL but ports of
+ * what has none (unix): that is how negations come out right. Members of 64 bits are stored by gg__sql_from_u64, what
+ * is smaller as it is. Beside them:
+ *
+ *   tags(session, tag)                             session: sessions.rowid
+ *   facts(session, field, text, number, overflow)  text or number is NULL; number by gg__sql_from_u64; overflow is 1 in
+ *                                                  a row that says that there were more values (both are NULL), else 0
+ */
+struct gg__column {
+  const char *name;
+  int kind; /* GG__SQL_... */
+  const char *(*text)(const struct gg_session *session, size_t index);
+  size_t index;
+  bool (*number)(const struct gg_session *session, uint64_t *out);
+  bool wide;
+};
+
+const struct gg__column *gg__column_at(size_t index); /* NULL past the last */
+
+/* The session's value for the column; `scratch` is what it may point to, as it may to the session. */
+enum { GG__ADDRESS_KEY_BYTES = 17 };
+void gg__column_value(const struct gg__column *column, const struct gg_session *session,
+                      uint8_t scratch[GG__ADDRESS_KEY_BYTES], struct gg__sql_value *out);
+
+/* An address as bytes that sort and compare as it does: family, and 16 bytes of which IPv4 uses the first four. Takes
+ * what gg_session has ("192.0.2.1:4000", "[::1]:80", "unix..."). Returns GG__ADDRESS_KEY_BYTES, or 0: it is none.
+ * `*port` is its port, -1 if it has none. */
+size_t gg__address_key(const char *text, uint8_t key[GG__ADDRESS_KEY_BYTES], int *port);
+
+#endif

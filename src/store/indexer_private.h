@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * indexer_private.h - what the files of the indexer share.
+ *
+ *   indexer.c         its life, its steps and batches
+ *   indexer_files.c   which segments there are, and which are complete
+ *   indexer_read.c    packets to parts
+ *   indexer_put.c     parts to records of the catalogue
+ *
+ * Thread: the indexer's.
+ */
+#ifndef GG_STORE_INDEXER_PRIVATE_H
+#define GG_STORE_INDEXER_PRIVATE_H
+
+#include "base/list.h"
+#include "store/capture.h"
+#include "store/flows.h"
+#include "store/indexer.h"
+#include "store/record.h"
+
+struct gg__marks;
+struct gg__reading;
+struct gg__tag_rules;
+
+/* A part of a session that may grow, or has to be told. */
+struct gg__opened {
+  struct gg__part part;   /* first: flows know it by this */
+  struct gg_list node;    /* of its reading's */
+  struct gg_list waiting; /* of the indexer's: it has changed since it was told */
+  struct gg__reading *reading;
+  char *text[GG__TEXTS]; /* what its part's texts point to; NULL: "" */
+};
+
+/* A segment that is not complete: what reading it needs and what is open in it. */
+struct gg__reading {
+  struct gg__capture *capture; /* for its name and path, and what is said of its health */
+  struct gg__frames *frames;   /* NULL: closed, until there is more to read */
+  struct gg__flows flows;
+  struct gg_list parts;
+  uint64_t used; /* the step that read it last */
+  bool stuck;    /* nothing behind `scanned` can be read */
+};
+
+struct gg__indexed {
+  char *name;
+  uint64_t scanned;    /* to the end of a block */
+  uint64_t bytes;      /* its size when it was looked at */
+  uint64_t changed_ns; /* real time of the last change, likewise */
+  uint64_t first_ns, last_ns;
+  struct gg__reading *reading; /* NULL: complete, or not begun */
+  bool scattered;
+  bool complete;
+  bool known; /* the catalogue has a row of it, of which this is a copy unless `dirty` */
+  bool dirty;
+  bool anew;     /* what the catalogue has of it is to be forgotten */
+  bool listed;   /* by the last listing */
+  bool named;    /* by a `running` file, when that was read last */
+  bool followed; /* a later file of the same log is there */
+};
+
+struct gg__indexer {
+  struct gg__catalogue *catalogue;
+  struct gg__indexer_options options;
+  struct gg_failure *failure; /* of the step */
+  struct gg__place place;
+  struct gg__marks *marks;
+  int marks_error;
+  struct gg__tag_rules *rules;
+  bool tagging; /* rules were asked in this batch */
+  struct gg__life life;
+  bool ended;
+  struct gg__indexed **files; /* in order of their names */
+  size_t file_count, file_room;
+  uint64_t folder_ns;     /* when the folder had changed last, when it was listed */
+  bool folder_fresh;      /* it may have changed in the same instant again */
+  uint64_t looked_ns;     /* monotonic: at the complete ones */
+  struct gg_list waiting; /* parts that have changed since they were told */
+  size_t waiting_count;
+  size_t open_count;
+  size_t reader_count;
+  uint64_t step;
+  bool batch; /* one is open */
+  size_t batch_sessions;
+  uint64_t done, total; /* for progress */
+  struct gg__indexer_stats stats;
+};
+
+/* ── indexer.c ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What people and rules have said since it was asked last; at first all that they ever have. */
+int gg__indexer_take_marks(struct gg__indexer *indexer);
+
+/* ── indexer_tags.c ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__indexer_tag(struct gg__indexer *indexer, const struct gg_session *session); /* by the rules, if it is closed */
+int gg__indexer_write_tags(struct gg__indexer *indexer); /* what they said in this batch, before it is committed */
+
+/* ── indexer_files.c ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__indexer_load(struct gg__indexer *indexer, struct gg_failure *failure); /* what the catalogue has of segments */
+/* Lists the folder if it changed, and asks for the size of each file that is not complete. */
+int gg__indexer_look(struct gg__indexer *indexer, struct gg_failure *failure);
+bool gg__indexer_is_over(const struct gg__indexer *indexer, const struct gg__indexed *file); /* nothing will be added */
+void gg__indexed_free(struct gg__indexed *file);
+
+/* ── indexer_read.c ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Reads on for `bytes`, or to the end of what is there, which `*end` says. */
+int gg__indexer_read(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t bytes, bool *end);
+/* Nothing will be added: what is open in it is told and let go. */
+int gg__indexer_complete(struct gg__indexer *indexer, struct gg__indexed *file);
+void gg__reading_close(struct gg__indexer *indexer, struct gg__reading *reading); /* its file, until there is more */
+void gg__reading_free(struct gg__indexer *indexer, struct gg__reading *reading);
+void gg__opened_free(struct gg__indexer *indexer, struct gg__opened *opened);
+
+/* ── indexer_put.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__indexer_put(struct gg__indexer *indexer, struct gg__opened *opened);
+int gg__indexer_begin(struct gg__indexer *indexer); /* a batch, if none is open */
+/* The same, and forgets in it what is to be told anew of the file. */
+int gg__indexer_touch(struct gg__indexer *indexer, struct gg__indexed *file);
+/* Tells what is open and has changed, and ends the batch. */
+int gg__indexer_commit(struct gg__indexer *indexer);
+bool gg__indexer_is_full(const struct gg__indexer *indexer);                    /* the batch: it is time to commit */
+void gg__opened_settle(struct gg__indexer *indexer, struct gg__opened *opened); /* it does not wait to be told */
+bool gg__indexer_tell(struct gg__indexer *indexer);                             /* progress; false: stop */
+
+#endif

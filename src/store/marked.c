@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tags and holds of an open store: given to its sessions, and said by its user. */
+#include "store/marks.h"
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ── What a record says ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_in(const char *tag, const char *const *tags, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(tag, tags[i]) == 0)
+      return true;
+  return false;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+  const char *const *left = a, *const *right = b;
+  return strcmp(*left, *right);
+}
+
+/* Both lists may be in any order and say something twice: one comes from a recording. */
+static size_t unite(const char **to, const struct gg__record *record, const struct gg__mark *mark)
+{
+  size_t count = 0, kept = 0;
+  for (size_t i = 0; i < record->own_tag_count; i++)
+    if (!is_in(record->own_tags[i], mark->removed, mark->removed_count))
+      to[count++] = record->own_tags[i];
+  for (size_t i = 0; i < mark->tag_count; i++)
+    to[count++] = mark->tags[i];
+  if (count > 1)
+    qsort(to, count, sizeof *to, by_bytes);
+  for (size_t i = 0; i < count; i++)
+    if (kept == 0 || strcmp(to[kept - 1], to[i]) != 0)
+      to[kept++] = to[i];
+  return kept;
+}
+
+int gg__record_mark(struct gg__record *record, const struct gg__mark *mark)
+{
+  struct gg_session *session = &record->session;
+  bool says = mark && mark->tag_count + mark->removed_count > 0;
+  const char **joined = NULL;
+  session->held = mark && mark->held;
+  session->tags = record->own_tags;
+  session->tag_count = record->own_tag_count;
+  if (says && record->own_tag_count == 0) { /* nearly always: nothing needs memory then */
+    session->tags = mark->tags;
+    session->tag_count = mark->tag_count;
+  } else if (says) {
+    joined = calloc(record->own_tag_count + mark->tag_count, sizeof *joined);
+  }
+  if (joined) {
+    session->tag_count = unite(joined, record, mark);
+    session->tags = joined;
+  }
+  free(record->joined_tags);
+  record->joined_tags = joined;
+  return says && record->own_tag_count > 0 && !joined ? GG_ERR_NOMEM : 0;
+}
+
+/* ── Refreshing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void visit(void *context, const struct gg__mark *mark)
+{
+  struct gg_store *store = context;
+  if (store->source->ops->marked)
+    store->source->ops->marked(store->source, mark, store->marking_generation);
+}
+
+static int refresh(struct gg_store *store, uint64_t generation, struct gg_failure *failure)
+{
+  store->marking_generation = generation;
+  int error = store->marks ? gg__marks_refresh(store->marks, NULL, visit, store, failure)
+                           : gg__marks_open(&store->marks, store->path, failure);
+  store->source->marks = store->marks;
+  return error;
+}
+
+int gg__store_refresh_marks(struct gg_store *store, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  store->marks_problem[0] = '\0';
+  int error = store->own ? refresh(store, store->generation, &why) : 0;
+  if (error == GG_ERR_NOMEM)
+    return gg_fail(failure, error, "%s", why.message);
+  if (error)
+    snprintf(store->marks_problem, sizeof store->marks_problem, "%s; tags and holds are not known", why.message);
+  return 0;
+}
+
+const char *gg__store_marks_warning(const struct gg_store *store, size_t index)
+{
+  if (store->marks_problem[0] && index-- == 0)
+    return store->marks_problem;
+  return store->marks ? gg__marks_warning(store->marks, index) : NULL;
+}
+
+/* ── What its user says ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Brought up to date first: what others have said since the last refresh counts. */
+static int make_ready(struct gg_store *store, struct gg_failure *failure)
+{
+  if (!store->own)
+    return gg_fail(failure, GG_ERR_UNSUPPORTED,
+                   "%s is no store of a gateway: only in such sessions can be tagged and held", store->path);
+  int error = gg__store_ready(store, failure);
+  return error ? error : refresh(store, store->generation + 1, failure);
+}
+
+typedef bool (*wanted_fn)(const void *context, const struct gg_session *session);
+
+static const char **ids_of(const struct gg_session_list *list, wanted_fn wanted, const void *context, size_t *count)
+{
+  const char **ids = calloc(list->count ? list->count : 1, sizeof *ids);
+  *count = 0;
+  for (size_t i = 0; i < list->count && ids; i++)
+    if (wanted(context, list->sessions[i]))
+      ids[(*count)++] = list->sessions[i]->id;
+  return ids;
+}
+
+struct tagging {
+  const char *const *add, *const *remove;
+  size_t add_count, remove_count;
+};
+
+/* Whether it makes a difference: tags that are there are not added, those that are not are not removed. */
+static bool to_tag(const void *context, const struct gg_session *session)
+{
+  const struct tagging *tagging = context;
+  for (size_t i = 0; i < tagging->add_count; i++)
+    if (!is_in(tagging->add[i], session->tags, session->tag_count))
+      return true;
+  for (size_t i = 0; i < tagging->remove_count; i++)
+    if (is_in(tagging->remove[i], session->tags, session->tag_count))
+      return true;
+  return false;
+}
+
+static bool to_hold(const void *context, const struct gg_session *session)
+{
+  const bool *hold = context;
+  return session->held != *hold;
+}
+
+/* The sessions show it at once, and are new for the next refresh. */
+static void show_marks(struct gg_store *store)
+{
+  refresh(store, store->generation + 1, NULL); /* it is done, whether it can be shown or not */
+}
+
+int gg_store_tag(struct gg_store *store, const struct gg_session_list *list, const char *const *add, size_t add_count,
+                 const char *const *remove, size_t remove_count, struct gg_failure *failure)
+{
+  const struct tagging tagging = {add, remove, add_count, remove_count};
+  size_t count;
+  int error = make_ready(store, failure);
+  if (!error) /* tags that are none are refused whether or not there is a session */
+    error = gg__marks_tag(store->marks, NULL, 0, add, add_count, remove, remove_count, failure);
+  if (error)
+    return error;
+  const char **ids = ids_of(list, to_tag, &tagging, &count);
+  if (!ids)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for tagging %zu sessions", list->count);
+  error = gg__marks_tag(store->marks, ids, count, add, add_count, remove, remove_count, failure);
+  free(ids);
+  if (!error)
+    show_marks(store);
+  return error;
+}
+
+/* What is not there any more cannot be held: retention was faster. */
+static int check_there(const struct gg_session_list *list, struct gg_failure *failure)
+{
+  struct stat status;
+  for (size_t i = 0; i < list->count; i++) {
+    const struct gg__part *part = gg__record_of(list->sessions[i])->parts;
+    while (part && stat(part->capture->path, &status) != 0)
+      part = part->next_of_session;
+    if (!part)
+      return gg_fail(failure, GG_ERR_NOT_FOUND, "session %s is gone: its segments have been removed",
+                     list->sessions[i]->id);
+  }
+  return 0;
+}
+
+static int hold_sessions(struct gg_store *store, const struct gg_session_list *list, bool hold,
+                         struct gg_failure *failure)
+{
+  size_t count;
+  int error = 0;
+  /* It may have been held before, and be in another file by now. */
+  if (hold && check_there(list, NULL) != 0)
+    error = gg_store_refresh(store, failure);
+  if (!error && hold)
+    error = check_there(list, failure);
+  if (error)
+    return error;
+  const char **ids = ids_of(list, to_hold, &hold, &count);
+  if (!ids)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for %zu sessions", list->count);
+  error = gg__marks_hold(store->marks, ids, count, hold, failure);
+  free(ids);
+  return error;
+}
+
+/* No segment goes meanwhile, so a session that was there when it was held stays (place.h). */
+int gg_store_hold(struct gg_store *store, const struct gg_session_list *list, bool hold, struct gg_failure *failure)
+{
+  char path[4096];
+  int error = make_ready(store, failure); /* which may take long */
+  if (error)
+    return error;
+  snprintf(path, sizeof path, "%s/segments", store->path);
+  int folder = hold && store->own ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  bool still = folder >= 0 && gg__place_still(folder, false);
+  error = hold_sessions(store, list, hold, failure);
+  if (still)
+    gg__place_stir(folder);
+  if (folder >= 0)
+    close(folder);
+  if (!error)
+    show_marks(store);
+  return error;
+}

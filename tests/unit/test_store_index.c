@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store that has a catalogue answers as one that is scanned, whatever the catalogue knows of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "catalogue_files.h"
+#include "store/marks.h"
+
+#include <sqlite3.h>
+
+enum { TALKS = 16, SEGMENTS = 6, NOW = 1700000100 };
+
+static uint32_t state = 11;
+static uint32_t draw(uint32_t below)
+{
+  state = state * 1664525u + 1013904223u;
+  return (state >> 8) % below;
+}
+
+struct making {
+  struct files files;
+  struct talk talks[TALKS];
+  bool open[TALKS];
+  unsigned made;
+};
+
+static void say_something(struct making *making)
+{
+  static uint8_t data[4000];
+  unsigned which = draw(TALKS);
+  struct talk *talk = &making->talks[which];
+  if (!making->open[which]) {
+    making->made++;
+    talk_open(&making->files, talk, making->made, (uint16_t)(4000 + making->made));
+    making->open[which] = true;
+  } else if (draw(8) == 0) {
+    talk_close(&making->files, talk);
+    making->open[which] = false;
+  } else {
+    enum gg_direction side = draw(2) ? GG_FROM_CLIENT : GG_FROM_SERVER;
+    if (draw(10) == 0)
+      talk_miss(talk, side, 1 + draw(500));
+    talk_say(&making->files, talk, side, data, 1 + draw(3500));
+  }
+}
+
+static void begin_segment(struct making *making, unsigned number)
+{
+  char name[40];
+  snprintf(name, sizeof name, "%04u.pcapng", number);
+  files_segment(&making->files, name);
+}
+
+/* Puts what a scan finds now; the last segment is not complete. */
+static void catalogue_now(const char *dir, bool complete)
+{
+  struct gg_session_list *list = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_store *store = scanned(dir, &list);
+  struct gg__catalogue *catalogue = catalogue_open(dir, GG__CATALOGUE_WRITE);
+  const struct gg__capture *capture;
+  assert_int_equal(gg__catalogue_begin(catalogue, &failure), 0);
+  for (size_t i = 0; (capture = store->source->ops->capture(store->source, i)); i++) {
+    struct gg__catalogue_segment segment = {.scanned = capture->scanned,
+                                            .first_ns = capture->first_ns,
+                                            .last_ns = capture->last_ns,
+                                            .complete = complete || store->source->ops->capture(store->source, i + 1)};
+    snprintf(segment.name, sizeof segment.name, "%s", capture->name);
+    assert_int_equal(gg__catalogue_put_segment(catalogue, &segment, &failure), 0);
+  }
+  for (size_t i = 0; i < gg_session_list_count(list); i++)
+    assert_int_equal(gg__catalogue_put(catalogue, gg__record_of(gg_session_list_at(list, i)), &failure), 0);
+  assert_int_equal(gg__catalogue_commit(catalogue, &failure), 0);
+  gg__catalogue_close(catalogue);
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+}
+
+/* ── Comparing ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static struct gg_session_list *chosen(struct gg_store *store, const char *expression, const char *sort, uint64_t limit)
+{
+  struct gg_select_options options = GG_SELECT_OPTIONS_INIT;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_session_list *list = NULL;
+  struct gg_filter *filter = NULL;
+  if (gg_filter_parse_text(&filter, expression, NOW * GG_NS_PER_S, &failure) != 0)
+    fail_msg("%s", failure.message);
+  options.filter = filter;
+  options.sort = sort;
+  options.limit = limit;
+  if (gg_store_select(store, &options, &list, &failure) != 0)
+    fail_msg("%s: %s", expression, failure.message);
+  gg_filter_destroy(filter);
+  return list;
+}
+
+static void read_all(struct gg_store *store, const struct gg_session *session, uint64_t sum[3])
+{
+  struct gg_reader *reader = NULL;
+  struct gg_chunk chunk;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  sum[0] = sum[1] = sum[2] = 0;
+  assert_int_equal(gg_reader_open(&reader, store, session, &failure), 0);
+  for (int result; (result = gg_reader_next(reader, &chunk, &failure)) != 0;) {
+    assert_int_equal(result, 1);
+    for (size_t i = 0; i < chunk.length; i++)
+      sum[0] = sum[0] * 31 + chunk.data[i];
+    sum[1] += chunk.length;
+    sum[2] += chunk.gap;
+  }
+  gg_reader_close(reader);
+}
+
+static const struct {
+  const char *expression, *sort;
+  uint64_t limit;
+} questions[] = {
+  {"", NULL, 0},
+  {"", "-start", 5},
+  {"", "start", 7},
+  {"", "-bytes", 6},
+  {"", "bytes", 9},
+  {"", "-end", 4},
+  {"", "duration", 8},
+  {"", "-gaps", 3},
+  {"", "id", 10},
+  {"bytes > 3000", "-bytes", 4},
+  {"bytes > 3000 or gaps > 0", "bytes", 0},
+  {"client = 192.0.2.0/24", "-start", 5},
+  {"not client = 192.0.2.0/24", NULL, 0},
+  {"client = 192.0.2.1:4003", NULL, 0},
+  {"state = open", NULL, 0},
+  {"state = cut", "-start", 3},
+  {"state != closed and bytes > 0", NULL, 0},
+  {"state = closed and gaps > 0", "-end", 5},
+  {"close = client-fin", "-start", 50},
+  {"listener = web and start < 2023-11-14T22:13:20.100Z", NULL, 0},
+  {"id = 018c", "-start", 2},
+  {"segments > 1", "-segments", 3},
+  {"tag = noise or held", NULL, 0},
+  {"tag != noise", "-bytes", 5},
+};
+
+static int print_total(void *context, const struct gg_total *total)
+{
+  FILE *out = context;
+  fprintf(out, "%s %llu %llu %llu %llu %llu\n", total->key, (unsigned long long)total->sessions,
+          (unsigned long long)total->bytes[0], (unsigned long long)total->bytes[1], (unsigned long long)total->gaps[0],
+          (unsigned long long)total->gaps[1]);
+  return 0;
+}
+
+static void print_totals(struct gg_store *store, const char *expression, const char *by, char text[4096])
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_filter *filter = NULL;
+  FILE *out = fmemopen(text, 4096, "w");
+  if (expression && gg_filter_parse_text(&filter, expression, NOW * GG_NS_PER_S, &failure) != 0)
+    fail_msg("%s", failure.message);
+  if (gg_store_totals(store, filter, by, print_total, out, &failure) != 0)
+    fail_msg("%s", failure.message);
+  fclose(out);
+  gg_filter_destroy(filter);
+}
+
+static void compare_totals(struct gg_store *index, struct gg_store *scan)
+{
+  static const char *const bys[] = {"listener", "protocol", "close", "hour", "day", "client"};
+  static const char *const expressions[] = {NULL, "bytes > 2000", "state != open", "tag = noise"};
+  for (size_t i = 0; i < sizeof bys / sizeof bys[0]; i++)
+    for (size_t j = 0; j < sizeof expressions / sizeof expressions[0]; j++) {
+      char texts[2][4096];
+      print_totals(index, expressions[j], bys[i], texts[0]);
+      print_totals(scan, expressions[j], bys[i], texts[1]);
+      assert_string_equal(texts[0], texts[1]);
+    }
+}
+
+static void compare_stores(struct gg_store *index, const char *dir)
+{
+  struct gg_session_list *ignored = NULL;
+  struct gg_store *scan = scanned(dir, &ignored);
+  gg_session_list_destroy(ignored);
+  for (size_t q = 0; q < sizeof questions / sizeof questions[0]; q++) {
+    struct gg_session_list *a = chosen(index, questions[q].expression, questions[q].sort, questions[q].limit);
+    struct gg_session_list *b = chosen(scan, questions[q].expression, questions[q].sort, questions[q].limit);
+    if (gg_session_list_count(a) != gg_session_list_count(b))
+      fail_msg("'%s': %zu, not %zu", questions[q].expression, gg_session_list_count(a), gg_session_list_count(b));
+    for (size_t i = 0; i < gg_session_list_count(a); i++) {
+      const struct gg_session *left = gg_session_list_at(a, i), *right = gg_session_list_at(b, i);
+      char texts[2][8192];
+      uint64_t sums[2][3];
+      gg_session_json(left, texts[0], sizeof texts[0]);
+      gg_session_json(right, texts[1], sizeof texts[1]);
+      assert_string_equal(texts[0], texts[1]);
+      if (q > 0)
+        continue;
+      read_all(index, left, sums[0]);
+      read_all(scan, right, sums[1]);
+      assert_memory_equal(sums[0], sums[1], sizeof sums[0]);
+    }
+    gg_session_list_destroy(a);
+    gg_session_list_destroy(b);
+  }
+  compare_totals(index, scan);
+  gg_store_close(scan);
+}
+
+static struct gg_store *open_store(const char *dir)
+{
+  struct gg_store *store = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (gg_store_open(&store, dir, NULL, &failure) != 0)
+    fail_msg("%s", failure.message);
+  return store;
+}
+
+static void compare(const char *dir)
+{
+  struct gg_store *store = open_store(dir);
+  compare_stores(store, dir);
+  gg_store_close(store);
+}
+
+/* ── Tests ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The catalogue was fed at every stage, and the store grows behind it; one store is open all the while. */
+static void answers_as_a_scan(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  struct gg_store *store = NULL;
+  files_begin(&making.files);
+  const char *dir = making.files.dir;
+  for (unsigned s = 1; s <= SEGMENTS; s++) {
+    begin_segment(&making, s);
+    for (unsigned step = 0; step < 40; step++) {
+      say_something(&making);
+      if (step % 13 == 5) {
+        files_write(&making.files);
+        if (s > 1 || step > 30)
+          compare(dir);
+        if (step % 2 == 0)
+          catalogue_now(dir, false);
+        if (!store) {
+          store = open_store(dir);
+        } else {
+          assert_int_equal(gg_store_refresh(store, NULL), 0);
+          compare_stores(store, dir);
+        }
+      }
+    }
+    files_write(&making.files);
+    compare(dir);
+    if (s == 3) {
+      catalogue_now(dir, true);
+      compare(dir);
+    }
+  }
+  assert_int_equal(gg_store_refresh(store, NULL), 0);
+  compare_stores(store, dir);
+  assert_null(gg_store_warning(store, 0));
+  gg_store_close(store);
+  files_end(&making.files);
+}
+
+static void make_some(struct making *making, unsigned segments)
+{
+  *making = (struct making){0};
+  files_begin(&making->files);
+  for (unsigned s = 1; s <= segments; s++) {
+    begin_segment(making, s);
+    for (unsigned step = 0; step < 40; step++)
+      say_something(making);
+    files_write(&making->files);
+  }
+}
+
+static void remove_journal(const char *dir)
+{
+  char path[160];
+  snprintf(path, sizeof path, "%s/journal", dir);
+  files_remove_in(path);
+}
+
+/* Files go while nobody indexes: their sessions are gone, too, or have lost what was in them. */
+static void files_that_went_are_not_listed(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  make_some(&making, 5);
+  const char *dir = making.files.dir;
+  catalogue_now(dir, true);
+  static const unsigned gone[] = {1, 3, 5};
+  struct gg_store *store = open_store(dir);
+  compare_stores(store, dir);
+  for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+    char path[160];
+    snprintf(path, sizeof path, "%s/segments/%04u.pcapng", dir, gone[i]);
+    assert_int_equal(unlink(path), 0);
+    compare(dir);
+    assert_int_equal(gg_store_refresh(store, NULL), 0);
+    compare_stores(store, dir);
+  }
+  gg_store_close(store);
+  files_end(&making.files);
+}
+
+/* Said before the catalogue hears of it, and after; taken back; and of one that the recording says nothing of. */
+static void knows_what_people_say(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  make_some(&making, 3);
+  const char *dir = making.files.dir;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  catalogue_now(dir, true);
+  struct gg_store *store = open_store(dir);
+  struct gg_session_list *some = chosen(store, "bytes > 2000", "-bytes", 6);
+  const char *const noise[] = {"noise", "x"}, *const x[] = {"x"};
+  assert_int_equal(gg_store_tag(store, some, noise, 2, NULL, 0, &failure), 0);
+  struct gg_session_list *tagged = chosen(store, "tag = noise", NULL, 0);
+  assert_int_equal(gg_session_list_count(tagged), gg_session_list_count(some));
+  gg_session_list_destroy(tagged);
+  compare(dir);
+  struct gg_session_list *two = chosen(store, "tag = noise", "-bytes", 2);
+  assert_int_equal(gg_store_hold(store, two, true, &failure), 0);
+  compare(dir);
+  /* The catalogue hears of all of it, and then something is taken back. */
+  struct gg__catalogue *catalogue = catalogue_open(dir, GG__CATALOGUE_WRITE);
+  struct gg__marks *marks = NULL;
+  assert_int_equal(gg__marks_open(&marks, dir, &failure), 0);
+  for (size_t i = 0; i < gg_session_list_count(some); i++)
+    assert_int_equal(
+      gg__catalogue_mark_all(catalogue, gg__marks_find(marks, gg_session_list_at(some, i)->id), &failure), 0);
+  gg__marks_close(marks);
+  gg__catalogue_close(catalogue);
+  compare(dir);
+  assert_int_equal(gg_store_tag(store, two, NULL, 0, x, 1, &failure), 0);
+  assert_int_equal(gg_store_hold(store, two, false, &failure), 0);
+  compare(dir);
+  struct gg_session_list *left = chosen(store, "tag = x", NULL, 0);
+  assert_int_equal(gg_session_list_count(left), gg_session_list_count(some) - 2);
+  gg_session_list_destroy(left);
+  gg_session_list_destroy(two);
+  gg_session_list_destroy(some);
+  gg_store_close(store);
+  remove_journal(dir);
+  files_end(&making.files);
+}
+
+/* Nothing that happens to the catalogue hides a session, and each is told of in one line that says what to do. */
+static void damage_is_told_and_read_around(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  make_some(&making, 3);
+  const char *dir = making.files.dir;
+  char path[128], other[160];
+  catalogue_now(dir, true);
+  catalogue_path(dir, path);
+  struct stat status;
+  assert_int_equal(stat(path, &status), 0);
+  for (unsigned kind = 0; kind < 6; kind++) {
+    sqlite3 *db = NULL;
+    if (kind == 0)
+      assert_int_equal(truncate(path, status.st_size / 2), 0);
+    if (kind == 1 || kind == 2) {
+      int fd = open(path, O_WRONLY | O_CLOEXEC);
+      uint8_t noise[4096];
+      for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (uint8_t)draw(256);
+      for (off_t at = kind == 1 ? 0 : 4096; at < status.st_size; at += (off_t)sizeof noise)
+        assert_int_equal(pwrite(fd, noise, sizeof noise, at), sizeof noise);
+      close(fd);
+    }
+    if (kind == 3) {
+      assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+      assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+      sqlite3_close(db);
+    }
+    if (kind == 4) {
+      assert_int_equal(unlink(path), 0);
+      assert_int_equal(mkdir(path, 0700), 0);
+    }
+    if (kind == 5) {
+      assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+      assert_int_equal(sqlite3_exec(db, "CREATE TABLE theirs(x)", NULL, NULL, NULL), SQLITE_OK);
+      sqlite3_close(db);
+    }
+    struct gg_store *store = open_store(dir);
+    compare_stores(store, dir);
+    const char *warning = gg_store_warning(store, 0);
+    assert_non_null(warning);
+    if (kind != 4 && !strstr(warning, "gogetway reindex"))
+      fail_msg("%u: %s", kind, warning);
+    assert_null(gg_store_warning(store, 1));
+    gg_store_close(store);
+    assert_int_equal(kind == 4 ? rmdir(path) : unlink(path), 0);
+    snprintf(other, sizeof other, "%s-wal", path);
+    unlink(other);
+    snprintf(other, sizeof other, "%s-shm", path);
+    unlink(other);
+    if (kind != 4) /* the next is the bare database of somebody */
+      catalogue_now(dir, true);
+  }
+  files_end(&making.files);
+}
+
+/* A page of it is wrong, of which nobody knows before it is read. */
+static void damage_is_found_in_the_middle(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  make_some(&making, 3);
+  const char *dir = making.files.dir;
+  char path[128];
+  catalogue_now(dir, true);
+  catalogue_path(dir, path);
+  sqlite3 *db = NULL;
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_exec(db, "UPDATE sessions SET parts = x'ff' WHERE number % 3 = 0", NULL, NULL, NULL),
+                   SQLITE_OK);
+  sqlite3_close(db);
+  struct gg_store *store = open_store(dir);
+  compare_stores(store, dir);
+  assert_non_null(gg_store_warning(store, 0));
+  assert_non_null(strstr(gg_store_warning(store, 0), "gogetway reindex"));
+  gg_store_close(store);
+  files_end(&making.files);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(answers_as_a_scan),
+    cmocka_unit_test(files_that_went_are_not_listed),
+    cmocka_unit_test(knows_what_people_say),
+    cmocka_unit_test(damage_is_told_and_read_around),
+    cmocka_unit_test(damage_is_found_in_the_middle),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes and what stays: limits, rules, holds, readers, and what a killed one leaves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "store/keep.h"
+#include "store/marks.h"
+#include "store/retention_plan.h"
+#include "store/segment_name.h"
+#include "store_files.h"
+
+#include <gogetway/store.h>
+#include <sys/file.h>
+
+enum { DAY = 86400, TOLD_MAX = 64 };
+#define DAY_NS (DAY * GG_NS_PER_S)
+
+/* ── The plan ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void test_judgement(void **state)
+{
+  (void)state;
+  const struct gg__retention_limits limits = {.max_bytes = 100, .max_age_ns = 10, .min_free = 50};
+  struct gg__retention_state now = {.now_ns = 1000, .bytes = 100, .free_bytes = 50};
+  assert_int_equal(gg__retention_judge(&limits, &now, UINT64_MAX), GG_PRUNE_STAYS);
+  assert_int_equal(gg__retention_judge(&limits, &now, 1000), GG_PRUNE_STAYS);
+  assert_int_equal(gg__retention_judge(&limits, &now, 999), GG_PRUNE_AGE);
+  assert_true(gg__retention_is_met(&limits, &now));
+  now.bytes = 101;
+  assert_int_equal(gg__retention_judge(&limits, &now, UINT64_MAX), GG_PRUNE_BYTES);
+  assert_false(gg__retention_is_met(&limits, &now));
+  now.bytes = 0;
+  now.free_bytes = 49;
+  assert_int_equal(gg__retention_judge(&limits, &now, UINT64_MAX), GG_PRUNE_FREE);
+  const struct gg__retention_limits none = {0};
+  now.bytes = UINT64_MAX;
+  now.free_bytes = 0;
+  assert_int_equal(gg__retention_judge(&none, &now, UINT64_MAX), GG_PRUNE_STAYS);
+  assert_true(gg__retention_expires(5, UINT64_MAX) == UINT64_MAX);
+  assert_true(gg__retention_expires(UINT64_MAX - 5, 10) == UINT64_MAX);
+  assert_int_equal(gg__retention_expires(5, 10), 15);
+}
+
+static void test_rules(void **state)
+{
+  (void)state;
+  static const char *const texts[] = {"listener=ssh max_age=90d", "max_age=0 port=80", "listener=web max_age=1d"};
+  struct gg__retention_limits limits = {.max_age_ns = 30 * DAY_NS};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg__retention_rules_parse(&limits, texts, 3, 0, &failure), 0);
+  struct gg_session session = {.client = "192.0.2.1:1000", .server = "203.0.113.5:443"};
+  session.upstream = session.close = session.why = session.original = session.server_path = session.as_sent_of = "";
+  session.protocol = session.verdict = session.verdict_by = "";
+  session.listener = "ssh";
+  assert_true(gg__retention_age(&limits, &session) == 90 * DAY_NS);
+  session.listener = "web";
+  assert_true(gg__retention_age(&limits, &session) == DAY_NS);
+  snprintf(session.server, sizeof session.server, "203.0.113.5:80"); /* the first that matches */
+  assert_true(gg__retention_age(&limits, &session) == UINT64_MAX);
+  session.listener = "other";
+  snprintf(session.server, sizeof session.server, "203.0.113.5:443");
+  assert_true(gg__retention_age(&limits, &session) == 30 * DAY_NS);
+  assert_true(gg__retention_age_least(&limits) == DAY_NS);
+  assert_true(gg__retention_age_most(&limits) == UINT64_MAX);
+  gg__retention_rules_free(&limits);
+}
+
+static void test_wrong_rules(void **state)
+{
+  (void)state;
+  static const char *const wrong[] = {"",
+                                      "max_age=7d",
+                                      "listener=x",
+                                      "listener=x max_age=7",
+                                      "wrong=1 max_age=7d",
+                                      "max_age=1d max_age=2d port=1",
+                                      "listener=x max_age="};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    struct gg__retention_limits limits = {0};
+    struct gg_failure failure = GG_FAILURE_INIT;
+    assert_int_equal(gg__retention_rules_parse(&limits, &wrong[i], 1, 0, &failure), GG_ERR_INVALID);
+    assert_non_null(strstr(failure.message, "rule"));
+    assert_null(limits.rules);
+  }
+}
+
+static void test_names(void **state)
+{
+  (void)state;
+  unsigned generation;
+  char name[128];
+  const char *plain = "20261122T123759.123Z-w0-block-000001.pcapng";
+  size_t base = gg__segment_base(plain, &generation);
+  assert_int_equal(generation, 0);
+  assert_true(gg__segment_next_name(plain, name, sizeof name));
+  assert_string_equal(name, "20261122T123759.123Z-w0-block-000001.kept1.pcapng");
+  assert_int_equal(gg__segment_base(name, &generation), base);
+  assert_int_equal(generation, 1);
+  assert_true(gg__segment_same_base(plain, name));
+  assert_true(gg__segment_order(plain, name) < 0);
+  char again[128], log[GG__SEGMENT_LOG_MAX];
+  assert_true(gg__segment_next_name(name, again, sizeof again));
+  assert_string_equal(again, "20261122T123759.123Z-w0-block-000001.kept2.pcapng");
+  assert_true(gg__segment_order(name, again) < 0);
+  assert_true(gg__segment_log(again, log));
+  assert_string_equal(log, "w0-block");
+  assert_int_equal(gg__segment_number(again), 1);
+  assert_true(gg__segment_order(again, "20261122T123759.123Z-w0-block-000002.pcapng") < 0);
+  assert_false(gg__segment_same_base("a.pcapng", "b.pcapng"));
+  assert_false(gg__segment_same_base("a.kept.pcapng", "a.pcapng"));
+  assert_false(gg__segment_same_base("a.kept0.pcapng", "a.pcapng"));
+  assert_false(gg__segment_same_base("a.kept01.pcapng", "a.pcapng"));
+  assert_false(gg__segment_next_name(plain, name, strlen(plain) + 1));
+  assert_true(gg__keep_is_unfinished("a.kept1.pcapng.new"));
+  assert_false(gg__keep_is_unfinished("a.pcapng.new"));
+}
+
+/* ── A store ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Three segments with a session each of their own (11, 12, 13), and one (1) that goes through all of them. */
+struct scene {
+  struct files files;
+  struct talk through;
+  unsigned told;
+  struct gg_pruned last[TOLD_MAX];
+  char names[TOLD_MAX][128];
+};
+
+static void name_of(unsigned number, char name[128])
+{
+  snprintf(name, 128, "20231114T22132%u.000Z-w0-block-%06u.pcapng", number, number);
+}
+
+static int begin(void **state)
+{
+  struct scene *scene = calloc(1, sizeof *scene);
+  char name[128];
+  files_begin(&scene->files);
+  for (unsigned number = 1; number <= 3; number++) {
+    struct talk own;
+    char text[3000];
+    name_of(number, name);
+    files_segment(&scene->files, name);
+    memset(text, (int)('a' + number), sizeof text);
+    if (number == 1)
+      talk_open(&scene->files, &scene->through, 1, 4001);
+    talk_say(&scene->files, &scene->through, GG_FROM_CLIENT, text, 1000 + number);
+    talk_open(&scene->files, &own, 10 + number, (uint16_t)(5000 + number));
+    talk_say(&scene->files, &own, GG_FROM_SERVER, text, sizeof text);
+    talk_say(&scene->files, &scene->through, GG_FROM_SERVER, text, 500);
+    talk_close(&scene->files, &own);
+    if (number == 3)
+      talk_close(&scene->files, &scene->through);
+    files_write(&scene->files);
+  }
+  *state = scene;
+  return 0;
+}
+
+static int end(void **state)
+{
+  struct scene *scene = *state;
+  char path[128];
+  snprintf(path, sizeof path, "%s/journal", scene->files.dir);
+  files_remove_in(path);
+  files_end(&scene->files);
+  free(scene);
+  return 0;
+}
+
+static void hold(const struct scene *scene, unsigned number, bool held)
+{
+  struct gg__marks *marks = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char id[25];
+  const char *ids[] = {id};
+  snprintf(id, sizeof id, "018c0000000000000000%04x", number);
+  assert_int_equal(gg__marks_open(&marks, scene->files.dir, &failure), 0);
+  if (gg__marks_hold(marks, ids, 1, held, &failure) != 0)
+    fail_msg("%s", failure.message);
+  gg__marks_close(marks);
+}
+
+static void tell(void *context, const struct gg_pruned *pruned)
+{
+  struct scene *scene = context;
+  assert_true(scene->told < TOLD_MAX);
+  snprintf(scene->names[scene->told], sizeof scene->names[0], "%s", pruned->segment);
+  scene->last[scene->told++] = *pruned;
+}
+
+static struct gg_prune_result prune(struct scene *scene, struct gg_prune_options options)
+{
+  struct gg_prune_result result;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  options.size = sizeof options;
+  options.segment = tell;
+  options.context = scene;
+  scene->told = 0;
+  if (gg_store_prune(scene->files.dir, &options, &result, &failure) != 0)
+    fail_msg("%s", failure.message);
+  return result;
+}
+
+static uint64_t bytes_of(const struct scene *scene, const char *name)
+{
+  struct stat status;
+  char path[512];
+  snprintf(path, sizeof path, "%s/segments/%s", scene->files.dir, name);
+  return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+static uint64_t total(const struct scene *scene)
+{
+  char path[128];
+  uint64_t bytes = 0;
+  snprintf(path, sizeof path, "%s/segments", scene->files.dir);
+  DIR *directory = opendir(path);
+  for (struct dirent *entry; (entry = readdir(directory));)
+    bytes += entry->d_name[0] == '.' ? 0 : bytes_of(scene, entry->d_name);
+  closedir(directory);
+  return bytes;
+}
+
+/* The session as the store tells it now; its streams go to `hash`: one number for all bytes, gaps and places. */
+static bool look(const char *dir, unsigned number, struct gg_session *out, uint64_t *hash, size_t *sessions)
+{
+  struct gg_store *store = NULL;
+  struct gg_session_list *list = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char id[25];
+  unsigned found = 0;
+  snprintf(id, sizeof id, "018c0000000000000000%04x", number);
+  if (gg_store_open(&store, dir, NULL, &failure) != 0 || gg_store_query(store, NULL, &list, &failure) != 0)
+    fail_msg("%s", failure.message);
+  *sessions = gg_session_list_count(list);
+  for (size_t i = 0; i < *sessions; i++) {
+    const struct gg_session *session = gg_session_list_at(list, i);
+    if (strcmp(session->id, id) != 0)
+      continue;
+    struct gg_reader *reader = NULL;
+    struct gg_chunk chunk;
+    found++;
+    *out = *session;
+    *hash = 14695981039346656037u;
+    assert_int_equal(gg_reader_open(&reader, store, session, &failure), 0);
+    while (gg_reader_next(reader, &chunk, &failure) == 1) {
+      *hash = (*hash ^ chunk.offset ^ chunk.gap << 32 ^ (uint64_t)chunk.side << 63 ^ chunk.time_ns) * 1099511628211u;
+      for (size_t at = 0; at < chunk.length; at++)
+        *hash = (*hash ^ chunk.data[at]) * 1099511628211u;
+    }
+    gg_reader_close(reader);
+  }
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+  assert_true(found <= 1);
+  return found == 1;
+}
+
+/* ── What goes ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void test_bytes(void **state)
+{
+  struct scene *scene = *state;
+  char name[128];
+  name_of(3, name);
+  uint64_t last = bytes_of(scene, name);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_bytes = last});
+  assert_int_equal(result.segments, 2);
+  assert_int_equal(result.bytes_left, last);
+  assert_true(result.met);
+  assert_int_equal(total(scene), last);
+  assert_int_equal(scene->last[0].why, GG_PRUNE_BYTES);
+  name_of(1, name);
+  assert_string_equal(scene->names[0], name);
+  result = prune(scene, (struct gg_prune_options){.max_bytes = last});
+  assert_int_equal(result.segments, 0);
+}
+
+static void test_age(void **state)
+{
+  struct scene *scene = *state;
+  uint64_t now_ns = gg_clock_real_ns();
+  char name[128];
+  /* The second one's last record is some 10 ms before the third one's. */
+  uint64_t age = now_ns - scene->files.time_ns + 6000000;
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_age_ns = age + GG_NS_PER_S * 100});
+  assert_int_equal(result.segments, 0);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = age, .dry_run = true});
+  assert_true(result.segments >= 2);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 3);
+  assert_int_equal(scene->last[2].why, GG_PRUNE_AGE);
+  name_of(3, name);
+  assert_string_equal(scene->names[2], name);
+  assert_int_equal(total(scene), 0);
+  assert_true(result.met);
+}
+
+static void test_room(void **state)
+{
+  struct scene *scene = *state;
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.min_free = 1});
+  assert_int_equal(result.segments, 0);
+  assert_true(result.met);
+  result = prune(scene, (struct gg_prune_options){.min_free = UINT64_MAX / 2});
+  assert_int_equal(result.segments, 3);
+  assert_false(result.met);
+}
+
+static void test_rules_of_segments(void **state)
+{
+  struct scene *scene = *state;
+  static const char *const held[] = {"client=192.0.2.1 max_age=0"}, *const web[] = {"listener=web max_age=1s"},
+                           *const other[] = {"listener=ssh max_age=1s"}, *const one[] = {"bytes=3000..3500 max_age=0"};
+  struct gg_prune_result result =
+    prune(scene, (struct gg_prune_options){.max_age_ns = 1, .rules = held, .rule_count = 1});
+  assert_int_equal(result.segments, 0);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1, .rules = one, .rule_count = 1});
+  assert_int_equal(result.segments, 0); /* one session in each keeps the other there */
+  result = prune(scene, (struct gg_prune_options){.rules = other, .rule_count = 1});
+  assert_int_equal(result.segments, 0);
+  result = prune(scene, (struct gg_prune_options){.rules = web, .rule_count = 1, .dry_run = true});
+  assert_int_equal(result.segments, 3);
+  result = prune(scene, (struct gg_prune_options){.rules = web, .rule_count = 1});
+  assert_int_equal(result.segments, 3);
+}
+
+static void test_dry_run(void **state)
+{
+  struct scene *scene = *state;
+  hold(scene, 11, true);
+  uint64_t before = total(scene);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_age_ns = 1, .dry_run = true});
+  assert_int_equal(result.segments, 3);
+  assert_int_equal(result.kept_sessions, 1);
+  assert_int_equal(scene->last[0].fate, GG_PRUNE_KEPT);
+  assert_int_equal(scene->last[1].fate, GG_PRUNE_GONE);
+  assert_int_equal(total(scene), before);
+  uint64_t would_free = result.bytes, would_keep = result.kept_bytes;
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.bytes, would_free);
+  assert_int_equal(total(scene), would_keep);
+}
+
+/* ── What stays ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void test_held(void **state)
+{
+  struct scene *scene = *state;
+  struct gg_session before, after;
+  uint64_t hash_before, hash_after;
+  size_t sessions;
+  hold(scene, 1, true);
+  assert_true(look(scene->files.dir, 1, &before, &hash_before, &sessions));
+  assert_int_equal(sessions, 4);
+  /* Some of its segments go. */
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_bytes = total(scene) - 1});
+  assert_int_equal(result.segments, 1);
+  assert_int_equal(result.kept_sessions, 1);
+  assert_true(look(scene->files.dir, 1, &after, &hash_after, &sessions));
+  assert_int_equal(sessions, 3);
+  assert_true(hash_before == hash_after);
+  assert_int_equal(after.segments, 3);
+  /* Now all of them. */
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 2);
+  assert_int_equal(result.passed, 1); /* the one that was kept before */
+  assert_false(result.met);
+  assert_true(look(scene->files.dir, 1, &after, &hash_after, &sessions));
+  assert_int_equal(sessions, 1);
+  assert_true(hash_before == hash_after);
+  assert_int_equal(after.state, GG_SESSION_CLOSED);
+  assert_memory_equal(after.bytes, before.bytes, sizeof before.bytes);
+  assert_memory_equal(after.packets, before.packets, sizeof before.packets);
+  assert_memory_equal(after.gaps, before.gaps, sizeof before.gaps);
+  assert_true(after.start_ns == before.start_ns && after.end_ns == before.end_ns);
+  /* Everything is held: nothing goes, and nothing is written again. */
+  uint64_t kept = total(scene);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 0);
+  assert_int_equal(result.passed, 3);
+  assert_int_equal(scene->last[0].fate, GG_PRUNE_HELD);
+  assert_int_equal(total(scene), kept);
+  hold(scene, 1, false);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 3);
+  assert_int_equal(total(scene), 0);
+}
+
+static void check_verified(const struct scene *scene)
+{
+  struct gg_store *store = NULL;
+  struct gg_verify_result result;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg_store_open(&store, scene->files.dir, NULL, &failure), 0);
+  assert_int_equal(gg_store_verify(store, NULL, NULL, NULL, &result, &failure), 0);
+  assert_int_equal(result.problems, 0);
+  gg_store_close(store);
+}
+
+/* One of two that were held is released: a second generation. */
+static void test_generations(void **state)
+{
+  struct scene *scene = *state;
+  struct gg_session session;
+  uint64_t hash;
+  size_t sessions;
+  hold(scene, 1, true);
+  hold(scene, 11, true);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 2);
+  assert_int_equal(result.passed, 1); /* in the first one everything is held */
+  check_verified(scene);
+  hold(scene, 11, false);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 1);
+  assert_int_equal(result.passed, 2);
+  assert_true(look(scene->files.dir, 1, &session, &hash, &sessions));
+  assert_int_equal(sessions, 1);
+  assert_false(look(scene->files.dir, 11, &session, &hash, &sessions));
+  check_verified(scene);
+}
+
+static void test_reader(void **state)
+{
+  struct scene *scene = *state;
+  char path[512], name[128];
+  name_of(2, name);
+  snprintf(path, sizeof path, "%s/segments/%s", scene->files.dir, name);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  assert_int_equal(flock(fd, LOCK_SH), 0);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 2);
+  assert_int_equal(result.passed, 1);
+  assert_int_equal(scene->last[1].fate, GG_PRUNE_READ);
+  assert_true(total(scene) == bytes_of(scene, name));
+  close(fd);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.segments, 1);
+  assert_int_equal(total(scene), 0);
+}
+
+/* A store that is open sees what has gone and what was kept with its next refresh, and each session once. */
+static void test_open_store(void **state)
+{
+  struct scene *scene = *state;
+  struct gg_store *store = NULL;
+  struct gg_session_list *list = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  hold(scene, 1, true);
+  assert_int_equal(gg_store_open(&store, scene->files.dir, NULL, &failure), 0);
+  assert_int_equal(gg_store_query(store, NULL, &list, &failure), 0);
+  assert_int_equal(gg_session_list_count(list), 4);
+  const struct gg_session *gone = gg_session_list_at(list, 1), *held = gg_session_list_at(list, 0);
+  uint64_t packets = held->packets[0];
+  prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(gg_store_refresh(store, &failure), 0);
+  assert_int_equal(held->packets[0], packets);
+  assert_int_equal(held->segments, 3);
+  assert_non_null(gone->client);
+  assert_null(gg_session_segment(gone, 0));
+  gg_session_list_destroy(list);
+  assert_int_equal(gg_store_query(store, NULL, &list, &failure), 0);
+  assert_int_equal(gg_session_list_count(list), 1);
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+}
+
+/* ── What a killed one leaves ────────────────────────────────────────────────────────────────────────────────────── */
+
+static void copy_file(const struct scene *scene, const char *from, const char *to)
+{
+  char paths[2][512];
+  static uint8_t bytes[FILES_BYTES_MAX];
+  snprintf(paths[0], sizeof paths[0], "%s/segments/%s", scene->files.dir, from);
+  snprintf(paths[1], sizeof paths[1], "%s/segments/%s", scene->files.dir, to);
+  int in = open(paths[0], O_RDONLY), out = open(paths[1], O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ssize_t length = read(in, bytes, sizeof bytes);
+  assert_int_equal(write(out, bytes, (size_t)length), length);
+  close(in);
+  close(out);
+}
+
+static void test_leftovers(void **state)
+{
+  struct scene *scene = *state;
+  struct gg_session session;
+  uint64_t hash, before;
+  size_t sessions;
+  char name[128], kept[160], unfinished[192];
+  hold(scene, 1, true);
+  assert_true(look(scene->files.dir, 1, &session, &before, &sessions));
+  name_of(1, name);
+  assert_true(gg__segment_next_name(name, kept, sizeof kept));
+  copy_file(scene, name, "saved");
+  prune(scene, (struct gg_prune_options){.max_bytes = total(scene) - bytes_of(scene, "saved") - 1});
+  assert_true(bytes_of(scene, kept) > 0);
+  /* As if it had been killed between the rename and the unlink, and another one in the middle of a copy. */
+  copy_file(scene, "saved", name);
+  name_of(2, unfinished);
+  assert_true(gg__segment_next_name(unfinished, kept, sizeof kept));
+  snprintf(unfinished, sizeof unfinished, "%s.new", kept);
+  copy_file(scene, "saved", unfinished);
+  assert_true(look(scene->files.dir, 1, &session, &hash, &sessions));
+  assert_int_equal(sessions, 3);
+  assert_true(hash == before);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_bytes = UINT64_MAX / 2, .dry_run = true});
+  assert_int_equal(result.mended, 0);
+  assert_true(bytes_of(scene, name) > 0);
+  result = prune(scene, (struct gg_prune_options){.max_bytes = UINT64_MAX / 2});
+  assert_int_equal(result.mended, 2);
+  assert_int_equal(bytes_of(scene, name), 0);
+  assert_int_equal(bytes_of(scene, unfinished), 0);
+  assert_true(look(scene->files.dir, 1, &session, &hash, &sessions));
+  assert_int_equal(sessions, 3);
+  assert_true(hash == before);
+}
+
+/* A damaged segment may have a held session where it cannot be read. */
+static void test_damaged(void **state)
+{
+  struct scene *scene = *state;
+  char path[512], name[128];
+  name_of(2, name);
+  snprintf(path, sizeof path, "%s/segments/%s", scene->files.dir, name);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  assert_int_equal(pwrite(fd, "\0\0\0\1", 4, (off_t)bytes_of(scene, name) / 2 & ~3), 4);
+  assert_int_equal(pwrite(fd, "\0\0\0\1", 4, (off_t)bytes_of(scene, name) - 4), 4);
+  close(fd);
+  hold(scene, 13, true);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(result.passed, 1);
+  assert_int_equal(scene->last[1].fate, GG_PRUNE_DAMAGED);
+  hold(scene, 13, false);
+  result = prune(scene, (struct gg_prune_options){.max_age_ns = 1});
+  assert_int_equal(total(scene), 0);
+}
+
+static void test_refusals(void **state)
+{
+  struct scene *scene = *state;
+  struct gg_prune_options options = GG_PRUNE_OPTIONS_INIT;
+  struct gg_prune_result result;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg_store_prune(scene->files.dir, &options, &result, &failure), GG_ERR_INVALID);
+  options.max_bytes = 1;
+  failure = (struct gg_failure)GG_FAILURE_INIT;
+  assert_int_equal(gg_store_prune("/nonexistent", &options, &result, &failure), GG_ERR_NOT_FOUND);
+  char path[512];
+  snprintf(path, sizeof path, "%s/segments", scene->files.dir);
+  failure = (struct gg_failure)GG_FAILURE_INIT;
+  assert_int_equal(gg_store_prune(path, &options, &result, &failure), GG_ERR_FORMAT);
+  assert_true(total(scene) > 0);
+  assert_int_equal(gg_prune_option_set(&options, "max_bytes", "lots", NULL), GG_ERR_INVALID);
+  assert_int_equal(gg_prune_option_set(&options, "max_age", "7", NULL), GG_ERR_INVALID);
+  assert_int_equal(gg_prune_option_set(&options, "min", "7", NULL), GG_ERR_NOT_FOUND);
+  assert_int_equal(gg_prune_option_set(&options, "min_free", "1GiB", NULL), 0);
+  assert_true(options.min_free == 1 << 30);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_judgement),
+    cmocka_unit_test(test_rules),
+    cmocka_unit_test(test_wrong_rules),
+    cmocka_unit_test(test_names),
+    cmocka_unit_test_setup_teardown(test_bytes, begin, end),
+    cmocka_unit_test_setup_teardown(test_age, begin, end),
+    cmocka_unit_test_setup_teardown(test_room, begin, end),
+    cmocka_unit_test_setup_teardown(test_rules_of_segments, begin, end),
+    cmocka_unit_test_setup_teardown(test_dry_run, begin, end),
+    cmocka_unit_test_setup_teardown(test_held, begin, end),
+    cmocka_unit_test_setup_teardown(test_generations, begin, end),
+    cmocka_unit_test_setup_teardown(test_reader, begin, end),
+    cmocka_unit_test_setup_teardown(test_open_store, begin, end),
+    cmocka_unit_test_setup_teardown(test_leftovers, begin, end),
+    cmocka_unit_test_setup_teardown(test_damaged, begin, end),
+    cmocka_unit_test_setup_teardown(test_refusals, begin, end),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
