@@ -9,6 +9,8 @@
  *     the old groups retire: their names are given back
  *     generation + 2, wake             ─────────────────► passed: who looked at a name has looked
  *     waits for all                    ◄─────────────────
+ *     generation + 3, wake             ─────────────────► passed: who waited at a parent's socket that lost its listener
+ *     waits for all                    ◄─────────────────  was accepted at the end of the turn before, and no others are
  *     frees the old snapshot
  *
  * A worker is never waited for longer than a turn, and takes the lock only when there is something to go over to. A
@@ -62,6 +64,7 @@ void gg__plane_go_over(struct gg_plane *plane, struct gg_snapshot *snapshot)
     return;
   for (size_t i = 0; i < old->plan_count; i++)
     gg__group_retire(old->plans[i]->group);
+  pass_all(plane);
   pass_all(plane);
   gg__snapshot_destroy(old, plane);
   gg__bindings_sweep(plane, false);

@@ -234,17 +234,14 @@ class Gateway(Store):
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
-    def descriptors_by_kind(self):
-        """(ends of pipes, all others)."""
+    def descriptors_open(self):
+        """What they lead to, as /proc tells it."""
         directory = f"/proc/{self.process.pid}/fd"
-        pipes = others = 0
+        found = []
         for name in os.listdir(directory):
             with contextlib.suppress(FileNotFoundError):  # closed since they were listed
-                if os.readlink(f"{directory}/{name}").startswith("pipe:"):
-                    pipes += 1
-                else:
-                    others += 1
-        return pipes, others
+                found.append(os.readlink(f"{directory}/{name}"))
+        return found
 
     def wait_sessions_closed(self, count, seconds=20):
         """Until the recording holds `count` sessions, all of them closed. (A flush takes up to a second.)"""

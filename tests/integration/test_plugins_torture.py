@@ -227,11 +227,11 @@ def test_hooked_sessions_with_a_failing_call(scratch, ring_dir, kind, way):  # n
         place.options += ["-c", file]
         with place.gateway(place.faults.environment(armed=False)) as gateway:
             assert talk_of(upstream, 0, test_torture.SMALL).run(gateway.listen).right()
-            _, others = gateway.descriptors_by_kind()
+            before = gateway.descriptors_open()
             talks, texts = test_torture.rounds(place, gateway, test_torture.SMALL, talk_of=talk_of)
             upstream.settle()
             if gateway.process.running():
-                processes.wait_until(lambda: gateway.descriptors_by_kind()[1] <= others + 2, 10, "no descriptor leaks")
+                test_torture.no_descriptor_leaks(gateway, before)
                 if way == "observed":
                     processes.wait_until(lambda: observed_all(gateway), 10, "all observed, or counted as missed")
             status, errors = gateway.stop()

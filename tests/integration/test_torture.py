@@ -8,6 +8,7 @@ A finding is printed with its number. It is repeated by GOGETWAY_TEST_TORTURE_AT
 in the environment names a file that keeps the stacks of the calls that failed. Normally numbers are drawn by
 GOGETWAY_TEST_SEED; all are tried with GOGETWAY_TEST_ALL=1.
 """
+import collections
 import contextlib
 import os
 import pathlib
@@ -215,6 +216,24 @@ def rounds(place, gateway, size, slow=False, talk_of=Talk):
     return talks, texts
 
 
+def kinds_of(descriptors):
+    """How many lead to the catalogue, whose thread opens it when it comes to that, and to all else but pipes."""
+    catalogue = sum("/catalogue.db" in end for end in descriptors)
+    return catalogue, sum(not end.startswith("pipe:") for end in descriptors) - catalogue
+
+
+def no_descriptor_leaks(gateway, before):
+    """But for two of the pool's, there are those of `before`. Of the catalogue there are its three files, once."""
+    def same():
+        catalogue, others = kinds_of(gateway.descriptors_open())
+        return catalogue <= 3 and others <= kinds_of(before)[1] + 2
+    try:
+        processes.wait_until(same, 10, "no descriptor leaks")
+    except processes.DeadlineExceeded as error:
+        more = collections.Counter(gateway.descriptors_open()) - collections.Counter(before)
+        raise AssertionError(f"{error}; more than before: {dict(more)}") from None
+
+
 SESSION_OPTIONS = {
     "in-place": ["--relay-splice", "off"],
     "splice": ["--relay-splice", "on"],
@@ -232,14 +251,14 @@ def test_sessions_with_a_failing_call(scratch, ring_dir, kind, way):
         place = Place(scratch, ring_dir, upstream, f"session-{way}-{kind}", kind, SESSION_OPTIONS[way])
         with place.gateway(place.faults.environment(armed=False)) as gateway:
             assert Talk(upstream, 0, size).run(gateway.listen).right()
-            _, others = gateway.descriptors_by_kind()
+            before = gateway.descriptors_open()
             talks, texts = rounds(place, gateway, size, way == "slow")
             upstream.settle()
             if gateway.process.running():
-                processes.wait_until(lambda: gateway.descriptors_by_kind()[1] <= others + 2, 10, "no descriptor leaks")
+                no_descriptor_leaks(gateway, before)
                 # Pipes stay in their pool, as many as were ever needed at once; its tap may have been thrown away.
                 spare = 2 * gateway.stats()["metrics"]["pipes_open"]
-                pipes, _ = gateway.descriptors_by_kind()
+                pipes = sum(end.startswith("pipe:") for end in gateway.descriptors_open())
                 assert pipes in (spare, spare + 2), "no pipe leaks"
             status, errors = gateway.stop()
         assert not texts, "\n".join(texts)
