@@ -216,17 +216,19 @@ def rounds(place, gateway, size, slow=False, talk_of=Talk):
     return talks, texts
 
 
-def kinds_of(descriptors):
-    """How many lead to the catalogue, whose thread opens it when it comes to that, and to all else but pipes."""
-    catalogue = sum("/catalogue.db" in end for end in descriptors)
-    return catalogue, sum(not end.startswith("pipe:") for end in descriptors) - catalogue
+def others(descriptors):
+    """All but pipes, and but what the catalogue's thread opens when it comes to that: its files, and a segment."""
+    return sum(not end.startswith("pipe:") and "/catalogue.db" not in end and not end.endswith(".pcapng")
+               for end in descriptors)
 
 
 def no_descriptor_leaks(gateway, before):
-    """But for two of the pool's, there are those of `before`. Of the catalogue there are its three files, once."""
+    """There are those of `before`, but for two of the pool's; the segment, written and read; the catalogue, once."""
     def same():
-        catalogue, others = kinds_of(gateway.descriptors_open())
-        return catalogue <= 3 and others <= kinds_of(before)[1] + 2
+        now = gateway.descriptors_open()
+        return (others(now) <= others(before) + 2
+                and sum(end.endswith(".pcapng") for end in now) <= 2
+                and sum("/catalogue.db" in end for end in now) <= 4)
     try:
         processes.wait_until(same, 10, "no descriptor leaks")
     except processes.DeadlineExceeded as error:
