@@ -52,7 +52,7 @@ static void check_condition(const struct gg_filter *filter)
   for (const char *at = sql.text; *at; at++)
     marks += *at == '?';
   require(marks == sql.count);
-  require(sql.text[strspn(sql.text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_01 ?()=<>,'")] == '\0');
+  require(sql.text[strspn(sql.text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_01 ?()=<>,.'")] == '\0');
   gg__sql_fini(&sql);
 }
 

@@ -43,6 +43,7 @@ static const char *const texts[GG__STATEMENTS] = {
   [GG__STATEMENT_SEGMENTS] =
     "SELECT name, scanned, first_ns, last_ns, scattered, complete FROM segments WHERE name > ?1 ORDER BY name",
   [GG__STATEMENT_SESSION_NUMBER] = "SELECT number FROM sessions WHERE id = ?1",
+  [GG__STATEMENT_SESSION_ID] = "SELECT id FROM sessions WHERE number = ?1",
   [GG__STATEMENT_SESSION_LAST] = "SELECT max(number) FROM sessions",
   [GG__STATEMENT_EPOCH_PUT] = "INSERT OR IGNORE INTO epochs(epoch) VALUES(?1)",
   [GG__STATEMENT_EPOCHS] = "SELECT epoch FROM epochs ORDER BY epoch DESC",

@@ -2,7 +2,7 @@
 /*
  * Sessions by filter, in order, the first so many.
  *
- * A query asks for numbers only, and each session is read by its number then: what is sorted is small.
+ * A query asks for numbers only (and the order's value), and each session is read by its number then: what is sorted is small.
  *
  * "The latest 50 of a network" can be answered two ways, and which is good depends on what there is:
  *   - by the condition: find all of that network by its index, sort them, take 50. Good if they are few.
@@ -123,14 +123,14 @@ static const struct order {
   const char *column, *from;
   bool epochs;
 } orders[] = {
-  {"start_ns", "SELECT number FROM sessions INDEXED BY sessions_start WHERE ", false},
-  {"end_ns", "SELECT number FROM sessions INDEXED BY sessions_end WHERE ", false},
+  {"start_ns", "SELECT number, start_ns FROM sessions INDEXED BY sessions_start WHERE ", false},
+  {"end_ns", "SELECT number, start_ns FROM sessions INDEXED BY sessions_end WHERE ", false},
   {"bytes", "SELECT number, bytes, start_ns, id FROM sessions INDEXED BY sessions_bytes WHERE ", true},
-  {"gaps", "SELECT number FROM sessions INDEXED BY sessions_gaps WHERE ", false},
-  {"id", "SELECT number FROM sessions INDEXED BY sessions_id WHERE ", false},
+  {"gaps", "SELECT number, start_ns FROM sessions INDEXED BY sessions_gaps WHERE ", false},
+  {"id", "SELECT number, start_ns FROM sessions INDEXED BY sessions_id WHERE ", false},
 };
-static const char any_order[] = "SELECT number FROM sessions WHERE ";
-static const char in_epochs[] = "SELECT number FROM sessions WHERE epoch IN (SELECT epoch FROM epochs) AND ";
+static const char any_order[] = "SELECT number, start_ns FROM sessions WHERE ";
+static const char in_epochs[] = "SELECT number, start_ns FROM sessions WHERE epoch IN (SELECT epoch FROM epochs) AND ";
 
 static const char explain_any[] = "EXPLAIN QUERY PLAN SELECT number FROM sessions WHERE ";
 static const char explain_epochs[] =
@@ -158,6 +158,12 @@ static bool names_column(const char *text, const char *column)
   return false;
 }
 
+/* One of the first. */
+struct found {
+  int64_t number, start; /* as stored, which is in their order */
+  char id[25];           /* of those that began at the same time, which it decides between */
+};
+
 struct query {
   struct gg__catalogue *catalogue;
   const struct gg_filter *filter;
@@ -167,7 +173,7 @@ struct query {
   bool down;
   uint64_t limit;
   uint64_t until_ns; /* when it is given up; UINT64_MAX: never */
-  int64_t *numbers;
+  struct found *found;
   size_t count, room;
   struct gg_failure *failure;
 };
@@ -176,16 +182,22 @@ struct query {
 static bool by_epochs(const struct query *query)
 {
   const char *text = query->condition.sql.text;
-  return names_column(text, "client_key") || names_column(text, "bytes");
+  return names_column(text, "client_key") || names_column(text, "bytes") || names_column(text, "community_client");
 }
 
-/* The statement by one of the two ways. `+` keeps an order from choosing the index. */
-static sqlite3_stmt *prepare(const struct query *query, bool by_order)
+static bool is_by_start(const struct query *query)
+{
+  return strcmp(query->column, "start_ns") == 0;
+}
+
+/* The statement by one of the two ways. `+` keeps an order from choosing the index. The first so many by their start
+ * come without regard to ids (settle_ties): by a name and a time they are found in an index alone, which has no ids. */
+static sqlite3_stmt *prepare(const struct query *query, bool by_order, bool first)
 {
   char after[160];
-  bool start = strcmp(query->column, "start_ns") == 0;
-  snprintf(after, sizeof after, "%s ORDER BY %s%s%s%s, id", by_order && query->order->epochs ? " AND epoch = ?" : "",
-           by_order ? "" : "+", query->column, query->down ? " DESC" : "", start ? "" : ", start_ns");
+  const char *then = !is_by_start(query) ? ", start_ns, id" : first ? "" : ", id";
+  snprintf(after, sizeof after, "%s ORDER BY %s%s%s%s", by_order && query->order->epochs ? " AND epoch = ?" : "",
+           by_order ? "" : "+", query->column, query->down ? " DESC" : "", then);
   const char *from = by_order ? query->order->from : by_epochs(query) ? in_epochs : any_order;
   return gg__condition_prepare(&query->condition, query->catalogue, from, after, query->failure);
 }
@@ -216,17 +228,17 @@ static int check(struct query *query, int64_t number, bool *matched)
   return error;
 }
 
-static int collect(struct query *query, int64_t number)
+static int collect(struct query *query, int64_t number, int64_t start)
 {
   if (query->count == query->room) {
     size_t room = query->room ? query->room * 2 : 64;
-    int64_t *larger = realloc(query->numbers, room * sizeof *larger);
+    struct found *larger = realloc(query->found, room * sizeof *larger);
     if (!larger)
       return gg_fail(query->failure, GG_ERR_NOMEM, "no memory for a query");
-    query->numbers = larger;
+    query->found = larger;
     query->room = room;
   }
-  query->numbers[query->count++] = number;
+  query->found[query->count++] = (struct found){.number = number, .start = start};
   return 0;
 }
 
@@ -256,17 +268,65 @@ static int conclude(const struct query *query, int code, int error)
                                                    : gg__catalogue_fail(query->catalogue, code, "read", query->failure);
 }
 
+/* Whether it comes behind the first so many. Those that began with the last of them may yet be among them. */
+static bool is_beyond(const struct query *query, int64_t start)
+{
+  return query->count >= query->limit && (!is_by_start(query) || query->found[query->limit - 1].start != start);
+}
+
 static int run_plain(struct query *query, sqlite3_stmt *statement)
 {
   int code = SQLITE_ROW, error = 0;
-  while (!error && query->count < query->limit && (code = step(query, statement)) == SQLITE_ROW) {
-    int64_t number = sqlite3_column_int64(statement, 0);
+  bool ties = is_by_start(query);
+  while (!error && (ties || query->count < query->limit) && (code = step(query, statement)) == SQLITE_ROW) {
+    int64_t number = sqlite3_column_int64(statement, 0), start = sqlite3_column_int64(statement, 1);
     bool matched;
+    if (is_beyond(query, start))
+      break;
     error = check(query, number, &matched);
     if (!error && matched)
-      error = collect(query, number);
+      error = collect(query, number, start);
   }
   return conclude(query, code, error);
+}
+
+static int by_id(const void *a, const void *b)
+{
+  const struct found *left = a, *right = b;
+  return strcmp(left->id, right->id);
+}
+
+static int read_ids(struct query *query, size_t from, size_t to)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(query->catalogue, GG__STATEMENT_SESSION_ID, query->failure);
+  int code = statement ? SQLITE_ROW : SQLITE_ERROR;
+  for (size_t i = from; i < to && code == SQLITE_ROW; i++) {
+    sqlite3_bind_int64(statement, 1, query->found[i].number);
+    code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+      snprintf(query->found[i].id, sizeof query->found[i].id, "%s", gg__column_text(statement, 0));
+    sqlite3_reset(statement);
+  }
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  return code == SQLITE_ROW ? 0 : gg__catalogue_fail(query->catalogue, code, "read", query->failure);
+}
+
+/* What began at the same time goes by id. */
+static int settle_ties(struct query *query)
+{
+  int error = 0;
+  for (size_t from = 0, to; from < query->count && !error; from = to) {
+    for (to = from + 1; to < query->count && query->found[to].start == query->found[from].start;)
+      to++;
+    if (to == from + 1)
+      continue;
+    error = read_ids(query, from, to);
+    if (!error)
+      qsort(query->found + from, to - from, sizeof *query->found, by_id);
+  }
+  query->count = query->count < query->limit ? query->count : (size_t)query->limit;
+  return error;
 }
 
 /* ── By epochs ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -354,7 +414,7 @@ static int run_epochs(struct query *query, sqlite3_stmt *statement)
   error = conclude(query, code, error);
   sqlite3_reset(epochs);
   for (size_t i = 0; i < candidates.count && !error; i++)
-    error = collect(query, candidates.list[i].number);
+    error = collect(query, candidates.list[i].number, candidates.list[i].start);
   free(candidates.list);
   return error;
 }
@@ -363,7 +423,7 @@ static int run_epochs(struct query *query, sqlite3_stmt *statement)
 
 static int run_way(struct query *query, bool by_order, uint64_t budget_ns)
 {
-  sqlite3_stmt *statement = prepare(query, by_order);
+  sqlite3_stmt *statement = prepare(query, by_order, true);
   if (!statement)
     return GG_ERR_CORRUPT;
   query->count = 0;
@@ -407,9 +467,11 @@ static int find_first(struct query *query)
 static int tell_first(struct query *query, int (*visit)(void *context, struct gg__record *record), void *context)
 {
   int error = find_first(query);
+  if (!error && is_by_start(query))
+    error = settle_ties(query);
   for (size_t i = 0; i < query->count && !error; i++) {
     struct gg__record *record;
-    error = gg__catalogue_load(query->catalogue, query->numbers[i], true, &record, query->failure);
+    error = gg__catalogue_load(query->catalogue, query->found[i].number, true, &record, query->failure);
     if (!error && record)
       error = visit(context, record);
   }
@@ -420,7 +482,7 @@ static int tell_first(struct query *query, int (*visit)(void *context, struct gg
 static int tell_all(struct query *query, int (*visit)(void *context, struct gg__record *record), void *context)
 {
   bool by_order = query->order && !query->order->epochs && strcmp(query->condition.sql.text, "1") == 0;
-  sqlite3_stmt *statement = prepare(query, by_order);
+  sqlite3_stmt *statement = prepare(query, by_order, false);
   if (!statement)
     return GG_ERR_CORRUPT;
   int code = SQLITE_ROW, error = 0;
@@ -474,6 +536,6 @@ int gg__catalogue_query(struct gg__catalogue *catalogue, const struct gg_filter 
     gg__catalogue_release(catalogue);
   }
   gg__condition_fini(&query.condition, catalogue);
-  free(query.numbers);
+  free(query.found);
   return error;
 }

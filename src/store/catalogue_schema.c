@@ -11,10 +11,11 @@
  *   totals     sums by hour, listener, protocol and close, which each batch brings up to date
  *
  * Indexes are for the questions that are asked often (docs/store.md has ten). Those by a name also have the time, so
- * that "of that listener, in the last hour" is one range. Sessions come in order of time, so these grow at few places,
- * which are in memory. Clients and sizes come in no order: an index by them alone would be written all over, a page for
+ * that "of that listener, in the last hour" is one range, and the start, by which they are told: the first 50 are found
+ * without a look at the rows. Sessions come in order of time, so these grow at few places,
+ * which are in memory. Clients, sizes and community IDs come in no order: an index by them alone would be written all over, a page for
  * each session (tried: a third of the speed). So theirs are by epoch first, which is GG_CATALOGUE_EPOCH_SESSIONS that
- * came one after the other, and who asks by client or size asks in each epoch (catalogue_query.c).
+ * came one after the other, and who asks by one of them asks in each epoch (catalogue_query.c).
  *
  * The version is in the file's header (user_version), whose it is, too (application_id). A step that cannot carry over
  * what there is may drop all of it: what is not in the catalogue is read from the segments again.
@@ -41,13 +42,17 @@ static const char version_1[] =
   "CREATE UNIQUE INDEX sessions_id ON sessions(id);"
   "CREATE INDEX sessions_start ON sessions(start_ns);"
   "CREATE INDEX sessions_end ON sessions(end_ns);"
-  "CREATE INDEX sessions_listener ON sessions(listener, end_ns);"
-  "CREATE INDEX sessions_close ON sessions(close, end_ns);"
-  "CREATE INDEX sessions_protocol ON sessions(protocol, end_ns);"
+  "CREATE INDEX sessions_listener ON sessions(listener, end_ns, start_ns);"
+  "CREATE INDEX sessions_close ON sessions(close, end_ns, start_ns);"
+  "CREATE INDEX sessions_protocol ON sessions(protocol, end_ns, start_ns);"
   "CREATE INDEX sessions_unended ON sessions(end_ns) WHERE state <> 1;"
   "CREATE INDEX sessions_gaps ON sessions(gaps);"
   "CREATE INDEX sessions_client ON sessions(epoch, client_key, end_ns);"
   "CREATE INDEX sessions_bytes ON sessions(epoch, bytes);"
+  "CREATE INDEX sessions_community_client ON sessions(epoch, community_client) WHERE community_client <> '';"
+  "CREATE INDEX sessions_community_upstream ON sessions(epoch, community_upstream) WHERE community_upstream <> '';"
+  "CREATE INDEX sessions_verdict ON sessions(verdict, end_ns, start_ns) WHERE verdict <> '';"
+  "CREATE INDEX sessions_held ON sessions(end_ns) WHERE held <> 0;"
   "CREATE TABLE places(segment INTEGER NOT NULL, session INTEGER NOT NULL, PRIMARY KEY(segment, session))"
   " WITHOUT ROWID;"
   "CREATE TABLE tags(tag TEXT NOT NULL, session INTEGER NOT NULL, PRIMARY KEY(tag, session)) WITHOUT ROWID;"

@@ -51,6 +51,7 @@ struct gg__field {
   bool (*number)(const struct gg_session *session, uint64_t *out);
   /* Columns: of its value; of its address as gg__address_key has it and of its port; of its second value. */
   const char *column, *key_column, *port_column, *second_column;
+  const char *rare; /* what holds of the few that have a value: their index's condition. NULL: most have one */
 };
 
 /* The table, in the order in which the help lists it; NULL past the last. */

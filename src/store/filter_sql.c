@@ -193,10 +193,12 @@ static void put_state(struct making *making, const struct gg__test *test, bool n
     put(making, unended ? "state <> 1" : "0");
 }
 
-/* Tags have a table of their own. That of its session asks for an index by tag, which finds the sessions at once. */
+/* Tags have a table of their own. Who has one is found at once by its index. Who has it not is asked of each session:
+ * all others would have to be listed first. */
 static void put_tag(struct making *making, const struct gg__test *test, bool negated)
 {
-  put(making, negated ? "rowid NOT IN (SELECT session FROM tags WHERE " : "rowid IN (SELECT session FROM tags WHERE ");
+  put(making, negated ? "NOT EXISTS (SELECT 1 FROM tags WHERE session = sessions.rowid AND "
+                      : "rowid IN (SELECT session FROM tags WHERE ");
   put_text(making, test, "tag");
   put(making, ")");
 }
@@ -206,8 +208,8 @@ static void put_fact(struct making *making, const struct gg__test *test, bool ne
 {
   const char *name = test->field->shown.name;
   making->exact = false;
-  put(making, negated ? "rowid NOT IN (" : "rowid IN (");
-  put(making, "SELECT session FROM facts WHERE field = ? AND ");
+  put(making, negated ? "NOT EXISTS (SELECT 1 FROM facts WHERE session = sessions.rowid AND field = ? AND "
+                      : "rowid IN (SELECT session FROM facts WHERE field = ? AND ");
   bind_text(making, name, strlen(name));
   if (test->form == GG__TEST_RANGE) {
     put_range(making, test->field, "number", test->from, test->to);
@@ -236,9 +238,21 @@ static void put_either(struct making *making, const struct gg__test *test)
   }
 }
 
+/* An index of the few that have a value is of use to who says that it is for them. */
+static void put_rare(struct making *making, const struct gg__test *test)
+{
+  bool one_of_them = test->form == GG__TEST_RANGE ? test->from > 0 : test->form == GG__TEST_EQUAL && test->length > 0;
+  if (!test->field->rare || !one_of_them)
+    return;
+  put(making, test->field->rare);
+  put(making, " AND ");
+}
+
 static void put_test(struct making *making, const struct gg__test *test, bool negated)
 {
   const struct gg__field *field = test->field;
+  if (!negated)
+    put_rare(making, test);
   if (field->fact) {
     put_fact(making, test, negated);
   } else if (field->kind == GG__KIND_TAGS) {

@@ -172,9 +172,10 @@ static void fill_database(void)
 
 static bool is_allowed(const char *word, size_t length)
 {
-  static const char *const words[] = {"AND",   "OR",     "NOT",   "IN",    "IS",   "NULL",  "BETWEEN",  "SELECT",
-                                      "FROM",  "WHERE",  "UNION", "ALL",   "tags", "facts", "session",  "tag",
-                                      "field", "number", "text",  "rowid", "0",    "1",     "overflow", "gg_regexp"};
+  static const char *const words[] = {"AND",     "OR",       "NOT",       "IN",     "IS",      "NULL",  "BETWEEN",
+                                      "SELECT",  "FROM",     "WHERE",     "UNION",  "ALL",     "tags",  "facts",
+                                      "session", "tag",      "field",     "number", "text",    "rowid", "0",
+                                      "1",       "overflow", "gg_regexp", "EXISTS", "sessions"};
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
     if (strlen(words[i]) == length && memcmp(words[i], word, length) == 0)
       return true;
@@ -192,7 +193,7 @@ static void check_text(const struct gg__sql *sql)
   for (const char *at = sql->text; *at;) {
     size_t length = strspn(at, letters);
     bool empty_text = strncmp(at, "''", 2) == 0;
-    if (length > 0 ? !is_allowed(at, length) : !empty_text && !strchr(" ?()=<>,", *at))
+    if (length > 0 ? !is_allowed(at, length) : !empty_text && !strchr(" ?()=<>,.", *at))
       fail_msg("%.20s is in %s", at, sql->text);
     marks += *at == '?';
     at += length > 0 ? length : empty_text ? 2 : 1;
