@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,7 +51,8 @@ struct connection {
 
 struct load {
   int epoll;
-  uint16_t port;
+  struct sockaddr_storage place;
+  socklen_t place_length;
   size_t connection_count;
   struct connection *connections;
   uint64_t to_start; /* round trips or sessions that were not begun */
@@ -128,16 +130,14 @@ static uint64_t latency_at(const struct load *load, double share)
 static void open_connection(const struct load *load, struct connection *connection, struct request request,
                             size_t extra)
 {
-  struct sockaddr_in address = {
-    .sin_family = AF_INET, .sin_port = htons(load->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   uint8_t first[sizeof request + MESSAGE_BYTES];
   int one = 1;
   memcpy(first, &request, sizeof request);
   memcpy(first + sizeof request, connection->message, MESSAGE_BYTES);
   connection->started_ns = now_ns();
   connection->received = 0;
-  connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof address) != 0)
+  connection->fd = socket(load->place.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connection->fd < 0 || connect(connection->fd, (const struct sockaddr *)&load->place, load->place_length) != 0)
     load_die("connect");
   setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   size_t size = request.kind == REQUEST_NONE ? 0 : sizeof request + extra;
@@ -342,19 +342,40 @@ static uint64_t number(const char *text, uint64_t least, uint64_t most)
   return value;
 }
 
+socklen_t load_place(const char *text, struct sockaddr_storage *out)
+{
+  *out = (struct sockaddr_storage){0};
+  if (!strchr(text, '/')) {
+    struct sockaddr_in *internet = (struct sockaddr_in *)out;
+    internet->sin_family = AF_INET;
+    internet->sin_port = htons((uint16_t)number(text, 1, 65535));
+    internet->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return sizeof *internet;
+  }
+  struct sockaddr_un *local = (struct sockaddr_un *)out;
+  local->sun_family = AF_UNIX;
+  if (strlen(text) >= sizeof local->sun_path) {
+    fprintf(stderr, "load: %s is too long for the path of a socket\n", text);
+    exit(2);
+  }
+  memcpy(local->sun_path, text, strlen(text) + 1);
+  return sizeof *local;
+}
+
 int main(int argc, char **argv)
 {
   const char *command = argc > 2 ? argv[1] : "";
   if (argc == 3 && strcmp(command, "serve") == 0)
-    load_serve((uint16_t)number(argv[2], 1, 65535));
+    load_serve(argv[2]);
   bool idle = strcmp(command, "idle") == 0, reply = strcmp(command, "reply") == 0;
   if (argc != (idle ? 4 : reply ? 6 : 5)) {
-    fprintf(stderr, "usage: load serve PORT | bulk|pingpong|setup|empty PORT CONNECTIONS COUNT |\n"
-                    "       reply PORT CONNECTIONS COUNT SIZE | idle PORT CONNECTIONS\n");
+    fprintf(stderr, "usage: load serve PLACE | bulk|pingpong|setup|empty PLACE CONNECTIONS COUNT |\n"
+                    "       reply PLACE CONNECTIONS COUNT SIZE | idle PLACE CONNECTIONS\n"
+                    "PLACE: a port of 127.0.0.1, or the path of a unix socket\n");
     return 2;
   }
   static struct load load;
-  load.port = (uint16_t)number(argv[2], 1, 65535);
+  load.place_length = load_place(argv[2], &load.place);
   load.connection_count = (size_t)number(argv[3], 1, CONNECTIONS_MAX);
   load.reply_bytes = reply ? number(argv[5], 1, UINT32_MAX) : 0;
   load.connections = calloc(load.connection_count, sizeof *load.connections);

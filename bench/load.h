@@ -18,6 +18,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 enum { MESSAGE_BYTES = 64, CONNECTIONS_MAX = 16384, EVENTS_MAX = 256 };
 
@@ -34,7 +35,10 @@ _Noreturn void load_die(const char *what);
 /* Watches `fd` for `events`; `data` comes back with the event. */
 void load_watch(int epoll, int operation, int fd, uint32_t events, void *data);
 
-/* Serves on 127.0.0.1:port until killed. */
-_Noreturn void load_serve(uint16_t port);
+/* A port of 127.0.0.1 or, with a slash in it, the path of a unix socket; exits with status 2 when it is neither. */
+socklen_t load_place(const char *text, struct sockaddr_storage *out);
+
+/* Serves there until killed. */
+_Noreturn void load_serve(const char *place);
 
 #endif

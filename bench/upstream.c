@@ -26,16 +26,16 @@ struct peer {
 
 static uint8_t bulk_bytes[BULK_WRITE_BYTES];
 
-static int listen_on(uint16_t port)
+static int listen_on(const char *place)
 {
-  struct sockaddr_in address = {
-    .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_storage address;
+  socklen_t length = load_place(place, &address);
   int one = 1;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     load_die("socket");
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 4096) != 0)
+  if (bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, 4096) != 0)
     load_die("listen");
   return fd;
 }
@@ -147,9 +147,9 @@ static bool serve_readable(int epoll, struct peer *peer)
   return peer->request.kind != REQUEST_ONCE || peer->message_bytes < MESSAGE_BYTES;
 }
 
-_Noreturn void load_serve(uint16_t port)
+_Noreturn void load_serve(const char *place)
 {
-  int listener = listen_on(port);
+  int listener = listen_on(place);
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event events[EVENTS_MAX];
   memset(bulk_bytes, 'b', sizeof bulk_bytes);

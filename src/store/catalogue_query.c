@@ -11,8 +11,8 @@
  * each for a time that grows: what is spent in vain is a small multiple of what the better one takes. A condition that
  * has no index is not tried.
  *
- *   order      [=]      [===]             [=========]
- *   condition     [=]        [=== done
+ *   order      [=]         [===]              [=========]
+ *   condition     [===]         [========= done
  *
  * Nothing is told before a way has come to its end, so the one that is given up leaves nothing behind.
  *
@@ -126,6 +126,7 @@ static const struct order {
   {"start_ns", "SELECT number, start_ns FROM sessions INDEXED BY sessions_start WHERE ", false},
   {"end_ns", "SELECT number, start_ns FROM sessions INDEXED BY sessions_end WHERE ", false},
   {"bytes", "SELECT number, bytes, start_ns, id FROM sessions INDEXED BY sessions_bytes WHERE ", true},
+  {"duration_ns", "SELECT number, duration_ns, start_ns, id FROM sessions INDEXED BY sessions_duration WHERE ", true},
   {"gaps", "SELECT number, start_ns FROM sessions INDEXED BY sessions_gaps WHERE ", false},
   {"id", "SELECT number, start_ns FROM sessions INDEXED BY sessions_id WHERE ", false},
 };
@@ -182,7 +183,7 @@ struct query {
 static bool by_epochs(const struct query *query)
 {
   const char *text = query->condition.sql.text;
-  return names_column(text, "client_key") || names_column(text, "bytes") || names_column(text, "community_client");
+  return names_column(text, "client_key") || names_column(text, "bytes") || names_column(text, "duration_ns");
 }
 
 static bool is_by_start(const struct query *query)
@@ -433,7 +434,7 @@ static int run_way(struct query *query, bool by_order, uint64_t budget_ns)
   return error;
 }
 
-/* Whether SQLite finds an index for the condition: that of an epoch alone is none, that of the unended ones is. */
+/* Whether SQLite finds an index for the condition: that of an epoch alone is none, that of a few is. */
 static bool has_index(const struct query *query)
 {
   struct gg_failure ignored = GG_FAILURE_INIT;
@@ -443,7 +444,8 @@ static bool has_index(const struct query *query)
   while (statement && sqlite3_step(statement) == SQLITE_ROW) {
     const char *detail = gg__column_text(statement, 3);
     bool search = strncmp(detail, "SEARCH sessions", 15) == 0 && !strstr(detail, "(epoch=?)");
-    found |= search || strncmp(detail, "MULTI-INDEX", 11) == 0 || strstr(detail, "sessions_unended");
+    found |= search || strncmp(detail, "MULTI-INDEX", 11) == 0 || strstr(detail, "sessions_unended") ||
+             strstr(detail, "sessions_held");
   }
   sqlite3_finalize(statement);
   return found;
@@ -459,7 +461,7 @@ static int find_first(struct query *query)
   bool by_order = true;
   for (uint64_t budget_ns = BUDGET_FIRST_NS; error == GG_ERR_AGAIN; by_order = !by_order) {
     error = run_way(query, by_order, budget_ns);
-    budget_ns *= by_order ? 1 : BUDGET_FACTOR;
+    budget_ns *= by_order ? BUDGET_FACTOR : 1;
   }
   return error;
 }

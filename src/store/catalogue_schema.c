@@ -13,7 +13,7 @@
  * Indexes are for the questions that are asked often (docs/store.md has ten). Those by a name also have the time, so
  * that "of that listener, in the last hour" is one range, and the start, by which they are told: the first 50 are found
  * without a look at the rows. Sessions come in order of time, so these grow at few places,
- * which are in memory. Clients, sizes and community IDs come in no order: an index by them alone would be written all over, a page for
+ * which are in memory. Clients, sizes, durations and community IDs come in no order: an index by them alone would be written all over, a page for
  * each session (tried: a third of the speed). So theirs are by epoch first, which is GG_CATALOGUE_EPOCH_SESSIONS that
  * came one after the other, and who asks by one of them asks in each epoch (catalogue_query.c).
  *
@@ -49,6 +49,7 @@ static const char version_1[] =
   "CREATE INDEX sessions_gaps ON sessions(gaps);"
   "CREATE INDEX sessions_client ON sessions(epoch, client_key, end_ns);"
   "CREATE INDEX sessions_bytes ON sessions(epoch, bytes);"
+  "CREATE INDEX sessions_duration ON sessions(epoch, duration_ns);"
   "CREATE INDEX sessions_community_client ON sessions(epoch, community_client) WHERE community_client <> '';"
   "CREATE INDEX sessions_community_upstream ON sessions(epoch, community_upstream) WHERE community_upstream <> '';"
   "CREATE INDEX sessions_verdict ON sessions(verdict, end_ns, start_ns) WHERE verdict <> '';"

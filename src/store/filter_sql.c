@@ -225,17 +225,22 @@ static void put_fact(struct making *making, const struct gg__test *test, bool ne
   put(making, ")");
 }
 
-/* Either of two columns; what is empty in them is no value. */
+/* Either of two columns; what is empty in them is no value. Each has an index by epoch, which is of use to a query for
+ * it alone, and not to one with an OR. */
 static void put_either(struct making *making, const struct gg__test *test)
 {
+  static const char each[] = "SELECT rowid FROM sessions WHERE epoch IN (SELECT epoch FROM epochs) AND ";
   const char *columns[] = {test->field->column, test->field->second_column};
+  bool found = test->form == GG__TEST_EQUAL;
+  put(making, found ? "rowid IN (" : "(");
   for (size_t i = 0; i < 2; i++) {
-    put(making, i > 0 ? " OR (" : "(");
+    put(making, i == 0 ? "" : found ? " UNION ALL " : " OR ");
+    put(making, found ? each : "");
     put(making, columns[i]);
     put(making, " <> '' AND ");
     put_text(making, test, columns[i]);
-    put(making, ")");
   }
+  put(making, ")");
 }
 
 /* An index of the few that have a value is of use to who says that it is for them. */

@@ -109,8 +109,9 @@ static void make_tables(void)
   assert_int_equal(sqlite3_open(":memory:", &database), SQLITE_OK);
   for (size_t i = 0; (column = gg__column_at(i)); i++)
     snprintf(text + strlen(text), sizeof text - strlen(text), ", %s %s", column->name, types[column->kind]);
-  snprintf(text + strlen(text), sizeof text - strlen(text), ")");
+  snprintf(text + strlen(text), sizeof text - strlen(text), ", epoch INTEGER NOT NULL)");
   run(text);
+  run("CREATE TABLE epochs(epoch INTEGER PRIMARY KEY); INSERT INTO epochs VALUES(0), (1), (2)");
   run("CREATE TABLE tags(session INTEGER NOT NULL, tag TEXT NOT NULL)");
   run("CREATE TABLE facts(session INTEGER NOT NULL, field TEXT NOT NULL, text TEXT, number INTEGER,"
       " overflow INTEGER NOT NULL)");
@@ -140,7 +141,7 @@ static void insert_session(size_t index)
   char text[1024] = "INSERT INTO sessions VALUES(?";
   for (size_t i = 0; gg__column_at(i); i++)
     snprintf(text + strlen(text), sizeof text - strlen(text), ",?");
-  snprintf(text + strlen(text), sizeof text - strlen(text), ")");
+  snprintf(text + strlen(text), sizeof text - strlen(text), ",%zu)", index % 3);
   sqlite3_stmt *statement = prepared(text);
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)index);
   for (size_t i = 0; (column = gg__column_at(i)); i++) {
@@ -172,10 +173,10 @@ static void fill_database(void)
 
 static bool is_allowed(const char *word, size_t length)
 {
-  static const char *const words[] = {"AND",     "OR",       "NOT",       "IN",     "IS",      "NULL",  "BETWEEN",
-                                      "SELECT",  "FROM",     "WHERE",     "UNION",  "ALL",     "tags",  "facts",
-                                      "session", "tag",      "field",     "number", "text",    "rowid", "0",
-                                      "1",       "overflow", "gg_regexp", "EXISTS", "sessions"};
+  static const char *const words[] = {"AND",     "OR",       "NOT",       "IN",     "IS",       "NULL",  "BETWEEN",
+                                      "SELECT",  "FROM",     "WHERE",     "UNION",  "ALL",      "tags",  "facts",
+                                      "session", "tag",      "field",     "number", "text",     "rowid", "0",
+                                      "1",       "overflow", "gg_regexp", "EXISTS", "sessions", "epoch", "epochs"};
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
     if (strlen(words[i]) == length && memcmp(words[i], word, length) == 0)
       return true;
