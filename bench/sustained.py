@@ -117,7 +117,7 @@ def measured(directory, sockets, seconds):
             found["seconds"] = time.monotonic() - began
             found["rest_seconds"] = rested(process, store, found["sessions"])
         found["samples"] = samples
-    totals = asked("stats", "--dir", store, "--totals", "--json").splitlines()
+    totals = asked("stats", "--dir", store, "--totals", "--by", "listener", "--json").splitlines()
     found["listed"] = sum(json.loads(total)["sessions"] for total in totals)
     found["ids"] = len(set(line.split()[0] for line in asked("sessions", "--dir", store).splitlines()[1:]))
     asked("reindex", "--dir", store, "--check")

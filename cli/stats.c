@@ -19,7 +19,7 @@ static const struct gg_cli_option options[] = {
                      "table (default), json (one object), prometheus (its text form), config (what it works by, YAML)"},
   [OPTION_PID] = {"pid", 'p', "PID", "of that process, which drains since a hot restart; else of the one that serves"},
   [OPTION_TOTALS] = {"totals", 't', NULL, "sums over recorded sessions; no gateway need run"},
-  [OPTION_BY] = {"by", 'b', "WHAT", "totals by listener (default), protocol, close, hour, day or client"},
+  [OPTION_BY] = {"by", 'b', "WHAT", "totals by listener, protocol, close, hour, day or client"},
   [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
@@ -194,7 +194,7 @@ static int take(struct wanted *wanted, int what, const char *value)
 static int run(const struct gg_cli *cli, int argc, char **argv)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
-  struct wanted wanted = {.by = "listener"};
+  struct wanted wanted = {0};
   int status = GG_EXIT_DONE;
   for (int what; status == GG_EXIT_DONE && (what = gg_cli_next(&args)) != GG_CLI_END;)
     status = take(&wanted, what, args.value);
@@ -219,6 +219,7 @@ const struct gg_command gg_command_stats = {
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =
+    "Totals are by listener, by protocol and by hour (the last 24), or by what --by says.\n"
     "FILTER words are those of 'gogetway sessions'; 'gogetway help filters' lists them. Sessions count in the\n"
     "hour and day (UTC) in which they began.\n"
     "\n"

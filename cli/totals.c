@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COLUMNS = 6 };
+enum { COLUMNS = 6, LATEST_MAX = 24 };
 
 static const char *const titles[COLUMNS] = {NULL, "SESSIONS", "FROM CLIENT", "FROM SERVER", "MISSING", "SHARE"};
 
@@ -21,6 +21,7 @@ struct table {
   bool json, human;
   struct line *lines, sum;
   size_t count, room;
+  size_t most; /* lines that are shown, the last ones; 0: all */
 };
 
 int gg_cli_totals_check(const char *by)
@@ -131,30 +132,48 @@ static void put_table(const struct table *table)
   for (int i = 1; i < COLUMNS; i++)
     printf("  %*s", widths[i], titles[i]);
   putchar('\n');
-  for (size_t at = 0; at < table->count && !ferror(stdout); at++)
+  size_t left_out = table->most && table->count > table->most ? table->count - table->most : 0;
+  if (left_out)
+    printf("(%zu earlier: gogetway stats --totals --by %s)\n", left_out, table->by);
+  for (size_t at = left_out; at < table->count && !ferror(stdout); at++)
     put_line(table, &table->lines[at], widths);
   put_line(table, &table->sum, widths);
 }
 
+static int put_totals(struct gg_store *store, const struct gg_filter *filter, struct table *table)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  int status = GG_EXIT_DONE;
+  if (gg_store_totals(store, filter, table->by, take, table, &failure) != 0)
+    status = gg_cli_fail("%s", failure.message[0] ? failure.message : "no memory for totals");
+  if (status == GG_EXIT_DONE && !table->json)
+    put_table(table);
+  for (size_t i = 0; i < table->count; i++)
+    free(table->lines[i].key);
+  free(table->lines);
+  return status;
+}
+
 int gg_cli_totals(const struct gg_cli *cli, const struct gg_cli_words *words, const char *by, bool json)
 {
+  static const char *const usual[] = {"listener", "protocol", "hour"};
+  const char *const *bys = by ? &by : usual;
+  size_t count = by ? 1 : sizeof usual / sizeof usual[0];
   char all[] = "all";
-  struct table table = {.by = by, .json = json, .human = isatty(STDOUT_FILENO) == 1, .sum = {.key = all}};
-  struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_store *store = NULL;
   struct gg_filter *filter = NULL;
   int status = words->count + words->filter_count ? gg_cli_parse_filter(words, &filter) : GG_EXIT_DONE;
   if (status == GG_EXIT_DONE)
     status = gg_cli_open_store(cli, &store);
-  if (status == GG_EXIT_DONE && gg_store_totals(store, filter, by, take, &table, &failure) != 0)
-    status = gg_cli_fail("%s", failure.message[0] ? failure.message : "no memory for totals");
+  for (size_t i = 0; i < count && status == GG_EXIT_DONE && !ferror(stdout); i++) {
+    struct table table = {.by = bys[i], .json = json, .human = isatty(STDOUT_FILENO) == 1, .sum = {.key = all}};
+    table.most = !by && strcmp(bys[i], "hour") == 0 ? LATEST_MAX : 0;
+    if (i > 0 && !json)
+      putchar('\n');
+    status = put_totals(store, filter, &table);
+  }
   if (status == GG_EXIT_DONE)
     gg_cli_tell_warnings(store);
-  if (status == GG_EXIT_DONE && !json)
-    put_table(&table);
-  for (size_t i = 0; i < table.count; i++)
-    free(table.lines[i].key);
-  free(table.lines);
   gg_filter_destroy(filter);
   gg_store_close(store);
   return status;

@@ -8,7 +8,7 @@
 /* GG_EXIT_DONE, or it was told that there are no totals by that. */
 int gg_cli_totals_check(const char *by);
 
-/* Shows them; returns an enum gg_exit. */
+/* Shows them by `by`; NULL: by listener, by protocol and by hour, of these the last. Returns an enum gg_exit. */
 int gg_cli_totals(const struct gg_cli *cli, const struct gg_cli_words *words, const char *by, bool json);
 
 #endif
