@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import processes
-from gogetway import Gateway, program
+from gogetway import Gateway, Store, program, tool
 
 SIZES = [0, 1, 700, 5000, 70000, 300000]
 
@@ -243,3 +243,48 @@ def test_every_field_of_the_help_works(store):
         assert words == expression, example
         done = store.command("sessions", "--json", "--sort", f"-{name}", check=False)
         assert done.returncode == (0 if told.endswith("*") else 2), name
+
+
+# ── Totals ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+KEYS = {"listener": lambda session: session["listener"], "protocol": lambda session: session["protocol"] or "",
+        "hour": lambda session: session["start"][:13] + ":00Z", "day": lambda session: session["start"][:10],
+        "close": lambda session: session["close"],
+        "client": lambda session: session["client"].rsplit(":", 1)[0]}
+
+
+def added(sessions, key):
+    """{key: what a line of the totals says of it}"""
+    sums = {}
+    for session in sessions:
+        entry = sums.setdefault(KEYS[key](session), {"sessions": 0, **{of: {"client": 0, "server": 0}
+                                                                       for of in ("bytes", "gaps")}})
+        entry["sessions"] += 1
+        for of in ("bytes", "gaps"):
+            for side in ("client", "server"):
+                entry[of][side] += session[of][side]
+    return sums
+
+
+@pytest.mark.parametrize("words", [[], ["close=server-fin"], ["--filter", "bytes > 1K"], ["bytes=1M.."]], ids=str)
+def test_totals_are_sums_of_the_sessions(store, words):
+    lines = [json.loads(line) for line in store.command("stats", "--totals", "--json", *words).stdout.splitlines()]
+    for key in KEYS:
+        done = store.command("stats", "--totals", "--json", "--by", key, *words)
+        told_of = {line.pop(key): line for line in map(json.loads, done.stdout.splitlines())}
+        assert told_of == added(store.sessions(*words), key)
+        if key in ("listener", "protocol", "hour"):  # as they are without --by
+            assert {line[key]: {name: line[name] for name in line if name != key} for line in lines if key in line} == \
+                told_of
+
+
+def test_totals_of_more_than_a_day(scratch):
+    """Of many hours the last are shown, and how to see the others."""
+    made = scratch / "rec"
+    processes.run([tool("encode_many"), made, "2000", "10", "1", "varied", str(20 * 10 ** 9)])
+    store = Store(made)
+    hours = told(store, "stats", "--totals").stdout.split("\n\n")[2].splitlines()
+    assert hours[0].startswith("HOUR") and len(hours) == 1 + 1 + 24 + 1
+    assert re.fullmatch(r"\(\d+ earlier: gogetway stats --totals --by hour\)", hours[1])
+    every = told(store, "stats", "--totals", "--by", "hour").stdout.splitlines()
+    assert every[-25:] == hours[-25:] and len(every) == 2 + 24 + int(hours[1][1:].split()[0])

@@ -2,7 +2,7 @@
 /*
  * Writes a store of many small sessions, as a gateway of one worker would have recorded them:
  *
- *   encode_many DIR SESSIONS TOGETHER ROUNDS [varied]
+ *   encode_many DIR SESSIONS TOGETHER ROUNDS [varied [NS]]
  *
  * DIR is made, with segments/ of SEGMENT_BYTES each. TOGETHER sessions are open at one time; each says ROUNDS times
  * "request K N" and hears "reply K N" (K: its number, N: the round), and ends in order. Time moves a microsecond for
@@ -10,7 +10,7 @@
  *
  * `varied`: as of several listeners over days. Times, clients, listeners, sizes, ends and tags follow from the
  * session's number by a hash, so they are the same each time; one in two thousand has no end, one in five thousand a
- * gap, one in ten thousand two megabytes. bench/store.py asks such a store.
+ * gap, one in ten thousand two megabytes. bench/store.py asks such a store. Time moves NS, or 5 ms.
  */
 #include "base/json.h"
 #include "record/conversation.h"
@@ -247,16 +247,16 @@ int main(int argc, char **argv)
 {
   struct store *store = calloc(1, sizeof *store);
   char path[4096];
-  bool varied = argc == 6 && strcmp(argv[5], "varied") == 0, plain = argc == 5;
+  bool varied = (argc == 6 || argc == 7) && strcmp(argv[5], "varied") == 0, plain = argc == 5;
   uint64_t count = plain || varied ? strtoull(argv[2], NULL, 10) : 0;
   size_t together = plain || varied ? strtoull(argv[3], NULL, 10) : 0;
   uint64_t rounds = plain || varied ? strtoull(argv[4], NULL, 10) : 0;
   if (!store || count == 0 || together == 0 || together > TOGETHER_MAX) {
-    fprintf(stderr, "usage: encode_many DIR SESSIONS TOGETHER ROUNDS [varied]\n");
+    fprintf(stderr, "usage: encode_many DIR SESSIONS TOGETHER ROUNDS [varied [NS]]\n");
     return 2;
   }
   store->varied = varied;
-  store->step_ns = varied ? 5000000 : 1000;
+  store->step_ns = argc == 7 ? strtoull(argv[6], NULL, 10) : varied ? 5000000 : 1000;
   store->path = argv[1];
   store->time_ns = UINT64_C(1704067200000000000);
   store->sessions = calloc(together, sizeof store->sessions[0]);
