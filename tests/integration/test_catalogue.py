@@ -327,7 +327,7 @@ def test_many_short_sessions(gateways, scratch):
         processes.wait_until(lambda: faults.metric(gateway, "catalogue_lag_bytes") == 0, 300, "no lag", interval=0.5)
         grown = faults.private_bytes(gateway.process.pid) - before
         wait_rows(gateway, count, CLOSED, 60)
-        assert grown < 64 << 20, f"{grown} bytes more"
+        assert grown < 128 << 20, f"{grown} bytes more"  # its cache alone may have 64 MiB
         status, log = gateway.stop()
         assert status == 0, log
     print(f"{speed:.0f} sessions a second, {grown >> 20} MiB more memory")
