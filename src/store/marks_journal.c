@@ -30,12 +30,13 @@ static_assert((int)GG__MARKS_BUFFER > (int)GG__MARKS_LINE_BYTES, "a line fits");
 
 int gg__marks_journal_init(struct gg__marks_journal *journal, const char *store, struct gg_failure *failure)
 {
-  *journal =
-    (struct gg__marks_journal){.fd = -1, .folder = -1, .store = strdup(store), .buffer = malloc(GG__MARKS_BUFFER)};
-  if (asprintf(&journal->path, "%s/journal/marks.jsonl", store) < 0)
-    journal->path = NULL;
-  if (journal->store && journal->path && journal->buffer)
+  size_t bytes = strlen(store) + sizeof "/journal/marks.jsonl";
+  *journal = (struct gg__marks_journal){
+    .fd = -1, .folder = -1, .store = strdup(store), .path = malloc(bytes), .buffer = malloc(GG__MARKS_BUFFER)};
+  if (journal->store && journal->path && journal->buffer) {
+    snprintf(journal->path, bytes, "%s/journal/marks.jsonl", store);
     return 0;
+  }
   gg__marks_journal_fini(journal);
   return gg_fail(failure, GG_ERR_NOMEM, "no memory for tags and holds");
 }

@@ -27,7 +27,9 @@
 #include "store/flows.h"
 #include "store/frames.h"
 #include "store/hash.h"
+#include "store/marks.h"
 #include "store/place.h"
+#include "store/store.h"
 #include "store/tags.h"
 
 #include <assert.h>
@@ -62,6 +64,7 @@ struct sweep {
   struct gg_failure *failure;
   struct gg__place place;
   struct gg__life life;
+  struct gg__marks *marks; /* what people say of sessions; NULL: nothing is known of that */
   char **names;
   size_t name_count, name_room;
   uint64_t done, total;        /* bytes of files */
@@ -293,16 +296,28 @@ static int settle(struct sweep *sweep, struct opened *opened)
   return error;
 }
 
+/* What it is, with what people say of it. */
+static int make_record(const struct sweep *sweep, const struct opened *opened, struct gg__record *out)
+{
+  const struct gg_session *session = &opened->session;
+  *out = (struct gg__record){.session = *session, .own_tags = session->tags, .own_tag_count = session->tag_count};
+  return gg__record_mark(out, sweep->marks ? gg__marks_find(sweep->marks, session->id) : NULL);
+}
+
 static int end_session(struct sweep *sweep, struct opened *opened)
 {
+  struct gg__record record = {0};
   int error = settle(sweep, opened);
   if (!error)
     error = gg__tags_set(&opened->session, &opened->tags, opened->part.tags);
+  if (!error)
+    error = make_record(sweep, opened, &record);
   if (!error) {
-    error = sweep->ops->end(sweep->context, &opened->token, &opened->session);
+    error = sweep->ops->end(sweep->context, &opened->token, &record.session);
   } else if (sweep->drop) {
     sweep->drop(opened->token);
   }
+  free(record.joined_tags);
   forget(sweep, opened);
   return error;
 }
@@ -532,6 +547,31 @@ static int list_files(struct sweep *sweep, struct gg_failure *failure)
   return error;
 }
 
+/* ── What people say ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int ask_store(struct sweep *sweep, struct gg_store *store, struct gg_failure *failure)
+{
+  const char *text;
+  int error = gg__store_refresh_marks(store, failure);
+  for (size_t i = 0; !error && sweep->ops->warning && (text = gg__store_marks_warning(store, i)); i++)
+    sweep->ops->warning(sweep->context, text);
+  sweep->marks = store->marks;
+  store->marks = NULL;
+  return error;
+}
+
+static int find_marks(struct sweep *sweep, const char *path, struct gg_failure *failure)
+{
+  struct gg_store *store = NULL;
+  if (!sweep->place.store)
+    return 0;
+  int error = gg_store_open(&store, path, NULL, failure);
+  if (!error)
+    error = ask_store(sweep, store, failure);
+  gg_store_close(store);
+  return error;
+}
+
 /* ── The sweep ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static int sweep_files(struct sweep *sweep, struct gg_failure *failure)
@@ -570,6 +610,7 @@ static void sweep_fini(struct sweep *sweep)
     free(sweep->names[i]);
   free(sweep->names);
   free(sweep->buckets);
+  gg__marks_close(sweep->marks);
   gg__place_fini(&sweep->place);
 }
 
@@ -582,8 +623,10 @@ int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void
   int error = gg__place_open(&sweep.place, path, failure);
   if (!error) {
     gg__place_ask(&sweep.place, &sweep.life);
-    error = sweep_files(&sweep, failure);
+    error = find_marks(&sweep, path, failure);
   }
+  if (!error)
+    error = sweep_files(&sweep, failure);
   sweep_fini(&sweep);
   switch (error) {
   case 0:

@@ -14,7 +14,7 @@
  *
  * Ids, counts, states and times are those that gg_store_query tells of the same files, as long as their names are in
  * order of time, as those of a store's segments are: a session that goes on in a file before the one it begins in is
- * told twice.
+ * told twice. What people have said of the sessions of a store (tags, holds) is told with their ends.
  * Thread: one at a time. Memory: open sessions, at most GG_SWEEP_OPEN_MAX, and one file's flows.
  */
 #ifndef GG_STORE_SWEEP_H
@@ -57,7 +57,7 @@ struct gg_sweep_ops {
   int (*end)(void *context, void **token, const struct gg_session *session);
   /* Bytes of files; false: stop, GG_ERR_CLOSED; or NULL. */
   bool (*progress)(void *context, uint64_t done, uint64_t total);
-  void (*warning)(void *context, const char *text); /* a file that is not whole, one sentence; or NULL */
+  void (*warning)(void *context, const char *text); /* a file that is not whole, and the like, one sentence; or NULL */
 };
 
 /* Sweeps what gg_store_open would open at `path`. Errors as gg_store_open and gg_store_refresh have them; tokens of

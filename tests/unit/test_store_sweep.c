@@ -183,6 +183,7 @@ static void compare_more(const struct swept *swept, const struct gg_session *ses
   char tags[256];
   put_tags(tags, sizeof tags, session);
   assert_string_equal(swept->tags, tags);
+  assert_int_equal(told->held, session->held);
   assert_string_equal(swept->verdict, session->verdict);
   assert_string_equal(swept->verdict_by, session->verdict_by);
   assert_string_equal(told->history, session->history);
@@ -367,6 +368,41 @@ static void a_live_store(void **state)
   files_end(&files);
 }
 
+/* Beside the tags of its recording; of one that has none; and a hold. */
+static void what_people_say(void **state)
+{
+  (void)state;
+  static const char *const noise[] = {"noise"}, *const late[] = {"late"};
+  struct files files;
+  struct talk talk[2];
+  struct gg_store *store = NULL;
+  struct gg_session_list *list = NULL;
+  char journal[128];
+  files_begin(&files);
+  files_segment(&files, "0001.pcapng");
+  for (unsigned i = 0; i < 2; i++) {
+    talk_open(&files, &talk[i], i + 1, (uint16_t)(4000 + i));
+    talk[i].more = i ? NULL : more_facts;
+    talk_close(&files, &talk[i]);
+  }
+  files_write(&files);
+  compare(files.dir, &sweeping);
+  assert_int_equal(gg_store_open(&store, files.dir, NULL, NULL), 0);
+  assert_int_equal(gg_store_query(store, NULL, &list, NULL), 0);
+  assert_int_equal(gg_store_tag(store, list, noise, 1, late, 1, NULL), 0);
+  assert_int_equal(gg_store_hold(store, list, true, NULL), 0);
+  gg_session_list_destroy(list);
+  gg_store_close(store);
+  compare(files.dir, &sweeping);
+  for (size_t i = 0; i < 2; i++) {
+    assert_true(sweeping.swept[i].session.held);
+    assert_non_null(strstr(sweeping.swept[i].tags, "noise,"));
+  }
+  snprintf(journal, sizeof journal, "%s/journal", files.dir);
+  files_remove_in(journal);
+  files_end(&files);
+}
+
 static void the_corpus(void **state)
 {
   (void)state;
@@ -451,13 +487,10 @@ static void the_caller_fails(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(a_store),
-    cmocka_unit_test(few_are_open),
-    cmocka_unit_test(a_live_store),
-    cmocka_unit_test(the_corpus),
-    cmocka_unit_test(what_cannot_be_read),
-    cmocka_unit_test(the_caller_fails),
-    cmocka_unit_test(too_many_files_are_not_too_many_sessions),
+    cmocka_unit_test(a_store),          cmocka_unit_test(few_are_open),
+    cmocka_unit_test(a_live_store),     cmocka_unit_test(what_people_say),
+    cmocka_unit_test(the_corpus),       cmocka_unit_test(what_cannot_be_read),
+    cmocka_unit_test(the_caller_fails), cmocka_unit_test(too_many_files_are_not_too_many_sessions),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
