@@ -40,6 +40,16 @@ static struct gg__index *index_of(struct gg__source *source)
   return (struct gg__index *)source;
 }
 
+static int by_name(const void *key, const void *name)
+{
+  return strcmp(key, ((const struct gg__index_name *)name)->name);
+}
+
+static struct gg__index_name *find_name(const struct gg__index *index, const char *name)
+{
+  return index->name_count ? bsearch(name, index->names, index->name_count, sizeof *index->names, by_name) : NULL;
+}
+
 /* ── Captures ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static size_t place_of(const struct gg__index *index, const char *name)
@@ -53,6 +63,13 @@ static size_t place_of(const struct gg__index *index, const char *name)
       high = middle;
   }
   return low;
+}
+
+/* Who jumps in a file has to know whether interfaces stand behind packets in it. */
+static void note_scattered(const struct gg__index *index, struct gg__capture *capture)
+{
+  const struct gg__index_name *known = find_name(index, capture->name);
+  capture->scattered |= known && known->scattered;
 }
 
 /* One for each file, whoever names it: exports compare them. */
@@ -76,6 +93,7 @@ struct gg__capture *gg__index_capture_of(void *context, const char *name)
   memmove(index->captures + at + 1, index->captures + at, (index->capture_count - at) * sizeof(struct gg__capture *));
   index->captures[at] = capture;
   index->capture_count++;
+  note_scattered(index, capture);
   return capture;
 }
 
@@ -100,16 +118,6 @@ static int add_name(void *context, const struct gg__catalogue_segment *segment)
                                   .scattered = segment->scattered};
   memcpy(name->name, segment->name, sizeof name->name);
   return 0;
-}
-
-static int by_name(const void *key, const void *name)
-{
-  return strcmp(key, ((const struct gg__index_name *)name)->name);
-}
-
-static struct gg__index_name *find_name(const struct gg__index *index, const char *name)
-{
-  return index->name_count ? bsearch(name, index->names, index->name_count, sizeof *index->names, by_name) : NULL;
 }
 
 /* What the catalogue has read to its end is not read again. A file that is shorter than it was, or goes on behind its
@@ -270,6 +278,8 @@ static int look(struct gg__index *index, uint64_t generation, struct gg_failure 
     give_up(index, &why);
   if (error == GG_ERR_NOMEM)
     return gg_fail(failure, error, "no memory for the catalogue");
+  for (size_t i = 0; i < index->capture_count; i++)
+    note_scattered(index, index->captures[i]);
   index->scan->marks = index->source.marks;
   error = index->scan->ops->refresh(index->scan, generation, failure);
   if (index->catalogue)

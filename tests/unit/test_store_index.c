@@ -8,78 +8,12 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "catalogue_files.h"
+#include "random_store.h"
 #include "store/marks.h"
 
 #include <sqlite3.h>
 
-enum { TALKS = 16, SEGMENTS = 6, NOW = 1700000100 };
-
-static uint32_t state = 11;
-static uint32_t draw(uint32_t below)
-{
-  state = state * 1664525u + 1013904223u;
-  return (state >> 8) % below;
-}
-
-struct making {
-  struct files files;
-  struct talk talks[TALKS];
-  bool open[TALKS];
-  unsigned made;
-};
-
-static void say_something(struct making *making)
-{
-  static uint8_t data[4000];
-  unsigned which = draw(TALKS);
-  struct talk *talk = &making->talks[which];
-  if (!making->open[which]) {
-    making->made++;
-    talk_open(&making->files, talk, making->made, (uint16_t)(4000 + making->made));
-    making->open[which] = true;
-  } else if (draw(8) == 0) {
-    talk_close(&making->files, talk);
-    making->open[which] = false;
-  } else {
-    enum gg_direction side = draw(2) ? GG_FROM_CLIENT : GG_FROM_SERVER;
-    if (draw(10) == 0)
-      talk_miss(talk, side, 1 + draw(500));
-    talk_say(&making->files, talk, side, data, 1 + draw(3500));
-  }
-}
-
-static void begin_segment(struct making *making, unsigned number)
-{
-  char name[40];
-  snprintf(name, sizeof name, "%04u.pcapng", number);
-  files_segment(&making->files, name);
-}
-
-/* Puts what a scan finds now; the last segment is not complete. */
-static void catalogue_now(const char *dir, bool complete)
-{
-  struct gg_session_list *list = NULL;
-  struct gg_failure failure = GG_FAILURE_INIT;
-  struct gg_store *store = scanned(dir, &list);
-  struct gg__catalogue *catalogue = catalogue_open(dir, GG__CATALOGUE_WRITE);
-  const struct gg__capture *capture;
-  assert_int_equal(gg__catalogue_begin(catalogue, &failure), 0);
-  for (size_t i = 0; (capture = store->source->ops->capture(store->source, i)); i++) {
-    struct gg__catalogue_segment segment = {.scanned = capture->scanned,
-                                            .first_ns = capture->first_ns,
-                                            .last_ns = capture->last_ns,
-                                            .complete = complete || store->source->ops->capture(store->source, i + 1)};
-    snprintf(segment.name, sizeof segment.name, "%s", capture->name);
-    assert_int_equal(gg__catalogue_put_segment(catalogue, &segment, &failure), 0);
-  }
-  for (size_t i = 0; i < gg_session_list_count(list); i++)
-    assert_int_equal(gg__catalogue_put(catalogue, gg__record_of(gg_session_list_at(list, i)), &failure), 0);
-  assert_int_equal(gg__catalogue_commit(catalogue, &failure), 0);
-  gg__catalogue_close(catalogue);
-  gg_session_list_destroy(list);
-  gg_store_close(store);
-}
+enum { SEGMENTS = 6, NOW = 1700000100 };
 
 /* ── Comparing ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -270,18 +204,6 @@ static void answers_as_a_scan(void **unused)
   files_end(&making.files);
 }
 
-static void make_some(struct making *making, unsigned segments)
-{
-  *making = (struct making){0};
-  files_begin(&making->files);
-  for (unsigned s = 1; s <= segments; s++) {
-    begin_segment(making, s);
-    for (unsigned step = 0; step < 40; step++)
-      say_something(making);
-    files_write(&making->files);
-  }
-}
-
 static void remove_journal(const char *dir)
 {
   char path[160];
@@ -310,6 +232,18 @@ static void files_that_went_are_not_listed(void **unused)
   }
   gg_store_close(store);
   files_end(&making.files);
+}
+
+/* Who jumps in them has to know what stands behind packets. */
+static void captures_of_others(void **unused)
+{
+  (void)unused;
+  struct files files;
+  files_begin(&files);
+  put_captures_of_others(&files);
+  catalogue_now(files.dir, true);
+  compare(files.dir);
+  files_end(&files);
 }
 
 /* Said before the catalogue hears of it, and after; taken back; and of one that the recording says nothing of. */
@@ -441,6 +375,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(answers_as_a_scan),
     cmocka_unit_test(files_that_went_are_not_listed),
+    cmocka_unit_test(captures_of_others),
     cmocka_unit_test(knows_what_people_say),
     cmocka_unit_test(damage_is_told_and_read_around),
     cmocka_unit_test(damage_is_found_in_the_middle),
