@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/extents.h"
 
+#include "store/frames.h"
+
 #include <assert.h>
-#include <gogetway/error.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,21 @@ static size_t collect(const struct gg__part *const *parts, size_t part_count, st
   return count;
 }
 
+size_t gg__extents_tidy(struct gg__extent *all, size_t count)
+{
+  size_t left = 0;
+  if (count > 1)
+    qsort(all, count, sizeof *all, by_place);
+  for (size_t i = 0; i < count; i++) {
+    struct gg__extent *last = left ? &all[left - 1] : NULL;
+    if (!last || all[i].first >= last->end + GG_EXTENT_JUMP_BYTES)
+      all[left++] = all[i];
+    else if (all[i].end > last->end)
+      last->end = all[i].end;
+  }
+  return left;
+}
+
 struct gg__extent *gg__extents_join(const struct gg__part *const *parts, size_t part_count, size_t *count)
 {
   size_t total = 0;
@@ -142,14 +158,17 @@ struct gg__extent *gg__extents_join(const struct gg__part *const *parts, size_t 
   struct gg__extent *all = total > 0 && total <= GG_EXTENTS_JOINED_MAX ? malloc(total * sizeof *all) : NULL;
   if (!all)
     return NULL;
-  total = collect(parts, part_count, all);
-  qsort(all, total, sizeof *all, by_place);
-  for (size_t i = 0; i < total; i++) {
-    struct gg__extent *last = *count ? &all[*count - 1] : NULL;
-    if (!last || all[i].first >= last->end + GG_EXTENT_JUMP_BYTES)
-      all[(*count)++] = all[i];
-    else if (all[i].end > last->end)
-      last->end = all[i].end;
-  }
+  *count = gg__extents_tidy(all, collect(parts, part_count, all));
   return all;
+}
+
+int gg__extents_follow(const struct gg__extent *all, size_t count, size_t *at, struct gg__frames *frames,
+                       struct gg_failure *failure)
+{
+  uint64_t offset = gg__frames_offset(frames);
+  while (*at < count && all[*at].end <= offset)
+    ++*at;
+  if (*at == count)
+    return count ? GG_ERR_AGAIN : 0;
+  return all[*at].first > offset ? gg__frames_skip(frames, all[*at].first, failure) : 0;
 }

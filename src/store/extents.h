@@ -15,7 +15,10 @@
 
 #include "store/part.h"
 
+#include <gogetway/error.h>
 #include <stddef.h>
+
+struct gg__frames;
 
 /* A packet's block begins at `offset`, far behind the last one, which ended at `end`. Without memory there are no
  * extents from here back: what they left out is read over again. */
@@ -45,5 +48,13 @@ uint64_t gg__extents_next(const struct gg__part *part, uint64_t offset);
  * free. */
 enum { GG_EXTENTS_JOINED_MAX = 1 << 16 };
 struct gg__extent *gg__extents_join(const struct gg__part *const *parts, size_t part_count, size_t *count);
+/* Puts ranges of one file, of whatever parts, in order, those that are close together as one. Returns how many are
+ * left: there is a jump between two of them, so they are never more than the file has room for. */
+size_t gg__extents_tidy(struct gg__extent *all, size_t count);
+
+/* Goes on to where the next packet of such ranges may begin; `*at` is the range that is being read, at first 0. `count`
+ * 0: they are everywhere. GG_ERR_AGAIN: behind the last one; else errors as gg__frames_skip has them. */
+int gg__extents_follow(const struct gg__extent *all, size_t count, size_t *at, struct gg__frames *frames,
+                       struct gg_failure *failure);
 
 #endif

@@ -37,16 +37,6 @@ struct gg__merge {
 
 /* ── Cursors ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Leaves out what has no chosen packet. */
-static int skip(struct cursor *cursor, uint64_t offset, struct gg_failure *failure)
-{
-  while (cursor->range < cursor->range_count && cursor->ranges[cursor->range].end <= offset)
-    cursor->range++;
-  if (cursor->range == cursor->range_count || cursor->ranges[cursor->range].first <= offset)
-    return 0;
-  return gg__frames_skip(cursor->frames, cursor->ranges[cursor->range].first, failure);
-}
-
 /* Moves to the next chosen frame; GG_ERR_AGAIN: there is none. */
 static int advance(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
 {
@@ -54,7 +44,7 @@ static int advance(struct gg__merge *merge, struct cursor *cursor, struct gg_fai
     uint64_t before = gg__frames_offset(cursor->frames);
     if (before > cursor->last_offset)
       return GG_ERR_AGAIN;
-    int error = skip(cursor, before, failure);
+    int error = gg__extents_follow(cursor->ranges, cursor->range_count, &cursor->range, cursor->frames, failure);
     if (!error)
       error = gg__frames_next(cursor->frames, &cursor->frame, failure);
     merge->done += gg__frames_offset(cursor->frames) - before;

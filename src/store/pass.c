@@ -275,14 +275,9 @@ struct file {
 /* Goes on to what is wanted next; GG_ERR_AGAIN: nothing is. */
 static int advance(struct file *file, struct gg_failure *failure)
 {
-  uint64_t offset = gg__frames_offset(file->frames);
-  while (file->range < file->range_count && offset >= file->ranges[file->range].end)
-    file->range++;
-  if (offset >= file->end || (file->range_count && file->range == file->range_count))
+  if (gg__frames_offset(file->frames) >= file->end)
     return GG_ERR_AGAIN;
-  if (file->range < file->range_count && file->ranges[file->range].first > offset)
-    return gg__frames_skip(file->frames, file->ranges[file->range].first, failure);
-  return 0;
+  return gg__extents_follow(file->ranges, file->range_count, &file->range, file->frames, failure);
 }
 
 static int read_frames(struct reading *reading, struct file *file, struct gg_failure *failure)
