@@ -210,7 +210,7 @@ struct gg_replay_options {
   const char *record_dir;         /* record the replay into this store; NULL: not */
   const char *report_path;        /* JSON (docs/replay.md), written as sessions end; NULL: none */
   /* All may be NULL. Called on the thread of gg_replay_create (planning) and gg_replay_run. */
-  bool (*on_planning)(void *context, uint64_t done, uint64_t total); /* bytes of segments; false: give up (CLOSED) */
+  bool (*on_planning)(void *context, uint64_t done, uint64_t total); /* bytes to be read; false: give up (CLOSED) */
   void (*on_progress)(void *context, const struct gg_replay_progress *progress); /* every 200 ms or so */
   void (*on_session)(void *context, const struct gg_replay_session *session);
   void (*on_warning)(void *context, const char *text); /* one sentence: a segment that is not whole, ... */

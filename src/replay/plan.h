@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * plan.h - a script made from a recording: one sweep over its segments, then everything is read when it is due.
+ * plan.h - a script made from a recording: one sweep over what matches in its segments, or over all of them (sweep.h),
+ * then everything is read when it is due.
  *
  *   segments ──gg_sweep──► sessions that match ──► entries in memory, sorted by start (under 100 bytes each)
  *                     └──► their steps ──► a temporary file: 32 bytes a step, chained blocks of one session

@@ -442,7 +442,7 @@ static int make(struct gg_plan *plan, const struct gg_plan_options *options, str
     return gg_fail(failure, error, "no memory for a plan");
   error = gg__spool_init(&plan->spool, failure);
   if (!error)
-    error = gg_sweep(options->path, &making_ops, drop_gathering, &making, failure);
+    error = gg_sweep(options->path, options->filter, &making_ops, drop_gathering, &making, failure);
   free(making.services);
   if (!error)
     error = gg__spool_finish(&plan->spool, failure);

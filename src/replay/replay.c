@@ -2,7 +2,7 @@
 /*
  * replay.c - the public API: it puts the parts together, and takes them apart in the other order.
  *
- *   create   options checked ► target resolved ► sockets ► plan (one sweep of the recording) ► preview
+ *   create   options checked ► target resolved ► sockets ► plan (a sweep of what matches) ► preview
  *   run      rules learned ► recording, report begun ► scheduler runs ► recording, report finished
  *
  * What can go wrong because of what the user asked for goes wrong in create, so that a dry run finds it; only that the

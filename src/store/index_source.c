@@ -341,6 +341,7 @@ struct selecting {
   int (*visit)(void *context, struct gg__record *record);
   void *context;
   uint64_t limit, told;
+  bool picks;  /* records are not kept */
   bool failed; /* a visit did, or there was no memory: it is not the catalogue's fault */
 };
 
@@ -356,10 +357,16 @@ static int select_known(void *context, struct gg__record *record)
 {
   struct selecting *selecting = context;
   struct gg__index *index = selecting->index;
-  struct gg__index_entry *entry = gg__index_need(index, record->session.id);
+  struct gg__index_entry *entry =
+    selecting->picks ? gg__index_find(index, record->session.id) : gg__index_need(index, record->session.id);
   if (entry && entry->apart == index->look) {
     gg__record_free(record);
     return 0;
+  }
+  if (selecting->picks) {
+    int failed = tell(selecting, record);
+    gg__record_free(record);
+    return failed;
   }
   int error = entry ? gg__index_take(index, entry, record) : GG_ERR_NOMEM;
   if (error) {
@@ -443,11 +450,17 @@ static int match_all(void *context, struct gg__record *record)
   return gg_filter_match(selecting->filter, &record->session) ? tell(selecting, record) : 0;
 }
 
-/* The catalogue could not be read after all: what was asked is asked once more, of a scan. */
-static int fall_back(struct gg__index *index, struct gg_failure *why, struct gg_failure *failure)
+/* The catalogue could not be read after all. */
+static void give_up_late(struct gg__index *index, struct gg_failure *why)
 {
   gg_fail(why, GG_ERR_CORRUPT, "the catalogue cannot be read: 'gogetway reindex' makes it anew");
   give_up(index, why);
+}
+
+/* What was asked is asked once more, of a scan. */
+static int fall_back(struct gg__index *index, struct gg_failure *why, struct gg_failure *failure)
+{
+  give_up_late(index, why);
   int error = index->scan->ops->refresh(index->scan, index->generation, failure);
   return error ? error : GG_ERR_AGAIN;
 }
@@ -466,6 +479,29 @@ static int index_select(struct gg__source *source, const struct gg_filter *filte
     return fall_back(index, &why, failure);
   }
   return index->scan->ops->each(index->scan, match_all, &selecting);
+}
+
+static bool index_indexed(struct gg__source *source)
+{
+  struct gg__index *index = index_of(source);
+  if (!index->decided)
+    open_catalogue(index);
+  return index->catalogue != NULL;
+}
+
+static int index_pick(struct gg__source *source, const struct gg_filter *filter,
+                      int (*visit)(void *context, struct gg__record *record), void *context)
+{
+  struct gg__index *index = index_of(source);
+  struct selecting selecting = {.index = index, .filter = filter, .visit = visit, .context = context, .picks = true};
+  struct gg_failure why = GG_FAILURE_INIT;
+  if (!index->catalogue)
+    return GG_ERR_UNSUPPORTED;
+  int error = select_by_catalogue(&selecting, NULL, 0, &why);
+  if (!error || selecting.failed)
+    return error;
+  give_up_late(index, &why);
+  return GG_ERR_UNSUPPORTED;
 }
 
 struct summing {
@@ -610,6 +646,8 @@ static const struct gg__source_ops index_ops = {
   .refresh = index_refresh,
   .each = index_each,
   .select = index_select,
+  .indexed = index_indexed,
+  .pick = index_pick,
   .totals = index_totals,
   .warning = index_warning,
   .capture = index_capture,

@@ -396,7 +396,7 @@ static uint64_t judge_sessions(const struct gg__retained_table *table, const str
   struct gg_failure ignored = GG_FAILURE_INIT;
   char path[4096];
   int length = snprintf(path, sizeof path, "%s/segments/%s", table->store, item->name);
-  if ((size_t)length >= sizeof path || gg_sweep(path, &ops, NULL, &judging, &ignored) != 0)
+  if ((size_t)length >= sizeof path || gg_sweep(path, NULL, &ops, NULL, &judging, &ignored) != 0)
     return gg__retention_expires(item->last_ns, gg__retention_age_most(limits));
   return judging.expires_ns ? judging.expires_ns : gg__retention_expires(item->last_ns, limits->max_age_ns);
 }

@@ -30,6 +30,13 @@ struct gg__source_ops {
    * maybe others. NULL: by `each`. */
   int (*select)(struct gg__source *source, const struct gg_filter *filter, const char *sort, uint64_t limit,
                 int (*visit)(void *context, struct gg__record *record), void *context, struct gg_failure *failure);
+  /* Whether it knows where sessions are without reading all files; it may look for what says so. NULL: it does not. */
+  bool (*indexed)(struct gg__source *source);
+  /* Calls for all that match, in no particular order, and keeps nothing of them: a record is gone when the call
+   * returns. GG_ERR_UNSUPPORTED: it is not indexed, or that cannot be read after all; what was told is to be forgotten.
+   * NULL: it never is. */
+  int (*pick)(struct gg__source *source, const struct gg_filter *filter,
+              int (*visit)(void *context, struct gg__record *record), void *context);
   /* Adds up those that match (totals.h). NULL: by `each`. */
   int (*totals)(struct gg__source *source, const struct gg_filter *filter, const char *by, struct gg__sums *sums,
                 struct gg_failure *failure);

@@ -14,6 +14,10 @@
  *   - the end of the sweep.
  * What an earlier part's stream still held when its file ended comes out then, as the scan counts it.
  *
+ * If a catalogue can say where the sessions are that are asked for (chosen.h), only files and ranges that have any of
+ * them are read, and a part begins where it says so: all other packets are somebody else's, and nothing is made of
+ * them. What is told of the chosen ones is the same, as it comes the same way.
+ *
  * Rejected: a sweep over the parts that a scan found. They are a quarter of a kilobyte a session and segment, and the
  * files would be read twice.
  */
@@ -22,6 +26,7 @@
 #include "base/list.h"
 #include "record/packet.h"
 #include "store/capture.h"
+#include "store/chosen.h"
 #include "store/chunking.h"
 #include "store/facts.h"
 #include "store/flows.h"
@@ -29,10 +34,10 @@
 #include "store/hash.h"
 #include "store/marks.h"
 #include "store/place.h"
-#include "store/store.h"
 #include "store/tags.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,6 +49,7 @@ struct opened {
   struct gg_list node;  /* of all open ones, in the order in which they began */
   struct gg_list bound; /* of those with a part in the present file */
   struct opened *next;  /* of the table's bucket */
+  uint64_t last;        /* where its part ends, if it was chosen */
   void *token;
   struct gg_session session; /* of the parts before this one */
   uint64_t told[2];          /* how far the streams had come then */
@@ -64,10 +70,17 @@ struct sweep {
   struct gg_failure *failure;
   struct gg__place place;
   struct gg__life life;
-  struct gg__marks *marks; /* what people say of sessions; NULL: nothing is known of that */
-  char **names;
+  struct gg__marks *marks;               /* what people say of sessions; NULL: nothing is known of that */
+  bool chooses;                          /* only what is in `chosen` is read */
+  struct gg__chosen chosen;              /* ... */
+  const struct gg__chosen_file *of_file; /* ... of the file that is being read; NULL: it is read whole */
+  size_t part, range;                    /* ... the next one to begin, and where it is read */
+  size_t gone_count;                     /* chosen files that were not there any more ... */
+  char gone[128];                        /* ... and the first of them */
+  bool told;                             /* any session was */
+  char **names;                          /* of all files, unless some were chosen */
   size_t name_count, name_room;
-  uint64_t done, total;        /* bytes of files */
+  uint64_t done, total;        /* bytes of files, or of what is read of them */
   uint32_t file;               /* that is being read */
   struct gg__capture *capture; /* the same */
   uint64_t progress_at;        /* the offset in it at which progress is told next */
@@ -347,6 +360,7 @@ static int begin_session(struct sweep *sweep, struct opened **out, const struct 
     free_opened(opened);
     return error;
   }
+  sweep->told = true;
   error = add_open(sweep, opened);
   if (error) {
     if (sweep->drop)
@@ -407,8 +421,23 @@ static int bind_packet(struct sweep *sweep, struct opened *before, struct opened
   return error;
 }
 
+/* The chosen part that begins with this packet; NULL: none does. Those in front of it that were not there are left
+ * out: the file is damaged. */
+static const struct gg__chosen_part *chosen_at(struct sweep *sweep, uint64_t offset)
+{
+  const struct gg__chosen_file *file = sweep->of_file;
+  while (file && sweep->part < file->part_count && file->parts[sweep->part].first < offset)
+    sweep->part++;
+  bool begins = file && sweep->part < file->part_count && file->parts[sweep->part].first == offset;
+  return begins ? &file->parts[sweep->part] : NULL;
+}
+
 static int take_frame(struct sweep *sweep, const struct gg__frame *frame)
 {
+  struct opened *opened = (struct opened *)gg__flows_find(&sweep->flows, frame);
+  const struct gg__chosen_part *chosen = chosen_at(sweep, frame->packet.block.offset);
+  if (sweep->of_file && !chosen && (!opened || frame->packet.block.offset > opened->last))
+    return 0;
   struct gg__facts parsed;
   enum gg__facts_kind kind = GG__FACTS_NONE;
   if (frame->comment)
@@ -416,10 +445,12 @@ static int take_frame(struct sweep *sweep, const struct gg__frame *frame)
   if (kind == GG__FACTS_NOMEM)
     return GG_ERR_NOMEM;
   const struct gg__facts *facts = kind == GG__FACTS_OURS ? &parsed : NULL;
-  struct opened *opened = (struct opened *)gg__flows_find(&sweep->flows, frame);
-  int error = 0;
-  if (!opened || gg__part_replaced(&opened->part, frame, facts))
-    error = bind_packet(sweep, opened, &opened, frame, facts);
+  bool binds = chosen || !opened || gg__part_replaced(&opened->part, frame, facts);
+  if (sweep->of_file && binds && !chosen)
+    return 0;
+  int error = binds ? bind_packet(sweep, opened, &opened, frame, facts) : 0;
+  if (!error && chosen)
+    opened->last = chosen->last;
   if (!error && facts)
     error = gg__part_take_facts(&opened->part, facts, keep, opened);
   if (error)
@@ -434,13 +465,38 @@ static int take_frame(struct sweep *sweep, const struct gg__frame *frame)
 
 /* ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+static uint64_t size_of(const char *path)
+{
+  struct stat status;
+  return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+/* Of a chosen file it is read from where the first packet may be to behind the last. */
+static uint64_t begin_of(const struct gg__chosen_file *file)
+{
+  return file ? file->ranges[0].first : 0;
+}
+
+static uint64_t span_of(const struct gg__chosen_file *file)
+{
+  return file->ranges[file->range_count - 1].end - begin_of(file);
+}
+
 static int tell_progress(struct sweep *sweep, uint64_t offset)
 {
   if (!sweep->ops->progress || offset < sweep->progress_at)
     return 0;
-  uint64_t done = sweep->done + offset;
+  uint64_t done = sweep->done + offset - begin_of(sweep->of_file);
   sweep->progress_at = offset + PROGRESS_BYTES;
   return sweep->ops->progress(sweep->context, done, done > sweep->total ? done : sweep->total) ? 0 : GG_ERR_CLOSED;
+}
+
+static int next_frame(struct sweep *sweep, struct gg__frames *frames, struct gg__frame *frame,
+                      struct gg_failure *failure)
+{
+  const struct gg__chosen_file *file = sweep->of_file;
+  int error = file ? gg__extents_follow(file->ranges, file->range_count, &sweep->range, frames, failure) : 0;
+  return error ? error : gg__frames_next(frames, frame, failure);
 }
 
 /* Trouble with a file is a warning, and what was read of it stays. */
@@ -451,7 +507,7 @@ static int read_frames(struct sweep *sweep, struct gg__frames *frames)
   struct gg__frame frame;
   int result;
   sweep->progress_at = 0;
-  while ((result = gg__frames_next(frames, &frame, &failure)) == 0) {
+  while ((result = next_frame(sweep, frames, &frame, &failure)) == 0) {
     int error = take_frame(sweep, &frame);
     if (!error)
       error = tell_progress(sweep, gg__frames_offset(frames));
@@ -476,18 +532,37 @@ static int end_file(struct sweep *sweep)
   return error;
 }
 
+/* Where its first packet is that is wanted. */
+static int open_frames(const struct sweep *sweep, struct gg__frames **out, struct gg_failure *failure)
+{
+  const struct gg__chosen_file *file = sweep->of_file;
+  int error = gg__frames_open(out, sweep->capture->path, failure);
+  if (error || !file)
+    return error;
+  error = gg__frames_jump(*out, begin_of(file), file->scattered, failure);
+  if (error) {
+    gg__frames_close(*out);
+    *out = NULL;
+  }
+  return error;
+}
+
 static int read_file(struct sweep *sweep)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg__capture *capture = sweep->capture;
   struct gg__frames *frames = NULL;
-  struct stat status;
   int error = sweep->ops->file ? sweep->ops->file(sweep->context, sweep->file, capture->path) : 0;
   if (error)
     return error;
-  error = gg__frames_open(&frames, capture->path, &failure);
+  error = open_frames(sweep, &frames, &failure);
   if (error == GG_ERR_NOMEM)
     return error;
+  if (error == GG_ERR_NOT_FOUND && sweep->of_file) {
+    if (sweep->gone_count++ == 0)
+      snprintf(sweep->gone, sizeof sweep->gone, "%s", capture->name);
+    return 0;
+  }
   if (error) {
     gg__capture_unreadable(capture, failure.message);
   } else {
@@ -499,7 +574,7 @@ static int read_file(struct sweep *sweep)
       return error;
   }
   sweep->readable |= capture->health != GG__CAPTURE_UNREADABLE;
-  sweep->done += stat(capture->path, &status) == 0 ? (uint64_t)status.st_size : 0;
+  sweep->done += sweep->of_file ? span_of(sweep->of_file) : size_of(capture->path);
   /* The last record of what is being written may be unfinished. */
   bool growing = capture->health == GG__CAPTURE_TORN && sweep->life.live;
   if (capture->problem[0] && !growing && sweep->ops->warning)
@@ -533,64 +608,110 @@ static int by_name(const void *a, const void *b)
 static int list_files(struct sweep *sweep, struct gg_failure *failure)
 {
   struct gg__capture *capture;
-  struct stat status;
   int error = gg__place_each(&sweep->place, add_name, sweep, failure);
   if (sweep->name_count > 1)
     qsort(sweep->names, sweep->name_count, sizeof(char *), by_name);
   for (size_t i = 0; i < sweep->name_count && !error; i++) {
     error = gg__capture_create(&capture, sweep->place.directory, sweep->names[i], sweep->life.store);
-    if (!error && stat(capture->path, &status) == 0)
-      sweep->total += (uint64_t)status.st_size;
-    if (!error)
+    if (!error) {
+      sweep->total += size_of(capture->path);
       gg__capture_destroy(capture);
+    }
   }
   return error;
 }
 
-/* ── What people say ─────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Chosen sessions ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int ask_store(struct sweep *sweep, struct gg_store *store, struct gg_failure *failure)
+/* Of a catalogue that was found to be of no use after the store had been looked at, that alone is told: what is wrong
+ * with files is found once more by who reads all of them. */
+static const char *warning_of(const struct gg_store *store, bool late, size_t index)
 {
+  if (!late || index == 0)
+    return gg_store_warning(store, index);
+  return gg__store_marks_warning(store, index - 1);
+}
+
+/* What its catalogue, and what people, say of a store. */
+static int ask_store(struct sweep *sweep, struct gg_store *store, const struct gg_filter *filter,
+                     struct gg_failure *failure)
+{
+  int error = gg__chosen_find(&sweep->chosen, store, filter, failure);
+  bool late = error == GG_ERR_UNSUPPORTED && store->generation > 0;
+  sweep->chooses = error == 0;
+  if (error == GG_ERR_UNSUPPORTED)
+    error = late ? 0 : gg__store_refresh_marks(store, failure);
   const char *text;
-  int error = gg__store_refresh_marks(store, failure);
-  for (size_t i = 0; !error && sweep->ops->warning && (text = gg__store_marks_warning(store, i)); i++)
+  for (size_t i = 0; !error && sweep->ops->warning && (text = warning_of(store, late, i)); i++)
     sweep->ops->warning(sweep->context, text);
   sweep->marks = store->marks;
   store->marks = NULL;
+  for (size_t i = 0; i < sweep->chosen.file_count; i++)
+    sweep->total += span_of(&sweep->chosen.files[i]);
   return error;
 }
 
-static int find_marks(struct sweep *sweep, const char *path, struct gg_failure *failure)
+/* The store is closed before anything is swept: what a scan keeps goes with it. */
+static int choose(struct sweep *sweep, const char *path, const struct gg_filter *filter, struct gg_failure *failure)
 {
   struct gg_store *store = NULL;
   if (!sweep->place.store)
     return 0;
   int error = gg_store_open(&store, path, NULL, failure);
   if (!error)
-    error = ask_store(sweep, store, failure);
+    error = ask_store(sweep, store, filter, failure);
   gg_store_close(store);
   return error;
 }
 
+/* Sessions that were in them are told as far as other files have them: as if it had been asked a moment later. */
+static int tell_gone(struct sweep *sweep, struct gg_failure *failure)
+{
+  char others[64] = " has", text[sizeof sweep->gone + 160];
+  if (sweep->gone_count == 0)
+    return 0;
+  if (sweep->gone_count > 1)
+    snprintf(others, sizeof others, " and %zu more have", sweep->gone_count - 1);
+  snprintf(text, sizeof text, "%s%s gone from the store while it was asked, and %s", sweep->gone, others,
+           sweep->told ? "with that a part of the sessions that match" : "with that all sessions that match");
+  if (!sweep->told)
+    return gg_fail(failure, GG_ERR_NOT_FOUND, "%s", text);
+  if (sweep->ops->warning)
+    sweep->ops->warning(sweep->context, text);
+  return 0;
+}
+
 /* ── The sweep ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int sweep_file(struct sweep *sweep, size_t index, const char *name, bool last, struct gg_failure *failure)
+{
+  sweep->file = (uint32_t)index;
+  sweep->part = sweep->range = 0;
+  int error = gg__capture_create(&sweep->capture, sweep->place.directory, name, sweep->life.store);
+  if (error)
+    return error;
+  error = read_file(sweep);
+  if (!error && last && !sweep->readable && !sweep->chooses)
+    error = gg_fail(failure, GG_ERR_FORMAT, "%s", sweep->capture->problem);
+  gg__capture_destroy(sweep->capture);
+  sweep->capture = NULL;
+  return error;
+}
 
 static int sweep_files(struct sweep *sweep, struct gg_failure *failure)
 {
-  int error = list_files(sweep, failure);
-  for (size_t i = 0; i < sweep->name_count && !error; i++) {
-    sweep->file = (uint32_t)i;
-    error = gg__capture_create(&sweep->capture, sweep->place.directory, sweep->names[i], sweep->life.store);
-    if (error)
-      break;
-    error = read_file(sweep);
-    if (!error && i + 1 == sweep->name_count && !sweep->readable)
-      error = gg_fail(failure, GG_ERR_FORMAT, "%s", sweep->capture->problem);
-    gg__capture_destroy(sweep->capture);
-    sweep->capture = NULL;
+  int error = sweep->chooses ? 0 : list_files(sweep, failure);
+  for (size_t i = 0; i < sweep->name_count && !error; i++)
+    error = sweep_file(sweep, i, sweep->names[i], i + 1 == sweep->name_count, failure);
+  for (size_t i = 0; i < sweep->chosen.file_count && !error; i++) {
+    sweep->of_file = &sweep->chosen.files[i];
+    error = sweep_file(sweep, i, sweep->of_file->name, false, failure);
   }
   while (!error && !gg_list_empty(&sweep->all))
     error = end_session(sweep, GG_CONTAINER(sweep->all.next, struct opened, node));
-  if (!error && sweep->life.unclosed[0] && sweep->ops->warning)
+  if (!error)
+    error = tell_gone(sweep, failure);
+  if (!error && !sweep->chooses && sweep->life.unclosed[0] && sweep->ops->warning) /* the store has told it otherwise */
     sweep->ops->warning(sweep->context, sweep->life.unclosed);
   if (!error && sweep->ops->progress && !sweep->ops->progress(sweep->context, sweep->done, sweep->done))
     error = GG_ERR_CLOSED;
@@ -610,12 +731,13 @@ static void sweep_fini(struct sweep *sweep)
     free(sweep->names[i]);
   free(sweep->names);
   free(sweep->buckets);
+  gg__chosen_fini(&sweep->chosen);
   gg__marks_close(sweep->marks);
   gg__place_fini(&sweep->place);
 }
 
-int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
-             struct gg_failure *failure)
+int gg_sweep(const char *path, const struct gg_filter *filter, const struct gg_sweep_ops *ops,
+             void (*drop)(void *token), void *context, struct gg_failure *failure)
 {
   struct sweep sweep = {.ops = ops, .drop = drop, .context = context, .failure = failure};
   gg_list_init(&sweep.all);
@@ -623,7 +745,7 @@ int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void
   int error = gg__place_open(&sweep.place, path, failure);
   if (!error) {
     gg__place_ask(&sweep.place, &sweep.life);
-    error = find_marks(&sweep, path, failure);
+    error = choose(&sweep, path, filter, failure);
   }
   if (!error)
     error = sweep_files(&sweep, failure);

@@ -15,7 +15,8 @@
  * Ids, counts, states and times are those that gg_store_query tells of the same files, as long as their names are in
  * order of time, as those of a store's segments are: a session that goes on in a file before the one it begins in is
  * told twice. What people have said of the sessions of a store (tags, holds) is told with their ends.
- * Thread: one at a time. Memory: open sessions, at most GG_SWEEP_OPEN_MAX, and one file's flows.
+ * Thread: one at a time. Memory: open sessions, at most GG_SWEEP_OPEN_MAX, and one file's flows; with a filter what
+ * chosen.h has, and of what a catalogue does not know yet a record for each session, as gg_store_query has it.
  */
 #ifndef GG_STORE_SWEEP_H
 #define GG_STORE_SWEEP_H
@@ -60,10 +61,13 @@ struct gg_sweep_ops {
   void (*warning)(void *context, const char *text); /* a file that is not whole, and the like, one sentence; or NULL */
 };
 
-/* Sweeps what gg_store_open would open at `path`. Errors as gg_store_open and gg_store_refresh have them; tokens of
- * sessions that are open when it ends with an error get `drop` (may be NULL). */
-int gg_sweep(const char *path, const struct gg_sweep_ops *ops, void (*drop)(void *token), void *context,
-             struct gg_failure *failure);
+/* Sweeps what gg_store_open would open at `path`. `filter` NULL, or without a condition: all sessions are told.
+ * Otherwise all that match are, and others may be: of a store that has a catalogue it is asked where those are, and
+ * nothing else is read. Errors as gg_store_open and gg_store_refresh have them, and GG_ERR_NOT_FOUND: all that match
+ * went with their files meanwhile; tokens of sessions that are open when it ends with an error get `drop` (may be
+ * NULL). */
+int gg_sweep(const char *path, const struct gg_filter *filter, const struct gg_sweep_ops *ops,
+             void (*drop)(void *token), void *context, struct gg_failure *failure);
 
 /* Whether a session that was recorded as sent (as_sent_of) is asked for by its own id, or a beginning of it that is not
  * also that of the session that it belongs to. */

@@ -230,7 +230,7 @@ static void compare(const char *path, struct sweeping *out)
   struct gg_session_list *list = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
   memset(out, 0, sizeof *out);
-  if (gg_sweep(path, &ops, on_drop, out, &failure) != 0)
+  if (gg_sweep(path, NULL, &ops, on_drop, out, &failure) != 0)
     fail_msg("%s", failure.message);
   assert_int_equal(gg_store_open(&store, path, NULL, NULL), 0);
   assert_int_equal(gg_store_query(store, NULL, &list, NULL), 0);
@@ -433,7 +433,7 @@ static void what_cannot_be_read(void **state)
   snprintf(files.segment, sizeof files.segment, "%s/segments/0001.pcapng", files.dir);
   memcpy(files.bytes, "no capture at all", 17);
   files_write_part(&files, 17);
-  assert_int_equal(gg_sweep(files.dir, &ops, on_drop, &sweeping, &failure), GG_ERR_FORMAT);
+  assert_int_equal(gg_sweep(files.dir, NULL, &ops, on_drop, &sweeping, &failure), GG_ERR_FORMAT);
   assert_non_null(strstr(failure.message, "0001.pcapng"));
   files_segment(&files, "0002.pcapng");
   talk_open(&files, &talk, 1, 4000);
@@ -453,7 +453,7 @@ static void too_many_files_are_not_too_many_sessions(void **state)
   memset(&sweeping, 0, sizeof sweeping);
   files_begin(&files);
   files_seen = GG_PLACE_FILES_MAX + 1;
-  int error = gg_sweep(files.dir, &ops, on_drop, &sweeping, &failure);
+  int error = gg_sweep(files.dir, NULL, &ops, on_drop, &sweeping, &failure);
   files_seen = 0;
   assert_int_equal(error, GG_ERR_LIMIT);
   assert_string_equal(failure.message, "the recording has more than 1048576 files");
@@ -477,7 +477,7 @@ static void the_caller_fails(void **state)
   for (int piece = 1; piece <= 5; piece++) {
     memset(&sweeping, 0, sizeof sweeping);
     sweeping.fail_piece = piece;
-    assert_int_equal(gg_sweep(files.dir, &ops, on_drop, &sweeping, NULL), GG_ERR_IO);
+    assert_int_equal(gg_sweep(files.dir, NULL, &ops, on_drop, &sweeping, NULL), GG_ERR_IO);
     assert_int_equal(sweeping.open, 0);
     assert_int_equal(sweeping.dropped, 3);
   }
