@@ -144,8 +144,7 @@ static void judge_retention(struct judge *judge)
   struct gg_failure failure = GG_FAILURE_INIT;
   if (!is_right(judge, "retention.rules"))
     return;
-  int error =
-    gg__retention_rules_parse(&limits, (const char *const *)rules->items, rules->count, gg_clock_real_ns(), &failure);
+  int error = gg__retention_rules_parse(&limits, (const char *const *)rules->items, rules->count, 0, &failure);
   gg__retention_rules_free(&limits);
   if (error == GG_ERR_NOMEM)
     judge->rc = error;

@@ -40,7 +40,7 @@ static int compile_tags(struct gg_configured *configured, struct gg_failure *fai
     rules[i] = (struct gg__tag_rule){config->tags[i].tag, config->tags[i].filter};
   if (config->tag_count == 0 || !runs)
     return 0;
-  return gg__tag_rules_create(&configured->tag_rules, rules, config->tag_count, gg_clock_real_ns(), failure);
+  return gg__tag_rules_create(&configured->tag_rules, rules, config->tag_count, failure);
 }
 
 int gg__configured_load(struct gg_configured **out, const struct gg_arguments *arguments, int silence_ms,

@@ -427,7 +427,7 @@ static int make_limits(struct gg__retention_limits **out, const struct gg_config
   limits->max_age_ns = config->retention.max_age_ns;
   limits->min_free = config->retention.min_free;
   int error = gg__retention_rules_parse(limits, (const char *const *)config->retention.rules.items,
-                                        config->retention.rules.count, gg_clock_real_ns(), failure);
+                                        config->retention.rules.count, 0, failure);
   if (error) {
     free(limits);
     *out = NULL;

@@ -9,8 +9,8 @@
  *     the old groups retire: their names are given back
  *     generation + 2, wake             ─────────────────► passed: who looked at a name has looked
  *     waits for all                    ◄─────────────────
- *     generation + 3, wake             ─────────────────► passed: who waited at a parent's socket that lost its listener
- *     waits for all                    ◄─────────────────  was accepted at the end of the turn before, and no others are
+ *     generation + 3, wake             ─────────────────► passed: at a parent's socket that has lost its listener
+ *     waits for all                    ◄─────────────────  who waited was accepted when the turn before ended
  *     frees the old snapshot
  *
  * A worker is never waited for longer than a turn, and takes the lock only when there is something to go over to. A

@@ -47,18 +47,28 @@ static int wrong(const struct gg__field *field, const struct gg__value *value, s
                  gg__field_form(field));
 }
 
+static int no_moment(const struct gg__field *field, const struct gg__value *value, struct gg_failure *failure)
+{
+  char shown[GG__SHOWN_MAX];
+  gg__value_show(value->text, value->length, shown);
+  return gg_fail(failure, GG_ERR_INVALID,
+                 "%s='%s' is no moment, and a rule that stays while time goes on needs one: 2026-01-31 or "
+                 "2026-01-31T12:00:00Z",
+                 field->shown.name, shown);
+}
+
 /* ── Numbers ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A span before now ("1h", "-1h"), "now", a date, or RFC 3339. */
+/* A span before now ("1h", "-1h"), "now", a date, or RFC 3339. To a filter that is kept there is no now. */
 static bool read_time(const struct gg__value *value, const char *text, uint64_t *from, uint64_t *to)
 {
   uint64_t span;
   const char *bare = text[0] == '-' ? text + 1 : text;
-  if (strcmp(text, "now") == 0) {
+  if (value->now_ns > 0 && strcmp(text, "now") == 0) {
     *from = *to = value->now_ns;
     return true;
   }
-  if (gg_text_parse_duration(&span, bare) == 0) {
+  if (value->now_ns > 0 && gg_text_parse_duration(&span, bare) == 0) {
     *from = *to = span < value->now_ns ? value->now_ns - span : 0;
     return true;
   }
@@ -163,7 +173,8 @@ static int make_number(struct gg__test *test, enum gg__comparison comparison, co
     return gg_fail(failure, GG_ERR_INVALID, "%s: a range needs =, and a field that takes one: %s", field->shown.name,
                    field->sense != GG__SENSE_OWN ? "start=2h..1h" : field->shown.example);
   if (!read_range(field, value, &test->from, &test->to))
-    return wrong(field, value, failure);
+    return field->kind == GG__KIND_TIME && value->now_ns == 0 ? no_moment(field, value, failure)
+                                                              : wrong(field, value, failure);
   if (field->kind == GG__KIND_TIME && field->sense == GG__SENSE_OWN && comparison == GG__IS && is_span(value->text))
     return gg_fail(failure, GG_ERR_INVALID,
                    "%s is no moment to the nanosecond: %s>-%s, %s<-%s, or a range as %s=2h..1h", field->shown.name,

@@ -17,18 +17,18 @@ struct gg__tag_rules {
   struct rule rules[];
 };
 
-static int compile(struct gg_filter **out, const char *text, uint64_t now_ns, struct gg_failure *failure)
+static int compile(struct gg_filter **out, const char *text, struct gg_failure *failure)
 {
   *out = NULL;
   if (!text[strspn(text, " \t\r\n")])
     return gg_fail(failure, GG_ERR_INVALID, "a filter is needed; every session would be tagged");
-  return gg_filter_parse_text(out, text, now_ns, failure);
+  return gg_filter_parse_text(out, text, 0, failure);
 }
 
 int gg__tag_rule_check(const char *text, struct gg_failure *failure)
 {
   struct gg_filter *filter;
-  int error = compile(&filter, text, UINT64_MAX, failure);
+  int error = compile(&filter, text, failure);
   gg_filter_destroy(filter);
   return error;
 }
@@ -42,17 +42,17 @@ static void destroy(struct gg__tag_rules *rules)
   free(rules);
 }
 
-static int fill(struct rule *rule, const struct gg__tag_rule *given, uint64_t now_ns, struct gg_failure *failure)
+static int fill(struct rule *rule, const struct gg__tag_rule *given, struct gg_failure *failure)
 {
   int error = gg__tag_check(given->tag, failure);
   if (error)
     return error;
   rule->tag = strdup(given->tag);
-  return rule->tag ? compile(&rule->filter, given->filter, now_ns, failure)
+  return rule->tag ? compile(&rule->filter, given->filter, failure)
                    : gg_fail(failure, GG_ERR_NOMEM, "no memory for the rules of tags");
 }
 
-int gg__tag_rules_create(struct gg__tag_rules **out, const struct gg__tag_rule *given, size_t count, uint64_t now_ns,
+int gg__tag_rules_create(struct gg__tag_rules **out, const struct gg__tag_rule *given, size_t count,
                          struct gg_failure *failure)
 {
   *out = NULL;
@@ -64,7 +64,7 @@ int gg__tag_rules_create(struct gg__tag_rules **out, const struct gg__tag_rule *
   rules->count = count;
   atomic_init(&rules->references, 1);
   for (size_t i = 0; i < count; i++) {
-    int error = fill(&rules->rules[i], &given[i], now_ns, failure);
+    int error = fill(&rules->rules[i], &given[i], failure);
     if (error) {
       destroy(rules);
       return error;

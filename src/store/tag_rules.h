@@ -9,7 +9,7 @@
  * does not see, so their order does not matter. What is there already is not added again, so a session may be seen to
  * close any number of times; and what a person has taken off stays off.
  *
- * Spans of time in a filter (since=1h) count from `now_ns`, when the rules were made.
+ * A filter's times are moments: a span (since=1h) would count from when the rules were made, and is refused.
  *
  * Thread: any; rules do not change. Who keeps them while a configuration may be replaced holds a reference.
  */
@@ -35,7 +35,7 @@ int gg__tag_rule_check(const char *filter, struct gg_failure *failure);
 
 /* Nothing is borrowed. At most GG_TAG_RULES_MAX: GG_ERR_LIMIT. GG_ERR_INVALID: a tag or a filter is none; NOMEM. The
  * first reference is the caller's. */
-int gg__tag_rules_create(struct gg__tag_rules **out, const struct gg__tag_rule *rules, size_t count, uint64_t now_ns,
+int gg__tag_rules_create(struct gg__tag_rules **out, const struct gg__tag_rule *rules, size_t count,
                          struct gg_failure *failure);
 struct gg__tag_rules *gg__tag_rules_ref(struct gg__tag_rules *rules); /* NULL is fine, here and below */
 void gg__tag_rules_unref(struct gg__tag_rules *rules);

@@ -306,14 +306,16 @@ tags:
   - tag: a b
     filter: port=80
   - {tag: x, filter: byts=1}
+  - {tag: x, filter: port=1 and start > -2s}
   - tag: x
 """)
     done = configured.command("run", "-c", configured.file, "--check-config", check=False)
     lines = [line.split(f"{configured.file}:")[-1] for line in done.stderr.decode().splitlines()]
-    assert done.returncode == 2 and len(lines) == 3
+    assert done.returncode == 2 and len(lines) == 4
     assert lines[0].startswith("4:10: tag: 'a b' is no tag")
     assert lines[1].startswith("6:22: filter: ") and "byts" in lines[1]
-    assert lines[2].startswith("7:5: the rule for tags has no 'filter'")
+    assert lines[2].startswith("7:22: filter: ") and "no moment" in lines[2]
+    assert lines[3].startswith("8:5: the rule for tags has no 'filter'")
     configured.write({"listen": "127.0.0.1:0", "upstream": "none"}, catalogue="off",
                      tags=[{"tag": "x", "filter": "port=1"}])
     done = configured.command("run", "-c", configured.file, "--check-config", check=False)

@@ -193,7 +193,7 @@ static struct gg__tag_rules *make(void)
 {
   struct gg__tag_rules *rules = NULL;
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg__tag_rules_create(&rules, given, 3, UINT64_C(1700000000000000000), &failure) != 0)
+  if (gg__tag_rules_create(&rules, given, 3, &failure) != 0)
     fail_msg("%s", failure.message);
   return rules;
 }
@@ -235,16 +235,17 @@ static void rules_tag_what_matches(void **state)
 static void wrong_rules_are_refused(void **state)
 {
   (void)state;
-  static const struct gg__tag_rule wrong[] = {{"a b", "port=80"}, {"x", "nonsense=1"}, {"x", ""}, {"x", "  "}};
+  static const struct gg__tag_rule wrong[] = {{"a b", "port=80"}, {"x", "nonsense=1"},  {"x", ""},       {"x", "  "},
+                                              {"x", "since=1h"},  {"x", "start > -2s"}, {"x", "end<now"}};
   struct gg__tag_rules *rules;
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     struct gg_failure failure = GG_FAILURE_INIT;
-    assert_int_equal(gg__tag_rules_create(&rules, &wrong[i], 1, 0, &failure), GG_ERR_INVALID);
+    assert_int_equal(gg__tag_rules_create(&rules, &wrong[i], 1, &failure), GG_ERR_INVALID);
     assert_null(rules);
     assert_true(failure.message[0] != '\0');
   }
-  assert_int_equal(gg__tag_rules_create(&rules, wrong, GG_TAG_RULES_MAX + 1, 0, NULL), GG_ERR_LIMIT);
-  assert_int_equal(gg__tag_rules_create(&rules, NULL, 0, 0, NULL), 0); /* none at all is fine */
+  assert_int_equal(gg__tag_rules_create(&rules, wrong, GG_TAG_RULES_MAX + 1, NULL), GG_ERR_LIMIT);
+  assert_int_equal(gg__tag_rules_create(&rules, NULL, 0, NULL), 0); /* none at all is fine */
   gg__tag_rules_unref(rules);
   assert_int_equal(gg__tag_rules_count(NULL), 0);
   gg__tag_rules_unref(gg__tag_rules_ref(NULL));
