@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Short sessions as fast as they come for a minute, with the catalogue on: whether all of them are in it afterwards, how
-far it lags meanwhile, and what memory it takes. README.md says how, and what the figures mean."""
+"""Short sessions as fast as they come for a minute, with the catalogue on: whether all of them are in it afterwards,
+how far it lags meanwhile, and what memory it takes. README.md says how, and what the figures mean."""
 import argparse
 import contextlib
 import json

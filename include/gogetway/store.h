@@ -144,9 +144,9 @@ struct gg_filter;
 /* Parses bare words, all of which must hold: FIELD=VALUE, `!=` for the opposite, `~` and `!~` for a regular expression,
  * `<`, `<=`, `>` and `>=`, ranges as bytes=1M.., names with * and ? in them; a word of six or more hexadecimal digits
  * is an id's beginning. docs/store.md has the language, gg_filter_field_at the fields. A time is a span before `now_ns`
- * ("90s", "1h"; refused when that is 0, as is right for a filter that is kept), a date ("2024-05-01", UTC) or RFC 3339. GG_ERR_INVALID: the failure names the word and what would be
- * right; GG_ERR_LIMIT: more than 64 words, or too long a one; GG_ERR_UNSUPPORTED: `~` in a library that was built
- * without regular expressions; GG_ERR_NOMEM. */
+ * ("90s", "1h"; refused when that is 0, as is right for a filter that is kept), a date ("2024-05-01", UTC) or RFC 3339.
+ * GG_ERR_INVALID: the failure names the word and what would be right; GG_ERR_LIMIT: more than 64 words, or too long a
+ * one; GG_ERR_UNSUPPORTED: `~` in a library that was built without regular expressions; GG_ERR_NOMEM. */
 GG_API int gg_filter_parse(struct gg_filter **out, const char *const *words, size_t count, uint64_t now_ns,
                            struct gg_failure *failure);
 /* Parses an expression: comparisons as above, with blanks where one likes them and values in quotes where they need

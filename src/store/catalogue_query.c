@@ -2,7 +2,8 @@
 /*
  * Sessions by filter, in order, the first so many.
  *
- * A query asks for numbers only (and the order's value), and each session is read by its number then: what is sorted is small.
+ * A query asks for numbers, and what they are ordered by; each session is read by its number then. So what is sorted
+ * is small.
  *
  * "The latest 50 of a network" can be answered two ways, and which is good depends on what there is:
  *   - by the condition: find all of that network by its index, sort them, take 50. Good if they are few.

@@ -10,12 +10,13 @@
  *   facts      what decoders have found
  *   totals     sums by hour, listener, protocol and close, which each batch brings up to date
  *
- * Indexes are for the questions that are asked often (docs/store.md has ten). Those by a name also have the time, so
+ * Indexes are for the questions that are asked often (docs/store.md has them). Those by a name also have the time, so
  * that "of that listener, in the last hour" is one range, and the start, by which they are told: the first 50 are found
- * without a look at the rows. Sessions come in order of time, so these grow at few places,
- * which are in memory. Clients, sizes, durations and community IDs come in no order: an index by them alone would be written all over, a page for
- * each session (tried: a third of the speed). So theirs are by epoch first, which is GG_CATALOGUE_EPOCH_SESSIONS that
- * came one after the other, and who asks by one of them asks in each epoch (catalogue_query.c).
+ * without a look at the rows. Sessions come in order of time, so these grow at few places, which are in memory.
+ * Clients, sizes, durations and community IDs come in no order: an index by them alone would be written all over, a
+ * page for each session (tried: a third of the speed). So theirs are by epoch first, which is
+ * GG_CATALOGUE_EPOCH_SESSIONS that came one after the other, and who asks by one of them asks in each epoch
+ * (catalogue_query.c).
  *
  * The version is in the file's header (user_version), whose it is, too (application_id). A step that cannot carry over
  * what there is may drop all of it: what is not in the catalogue is read from the segments again.

@@ -387,9 +387,9 @@ def test_killed_gateways_lose_nothing(scratch, server):
                 if number % 10 == 0 or not held:  # one may go before it is held
                     done = load.done
                     processes.wait_until(lambda: load.done > done + 3, 20, "some sessions")
-                    session = processes.wait_until(lambda: next(
-                        (session for session in reversed(gateway.sessions()) if session.state == "closed"
-                         and session["bytes"]["client"] == 24 * KIB and session.id not in held), None), 20, "one to hold")
+                    session = processes.wait_until(lambda: next((
+                        session for session in reversed(gateway.sessions()) if session.state == "closed"
+                        and session["bytes"]["client"] == 24 * KIB and session.id not in held), None), 20, "another")
                     if gateway.command("hold", session.id, check=False).returncode == 0 \
                             and session.id in check_once(gateway):
                         held[session.id] = streams_of(gateway, session.id)
