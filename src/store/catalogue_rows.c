@@ -33,11 +33,13 @@ int gg__catalogue_put_segment(struct gg__catalogue *catalogue, const struct gg__
   return gg__catalogue_run(catalogue, statement, failure);
 }
 
-/* The number of a segment that was put; 0: it was not, or the failure is filled. */
+/* The number of a segment that was put; 0: it was not, or the failure is filled. Only who writes may keep it: a segment
+ * that another indexes anew has another number. */
 static int64_t number_of(struct gg__catalogue *catalogue, const char *name, struct gg_failure *failure)
 {
   size_t at = (size_t)gg__hash(name, strlen(name)) % GG_CATALOGUE_NAMES_MAX;
-  if (strcmp(catalogue->names[at].name, name) == 0)
+  bool keeps = catalogue->mode == GG__CATALOGUE_WRITE;
+  if (keeps && strcmp(catalogue->names[at].name, name) == 0)
     return catalogue->names[at].number;
   sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_SEGMENT_NUMBER, failure);
   if (!statement)
@@ -48,7 +50,7 @@ static int64_t number_of(struct gg__catalogue *catalogue, const char *name, stru
   sqlite3_reset(statement);
   if (code != SQLITE_ROW && code != SQLITE_DONE) {
     gg__catalogue_fail(catalogue, code, "read", failure);
-  } else if (number && strlen(name) < sizeof catalogue->names[at].name) {
+  } else if (keeps && number && strlen(name) < sizeof catalogue->names[at].name) {
     memcpy(catalogue->names[at].name, name, strlen(name) + 1);
     catalogue->names[at].number = number;
   }

@@ -246,6 +246,35 @@ static void captures_of_others(void **unused)
   files_end(&files);
 }
 
+/* A segment that was indexed anew has another number in the catalogue: who had it open asks by that, when it goes. */
+static void segments_indexed_anew_are_missed_too(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  char path[160];
+  make_some(&making, 3);
+  const char *dir = making.files.dir;
+  catalogue_now(dir, true);
+  struct gg_store *store = open_store(dir);
+  snprintf(path, sizeof path, "%s/segments/0002.pcapng", dir);
+  char away[176];
+  snprintf(away, sizeof away, "%s/0002", dir);
+  assert_int_equal(rename(path, away), 0);
+  assert_int_equal(gg_store_refresh(store, NULL), 0); /* it is asked for by its name */
+  assert_int_equal(rename(away, path), 0);
+  struct gg__catalogue *catalogue = catalogue_open(dir, GG__CATALOGUE_WRITE);
+  assert_int_equal(gg__catalogue_forget_segment(catalogue, "0002.pcapng", NULL), 0);
+  gg__catalogue_close(catalogue);
+  catalogue_now(dir, true);
+  assert_int_equal(gg_store_refresh(store, NULL), 0);
+  compare_stores(store, dir);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(gg_store_refresh(store, NULL), 0);
+  compare_stores(store, dir);
+  gg_store_close(store);
+  files_end(&making.files);
+}
+
 /* Said before the catalogue hears of it, and after; taken back; and of one that the recording says nothing of. */
 static void knows_what_people_say(void **unused)
 {
@@ -376,6 +405,7 @@ int main(void)
     cmocka_unit_test(answers_as_a_scan),
     cmocka_unit_test(files_that_went_are_not_listed),
     cmocka_unit_test(captures_of_others),
+    cmocka_unit_test(segments_indexed_anew_are_missed_too),
     cmocka_unit_test(knows_what_people_say),
     cmocka_unit_test(damage_is_told_and_read_around),
     cmocka_unit_test(damage_is_found_in_the_middle),
