@@ -144,6 +144,7 @@ static int follow(struct gg_cli_chosen *chosen, struct listing *listing, const c
     put_list(listing, chosen->list);
     fflush(stdout);
     listing->generation = gg_store_generation(chosen->store);
+    select.changed_since = listing->generation;
     if (!gg_cli_pause(FOLLOW_INTERVAL_NS))
       return GG_EXIT_DONE;
     gg_session_list_destroy(chosen->list);

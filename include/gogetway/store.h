@@ -183,6 +183,7 @@ struct gg_select_options {
   const struct gg_filter *filter; /* NULL: all */
   const char *sort;               /* a field that is sortable, "-" in front: downwards; NULL: "start" */
   uint64_t limit;                 /* no more than these, the first ones; 0: all */
+  uint64_t changed_since;         /* those that are new or other since gg_store_generation was this; 0: all */
 };
 #ifdef __cplusplus
 inline struct gg_select_options gg_select_options_init() /* what the macro is in C++, which may not name the members */
@@ -199,7 +200,9 @@ inline struct gg_select_options gg_select_options_init() /* what the macro is in
   }
 #endif
 
-/* Likewise, in another order and not more than so many; what is equal is in order of start. `options` may be NULL. Also
+/* Likewise, in another order and not more than so many; what is equal is in order of start. Who looks again and again
+ * says with `changed_since` what he knows already: with a catalogue, that costs what has changed, not what there is. A
+ * catalogue that was made anew, or cannot be read any more, may bring sessions once more. `options` may be NULL. Also
  * GG_ERR_INVALID: it cannot be sorted by that; the failure says so. */
 GG_API int gg_store_select(struct gg_store *store, const struct gg_select_options *options,
                            struct gg_session_list **out, struct gg_failure *failure);

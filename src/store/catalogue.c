@@ -49,6 +49,7 @@ static const char *const texts[GG__STATEMENTS] = {
   [GG__STATEMENT_EPOCHS] = "SELECT epoch FROM epochs ORDER BY epoch DESC",
   [GG__STATEMENT_SESSION_DELETE] = "DELETE FROM sessions WHERE number = ?1",
   [GG__STATEMENT_SESSION_HOLD] = "UPDATE sessions SET held = ?2, revision = ?3 WHERE number = ?1",
+  [GG__STATEMENT_SESSION_TOUCH] = "UPDATE sessions SET revision = ?2 WHERE number = ?1 AND revision <> ?2",
   [GG__STATEMENT_PLACE_PUT] = "INSERT OR IGNORE INTO places(segment, session) VALUES(?1, ?2)",
   [GG__STATEMENT_PLACE_DROP] = "DELETE FROM places WHERE segment = ?1 AND session = ?2",
   [GG__STATEMENT_PLACES] = "SELECT session FROM places WHERE segment = ?1 LIMIT ?2",
@@ -76,6 +77,8 @@ static const char *const texts[GG__STATEMENTS] = {
     "INSERT OR REPLACE INTO totals(hour, listener, protocol, close, sessions, bytes_client, bytes_server, gaps_client,"
     " gaps_server) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
   [GG__STATEMENT_TOTAL_DROP] = "DELETE FROM totals WHERE hour = ?1 AND listener = ?2 AND protocol = ?3 AND close = ?4",
+  [GG__STATEMENT_NOTE_GET] = "SELECT value FROM notes WHERE name = ?1",
+  [GG__STATEMENT_NOTE_PUT] = "INSERT OR REPLACE INTO notes(name, value) VALUES(?1, ?2)",
 };
 
 /* ── Trouble ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -143,7 +146,8 @@ static char *session_text(enum gg__statement which)
 }
 
 /* What is asked of a session's row: what stands in columns of its own is not in the blob once more. */
-static const char load_text[] = "SELECT id, start_ns, state, parts" GG__ROW_COLUMNS " FROM sessions WHERE number = ?1";
+static const char load_text[] =
+  "SELECT id, start_ns, state, parts, revision" GG__ROW_COLUMNS " FROM sessions WHERE number = ?1";
 static const char old_text[] = "SELECT number, start_ns, listener, protocol, close, bytes_client, bytes_server,"
                                " gaps_client, gaps_server, parts FROM sessions WHERE id = ?1";
 
@@ -332,6 +336,36 @@ static int open_database(struct gg__catalogue *catalogue, struct gg_failure *fai
   return gg__catalogue_fail(catalogue, code, "open", failure);
 }
 
+int gg__catalogue_revision(struct gg__catalogue *catalogue, uint64_t *revision, struct gg_failure *failure)
+{
+  *revision = 0;
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_NOTE_GET, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, "revision");
+  int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW)
+    *revision = (uint64_t)sqlite3_column_int64(statement, 0);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
+}
+
+static int write_revision(struct gg__catalogue *catalogue, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_NOTE_PUT, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, "revision");
+  sqlite3_bind_int64(statement, 2, (int64_t)catalogue->revision);
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
+bool gg__catalogue_moved(struct gg__catalogue *catalogue)
+{
+  int moved = 0;
+  return sqlite3_file_control(catalogue->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
 static int read_state(struct gg__catalogue *catalogue, struct gg_failure *failure)
 {
   sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_MARK_COUNT, failure);
@@ -342,9 +376,12 @@ static int read_state(struct gg__catalogue *catalogue, struct gg_failure *failur
   sqlite3_reset(statement);
   if (code != SQLITE_ROW)
     return gg__catalogue_fail(catalogue, code, "read", failure);
-  catalogue->revision = gg_clock_real_ns(); /* later than any before it, unless the clock went back: then a row is read
-                                               once more */
-  return 0;
+  uint64_t revision;
+  int error = gg__catalogue_revision(catalogue, &revision, failure);
+  /* By the clock, so that one that is made anew begins later than the one before; but never back. */
+  uint64_t now_ns = gg_clock_real_ns();
+  catalogue->revision = revision > now_ns ? revision : now_ns;
+  return error;
 }
 
 static int set_paths(struct gg__catalogue *catalogue, const char *path)
@@ -464,6 +501,8 @@ int gg__catalogue_commit(struct gg__catalogue *catalogue, struct gg_failure *fai
 {
   assert(catalogue->batch);
   int error = gg__catalogue_write_totals(catalogue, failure);
+  if (!error)
+    error = write_revision(catalogue, failure);
   if (!error)
     error = run_one(catalogue, GG__STATEMENT_COMMIT, failure);
   if (error)

@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 enum {
-  GG_CATALOGUE_VERSION = 1,
+  GG_CATALOGUE_VERSION = 2,
   GG_CATALOGUE_BATCH_SESSIONS = 4096, /* at most in one transaction */
 };
 
@@ -147,6 +147,17 @@ void gg__catalogue_release(struct gg__catalogue *catalogue);
 int gg__catalogue_query(struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *sort,
                         uint64_t limit, int (*visit)(void *context, struct gg__record *record), void *context,
                         struct gg_failure *failure);
+
+/* Counts batches: greater with each, over restarts and whatever the clock does, as long as the file is the same one
+ * (gg__catalogue_moved). */
+int gg__catalogue_revision(struct gg__catalogue *catalogue, uint64_t *revision, struct gg_failure *failure);
+/* Those of them that match which were put, marked or given a fact in a batch after that of `revision`, in no particular
+ * order; what it costs is a matter of how many those are, not of how many there are. */
+int gg__catalogue_changed(struct gg__catalogue *catalogue, const struct gg_filter *filter, uint64_t revision,
+                          int (*visit)(void *context, struct gg__record *record), void *context,
+                          struct gg_failure *failure);
+/* Whether another file, or none, has the name of the one that is open: it was made anew, or taken away. */
+bool gg__catalogue_moved(struct gg__catalogue *catalogue);
 
 /* Totals of the sessions that match, as gg_store_totals has them, of those that are in the catalogue; in no particular
  * order, and a key may come more than once. */

@@ -226,6 +226,17 @@ static void bind_fact(sqlite3_stmt *statement, int64_t session, const char *fiel
     gg__bind_u64(statement, 4, *number);
 }
 
+/* Who follows is to see it again. */
+static int touch(struct gg__catalogue *catalogue, int64_t session, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_SESSION_TOUCH, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  sqlite3_bind_int64(statement, 1, session);
+  sqlite3_bind_int64(statement, 2, (int64_t)catalogue->revision);
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
 static int write_fact(struct gg__catalogue *catalogue, int64_t session, const char *field, const char *text,
                       const uint64_t *number, struct gg_failure *failure)
 {
@@ -248,7 +259,8 @@ static int write_fact(struct gg__catalogue *catalogue, int64_t session, const ch
   if (!statement)
     return GG_ERR_CORRUPT;
   bind_fact(statement, session, field, full ? NULL : text, full ? NULL : number);
-  return gg__catalogue_run(catalogue, statement, failure);
+  int error = gg__catalogue_run(catalogue, statement, failure);
+  return error ? error : touch(catalogue, session, failure);
 }
 
 int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,

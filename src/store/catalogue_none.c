@@ -76,6 +76,9 @@ NEVER(gg__catalogue_segments, struct gg__catalogue *catalogue,
 NEVER(gg__catalogue_query, struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *sort,
       uint64_t limit, int (*visit)(void *context, struct gg__record *record), void *context,
       struct gg_failure *failure)
+NEVER(gg__catalogue_revision, struct gg__catalogue *catalogue, uint64_t *revision, struct gg_failure *failure)
+NEVER(gg__catalogue_changed, struct gg__catalogue *catalogue, const struct gg_filter *filter, uint64_t revision,
+      int (*visit)(void *context, struct gg__record *record), void *context, struct gg_failure *failure)
 NEVER(gg__catalogue_totals, struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *by,
       int (*visit)(void *context, const struct gg_total *total), void *context,
       struct gg_failure *failure)
@@ -92,6 +95,12 @@ void gg__catalogue_release(struct gg__catalogue *catalogue)
 {
   (void)catalogue;
   never();
+}
+
+bool gg__catalogue_moved(struct gg__catalogue *catalogue)
+{
+  (void)catalogue;
+  return never() == 0;
 }
 
 void gg__catalogue_set_life(struct gg__catalogue *catalogue, const struct gg__life *life)

@@ -521,6 +521,43 @@ void gg__catalogue_release(struct gg__catalogue *catalogue)
     gg__catalogue_run(catalogue, statement, NULL);
 }
 
+/* By the index of revisions, whatever the condition has: what has changed since the last look is little. */
+static int tell_changed(struct query *query, uint64_t revision, int (*visit)(void *context, struct gg__record *record),
+                        void *context)
+{
+  static const char before[] = "SELECT number FROM sessions INDEXED BY sessions_revision WHERE ";
+  sqlite3_stmt *statement =
+    gg__condition_prepare(&query->condition, query->catalogue, before, " AND revision > ?", query->failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  sqlite3_bind_int64(statement, (int)query->condition.sql.count + 1, (int64_t)revision);
+  int code = SQLITE_ROW, error = 0;
+  while (!error && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+    struct gg__record *record;
+    error = take(query, sqlite3_column_int64(statement, 0), &record);
+    if (!error && record)
+      error = visit(context, record);
+  }
+  sqlite3_finalize(statement);
+  return conclude(query, code, error);
+}
+
+int gg__catalogue_changed(struct gg__catalogue *catalogue, const struct gg_filter *filter, uint64_t revision,
+                          int (*visit)(void *context, struct gg__record *record), void *context,
+                          struct gg_failure *failure)
+{
+  struct query query = {.catalogue = catalogue, .filter = filter, .failure = failure};
+  int error = gg__condition_init(&query.condition, catalogue, filter, failure);
+  if (!error)
+    error = gg__catalogue_hold(catalogue, failure);
+  if (!error) {
+    error = tell_changed(&query, revision, visit, context);
+    gg__catalogue_release(catalogue);
+  }
+  gg__condition_fini(&query.condition, catalogue);
+  return error;
+}
+
 int gg__catalogue_query(struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *sort,
                         uint64_t limit, int (*visit)(void *context, struct gg__record *record), void *context,
                         struct gg_failure *failure)

@@ -338,7 +338,7 @@ static enum gg_session_state state_of(const struct gg__catalogue *catalogue, int
 int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool marked, struct gg__record **out,
                        struct gg_failure *failure)
 {
-  enum { ID, START, STATE, PARTS, TEXTS };
+  enum { ID, START, STATE, PARTS, REVISION, TEXTS };
   *out = NULL;
   sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_SESSION_LOAD, failure);
   if (!statement)
@@ -363,6 +363,8 @@ int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool mar
       gg__catalogue_damaged(catalogue, "a session's parts cannot be read", failure);
     else if (error)
       gg_fail(failure, error, "no memory for the sessions of the catalogue");
+    else
+      (*out)->revision = (uint64_t)sqlite3_column_int64(statement, REVISION);
   }
   sqlite3_reset(statement);
   return error;

@@ -9,6 +9,7 @@
  *   marks      what people have said, by id: a copy of the journal (marks.h), kept also of sessions that are not here
  *   facts      what decoders have found
  *   totals     sums by hour, listener, protocol and close, which each batch brings up to date
+ *   notes      by name, what the catalogue knows of itself: `revision`, that of the last batch
  *
  * Indexes are for the questions that are asked often (docs/store.md has them). Those by a name also have the time, so
  * that "of that listener, in the last hour" is one range, and the start, by which they are told: the first 50 are found
@@ -16,7 +17,8 @@
  * Clients, sizes, durations and community IDs come in no order: an index by them alone would be written all over, a
  * page for each session (tried: a third of the speed). So theirs are by epoch first, which is
  * GG_CATALOGUE_EPOCH_SESSIONS that came one after the other, and who asks by one of them asks in each epoch
- * (catalogue_query.c).
+ * (catalogue_query.c). That by revision, for who follows, grows at its end: what has a later revision moves there from
+ * near it.
  *
  * The version is in the file's header (user_version), whose it is, too (application_id). A step that cannot carry over
  * what there is may drop all of it: what is not in the catalogue is read from the segments again.
@@ -72,8 +74,11 @@ static const char version_1[] =
   " gaps_client INTEGER NOT NULL, gaps_server INTEGER NOT NULL, PRIMARY KEY(hour, listener, protocol, close))"
   " WITHOUT ROWID;";
 
+static const char version_2[] = "CREATE TABLE notes(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
+                                "CREATE INDEX sessions_revision ON sessions(revision);";
+
 /* Element N brings a database of version N to N + 1. Version 0 is an empty file. */
-const struct gg__migration gg__catalogue_migrations[GG_CATALOGUE_VERSION] = {{version_1}};
+const struct gg__migration gg__catalogue_migrations[GG_CATALOGUE_VERSION] = {{version_1}, {version_2}};
 
 static int ask(struct gg__catalogue *catalogue, const char *sql, int64_t *out, struct gg_failure *failure)
 {

@@ -17,6 +17,7 @@ struct gg__index_entry {
   struct gg__index_entry *next; /* of the bucket */
   struct gg__record *record;
   uint64_t apart;   /* the look at which it was found to be ... */
+  uint64_t reason;  /* ... for a reason of that look; not so: it was at the one before ... */
   uint64_t scanned; /* ... and by the scan */
   char id[25];
 };
@@ -26,6 +27,13 @@ struct gg__index_kept {
   struct gg__index_kept *next;
   max_align_t bytes[];
 };
+
+/* How far the catalogue was at a look. */
+struct gg__index_seen {
+  uint64_t generation, revision;
+};
+
+enum { GG__INDEX_SEEN_MAX = 8 }; /* looks back to which changes are known without asking for everything */
 
 struct gg__index_name {
   char name[128];
@@ -52,7 +60,13 @@ struct gg__index {
   struct gg__index_entry **buckets;
   size_t bucket_count, entry_count; /* a power of two */
   uint64_t look, generation;
-  size_t apart_count; /* entries with this look */
+  struct gg__index_entry **apart, **before; /* entries with this look; the one before it, while there is another */
+  size_t apart_count, apart_room, before_count, before_room;
+  struct gg__index_seen seen[GG__INDEX_SEEN_MAX]; /* the latest last; of this catalogue */
+  size_t seen_count;
+  struct gg__index_seen first; /* what is not later than it had not changed by then; 0: not known of this catalogue */
+  struct gg__life first_life;
+  uint64_t life_generation; /* since then sessions without an end are what they are: open, or cut */
   struct gg__index_kept *kept;
 };
 
@@ -60,8 +74,14 @@ struct gg__index {
 struct gg__index_entry *gg__index_find(const struct gg__index *index, const char *id);
 /* Made if there is none. NULL: no memory. */
 struct gg__index_entry *gg__index_need(struct gg__index *index, const char *id);
-/* From this look on it is put together of both. GG_ERR_NOMEM. */
+/* At this look it is put together of both, and at the next, at which there may be no reason any more: then it is as the
+ * catalogue has it again, in whatever batch that was written. GG_ERR_NOMEM. */
 int gg__index_set_apart(struct gg__index *index, const char *id);
+
+/* A look begins, with nothing apart. */
+void gg__index_look(struct gg__index *index);
+/* ... and when all is, for which there is a reason: those for which there was one at the look before. GG_ERR_NOMEM. */
+int gg__index_set_former_apart(struct gg__index *index);
 
 /* The entry's record from those of the catalogue and of the scan, each of which may be NULL. GG_ERR_NOMEM. */
 int gg__index_unite(struct gg__index *index, struct gg__index_entry *entry, const struct gg__record *a,

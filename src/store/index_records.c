@@ -69,14 +69,52 @@ struct gg__index_entry *gg__index_need(struct gg__index *index, const char *id)
   return entry;
 }
 
+static int set_apart(struct gg__index *index, struct gg__index_entry *entry)
+{
+  if (entry->apart == index->look)
+    return 0;
+  if (index->apart_count == index->apart_room) {
+    size_t room = index->apart_room ? index->apart_room * 2 : 64;
+    struct gg__index_entry **larger = realloc(index->apart, room * sizeof(struct gg__index_entry *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    index->apart = larger;
+    index->apart_room = room;
+  }
+  index->apart[index->apart_count++] = entry;
+  entry->apart = index->look;
+  return 0;
+}
+
 int gg__index_set_apart(struct gg__index *index, const char *id)
 {
   struct gg__index_entry *entry = gg__index_need(index, id);
-  if (!entry)
-    return GG_ERR_NOMEM;
-  index->apart_count += entry->apart != index->look;
-  entry->apart = index->look;
-  return 0;
+  int error = entry ? set_apart(index, entry) : GG_ERR_NOMEM;
+  if (!error)
+    entry->reason = index->look;
+  return error;
+}
+
+void gg__index_look(struct gg__index *index)
+{
+  struct gg__index_entry **list = index->apart;
+  size_t room = index->apart_room;
+  index->apart = index->before;
+  index->apart_room = index->before_room;
+  index->before = list;
+  index->before_room = room;
+  index->before_count = index->apart_count;
+  index->apart_count = 0;
+  index->look++;
+}
+
+int gg__index_set_former_apart(struct gg__index *index)
+{
+  int error = 0;
+  for (size_t i = 0; i < index->before_count && !error; i++)
+    if (index->before[i]->reason + 1 == index->look)
+      error = set_apart(index, index->before[i]);
+  return error;
 }
 
 static void *keep(struct gg__index *index, size_t bytes)
@@ -250,6 +288,16 @@ int gg__index_unite(struct gg__index *index, struct gg__index_entry *entry, cons
   return renew(index, record, entry->id);
 }
 
+/* A session that is met for the first time may have been there all along: an earlier question did not ask for it. */
+static uint64_t generation_of(const struct gg__index *index, const struct gg__record *record)
+{
+  const struct gg_session *session = &record->session;
+  bool old = index->first.revision > 0 && record->revision <= index->first.revision;
+  bool other =
+    session->state != GG_SESSION_CLOSED && session->state != gg__life_state(&index->first_life, session->start_ns);
+  return old && !other ? index->first.generation : index->generation;
+}
+
 /* What the catalogue has of a session: it is the entry's record, if that has none yet. */
 int gg__index_take(struct gg__index *index, struct gg__index_entry *entry, struct gg__record *record)
 {
@@ -260,6 +308,6 @@ int gg__index_take(struct gg__index *index, struct gg__index_entry *entry, struc
     return error;
   }
   entry->record = record;
-  record->session.generation = index->generation;
+  record->session.generation = generation_of(index, record);
   return mark(index, record);
 }

@@ -256,14 +256,37 @@ static void open_catalogue(struct gg__index *index)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   char path[PATH_BYTES_MAX];
-  index->decided = true;
+  struct gg__catalogue *catalogue;
   if ((size_t)snprintf(path, sizeof path, "%s/catalogue.db", index->place.store) >= sizeof path)
     return;
-  int error = gg__catalogue_open(&index->catalogue, path, GG__CATALOGUE_READ, &failure);
-  if (error == GG_ERR_CORRUPT || error == GG_ERR_UNSUPPORTED)
+  int error = gg__catalogue_open(&catalogue, path, GG__CATALOGUE_READ, &failure);
+  if (!index->decided && (error == GG_ERR_CORRUPT || error == GG_ERR_UNSUPPORTED))
     give_up(index, &failure);
-  if (!error)
-    gg__catalogue_use_captures(index->catalogue, gg__index_capture_of, index);
+  index->decided = true;
+  if (error)
+    return;
+  gg__catalogue_close(index->catalogue);
+  index->catalogue = catalogue;
+  index->seen_count = 0; /* its revisions are others */
+  index->first = (struct gg__index_seen){0};
+  gg__catalogue_use_captures(catalogue, gg__index_capture_of, index);
+}
+
+/* Up to here the catalogue is known at this look. */
+static int note_seen(struct gg__index *index, struct gg_failure *failure)
+{
+  struct gg__index_seen now = {.generation = index->generation};
+  int error = gg__catalogue_revision(index->catalogue, &now.revision, failure);
+  if (error)
+    return error;
+  if (index->seen_count == GG__INDEX_SEEN_MAX)
+    memmove(index->seen, index->seen + 1, --index->seen_count * sizeof *index->seen);
+  index->seen[index->seen_count++] = now;
+  if (index->look == 0) {
+    index->first = now;
+    index->first_life = index->life;
+  }
+  return 0;
 }
 
 /* All of one moment: what is in the catalogue, and up to where. */
@@ -272,6 +295,8 @@ static int look(struct gg__index *index, uint64_t generation, struct gg_failure 
   struct gg_failure why = GG_FAILURE_INIT;
   index->name_count = 0;
   int error = index->catalogue ? gg__catalogue_hold(index->catalogue, &why) : 0;
+  if (!error && index->catalogue)
+    error = note_seen(index, &why);
   if (!error && index->catalogue)
     error = gg__catalogue_segments(index->catalogue, add_name, index, &why);
   if (error && error != GG_ERR_NOMEM)
@@ -294,8 +319,7 @@ static int note_gone(void *context, const char *id)
 
 static int note_apart(struct gg__index *index)
 {
-  index->look++;
-  index->apart_count = 0;
+  gg__index_look(index);
   if (!index->catalogue)
     return 0;
   int error = index->scan->ops->each(index->scan, note_scanned, index);
@@ -303,16 +327,26 @@ static int note_apart(struct gg__index *index)
   for (size_t i = 0; i < index->name_count && !error; i++)
     if (!index->names[i].there)
       error = gg__catalogue_sessions_in(index->catalogue, index->names[i].name, note_gone, index, NULL);
-  return error ? error : note_marks(index);
+  if (!error)
+    error = note_marks(index);
+  return error ? error : gg__index_set_former_apart(index);
+}
+
+static void look_at_life(struct gg__index *index)
+{
+  struct gg__life before = index->life;
+  gg__place_ask(&index->place, &index->life);
+  if (before.live != index->life.live || before.since_ns != index->life.since_ns)
+    index->life_generation = index->generation;
 }
 
 static int index_refresh(struct gg__source *source, uint64_t generation, struct gg_failure *failure)
 {
   struct gg__index *index = index_of(source);
   index->generation = generation;
-  if (!index->decided)
-    open_catalogue(index);
-  gg__place_ask(&index->place, &index->life);
+  if (!index->decided || (index->catalogue && gg__catalogue_moved(index->catalogue)))
+    open_catalogue(index); /* the one that is open is good until there is another */
+  look_at_life(index);
   if (index->catalogue)
     gg__catalogue_set_life(index->catalogue, &index->life);
   int error = look(index, generation, failure);
@@ -421,17 +455,28 @@ static int select_marked(struct selecting *selecting)
 {
   struct gg__index *index = selecting->index;
   int error = 0;
-  for (size_t i = 0; i < index->bucket_count && !error && index->apart_count > 0; i++)
-    for (struct gg__index_entry *entry = index->buckets[i]; entry && !error; entry = entry->next)
-      if (entry->apart == index->look && entry->scanned != index->look)
-        error = select_apart(selecting, entry, NULL);
+  for (size_t i = 0; i < index->apart_count && !error; i++)
+    if (index->apart[i]->scanned != index->look)
+      error = select_apart(selecting, index->apart[i], NULL);
   return error;
 }
 
-static int select_by_catalogue(struct selecting *selecting, const char *sort, uint64_t limit,
+/* The batch of the catalogue behind which all is that has changed since; 0: that is not known. A gateway that began or
+ * ended since then has changed sessions that are in no batch. */
+static uint64_t revision_at(const struct gg__index *index, uint64_t generation)
+{
+  uint64_t revision = 0;
+  for (size_t i = 0; i < index->seen_count && index->life_generation <= generation; i++)
+    if (index->seen[i].generation <= generation)
+      revision = index->seen[i].revision;
+  return revision;
+}
+
+static int select_by_catalogue(struct selecting *selecting, const struct gg__selection *selection,
                                struct gg_failure *failure)
 {
   struct gg__index *index = selecting->index;
+  uint64_t limit = selection->limit, since = selection->since ? revision_at(index, selection->since) : 0;
   int error = index->scan->ops->each(index->scan, select_scanned, selecting);
   if (!error)
     error = select_marked(selecting);
@@ -440,7 +485,9 @@ static int select_by_catalogue(struct selecting *selecting, const char *sort, ui
   selecting->limit = limit;
   selecting->told = 0; /* of those that are not apart; the caller has the last word */
   uint64_t asked = limit ? limit + index->apart_count : 0;
-  error = gg__catalogue_query(index->catalogue, selecting->filter, sort, asked, select_known, selecting, failure);
+  error = since ? gg__catalogue_changed(index->catalogue, selecting->filter, since, select_known, selecting, failure)
+                : gg__catalogue_query(index->catalogue, selecting->filter, selection->sort, asked, select_known,
+                                      selecting, failure);
   return error == ENOUGH ? 0 : error;
 }
 
@@ -465,15 +512,15 @@ static int fall_back(struct gg__index *index, struct gg_failure *why, struct gg_
   return error ? error : GG_ERR_AGAIN;
 }
 
-static int index_select(struct gg__source *source, const struct gg_filter *filter, const char *sort, uint64_t limit,
+static int index_select(struct gg__source *source, const struct gg__selection *selection,
                         int (*visit)(void *context, struct gg__record *record), void *context,
                         struct gg_failure *failure)
 {
   struct gg__index *index = index_of(source);
-  struct selecting selecting = {.index = index, .filter = filter, .visit = visit, .context = context};
+  struct selecting selecting = {.index = index, .filter = selection->filter, .visit = visit, .context = context};
   struct gg_failure why = GG_FAILURE_INIT;
   if (index->catalogue) {
-    int error = select_by_catalogue(&selecting, sort, limit, &why);
+    int error = select_by_catalogue(&selecting, selection, &why);
     if (!error || selecting.failed)
       return error;
     return fall_back(index, &why, failure);
@@ -497,7 +544,8 @@ static int index_pick(struct gg__source *source, const struct gg_filter *filter,
   struct gg_failure why = GG_FAILURE_INIT;
   if (!index->catalogue)
     return GG_ERR_UNSUPPORTED;
-  int error = select_by_catalogue(&selecting, NULL, 0, &why);
+  const struct gg__selection all = {.filter = filter};
+  int error = select_by_catalogue(&selecting, &all, &why);
   if (!error || selecting.failed)
     return error;
   give_up_late(index, &why);
@@ -535,16 +583,13 @@ static int take_off(struct summing *summing)
 {
   const struct gg__index *index = summing->index;
   int error = 0;
-  for (size_t i = 0; i < index->bucket_count && !error && index->apart_count > 0; i++)
-    for (struct gg__index_entry *entry = index->buckets[i]; entry && !error; entry = entry->next) {
-      struct gg__record *known = NULL;
-      if (entry->apart != index->look)
-        continue;
-      error = gg__catalogue_find(index->catalogue, entry->id, &known, NULL);
-      if (!error && known && gg_filter_match(summing->filter, &known->session))
-        error = summing->error = gg__sums_add_session(summing->sums, summing->by, &known->session, true);
-      gg__record_free(known);
-    }
+  for (size_t i = 0; i < index->apart_count && !error; i++) {
+    struct gg__record *known = NULL;
+    error = gg__catalogue_find(index->catalogue, index->apart[i]->id, &known, NULL);
+    if (!error && known && gg_filter_match(summing->filter, &known->session))
+      error = summing->error = gg__sums_add_session(summing->sums, summing->by, &known->session, true);
+    gg__record_free(known);
+  }
   return error;
 }
 
@@ -582,8 +627,9 @@ static int index_totals(struct gg__source *source, const struct gg_filter *filte
 
 static int index_each(struct gg__source *source, int (*visit)(void *context, struct gg__record *record), void *context)
 {
-  int error = index_select(source, NULL, NULL, 0, visit, context, NULL);
-  return error == GG_ERR_AGAIN ? index_select(source, NULL, NULL, 0, visit, context, NULL) : error;
+  const struct gg__selection all = {0};
+  int error = index_select(source, &all, visit, context, NULL);
+  return error == GG_ERR_AGAIN ? index_select(source, &all, visit, context, NULL) : error;
 }
 
 /* ── The rest ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -638,6 +684,8 @@ static void index_destroy(struct gg__source *source)
   gg__place_fini(&index->place);
   free(index->captures);
   free(index->names);
+  free(index->apart);
+  free(index->before);
   free(index->buckets);
   free(index);
 }

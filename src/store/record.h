@@ -19,6 +19,7 @@ struct gg__record {
   struct gg__part *parts;    /* in order of time */
   struct gg__check *check;   /* a verification's, while one runs */
   void *tags;                /* what session.tags points to; freed with it */
+  uint64_t revision;         /* of the catalogue's batch that wrote it; 0: it is not from there */
   bool stale;                /* parts have changed since `session` was made from them */
   struct gg__texts *texts;   /* of a record by itself (gg__record_free): what its texts point to */
 

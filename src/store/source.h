@@ -20,15 +20,23 @@ struct gg__marks;
 struct gg__source;
 struct gg__sums;
 
+/* What is asked for. */
+struct gg__selection {
+  const struct gg_filter *filter;
+  const char *sort;
+  uint64_t limit; /* the first so many by `sort`; 0: all */
+  uint64_t since; /* only what has another generation than this or an earlier one; there is no limit then. 0: all */
+};
+
 struct gg__source_ops {
   /* Looks for what is new; sessions that changed get `generation`. */
   int (*refresh)(struct gg__source *source, uint64_t generation, struct gg_failure *failure);
   /* Calls for every session, in no particular order, until a call returns non-zero, which is returned. */
   int (*each)(struct gg__source *source, int (*visit)(void *context, struct gg__record *record), void *context);
   /* GG_ERR_AGAIN of these two: what was told is to be forgotten, and asked for once more.
-   * Calls for those that match, in no particular order: all that are among the first `limit` (0: all) by `sort`, and
-   * maybe others. NULL: by `each`. */
-  int (*select)(struct gg__source *source, const struct gg_filter *filter, const char *sort, uint64_t limit,
+   * Calls for those that match, in no particular order: all that are asked for, and maybe others that the limit or the
+   * generation leaves out. NULL: by `each`. */
+  int (*select)(struct gg__source *source, const struct gg__selection *selection,
                 int (*visit)(void *context, struct gg__record *record), void *context, struct gg_failure *failure);
   /* Whether it knows where sessions are without reading all files; it may look for what says so. NULL: it does not. */
   bool (*indexed)(struct gg__source *source);

@@ -123,6 +123,7 @@ int gg_session_list_add(struct gg_session_list **list, const struct gg_session *
 
 struct choosing {
   const struct gg_filter *filter;
+  uint64_t since;
   struct gg_session_list *list;
 };
 
@@ -130,7 +131,7 @@ static int choose(void *context, struct gg__record *record)
 {
   struct choosing *choosing = context;
   struct gg_session_list *list = choosing->list;
-  if (!gg_filter_match(choosing->filter, &record->session))
+  if (record->session.generation <= choosing->since || !gg_filter_match(choosing->filter, &record->session))
     return 0;
   return append(list, &record->session);
 }
@@ -138,7 +139,7 @@ static int choose(void *context, struct gg__record *record)
 static int take(void *context, struct gg__record *record)
 {
   const struct choosing *choosing = context;
-  return append(choosing->list, &record->session);
+  return record->session.generation > choosing->since ? append(choosing->list, &record->session) : 0;
 }
 
 /* GG_ERR_AGAIN: the source has changed its ways, so all of it once more. */
@@ -146,12 +147,13 @@ static int choose_all(struct gg_store *store, const struct gg_select_options *op
                       struct gg_failure *failure)
 {
   struct gg__source *source = store->source;
+  const struct gg__selection selection = {options->filter, options->sort, options->changed_since ? 0 : options->limit,
+                                          options->changed_since};
   int error = GG_ERR_AGAIN;
   for (int turn = 0; turn < 2 && error == GG_ERR_AGAIN; turn++) {
     choosing->list->count = 0;
-    error = source->ops->select
-              ? source->ops->select(source, options->filter, options->sort, options->limit, take, choosing, failure)
-              : source->ops->each(source, choose, choosing);
+    error = source->ops->select ? source->ops->select(source, &selection, take, choosing, failure)
+                                : source->ops->each(source, choose, choosing);
   }
   return error ? gg_fail(failure, error, "no memory for a list of sessions") : 0;
 }
@@ -174,8 +176,8 @@ int gg_store_select(struct gg_store *store, const struct gg_select_options *give
   struct gg_select_options options = GG_SELECT_OPTIONS_INIT;
   struct order order;
   *out = NULL;
-  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_select_options, limit), given,
-                                    "gg_select_options", failure)
+  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_select_options, changed_since),
+                                    given, "gg_select_options", failure)
                     : 0;
   if (!error)
     error = gg__filter_sort_check(options.sort, failure);
@@ -184,7 +186,7 @@ int gg_store_select(struct gg_store *store, const struct gg_select_options *give
   if (error)
     return error;
   order.field = gg__sort_find(options.sort, &order.down);
-  struct choosing choosing = {options.filter, calloc(1, sizeof(struct gg_session_list))};
+  struct choosing choosing = {options.filter, options.changed_since, calloc(1, sizeof(struct gg_session_list))};
   error = choosing.list ? choose_all(store, &options, &choosing, failure)
                         : gg_fail(failure, GG_ERR_NOMEM, "no memory for a list of sessions");
   if (error) {
