@@ -79,9 +79,10 @@ int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, st
 /* The gateway has ended: what no `running` file names is complete, however fresh it is. */
 void gg__indexer_ended(struct gg__indexer *indexer);
 
-/* Brings the catalogue of a store up to date that nobody writes, in one go, for whoever is about to ask it. Errors as
- * gg__catalogue_open and gg__indexer_step have them; GG_ERR_BUSY: a gateway is at work on it, and does that itself. */
-int gg__indexer_catch_up(const char *store, struct gg_failure *failure);
+/* Brings the catalogue of a store up to date that nobody writes, in one go, for whoever has changed the store, or is
+ * about to ask: made, if there is none. `options` has the store, and no feed. Errors as gg__catalogue_open and
+ * gg__indexer_step have them; GG_ERR_BUSY: a gateway is at work on it, and does that itself. */
+int gg__indexer_catch_up(const struct gg__indexer_options *options, struct gg_failure *failure);
 
 void gg__indexer_stats(const struct gg__indexer *indexer, struct gg__indexer_stats *out);
 

@@ -5,13 +5,16 @@
 #include "base/sized.h"
 #include "base/text.h"
 #include "store/bounds.h"
+#include "store/indexer.h"
 #include "store/retention.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { BUSY_STEP_MS = 20 };
+enum { BUSY_STEP_MS = 20, PATH_BYTES_MAX = 4096 };
 
 const char *gg_prune_why_text(enum gg_prune_why why)
 {
@@ -80,6 +83,18 @@ static int step(struct gg__retention *retention, const struct gg__retention_limi
   }
 }
 
+/* What has gone leaves the catalogue, too, or every command would find out segment by segment. A gateway that keeps it
+ * hears of it by itself; where there is none, none is made; where it cannot be written, what has gone has gone. */
+static void tell_catalogue(const char *store, const struct gg_prune_options *options)
+{
+  char path[PATH_BYTES_MAX];
+  struct gg_failure ignored = GG_FAILURE_INIT;
+  const struct gg__indexer_options indexing = {
+    .store = store, .progress = options->progress, .context = options->context};
+  if ((size_t)snprintf(path, sizeof path, "%s/catalogue.db", store) < sizeof path && access(path, F_OK) == 0)
+    gg__indexer_catch_up(&indexing, &ignored);
+}
+
 int gg_store_prune(const char *path, const struct gg_prune_options *given, struct gg_prune_result *result,
                    struct gg_failure *failure)
 {
@@ -105,5 +120,7 @@ int gg_store_prune(const char *path, const struct gg_prune_options *given, struc
     error = step(retention, &limits, options.dry_run, result, failure);
   gg__retention_close(retention);
   gg__retention_rules_free(&limits);
+  if (!options.dry_run && result->segments + result->mended > 0)
+    tell_catalogue(path, &options);
   return error;
 }

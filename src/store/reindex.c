@@ -216,18 +216,17 @@ int gg_store_reindex(const char *path, const struct gg_reindex_options *given, s
   return error;
 }
 
-int gg__indexer_catch_up(const char *store, struct gg_failure *failure)
+int gg__indexer_catch_up(const struct gg__indexer_options *options, struct gg_failure *failure)
 {
-  const struct gg__indexer_options options = {.store = store};
   struct gg__catalogue *catalogue = NULL;
   struct gg__indexer *indexer = NULL;
   char path[PATH_BYTES_MAX];
   bool more = true;
-  if ((size_t)snprintf(path, sizeof path, "%s/catalogue.db", store) >= sizeof path)
+  if ((size_t)snprintf(path, sizeof path, "%s/catalogue.db", options->store) >= sizeof path)
     return gg_fail(failure, GG_ERR_RANGE, "the path is too long");
   int error = gg__catalogue_open(&catalogue, path, GG__CATALOGUE_WRITE, failure);
   if (!error)
-    error = gg__indexer_create(&indexer, catalogue, &options, failure);
+    error = gg__indexer_create(&indexer, catalogue, options, failure);
   while (!error && more)
     error = gg__indexer_step(indexer, 0, &more, failure);
   gg__indexer_destroy(indexer);

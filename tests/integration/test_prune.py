@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import threading
 import time
 
@@ -224,6 +225,52 @@ def test_held_sessions_stay_with_equal_bytes(recorded):
     recorded.verify()
     recorded.command("hold", held[2], "--release")
     assert prune(recorded, "--max-bytes", "1")[2]["met"] and folder(recorded) == {}
+
+
+def opened(store, scratch):
+    """The segments that `sessions` opens, and what it says."""
+    trace = scratch / "opened"
+    done = processes.run(["strace", "-f", "-o", trace, "-e", "trace=openat,open", program(), "sessions", "--json",
+                          "--dir", store.directory], check=False)
+    if b"ptrace" in done.stderr.lower():
+        pytest.skip("nobody may be traced here")
+    assert done.returncode == 0 and not done.stderr
+    return [line for line in trace.read_text().splitlines() if ".pcapng" in line], done.stdout
+
+
+def test_the_catalogue_hears_of_it(recorded, scratch):
+    """It is as one that is made anew, of what was kept as well; so the next command reads no segment."""
+    held = through(recorded).id
+    recorded.command("hold", held)
+    assert opened(recorded, scratch)[0] == []
+    prune(recorded, "--max-bytes", sum(folder(recorded).values()) // 2)
+    assert any(".kept1." in name for name in folder(recorded))
+    read, told = opened(recorded, scratch)
+    assert read == [] and held in told.decode()
+    assert recorded.command("reindex", "--check", check=False).returncode == 0
+
+
+def test_no_catalogue_is_made_for_it(recorded):
+    for file in recorded.directory.glob("catalogue.db*"):
+        file.unlink()
+    prune(recorded, "--max-bytes", sum(folder(recorded).values()) // 2)
+    assert not list(recorded.directory.glob("catalogue.db*"))
+
+
+@pytest.mark.parametrize("damage", ["busy", "damaged", "later"])
+def test_a_catalogue_that_cannot_be_told_keeps_nothing(recorded, damage):
+    path = recorded.directory / "catalogue.db"
+    if damage == "damaged":
+        path.write_bytes(b"no database" * 1000)
+    elif damage == "later":
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA user_version = 99")
+    lock = os.open(recorded.directory / "catalogue.db.lock", os.O_RDWR | os.O_CREAT)
+    if damage == "busy":
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # a classic lock is in the way of an OFD lock, too
+    assert prune(recorded, "--max-bytes", "1")[2]["met"]
+    os.close(lock)
+    assert folder(recorded) == {} and check_once(recorded) == {}
 
 
 def test_what_is_read_is_passed_over(recorded):

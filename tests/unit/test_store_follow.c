@@ -46,7 +46,8 @@ static struct gg_session_list *changed(struct gg_store *store, const struct gg_f
 static void catch_up(const char *dir)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  if (gg__indexer_catch_up(dir, &failure) != 0)
+  const struct gg__indexer_options options = {.store = dir};
+  if (gg__indexer_catch_up(&options, &failure) != 0)
     fail_msg("%s", failure.message);
 }
 
