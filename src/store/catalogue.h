@@ -117,6 +117,14 @@ int gg__catalogue_mark_all(struct gg__catalogue *catalogue, const struct gg__mar
 int gg__catalogue_mark(struct gg__catalogue *catalogue, const char *id, const char *const *tags, size_t tag_count,
                        bool held, struct gg_failure *failure);
 
+/* Up to where of the journal (marks.h) that is all that was said. In a batch, with the marks. */
+struct gg__marks_position;
+int gg__catalogue_put_journal(struct gg__catalogue *catalogue, const struct gg__marks_position *position,
+                              struct gg_failure *failure);
+/* `*noted` false: it was never put. */
+int gg__catalogue_journal(struct gg__catalogue *catalogue, struct gg__marks_position *position, bool *noted,
+                          struct gg_failure *failure);
+
 /* A typed fact of a decoder or plug-in: `field` is registered with the filter (filter_field.h). At most
  * GG_FACT_VALUES_MAX distinct values of a field a session; one more sets the field's overflow mark. */
 enum { GG_FACT_VALUES_MAX = 64 };

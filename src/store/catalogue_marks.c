@@ -10,6 +10,8 @@
 #include "store/catalogue_private.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,6 +212,53 @@ int gg__catalogue_knows_mark(struct gg__catalogue *catalogue, const char *id, bo
   int error;
   *known = gg__catalogue_find_mark(catalogue, id, &row, &error, failure);
   return error;
+}
+
+/* ── The journal ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__catalogue_put_journal(struct gg__catalogue *catalogue, const struct gg__marks_position *position,
+                              struct gg_failure *failure)
+{
+  char text[96];
+  assert(catalogue->batch);
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_NOTE_PUT, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  snprintf(text, sizeof text, "%" PRIx64 " %" PRIx64 " %" PRIu64 " %" PRIx64, position->device, position->inode,
+           position->offset, position->check);
+  gg__bind_text(statement, 1, "journal");
+  gg__bind_text(statement, 2, text);
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
+static bool read_position(const char *text, struct gg__marks_position *position)
+{
+  static const int bases[] = {16, 16, 10, 16};
+  uint64_t *const numbers[] = {&position->device, &position->inode, &position->offset, &position->check};
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    char *end;
+    *numbers[i] = strtoull(text, &end, bases[i]);
+    if (end == text)
+      return false;
+    text = end;
+  }
+  return true;
+}
+
+int gg__catalogue_journal(struct gg__catalogue *catalogue, struct gg__marks_position *position, bool *noted,
+                          struct gg_failure *failure)
+{
+  *position = (struct gg__marks_position){0};
+  *noted = false;
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_NOTE_GET, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, "journal");
+  int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW)
+    *noted = read_position(gg__column_text(statement, 0), position);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
 }
 
 /* ── Facts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */

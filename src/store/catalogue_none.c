@@ -69,6 +69,10 @@ NEVER(gg__catalogue_marks, struct gg__catalogue *catalogue,
       struct gg_failure *failure)
 NEVER(gg__catalogue_knows_mark, struct gg__catalogue *catalogue, const char *id, bool *known,
       struct gg_failure *failure)
+NEVER(gg__catalogue_put_journal, struct gg__catalogue *catalogue, const struct gg__marks_position *position,
+      struct gg_failure *failure)
+NEVER(gg__catalogue_journal, struct gg__catalogue *catalogue, struct gg__marks_position *position, bool *noted,
+      struct gg_failure *failure)
 NEVER(gg__catalogue_hold, struct gg__catalogue *catalogue, struct gg_failure *failure)
 NEVER(gg__catalogue_segments, struct gg__catalogue *catalogue,
       int (*visit)(void *context, const struct gg__catalogue_segment *segment), void *context,

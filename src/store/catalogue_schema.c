@@ -9,7 +9,8 @@
  *   marks      what people have said, by id: a copy of the journal (marks.h), kept also of sessions that are not here
  *   facts      what decoders have found
  *   totals     sums by hour, listener, protocol and close, which each batch brings up to date
- *   notes      by name, what the catalogue knows of itself: `revision`, that of the last batch
+ *   notes      by name, what the catalogue knows of itself: `revision`, that of the last batch; `journal`, how far that
+ *              was read
  *
  * Indexes are for the questions that are asked often (docs/store.md has them). Those by a name also have the time, so
  * that "of that listener, in the last hour" is one range, and the start, by which they are told: the first 50 are found

@@ -25,6 +25,7 @@
 #include "store/marks.h"
 #include "store/tags.h"
 #include "store/totals.h"
+#include "store/untold.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -181,65 +182,6 @@ static int note_scanned(void *context, struct gg__record *record)
   return error;
 }
 
-struct comparing {
-  struct gg__index *index;
-  size_t same;
-};
-
-static bool same_tags(const char *packed, const char *const *tags, size_t count)
-{
-  for (size_t i = 0; i < count; i++) {
-    size_t length = strlen(tags[i]);
-    if (strncmp(packed, tags[i], length) != 0 || (packed[length] != ' ' && packed[length] != '\0'))
-      return false;
-    packed += length + (packed[length] == ' ');
-  }
-  return !*packed;
-}
-
-/* What the catalogue was told of a session, beside what people say now. */
-static int compare_mark(void *context, const char *id, bool held, const char *added, const char *removed)
-{
-  struct comparing *comparing = context;
-  struct gg__marks *marks = comparing->index->source.marks;
-  const struct gg__mark *now = marks ? gg__marks_find(marks, id) : NULL;
-  bool same = now && now->held == held && same_tags(added, now->tags, now->tag_count) &&
-              same_tags(removed, now->removed, now->removed_count);
-  comparing->same += same;
-  return same ? 0 : gg__index_set_apart(comparing->index, id);
-}
-
-static int note_mark(void *context, const struct gg__mark *now)
-{
-  struct comparing *comparing = context;
-  const struct gg__index_entry *entry = gg__index_find(comparing->index, now->id);
-  if (entry && entry->apart == comparing->index->look)
-    return 0;
-  if (!now->held && now->tag_count + now->removed_count == 0)
-    return 0;
-  bool known = false;
-  int error = gg__catalogue_knows_mark(comparing->index->catalogue, now->id, &known, NULL);
-  return error ? error : known ? 0 : gg__index_set_apart(comparing->index, now->id);
-}
-
-static int count_mark(void *context, const struct gg__mark *now)
-{
-  size_t *count = context;
-  *count += now->held || now->tag_count + now->removed_count > 0;
-  return 0;
-}
-
-static int note_marks(struct gg__index *index)
-{
-  struct comparing comparing = {.index = index};
-  size_t count = 0;
-  int error = gg__catalogue_marks(index->catalogue, compare_mark, &comparing, NULL);
-  if (error || !index->source.marks)
-    return error;
-  gg__marks_each(index->source.marks, count_mark, &count);
-  return count == comparing.same ? 0 : gg__marks_each(index->source.marks, note_mark, &comparing);
-}
-
 /* ── Refreshing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* The catalogue is of no use any more, or never was: everything is scanned. */
@@ -312,7 +254,7 @@ static int look(struct gg__index *index, uint64_t generation, struct gg_failure 
   return error;
 }
 
-static int note_gone(void *context, const char *id)
+static int note_id(void *context, const char *id)
 {
   return gg__index_set_apart(context, id);
 }
@@ -326,9 +268,9 @@ static int note_apart(struct gg__index *index)
   /* Files that have gone, and the catalogue has not heard of it: nobody indexes. */
   for (size_t i = 0; i < index->name_count && !error; i++)
     if (!index->names[i].there)
-      error = gg__catalogue_sessions_in(index->catalogue, index->names[i].name, note_gone, index, NULL);
+      error = gg__catalogue_sessions_in(index->catalogue, index->names[i].name, note_id, index, NULL);
   if (!error)
-    error = note_marks(index);
+    error = gg__untold_each(index->source.marks, index->catalogue, note_id, index, NULL);
   return error ? error : gg__index_set_former_apart(index);
 }
 

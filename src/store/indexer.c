@@ -19,6 +19,7 @@
 #include "store/indexer_private.h"
 
 #include "store/marks.h"
+#include "store/untold.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -155,14 +156,68 @@ static void mark_changed(void *context, const struct gg__mark *mark)
     indexer->marks_error = mark_one(indexer, mark);
 }
 
+/* Sessions of which the catalogue is to hear: it is not written while they are found. */
+struct ids {
+  char (*ids)[25];
+  size_t count, room;
+};
+
+static int keep_id(void *context, const char *id)
+{
+  struct ids *ids = context;
+  if (ids->count == ids->room) {
+    size_t room = ids->room ? ids->room * 2 : 256;
+    char(*larger)[25] = realloc(ids->ids, room * sizeof *larger);
+    if (!larger)
+      return GG_ERR_NOMEM;
+    ids->ids = larger;
+    ids->room = room;
+  }
+  memcpy(ids->ids[ids->count], id, 24);
+  ids->ids[ids->count++][24] = '\0';
+  return 0;
+}
+
+/* What was said while nobody indexed; the position is how far the catalogue has heard of this journal. */
+static int take_untold(struct gg__indexer *indexer)
+{
+  struct ids ids = {0};
+  bool noted;
+  int error = gg__untold_each(indexer->marks, indexer->catalogue, keep_id, &ids, indexer->failure);
+  for (size_t i = 0; i < ids.count && !error; i++) {
+    struct gg__mark nothing = {.id = ""};
+    const struct gg__mark *mark = gg__marks_find(indexer->marks, ids.ids[i]);
+    memcpy(nothing.id, ids.ids[i], sizeof nothing.id);
+    error = mark_one(indexer, mark ? mark : &nothing);
+  }
+  free(ids.ids);
+  return error ? error : gg__catalogue_journal(indexer->catalogue, &indexer->told, &noted, indexer->failure);
+}
+
+static int note_position(struct gg__indexer *indexer)
+{
+  struct gg__marks_position now;
+  if (gg__marks_is_at(indexer->marks, &indexer->told) || !gg__marks_position(indexer->marks, &now))
+    return 0;
+  int error = gg__indexer_begin(indexer);
+  if (!error)
+    error = gg__catalogue_put_journal(indexer->catalogue, &now, indexer->failure);
+  if (!error)
+    indexer->told = now;
+  return error;
+}
+
 int gg__indexer_take_marks(struct gg__indexer *indexer)
 {
-  if (!indexer->marks) {
-    int error = gg__marks_open(&indexer->marks, indexer->options.store, indexer->failure);
-    return error ? error : gg__marks_each(indexer->marks, mark_one, indexer);
+  int error;
+  if (indexer->marks) {
+    error = gg__marks_refresh(indexer->marks, NULL, mark_changed, indexer, indexer->failure);
+    error = error ? error : indexer->marks_error;
+  } else {
+    error = gg__marks_open(&indexer->marks, indexer->options.store, indexer->failure);
+    error = error ? error : take_untold(indexer);
   }
-  int error = gg__marks_refresh(indexer->marks, NULL, mark_changed, indexer, indexer->failure);
-  return error ? error : indexer->marks_error;
+  return error ? error : note_position(indexer);
 }
 
 /* ── Steps ───────────────────────────────────────────────────────────────────────────────────────────────────────── */

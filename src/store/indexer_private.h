@@ -16,9 +16,9 @@
 #include "store/capture.h"
 #include "store/flows.h"
 #include "store/indexer.h"
+#include "store/marks.h"
 #include "store/record.h"
 
-struct gg__marks;
 struct gg__reading;
 struct gg__tag_rules;
 
@@ -65,6 +65,7 @@ struct gg__indexer {
   struct gg__place place;
   struct gg__marks *marks;
   int marks_error;
+  struct gg__marks_position told; /* how far the catalogue has heard of the journal */
   struct gg__tag_rules *rules;
   bool tagging; /* rules were asked in this batch */
   struct gg__life life;

@@ -248,6 +248,39 @@ int gg__marks_refresh(struct gg__marks *marks, bool *changed, void (*visit)(void
   return error;
 }
 
+bool gg__marks_position(const struct gg__marks *marks, struct gg__marks_position *out)
+{
+  return gg__marks_journal_position(&marks->journal, out);
+}
+
+bool gg__marks_is_at(const struct gg__marks *marks, const struct gg__marks_position *position)
+{
+  return gg__marks_journal_is_at(&marks->journal, position);
+}
+
+struct naming {
+  int (*visit)(void *context, const char *id);
+  void *context;
+};
+
+static int name_one(void *context, const struct gg__marks_line *line)
+{
+  const struct naming *naming = context;
+  return naming->visit(naming->context, line->id);
+}
+
+int gg__marks_between(struct gg__marks *marks, const struct gg__marks_position *position, bool *there,
+                      int (*visit)(void *context, const char *id), void *context, struct gg_failure *failure)
+{
+  struct naming naming = {visit, context};
+  uint64_t from = position->offset, to = marks->journal.offset;
+  *there = gg__marks_journal_has(&marks->journal, position);
+  if (!*there || from == to)
+    return 0;
+  return gg__marks_journal_again(&marks->journal, from < to ? from : to, from < to ? to : from, name_one, &naming,
+                                 failure);
+}
+
 const struct gg__mark *gg__marks_find(struct gg__marks *marks, const char *id)
 {
   const struct gg__marks_entry *entry =

@@ -42,6 +42,12 @@ struct gg__mark {
   uint64_t at_ns;             /* when the last of it was said */
 };
 
+/* A place in a journal: what is before it was read. All zero: there was none. */
+struct gg__marks_position {
+  uint64_t device, inode, offset;
+  uint64_t check; /* of some of what is before it */
+};
+
 /* Reads the store's journal; without one there are no marks. GG_ERR_IO, DENIED, LIMIT (more sessions than
  * GG_MARKS_MAX), NOMEM. */
 int gg__marks_open(struct gg__marks **out, const char *store, struct gg_failure *failure);
@@ -60,6 +66,15 @@ const struct gg__mark *gg__marks_find(struct gg__marks *marks, const char *id);
 int gg__marks_each(struct gg__marks *marks, int (*visit)(void *context, const struct gg__mark *mark), void *context);
 size_t gg__marks_held(const struct gg__marks *marks);                       /* how many sessions are */
 const char *gg__marks_warning(const struct gg__marks *marks, size_t index); /* of damaged lines; NULL past the last */
+
+/* How far this has read; false: the file cannot be read. gg__marks_is_at, which costs nothing: whether that is it. */
+bool gg__marks_position(const struct gg__marks *marks, struct gg__marks_position *out);
+bool gg__marks_is_at(const struct gg__marks *marks, const struct gg__marks_position *position);
+/* Calls for the session of each line between the position and how far this has read, whichever is further; one may come
+ * more than once. `*there` false: it is no place in this journal, which was written anew, or replaced; no calls were
+ * made. A non-zero return ends it and is returned. */
+int gg__marks_between(struct gg__marks *marks, const struct gg__marks_position *position, bool *there,
+                      int (*visit)(void *context, const char *id), void *context, struct gg_failure *failure);
 
 /* Appends; a call is one line for each session, synced when it returns. A tag is 1 to 64 bytes of printable UTF-8
  * without blanks, commas and leading + or -: GG_ERR_INVALID says which is not, or which is both added and removed.

@@ -188,15 +188,21 @@ static bool pass_over(struct gg__marks_journal *journal)
   return false;
 }
 
-int gg__marks_journal_read(struct gg__marks_journal *journal,
-                           int (*take)(void *context, const struct gg__marks_line *line), void *context,
-                           struct gg_failure *failure)
+static size_t least_of(uint64_t a, size_t b)
+{
+  return a < b ? (size_t)a : b;
+}
+
+static int read_to(struct gg__marks_journal *journal, uint64_t end,
+                   int (*take)(void *context, const struct gg__marks_line *line), void *context,
+                   struct gg_failure *failure)
 {
   int error = 0;
   bool more = journal->fd >= 0;
   while (more && !error) {
     size_t used = 0;
-    ssize_t n = pread(journal->fd, journal->buffer, GG__MARKS_BUFFER, (off_t)journal->offset);
+    size_t length = least_of(end - journal->offset, GG__MARKS_BUFFER);
+    ssize_t n = pread(journal->fd, journal->buffer, length, (off_t)journal->offset);
     if (n < 0)
       return gg_fail_errno(failure, errno, "cannot read %s", journal->path);
     error = take_lines(journal, (size_t)n, &used, take, context);
@@ -205,4 +211,20 @@ int gg__marks_journal_read(struct gg__marks_journal *journal,
   if (error == GG_ERR_LIMIT)
     return gg_fail(failure, error, "%s has tags or holds of more than %d sessions", journal->path, GG_MARKS_MAX);
   return error ? gg_fail(failure, error, "no memory for tags and holds") : 0;
+}
+
+int gg__marks_journal_read(struct gg__marks_journal *journal,
+                           int (*take)(void *context, const struct gg__marks_line *line), void *context,
+                           struct gg_failure *failure)
+{
+  return read_to(journal, UINT64_MAX, take, context, failure);
+}
+
+int gg__marks_journal_again(const struct gg__marks_journal *journal, uint64_t from, uint64_t to,
+                            int (*take)(void *context, const struct gg__marks_line *line), void *context,
+                            struct gg_failure *failure)
+{
+  struct gg__marks_journal copy = *journal; /* its place, and what it warns of, are its own */
+  copy.offset = from;
+  return read_to(&copy, to, take, context, failure);
 }

@@ -12,6 +12,7 @@
 #define GG_STORE_MARKS_JOURNAL_H
 
 #include "store/bounds.h"
+#include "store/marks.h"
 #include "store/marks_line.h"
 
 #include <gogetway/error.h>
@@ -54,6 +55,18 @@ int gg__marks_journal_look(struct gg__marks_journal *journal, bool *anew, struct
 int gg__marks_journal_read(struct gg__marks_journal *journal,
                            int (*take)(void *context, const struct gg__marks_line *line), void *context,
                            struct gg_failure *failure);
+
+/* The same for the whole lines from one offset to another, which were read before, here or by somebody else. */
+int gg__marks_journal_again(const struct gg__marks_journal *journal, uint64_t from, uint64_t to,
+                            int (*take)(void *context, const struct gg__marks_line *line), void *context,
+                            struct gg_failure *failure);
+
+/* marks_position.c. How far it was read; false: the file cannot be read. */
+bool gg__marks_journal_position(const struct gg__marks_journal *journal, struct gg__marks_position *out);
+/* Whether that is it, by what is in memory. */
+bool gg__marks_journal_is_at(const struct gg__marks_journal *journal, const struct gg__marks_position *position);
+/* Whether it is a place in this file, in front of which is what was in front of it then. */
+bool gg__marks_journal_has(const struct gg__marks_journal *journal, const struct gg__marks_position *position);
 
 /* The next reading is from the beginning. */
 void gg__marks_journal_rewind(struct gg__marks_journal *journal);

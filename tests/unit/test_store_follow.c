@@ -359,12 +359,27 @@ static void put_first(const char *dir, const struct gg_session_list *list)
   gg__catalogue_close(catalogue);
 }
 
-/* A look at a store of so many sessions of which one was written since the last look. */
-static struct work work_of_a_look(unsigned many)
+static void tag_all(const char *dir)
+{
+  static const char *const tags[] = {"noise"};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_store *store = open_store(dir);
+  struct gg_session_list *all = changed(store, NULL, 0);
+  if (gg_store_tag(store, all, tags, 1, NULL, 0, &failure) != 0)
+    fail_msg("%s", failure.message);
+  gg_session_list_destroy(all);
+  gg_store_close(store);
+  catch_up(dir);
+}
+
+/* A look at a store of so many sessions, all of which have a tag or none, and one was written since the last look. */
+static struct work work_of_a_look(unsigned many, bool tagged)
 {
   static struct files files;
   struct work work = {0};
   record_many(&files, many);
+  if (tagged)
+    tag_all(files.dir);
   struct gg_store *store = open_store(files.dir);
   assert_int_equal(gg_store_refresh(store, NULL), 0);
   assert_int_equal(sqlite3_trace_v2(database_of(store), SQLITE_TRACE_ROW | SQLITE_TRACE_PROFILE, count_work, &work),
@@ -381,6 +396,7 @@ static struct work work_of_a_look(unsigned many)
   sqlite3_trace_v2(database_of(store), 0, NULL, NULL);
   gg_session_list_destroy(list);
   gg_store_close(store);
+  remove_journal(files.dir);
   files_end(&files);
   return work;
 }
@@ -388,10 +404,154 @@ static struct work work_of_a_look(unsigned many)
 static void costs_what_changed(void **unused)
 {
   (void)unused;
-  struct work few = work_of_a_look(MANY / 16), many = work_of_a_look(MANY);
-  assert_true(few.rows > 0 && few.steps > 0);
-  assert_int_equal(many.rows, few.rows);
-  assert_int_equal(many.steps, few.steps);
+  for (int tagged = 0; tagged < 2; tagged++) {
+    struct work few = work_of_a_look(MANY / 16, tagged), many = work_of_a_look(MANY, tagged);
+    assert_true(few.rows > 0 && few.steps > 0);
+    assert_int_equal(many.rows, few.rows);
+    assert_int_equal(many.steps, few.steps);
+  }
+}
+
+/* ── How far the journal was read ────────────────────────────────────────────────────────────────────────────────── */
+
+/* How many sessions the catalogue is told of by an indexer that begins now. */
+static uint64_t told_by_indexing(const char *dir)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  const struct gg__indexer_options options = {.store = dir};
+  struct gg__catalogue *catalogue = catalogue_open(dir, GG__CATALOGUE_WRITE);
+  struct gg__indexer *indexer = NULL;
+  struct gg__indexer_stats stats;
+  bool more;
+  if (gg__indexer_create(&indexer, catalogue, &options, &failure) != 0 ||
+      gg__indexer_step(indexer, 0, &more, &failure) != 0)
+    fail_msg("%s", failure.message);
+  gg__indexer_stats(indexer, &stats);
+  gg__indexer_destroy(indexer);
+  gg__catalogue_close(catalogue);
+  return stats.marked;
+}
+
+static void is_as_made_anew(const char *dir)
+{
+  struct gg_reindex_options options = GG_REINDEX_OPTIONS_INIT;
+  struct gg_reindex_result result = {0};
+  struct gg_failure failure = GG_FAILURE_INIT;
+  options.check = true;
+  if (gg_store_reindex(dir, &options, &result, &failure) != 0)
+    fail_msg("%s", failure.message);
+  assert_int_equal(result.different, 0);
+}
+
+static void hold_first(const char *dir, bool held)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_session_list *one = NULL;
+  struct gg_store *store = open_store(dir);
+  struct gg_session_list *all = changed(store, NULL, 0);
+  gg_session_list_add(&one, gg_session_list_at(all, 0));
+  if (gg_store_hold(store, one, held, &failure) != 0)
+    fail_msg("%s", failure.message);
+  gg_session_list_destroy(one);
+  gg_session_list_destroy(all);
+  gg_store_close(store);
+}
+
+static char *journal_text(const char *dir, size_t *length)
+{
+  char path[160];
+  static char text[1 << 20];
+  snprintf(path, sizeof path, "%s/journal/marks.jsonl", dir);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  *length = (size_t)read(fd, text, sizeof text);
+  assert_true(*length > 0 && *length < sizeof text);
+  close(fd);
+  return text;
+}
+
+/* In the file that is there, or in another one. */
+static void put_journal(const char *dir, const char *text, size_t length, bool other)
+{
+  char path[160], before[176];
+  snprintf(path, sizeof path, "%s/journal/marks.jsonl", dir);
+  snprintf(before, sizeof before, "%s.before", path);
+  if (other)
+    assert_int_equal(rename(path, before), 0); /* so that its number is not used again */
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  assert_int_equal(write(fd, text, length), length);
+  close(fd);
+  unlink(before);
+}
+
+/* A store that was open all the while knows what is said, whoever told the catalogue, and so does one opened now. */
+static void all_know(struct follower *follower, const char *dir)
+{
+  look(follower);
+  has_been_told(follower, dir);
+}
+
+static void goes_on_in_the_journal(void **unused)
+{
+  (void)unused;
+  static struct files files;
+  static struct follower follower;
+  static char first[1 << 20];
+  size_t length, now;
+  follower = (struct follower){0};
+  record_many(&files, 40);
+  const char *dir = files.dir;
+  tag_all(dir);
+  memcpy(first, journal_text(dir, &length), sizeof first);
+  follower.store = open_store(dir);
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 0);
+  hold_first(dir, true);
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 1);
+  all_know(&follower, dir);
+  is_as_made_anew(dir);
+  hold_first(dir, false); /* of that nothing is left to say */
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 1);
+  is_as_made_anew(dir);
+  const char *text = journal_text(dir, &now);
+  put_journal(dir, text, now, true); /* another file, of the same */
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 0);
+  hold_first(dir, true);
+  text = journal_text(dir, &now);
+  put_journal(dir, text, now, true); /* ... and more */
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 1);
+  is_as_made_anew(dir);
+  put_journal(dir, first, length, false); /* the file that was there, with less */
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 1);
+  is_as_made_anew(dir);
+  const char *second = (const char *)memchr(text, '\n', now) + 1,
+             *third = (const char *)memchr(second, '\n', now / 2) + 1;
+  length = (size_t)(second - text);
+  memcpy(first, text, length);
+  memcpy(first + length, third, now - (size_t)(third - text));
+  put_journal(dir, first, now - (size_t)(third - second), false); /* ... as long, and a line of it is missing */
+  all_know(&follower, dir);
+  assert_true(told_by_indexing(dir) > 0);
+  is_as_made_anew(dir);
+  for (unsigned i = 0; i < 1000; i++)
+    hold_first(dir, i % 2 != 0); /* until it is written anew */
+  journal_text(dir, &now);
+  assert_true(now < 20000);
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 0);
+  hold_first(dir, true);
+  remove_journal(dir);
+  all_know(&follower, dir);
+  assert_int_equal(told_by_indexing(dir), 39);
+  is_as_made_anew(dir);
+  all_know(&follower, dir);
+  follower_end(&follower);
+  remove_journal(dir);
+  files_end(&files);
 }
 
 /* ── What was not asked for at first ─────────────────────────────────────────────────────────────────────────────── */
@@ -447,9 +607,13 @@ static void counts_on_whatever_the_clock_says(void **unused)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(tells_all_that_changed),       cmocka_unit_test(tells_what_is_no_more),
-    cmocka_unit_test(goes_over_to_a_new_catalogue), cmocka_unit_test(costs_what_changed),
-    cmocka_unit_test(what_was_there_is_no_news),    cmocka_unit_test(counts_on_whatever_the_clock_says),
+    cmocka_unit_test(tells_all_that_changed),
+    cmocka_unit_test(tells_what_is_no_more),
+    cmocka_unit_test(goes_over_to_a_new_catalogue),
+    cmocka_unit_test(costs_what_changed),
+    cmocka_unit_test(goes_on_in_the_journal),
+    cmocka_unit_test(what_was_there_is_no_news),
+    cmocka_unit_test(counts_on_whatever_the_clock_says),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
