@@ -68,6 +68,7 @@ static void refuse_asking(const struct gg_cli *cli, const struct gg_failure *fai
            : cli->dir_named ? " (from $GOGETWAY_DIR; --dir DIR says where the gateway records)"
                             : " (the default; --dir DIR says where the gateway records)";
   gg_cli_reply_refuse(out, "%s%s", failure->message, hint);
+  out->unreached = true;
 }
 
 /* ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -21,6 +21,7 @@ struct gg_cli_reply {
   json_t *object; /* NULL, as the text: out of memory */
   char *text;     /* the same, as it came */
   bool ok;        /* the gateway did it */
+  bool unreached; /* no gateway was found to ask */
 };
 
 /* The options of a command that has no other than --json, and reading them. Returns GG_EXIT_DONE, or GG_EXIT_USAGE

@@ -86,7 +86,7 @@ static int export_chosen(const struct gg_cli *cli, const struct gg_cli_words *wo
   export->gap = tell_gap;
   int status = gg_cli_choose(cli, words, &chosen);
   if (status == GG_EXIT_DONE && gg_session_list_count(chosen.list) == 0)
-    status = gg_cli_fail("no session matches; nothing was written");
+    status = gg_cli_fail("no session matches, so nothing was written; 'gogetway sessions' lists them");
   if (status == GG_EXIT_DONE) {
     int error = gg_store_export(chosen.store, chosen.list, export, &result, &failure);
     if (progress.shown)

@@ -18,7 +18,7 @@ static int hold(const struct gg_cli_chosen *chosen, bool holding, bool json)
   for (size_t i = 0; i < gg_session_list_count(chosen->list); i++)
     changed += gg_session_list_at(chosen->list, i)->held != holding;
   if (gg_store_hold(chosen->store, chosen->list, holding, &failure) != 0)
-    return gg_cli_fail("%s", failure.message);
+    return gg_cli_store_fail(&failure);
   gg_cli_tell_marked(chosen->list, holding ? "held" : "released", changed, json);
   return GG_EXIT_DONE;
 }

@@ -42,7 +42,7 @@ static int add_named(struct gg_cli_chosen *chosen, const char *word)
   snprintf(text, sizeof text, "id=%s", word);
   if (gg_filter_parse(&filter, words, 1, gg_cli_now_ns(), &failure) != 0 ||
       gg_store_query(chosen->store, filter, &list, &failure) != 0)
-    status = gg_cli_fail("%s", failure.message);
+    status = gg_cli_store_fail(&failure);
   else if (gg_session_list_count(list) == 0)
     status = gg_cli_fail("no session begins with '%s'; 'gogetway sessions' lists them", word);
   else if (gg_session_list_count(list) > 1)
@@ -84,7 +84,7 @@ int gg_cli_choose_marked(const struct gg_cli *cli, const char *command, const st
       "%s: some words name sessions, others are a filter; either all or none (id=... is a filter too)", command);
   int status = gg_cli_choose(cli, words, out);
   if (status == GG_EXIT_DONE && gg_session_list_count(out->list) == 0)
-    status = gg_cli_fail("no session matches; gogetway sessions lists them");
+    status = gg_cli_fail("no session matches; 'gogetway sessions' lists them");
   return status;
 }
 

@@ -123,10 +123,8 @@ static int prune(const struct gg_cli *cli, struct pruning *pruning)
   clear_progress(pruning);
   if (error == GG_ERR_INVALID && result.segments == 0)
     return gg_cli_wrong("prune: %s", failure.message);
-  if (error != 0 && result.segments == 0) {
-    const char *hint = error == GG_ERR_NOT_FOUND && !cli->dir_given ? " (--dir DIR says where the recording is)" : "";
-    return gg_cli_fail("%s%s", failure.message, hint);
-  }
+  if (error != 0 && result.segments == 0)
+    return gg_cli_store_fail(&failure);
   put_summary(pruning, &result);
   if (error)
     return gg_cli_fail("%s", failure.message);

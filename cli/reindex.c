@@ -101,7 +101,7 @@ static int run_reindex(const struct gg_cli *cli, int argc, char **argv)
   if (error == GG_ERR_CLOSED)
     return gg_cli_fail("stopped; the catalogue is as it was");
   if (error)
-    return gg_cli_fail("%s", failure.message);
+    return gg_cli_store_fail(&failure);
   put_summary(&result, gg_cli_now_ns() - reindexing.began_ns, json);
   if (result.different && !json)
     printf("%" PRIu64 " differences from the catalogue that is there; without --check it is made anew\n",

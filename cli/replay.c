@@ -182,7 +182,7 @@ static int proceed(struct command *command, struct gg_replay *replay, int error,
   if (error == GG_ERR_INVALID)
     return gg_cli_wrong("replay: %s", failure->message);
   if (error)
-    return gg_cli_fail("%s", failure->message);
+    return gg_cli_store_fail(failure);
   if (command->dry_run)
     return GG_EXIT_DONE;
   gg_replay_plan(replay, &plan);

@@ -140,7 +140,7 @@ static int pick(const struct gg_session_list *list, const char *word)
   if (count == 1)
     return GG_EXIT_DONE;
   if (count == 0)
-    return gg_cli_fail("no session matches '%s'; gogetway sessions lists them", word);
+    return gg_cli_fail("no session matches '%s'; 'gogetway sessions' lists them", word);
   gg_cli_wrong("%zu sessions match '%s'; give more digits of one:", count, word);
   for (size_t i = 0; i < count && i < AMBIGUOUS_SHOWN_MAX; i++) {
     const struct gg_session *session = gg_session_list_at(list, i);

@@ -146,6 +146,9 @@ static int ask(const struct gg_cli *cli, enum form form, long pid)
                         : form == FORM_CONFIG   ? "{\"command\":\"config\"}"
                                                 : "{\"command\":\"stats\"}";
   gg_cli_ask(cli, pid, request, &reply);
+  const char *error = json_string_value(json_object_get(reply.object, "error"));
+  if (reply.unreached && error)
+    gg_cli_reply_refuse(&reply, "%s; 'gogetway stats --totals' adds up what is recorded, without one", error);
   int status = show(cli, &reply, form);
   gg_cli_reply_free(&reply);
   return status;

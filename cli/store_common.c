@@ -32,14 +32,24 @@ bool gg_cli_add_filter(struct gg_cli_words *words, const char *expression)
   return true;
 }
 
+int gg_cli_store_fail(const struct gg_failure *failure)
+{
+  const char *hint = "";
+  if (failure->code == GG_ERR_NOT_FOUND || failure->code == GG_ERR_FORMAT)
+    hint = " (--dir DIR says where the recording is)";
+  else if (failure->code == GG_ERR_DENIED)
+    hint = " (it takes the rights of the store's owner)";
+  else if (strstr(failure->message, strerror(EROFS)))
+    hint = " (it has to write into the store; a copy of that on another disk will do)";
+  return gg_cli_fail("%s%s", failure->message, hint);
+}
+
 int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  int error = gg_store_open(out, cli->dir, NULL, &failure);
-  if (!error)
+  if (gg_store_open(out, cli->dir, NULL, &failure) == 0)
     return GG_EXIT_DONE;
-  const char *hint = error == GG_ERR_NOT_FOUND && !cli->dir_given ? " (--dir DIR says where the recording is)" : "";
-  return gg_cli_fail("%s%s", failure.message, hint);
+  return gg_cli_store_fail(&failure);
 }
 
 /* How many bytes a character of UTF-8 has: one, and those that go on with it. */
@@ -134,7 +144,7 @@ int gg_cli_choose_sorted(const struct gg_cli *cli, const struct gg_cli_words *wo
   if (error == GG_ERR_INVALID)
     status = gg_cli_wrong("--sort: %s", failure.message);
   else if (error)
-    status = gg_cli_fail("%s", failure.message);
+    status = gg_cli_store_fail(&failure);
   if (status == GG_EXIT_DONE)
     gg_cli_tell_warnings(out->store);
   return status;

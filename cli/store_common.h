@@ -32,6 +32,8 @@ bool gg_cli_add_filter(struct gg_cli_words *words, const char *expression);
 
 /* All return GG_EXIT_DONE, or tell what was wrong and return another status. */
 int gg_cli_open_store(const struct gg_cli *cli, struct gg_store **out);
+/* Tells the failure of a store, and if it is in the place, or in its rights, what to do about that. GG_EXIT_FAILED. */
+int gg_cli_store_fail(const struct gg_failure *failure);
 int gg_cli_parse_filter(const struct gg_cli_words *words, struct gg_filter **out);
 /* Opens, parses and queries. What was made is the caller's also on failure (NULL where nothing was). */
 struct gg_cli_chosen {

@@ -54,7 +54,7 @@ static int change(const struct tagging *tagging, const struct gg_cli_chosen *cho
   if (error == GG_ERR_INVALID)
     return gg_cli_wrong("tag: %s", failure.message);
   if (error)
-    return gg_cli_fail("%s", failure.message);
+    return gg_cli_store_fail(&failure);
   gg_cli_tell_marked(chosen->list, tagging->add_count > 0 ? "tagged" : "untagged", changed, tagging->json);
   return GG_EXIT_DONE;
 }

@@ -86,7 +86,7 @@ static int run_tail(const struct gg_cli *cli, int argc, char **argv)
   }
   /* Who stopped reading has what he wanted. */
   if (error && !(error == GG_ERR_CLOSED && gg_cli_stdout_gone()))
-    status = gg_cli_fail("%s", failure.message);
+    status = gg_cli_store_fail(&failure);
   signalled_tail = NULL;
   gg_tail_destroy(tail);
   gg_store_close(store);

@@ -70,7 +70,10 @@ static int find_user(const char *user, const char *group, struct identity *out, 
 static int make_directory(const char *dir, const struct identity *who, struct gg_failure *failure)
 {
   if (mkdir(dir, 0700) != 0)
-    return errno == EEXIST ? 0 : gg_fail_errno(failure, errno, "making the store's directory %s", dir);
+    return errno == EEXIST
+             ? 0
+             : gg_fail_errno(failure, errno,
+                             "making the store's directory %s (the gateway has to be able to write there)", dir);
   int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   int error = fd < 0 || fchown(fd, who->uid, who->gid) != 0 ? errno : 0;
   if (fd >= 0)

@@ -57,7 +57,8 @@ static int open_directory(struct gg_recorder *recorder, struct gg_failure *failu
   const char *dir = recorder->dir;
   bool made = mkdir(dir, 0700) == 0;
   if (!made && errno != EEXIST)
-    return gg_fail_errno(failure, errno, "making the store's directory %s", dir);
+    return gg_fail_errno(failure, errno, "making the store's directory %s (the gateway has to be able to write there)",
+                         dir);
   recorder->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (recorder->dir_fd < 0)
     return gg_fail_errno(failure, errno, "opening the store's directory %s", dir);
@@ -71,7 +72,8 @@ static int open_directory(struct gg_recorder *recorder, struct gg_failure *failu
     return 0;
   }
   if (!exact && fchmod(recorder->dir_fd, 0700) < 0)
-    return gg_fail_errno(failure, errno, "closing the store's directory %s to others", dir);
+    return gg_fail_errno(failure, errno,
+                         "closing the store's directory %s to others (the gateway has to be able to write there)", dir);
   return 0;
 }
 
@@ -82,7 +84,8 @@ static int open_segments(struct gg_recorder *recorder, struct gg_failure *failur
   (void)mkdirat(recorder->dir_fd, "journal", 0700); /* without it we record all the same; who needs it tries again */
   recorder->segments_fd = openat(recorder->dir_fd, "segments", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (recorder->segments_fd < 0)
-    return gg_fail_errno(failure, errno, "opening %s/segments", recorder->dir);
+    return gg_fail_errno(failure, errno, "opening %s/segments (the gateway has to be able to write there)",
+                         recorder->dir);
   if (fchmod(recorder->segments_fd, 0700) < 0)
     return gg_fail_errno(failure, errno, "closing %s/segments to others", recorder->dir);
   return 0;
@@ -140,7 +143,7 @@ static int take_lock(struct gg_recorder *recorder, struct gg_failure *failure)
 {
   recorder->lock_fd = openat(recorder->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (recorder->lock_fd < 0 || fchmod(recorder->lock_fd, 0600) < 0)
-    return gg_fail_errno(failure, errno, "opening %s/lock", recorder->dir);
+    return gg_fail_errno(failure, errno, "opening %s/lock (the gateway has to be able to write there)", recorder->dir);
   struct flock lock = store_lock();
   if (fcntl(recorder->lock_fd, F_OFD_SETLK, &lock) == 0)
     return 0;
@@ -176,7 +179,9 @@ static int adopt_lock(struct gg_recorder *recorder, struct gg_failure *failure)
 static int open_process_fd(struct gg_recorder *recorder, struct gg_failure *failure)
 {
   recorder->process_fd = openat(recorder->dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  return recorder->process_fd < 0 ? gg_fail_errno(failure, errno, "opening %s/lock", recorder->dir) : 0;
+  return recorder->process_fd < 0
+           ? gg_fail_errno(failure, errno, "opening %s/lock (the gateway has to be able to write there)", recorder->dir)
+           : 0;
 }
 
 static void set_lock_time(struct gg_recorder *recorder, struct timespec time)

@@ -200,7 +200,7 @@ static int check_original(const struct gg_replay *replay, struct gg_failure *fai
 static int check_matches(struct gg_replay *replay, const char *path)
 {
   if (replay->sums.sessions == 0)
-    return gg_fail(&replay->cannot, GG_ERR_NOT_FOUND, "no session of %s matches", path);
+    return gg_fail(&replay->cannot, GG_ERR_NOT_FOUND, "no session of %s matches; 'gogetway sessions' lists them", path);
   if (replay->sums.opaque == replay->sums.sessions)
     return gg_fail(&replay->cannot, GG_ERR_UNSUPPORTED,
                    "all sessions that match (%" PRIu64
