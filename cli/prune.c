@@ -15,7 +15,8 @@ static const struct gg_cli_option options[] = {
   [OPTION_MAX_BYTES] = {"max-bytes", 0, "SIZE", "remove the oldest segments while there are more bytes than this"},
   [OPTION_MAX_AGE] = {"max-age", 0, "TIME", "remove segments all of whose sessions are older than this"},
   [OPTION_MIN_FREE] = {"min-free", 0, "SIZE", "remove the oldest segments while the file system has less room"},
-  [OPTION_RULE] = {"rule", 0, "RULE", "another age for sessions that match: 'listener=ssh max_age=90d'; repeatable"},
+  [OPTION_RULE] = {"rule", 0, "RULE",
+                   "limits for sessions that match: 'listener=ssh max_age=90d max_bytes=20GiB'; repeatable"},
   [OPTION_DRY_RUN] = {"dry-run", 'n', NULL, "only tell what would go"},
   [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a segment, and one for the summary"},
 };
@@ -186,14 +187,16 @@ const struct gg_command gg_command_prune = {
   .option_count = sizeof options / sizeof options[0],
   .details =
     "Whole segments go, the oldest first; never one that a running gateway writes, nor one that somebody reads. Held\n"
-    "sessions ('gogetway hold') are copied into a file of their own before. A segment goes by age when every session "
-    "in\n"
-    "it may. A RULE is filter words and an age, 0 for never; of several the first that matches counts. A running\n"
+    "sessions ('gogetway hold') are copied into a file of their own before. A segment goes by age and rules when "
+    "every\n"
+    "session in it may. A RULE is filter words and an age (0: never), instead of --max-age, or most bytes of their\n"
+    "packets, counted from the newest segment backwards, or both; of several the first that matches counts. A running\n"
     "gateway does the same by itself: 'retention:' in its configuration.\n"
     "Exit status: 0 the limits hold; 3 they do not, or it could not be done.\n"
     "\n"
     "examples:\n"
     "  gogetway prune --max-bytes 100GiB --max-age 30d --dry-run\n"
-    "  gogetway prune --max-age 30d --rule 'listener=ssh max_age=365d' --rule 'tag=noise max_age=1d'\n",
+    "  gogetway prune --max-age 30d --rule 'listener=ssh max_age=365d' --rule 'tag=noise max_age=1d'\n"
+    "  gogetway prune --max-bytes 100GiB --rule 'listener=ssh max_bytes=20GiB'\n",
   .run = run_prune,
 };

@@ -516,10 +516,10 @@ GG_API size_t gg_problem_json(const struct gg_problem *problem, char *text, size
 
 /* ── Retention ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Whole segments go, the oldest first: by age, when every session in them may; and while the store has too many bytes,
- * or its file system too little room. A segment that is being written stays, and one that somebody reads (who has a
- * shared flock(2) on it) is passed over. A held session outlives all of it: of a segment that has to go, the packets of
- * its held sessions are copied unchanged into a file beside it, which takes its place in the order of names
+/* Whole segments go: by age or rules, when every session in them may; then, while the store has too many bytes, or its
+ * file system too little room, the oldest. A segment that is being written stays, and one that somebody reads (who has
+ * a shared flock(2) on it) is passed over. A held session outlives all of it: of a segment that has to go, the packets
+ * of its held sessions are copied unchanged into a file beside it, which takes its place in the order of names
  * (`X.pcapng` becomes `X.kept1.pcapng`), and only then it is removed. Killed at any moment, each session is in exactly
  * one file for whoever reads the store. */
 
@@ -528,8 +528,9 @@ enum gg_prune_why {
   GG_PRUNE_AGE,
   GG_PRUNE_BYTES,
   GG_PRUNE_FREE,
+  GG_PRUNE_RULE, /* the bytes of a rule: those of newer segments are as many as it allows */
 };
-GG_API const char *gg_prune_why_text(enum gg_prune_why why); /* "stays", "age", "bytes", "free"; static */
+GG_API const char *gg_prune_why_text(enum gg_prune_why why); /* "stays", "age", "bytes", "free", "rule"; static */
 
 enum gg_prune_fate {
   GG_PRUNE_GONE,    /* or would be, in a dry run */
@@ -558,11 +559,12 @@ GG_API size_t gg_pruned_json(const struct gg_pruned *pruned, char *text, size_t 
 
 struct gg_prune_options {
   size_t size;
-  uint64_t max_bytes;       /* of all segments; 0: no limit */
-  uint64_t max_age_ns;      /* since a session's last record in the segment; 0: no limit */
-  uint64_t min_free;        /* bytes that the file system is to have; 0: no limit */
-  const char *const *rules; /* "listener=ssh max_age=90d": filter words, and an age (0: never) for the sessions that
-                               match, instead of max_age; of several the first that matches */
+  uint64_t max_bytes;  /* of all segments; 0: no limit */
+  uint64_t max_age_ns; /* since a session's last record in the segment; 0: no limit */
+  uint64_t min_free;   /* bytes that the file system is to have; 0: no limit */
+  /* "listener=ssh max_age=90d max_bytes=20GiB": filter words, and for the sessions that match an age (0: never) instead
+   * of max_age, most bytes of their packets (0: no limit), or both; of several rules the first that matches counts. */
+  const char *const *rules;
   size_t rule_count;
   bool dry_run; /* nothing is changed; what would be is told */
   /* Told of each segment that has to go, when it is gone, or why it stays; may be NULL. */

@@ -246,6 +246,8 @@ static const struct bound of_retention[] = {
   {"wait of the writer while room is made", TIME, GG_ROOM_RETRY_NS, "the same bytes are tried again",
    "`log_write_errors`"},
   {"time between two requests to end open segments, where nothing else can go", TIME, GG_RETAINING_SEAL_NS, "", ""},
+  {"reading segments for rules, in one look", TIME, GG_RETAINING_READ_NS,
+   "the rest is read in later ones; what is not read goes by the store's limits only", ""},
   {"held sessions of one segment", COUNT, GG_KEEP_HELD_MAX, "the segment stays", "message `segment not removed`"},
   {"wait for somebody who lists the segments, or holds a session", TIME, GG_PLACE_STILL_NS, "retention goes on without",
    ""},

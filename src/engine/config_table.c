@@ -424,10 +424,12 @@ static const struct gg_option options[] = {
    .type = GG_OPTION_STRINGS,
    CONFIG(retention.rules),
    .most = GG_RETENTION_RULES_MAX,
-   .help = "ages of sessions that a filter matches, instead of retention.max_age",
-   .more = "Each is filter words and `max_age=TIME`, 0 for never: `listener=ssh max_age=90d`, `tag=noise max_age=1d`. "
-           "Of several the first that matches a session counts. `retention.max_bytes` and `retention.min_free` do not "
-           "ask for them."},
+   .help = "limits for sessions that a filter matches",
+   .more =
+     "Each is filter words and `max_age=TIME` (instead of retention.max_age; 0 for never), `max_bytes=SIZE` (of the "
+     "packets of all of them together, the newest first; 0 for no limit), or both: `listener=ssh max_bytes=20GiB`, "
+     "`tag=noise max_age=1d`. Of several the first that matches a session counts. `retention.max_bytes` and "
+     "`retention.min_free` do not ask for them."},
 
   {.key = "sync.mode",
    .flag = "sync-mode",

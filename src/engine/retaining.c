@@ -164,6 +164,16 @@ static bool may_go_on(void *context, uint64_t done, uint64_t total)
   return !ending;
 }
 
+/* A writer on a full disk is not kept waiting by what rules would like to know. */
+static bool is_idle(void *context)
+{
+  struct gg_retaining *retaining = context;
+  pthread_mutex_lock(&retaining->lock);
+  bool idle = !retaining->ending && retaining->wanted_bytes == 0;
+  pthread_mutex_unlock(&retaining->lock);
+  return idle;
+}
+
 static void tell_result(struct gg_retaining *retaining, const struct gg_prune_result *result)
 {
   add(retaining, REMOVED, result->segments);
@@ -468,7 +478,11 @@ static void warn_of_limits(const struct gg_retaining *retaining, const struct gg
 int gg__retaining_start(struct gg_retaining *retaining, const struct gg_config *config, struct gg_recorder *recorder,
                         struct gg_failure *failure)
 {
-  const struct gg__retention_ops ops = {tell_segment, may_go_on, retaining};
+  const struct gg__retention_ops ops = {.segment = tell_segment,
+                                        .progress = may_go_on,
+                                        .idle = is_idle,
+                                        .read_ns = GG_RETAINING_READ_NS,
+                                        .context = retaining};
   int error = gg__retention_open(&retaining->retention, config->dir, &ops, failure);
   if (!error && gg_metrics_shard(retaining->metrics, &retaining->shard) != 0)
     error = gg_fail(failure, GG_ERR_NOMEM, "out of memory for the metrics of retention");

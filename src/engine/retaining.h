@@ -25,6 +25,7 @@
 #define GG_RETAINING_TURN_MIN_NS UINT64_C(20000000)
 #define GG_RETAINING_ROOM_NS UINT64_C(2000000000) /* in which room has to be made on a full disk */
 #define GG_RETAINING_SEAL_NS UINT64_C(250000000)  /* between two requests to seal what is open */
+#define GG_RETAINING_READ_NS UINT64_C(200000000)  /* of a look, for reading segments that rules are to be asked about */
 #define GG_RETAINING_STOP_NS UINT64_C(10000000000)
 
 struct gg_metrics;

@@ -267,6 +267,19 @@ bool gg_filter_may_match(const struct gg_filter *filter, const struct gg_session
   return !filter || !filter->root || judge(filter->root, begun) != NEVER;
 }
 
+static bool asks(const struct gg__node *node, const char *field)
+{
+  bool any = node->kind == GG__NODE_TEST && strcmp(node->test.field->shown.name, field) == 0;
+  for (const struct gg__node *child = node->child; child && !any; child = child->next)
+    any = asks(child, field);
+  return any;
+}
+
+bool gg__filter_asks(const struct gg_filter *filter, const char *field)
+{
+  return filter && filter->root && asks(filter->root, field);
+}
+
 /* A comparison with an id that the session has and its original has not. */
 static bool names_as_sent(const struct gg__node *node, const struct gg_session *session, bool negated)
 {

@@ -64,6 +64,9 @@ void gg__node_destroy(struct gg__node *node); /* with its children, not those th
 /* Numbers the operands of the tree anew. */
 void gg__filter_number(struct gg_filter *filter);
 
+/* Whether any comparison is of that field. */
+bool gg__filter_asks(const struct gg_filter *filter, const char *field);
+
 /* As gg_filter_parse_text and gg_filter_match, with fields of decoders. `facts` may be NULL; a table of them outlives
  * the filter. Without a source a session has no facts: then `http.status = 200` is false, and its negation true. */
 int gg__filter_parse_with(struct gg_filter **out, const char *expression, uint64_t now_ns,

@@ -18,7 +18,7 @@ enum { BUSY_STEP_MS = 20, PATH_BYTES_MAX = 4096 };
 
 const char *gg_prune_why_text(enum gg_prune_why why)
 {
-  static const char *const texts[] = {"stays", "age", "bytes", "free"};
+  static const char *const texts[] = {"stays", "age", "bytes", "free", "rule"};
   return (unsigned)why < sizeof texts / sizeof texts[0] ? texts[why] : "unknown";
 }
 
@@ -114,7 +114,8 @@ int gg_store_prune(const char *path, const struct gg_prune_options *given, struc
   error = gg__retention_rules_parse(&limits, options.rules, options.rule_count, gg_clock_real_ns(), failure);
   if (error)
     return error;
-  const struct gg__retention_ops ops = {options.segment, options.progress, options.context};
+  const struct gg__retention_ops ops = {
+    .segment = options.segment, .progress = options.progress, .context = options.context};
   error = gg__retention_open(&retention, path, &ops, failure);
   if (!error)
     error = step(retention, &limits, options.dry_run, result, failure);

@@ -54,6 +54,7 @@ int gg__retained_open(struct gg__retained_table *out, const char *store, struct 
 static void free_item(struct gg__retained *item)
 {
   free(item->name);
+  free(item->shares);
   gg__kept_fini(&item->held);
 }
 
@@ -189,8 +190,12 @@ void gg__retained_replace(struct gg__retained_table *table, struct gg__retained 
   table->bytes -= item->bytes;
   free_item(item);
   if (name) {
-    *item = (struct gg__retained){
-      .name = name, .bytes = bytes, .modified_ns = item->modified_ns, .last_ns = item->last_ns, .sealed = true};
+    *item = (struct gg__retained){.name = name,
+                                  .bytes = bytes,
+                                  .modified_ns = item->modified_ns,
+                                  .last_ns = item->last_ns,
+                                  .sealed = true,
+                                  .passed = true};
     table->bytes += bytes;
     return;
   }
@@ -297,6 +302,7 @@ int gg__retained_refresh(struct gg__retained_table *table, uint64_t now_ns, stru
   for (size_t i = 0; i < table->count; i++) {
     struct gg__retained *item = &table->items[i];
     item->passed = item->no_room = false;
+    item->filled = 0;
     if (!item->sealed) {
       bool there = fstatat(table->folder_fd, item->name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
       if (!there) {
@@ -335,7 +341,10 @@ void gg__retained_sealed(struct gg__retained_table *table, const char *name)
 struct judging {
   const struct gg__retention_limits *limits;
   struct gg__marks *marks;
-  uint64_t expires_ns;
+  struct gg__share shares[GG_RETENTION_RULES_MAX + 1]; /* by rule; the last is of none */
+  bool found[GG_RETENTION_RULES_MAX + 1];
+  bool (*go_on)(void *context, uint64_t done, uint64_t total);
+  void *context;
 };
 
 /* What people have said of it is added to what the recording says. */
@@ -362,21 +371,31 @@ static int judge_end(void *context, void **token, const struct gg_session *told)
   const char *tags[TAGS_ROOM];
   struct gg_session session = *told;
   const struct gg__mark *mark = judging->marks ? gg__marks_find(judging->marks, told->id) : NULL;
-  (void)token;
   if (mark)
     add_marks(&session, mark, tags);
-  uint64_t expires_ns = gg__retention_expires(session.end_ns, gg__retention_age(judging->limits, &session));
-  if (expires_ns > judging->expires_ns)
-    judging->expires_ns = expires_ns;
+  size_t rule = gg__retention_rule_of(judging->limits, &session);
+  struct gg__share *share = &judging->shares[rule];
+  judging->found[rule] = true;
+  share->rule = rule;
+  share->bytes += (uintptr_t)*token;
+  if (session.end_ns > share->last_ns)
+    share->last_ns = session.end_ns;
   return 0;
 }
 
 static int judge_begin(void *context, void **token, const struct gg_session *begun)
 {
   (void)context;
-  (void)token;
   (void)begun;
+  *token = NULL;
   return 0;
+}
+
+/* The token is no address: it counts the bytes of the session's packets. */
+static void judge_packet(void *context, void **token, uint64_t bytes)
+{
+  (void)context;
+  *token = (void *)((uintptr_t)*token + (uintptr_t)bytes);
 }
 
 static int judge_piece(void *context, void **token, const struct gg_sweep_piece *piece)
@@ -387,31 +406,69 @@ static int judge_piece(void *context, void **token, const struct gg_sweep_piece 
   return 0;
 }
 
-/* Of what cannot be read the longest age counts. */
-static uint64_t judge_sessions(const struct gg__retained_table *table, const struct gg__retained *item,
-                               const struct gg__retention_limits *limits, struct gg__marks *marks)
+static bool judge_progress(void *context, uint64_t done, uint64_t total)
 {
-  static const struct gg_sweep_ops ops = {.begin = judge_begin, .piece = judge_piece, .end = judge_end};
-  struct judging judging = {limits, marks, 0};
+  const struct judging *judging = context;
+  return !judging->go_on || judging->go_on(judging->context, done, total);
+}
+
+/* Without memory for it, it is found out the next time. */
+static void keep_shares(struct gg__retained *item, const struct judging *judging)
+{
+  size_t count = 0, kept = 0;
+  for (size_t i = 0; i <= judging->limits->rule_count; i++)
+    count += judging->found[i];
+  struct gg__share *shares = malloc(count * sizeof *shares);
+  if (!shares)
+    return;
+  for (size_t i = 0; i <= judging->limits->rule_count; i++)
+    if (judging->found[i])
+      shares[kept++] = judging->shares[i];
+  free(item->shares);
+  item->shares = shares;
+  item->share_count = count;
+  item->judged = true;
+}
+
+bool gg__retained_is_open_question(const struct gg__retained *item, const struct gg__retention_limits *limits,
+                                   uint64_t now_ns)
+{
+  uint64_t least_ns = gg__retention_expires(item->last_ns, gg__retention_age_least(limits));
+  return item->sealed && !item->judged && limits->rule_count > 0 && (gg__retention_counts(limits) || least_ns < now_ns);
+}
+
+void gg__retained_judge(struct gg__retained_table *table, struct gg__retained *item,
+                        const struct gg__retention_limits *limits, struct gg__marks *marks,
+                        bool (*go_on)(void *context, uint64_t done, uint64_t total), void *context)
+{
+  static const struct gg_sweep_ops ops = {
+    .begin = judge_begin, .piece = judge_piece, .packet = judge_packet, .end = judge_end, .progress = judge_progress};
+  struct judging judging = {.limits = limits, .marks = marks, .go_on = go_on, .context = context};
   struct gg_failure ignored = GG_FAILURE_INIT;
   char path[4096];
   int length = snprintf(path, sizeof path, "%s/segments/%s", table->store, item->name);
-  if ((size_t)length >= sizeof path || gg_sweep(path, NULL, &ops, NULL, &judging, &ignored) != 0)
-    return gg__retention_expires(item->last_ns, gg__retention_age_most(limits));
-  return judging.expires_ns ? judging.expires_ns : gg__retention_expires(item->last_ns, limits->max_age_ns);
+  int error = (size_t)length < sizeof path ? gg_sweep(path, NULL, &ops, NULL, &judging, &ignored) : GG_ERR_RANGE;
+  if (error == GG_ERR_CLOSED || error == GG_ERR_NOMEM)
+    return;
+  bool any = false;
+  for (size_t i = 0; i <= limits->rule_count; i++)
+    any |= judging.found[i];
+  if (error || !any) { /* of what cannot be read the longest age counts */
+    judging.shares[limits->rule_count] =
+      (struct gg__share){.rule = error ? GG__RULE_UNKNOWN : limits->rule_count, .last_ns = item->last_ns};
+    judging.found[limits->rule_count] = true;
+  }
+  keep_shares(item, &judging);
 }
 
-uint64_t gg__retained_expires(struct gg__retained_table *table, struct gg__retained *item,
-                              const struct gg__retention_limits *limits, struct gg__marks *marks, uint64_t now_ns)
+enum gg_prune_why gg__retained_due(const struct gg__retained *item, const struct gg__retention_limits *limits,
+                                   uint64_t now_ns)
 {
-  uint64_t least_ns = gg__retention_expires(item->last_ns, gg__retention_age_least(limits));
-  if (limits->rule_count == 0 || least_ns >= now_ns)
-    return least_ns;
-  if (!item->judged) {
-    item->expires_ns = judge_sessions(table, item, limits, marks);
-    item->judged = true;
-  }
-  return item->expires_ns;
+  const struct gg__share whole = {.rule = limits->rule_count, .last_ns = item->last_ns};
+  if (limits->rule_count == 0)
+    return gg__retention_due(limits, &whole, 1, 0, now_ns);
+  return item->judged ? gg__retention_due(limits, item->shares, item->share_count, item->filled, now_ns)
+                      : GG_PRUNE_STAYS;
 }
 
 /* The first digits of an id are when the session began. */

@@ -3,12 +3,13 @@
  * retained.h - the segments of a store as retention sees them: a table that is brought up to date as often as it is
  * asked for, and remembers what it has found out.
  *
- *   listing ──► name, bytes ──► sealed? ──► last record (of the file's last block) ──► when its sessions may go
+ *   listing ──► name, bytes ──► sealed? ──► last record (of the file's last block) ──► each rule's share of it
  *   each time                   once         once                                      once, if there are rules
  *
- * A sealed segment never changes, so it is looked at once; and it is read only if a rule may concern it by now. Of its
- * sessions nothing is kept but when the last of them may go, and, if all of them are held, which they are. Memory: some
- * 150 bytes a segment.
+ * A sealed segment never changes, so it is looked at once; and it is read only if a rule may concern it by now: one of
+ * ages when some session in it may be too old, one of bytes at once. Of its sessions nothing is kept but for each rule
+ * their bytes and when the last of them ended, and, if all of them are held, which they are. Memory: some 170 bytes a
+ * segment, and 24 for each rule with sessions in it.
  *
  * Private to src/store. Thread: one at a time.
  */
@@ -25,12 +26,14 @@ struct gg__retained {
   char *name;
   uint64_t bytes;
   uint64_t modified_ns;
-  uint64_t last_ns;     /* of its last record, if `sealed` */
-  uint64_t expires_ns;  /* when all in it may go, if `judged` */
+  uint64_t last_ns;         /* of its last record, if `sealed` */
+  struct gg__share *shares; /* of each rule with sessions in it, if `judged` */
+  size_t share_count;
+  uint64_t filled;      /* in this pass: the rules of which newer ones have enough (retention_plan.h) */
   struct gg__kept held; /* all that is in it, if it was found to be held */
   bool sealed;
   bool judged;
-  bool passed;            /* in this pass: it cannot go now ... */
+  bool passed;            /* in this pass: it is done with, or cannot go now ... */
   bool no_room;           /* ... for want of room */
   enum gg_prune_why owed; /* it had to go, and was read or had no room: later ones went in its place, so it still has */
 };
@@ -56,12 +59,20 @@ void gg__retained_fini(struct gg__retained_table *table);
 int gg__retained_refresh(struct gg__retained_table *table, uint64_t now_ns, struct gg_failure *failure);
 /* Who writes it says that nothing will be added. */
 void gg__retained_sealed(struct gg__retained_table *table, const char *name);
-/* A segment is gone, or `name` (taken over; NULL: nothing) of so many bytes has taken its place. */
+/* A segment is gone, or `name` (taken over; NULL: nothing) of so many bytes has taken its place, and is passed over in
+ * this pass. */
 void gg__retained_replace(struct gg__retained_table *table, struct gg__retained *item, char *name, uint64_t bytes);
 
-/* When all that is in it may go by age. Reads the file if there are rules and it is not known. */
-uint64_t gg__retained_expires(struct gg__retained_table *table, struct gg__retained *item,
-                              const struct gg__retention_limits *limits, struct gg__marks *marks, uint64_t now_ns);
+/* Whether it has to be read before gg__retained_due can say that it may go. */
+bool gg__retained_is_open_question(const struct gg__retained *item, const struct gg__retention_limits *limits,
+                                   uint64_t now_ns);
+/* Reads it. `go_on` (may be NULL) is asked now and then: false ends it, and nothing has been found out. */
+void gg__retained_judge(struct gg__retained_table *table, struct gg__retained *item,
+                        const struct gg__retention_limits *limits, struct gg__marks *marks,
+                        bool (*go_on)(void *context, uint64_t done, uint64_t total), void *context);
+/* Whether all that is in it may go by age or rules, as far as it is known. */
+enum gg_prune_why gg__retained_due(const struct gg__retained *item, const struct gg__retention_limits *limits,
+                                   uint64_t now_ns);
 /* Rules that have changed, or marks of that session (NULL: of any): what follows from them is not known any more. */
 void gg__retained_doubt(struct gg__retained_table *table, const char *id);
 

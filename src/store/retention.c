@@ -26,7 +26,8 @@ struct gg__retention {
   struct gg__marks *marks;
   struct gg__retention_ops ops;
   struct gg__held held;
-  bool held_more; /* a refresh of the marks has told of a session that is held */
+  bool held_more;  /* a refresh of the marks has told of a session that is held */
+  bool asks_marks; /* the rules ask what is said of sessions */
 };
 
 struct pass {
@@ -36,6 +37,8 @@ struct pass {
   struct gg_failure *failure;
   struct gg__retention_state state;
   uint64_t looked_at, total; /* bytes, for who waits */
+  uint64_t read_until_ns;    /* monotonic; 0: as long as it takes */
+  bool any_read;
   bool dry;
   bool no_room; /* for what is held in some segment */
 };
@@ -47,7 +50,8 @@ static void note_mark(void *context, const struct gg__mark *mark)
   struct gg__retention *retention = context;
   retention->held_more |= mark->held;
   gg__held_mark(&retention->held, mark);
-  gg__retained_doubt(&retention->table, mark->id);
+  if (retention->asks_marks)
+    gg__retained_doubt(&retention->table, mark->id);
 }
 
 /* What is held cannot be told without the journal, and then nothing goes. */
@@ -272,7 +276,7 @@ static void count(struct going *going)
   pass->state.free_bytes += freed;
 }
 
-/* True if the segment is gone from its place in the table (or, in a dry run, would be). */
+/* True if the segment is gone from its place in the table, where the next one is now. */
 static bool go(struct pass *pass, struct gg__retained *item, enum gg_prune_why why)
 {
   struct gg__retention *retention = pass->retention;
@@ -287,7 +291,8 @@ static bool go(struct pass *pass, struct gg__retained *item, enum gg_prune_why w
   if (gone)
     count(&going);
   else
-    item->passed = true;
+    pass->result->passed++;
+  item->passed = true; /* in a dry run it is still there */
   item->no_room = !gone && going.told.fate == GG_PRUNE_NO_ROOM;
   if (!gone && (item->no_room || going.told.fate == GG_PRUNE_READ))
     item->owed = why;
@@ -331,32 +336,81 @@ static int tell_progress(struct pass *pass, const struct gg__retained *item)
   return on ? 0 : gg_fail(pass->failure, GG_ERR_CLOSED, "stopped");
 }
 
-/* From the oldest on. */
-static int walk(struct pass *pass)
+static bool go_on(void *context, uint64_t done, uint64_t total)
+{
+  const struct gg__retention_ops *ops = &((struct pass *)context)->retention->ops;
+  (void)done;
+  (void)total;
+  return !ops->idle || ops->idle(ops->context);
+}
+
+/* At least one a step, if there is time for any: so that it comes to an end. */
+static void read_for_rules(struct pass *pass, struct gg__retained *item)
 {
   struct gg__retention *retention = pass->retention;
-  struct gg__retained_table *table = &retention->table;
+  bool late = pass->any_read && pass->read_until_ns > 0 && gg_clock_mono_ns() >= pass->read_until_ns;
+  if (late || !gg__retained_is_open_question(item, pass->limits, pass->state.now_ns) || !go_on(pass, 0, 0))
+    return;
+  pass->any_read = true;
+  gg__retained_judge(&retention->table, item, pass->limits, retention->marks, go_on, pass);
+}
+
+/* From the newest on: what each rule's sessions have in the segments behind each. */
+static int sum_up(struct pass *pass)
+{
+  struct gg__retained_table *table = &pass->retention->table;
+  struct gg__retention_sums sums = {0};
+  int error = 0;
+  for (size_t i = table->count; i-- > 0 && !error;) {
+    struct gg__retained *item = &table->items[i];
+    error = tell_progress(pass, item);
+    if (!error)
+      read_for_rules(pass, item);
+    item->filled = gg__retention_filled(pass->limits, &sums);
+    if (item->judged)
+      gg__retention_add(pass->limits, &sums, item->shares, item->share_count);
+  }
+  return error;
+}
+
+static enum gg_prune_why due(struct pass *pass, struct gg__retained *item)
+{
+  read_for_rules(pass, item);
+  return gg__retained_due(item, pass->limits, pass->state.now_ns);
+}
+
+static enum gg_prune_why surplus(struct pass *pass, struct gg__retained *item)
+{
+  enum gg_prune_why why = gg__retention_judge(pass->limits, &pass->state);
+  return why == GG_PRUNE_STAYS ? item->owed : why;
+}
+
+/* From the oldest on. */
+static int walk(struct pass *pass, enum gg_prune_why (*judge)(struct pass *pass, struct gg__retained *item))
+{
+  struct gg__retained_table *table = &pass->retention->table;
   int error = 0;
   for (size_t i = 0; i < table->count && !error;) {
     struct gg__retained *item = &table->items[i];
     enum gg_prune_why why = GG_PRUNE_STAYS;
     error = tell_progress(pass, item);
-    if (!error && item->sealed && !item->passed) {
-      uint64_t expires_ns = gg__retained_expires(table, item, pass->limits, retention->marks, pass->state.now_ns);
-      why = gg__retention_judge(pass->limits, &pass->state, expires_ns);
-      why = why == GG_PRUNE_STAYS ? item->owed : why;
-    }
-    if (why != GG_PRUNE_STAYS && !item->passed && is_all_held(retention, item)) {
+    if (!error && item->sealed && !item->passed)
+      why = judge(pass, item);
+    if (why != GG_PRUNE_STAYS && is_all_held(pass->retention, item)) {
       item->passed = true;
       pass->result->passed++;
+    } else if (why != GG_PRUNE_STAYS && go(pass, item, why)) {
       continue;
     }
-    if (why == GG_PRUNE_STAYS || !go(pass, item, why)) {
-      pass->result->passed += item->passed && why != GG_PRUNE_STAYS;
-      i++;
-    }
+    i++;
   }
   return error;
+}
+
+static int walk_both(struct pass *pass)
+{
+  int error = walk(pass, due);
+  return error ? error : walk(pass, surplus);
 }
 
 /* Others have made room for what is held. */
@@ -368,7 +422,7 @@ static int walk_again(struct pass *pass)
       table->items[i].passed = table->items[i].no_room = false;
       pass->result->passed--;
     }
-  return walk(pass);
+  return walk_both(pass);
 }
 
 static int finish(struct pass *pass)
@@ -417,9 +471,16 @@ int gg__retention_step(struct gg__retention *retention, const struct gg__retenti
   *result = (struct gg_prune_result){0};
   if (flock(retention->table.store_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     return gg_fail(failure, GG_ERR_BUSY, "another one prunes %s now", retention->table.store);
+  bool counts = gg__retention_counts(limits);
+  retention->asks_marks = gg__retention_asks_marks(limits);
+  if (retention->ops.read_ns)
+    pass.read_until_ns = gg_clock_mono_ns() + retention->ops.read_ns;
   int error = prepare(&pass);
+  pass.total *= counts ? 3 : 2; /* so often each is looked at */
+  if (!error && counts)
+    error = sum_up(&pass);
   if (!error)
-    error = walk(&pass);
+    error = walk_both(&pass);
   if (!error && pass.no_room && pass.result->segments > 0)
     error = walk_again(&pass);
   int last = finish(&pass);

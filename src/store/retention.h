@@ -7,6 +7,12 @@
  *        ▲                  that may go                                       some are:  keep.h, then unlink
  *        └───────────────────────┴── bytes, free space as they are then ◄──── all are, or it is read: passed over
  *
+ * First what is due by age and rules goes, wherever it is; only what the store's own limits then still ask for is taken
+ * from the oldest on. So what may go anyway never pushes out what may stay.
+ *
+ * For rules segments have to be read, those for bytes from the newest on. A gateway does that little by little: what it
+ * has not read yet is not due, and goes only for the store's limits, which need no reading.
+ *
  * Three locks, all of them flock(2), so that nothing has to be made on a full disk and all end with who has them:
  *
  *   the store's folder    exclusively: one prunes at a time; the other one waits, or is told (GG_ERR_BUSY)
@@ -25,6 +31,10 @@ struct gg__retention;
 struct gg__retention_ops {
   void (*segment)(void *context, const struct gg_pruned *pruned);
   bool (*progress)(void *context, uint64_t done, uint64_t total); /* as gg_prune_options has them; may be NULL */
+  /* Whether there is time to read for rules; asked also in the middle of a segment, which is given up then. May be
+   * NULL. */
+  bool (*idle)(void *context);
+  uint64_t read_ns; /* after this time of a step no further segment is read for rules; 0: as long as it takes */
   void *context;
 };
 

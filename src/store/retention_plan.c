@@ -2,40 +2,64 @@
 #include "store/retention_plan.h"
 
 #include "base/text.h"
-#include "store/bounds.h"
+#include "store/filter_ast.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ── Rules ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int parse_age(struct gg__retention_rule *rule, const char *text, const char *value, struct gg_failure *failure)
+enum limit { LIMIT_AGE, LIMIT_BYTES, LIMITS };
+
+/* Which limit a word is, and its value; LIMITS: it is the filter's. */
+static enum limit limit_of(const char *word, const char **value)
 {
-  if (gg_text_parse_duration(&rule->max_age_ns, value) != 0)
-    return gg_fail(failure, GG_ERR_INVALID, "rule '%s': max_age=%s is no time; 12h, 7d and 0 (never) are", text, value);
+  static const char *const names[LIMITS] = {[LIMIT_AGE] = "max_age=", [LIMIT_BYTES] = "max_bytes="};
+  for (int i = 0; i < LIMITS; i++)
+    if (strncmp(word, names[i], strlen(names[i])) == 0) {
+      *value = word + strlen(names[i]);
+      return (enum limit)i;
+    }
+  return LIMITS;
+}
+
+static int parse_limit(struct gg__retention_rule *rule, enum limit limit, const char *text, const char *value,
+                       struct gg_failure *failure)
+{
+  if (limit == LIMIT_AGE) {
+    rule->ages = true;
+    if (gg_text_parse_duration(&rule->max_age_ns, value) != 0)
+      return gg_fail(failure, GG_ERR_INVALID, "rule '%s': max_age=%s is no time; 12h, 7d and 0 (never) are", text,
+                     value);
+  } else if (gg_text_parse_bytes(&rule->max_bytes, value) != 0) {
+    return gg_fail(failure, GG_ERR_INVALID, "rule '%s': max_bytes=%s is no size; 500MiB, 20GiB and 0 (no limit) are",
+                   text, value);
+  }
   return 0;
 }
 
 static int parse_rule(struct gg__retention_rule *rule, const char *text, uint64_t now_ns, struct gg_failure *failure)
 {
-  static const char age[] = "max_age=", blanks[] = " \t\n";
-  const char *words[GG_FILTER_TERMS_MAX];
+  static const char blanks[] = " \t\n";
+  const char *words[GG_FILTER_TERMS_MAX], *value = NULL;
   struct gg_failure why = GG_FAILURE_INIT;
   size_t count = 0;
-  unsigned ages = 0;
+  unsigned times[LIMITS] = {0};
   int error = 0;
   char *copy = strdup(text), *rest = NULL;
   if (!copy)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a rule");
   for (char *word = strtok_r(copy, blanks, &rest); word && !error; word = strtok_r(NULL, blanks, &rest)) {
-    if (strncmp(word, age, sizeof age - 1) == 0)
-      error = ++ages == 1 ? parse_age(rule, text, word + sizeof age - 1, failure) : GG_ERR_INVALID;
+    enum limit limit = limit_of(word, &value);
+    if (limit != LIMITS)
+      error = ++times[limit] == 1 ? parse_limit(rule, limit, text, value, failure) : GG_ERR_INVALID;
     else if (count == GG_FILTER_TERMS_MAX)
       error = GG_ERR_LIMIT;
     else
       words[count++] = word;
   }
-  if (!error && (ages == 0 || count == 0))
+  if (!error && ((times[LIMIT_AGE] == 0 && times[LIMIT_BYTES] == 0) || count == 0))
     error = GG_ERR_INVALID;
   if (!error) {
     error = gg_filter_parse(&rule->filter, words, count, now_ns, &why);
@@ -43,7 +67,9 @@ static int parse_rule(struct gg__retention_rule *rule, const char *text, uint64_
   }
   free(copy);
   return error ? gg_fail(failure, error,
-                         "rule '%s': it needs words of a filter and one max_age=TIME: 'listener=ssh max_age=90d'", text)
+                         "rule '%s': it needs words of a filter and one max_age=TIME, max_bytes=SIZE or both: "
+                         "'listener=ssh max_age=90d'",
+                         text)
                : 0;
 }
 
@@ -83,20 +109,28 @@ static uint64_t or_never(uint64_t age_ns)
   return age_ns ? age_ns : UINT64_MAX;
 }
 
-uint64_t gg__retention_age(const struct gg__retention_limits *limits, const struct gg_session *session)
+size_t gg__retention_rule_of(const struct gg__retention_limits *limits, const struct gg_session *session)
 {
-  for (size_t i = 0; i < limits->rule_count; i++)
-    if (gg_filter_match(limits->rules[i].filter, session))
-      return or_never(limits->rules[i].max_age_ns);
-  return or_never(limits->max_age_ns);
+  size_t i = 0;
+  while (i < limits->rule_count && !gg_filter_match(limits->rules[i].filter, session))
+    i++;
+  return i;
+}
+
+uint64_t gg__retention_age(const struct gg__retention_limits *limits, size_t rule)
+{
+  if (rule == GG__RULE_UNKNOWN)
+    return gg__retention_age_most(limits);
+  bool own = rule < limits->rule_count && limits->rules[rule].ages;
+  return or_never(own ? limits->rules[rule].max_age_ns : limits->max_age_ns);
 }
 
 uint64_t gg__retention_age_least(const struct gg__retention_limits *limits)
 {
   uint64_t least = or_never(limits->max_age_ns);
   for (size_t i = 0; i < limits->rule_count; i++)
-    if (or_never(limits->rules[i].max_age_ns) < least)
-      least = limits->rules[i].max_age_ns;
+    if (gg__retention_age(limits, i) < least)
+      least = gg__retention_age(limits, i);
   return least;
 }
 
@@ -104,14 +138,64 @@ uint64_t gg__retention_age_most(const struct gg__retention_limits *limits)
 {
   uint64_t most = or_never(limits->max_age_ns);
   for (size_t i = 0; i < limits->rule_count; i++)
-    if (or_never(limits->rules[i].max_age_ns) > most)
-      most = or_never(limits->rules[i].max_age_ns);
+    if (gg__retention_age(limits, i) > most)
+      most = gg__retention_age(limits, i);
   return most;
 }
 
 uint64_t gg__retention_expires(uint64_t last_ns, uint64_t age_ns)
 {
   return age_ns < UINT64_MAX - last_ns ? last_ns + age_ns : UINT64_MAX;
+}
+
+/* ── Bytes of rules ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static_assert(GG_RETENTION_RULES_MAX <= 64, "each has a bit");
+
+bool gg__retention_counts(const struct gg__retention_limits *limits)
+{
+  bool any = false;
+  for (size_t i = 0; i < limits->rule_count; i++)
+    any |= limits->rules[i].max_bytes > 0;
+  return any;
+}
+
+bool gg__retention_asks_marks(const struct gg__retention_limits *limits)
+{
+  bool any = false;
+  for (size_t i = 0; i < limits->rule_count; i++)
+    any |= gg__filter_asks(limits->rules[i].filter, "tag") || gg__filter_asks(limits->rules[i].filter, "held");
+  return any;
+}
+
+uint64_t gg__retention_filled(const struct gg__retention_limits *limits, const struct gg__retention_sums *sums)
+{
+  uint64_t filled = 0;
+  for (size_t i = 0; i < limits->rule_count; i++)
+    if (limits->rules[i].max_bytes > 0 && sums->bytes[i] >= limits->rules[i].max_bytes)
+      filled |= UINT64_C(1) << i;
+  return filled;
+}
+
+void gg__retention_add(const struct gg__retention_limits *limits, struct gg__retention_sums *sums,
+                       const struct gg__share *shares, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (shares[i].rule < limits->rule_count)
+      sums->bytes[shares[i].rule] += shares[i].bytes;
+}
+
+enum gg_prune_why gg__retention_due(const struct gg__retention_limits *limits, const struct gg__share *shares,
+                                    size_t count, uint64_t filled, uint64_t now_ns)
+{
+  bool too_old = true, due = true;
+  for (size_t i = 0; i < count; i++) {
+    size_t rule = shares[i].rule;
+    bool old = gg__retention_expires(shares[i].last_ns, gg__retention_age(limits, rule)) < now_ns;
+    too_old &= old;
+    due &= old || (rule < limits->rule_count && (filled >> rule & 1));
+  }
+  return too_old ? GG_PRUNE_AGE : due ? GG_PRUNE_RULE : GG_PRUNE_STAYS;
 }
 
 /* ── Judging ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -127,10 +211,8 @@ static bool is_too_full(const struct gg__retention_limits *limits, const struct 
 }
 
 enum gg_prune_why gg__retention_judge(const struct gg__retention_limits *limits,
-                                      const struct gg__retention_state *state, uint64_t expires_ns)
+                                      const struct gg__retention_state *state)
 {
-  if (expires_ns < state->now_ns)
-    return GG_PRUNE_AGE;
   if (is_too_large(limits, state))
     return GG_PRUNE_BYTES;
   return is_too_full(limits, state) ? GG_PRUNE_FREE : GG_PRUNE_STAYS;

@@ -459,6 +459,8 @@ static int take_frame(struct sweep *sweep, const struct gg__frame *frame)
   assert(giving.side >= 0);
   opened->now_ns = frame->packet.time_ns;
   gg__part_note(&opened->part, giving.side, frame);
+  if (sweep->ops->packet)
+    sweep->ops->packet(sweep->context, &opened->token, frame->packet.block.bytes);
   error = give_packet(&giving, facts ? facts->gap : 0);
   return !error && opened->part.closed ? end_session(sweep, opened) : error;
 }

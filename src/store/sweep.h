@@ -53,6 +53,8 @@ struct gg_sweep_ops {
    * start; borrowed for the call. */
   int (*begin)(void *context, void **token, const struct gg_session *begun);
   int (*piece)(void *context, void **token, const struct gg_sweep_piece *piece);
+  /* A packet of its, in front of its pieces: that takes so many bytes of its file; or NULL. */
+  void (*packet)(void *context, void **token, uint64_t bytes);
   /* The token is not seen again. `session` is borrowed for the call; gg_session_segment and gg_session_json do not know
    * it. */
   int (*end)(void *context, void **token, const struct gg_session *session);

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "store/keep.h"
 #include "store/marks.h"
-#include "store/retention_plan.h"
+#include "store/retention.h"
 #include "store/segment_name.h"
 #include "store_files.h"
 
@@ -27,47 +27,89 @@ static void test_judgement(void **state)
   (void)state;
   const struct gg__retention_limits limits = {.max_bytes = 100, .max_age_ns = 10, .min_free = 50};
   struct gg__retention_state now = {.now_ns = 1000, .bytes = 100, .free_bytes = 50};
-  assert_int_equal(gg__retention_judge(&limits, &now, UINT64_MAX), GG_PRUNE_STAYS);
-  assert_int_equal(gg__retention_judge(&limits, &now, 1000), GG_PRUNE_STAYS);
-  assert_int_equal(gg__retention_judge(&limits, &now, 999), GG_PRUNE_AGE);
+  assert_int_equal(gg__retention_judge(&limits, &now), GG_PRUNE_STAYS);
   assert_true(gg__retention_is_met(&limits, &now));
   now.bytes = 101;
-  assert_int_equal(gg__retention_judge(&limits, &now, UINT64_MAX), GG_PRUNE_BYTES);
+  assert_int_equal(gg__retention_judge(&limits, &now), GG_PRUNE_BYTES);
   assert_false(gg__retention_is_met(&limits, &now));
   now.bytes = 0;
   now.free_bytes = 49;
-  assert_int_equal(gg__retention_judge(&limits, &now, UINT64_MAX), GG_PRUNE_FREE);
+  assert_int_equal(gg__retention_judge(&limits, &now), GG_PRUNE_FREE);
   const struct gg__retention_limits none = {0};
   now.bytes = UINT64_MAX;
   now.free_bytes = 0;
-  assert_int_equal(gg__retention_judge(&none, &now, UINT64_MAX), GG_PRUNE_STAYS);
+  assert_int_equal(gg__retention_judge(&none, &now), GG_PRUNE_STAYS);
   assert_true(gg__retention_expires(5, UINT64_MAX) == UINT64_MAX);
   assert_true(gg__retention_expires(UINT64_MAX - 5, 10) == UINT64_MAX);
   assert_int_equal(gg__retention_expires(5, 10), 15);
 }
 
+/* A segment goes by ages and rules when each share of it may, for whichever reason. */
+static void test_due(void **state)
+{
+  (void)state;
+  struct gg__retention_rule rules[] = {{.ages = true, .max_age_ns = 100, .max_bytes = 50}, {.max_bytes = 70}, {0}};
+  const struct gg__retention_limits limits = {.max_age_ns = 10, .rules = rules, .rule_count = 3};
+  struct gg__share shares[] = {{.rule = 0, .bytes = 30, .last_ns = 900}, {.rule = 3, .bytes = 99, .last_ns = 989}};
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 0, 1000), GG_PRUNE_STAYS); /* exactly as old as it may be */
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 0, 1001), GG_PRUNE_AGE);
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 1, 1000), GG_PRUNE_RULE);
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 2, 1000), GG_PRUNE_STAYS);
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 1, 999), GG_PRUNE_STAYS); /* the other one may not */
+  shares[0].rule = GG__RULE_UNKNOWN;
+  assert_int_equal(gg__retention_due(&limits, shares, 2, UINT64_MAX, 1000), GG_PRUNE_STAYS);
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 0, 1001), GG_PRUNE_AGE);
+  shares[0].rule = 1; /* says no age: the store's counts */
+  assert_int_equal(gg__retention_due(&limits, shares, 2, 0, 1000), GG_PRUNE_AGE);
+
+  struct gg__retention_sums sums = {0};
+  assert_int_equal(gg__retention_filled(&limits, &sums), 0);
+  shares[0] = (struct gg__share){.rule = 1, .bytes = 69};
+  gg__retention_add(&limits, &sums, shares, 2);
+  assert_int_equal(gg__retention_filled(&limits, &sums), 0);
+  shares[0].bytes = 1;
+  gg__retention_add(&limits, &sums, shares, 2); /* the other share is of no rule, and none without a limit is filled */
+  assert_int_equal(gg__retention_filled(&limits, &sums), 2);
+  assert_true(gg__retention_counts(&limits));
+  rules[0].max_bytes = rules[1].max_bytes = 0;
+  assert_false(gg__retention_counts(&limits));
+}
+
 static void test_rules(void **state)
 {
   (void)state;
-  static const char *const texts[] = {"listener=ssh max_age=90d", "max_age=0 port=80", "listener=web max_age=1d"};
+  static const char *const texts[] = {"listener=ssh max_age=90d", "max_age=0 port=80",
+                                      "listener=web max_age=1d max_bytes=20GiB", "max_bytes=1k listener=x"};
   struct gg__retention_limits limits = {.max_age_ns = 30 * DAY_NS};
   struct gg_failure failure = GG_FAILURE_INIT;
-  assert_int_equal(gg__retention_rules_parse(&limits, texts, 3, 0, &failure), 0);
+  assert_int_equal(gg__retention_rules_parse(&limits, texts, 4, 0, &failure), 0);
   struct gg_session session = {.client = "192.0.2.1:1000", .server = "203.0.113.5:443"};
   session.upstream = session.close = session.why = session.original = session.server_path = session.as_sent_of = "";
   session.protocol = session.verdict = session.verdict_by = "";
   session.listener = "ssh";
-  assert_true(gg__retention_age(&limits, &session) == 90 * DAY_NS);
+  assert_int_equal(gg__retention_rule_of(&limits, &session), 0);
   session.listener = "web";
-  assert_true(gg__retention_age(&limits, &session) == DAY_NS);
+  assert_int_equal(gg__retention_rule_of(&limits, &session), 2);
   snprintf(session.server, sizeof session.server, "203.0.113.5:80"); /* the first that matches */
-  assert_true(gg__retention_age(&limits, &session) == UINT64_MAX);
+  assert_int_equal(gg__retention_rule_of(&limits, &session), 1);
   session.listener = "other";
   snprintf(session.server, sizeof session.server, "203.0.113.5:443");
-  assert_true(gg__retention_age(&limits, &session) == 30 * DAY_NS);
+  assert_int_equal(gg__retention_rule_of(&limits, &session), 4);
+  static const uint64_t ages[] = {90 * DAY_NS, UINT64_MAX, DAY_NS, 30 * DAY_NS, 30 * DAY_NS};
+  for (size_t i = 0; i < 5; i++)
+    assert_true(gg__retention_age(&limits, i) == ages[i]);
+  assert_true(limits.rules[2].max_bytes == UINT64_C(20) << 30 && limits.rules[3].max_bytes == 1024);
   assert_true(gg__retention_age_least(&limits) == DAY_NS);
   assert_true(gg__retention_age_most(&limits) == UINT64_MAX);
+  assert_true(gg__retention_age(&limits, GG__RULE_UNKNOWN) == UINT64_MAX);
+  assert_false(gg__retention_asks_marks(&limits));
   gg__retention_rules_free(&limits);
+  static const char *const marked[] = {"tag=noise max_bytes=1k", "port=1..9 held max_age=1d", "tag!=x max_age=1d"};
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(gg__retention_rules_parse(&limits, &marked[i], 1, 0, &failure), 0);
+    assert_true(gg__retention_asks_marks(&limits));
+    gg__retention_rules_free(&limits);
+  }
 }
 
 static void test_wrong_rules(void **state)
@@ -79,6 +121,10 @@ static void test_wrong_rules(void **state)
                                       "listener=x max_age=7",
                                       "wrong=1 max_age=7d",
                                       "max_age=1d max_age=2d port=1",
+                                      "max_bytes=1k max_age=1d",
+                                      "max_bytes=1k max_bytes=2k port=1",
+                                      "listener=x max_bytes=lots",
+                                      "listener=x max_bytes=",
                                       "listener=x max_age="};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     struct gg__retention_limits limits = {0};
@@ -262,6 +308,18 @@ static bool look(const char *dir, unsigned number, struct gg_session *out, uint6
   return found == 1;
 }
 
+static void check_verified(const struct scene *scene)
+{
+  struct gg_store *store = NULL;
+  struct gg_verify_result result;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg_store_open(&store, scene->files.dir, NULL, &failure), 0);
+  assert_int_equal(gg_store_verify(store, NULL, NULL, NULL, &result, &failure), 0);
+  assert_int_equal(result.problems, 0);
+  gg_store_close(store);
+}
+
+/* One of two that were held is released: a second generation. */
 /* ── What goes ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_bytes(void **state)
@@ -331,6 +389,120 @@ static void test_rules_of_segments(void **state)
   assert_int_equal(result.segments, 3);
 }
 
+static struct gg_prune_result prune_by(struct scene *scene, uint64_t max_age_ns, const char *first, const char *second,
+                                       bool dry)
+{
+  const char *const rules[] = {first, second};
+  return prune(scene, (struct gg_prune_options){
+                        .max_age_ns = max_age_ns, .rules = rules, .rule_count = second ? 2 : 1, .dry_run = dry});
+}
+
+/* Each segment has a session of 3000 bytes, and one of less. */
+static void test_bytes_of_rules(void **state)
+{
+  struct scene *scene = *state;
+  char name[128], rule[64];
+  struct gg_prune_result result = prune_by(scene, 0, "bytes=3000 max_bytes=1", NULL, true);
+  assert_int_equal(result.segments, 0); /* the other one keeps it there */
+  result = prune_by(scene, 0, "bytes=3000 max_bytes=1", "listener=web max_bytes=1", true);
+  assert_int_equal(result.segments, 2); /* the newest has them, and they are enough */
+  assert_int_equal(scene->last[0].why, GG_PRUNE_RULE);
+  name_of(2, name);
+  assert_string_equal(scene->names[1], name);
+  result = prune_by(scene, 0, "bytes=3000 max_bytes=3001", "listener=web max_bytes=1", true);
+  assert_int_equal(result.segments, 2); /* what their packets take of the file, which is more than they say */
+  name_of(3, name);
+  snprintf(rule, sizeof rule, "bytes=3000 max_bytes=%llu", (unsigned long long)bytes_of(scene, name));
+  result = prune_by(scene, 0, rule, "listener=web max_bytes=1", true);
+  assert_int_equal(result.segments, 1); /* but not all of it: the second newest is still within */
+  result = prune_by(scene, 0, "bytes=3000 max_bytes=1T", "listener=web max_bytes=1", true);
+  assert_int_equal(result.segments, 0);
+  result = prune_by(scene, 0, "bytes=3000 max_bytes=0", "listener=web max_bytes=1", true);
+  assert_int_equal(result.segments, 0); /* no limit */
+  result = prune_by(scene, 1, "bytes=3000 max_age=0 max_bytes=1", NULL, true);
+  assert_int_equal(result.segments, 2); /* the store's age for some, the rule's bytes for the others */
+  assert_int_equal(scene->last[0].why, GG_PRUNE_RULE);
+  result = prune_by(scene, 1, "bytes=3000 max_bytes=1T", NULL, true);
+  assert_int_equal(result.segments, 3); /* a rule without an age has the store's */
+  assert_int_equal(scene->last[0].why, GG_PRUNE_AGE);
+  hold(scene, 1, true);
+  result = prune_by(scene, 0, "bytes=3000 max_bytes=1", "listener=web max_bytes=1", false);
+  assert_int_equal(result.segments, 2);
+  assert_int_equal(result.kept_sessions, 2);
+  check_verified(scene);
+  result = prune_by(scene, 0, "bytes=3000 max_bytes=1", "listener=web max_bytes=1", false);
+  assert_int_equal(result.segments, 0); /* what is left of them is held */
+}
+
+static bool answer(void *context)
+{
+  return *(bool *)context;
+}
+
+/* What a gateway has not read yet goes by the store's limits only; and it reads at least one segment in each turn. */
+static void test_reading_little_by_little(void **state)
+{
+  struct scene *scene = *state;
+  static const char *const rules[] = {"listener=web max_bytes=1"};
+  bool idle = false;
+  const struct gg__retention_ops ops = {.idle = answer, .read_ns = 1, .context = &idle};
+  struct gg__retention_limits limits = {0};
+  struct gg__retention *retention = NULL;
+  struct gg_prune_result result;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  assert_int_equal(gg__retention_rules_parse(&limits, rules, 1, 0, &failure), 0);
+  assert_int_equal(gg__retention_open(&retention, scene->files.dir, &ops, &failure), 0);
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(gg__retention_step(retention, &limits, false, &result, &failure), 0);
+    assert_int_equal(result.segments, 0);
+  }
+  idle = true;
+  for (unsigned i = 0; i < 3; i++) { /* the newest fills it; then the one before it is read, and goes */
+    assert_int_equal(gg__retention_step(retention, &limits, false, &result, &failure), 0);
+    assert_int_equal(result.segments, i > 0);
+  }
+  idle = false;
+  limits.max_bytes = 1;
+  gg__retention_renewed(retention);
+  assert_int_equal(gg__retention_step(retention, &limits, false, &result, &failure), 0);
+  assert_int_equal(result.segments, 1);
+  gg__retention_close(retention);
+  gg__retention_rules_free(&limits);
+}
+
+/* What is kept of a segment is not looked at again in the same pass. */
+static void test_each_is_told_once(void **state)
+{
+  struct scene *scene = *state;
+  hold(scene, 1, true);
+  struct gg_prune_result result = prune(scene, (struct gg_prune_options){.max_bytes = 1, .max_age_ns = 1});
+  assert_int_equal(result.segments, 3);
+  assert_int_equal(scene->told, 3);
+  assert_int_equal(result.passed, 0);
+}
+
+/* What may go anyway goes first, though it is newer: it need not push out what may stay. */
+static void test_due_goes_first(void **state)
+{
+  struct scene *scene = *state;
+  static const char *const rules[] = {"id=018c0000000000000000000b max_age=0"};
+  char name[128];
+  name_of(1, name);
+  struct gg_prune_options options = {
+    .max_bytes = bytes_of(scene, name), .max_age_ns = 1, .rules = rules, .rule_count = 1, .dry_run = true};
+  struct gg_prune_result result = prune(scene, options);
+  assert_int_equal(result.segments, 2);
+  options.dry_run = false;
+  result = prune(scene, options);
+  assert_int_equal(result.segments, 2);
+  assert_int_equal(scene->last[0].why, GG_PRUNE_AGE);
+  assert_true(result.met && total(scene) == bytes_of(scene, name));
+  options.max_bytes--;
+  result = prune(scene, options);
+  assert_int_equal(result.segments, 1);
+  assert_int_equal(scene->last[0].why, GG_PRUNE_BYTES);
+}
+
 static void test_dry_run(void **state)
 {
   struct scene *scene = *state;
@@ -393,18 +565,6 @@ static void test_held(void **state)
   assert_int_equal(total(scene), 0);
 }
 
-static void check_verified(const struct scene *scene)
-{
-  struct gg_store *store = NULL;
-  struct gg_verify_result result;
-  struct gg_failure failure = GG_FAILURE_INIT;
-  assert_int_equal(gg_store_open(&store, scene->files.dir, NULL, &failure), 0);
-  assert_int_equal(gg_store_verify(store, NULL, NULL, NULL, &result, &failure), 0);
-  assert_int_equal(result.problems, 0);
-  gg_store_close(store);
-}
-
-/* One of two that were held is released: a second generation. */
 static void test_generations(void **state)
 {
   struct scene *scene = *state;
@@ -568,6 +728,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_judgement),
+    cmocka_unit_test(test_due),
     cmocka_unit_test(test_rules),
     cmocka_unit_test(test_wrong_rules),
     cmocka_unit_test(test_names),
@@ -575,6 +736,10 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_age, begin, end),
     cmocka_unit_test_setup_teardown(test_room, begin, end),
     cmocka_unit_test_setup_teardown(test_rules_of_segments, begin, end),
+    cmocka_unit_test_setup_teardown(test_bytes_of_rules, begin, end),
+    cmocka_unit_test_setup_teardown(test_reading_little_by_little, begin, end),
+    cmocka_unit_test_setup_teardown(test_each_is_told_once, begin, end),
+    cmocka_unit_test_setup_teardown(test_due_goes_first, begin, end),
     cmocka_unit_test_setup_teardown(test_dry_run, begin, end),
     cmocka_unit_test_setup_teardown(test_held, begin, end),
     cmocka_unit_test_setup_teardown(test_generations, begin, end),
