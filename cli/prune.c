@@ -10,7 +10,7 @@
 enum { JSON_BYTES = 4096, RULES_MAX = 64 };
 static const uint64_t progress_interval_ns = 200000000;
 
-enum { OPTION_MAX_BYTES, OPTION_MAX_AGE, OPTION_MIN_FREE, OPTION_RULE, OPTION_DRY_RUN, OPTION_JSON };
+enum { OPTION_MAX_BYTES, OPTION_MAX_AGE, OPTION_MIN_FREE, OPTION_RULE, OPTION_DRY_RUN, OPTION_JSON, OPTION_IGNORE };
 static const struct gg_cli_option options[] = {
   [OPTION_MAX_BYTES] = {"max-bytes", 0, "SIZE", "remove the oldest segments while there are more bytes than this"},
   [OPTION_MAX_AGE] = {"max-age", 0, "TIME", "remove segments all of whose sessions are older than this"},
@@ -19,6 +19,7 @@ static const struct gg_cli_option options[] = {
                    "limits for sessions that match: 'listener=ssh max_age=90d max_bytes=20GiB'; repeatable"},
   [OPTION_DRY_RUN] = {"dry-run", 'n', NULL, "only tell what would go"},
   [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a segment, and one for the summary"},
+  [OPTION_IGNORE] = {"ignore-damaged-marks", 0, NULL, "prune although a damaged line may have held a session"},
 };
 /* The limits' names in the library, by the rows above. */
 static const char *const names[] = {"max_bytes", "max_age", "min_free"};
@@ -124,6 +125,8 @@ static int prune(const struct gg_cli *cli, struct pruning *pruning)
   clear_progress(pruning);
   if (error == GG_ERR_INVALID && result.segments == 0)
     return gg_cli_wrong("prune: %s", failure.message);
+  if (error == GG_ERR_CORRUPT && result.segments == 0)
+    return gg_cli_fail("%s (--ignore-damaged-marks does not wait for that)", failure.message);
   if (error != 0 && result.segments == 0)
     return gg_cli_store_fail(&failure);
   put_summary(pruning, &result);
@@ -149,6 +152,9 @@ static int take(struct pruning *pruning, int what, const char *value)
     return GG_EXIT_DONE;
   case OPTION_DRY_RUN:
     pruning->options.dry_run = true;
+    return GG_EXIT_DONE;
+  case OPTION_IGNORE:
+    pruning->options.ignore_damaged_marks = true;
     return GG_EXIT_DONE;
   case OPTION_JSON:
     pruning->json = true;
@@ -182,7 +188,8 @@ static int run_prune(const struct gg_cli *cli, int argc, char **argv)
 const struct gg_command gg_command_prune = {
   .name = "prune",
   .summary = "remove what is old or too much of a recording, but not what is held",
-  .synopsis = "[--max-bytes SIZE] [--max-age TIME] [--min-free SIZE] [--rule RULE]... [--dry-run] [--json]",
+  .synopsis = "[--max-bytes SIZE] [--max-age TIME] [--min-free SIZE] [--rule RULE]... [--dry-run] [--json] "
+              "[--ignore-damaged-marks]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =

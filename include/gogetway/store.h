@@ -228,6 +228,16 @@ GG_API int gg_session_list_add(struct gg_session_list **list, const struct gg_se
 GG_API int gg_store_tag(struct gg_store *store, const struct gg_session_list *list, const char *const *add,
                         size_t add_count, const char *const *remove, size_t remove_count, struct gg_failure *failure);
 
+/* Tells of each damaged line of the journal of tags and holds of the store whose directory is `path`: its offset, and
+ * its text, which may be anything, or the beginning of that if it is very long; borrowed for the call; `damaged` may be
+ * NULL. Without `dry_run` the journal is then written anew without these lines, and what it was is kept beside it
+ * (journal/marks.jsonl.damaged, or .damaged.2, ...). Retention rests until that is done: what such a line held is to be
+ * held again before. `*count` (may be NULL): how many lines. GG_ERR_UNSUPPORTED: it is no store of a gateway; further
+ * errors as gg_store_hold has them. Thread: any. */
+GG_API int gg_store_mend_marks(const char *path, bool dry_run,
+                               void (*damaged)(void *context, uint64_t offset, const char *text, size_t length),
+                               void *context, uint64_t *count, struct gg_failure *failure);
+
 /* Holds all sessions of the list (retention leaves them alone, however old they become), or lets them go. */
 GG_API int gg_store_hold(struct gg_store *store, const struct gg_session_list *list, bool hold,
                          struct gg_failure *failure);
@@ -572,6 +582,7 @@ struct gg_prune_options {
   /* Told now and then, bytes of segments; may be NULL. Return false to stop (GG_ERR_CLOSED); what is done stays so. */
   bool (*progress)(void *context, uint64_t done, uint64_t total);
   void *context;
+  bool ignore_damaged_marks; /* lines of the journal that cannot be read are no reason to remove nothing */
 };
 #ifdef __cplusplus
 inline struct gg_prune_options gg_prune_options_init() /* what the macro is in C++, which may not name the members */
@@ -607,8 +618,9 @@ struct gg_prune_result {
 
 /* Prunes the store whose directory is `path`; a gateway may be at work on it. Waits ten seconds while another one does
  * the same: GG_ERR_BUSY. GG_ERR_FORMAT: it is no gateway's store; GG_ERR_INVALID: a rule is wrong, or there is no limit
- * at all; GG_ERR_NOT_FOUND, DENIED, IO, NOMEM, LIMIT. `result` may be NULL, and says also after an error what was done.
- * Thread: any. */
+ * at all; GG_ERR_CORRUPT: a line of the journal of tags and holds is damaged, and may have been a hold, so nothing is
+ * removed (gg_store_mend_marks); GG_ERR_NOT_FOUND, DENIED, IO, NOMEM, LIMIT. `result` may be NULL, and says also after
+ * an error what was done. Thread: any. */
 GG_API int gg_store_prune(const char *path, const struct gg_prune_options *options, struct gg_prune_result *result,
                           struct gg_failure *failure);
 

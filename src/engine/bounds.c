@@ -301,6 +301,7 @@ static const struct bound of_reading[] = {
   {"... one of them", BYTES, GG_MARK_TAG_BYTES_MAX, "refused", "the error"},
   {"sessions of a store that have such tags, or are held", COUNT, GG_MARKS_MAX, "refused", "the error"},
   {"wait for another process that writes tags or holds", TIME, GG_MARKS_LOCK_NS, "refused", "the error"},
+  {"journals with damaged lines that are kept when it is mended", COUNT, GG_MARKS_KEPT_MAX, "refused", "the error"},
   {"sessions whose tags by rules are written together", COUNT, GG_MARKS_STAGED_MAX, "the next are written apart", ""},
   {"a block of a file", BYTES, GG_PCAPNG_BLOCK_MAX, "taken for damage", "`gogetway verify`"},
 };

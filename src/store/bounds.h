@@ -39,6 +39,7 @@ enum {
   GG_MARK_TAGS_MAX = 64,              /* that people and rules have given one session; as many taken off */
   GG_MARK_TAG_BYTES_MAX = 64,         /* of one tag */
   GG_MARKS_MAX = 1 << 24,             /* sessions of which something is said; more are GG_ERR_LIMIT */
+  GG_MARKS_KEPT_MAX = 99,             /* journals with damaged lines that stay beside it; then none is mended */
   GG_MARKS_STAGED_MAX = 4096,         /* sessions whose tags by rules wait to be written together */
   GG_MERGE_OPEN_MAX = 256,            /* files that overlap in time; more are GG_ERR_LIMIT */
   GG_PLACE_FILES_MAX = 1 << 20,       /* of one recording */

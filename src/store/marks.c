@@ -304,6 +304,11 @@ size_t gg__marks_held(const struct gg__marks *marks)
   return marks->table.held;
 }
 
+uint64_t gg__marks_damaged(const struct gg__marks *marks)
+{
+  return marks->journal.damaged;
+}
+
 const char *gg__marks_warning(const struct gg__marks *marks, size_t index)
 {
   return gg__marks_journal_warning(&marks->journal, index);
@@ -417,12 +422,14 @@ static bool next_line(void *context, struct gg__marks_line *line)
   return true;
 }
 
-/* What was asked for is done; whether this succeeds is nobody's concern, but when it is tried again. */
+/* What was asked for is done; whether this succeeds is nobody's concern, but when it is tried again. Damaged lines
+ * would be lost with it, and somebody is to look at them before. */
 static void rewrite_if_worn(struct gg__marks *marks)
 {
   struct rewriting rewriting = {.marks = marks};
   uint64_t lines = marks->journal.lines;
-  if (lines < REWRITE_LINES || lines <= 2 * (uint64_t)marks->table.said || lines < marks->rewrite_lines)
+  if (marks->journal.damaged > 0 || lines < REWRITE_LINES || lines <= 2 * (uint64_t)marks->table.said ||
+      lines < marks->rewrite_lines)
     return;
   bool failed = gg__marks_journal_rewrite(&marks->journal, next_line, &rewriting, NULL) != 0;
   marks->rewrite_lines = failed ? 2 * lines : 0;
@@ -446,6 +453,27 @@ static int say(struct gg__marks *marks, struct saying *saying, struct gg_failure
     if (!error && read_journal(marks, NULL) == 0)
       rewrite_if_worn(marks);
   }
+  gg__marks_journal_unlock(&marks->journal);
+  return error;
+}
+
+int gg__marks_mend(struct gg__marks *marks, bool take_out, gg__damaged_fn tell, void *context, uint64_t *count,
+                   struct gg_failure *failure)
+{
+  struct rewriting rewriting = {.marks = marks};
+  bool anew;
+  int error = take_out ? gg__marks_journal_lock(&marks->journal, failure) : 0;
+  if (error)
+    return error;
+  error = gg__marks_journal_look(&marks->journal, &anew, failure);
+  marks->journal.tell_damaged = tell;
+  marks->journal.tell_context = context;
+  if (!error)
+    error = read_anew(marks, failure);
+  marks->journal.tell_damaged = NULL;
+  *count = marks->journal.damaged;
+  if (!error && take_out && *count > 0)
+    error = gg__marks_journal_rewrite(&marks->journal, next_line, &rewriting, failure);
   gg__marks_journal_unlock(&marks->journal);
   return error;
 }

@@ -12,7 +12,8 @@
  *                                                      ──► marks_line.c     one line and its check
  *
  * Each line ends in a checksum of itself. A torn last line (a kill, a full disk) is cut by the next who writes; a
- * damaged line is left out and told. Several processes append, each line with one write under a lock of the file, and
+ * damaged line is left out and told, and stays until somebody takes it out: it may have been a hold, so retention rests
+ * that long. Several processes append, each line with one write under a lock of the file, and
  * synced before the command says it is done. When most lines say nothing any more, the journal is written anew beside
  * itself and renamed.
  *
@@ -66,6 +67,13 @@ const struct gg__mark *gg__marks_find(struct gg__marks *marks, const char *id);
 int gg__marks_each(struct gg__marks *marks, int (*visit)(void *context, const struct gg__mark *mark), void *context);
 size_t gg__marks_held(const struct gg__marks *marks);                       /* how many sessions are */
 const char *gg__marks_warning(const struct gg__marks *marks, size_t index); /* of damaged lines; NULL past the last */
+uint64_t gg__marks_damaged(const struct gg__marks *marks);                  /* how many lines are */
+
+/* Calls `tell` (may be NULL) for each damaged line, in order; `take_out`: and writes the journal anew without them,
+ * which leaves the old one beside it. `*count`: how many they were. Errors as gg__marks_tag has them. */
+typedef void (*gg__damaged_fn)(void *context, uint64_t offset, const char *text, size_t length);
+int gg__marks_mend(struct gg__marks *marks, bool take_out, gg__damaged_fn tell, void *context, uint64_t *count,
+                   struct gg_failure *failure);
 
 /* How far this has read; false: the file cannot be read. gg__marks_is_at, which costs nothing: whether that is it. */
 bool gg__marks_position(const struct gg__marks *marks, struct gg__marks_position *out);

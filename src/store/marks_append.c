@@ -261,11 +261,24 @@ static int fill(struct gg__marks_journal *journal, int fd, bool (*next)(void *co
   return !error && fdatasync(fd) != 0 ? errno : error;
 }
 
-/* Gives the new file the journal's name. The first file that had damaged lines stays, to be looked at. */
+/* A file that has damaged lines stays, to be looked at. */
+static int keep_damaged(const struct gg__marks_journal *journal)
+{
+  char name[sizeof NAME_DAMAGED + 4] = NAME_DAMAGED;
+  for (unsigned number = 2; linkat(journal->folder, NAME, journal->folder, name, 0) != 0; number++) {
+    if (errno != EEXIST || number > GG_MARKS_KEPT_MAX)
+      return errno;
+    snprintf(name, sizeof name, NAME_DAMAGED ".%u", number);
+  }
+  return 0;
+}
+
+/* Gives the new file the journal's name. */
 static int change_names(const struct gg__marks_journal *journal)
 {
-  if (journal->damaged > 0 && linkat(journal->folder, NAME, journal->folder, NAME_DAMAGED, 0) != 0 && errno != EEXIST)
-    return errno;
+  int error = journal->damaged > 0 ? keep_damaged(journal) : 0;
+  if (error)
+    return error;
   if (renameat(journal->folder, NAME_NEW, journal->folder, NAME) != 0)
     return errno;
   fsync(journal->folder); /* should it fail, either file says the same */
@@ -308,7 +321,9 @@ int gg__marks_journal_rewrite(struct gg__marks_journal *journal,
     journal->gathered = 0;
     unlinkat(journal->folder, NAME_NEW, 0);
     close(fd);
-    return gg_fail_errno(failure, error, "cannot write %s.new", journal->path);
+    return error == EEXIST ? gg_fail(failure, GG_ERR_LIMIT, "there are %d of %s.damaged*; move some of them elsewhere",
+                                     GG_MARKS_KEPT_MAX, journal->path)
+                           : gg_fail_errno(failure, error, "cannot write %s.new", journal->path);
   }
   return go_on_with(journal, fd, lines, failure);
 }

@@ -61,11 +61,15 @@ void gg__marks_journal_rewind(struct gg__marks_journal *journal)
 
 /* ── Warnings ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void warn_damaged(struct gg__marks_journal *journal, uint64_t offset)
+static void note_damaged(struct gg__marks_journal *journal, uint64_t offset, const char *text, size_t length)
 {
   if (journal->damaged < GG__MARKS_WARNINGS)
     snprintf(journal->warnings[journal->damaged], GG__MARKS_WARNING_BYTES,
-             "journal/marks.jsonl: the line at byte %" PRIu64 " is damaged; its tags or hold are left out", offset);
+             "journal/marks.jsonl: the line at byte %" PRIu64
+             " is damaged; its tags or hold are left out ('gogetway hold --damaged' shows it)",
+             offset);
+  if (journal->tell_damaged)
+    journal->tell_damaged(journal->tell_context, offset, text, length);
   journal->damaged++;
 }
 
@@ -141,7 +145,7 @@ static int take_one(struct gg__marks_journal *journal, const char *text, size_t 
   struct gg_json_doc doc;
   int error = gg__marks_line_read(&line, &doc, text, length);
   if (error == GG_ERR_CORRUPT) {
-    warn_damaged(journal, journal->offset);
+    note_damaged(journal, journal->offset, text, length);
     error = 0;
   } else if (!error) {
     error = take(context, &line);
@@ -173,12 +177,14 @@ static int take_lines(struct gg__marks_journal *journal, size_t length, size_t *
 /* Something that is longer than any line, and is damaged therefore: passes over it, if it has an end. */
 static bool pass_over(struct gg__marks_journal *journal)
 {
+  char beginning[GG__MARKS_BEGINNING];
   uint64_t at = journal->offset;
+  memcpy(beginning, journal->buffer, sizeof beginning); /* it is full of it */
   for (ssize_t n; (n = pread(journal->fd, journal->buffer, GG__MARKS_BUFFER, (off_t)at)) > 0; at += (uint64_t)n) {
     const char *newline = memchr(journal->buffer, '\n', (size_t)n);
     if (!newline)
       continue;
-    warn_damaged(journal, journal->offset);
+    note_damaged(journal, journal->offset, beginning, sizeof beginning);
     journal->offset = at + (uint64_t)(newline - journal->buffer) + 1;
     ssize_t length = pread(journal->fd, journal->last, sizeof journal->last,
                            (off_t)(journal->offset - sizeof journal->last)); /* it is much longer than that */

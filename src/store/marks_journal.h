@@ -21,7 +21,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { GG__MARKS_BUFFER = 256 << 10, GG__MARKS_WARNINGS = 16, GG__MARKS_WARNING_BYTES = 192 };
+enum {
+  GG__MARKS_BUFFER = 256 << 10,
+  GG__MARKS_WARNINGS = 16,
+  GG__MARKS_WARNING_BYTES = 192,
+  GG__MARKS_BEGINNING = 1024
+};
 
 struct gg__marks_journal {
   char *store; /* its directory */
@@ -35,8 +40,11 @@ struct gg__marks_journal {
   uint64_t offset;                  /* what is before was read */
   char last[GG__MARKS_CHECK_BYTES]; /* of that */
   size_t last_length;
-  uint64_t lines;      /* that were read, and were whole */
-  uint64_t damaged;    /* that were left out */
+  uint64_t lines;   /* that were read, and were whole */
+  uint64_t damaged; /* that were left out */
+  /* Told of each of them, while it is set; `text` is its beginning if it is longer than any line. */
+  void (*tell_damaged)(void *context, uint64_t offset, const char *text, size_t length);
+  void *tell_context;
   char *buffer;        /* for reading and for writing, never both */
   size_t gathered;     /* of what is to be written */
   uint64_t begin, end; /* where this writing began, and where it has come to */
@@ -89,7 +97,8 @@ int gg__marks_journal_add(struct gg__marks_journal *journal, const struct gg__ma
 int gg__marks_journal_end(struct gg__marks_journal *journal, struct gg_failure *failure);
 
 /* With the lock: writes a new journal of the lines that `next` fills until it returns false, and puts it in the place
- * of the old one. After an error the old one is as it was. */
+ * of the old one, which stays beside it if it has damaged lines (marks.jsonl.damaged, .damaged.2, ...). After an error
+ * the old one is as it was. */
 int gg__marks_journal_rewrite(struct gg__marks_journal *journal,
                               bool (*next)(void *context, struct gg__marks_line *line), void *context,
                               struct gg_failure *failure);

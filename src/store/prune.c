@@ -103,14 +103,18 @@ int gg_store_prune(const char *path, const struct gg_prune_options *given, struc
   struct gg_prune_result ignored;
   result = result ? result : &ignored;
   *result = (struct gg_prune_result){0};
-  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_prune_options, context), given,
-                            "gg_prune_options", failure);
+  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_prune_options, ignore_damaged_marks),
+                            given, "gg_prune_options", failure);
   if (error)
     return error;
   if (!options.max_bytes && !options.max_age_ns && !options.min_free && options.rule_count == 0)
     return gg_fail(failure, GG_ERR_INVALID, "there is no limit: nothing would go");
   struct gg__retention_limits limits = {
-    .max_bytes = options.max_bytes, .max_age_ns = options.max_age_ns, .min_free = options.min_free};
+    .max_bytes = options.max_bytes,
+    .max_age_ns = options.max_age_ns,
+    .min_free = options.min_free,
+    .ignore_damaged_marks = options.ignore_damaged_marks,
+  };
   error = gg__retention_rules_parse(&limits, options.rules, options.rule_count, gg_clock_real_ns(), failure);
   if (error)
     return error;

@@ -28,6 +28,7 @@ struct gg__retention {
   struct gg__held held;
   bool held_more;  /* a refresh of the marks has told of a session that is held */
   bool asks_marks; /* the rules ask what is said of sessions */
+  bool ignores_damage;
 };
 
 struct pass {
@@ -54,13 +55,20 @@ static void note_mark(void *context, const struct gg__mark *mark)
     gg__retained_doubt(&retention->table, mark->id);
 }
 
-/* What is held cannot be told without the journal, and then nothing goes. */
+/* What is held cannot be told without the journal, and then nothing goes. A damaged line may have been a hold. */
 static int refresh_marks(struct gg__retention *retention, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
   retention->held_more = false;
   int error = retention->marks ? gg__marks_refresh(retention->marks, NULL, note_mark, retention, &why)
                                : gg__marks_open(&retention->marks, retention->table.store, &why);
+  uint64_t damaged = error || retention->ignores_damage ? 0 : gg__marks_damaged(retention->marks);
+  if (damaged > 0)
+    error =
+      gg_fail(&why, GG_ERR_CORRUPT,
+              "%s/journal/marks.jsonl has %" PRIu64 " damaged line%s; 'gogetway hold --damaged' shows what it was, "
+              "and 'gogetway hold --mend' takes it out",
+              retention->table.store, damaged, damaged == 1 ? "" : "s");
   return error ? gg_fail(failure, error, "it cannot be told which sessions are held, so nothing is removed: %s",
                          why.message)
                : 0;
@@ -472,6 +480,7 @@ int gg__retention_step(struct gg__retention *retention, const struct gg__retenti
   if (flock(retention->table.store_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     return gg_fail(failure, GG_ERR_BUSY, "another one prunes %s now", retention->table.store);
   bool counts = gg__retention_counts(limits);
+  retention->ignores_damage = limits->ignore_damaged_marks;
   retention->asks_marks = gg__retention_asks_marks(limits);
   if (retention->ops.read_ns)
     pass.read_until_ns = gg_clock_mono_ns() + retention->ops.read_ns;

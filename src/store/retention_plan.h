@@ -37,6 +37,7 @@ struct gg__retention_limits {
   uint64_t min_free;   /* of the file system; 0: no limit */
   struct gg__retention_rule *rules;
   size_t rule_count;
+  bool ignore_damaged_marks; /* a line of the journal that cannot be read is taken for none */
 };
 
 /* Reads rules as they are written: "listener=ssh tag=noise max_age=7d max_bytes=1GiB", filter words and one of each or

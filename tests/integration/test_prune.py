@@ -381,6 +381,60 @@ def test_a_gateway_s_open_segments_stay(scratch, server):
     assert prune(Store(scratch / "rec"), "--max-bytes", "1")[2]["met"]
 
 
+def damage(store, session_id):
+    """The first line of the journal that speaks of it."""
+    file = store.directory / "journal" / "marks.jsonl"
+    file.write_bytes(file.read_bytes().replace(session_id.encode(), b"f" * 24, 1))
+
+
+def test_a_damaged_mark_may_have_been_a_hold(recorded):
+    first, other = sorted(session.id for session in recorded.sessions())[2:4]
+    recorded.command("hold", first)
+    recorded.command("hold", other)
+    damage(recorded, first)
+    before = folder(recorded)
+    for dry in ([], ["--dry-run"]):
+        line = said(recorded, "--max-bytes", "1", *dry, status=3)
+        assert "marks.jsonl has 1 damaged line;" in line
+        for way_out in ("gogetway hold --damaged", "gogetway hold --mend", "--ignore-damaged-marks"):
+            assert way_out in line
+    assert folder(recorded) == before
+    shown = recorded.command("hold", "--damaged").stdout.decode()
+    assert shown.startswith("byte 0: {") and '"hold":true' in shown and "\n1 damaged line; " in shown
+    recorded.command("hold", first)
+    assert recorded.command("hold", "--damaged").stdout.decode() == shown
+    assert recorded.command("hold", "--mend").stdout.decode().splitlines()[-1].startswith("took out 1 damaged line;")
+    assert recorded.command("hold", "--mend").stdout == b"no line of the journal is damaged\n"
+    assert b"f" * 24 in (recorded.directory / "journal" / "marks.jsonl.damaged").read_bytes()
+    prune(recorded, "--max-bytes", "1", check=False)
+    assert {first, other} <= set(check_once(recorded))
+    damage(recorded, first)
+    prune(recorded, "--max-bytes", "1", "--ignore-damaged-marks", check=False)
+    assert set(check_once(recorded)) == {other}
+    for words in (["--mend", "--damaged"], ["--mend", other], ["--damaged", "--json"]):
+        assert recorded.command("hold", *words, check=False).returncode == 2
+
+
+def test_a_gateway_with_a_damaged_mark_removes_nothing(recorded, scratch, configured, server):
+    session_id = min(session.id for session in recorded.sessions())
+    recorded.command("hold", session_id)
+    before = recorded.payloads()[session_id]
+    damage(recorded, session_id)
+    names = set(folder(recorded))
+    configured.directory = recorded.directory
+    configured.write(live.listener(server.address), workers=1, retention={"max_bytes": "128KiB"})
+    process = configured.start()
+    failed = configured.wait_event(process, "retention failed")
+    assert failed["level"] == "error" and "gogetway hold --mend" in failed["error"]
+    configured.command("hold", session_id)
+    assert names <= set(folder(recorded)) and len(configured.events(process, "retention failed")) == 1
+    configured.command("hold", "--mend")
+    configured.wait_event(process, "retention works again")
+    processes.wait_until(lambda: sum(folder(recorded).values()) < 256 * KIB, 20, "the others to go")
+    assert process.stop() == 0
+    assert streams_of(recorded, session_id) == before
+
+
 # ── Killed ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def fresh(store, place):

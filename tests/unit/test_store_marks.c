@@ -56,7 +56,7 @@ static int end(void **state)
 {
   struct fixture *fixture = *state;
   char path[160];
-  static const char *const names[] = {"", ".new", ".damaged"};
+  static const char *const names[] = {"", ".new", ".damaged", ".damaged.2"};
   gg__marks_close(fixture->marks);
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     snprintf(path, sizeof path, "%s%s", fixture->path, names[i]);
@@ -522,18 +522,83 @@ static void what_is_gone_is_told(void **state)
   gg__marks_close(reader);
 }
 
+static void damage(const struct fixture *fixture)
+{
+  int fd = open(fixture->path, O_WRONLY | O_APPEND | O_CLOEXEC);
+  assert_true(fd >= 0 && write(fd, "damaged\n", 8) == 8 && close(fd) == 0);
+}
+
+static void count_damaged(void *context, uint64_t offset, const char *text, size_t length)
+{
+  unsigned *count = context;
+  assert_true(offset > 0 && length == 7);
+  assert_memory_equal(text, "damaged", 7);
+  ++*count;
+}
+
+/* Somebody is to look at them: they are in the journal until he takes them out, and beside it from then on. */
 static void damaged_lines_are_kept_to_be_looked_at(void **state)
 {
   struct fixture *fixture = *state;
+  struct gg__marks *other = open_marks(fixture);
+  struct gg_failure failure = GG_FAILURE_INIT;
   char kept[160];
   assert_int_equal(tag(fixture->marks, B, "y", NULL), 0);
-  int fd = open(fixture->path, O_WRONLY | O_APPEND | O_CLOEXEC);
-  assert_true(fd >= 0 && write(fd, "damaged\n", 8) == 8 && close(fd) == 0);
+  damage(fixture);
   wear_out(fixture->marks, 1100);
-  assert_true(count_lines(fixture) < 200);
-  snprintf(kept, sizeof kept, "%s.damaged", fixture->path);
+  assert_true(count_lines(fixture) > 1100);
+  for (unsigned round = 0; round < 2; round++) {
+    unsigned told = 0;
+    uint64_t count = 0;
+    assert_int_equal(gg__marks_refresh(fixture->marks, NULL, NULL, NULL, &failure), 0);
+    assert_int_equal(gg__marks_damaged(fixture->marks), 1);
+    assert_int_equal(gg__marks_mend(fixture->marks, false, count_damaged, &told, &count, &failure), 0);
+    assert_true(told == 1 && count == 1 && gg__marks_damaged(fixture->marks) == 1);
+    assert_int_equal(gg__marks_mend(fixture->marks, true, count_damaged, &told, &count, &failure), 0);
+    assert_true(told == 2 && count == 1 && gg__marks_damaged(fixture->marks) == 0);
+    assert_true(count_lines(fixture) < 200);
+    snprintf(kept, sizeof kept, "%s.damaged%s", fixture->path, round ? ".2" : "");
+    assert_int_equal(access(kept, F_OK), 0);
+    assert_string_equal(said(fixture->marks, B), "y");
+    assert_int_equal(gg__marks_refresh(other, NULL, NULL, NULL, &failure), 0);
+    assert_int_equal(gg__marks_damaged(other), 0);
+    assert_string_equal(said(other, B), "y");
+    assert_int_equal(gg__marks_mend(fixture->marks, true, count_damaged, &told, &count, &failure), 0);
+    assert_true(told == 2 && count == 0);
+    damage(fixture);
+  }
+  gg__marks_close(other);
+}
+
+static void name_kept(const struct fixture *fixture, unsigned number, char kept[160])
+{
+  char digits[16] = "";
+  if (number > 1)
+    snprintf(digits, sizeof digits, ".%u", number);
+  snprintf(kept, 160, "%s.damaged%s", fixture->path, digits);
+}
+
+static void damaged_lines_are_not_kept_for_ever(void **state)
+{
+  struct fixture *fixture = *state;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  char kept[160];
+  uint64_t count;
+  assert_int_equal(tag(fixture->marks, B, "y", NULL), 0);
+  damage(fixture);
+  for (unsigned i = 1; i <= GG_MARKS_KEPT_MAX; i++) {
+    name_kept(fixture, i, kept);
+    assert_int_equal(link(fixture->path, kept), 0);
+  }
+  assert_int_equal(gg__marks_mend(fixture->marks, true, NULL, NULL, &count, &failure), GG_ERR_LIMIT);
+  assert_int_equal(count_lines(fixture), 2);
+  assert_int_equal(unlink(kept), 0);
+  assert_int_equal(gg__marks_mend(fixture->marks, true, NULL, NULL, &count, &failure), 0);
   assert_int_equal(access(kept, F_OK), 0);
-  assert_string_equal(said(fixture->marks, B), "y");
+  for (unsigned i = 1; i <= GG_MARKS_KEPT_MAX; i++) {
+    name_kept(fixture, i, kept);
+    assert_int_equal(unlink(kept), 0);
+  }
 }
 
 /* Two write and wear it out together: each must find the lock of the file that has the name. */
@@ -634,15 +699,25 @@ static void a_rule_finds_no_room(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    TEST(what_is_said_is_read_again), TEST(what_is_there_writes_nothing),
-    TEST(only_tags_are_tags),         TEST(a_session_has_so_many_tags),
-    TEST(others_are_told_once),       TEST(many_sessions),
-    TEST(processes_at_once),          TEST(a_torn_line_is_cut),
-    TEST(a_damaged_line_is_left_out), TEST(what_is_no_journal),
-    TEST(a_reader_notices),           TEST(a_worn_journal_is_written_anew),
-    TEST(what_is_gone_is_told),       TEST(damaged_lines_are_kept_to_be_looked_at),
-    TEST(two_write_it_anew),          TEST(staged_tags_come_with_the_flush),
-    TEST(staged_tags_are_bounded),    TEST(a_rule_finds_no_room),
+    TEST(what_is_said_is_read_again),
+    TEST(what_is_there_writes_nothing),
+    TEST(only_tags_are_tags),
+    TEST(a_session_has_so_many_tags),
+    TEST(others_are_told_once),
+    TEST(many_sessions),
+    TEST(processes_at_once),
+    TEST(a_torn_line_is_cut),
+    TEST(a_damaged_line_is_left_out),
+    TEST(what_is_no_journal),
+    TEST(a_reader_notices),
+    TEST(a_worn_journal_is_written_anew),
+    TEST(what_is_gone_is_told),
+    TEST(damaged_lines_are_kept_to_be_looked_at),
+    TEST(damaged_lines_are_not_kept_for_ever),
+    TEST(two_write_it_anew),
+    TEST(staged_tags_come_with_the_flush),
+    TEST(staged_tags_are_bounded),
+    TEST(a_rule_finds_no_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mend_marks.c - the public side of a journal with damaged lines: what they are, and without them. */
+#include "store/marks.h"
+#include "store/place.h"
+
+#include <gogetway/store.h>
+
+int gg_store_mend_marks(const char *path, bool dry_run,
+                        void (*damaged)(void *context, uint64_t offset, const char *text, size_t length), void *context,
+                        uint64_t *count, struct gg_failure *failure)
+{
+  struct gg__place place;
+  struct gg__marks *marks = NULL;
+  uint64_t ignored;
+  int error = gg__place_open(&place, path, failure);
+  bool own = !error && place.store;
+  gg__place_fini(&place);
+  if (!error && !own)
+    error = gg_fail(failure, GG_ERR_UNSUPPORTED, "%s is no store of a gateway: only such have tags and holds", path);
+  if (!error)
+    error = gg__marks_open(&marks, path, failure);
+  if (!error)
+    error = gg__marks_mend(marks, !dry_run, damaged, context, count ? count : &ignored, failure);
+  gg__marks_close(marks);
+  return error;
+}
