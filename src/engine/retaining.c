@@ -528,8 +528,9 @@ bool gg__retaining_stop(struct gg_retaining *retaining)
     return true;
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += (time_t)(GG_RETAINING_STOP_NS / GG_NS_PER_S);
   pthread_mutex_lock(&retaining->lock);
+  if (!retaining->ending) /* who has had that time already hangs */
+    until.tv_sec += (time_t)(GG_RETAINING_STOP_NS / GG_NS_PER_S);
   retaining->ending = true;
   pthread_cond_signal(&retaining->bell);
   pthread_mutex_unlock(&retaining->lock);
