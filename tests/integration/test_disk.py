@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -16,9 +17,11 @@ import pytest
 
 import endpoints
 import faults
+import live
 import processes
 import recording
-from gogetway import SIDES, TEST_ALL, Gateway, Stream
+import torture
+from gogetway import SIDES, TEST_ALL, Gateway, Stream, tool
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20241101"))
 KIB, MIB = 1 << 10, 1 << 20
@@ -404,3 +407,35 @@ def test_a_tmpfs_without_room_for_the_first_ring(scratch, require_program):
         last = gateway.process.errors().splitlines()[-1]
         assert "No space left on device" in last and "ring" in last
         assert not list(rings.iterdir()), "a ring is left behind"
+
+
+# ── A disk that hangs ────────────────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.parametrize("thread,call", [("gg-retention", "unlinkat"), ("gg-writer", "pwrite64"),
+                                         ("gg-sync", "fdatasync"), ("gg-catalogue", "pwrite64")])
+def test_a_gateway_ends_though_the_disk_hangs(server, scratch, thread, call):
+    """A thread does not come back from a call: the others do not wait for it for good, and what is there is whole."""
+    if not torture.preload_works():
+        pytest.skip("a sanitizer's own calls come first")
+    switch = scratch / "hang"
+    switch.write_bytes(bytes(4096))
+    options = [*SMALL_LOG, "--segment-max-bytes", "64KiB", "--timeouts-drain", "1s"]
+    if thread == "gg-retention":
+        options += ["--retention-max-bytes", "256KiB"]
+    hang = {"LD_PRELOAD": tool("preload_hang.so"), "PRELOAD_HANG": str(switch), "PRELOAD_HANG_CALL": call,
+            "PRELOAD_HANG_THREAD": thread}
+    with Gateway(scratch / "rec", server.address, options=options, scratch=scratch, env=hang) as gateway:
+        live.said(gateway.listen, b"first")
+        gateway.wait_sessions_closed(1)
+        with open(switch, "r+b") as file:
+            file.write(b"\1")
+        with contextlib.closing(faults.connect(gateway.listen)) as client:
+            while not switch.read_bytes()[1]:  # with what comes, segments grow, and old ones go
+                live.exchange(client, bytes(16 * KIB))
+            gateway.process.popen.send_signal(signal.SIGTERM)
+            status = gateway.process.wait(90)
+        assert status == (3 if thread in ("gg-writer", "gg-sync") else 0), gateway.process.errors()
+        gateway.process.check_no_crash()
+    with Gateway(scratch / "rec", server.address, options=SMALL_LOG, scratch=scratch) as gateway:
+        assert gateway.stop()[0] == 0
+        gateway.verify()

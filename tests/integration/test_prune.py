@@ -381,6 +381,49 @@ def test_a_gateway_s_open_segments_stay(scratch, server):
     assert prune(Store(scratch / "rec"), "--max-bytes", "1")[2]["met"]
 
 
+def test_what_its_writer_still_has_is_passed_over(scratch, server):
+    """Its gateway is alive, and nothing else says that this segment is being written: not `running`, nor its time."""
+    with Gateway(scratch / "rec", server.address, options=SMALL, scratch=scratch) as gateway:
+        with faults.connect(gateway.listen) as client:
+            live.exchange(client, b"before")
+            processes.wait_until(lambda: sum(folder(gateway).values()) > 0, 10, "the first bytes in a file")
+            name, = folder(gateway)
+            running = gateway.directory / "running"
+            assert name in running.read_text()
+            running.write_text(running.read_text().replace(name, "another.pcapng"))
+            os.utime(gateway.directory / "segments" / name, (1, 1))
+            status, told, summary = prune(gateway, "--max-bytes", "1", check=False)
+            assert status == 3 and summary["open"] == 0
+            assert [(segment["segment"], segment["fate"]) for segment in told] == [(name, "read")]
+            live.exchange(client, b"behind")
+        gateway.wait_sessions_closed(1)
+        session, = gateway.sessions()
+        assert gateway.payload(session.id, "client") == b"beforebehind"
+        assert gateway.stop()[0] == 0
+
+
+def test_a_hold_that_waits_wins(apart, scratch):
+    """It waits for the journal for longer than a pass waits for it, and what it is to hold would go meanwhile."""
+    store, names = apart
+    session_id, = (session.id for session in store.sessions() if session["segments"] == [names[0]])
+    before = store.payloads()[session_id]
+    store.command("tag", session_id, "+x")  # there is a journal
+    claimed = ["flock", "--exclusive", "--nonblock", store.directory / "segments", "true"]
+    rule = ["--rule", "listener=web max_bytes=1"]
+    with open(store.directory / "journal" / "marks.jsonl", "r+b") as journal:
+        fcntl.lockf(journal, fcntl.LOCK_EX)
+        with processes.Process([program(), "hold", session_id, "--dir", store.directory], scratch, "hold") as holding:
+            processes.wait_until(lambda: processes.run(claimed, check=False).returncode, 20, "it to claim the store")
+            status, told, _ = prune(store, *rule, check=False)
+            assert status == 3 and {segment["fate"] for segment in told} == {"read"}
+            assert holding.running() and set(folder(store)) == set(names)
+            fcntl.lockf(journal, fcntl.LOCK_UN)
+            assert holding.wait(20) == 0
+    prune(store, *rule, check=False)
+    assert names[2] not in folder(store) and check_once(store)[session_id]["held"]
+    assert store.payloads()[session_id] == before
+
+
 def damage(store, session_id):
     """The first line of the journal that speaks of it."""
     file = store.directory / "journal" / "marks.jsonl"
