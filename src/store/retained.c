@@ -412,15 +412,14 @@ static bool judge_progress(void *context, uint64_t done, uint64_t total)
   return !judging->go_on || judging->go_on(judging->context, done, total);
 }
 
-/* Without memory for it, it is found out the next time. */
-static void keep_shares(struct gg__retained *item, const struct judging *judging)
+static int keep_shares(struct gg__retained *item, const struct judging *judging)
 {
   size_t count = 0, kept = 0;
   for (size_t i = 0; i <= judging->limits->rule_count; i++)
     count += judging->found[i];
   struct gg__share *shares = malloc(count * sizeof *shares);
   if (!shares)
-    return;
+    return GG_ERR_NOMEM;
   for (size_t i = 0; i <= judging->limits->rule_count; i++)
     if (judging->found[i])
       shares[kept++] = judging->shares[i];
@@ -428,6 +427,7 @@ static void keep_shares(struct gg__retained *item, const struct judging *judging
   item->shares = shares;
   item->share_count = count;
   item->judged = true;
+  return 0;
 }
 
 bool gg__retained_is_open_question(const struct gg__retained *item, const struct gg__retention_limits *limits,
@@ -437,9 +437,9 @@ bool gg__retained_is_open_question(const struct gg__retained *item, const struct
   return item->sealed && !item->judged && limits->rule_count > 0 && (gg__retention_counts(limits) || least_ns < now_ns);
 }
 
-void gg__retained_judge(struct gg__retained_table *table, struct gg__retained *item,
-                        const struct gg__retention_limits *limits, struct gg__marks *marks,
-                        bool (*go_on)(void *context, uint64_t done, uint64_t total), void *context)
+int gg__retained_judge(struct gg__retained_table *table, struct gg__retained *item,
+                       const struct gg__retention_limits *limits, struct gg__marks *marks,
+                       bool (*go_on)(void *context, uint64_t done, uint64_t total), void *context)
 {
   static const struct gg_sweep_ops ops = {
     .begin = judge_begin, .piece = judge_piece, .packet = judge_packet, .end = judge_end, .progress = judge_progress};
@@ -449,7 +449,7 @@ void gg__retained_judge(struct gg__retained_table *table, struct gg__retained *i
   int length = snprintf(path, sizeof path, "%s/segments/%s", table->store, item->name);
   int error = (size_t)length < sizeof path ? gg_sweep(path, NULL, &ops, NULL, &judging, &ignored) : GG_ERR_RANGE;
   if (error == GG_ERR_CLOSED || error == GG_ERR_NOMEM)
-    return;
+    return error;
   bool any = false;
   for (size_t i = 0; i <= limits->rule_count; i++)
     any |= judging.found[i];
@@ -458,7 +458,7 @@ void gg__retained_judge(struct gg__retained_table *table, struct gg__retained *i
       (struct gg__share){.rule = error ? GG__RULE_UNKNOWN : limits->rule_count, .last_ns = item->last_ns};
     judging.found[limits->rule_count] = true;
   }
-  keep_shares(item, &judging);
+  return keep_shares(item, &judging);
 }
 
 enum gg_prune_why gg__retained_due(const struct gg__retained *item, const struct gg__retention_limits *limits,

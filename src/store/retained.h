@@ -66,10 +66,11 @@ void gg__retained_replace(struct gg__retained_table *table, struct gg__retained 
 /* Whether it has to be read before gg__retained_due can say that it may go. */
 bool gg__retained_is_open_question(const struct gg__retained *item, const struct gg__retention_limits *limits,
                                    uint64_t now_ns);
-/* Reads it. `go_on` (may be NULL) is asked now and then: false ends it, and nothing has been found out. */
-void gg__retained_judge(struct gg__retained_table *table, struct gg__retained *item,
-                        const struct gg__retention_limits *limits, struct gg__marks *marks,
-                        bool (*go_on)(void *context, uint64_t done, uint64_t total), void *context);
+/* Reads it. `go_on` (may be NULL) is asked now and then. GG_ERR_CLOSED: it said that this is enough; GG_ERR_NOMEM.
+ * After either nothing has been found out. */
+int gg__retained_judge(struct gg__retained_table *table, struct gg__retained *item,
+                       const struct gg__retention_limits *limits, struct gg__marks *marks,
+                       bool (*go_on)(void *context, uint64_t done, uint64_t total), void *context);
 /* Whether all that is in it may go by age or rules, as far as it is known. */
 enum gg_prune_why gg__retained_due(const struct gg__retained *item, const struct gg__retention_limits *limits,
                                    uint64_t now_ns);

@@ -40,6 +40,7 @@ struct pass {
   uint64_t looked_at, total; /* bytes, for who waits */
   uint64_t read_until_ns;    /* monotonic; 0: as long as it takes */
   bool any_read;
+  bool unread; /* some segment, for want of memory */
   bool dry;
   bool no_room; /* for what is held in some segment */
 };
@@ -360,7 +361,8 @@ static void read_for_rules(struct pass *pass, struct gg__retained *item)
   if (late || !gg__retained_is_open_question(item, pass->limits, pass->state.now_ns) || !go_on(pass, 0, 0))
     return;
   pass->any_read = true;
-  gg__retained_judge(&retention->table, item, pass->limits, retention->marks, go_on, pass);
+  int error = gg__retained_judge(&retention->table, item, pass->limits, retention->marks, go_on, pass);
+  pass->unread |= error == GG_ERR_NOMEM;
 }
 
 /* From the newest on: what each rule's sessions have in the segments behind each. */
@@ -492,6 +494,8 @@ int gg__retention_step(struct gg__retention *retention, const struct gg__retenti
     error = walk_both(&pass);
   if (!error && pass.no_room && pass.result->segments > 0)
     error = walk_again(&pass);
+  if (!error && pass.unread) /* what needs no reading was done all the same */
+    error = gg_fail(failure, GG_ERR_NOMEM, "no memory to read a segment that rules are to be asked about");
   int last = finish(&pass);
   flock(retention->table.store_fd, LOCK_UN);
   return error ? error : last;
