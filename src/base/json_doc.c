@@ -422,7 +422,7 @@ static bool is_container(const struct gg_json_value *value)
 const struct gg_json_value *gg_json_value_get(const struct gg_json_value *object, const char *key)
 {
   const struct gg_json_value *member = gg_json_value_is(object, GG_JSON_OBJECT) ? object->as.within.first : NULL;
-  while (member && strcmp(member->key, key) != 0)
+  while (member && (member->key[0] != key[0] || strcmp(member->key, key) != 0))
     member = member->next;
   return member;
 }

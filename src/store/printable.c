@@ -36,11 +36,20 @@ static size_t show_one(const uint8_t *data, size_t length, bool lines, char text
   return (size_t)snprintf(text, ESCAPE_MAX, "\\x%02x", data[0]);
 }
 
+static bool is_plain(uint8_t byte)
+{
+  return byte >= 0x20 && byte < 0x7f;
+}
+
 size_t gg_text_printable(const uint8_t *data, size_t length, bool lines, char *text, size_t size, size_t *used)
 {
   size_t written = 0, at = 0;
   assert(size > 0);
   while (at < length) {
+    if (is_plain(data[at]) && written + 1 < size) { /* nearly all there is */
+      text[written++] = (char)data[at++];
+      continue;
+    }
     char shown[ESCAPE_MAX];
     size_t taken;
     size_t bytes = show_one(data + at, length - at, lines, shown, &taken);
