@@ -628,7 +628,8 @@ GG_API int gg_store_prune(const char *path, const struct gg_prune_options *optio
 
 struct gg_reindex_options {
   size_t size;
-  /* Told now and then: bytes of segments; may be NULL. Return false to stop (GG_ERR_CLOSED); what was there stays. */
+  /* Told now and then, by the caller's thread: bytes of segments, and so many more for what is left to do when they are
+   * read; may be NULL. Return false to stop (GG_ERR_CLOSED); what was there stays. */
   bool (*progress)(void *context, uint64_t done, uint64_t total);
   /* A segment that is not whole, one sentence, borrowed for the call; may be NULL. */
   void (*warning)(void *context, const char *text);
@@ -660,7 +661,8 @@ struct gg_reindex_result {
 };
 
 /* Makes the catalogue of the store at `path` anew, from its segments and its journal alone, beside the one that is
- * there, and puts it in its place when it is whole: whoever reads finds one or the other. GG_ERR_BUSY: another process
+ * there, and puts it in its place when it is whole: whoever reads finds one or the other. It reads on threads of its
+ * own, which end before it returns. GG_ERR_BUSY: another process
  * writes it, as a gateway that records does; GG_ERR_UNSUPPORTED: built without SQLite; GG_ERR_FORMAT: no store;
  * GG_ERR_NOT_FOUND, DENIED, NO_SPACE, IO, NOMEM, CLOSED. `options` and `result` may be NULL. */
 GG_API int gg_store_reindex(const char *path, const struct gg_reindex_options *options,

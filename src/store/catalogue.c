@@ -27,7 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES_MAX = 4096, CACHE_READ_KIB = 16 << 10, CACHE_WRITE_KIB = 64 << 10, CHECKPOINT_PAGES = 8192 };
+enum { PATH_BYTES_MAX = 4096, CACHE_READ_KIB = 16 << 10, CACHE_WRITE_KIB = 64 << 10 };
 
 static const char *const texts[GG__STATEMENTS] = {
   [GG__STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
@@ -105,6 +105,8 @@ int gg__catalogue_fail(const struct gg__catalogue *catalogue, int code, const ch
   case SQLITE_LOCKED:
     return gg_fail(failure, GG_ERR_BUSY, "the catalogue %s is in use by another program that writes it: end that",
                    catalogue->path);
+  case SQLITE_INTERRUPT:
+    return gg_fail(failure, GG_ERR_CLOSED, "indexing was given up");
   case SQLITE_FULL:
     return gg_fail(failure, GG_ERR_NO_SPACE, "cannot %s the catalogue %s: no space left", doing, catalogue->path);
   case SQLITE_PERM:
@@ -148,8 +150,10 @@ static char *session_text(enum gg__statement which)
 /* What is asked of a session's row: what stands in columns of its own is not in the blob once more. */
 static const char load_text[] =
   "SELECT id, start_ns, state, parts, revision" GG__ROW_COLUMNS " FROM sessions WHERE number = ?1";
-static const char old_text[] = "SELECT number, start_ns, listener, protocol, close, bytes_client, bytes_server,"
-                               " gaps_client, gaps_server, parts FROM sessions WHERE id = ?1";
+#define OLD                                                                                                            \
+  "SELECT number, start_ns, listener, protocol, close, bytes_client, bytes_server, gaps_client, gaps_server, parts"    \
+  " FROM sessions WHERE "
+static const char old_text[] = OLD "id = ?1", old_numbered_text[] = OLD "number = ?1";
 
 sqlite3_stmt *gg__catalogue_statement(struct gg__catalogue *catalogue, enum gg__statement which,
                                       struct gg_failure *failure)
@@ -161,10 +165,11 @@ sqlite3_stmt *gg__catalogue_statement(struct gg__catalogue *catalogue, enum gg__
   }
   bool made = which == GG__STATEMENT_SESSION_INSERT || which == GG__STATEMENT_SESSION_UPDATE;
   char *own = made ? session_text(which) : NULL;
-  const char *text = made                                  ? own
-                     : which == GG__STATEMENT_SESSION_LOAD ? load_text
-                     : which == GG__STATEMENT_SESSION_OLD  ? old_text
-                                                           : texts[which];
+  const char *text = made                                          ? own
+                     : which == GG__STATEMENT_SESSION_LOAD         ? load_text
+                     : which == GG__STATEMENT_SESSION_OLD          ? old_text
+                     : which == GG__STATEMENT_SESSION_OLD_NUMBERED ? old_numbered_text
+                                                                   : texts[which];
   assert(made || text);
   int code =
     text ? sqlite3_prepare_v3(catalogue->db, text, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) : SQLITE_NOMEM;
@@ -277,6 +282,14 @@ static bool make_uri(const char *path, char *uri, size_t size)
   return *path == '\0' && (size_t)snprintf(uri + used, size - used, "?immutable=1") < size - used;
 }
 
+#define CHECKPOINT_PAGES "8192"
+#define CHECKPOINT_BYTES "33554432"
+static const char write_pragmas[] =
+  "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;"
+  "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES "; PRAGMA journal_size_limit = " CHECKPOINT_BYTES;
+/* Nobody reads it, and nobody goes on with it after a kill. */
+static const char build_pragmas[] = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE";
+
 static int set_up(struct gg__catalogue *catalogue)
 {
   sqlite3 *db = catalogue->db;
@@ -285,21 +298,26 @@ static int set_up(struct gg__catalogue *catalogue)
   char pragmas[256];
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, GG_CATALOGUE_BUSY_MS);
-  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, !catalogue->building, NULL); /* it forbids to have no journal */
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   sqlite3_file_control(db, NULL, SQLITE_FCNTL_PERSIST_WAL, &persist);
   snprintf(pragmas, sizeof pragmas, "PRAGMA cache_size = -%d; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
            writing ? CACHE_WRITE_KIB : CACHE_READ_KIB);
   int code = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
-  if (code == SQLITE_OK && writing) {
-    snprintf(pragmas, sizeof pragmas,
-             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;"
-             "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d",
-             CHECKPOINT_PAGES, CHECKPOINT_PAGES * 4096);
-    code = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
-  }
+  if (code == SQLITE_OK && writing)
+    code = sqlite3_exec(db, catalogue->building ? build_pragmas : write_pragmas, NULL, NULL, NULL);
   /* SQLite opens lazily: now it is told whether the file is one of its kind, and can be locked. */
   return code == SQLITE_OK ? sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL) : code;
+}
+
+int gg__catalogue_settle(struct gg__catalogue *catalogue, struct gg_failure *failure)
+{
+  catalogue->building = false;
+  for (size_t i = 0; i < GG__STATEMENTS; i++)
+    sqlite3_reset(catalogue->statements[i]); /* one whose row was looked at still reads */
+  int code = sqlite3_exec(catalogue->db, write_pragmas, NULL, NULL, NULL);
+  sqlite3_db_config(catalogue->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+  return code == SQLITE_OK ? 0 : gg__catalogue_fail(catalogue, code, "write", failure);
 }
 
 /* Who may write nothing there cannot make the files by which readers and writers know of each other. If they are not
@@ -323,7 +341,9 @@ static int open_database(struct gg__catalogue *catalogue, struct gg_failure *fai
 {
   int flags = SQLITE_OPEN_NOMUTEX | (catalogue->mode == GG__CATALOGUE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
                                                                             : SQLITE_OPEN_READONLY);
-  int code = sqlite3_open_v2(catalogue->path, &catalogue->db, flags, NULL);
+  if (catalogue->building && !(catalogue->temporary = gg__temporary_create(catalogue->path)))
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the catalogue");
+  int code = sqlite3_open_v2(catalogue->path, &catalogue->db, flags, gg__temporary_name(catalogue->temporary));
   if (code == SQLITE_OK)
     code = set_up(catalogue);
   bool refused = (code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_READONLY;
@@ -413,7 +433,8 @@ int gg__catalogue_open(struct gg__catalogue **out, const char *path, enum gg__ca
   struct gg__catalogue *catalogue = calloc(1, sizeof *catalogue);
   if (!catalogue)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the catalogue");
-  catalogue->mode = mode;
+  catalogue->building = mode == GG__CATALOGUE_BUILD;
+  catalogue->mode = mode = catalogue->building ? GG__CATALOGUE_WRITE : mode;
   catalogue->lock = -1;
   bool made = false;
   int error = set_paths(catalogue, path) == 0 ? 0 : gg_fail(failure, GG_ERR_NOMEM, "no memory for the catalogue");
@@ -446,6 +467,7 @@ void gg__catalogue_close(struct gg__catalogue *catalogue)
   for (size_t i = 0; i < GG__STATEMENTS; i++)
     sqlite3_finalize(catalogue->statements[i]);
   sqlite3_close(catalogue->db); /* takes back what was not committed */
+  gg__temporary_destroy(catalogue->temporary);
   if (catalogue->lock >= 0)
     close(catalogue->lock);
   free(catalogue->folder);

@@ -37,6 +37,7 @@ struct gg__catalogue;
 enum gg__catalogue_mode {
   GG__CATALOGUE_READ,  /* GG_ERR_NOT_FOUND if there is none */
   GG__CATALOGUE_WRITE, /* made if there is none, brought to this version if it is older */
+  GG__CATALOGUE_BUILD, /* made, for nobody else to see until gg__catalogue_built; then the same */
 };
 
 /* What the database's library asks the system for once in a process' life: before a sandbox closes. */
@@ -71,6 +72,19 @@ struct gg__catalogue_segment {
   bool scattered; /* capture.h */
   bool complete;  /* nothing will be added: it was sealed, or another process wrote it and has ended */
 };
+
+/* A catalogue that is built takes sessions as they come, any number of records for one, and puts nothing on the disk in
+ * a way that would outlive a kill or a power failure: it is for a file that is thrown away then. This makes one session
+ * of the records of one, and the indexes. Until then nothing can be found in it. No batch is open.
+ * `renew` makes the session of a record from its parts; `progress` is told which of how many passes is done, often, and
+ * says false to end it with GG_ERR_CLOSED. */
+struct gg__catalogue_building {
+  int (*renew)(void *context, struct gg__record *record);
+  bool (*progress)(void *context, unsigned pass, unsigned passes);
+  void *context;
+};
+int gg__catalogue_built(struct gg__catalogue *catalogue, const struct gg__catalogue_building *building,
+                        struct gg_failure *failure);
 
 int gg__catalogue_begin(struct gg__catalogue *catalogue, struct gg_failure *failure);
 /* Everything since `begin` is there, also after a power failure at the latest with the next checkpoint. On an error

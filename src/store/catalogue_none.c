@@ -45,6 +45,8 @@ static int never(void)
   }
 /* clang-format off */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
+NEVER(gg__catalogue_built, struct gg__catalogue *catalogue, const struct gg__catalogue_building *building,
+      struct gg_failure *failure)
 NEVER(gg__catalogue_begin, struct gg__catalogue *catalogue, struct gg_failure *failure)
 NEVER(gg__catalogue_commit, struct gg__catalogue *catalogue, struct gg_failure *failure)
 NEVER(gg__catalogue_put_segment, struct gg__catalogue *catalogue, const struct gg__catalogue_segment *segment,

@@ -5,6 +5,8 @@
  *
  *   catalogue.c         opening, closing, batches, statements, errors
  *   catalogue_schema.c  tables, indexes, versions
+ *   catalogue_build.c   what is left of a catalogue that is built from nothing when its rows are there
+ *   catalogue_temporary.c  files for sorting
  *   catalogue_parts.c   a session's parts as a blob
  *   catalogue_rows.c    records in and out, segments
  *   catalogue_marks.c   what people and decoders have said of sessions
@@ -51,6 +53,7 @@ enum gg__statement {
   GG__STATEMENT_SEGMENT_FORGET,
   GG__STATEMENT_SEGMENTS,
   GG__STATEMENT_SESSION_OLD,
+  GG__STATEMENT_SESSION_OLD_NUMBERED,
   GG__STATEMENT_SESSION_LAST,
   GG__STATEMENT_SESSION_INSERT,
   GG__STATEMENT_SESSION_UPDATE,
@@ -105,7 +108,9 @@ struct gg__catalogue {
   char *path;
   char *folder; /* of the segments: for the paths of captures */
   enum gg__catalogue_mode mode;
-  int lock; /* of who writes; -1: none */
+  int lock;                        /* of who writes; -1: none */
+  bool building;                   /* from nothing: no session is looked for, there are no indexes yet */
+  struct gg__temporary *temporary; /* where it sorts; NULL: it does not build */
   bool batch;
   unsigned reading;  /* queries within one another */
   int64_t last;      /* number of a session that was given */
@@ -146,9 +151,11 @@ const char *gg__column_text(sqlite3_stmt *statement, int at); /* never NULL; unt
 
 /* ── Schema ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Brings a database from version `from` to the next: statements in one text. */
+/* Brings a database from version `from` to the next: statements in one text; and indexes, one statement for each, to
+ * NULL. A catalogue that is built has these when its rows are there. */
 struct gg__migration {
   const char *sql;
+  const char *const *indexes;
 };
 extern const struct gg__migration gg__catalogue_migrations[GG_CATALOGUE_VERSION];
 
@@ -156,6 +163,17 @@ extern const struct gg__migration gg__catalogue_migrations[GG_CATALOGUE_VERSION]
  * transaction for each step. */
 int gg__catalogue_migrate(struct gg__catalogue *catalogue, const struct gg__migration *migrations, int version,
                           struct gg_failure *failure);
+
+#define GG__TEMPORARY_END "-sort"
+
+/* A layer of SQLite's for the database at `path`, whose files without a name are at `path`-sort, and gone as soon as
+ * they are open. NULL: no memory. Destroyed when the database is closed. */
+struct gg__temporary *gg__temporary_create(const char *path);
+const char *gg__temporary_name(const struct gg__temporary *temporary); /* for opening; of NULL: NULL */
+void gg__temporary_destroy(struct gg__temporary *temporary);
+
+/* Makes the handle one that writes as others do: its file may be read by others from now on. */
+int gg__catalogue_settle(struct gg__catalogue *catalogue, struct gg_failure *failure);
 
 /* ── Parts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -186,6 +204,10 @@ int gg__parts_decode(struct gg__record **out, const void *blob, size_t length, c
 
 /* A session by its number, with what people have said if `marked`. `*out` NULL: there is none. */
 int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool marked, struct gg__record **out,
+                       struct gg_failure *failure);
+/* These rows, at least two, of one session become the first of them: the parts of all, made a session by `renew`. */
+int gg__catalogue_join(struct gg__catalogue *catalogue, const int64_t *numbers, size_t count,
+                       int (*renew)(void *context, struct gg__record *record), void *context,
                        struct gg_failure *failure);
 int gg__catalogue_number(struct gg__catalogue *catalogue, const char *id, int64_t *number, struct gg_failure *failure);
 /* The session's tags and hold, as queries find them: of the recording `tags`, and what people say. `known`: it has been

@@ -137,13 +137,18 @@ static int keep_segment(void *context, int64_t number)
   return 0;
 }
 
-/* Finds it, and takes it off the totals. */
-static int take_old(struct gg__catalogue *catalogue, const char *id, struct old *old, struct gg_failure *failure)
+/* Finds it, by its id or by its number, and takes it off the totals. */
+static int take_old(struct gg__catalogue *catalogue, const char *id, int64_t number, struct old *old,
+                    struct gg_failure *failure)
 {
-  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_SESSION_OLD, failure);
+  sqlite3_stmt *statement =
+    gg__catalogue_statement(catalogue, id ? GG__STATEMENT_SESSION_OLD : GG__STATEMENT_SESSION_OLD_NUMBERED, failure);
   if (!statement)
     return GG_ERR_CORRUPT;
-  gg__bind_text(statement, 1, id);
+  if (id)
+    gg__bind_text(statement, 1, id);
+  else
+    sqlite3_bind_int64(statement, 1, number);
   int code = sqlite3_step(statement);
   int error = 0;
   if (code == SQLITE_ROW) {
@@ -301,10 +306,10 @@ static int put_as(struct gg__catalogue *catalogue, const struct gg__record *reco
                                    failure);
 }
 
-int gg__catalogue_put(struct gg__catalogue *catalogue, const struct gg__record *record, struct gg_failure *failure)
+/* In the place of the old one, if there is any. */
+static int put_over(struct gg__catalogue *catalogue, const struct gg__record *record, struct old *old,
+                    struct gg_failure *failure)
 {
-  assert(catalogue->batch);
-  struct old old = {0};
   int64_t *segments = NULL, number = 0;
   size_t count = 0;
   int error = number_parts(catalogue, record, &segments, &count, failure);
@@ -314,13 +319,21 @@ int gg__catalogue_put(struct gg__catalogue *catalogue, const struct gg__record *
       error = gg_fail(failure, GG_ERR_NOMEM, "no memory for the catalogue");
   }
   if (!error)
-    error = take_old(catalogue, record->session.id, &old, failure);
+    error = put_as(catalogue, record, &catalogue->blob, old, &number, failure);
   if (!error)
-    error = put_as(catalogue, record, &catalogue->blob, &old, &number, failure);
-  if (!error)
-    error = write_places(catalogue, &old, segments, count, number, failure);
-  free(old.segments);
+    error = write_places(catalogue, old, segments, count, number, failure);
   free(segments);
+  return error;
+}
+
+int gg__catalogue_put(struct gg__catalogue *catalogue, const struct gg__record *record, struct gg_failure *failure)
+{
+  assert(catalogue->batch);
+  struct old old = {0};
+  int error = catalogue->building ? 0 : take_old(catalogue, record->session.id, 0, &old, failure);
+  if (!error)
+    error = put_over(catalogue, record, &old, failure);
+  free(old.segments);
   return error;
 }
 
@@ -478,8 +491,21 @@ static int drop_rows(struct gg__catalogue *catalogue, int64_t number, struct gg_
   return error;
 }
 
+/* The row, and what depends on it. `whole`: it can be read, so that its totals are known. */
+static int drop_session(struct gg__catalogue *catalogue, int64_t number, bool whole, struct gg_failure *failure)
+{
+  struct old old = {0};
+  int error = whole ? take_old(catalogue, NULL, number, &old, failure) : 0;
+  for (size_t i = 0; i < old.count && !error; i++)
+    error = write_place(catalogue, GG__STATEMENT_PLACE_DROP, old.segments[i], number, failure);
+  if (!error)
+    error = drop_rows(catalogue, number, failure);
+  free(old.segments);
+  return error;
+}
+
 /* The session is made anew of the parts that are left. */
-static void renew(const struct gg__catalogue *catalogue, struct gg__record *record)
+static void renew_session(const struct gg__catalogue *catalogue, struct gg__record *record)
 {
   struct gg_session session = {.tags = record->session.tags, .tag_count = record->session.tag_count};
   uint64_t told[2] = {0, 0};
@@ -513,17 +539,10 @@ static int forget_part(struct gg__catalogue *catalogue, int64_t segment, const c
     else
       at = &(*at)->next_of_session;
   if (record && record->parts) {
-    renew(catalogue, record);
+    renew_session(catalogue, record);
     error = gg__catalogue_put(catalogue, record, failure);
   } else {
-    struct old old = {0};
-    struct gg_session *session = record ? &record->session : NULL;
-    error = session ? take_old(catalogue, session->id, &old, failure) : 0;
-    for (size_t i = 0; i < old.count && !error; i++)
-      error = write_place(catalogue, GG__STATEMENT_PLACE_DROP, old.segments[i], number, failure);
-    if (!error)
-      error = drop_rows(catalogue, number, failure);
-    free(old.segments);
+    error = drop_session(catalogue, number, record != NULL, failure);
   }
   if (!error)
     error = write_place(catalogue, GG__STATEMENT_PLACE_DROP, segment, number, failure);
@@ -588,4 +607,59 @@ int gg__catalogue_forget_segment(struct gg__catalogue *catalogue, const char *na
   if (error && !batch)
     gg__catalogue_abandon(catalogue);
   return error;
+}
+
+/* ── Joining ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Rows are in the order in which their parts ended, which is nearly always that of the parts. */
+static void add_part(struct gg__part **first, struct gg__part **last, struct gg__part *part)
+{
+  struct gg__part **at = *last && gg__part_before(*last, part) ? &(*last)->next_of_session : first;
+  while (*at && gg__part_before(*at, part))
+    at = &(*at)->next_of_session;
+  part->next_of_session = *at;
+  *at = part;
+  *last = part->next_of_session ? *last : part;
+}
+
+/* All rows but the first go, and it gets the parts of all, on loan from their records. */
+static int join(struct gg__catalogue *catalogue, const int64_t *numbers, struct gg__record **records, size_t count,
+                struct gg__record *joined, struct gg_failure *failure)
+{
+  struct gg__part *last = NULL;
+  int error = 0;
+  for (size_t i = 0; i < count && !error; i++) {
+    error = gg__catalogue_load(catalogue, numbers[i], false, &records[i], failure);
+    if (!error && !records[i])
+      error = gg__catalogue_damaged(catalogue, "a session is not there", failure);
+    for (struct gg__part *part = error ? NULL : records[i]->parts, *next; part; part = next) {
+      next = part->next_of_session;
+      add_part(&joined->parts, &last, part);
+    }
+    if (!error && i > 0)
+      error = drop_session(catalogue, numbers[i], true, failure);
+  }
+  return error;
+}
+
+int gg__catalogue_join(struct gg__catalogue *catalogue, const int64_t *numbers, size_t count,
+                       int (*renew)(void *context, struct gg__record *record), void *context,
+                       struct gg_failure *failure)
+{
+  assert(catalogue->batch && count > 1);
+  struct gg__record **records = calloc(count, sizeof(struct gg__record *)), joined = {0};
+  struct old old = {0};
+  int error = records ? join(catalogue, numbers, records, count, &joined, failure) : GG_ERR_NOMEM;
+  if (!error)
+    error = renew(context, &joined);
+  if (!error)
+    error = take_old(catalogue, NULL, numbers[0], &old, failure);
+  if (!error)
+    error = put_over(catalogue, &joined, &old, failure);
+  free(joined.tags);
+  free(old.segments);
+  for (size_t i = 0; records && i < count; i++)
+    gg__record_free(records[i]);
+  free(records);
+  return error == GG_ERR_NOMEM ? gg_fail(failure, error, "no memory for the catalogue") : error;
 }

@@ -21,6 +21,9 @@
  * (catalogue_query.c). That by revision, for who follows, grows at its end: what has a later revision moves there from
  * near it.
  *
+ * The indexes stand in lists of their own, apart from the tables: a catalogue that is built from nothing gets its rows
+ * first, and each index in one sorted pass then (catalogue_build.c).
+ *
  * The version is in the file's header (user_version), whose it is, too (application_id). A step that cannot carry over
  * what there is may drop all of it: what is not in the catalogue is read from the segments again.
  */
@@ -43,43 +46,51 @@ static const char version_1[] =
   " segments INTEGER NOT NULL, is_foreign INTEGER NOT NULL, partial INTEGER NOT NULL, original TEXT NOT NULL,"
   " as_sent_of TEXT NOT NULL, epoch INTEGER NOT NULL, revision INTEGER NOT NULL, parts BLOB NOT NULL);"
   "CREATE TABLE epochs(epoch INTEGER PRIMARY KEY);"
-  "CREATE UNIQUE INDEX sessions_id ON sessions(id);"
-  "CREATE INDEX sessions_start ON sessions(start_ns);"
-  "CREATE INDEX sessions_end ON sessions(end_ns);"
-  "CREATE INDEX sessions_listener ON sessions(listener, end_ns, start_ns);"
-  "CREATE INDEX sessions_close ON sessions(close, end_ns, start_ns);"
-  "CREATE INDEX sessions_protocol ON sessions(protocol, end_ns, start_ns);"
-  "CREATE INDEX sessions_unended ON sessions(end_ns) WHERE state <> 1;"
-  "CREATE INDEX sessions_gaps ON sessions(gaps);"
-  "CREATE INDEX sessions_client ON sessions(epoch, client_key, end_ns);"
-  "CREATE INDEX sessions_bytes ON sessions(epoch, bytes);"
-  "CREATE INDEX sessions_duration ON sessions(epoch, duration_ns);"
-  "CREATE INDEX sessions_community_client ON sessions(epoch, community_client) WHERE community_client <> '';"
-  "CREATE INDEX sessions_community_upstream ON sessions(epoch, community_upstream) WHERE community_upstream <> '';"
-  "CREATE INDEX sessions_verdict ON sessions(verdict, end_ns, start_ns) WHERE verdict <> '';"
-  "CREATE INDEX sessions_held ON sessions(end_ns) WHERE held <> 0;"
   "CREATE TABLE places(segment INTEGER NOT NULL, session INTEGER NOT NULL, PRIMARY KEY(segment, session))"
   " WITHOUT ROWID;"
   "CREATE TABLE tags(tag TEXT NOT NULL, session INTEGER NOT NULL, PRIMARY KEY(tag, session)) WITHOUT ROWID;"
-  "CREATE INDEX tags_session ON tags(session);"
   "CREATE TABLE marks(id TEXT PRIMARY KEY, held INTEGER NOT NULL, added TEXT NOT NULL, removed TEXT NOT NULL)"
   " WITHOUT ROWID;"
   "CREATE TABLE facts(session INTEGER NOT NULL, field TEXT NOT NULL, text TEXT, number INTEGER,"
   " overflow INTEGER NOT NULL);"
-  "CREATE INDEX facts_session ON facts(session, field);"
-  "CREATE INDEX facts_text ON facts(field, text, session) WHERE text IS NOT NULL;"
-  "CREATE INDEX facts_number ON facts(field, number, session) WHERE number IS NOT NULL;"
-  "CREATE INDEX facts_overflow ON facts(field, session) WHERE overflow = 1;"
   "CREATE TABLE totals(hour INTEGER NOT NULL, listener TEXT NOT NULL, protocol TEXT NOT NULL, close TEXT NOT NULL,"
   " sessions INTEGER NOT NULL, bytes_client INTEGER NOT NULL, bytes_server INTEGER NOT NULL,"
   " gaps_client INTEGER NOT NULL, gaps_server INTEGER NOT NULL, PRIMARY KEY(hour, listener, protocol, close))"
   " WITHOUT ROWID;";
 
-static const char version_2[] = "CREATE TABLE notes(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
-                                "CREATE INDEX sessions_revision ON sessions(revision);";
+/* Those of the sessions come last: what a catalogue is built by (catalogue_build.c) needs the others for its sessions
+ * before it has an index of these. */
+static const char *const indexes_1[] = {
+  "CREATE INDEX tags_session ON tags(session)",
+  "CREATE INDEX facts_session ON facts(session, field)",
+  "CREATE INDEX facts_text ON facts(field, text, session) WHERE text IS NOT NULL",
+  "CREATE INDEX facts_number ON facts(field, number, session) WHERE number IS NOT NULL",
+  "CREATE INDEX facts_overflow ON facts(field, session) WHERE overflow = 1",
+  "CREATE UNIQUE INDEX sessions_id ON sessions(id)",
+  "CREATE INDEX sessions_start ON sessions(start_ns)",
+  "CREATE INDEX sessions_end ON sessions(end_ns)",
+  "CREATE INDEX sessions_listener ON sessions(listener, end_ns, start_ns)",
+  "CREATE INDEX sessions_close ON sessions(close, end_ns, start_ns)",
+  "CREATE INDEX sessions_protocol ON sessions(protocol, end_ns, start_ns)",
+  "CREATE INDEX sessions_unended ON sessions(end_ns) WHERE state <> 1",
+  "CREATE INDEX sessions_gaps ON sessions(gaps)",
+  "CREATE INDEX sessions_client ON sessions(epoch, client_key, end_ns)",
+  "CREATE INDEX sessions_bytes ON sessions(epoch, bytes)",
+  "CREATE INDEX sessions_duration ON sessions(epoch, duration_ns)",
+  "CREATE INDEX sessions_community_client ON sessions(epoch, community_client) WHERE community_client <> ''",
+  "CREATE INDEX sessions_community_upstream ON sessions(epoch, community_upstream) WHERE community_upstream <> ''",
+  "CREATE INDEX sessions_verdict ON sessions(verdict, end_ns, start_ns) WHERE verdict <> ''",
+  "CREATE INDEX sessions_held ON sessions(end_ns) WHERE held <> 0",
+  NULL,
+};
+
+static const char version_2[] = "CREATE TABLE notes(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;";
+
+static const char *const indexes_2[] = {"CREATE INDEX sessions_revision ON sessions(revision)", NULL};
 
 /* Element N brings a database of version N to N + 1. Version 0 is an empty file. */
-const struct gg__migration gg__catalogue_migrations[GG_CATALOGUE_VERSION] = {{version_1}, {version_2}};
+const struct gg__migration gg__catalogue_migrations[GG_CATALOGUE_VERSION] = {{version_1, indexes_1},
+                                                                             {version_2, indexes_2}};
 
 static int ask(struct gg__catalogue *catalogue, const char *sql, int64_t *out, struct gg_failure *failure)
 {
@@ -103,6 +114,8 @@ static int step(struct gg__catalogue *catalogue, const struct gg__migration *mig
   int code = sqlite3_exec(catalogue->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
   if (code == SQLITE_OK)
     code = sqlite3_exec(catalogue->db, migration->sql, NULL, NULL, NULL);
+  for (const char *const *sql = migration->indexes; sql && *sql && !catalogue->building && code == SQLITE_OK; sql++)
+    code = sqlite3_exec(catalogue->db, *sql, NULL, NULL, NULL);
   if (code == SQLITE_OK)
     code = sqlite3_exec(catalogue->db, header, NULL, NULL, NULL);
   if (code == SQLITE_OK)

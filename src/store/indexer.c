@@ -222,6 +222,18 @@ int gg__indexer_take_marks(struct gg__indexer *indexer)
 
 /* ── Steps ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+int gg__indexer_told(const struct gg__indexer *indexer, int error, struct gg_failure *failure)
+{
+  switch (error) {
+  case 0:
+    return 0;
+  case GG_ERR_NOMEM:
+    return gg_fail(failure, error, "no memory for indexing %s", indexer->options.store);
+  default:
+    return gg_fail(failure, error, "cannot index %s: %s", indexer->options.store, indexer->failure->message);
+  }
+}
+
 int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, struct gg_failure *failure)
 {
   struct gg_failure own = GG_FAILURE_INIT;
@@ -240,12 +252,5 @@ int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, st
     error = gg__indexer_commit(indexer);
   indexer->stats.lag_bytes = lag(indexer);
   *more = !error && indexer->stats.lag_bytes > 0 && behind > indexer->stats.lag_bytes;
-  switch (error) {
-  case 0:
-    return 0;
-  case GG_ERR_NOMEM:
-    return gg_fail(failure, error, "no memory for indexing %s", indexer->options.store);
-  default:
-    return gg_fail(failure, error, "cannot index %s: %s", indexer->options.store, indexer->failure->message);
-  }
+  return gg__indexer_told(indexer, error, failure);
 }

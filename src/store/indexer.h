@@ -76,6 +76,11 @@ void gg__indexer_rules(struct gg__indexer *indexer, struct gg__tag_rules *rules)
  * there is more to read now. */
 int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, struct gg_failure *failure);
 
+/* For a catalogue that is built (GG__CATALOGUE_BUILD) and has nothing yet, before the first step: all segments that are
+ * complete, several at a time, and no batch is of one moment. Then the catalogue is as any other, and steps go on with
+ * what is left. */
+int gg__indexer_build(struct gg__indexer *indexer, struct gg_failure *failure);
+
 /* The gateway has ended: what no `running` file names is complete, however fresh it is. */
 void gg__indexer_ended(struct gg__indexer *indexer);
 

@@ -6,8 +6,10 @@
  *   indexer_files.c   which segments there are, and which are complete
  *   indexer_read.c    packets to parts
  *   indexer_put.c     parts to records of the catalogue
+ *   indexer_build.c   all that is complete, into a catalogue that is built
+ *   indexer_lanes.c   reads several segments at a time for that
  *
- * Thread: the indexer's.
+ * Thread: the indexer's; but for what a lane reads, which is the lane's.
  */
 #ifndef GG_STORE_INDEXER_PRIVATE_H
 #define GG_STORE_INDEXER_PRIVATE_H
@@ -19,6 +21,7 @@
 #include "store/marks.h"
 #include "store/record.h"
 
+struct gg__lane;
 struct gg__reading;
 struct gg__tag_rules;
 
@@ -80,7 +83,9 @@ struct gg__indexer {
   size_t open_count;
   size_t reader_count;
   uint64_t step;
-  bool batch; /* one is open */
+  struct gg__lane *lane; /* this one only reads, for another: parts go there; NULL: it puts them itself */
+  bool building;         /* the catalogue is built: what it has of a session is not asked for */
+  bool batch;            /* one is open */
   size_t batch_sessions;
   uint64_t done, total; /* for progress */
   struct gg__indexer_stats stats;
@@ -90,6 +95,8 @@ struct gg__indexer {
 
 /* What people and rules have said since it was asked last; at first all that they ever have. */
 int gg__indexer_take_marks(struct gg__indexer *indexer);
+/* An error of a step or a build, in a sentence that says of which store. Returns it. */
+int gg__indexer_told(const struct gg__indexer *indexer, int error, struct gg_failure *failure);
 
 /* ── indexer_tags.c ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -108,16 +115,21 @@ void gg__indexed_free(struct gg__indexed *file);
 
 /* Reads on for `bytes`, or to the end of what is there, which `*end` says. */
 int gg__indexer_read(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t bytes, bool *end);
+/* The same for a lane, who has no catalogue. */
+int gg__indexer_read_on(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t bytes, bool *end);
+int gg__indexer_end_parts(struct gg__indexer *indexer, struct gg__reading *reading); /* those that are open */
 /* Nothing will be added: what is open in it is told and let go. */
 int gg__indexer_complete(struct gg__indexer *indexer, struct gg__indexed *file);
 void gg__reading_close(struct gg__indexer *indexer, struct gg__reading *reading); /* its file, until there is more */
 void gg__reading_free(struct gg__indexer *indexer, struct gg__reading *reading);
 void gg__opened_free(struct gg__indexer *indexer, struct gg__opened *opened);
+void gg__opened_destroy(struct gg__opened *opened); /* one that its reading has let go */
 
 /* ── indexer_put.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 int gg__indexer_put(struct gg__indexer *indexer, struct gg__opened *opened);
-int gg__indexer_begin(struct gg__indexer *indexer); /* a batch, if none is open */
+int gg__indexer_renew(const struct gg__indexer *indexer, struct gg__record *record); /* the session of its parts */
+int gg__indexer_begin(struct gg__indexer *indexer);                                  /* a batch, if none is open */
 /* The same, and forgets in it what is to be told anew of the file. */
 int gg__indexer_touch(struct gg__indexer *indexer, struct gg__indexed *file);
 /* Tells what is open and has changed, and ends the batch. */
@@ -125,5 +137,36 @@ int gg__indexer_commit(struct gg__indexer *indexer);
 bool gg__indexer_is_full(const struct gg__indexer *indexer);                    /* the batch: it is time to commit */
 void gg__opened_settle(struct gg__indexer *indexer, struct gg__opened *opened); /* it does not wait to be told */
 bool gg__indexer_tell(struct gg__indexer *indexer);                             /* progress; false: stop */
+
+/* ── indexer_lanes.c ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum {
+  GG_INDEXER_LANES = 4,         /* segments that are read at a time, whatever the machine: order depends on it */
+  GG_INDEXER_LANE_BATCHES = 4,  /* that wait in a lane to be taken */
+  GG_INDEXER_BATCH_PARTS = 256, /* in each */
+  GG_INDEXER_PATIENCE_MS = 100, /* before who takes looks whether to go on */
+};
+
+/* Parts of one file, in the order in which they ended. */
+struct gg__lane_batch {
+  struct gg__indexed *file;
+  struct gg__opened *parts[GG_INDEXER_BATCH_PARTS];
+  size_t count, put; /* who takes frees what he has put, and counts it */
+  bool last;         /* of the file, which is the indexer's from now on */
+};
+
+struct gg__lanes;
+/* Reads these files, which are in the catalogue and whose ends are told, on threads of its own. Until its last batch a
+ * file's scanned, times and reading are the lane's. */
+int gg__lanes_start(struct gg__lanes **out, const struct gg__indexer *indexer, struct gg__indexed **files, size_t count,
+                    struct gg_failure *failure);
+/* The next batch, which is always the same one for the same files; valid until the next call. `*batch` NULL: that was
+ * all. GG_ERR_AGAIN: there is none yet. */
+int gg__lanes_take(struct gg__lanes *lanes, struct gg__lane_batch **batch, struct gg_failure *failure);
+uint64_t gg__lanes_bytes(struct gg__lanes *lanes); /* that were read */
+/* Ends the threads, and frees what was not taken. What they have done is added to `stats`. */
+void gg__lanes_destroy(struct gg__lanes *lanes, struct gg__indexer_stats *stats);
+
+int gg__lane_put(struct gg__lane *lane, struct gg__opened *opened); /* takes it over */
 
 #endif

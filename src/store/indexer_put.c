@@ -98,14 +98,14 @@ static bool is_same(const struct gg__part *a, const struct gg__part *b)
 }
 
 /* The session of these parts. */
-static int renew(const struct gg__life *life, struct gg__record *record)
+int gg__indexer_renew(const struct gg__indexer *indexer, struct gg__record *record)
 {
   const char *tags = "";
   struct gg_session session = {.generation = 1};
   uint64_t told[2] = {0, 0};
   memcpy(session.id, record->parts->id, sizeof session.id);
   gg__session_begin(&session, record->parts);
-  session.state = gg__life_state(life, session.start_ns);
+  session.state = gg__life_state(&indexer->life, session.start_ns);
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(&session, part, told, part == record->parts);
     tags = part->closed ? part->tags : tags;
@@ -153,13 +153,13 @@ int gg__indexer_put(struct gg__indexer *indexer, struct gg__opened *opened)
   struct gg__record *known = NULL, record = {0};
   gg__opened_settle(indexer, opened);
   int error = gg__indexer_begin(indexer);
-  if (!error)
+  if (!error && !indexer->building)
     error = gg__catalogue_get(indexer->catalogue, part->id, &known, indexer->failure);
   if (error)
     return error;
   record.parts = known ? known->parts : NULL;
   struct gg__part *before = part_in(&record.parts, part);
-  error = renew(&indexer->life, &record);
+  error = gg__indexer_renew(indexer, &record);
   if (!error)
     error = gg__catalogue_put(indexer->catalogue, &record, indexer->failure);
   if (!error && part->closed)

@@ -25,16 +25,27 @@
 
 /* ── Parts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-void gg__opened_free(struct gg__indexer *indexer, struct gg__opened *opened)
+/* Its reading, and who reads, know nothing of it any more. */
+static void let_go(struct gg__indexer *indexer, struct gg__opened *opened)
 {
   gg__flows_unbind(&opened->reading->flows, &opened->part);
   gg_list_remove(&opened->node);
   gg__opened_settle(indexer, opened);
+  indexer->open_count--;
+}
+
+void gg__opened_destroy(struct gg__opened *opened)
+{
   gg__part_fini(&opened->part);
   for (size_t i = 0; i < GG__TEXTS; i++)
     free(opened->text[i]);
   free(opened);
-  indexer->open_count--;
+}
+
+void gg__opened_free(struct gg__indexer *indexer, struct gg__opened *opened)
+{
+  let_go(indexer, opened);
+  gg__opened_destroy(opened);
 }
 
 /* A text that stays until the same one of a later packet replaces it. */
@@ -80,6 +91,10 @@ static void settle(struct gg__part *part)
 static int end_part(struct gg__indexer *indexer, struct gg__opened *opened)
 {
   settle(&opened->part);
+  if (indexer->lane) {
+    let_go(indexer, opened);
+    return gg__lane_put(indexer->lane, opened);
+  }
   int error = gg__indexer_put(indexer, opened);
   gg__opened_free(indexer, opened);
   return error;
@@ -110,7 +125,7 @@ static int begin_part(struct gg__indexer *indexer, struct gg__reading *reading, 
 /* It has changed since it was told. */
 static void note_change(struct gg__indexer *indexer, struct gg__opened *opened)
 {
-  if (!gg_list_empty(&opened->waiting))
+  if (indexer->lane || !gg_list_empty(&opened->waiting))
     return;
   gg_list_append(&indexer->waiting, &opened->waiting);
   indexer->waiting_count++;
@@ -298,12 +313,10 @@ static int read_frames(struct gg__indexer *indexer, struct gg__indexed *file, ui
   return result == GG_ERR_NOMEM ? result : error;
 }
 
-int gg__indexer_read(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t bytes, bool *end)
+int gg__indexer_read_on(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t bytes, bool *end)
 {
   *end = false;
-  int error = gg__indexer_touch(indexer, file);
-  if (!error && !file->reading)
-    error = begin_reading(indexer, file);
+  int error = file->reading ? 0 : begin_reading(indexer, file);
   if (!error && !file->reading->frames && !file->reading->stuck)
     error = open_frames(indexer, file);
   if (error)
@@ -318,9 +331,26 @@ int gg__indexer_read(struct gg__indexer *indexer, struct gg__indexed *file, uint
     error = read_feed(indexer, file, before + bytes < before ? UINT64_MAX : before + bytes);
   if (!error && file->scanned - before < bytes)
     error = read_frames(indexer, file, before + bytes < before ? UINT64_MAX : before + bytes, end);
-  file->dirty |= file->scanned != before || !file->known;
   indexer->stats.bytes += file->scanned - before;
+  return error;
+}
+
+int gg__indexer_read(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t bytes, bool *end)
+{
+  uint64_t before = file->scanned;
+  int error = gg__indexer_touch(indexer, file);
+  if (!error)
+    error = gg__indexer_read_on(indexer, file, bytes, end);
+  file->dirty |= file->scanned != before || !file->known;
   indexer->done += file->scanned - before;
+  return error;
+}
+
+int gg__indexer_end_parts(struct gg__indexer *indexer, struct gg__reading *reading)
+{
+  int error = 0;
+  while (!error && reading && !gg_list_empty(&reading->parts))
+    error = end_part(indexer, GG_CONTAINER(reading->parts.next, struct gg__opened, node));
   return error;
 }
 
@@ -328,8 +358,8 @@ int gg__indexer_complete(struct gg__indexer *indexer, struct gg__indexed *file)
 {
   int error = gg__indexer_touch(indexer, file);
   struct gg__reading *reading = file->reading;
-  while (!error && reading && !gg_list_empty(&reading->parts))
-    error = end_part(indexer, GG_CONTAINER(reading->parts.next, struct gg__opened, node));
+  if (!error)
+    error = gg__indexer_end_parts(indexer, reading);
   if (error)
     return error;
   if (reading && reading->capture->problem[0] && indexer->options.warning)

@@ -2,10 +2,10 @@
 /*
  * A catalogue from nothing but the segments and the journal, and how it takes the place of the one that is there:
  *
- *   claim catalogue.db ──► catalogue.db.new ──► whole, closed ──► catalogue.db goes ──► its log goes ──► rename
- *   (its lock)             is indexed                             ▲
- *                                                                 └ from here on, until the rename, there is none: who
- *                                                                   looks now reads the segments
+ *   claim catalogue.db ──► catalogue.db.new ──► closed, synced ──► catalogue.db goes ──► its log goes ──► rename
+ *   (its lock)             is built                                ▲
+ *                                                                  └ from here on, until the rename, there is none: who
+ *                                                                    looks now reads the segments
  *
  * SQLite takes whatever log lies beside a database for that database's. So the old one's must be gone before the new
  * one has its name, and the old database before its log, of which it may not have everything. A kill in between leaves
@@ -42,10 +42,11 @@ static void remove_all(const char *path, const char *const *ends, size_t count)
   }
 }
 
-static int sync_folder(const char *store, struct gg_failure *failure)
+/* A folder, or a file that nothing has open: SQLite's locks would be lost when this closes it. */
+static int sync_path(const char *path, struct gg_failure *failure)
 {
-  int fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int error = fd < 0 || fsync(fd) != 0 ? gg_fail_errno(failure, errno, "cannot sync %s", store) : 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int error = fd < 0 || fsync(fd) != 0 ? gg_fail_errno(failure, errno, "cannot sync %s", path) : 0;
   if (fd >= 0)
     close(fd);
   return error;
@@ -55,15 +56,18 @@ static int sync_folder(const char *store, struct gg_failure *failure)
 static int replace(const struct reindexing *reindexing, const char *store)
 {
   static const char *const beside[] = {"-wal", "-shm"}, *const old[] = {"", "-wal", "-shm"};
-  remove_all(reindexing->fresh, beside, 2); /* closed: all of it is in the file */
+  remove_all(reindexing->fresh, beside, 2); /* closed: all of it is in the file, but not on the disk yet */
+  int error = sync_path(reindexing->fresh, reindexing->failure);
+  if (error)
+    return error;
   remove_all(reindexing->path, old, 1);
-  int error = sync_folder(store, reindexing->failure);
+  error = sync_path(store, reindexing->failure);
   if (error)
     return error;
   remove_all(reindexing->path, old, 3);
   if (rename(reindexing->fresh, reindexing->path) != 0)
     return gg_fail_errno(reindexing->failure, errno, "cannot rename %s", reindexing->fresh);
-  return sync_folder(store, reindexing->failure);
+  return sync_path(store, reindexing->failure);
 }
 
 static bool tell_progress(void *context, uint64_t done, uint64_t total)
@@ -94,9 +98,11 @@ static int index_all(struct reindexing *reindexing, const char *store, struct gg
   struct gg__indexer *indexer = NULL;
   struct gg__indexer_stats stats = {0};
   bool more = true;
-  int error = gg__catalogue_open(&catalogue, reindexing->fresh, GG__CATALOGUE_WRITE, reindexing->failure);
+  int error = gg__catalogue_open(&catalogue, reindexing->fresh, GG__CATALOGUE_BUILD, reindexing->failure);
   if (!error)
     error = gg__indexer_create(&indexer, catalogue, &options, reindexing->failure);
+  if (!error)
+    error = gg__indexer_build(indexer, reindexing->failure);
   while (!error && more)
     error = gg__indexer_step(indexer, 0, &more, reindexing->failure);
   if (!error)
@@ -173,16 +179,16 @@ static int compare(const struct reindexing *reindexing, const char *store, struc
 
 static int reindex(struct reindexing *reindexing, const char *store, struct gg_reindex_result *result)
 {
-  static const char *const all[] = {"", "-wal", "-shm", ".lock"};
+  static const char *const all[] = {"", "-wal", "-shm", ".lock", "-sort"};
   int claim;
   int error = gg__catalogue_claim(&claim, reindexing->path, reindexing->failure);
   if (error)
     return error;
-  remove_all(reindexing->fresh, all, 4); /* of one who was killed */
+  remove_all(reindexing->fresh, all, 5); /* of one who was killed */
   error = index_all(reindexing, store, result);
   if (!error)
     error = reindexing->options.check ? compare(reindexing, store, result) : replace(reindexing, store);
-  remove_all(reindexing->fresh, all, 4);
+  remove_all(reindexing->fresh, all, 5);
   close(claim);
   return error;
 }

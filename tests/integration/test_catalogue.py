@@ -19,11 +19,13 @@ import endpoints
 import faults
 import gogetway
 import processes
+import torture
 from gogetway import TEST_ALL, Store, program
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20240601"))
 OPEN, CLOSED, CUT = range(3)
 CAUGHT_UP = "catalogue brought up to date"
+KEPT = {"catalogue.db", "catalogue.db.lock", "catalogue.db-wal", "catalogue.db-shm"}
 MISSING = "sessions are not in the catalogue"
 
 
@@ -228,8 +230,131 @@ def test_reindex_killed_at_random_moments(gateways, scratch):
             check(store)
     store.command("reindex")
     check(store)
-    left = {path.name for path in store.directory.glob("catalogue.db*")}
-    assert left <= {"catalogue.db", "catalogue.db.lock", "catalogue.db-wal", "catalogue.db-shm"}
+    assert {path.name for path in store.directory.glob("catalogue.db*")} <= KEPT
+
+
+@contextlib.contextmanager
+def long_sessions(gateways, count, data):
+    """A gateway with this many sessions at one time, each of which is in many segments, and some short ones."""
+    with faults.Echo() as upstream, contextlib.ExitStack() as clients:
+        gateway = gateways(upstream.address, options=["--segment-max-bytes", "64KiB"])
+        sockets = [clients.enter_context(faults.connect(gateway.listen)) for _ in range(count)]
+        for at in range(0, len(data), 16 << 10):
+            for client in sockets:
+                client.sendall(data[at:at + (16 << 10)])
+                faults.read_exactly(client, len(data[at:at + (16 << 10)]))
+            say(gateway)
+        yield gateway
+
+
+def test_sessions_over_many_segments(gateways):
+    """What the gateway put together bit by bit is what is made of all segments at once: one row, with its tags."""
+    with long_sessions(gateways, 5, random.Random(SEED).randbytes(1 << 20)) as gateway:
+        longest = max(gateway.sessions(), key=lambda session: session["bytes"]["client"]).id
+        gateway.command("tag", longest, "+long")
+        gateway.command("hold", longest)
+        wait_rows(gateway, 64, CLOSED)
+    gateway.wait_sessions_closed(69)
+    gateway.stop()
+    check(gateway)
+    spread = "SELECT count(*) FROM sessions WHERE segments > 30"
+    facts = "SELECT id, tag, held, segments FROM sessions JOIN tags ON session = number ORDER BY id"
+    made = rows(gateway, facts)
+    assert rows(gateway, spread) == [(5,)] and len(made) == 1
+    file_of(gateway).unlink()
+    order = []
+    for _ in range(2):
+        gateway.command("reindex")
+        check(gateway)
+        assert rows(gateway, spread) == [(5,)] and rows(gateway, facts) == made
+        order.append(rows(gateway, "SELECT number, id FROM sessions ORDER BY number"))
+    assert order[0] == order[1], "which thread is ahead must not matter"
+    assert rows(gateway, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_segment_that_is_there_twice(gateways):
+    """Somebody has copied it: the sessions in it are still one row each, as who adds to a catalogue finds them."""
+    with faults.Echo() as upstream:
+        gateway = gateways(upstream.address, options=["--workers", "1"])
+        for _ in range(300):
+            say(gateway)
+        gateway.wait_sessions_closed(300)
+        gateway.stop()
+        first = min(pathlib.Path(gateway.directory, "segments").iterdir())
+        copy = first.with_name("zz-copy.pcapng")
+        shutil.copy(first, copy)
+        gateway.start()
+        processes.wait_until(lambda: len(rows(gateway, "SELECT id FROM sessions WHERE segments > 1")) == 300, 20,
+                             "the copy in the catalogue")
+        gateway.stop()
+    check(gateway)
+    gateway.command("reindex")
+    check(gateway)
+    assert len(rows(gateway)) == 300
+    copy.unlink()
+
+
+KILLED_AT = ["pread64", "pwrite64", "fsync", "unlink", "rename", "ftruncate", "clone3"]
+
+
+def test_reindex_killed_in_each_phase(gateways, scratch):
+    """At a call that reads segments, writes rows, sorts, makes indexes, syncs, takes the old one away, renames: the old
+    one is there, or none, or the new one, and each is whole."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    with long_sessions(gateways, 2, bytes(1 << 20)) as gateway:
+        pass
+    gateway.wait_sessions_closed(66)
+    gateway.stop()
+    check(gateway)
+    log, command = scratch / "calls", [program(), "reindex", "--dir", gateway.directory]
+    traced = ["strace", "-f", "-q", "-o", log, "-e", "trace=" + ",".join(KILLED_AT)]
+    counted = processes.run([*traced, *command], 120, check=False)
+    if counted.returncode != 0:
+        pytest.skip(f"ptrace is not permitted here: {counted.stderr[-200:]}")
+    made, killed = log.read_text(), 0
+    for call in KILLED_AT:
+        total = made.count(f" {call}(")
+        for at in torture.sample(total, 40 if TEST_ALL else 6):
+            done = processes.run([*traced, "-e", f"inject={call}:signal=KILL:when={at}", *command], 120, check=False)
+            killed += done.returncode != 0
+            if file_of(gateway).exists():
+                assert rows(gateway, "PRAGMA integrity_check") == [("ok",)], (call, at)
+                check(gateway)
+            else:
+                gateway.command("reindex")
+    assert killed > 20
+    gateway.command("reindex")
+    check(gateway)
+    assert {path.name for path in gateway.directory.glob("catalogue.db*")} <= KEPT
+
+
+def test_reindex_when_calls_fail(gateways, scratch):
+    """Memory, threads and the disk are refused, now here, now there: it says so in one line, and the old one stays."""
+    if not torture.preload_works():
+        pytest.skip("a build with a sanitizer wants no other library before it")
+    with long_sessions(gateways, 2, bytes(256 << 10)) as gateway:
+        pass
+    gateway.wait_sessions_closed(18)
+    gateway.stop()
+    check(gateway)
+    def reindex(faulty, at):
+        return gateway.command("reindex", check=False, env={**os.environ, **faulty.environment(at)})
+
+    refused = 0
+    for calls in ("memory", "pthread_create", "open", "pwrite", "fsync", "rename", "pread"):
+        counting = torture.Faults(scratch / "counting", calls)
+        assert reindex(counting, 0).returncode == 0
+        for at in torture.sample(counting.count, 300 if TEST_ALL else 25):
+            done = reindex(torture.Faults(scratch / "faulty", calls), at)
+            assert done.returncode in (0, 3), (calls, at, done)
+            assert done.returncode == 0 or done.stderr.count(b"\n") == 1, (calls, at, done)
+            refused += done.returncode == 3
+            assert len(rows(gateway)) == 18 or (calls in ("open", "fsync", "rename") and not file_of(gateway).exists())
+    assert refused > 20
+    gateway.command("reindex")
+    check(gateway)
+    assert {path.name for path in gateway.directory.glob("catalogue.db*")} <= KEPT
 
 
 # ── Trouble with the file ────────────────────────────────────────────────────────────────────────────────────────────
