@@ -2,14 +2,15 @@
 /*
  * catalogue_build.c - a catalogue from nothing, by the way that is quick when nobody looks until it is whole.
  *
- *   gg__catalogue_put ──► rows, one behind the other   (no index but the table's own; nothing is looked up)
+ *   gg__catalogue_put ──► rows, one behind the other (no index but the table's own; nothing is looked up)
  *   gg__catalogue_built ──► 1  indexes of tags and facts
  *                           2  rows of one session become one: all ids, sorted, tell which
  *                           3  indexes of sessions, each in one sorted pass
  *                           4  the log of who writes from now on (WAL)
  *
- * What an ordinary writer does for each session, to look for it by its id and to put an entry into each index, at a place
- * of its own, was most of the work. Sorted, all entries of an index together cost less than a fifth of that.
+ * What an ordinary writer does for each session, to look for it by its id and to put an entry into each index, at a
+ * place of its own, was most of the work. Sorted, all entries of an index together cost less than a fifth of that.
+ *
  * There is no journal, and nothing is synced: a kill leaves a file that must not be used, so it must not have the name
  * of a catalogue yet (reindex.c syncs it, and renames it then).
  *

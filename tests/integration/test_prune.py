@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retention: `gogetway prune`, and the running gateway's own. What goes is old or too much; what is held stays, with
 equal bytes, whenever anybody is killed."""
-import collections
 import contextlib
 import fcntl
 import json
 import os
-import random
-import shutil
 import signal
 import sqlite3
 import threading
@@ -18,84 +15,11 @@ import pytest
 import faults
 import live
 import processes
-from gogetway import TEST_ALL, Gateway, Store, program
+from gogetway import Gateway, Store, program
+from pruning import (KIB, MIB, SMALL, Load, block_of, check_once, facts, folder, prune,  # noqa: F401 (a fixture)
+                     recorded, said, snapshot, streams_of, through)
 
 pytestmark = pytest.mark.usefixtures("require_program")
-
-SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20241101"))
-KIB, MIB = 1 << 10, 1 << 20
-SMALL = ["--workers", "1", "--segment-max-bytes", "64KiB", "--log-ring", "256KiB", "--log-max", "4MiB",
-         "--log-flush-interval", "10ms"]
-KILLS = 50 if TEST_ALL else 15
-
-
-def block_of(number, size=24 * KIB):
-    return random.Random(SEED + number).randbytes(size)
-
-
-def prune(store, *words, check=True, seconds=60):
-    """(exit status, the segments that it told of, its summary)."""
-    done = store.command("prune", *words, "--json", check=False, seconds=seconds)
-    assert not check or done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    summary = lines.pop() if lines and lines[-1].get("summary") else None
-    return done.returncode, lines, summary
-
-
-def said(store, *words, status):
-    """The one line that it says on standard error."""
-    done = store.command("prune", *words, check=False)
-    assert done.returncode == status, done.stderr
-    line, = done.stderr.decode().splitlines()
-    assert line.startswith("gogetway: ")
-    return line
-
-
-def folder(store):
-    sizes = {}
-    for file in (store.directory / "segments").glob("*.pcapng"):
-        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-            sizes[file.name] = file.stat().st_size
-    return sizes
-
-
-def snapshot(store):
-    return {str(file): (file.stat().st_size, file.stat().st_mtime_ns, file.read_bytes())
-            for file in sorted(store.directory.rglob("*")) if file.is_file()}
-
-
-def facts(session):
-    """All that is told of a session but for where it is."""
-    return {key: value for key, value in session.items() if key not in ("segments", "generation", "held", "state")}
-
-
-def check_once(store):
-    """Nobody is listed twice. Returns the sessions by id."""
-    sessions = store.sessions()
-    twice = [key for key, count in collections.Counter(session.id for session in sessions).items() if count > 1]
-    assert not twice
-    return {session.id: session for session in sessions}
-
-
-@pytest.fixture
-def recorded(scratch, server):
-    """A store that nobody writes any more: 40 sessions of 48 KiB in segments of 64 KiB, and one through all of them."""
-    with Gateway(scratch / "rec", server.address, options=SMALL, scratch=scratch) as gateway:
-        with faults.connect(gateway.listen) as through:
-            for number in range(40):
-                live.exchange(through, b"%06d" % number)
-                live.said(gateway.listen, block_of(number))
-        gateway.wait_sessions_closed(41)
-        assert gateway.stop()[0] == 0
-    store = Store(scratch / "rec")
-    assert len(folder(store)) >= 10
-    return store
-
-
-def through(store):
-    """The one that is in all segments."""
-    return max(store.sessions(), key=lambda session: len(session["segments"]))
-
 
 # ── What goes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -476,139 +400,6 @@ def test_a_gateway_with_a_damaged_mark_removes_nothing(recorded, scratch, config
     processes.wait_until(lambda: sum(folder(recorded).values()) < 256 * KIB, 20, "the others to go")
     assert process.stop() == 0
     assert streams_of(recorded, session_id) == before
-
-
-# ── Killed ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-def fresh(store, place):
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(store.directory, place)
-    return Store(place)
-
-
-def check_mended(store, held, before):
-    """Behind a kill: nobody is lost or twice; and the next one brings it to where it was to come."""
-    assert held <= set(check_once(store))
-    payloads = store.payloads()
-    assert all(payloads[session_id] == before[session_id] for session_id in held)
-    prune(store, "--max-bytes", "1", check=False)
-    assert set(check_once(store)) == held
-    payloads = store.payloads()
-    assert all(payloads[session_id] == before[session_id] for session_id in held)
-    assert not list((store.directory / "segments").glob("*.new"))
-
-
-def hold_some(store):
-    sessions = sorted(store.sessions(), key=lambda session: session["start"])
-    held = {session.id for session in sessions[::4]} | {through(store).id}
-    for session_id in held:
-        store.command("hold", session_id)
-    return held, store.payloads()
-
-
-def test_killed_prunes_lose_nothing(recorded, scratch):
-    moments = random.Random(SEED)
-    held, before = hold_some(recorded)
-    begun = time.monotonic()
-    prune(fresh(recorded, scratch / "copy"), "--max-bytes", "1", check=False)
-    seconds, killed = time.monotonic() - begun, 0
-    for number in range(KILLS):
-        store = fresh(recorded, scratch / "copy")
-        for attempt in range(2):  # the second one meets what the first one has left
-            with processes.Process([program(), "prune", "--max-bytes", "1", "--dir", store.directory], scratch,
-                                   name=f"prune-{number}-{attempt}") as process:
-                faults.sleep_to_a_random_moment(moments, seconds)
-                killed += process.running()
-                process.kill()
-        check_mended(store, held, before)
-    assert killed
-    store.verify()
-
-
-@pytest.mark.parametrize("call", ["openat", "write", "utimensat", "fdatasync", "renameat", "fsync", "unlinkat"])
-def test_killed_at_each_call(recorded, scratch, call):
-    """SIGKILL when it makes the call for the nth time: in front of it, and (the next one) right behind it."""
-    held, before = hold_some(recorded)
-    killed = 0
-    for count in (1, 2, 5, 9):
-        store = fresh(recorded, scratch / "copy")
-        done = processes.run(["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e",
-                              f"inject={call}:signal=KILL:when={count + 30 * (call == 'openat')}", program(), "prune",
-                              "--max-bytes", "1", "--dir", store.directory], check=False)
-        if b"ptrace" in done.stderr.lower():
-            pytest.skip("nobody may be traced here")
-        killed += done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
-        check_mended(store, held, before)
-    assert killed >= 2
-
-
-class Load:
-    """Clients one after the other, on threads, until it is told to stop; what each sent and got back is compared."""
-
-    def __init__(self, address, threads=2, size=24 * KIB, pause=0):
-        self.address, self.size, self.pause = address, size, pause
-        self.stopping, self.done, self.failures = False, 0, []
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._talk, args=(number,), daemon=True) for number in range(threads)]
-
-    def _talk(self, number):
-        while not self.stopping:
-            try:
-                live.said(self.address(), block_of(number % 8, self.size))
-                time.sleep(self.pause)
-                with self.lock:
-                    self.done += 1
-            except OSError as failure:  # its gateway was killed
-                self.failures.append(failure)
-                time.sleep(0.005)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join(30)
-
-
-def streams_of(store, session_id):
-    """Also while the file that it is in is changed for another one: then the command is given again."""
-    def read():
-        with contextlib.suppress(AssertionError):
-            return store.payloads(f"id={session_id}")[session_id]
-        return None
-    return processes.wait_until(read, 20, f"the streams of {session_id}")
-
-
-def test_killed_gateways_lose_nothing(scratch, server):
-    moments = random.Random(SEED)
-    options = [*SMALL, "--retention-max-bytes", "512KiB"]
-    with Gateway(scratch / "rec", server.address, options=options, scratch=scratch) as gateway:
-        held = {}
-        with Load(lambda: gateway.listen) as load:
-            for number in range(KILLS):
-                if number % 10 == 0 or not held:  # one may go before it is held
-                    done = load.done
-                    processes.wait_until(lambda: load.done > done + 3, 20, "some sessions")
-                    session = processes.wait_until(lambda: next((
-                        session for session in reversed(gateway.sessions()) if session.state == "closed"
-                        and session["bytes"]["client"] == 24 * KIB and session.id not in held), None), 20, "another")
-                    if gateway.command("hold", session.id, check=False).returncode == 0 \
-                            and session.id in check_once(gateway):
-                        held[session.id] = streams_of(gateway, session.id)
-                faults.sleep_to_a_random_moment(moments, 0.15)
-                gateway.kill()
-                assert held.keys() <= check_once(gateway).keys()
-                gateway.start()
-            assert load.done > KILLS
-        assert held
-        assert gateway.stop()[0] == 0
-        check_once(gateway)
-        payloads = gateway.payloads()
-        assert all(payloads[session_id] == streams for session_id, streams in held.items())
-        gateway.verify()
 
 
 # ── While it runs ────────────────────────────────────────────────────────────────────────────────────────────────────
