@@ -164,10 +164,22 @@ static bool may_go_on(void *context, uint64_t done, uint64_t total)
   return !ending;
 }
 
-/* A writer on a full disk is not kept waiting by what rules would like to know. */
+/* By what has come since the look, at the rate of late. */
+static bool is_beyond(const struct gg_retaining *retaining)
+{
+  const struct gg__retention_limits *limits = &retaining->limits;
+  double seconds = (double)(gg_clock_mono_ns() - retaining->looked_ns) / 1e9, grown = retaining->grows * seconds;
+  return (limits->max_bytes > 0 && (double)retaining->bytes + grown > (double)limits->max_bytes) ||
+         (limits->min_free > 0 && (double)retaining->free_bytes < (double)limits->min_free + grown);
+}
+
+/* To read a large segment takes seconds: neither a writer on a full disk waits for what rules would like to know, nor
+ * do the store's own limits. */
 static bool is_idle(void *context)
 {
   struct gg_retaining *retaining = context;
+  if (is_beyond(retaining))
+    return false;
   pthread_mutex_lock(&retaining->lock);
   bool idle = !retaining->ending && retaining->wanted_bytes == 0;
   pthread_mutex_unlock(&retaining->lock);

@@ -34,7 +34,7 @@ struct gg__retention_ops {
   /* Whether there is time to read for rules; asked also in the middle of a segment, which is given up then. May be
    * NULL. */
   bool (*idle)(void *context);
-  uint64_t read_ns; /* after this time of a step no further segment is read for rules; 0: as long as it takes */
+  uint64_t read_ns; /* after this time of a step no further segment is begun for rules; 0: as long as it takes */
   void *context;
 };
 
