@@ -313,7 +313,7 @@ def test_what_its_writer_still_has_is_passed_over(scratch, server):
             processes.wait_until(lambda: sum(folder(gateway).values()) > 0, 10, "the first bytes in a file")
             name, = folder(gateway)
             running = gateway.directory / "running"
-            assert name in running.read_text()
+            processes.wait_until(lambda: name in running.read_text(), 10, "it to be named")
             running.write_text(running.read_text().replace(name, "another.pcapng"))
             os.utime(gateway.directory / "segments" / name, (1, 1))
             status, told, summary = prune(gateway, "--max-bytes", "1", check=False)
