@@ -113,6 +113,8 @@ static int unmet(const struct gg_prune_result *result)
                        result->passed, result->passed == 1 ? " has" : "s have");
   if (result->open)
     return gg_cli_fail("the limits do not hold: what is left is being written; 'gogetway rotate' ends it");
+  if (result->segments_left)
+    return gg_cli_fail("the limits do not hold: what is left is held; 'gogetway hold --release' gives it up");
   return gg_cli_fail("the limits do not hold, and no segment is left: the room is taken by something else");
 }
 

@@ -151,6 +151,14 @@ def test_held_sessions_stay_with_equal_bytes(recorded):
     assert prune(recorded, "--max-bytes", "1")[2]["met"] and folder(recorded) == {}
 
 
+def test_limits_that_holds_are_in_the_way_of(recorded):
+    recorded.command("hold", through(recorded).id)
+    for _ in range(2):  # also when there is nothing left to do
+        assert "what is left is held" in said(recorded, "--max-bytes", "1KiB", status=3)
+    recorded.command("hold", "--release", through(recorded).id)
+    assert prune(recorded, "--max-bytes", "1KiB")[2]["met"]
+
+
 def opened(store, scratch):
     """The segments that `sessions` opens, and what it says."""
     trace = scratch / "opened"

@@ -8,7 +8,7 @@ import pytest
 import live
 import processes
 from gogetway import program
-from test_prune import KIB, block_of, check_once, folder, prune
+from pruning import KIB, block_of, check_once, folder, prune
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
