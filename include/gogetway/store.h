@@ -125,6 +125,10 @@ struct gg_session {
 GG_API int gg_store_refresh(struct gg_store *store, struct gg_failure *failure);
 GG_API uint64_t gg_store_generation(const struct gg_store *store); /* counts refreshes from 1; 0: none yet */
 
+/* Whether sessions are found by the catalogue, without a look at every segment: then the store has in memory only what
+ * it was asked for, until it is closed; else, all sessions. */
+GG_API bool gg_store_is_indexed(struct gg_store *store);
+
 /* The files that could be read only in part or not at all, or in which nothing was understood, one sentence each:
  * "x.pcapng: damaged at byte 4096"; and at last, if the gateway was killed, that what it had not written yet comes with
  * its next start. The text is borrowed until the next refresh; NULL when `index` is past the last. */

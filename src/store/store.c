@@ -82,6 +82,11 @@ uint64_t gg_store_generation(const struct gg_store *store)
   return store->generation;
 }
 
+bool gg_store_is_indexed(struct gg_store *store)
+{
+  return store->source->ops->indexed && store->source->ops->indexed(store->source);
+}
+
 int gg__store_ready(struct gg_store *store, struct gg_failure *failure)
 {
   return store->generation ? 0 : gg_store_refresh(store, failure);

@@ -2,8 +2,11 @@
 """Filters on real recordings: what the program chooses is what one would choose by its JSON; errors; order; limits."""
 import contextlib
 import json
+import os
 import re
+import shutil
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -288,3 +291,36 @@ def test_totals_of_more_than_a_day(scratch):
     assert re.fullmatch(r"\(\d+ earlier: gogetway stats --totals --by hour\)", hours[1])
     every = told(store, "stats", "--totals", "--by", "hour").stdout.splitlines()
     assert every[-25:] == hours[-25:] and len(every) == 2 + 24 + int(hours[1][1:].split()[0])
+
+
+# ── Long lists ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def listed(made, *words):
+    """(the ids, the process's most resident bytes)"""
+    with subprocess.Popen([program(), "sessions", "--json", "--dir", made, *words], stdout=subprocess.PIPE) as process:
+        ids = [json.loads(line)["id"] for line in process.stdout]
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return ids, usage.ru_maxrss << 10
+
+
+def test_a_list_longer_than_memory(scratch):
+    """In order, each once, whatever is on the border of two pages; and it takes no more memory than a page."""
+    made = scratch / "rec"
+    processes.run([tool("encode_many"), made, "65000", "5000", "1", "varied", "0"])  # all begin at one time, or nearly
+    questions = ((), ("--limit", "30000"), ("listener=web", "--limit", "21000"))
+    swept = {words: listed(made, *words)[0] for words in questions}
+    processes.run([program(), "reindex", "--dir", made])
+    assert {words: listed(made, *words)[0] for words in questions} == swept
+    assert len(swept[()]) == len(set(swept[()])) == 65000
+    shutil.rmtree(made)
+    most = []
+    for count in ("45000", "90000"):
+        processes.run([tool("encode_many"), made, count, "5000", "1", "varied"])
+        processes.run([program(), "reindex", "--dir", made])
+        ids, memory = listed(made)
+        assert len(ids) == len(set(ids)) == int(count)
+        most.append(memory)
+        shutil.rmtree(made)
+    assert most[1] < most[0] * 1.25, most
