@@ -9,7 +9,7 @@
  *                           4  the log of who writes from now on (WAL)
  *
  * What an ordinary writer does for each session, to look for it by its id and to put an entry into each index, at a
- * place of its own, was most of the work. Sorted, all entries of an index together cost less than a fifth of that.
+ * place of its own, was most of the work: a catalogue of 500,000 sessions takes less than half of its CPU time now.
  *
  * There is no journal, and nothing is synced: a kill leaves a file that must not be used, so it must not have the name
  * of a catalogue yet (reindex.c syncs it, and renames it then).
@@ -27,7 +27,7 @@
 #include <string.h>
 
 /* The cache is as much as is sorted at a time, too: each 16 MiB are sorted by one of two threads, while the table is
- * read on. (Tried with a million sessions: 8, 32 and 64 MiB are no quicker.) */
+ * read on. It is chosen for memory: on a busy machine, with a million sessions, 8 to 64 MiB could not be told apart. */
 static const char sorting_pragmas[] = "PRAGMA cache_size = -16384; PRAGMA threads = 2";
 
 enum { STEPS_BETWEEN = 100000 }; /* of SQLite's machine, between two looks whether to go on: a few milliseconds */
