@@ -27,11 +27,11 @@ static int hold(const struct gg_cli_chosen *chosen, bool holding, bool json)
   return GG_EXIT_DONE;
 }
 
-static void put_damaged(void *context, uint64_t offset, const char *text, size_t length)
+static void put_damaged(void *context, const struct gg_damaged_line *line)
 {
   (void)context;
-  printf("byte %" PRIu64 ": ", offset);
-  gg_cli_put_safe(stdout, text, length);
+  printf("byte %" PRIu64 ": ", line->offset);
+  gg_cli_put_safe(stdout, line->text, line->length);
   putchar('\n');
 }
 

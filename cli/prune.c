@@ -58,7 +58,8 @@ static void put_segment(const struct pruning *pruning, const struct gg_pruned *p
   char bytes[GG_CLI_NUMBER_MAX], last[GG_CLI_TIME_MAX];
   bool gone = pruned->fate == GG_PRUNE_GONE || pruned->fate == GG_PRUNE_KEPT;
   const char *verb = !gone ? "stays" : pruning->options.dry_run ? "would go" : "gone";
-  printf("%s: %s (%s, %s, last record %s)", pruned->segment, verb, gg_prune_why_text(pruned->why),
+  gg_cli_put_safe(stdout, pruned->segment, strlen(pruned->segment));
+  printf(": %s (%s, %s, last record %s)", verb, gg_prune_why_text(pruned->why),
          gg_cli_bytes(pruned->bytes, pruning->human, bytes), gg_cli_time(pruned->last_ns, pruning->human, last));
   if (pruned->fate == GG_PRUNE_KEPT)
     printf("; %" PRIu64 " held session%s kept, %s", pruned->kept_sessions, pruned->kept_sessions == 1 ? "" : "s",

@@ -133,7 +133,7 @@ static int choose_side(struct showing *showing, const char *word)
   return gg_cli_wrong("show: --from %s is not known; client, server and both are", word);
 }
 
-/* The one session that the words name. */
+/* The one session that the words name. Of others, there may be millions, one more is known than is shown. */
 static int pick(const struct gg_session_list *list, const char *word)
 {
   size_t count = gg_session_list_count(list);
@@ -141,13 +141,13 @@ static int pick(const struct gg_session_list *list, const char *word)
     return GG_EXIT_DONE;
   if (count == 0)
     return gg_cli_fail("no session matches '%s'; 'gogetway sessions' lists them", word);
-  gg_cli_wrong("%zu sessions match '%s'; give more digits of one:", count, word);
-  for (size_t i = 0; i < count && i < AMBIGUOUS_SHOWN_MAX; i++) {
+  bool more = count > AMBIGUOUS_SHOWN_MAX;
+  count -= more;
+  gg_cli_wrong("%s%zu sessions match '%s'; give more digits of one:", more ? "more than " : "", count, word);
+  for (size_t i = 0; i < count; i++) {
     const struct gg_session *session = gg_session_list_at(list, i);
     fprintf(stderr, "  %s  %s -> %s\n", session->id, session->client, session->server);
   }
-  if (count > AMBIGUOUS_SHOWN_MAX)
-    fprintf(stderr, "  and %zu more\n", count - AMBIGUOUS_SHOWN_MAX);
   return GG_EXIT_USAGE;
 }
 
@@ -181,7 +181,7 @@ static int show_chosen(const struct gg_cli *cli, const struct showing *showing, 
     word = words->filters[0];
   }
   struct gg_cli_chosen chosen;
-  int status = gg_cli_choose(cli, words, &chosen);
+  int status = gg_cli_choose_sorted(cli, words, NULL, AMBIGUOUS_SHOWN_MAX + 1, &chosen);
   if (status == GG_EXIT_DONE)
     status = pick(chosen.list, word);
   if (status == GG_EXIT_DONE)

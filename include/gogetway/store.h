@@ -232,15 +232,22 @@ GG_API int gg_session_list_add(struct gg_session_list **list, const struct gg_se
 GG_API int gg_store_tag(struct gg_store *store, const struct gg_session_list *list, const char *const *add,
                         size_t add_count, const char *const *remove, size_t remove_count, struct gg_failure *failure);
 
-/* Tells of each damaged line of the journal of tags and holds of the store whose directory is `path`: its offset, and
- * its text, which may be anything, or the beginning of that if it is very long; borrowed for the call; `damaged` may be
+/* A damaged line of the journal: its place, and its text, which may be anything, or the beginning of that if it is very
+ * long. Borrowed for the call. */
+struct gg_damaged_line {
+  uint64_t offset;
+  const char *text;
+  size_t length;
+};
+
+/* Tells of each damaged line of the journal of tags and holds of the store whose directory is `path`; `tell` may be
  * NULL. Without `dry_run` the journal is then written anew without these lines, and what it was is kept beside it
  * (journal/marks.jsonl.damaged, or .damaged.2, ...). Retention rests until that is done: what such a line held is to be
  * held again before. `*count` (may be NULL): how many lines. GG_ERR_UNSUPPORTED: it is no store of a gateway; further
  * errors as gg_store_hold has them. Thread: any. */
 GG_API int gg_store_mend_marks(const char *path, bool dry_run,
-                               void (*damaged)(void *context, uint64_t offset, const char *text, size_t length),
-                               void *context, uint64_t *count, struct gg_failure *failure);
+                               void (*tell)(void *context, const struct gg_damaged_line *line), void *context,
+                               uint64_t *count, struct gg_failure *failure);
 
 /* Holds all sessions of the list (retention leaves them alone, however old they become), or lets them go. */
 GG_API int gg_store_hold(struct gg_store *store, const struct gg_session_list *list, bool hold,

@@ -18,6 +18,7 @@
 
 static const uint64_t never_ns = UINT64_C(315360000) * GG_NS_PER_S; /* ten years */
 static const double average_seconds = 30; /* over which the rate is taken that tells when the disk is full */
+static const double hasty_seconds = 10;   /* a rate of less time than that warns of the next minute only */
 
 enum {
   SHARE_MAX = 2, /* at most so much of a limit is kept free ahead: half */
@@ -221,6 +222,8 @@ static void tell_full(struct gg_retaining *retaining)
   set(retaining, STORE_FREE, retaining->free_bytes);
   set(retaining, STORE_FULL, full_ns);
   unsigned urgent = urgency(full_ns);
+  if (retaining->watched < hasty_seconds && urgent < 3)
+    urgent = 0;
   bool worked = retaining->limits.min_free > 0 && retaining->free_bytes > retaining->limits.min_free;
   if (urgent > retaining->warned && !worked)
     gg_warn(retaining->logger, "the disk will be full", GG_D("seconds", seconds),

@@ -159,14 +159,15 @@ static int take_old(struct gg__catalogue *catalogue, const char *id, int64_t num
     old->number = sqlite3_column_int64(statement, 0);
     error = gg__parts_segments(sqlite3_column_blob(statement, 9), (size_t)sqlite3_column_bytes(statement, 9),
                                keep_segment, old);
-    error = error == GG_ERR_NOMEM ? error : 0; /* what is damaged is replaced */
-    if (!error)
+    if (error == GG_ERR_NOMEM)
+      gg_fail(failure, error, "no memory for the catalogue");
+    else /* what is damaged is replaced */
       error = gg__catalogue_count(catalogue, false, gg__column_u64(statement, 1), key, bytes, gaps, failure);
   } else if (code != SQLITE_DONE) {
     error = gg__catalogue_fail(catalogue, code, "read", failure);
   }
   sqlite3_reset(statement);
-  return error ? gg_fail(failure, error, "no memory for the catalogue") : 0;
+  return error;
 }
 
 static void bind_value(sqlite3_stmt *statement, int at, const struct gg__sql_value *value)
@@ -283,9 +284,11 @@ static int number_parts(struct gg__catalogue *catalogue, const struct gg__record
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the catalogue");
   parts = 0;
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session, parts++) {
-    (*out)[parts] = number_of(catalogue, part->capture->name, failure);
+    struct gg_failure why = GG_FAILURE_INIT;
+    (*out)[parts] = number_of(catalogue, part->capture->name, &why);
     if ((*out)[parts] == 0)
-      return gg_fail(failure, GG_ERR_INVALID, "the segment %s is not in the catalogue", part->capture->name);
+      return why.code ? gg_fail(failure, why.code, "%s", why.message)
+                      : gg_fail(failure, GG_ERR_INVALID, "the segment %s is not in the catalogue", part->capture->name);
   }
   return parts > 0 ? 0 : gg_fail(failure, GG_ERR_INVALID, "the session %s has no parts", record->session.id);
 }

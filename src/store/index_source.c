@@ -442,7 +442,8 @@ static int match_all(void *context, struct gg__record *record)
 /* The catalogue could not be read after all. */
 static void give_up_late(struct gg__index *index, struct gg_failure *why)
 {
-  gg_fail(why, GG_ERR_CORRUPT, "the catalogue cannot be read: 'gogetway reindex' makes it anew");
+  if (!why->message[0])
+    gg_fail(why, GG_ERR_CORRUPT, "the catalogue cannot be read: 'gogetway reindex' makes it anew");
   give_up(index, why);
 }
 

@@ -5,10 +5,23 @@
 
 #include <gogetway/store.h>
 
-int gg_store_mend_marks(const char *path, bool dry_run,
-                        void (*damaged)(void *context, uint64_t offset, const char *text, size_t length), void *context,
-                        uint64_t *count, struct gg_failure *failure)
+struct telling {
+  void (*tell)(void *context, const struct gg_damaged_line *line);
+  void *context;
+};
+
+static void tell_line(void *context, uint64_t offset, const char *text, size_t length)
 {
+  const struct telling *telling = context;
+  const struct gg_damaged_line line = {.offset = offset, .text = text, .length = length};
+  if (telling->tell)
+    telling->tell(telling->context, &line);
+}
+
+int gg_store_mend_marks(const char *path, bool dry_run, void (*tell)(void *context, const struct gg_damaged_line *line),
+                        void *context, uint64_t *count, struct gg_failure *failure)
+{
+  struct telling telling = {tell, context};
   struct gg__place place;
   struct gg__marks *marks = NULL;
   uint64_t ignored;
@@ -20,7 +33,7 @@ int gg_store_mend_marks(const char *path, bool dry_run,
   if (!error)
     error = gg__marks_open(&marks, path, failure);
   if (!error)
-    error = gg__marks_mend(marks, !dry_run, damaged, context, count ? count : &ignored, failure);
+    error = gg__marks_mend(marks, !dry_run, tell_line, &telling, count ? count : &ignored, failure);
   gg__marks_close(marks);
   return error;
 }
