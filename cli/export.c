@@ -49,6 +49,19 @@ static void tell_gap(void *context, const struct gg_session *session, enum gg_si
           session->id, bytes, side == GG_SIDE_CLIENT ? "client" : "server", offset);
 }
 
+struct losing {
+  uint64_t count;
+  bool raw;
+};
+
+static void tell_lost(void *context, const struct gg_session *session)
+{
+  struct losing *losing = context;
+  losing->count++;
+  fprintf(stderr, "gogetway: warning: %s is not %s: a segment of it has gone meanwhile, and it was not held\n",
+          session->id, losing->raw ? "exported" : "exported whole");
+}
+
 static int choose_form(struct gg_export_options *export, const char *word)
 {
   const char *names[FORM_COUNT];
@@ -80,10 +93,13 @@ static int export_chosen(const struct gg_cli *cli, const struct gg_cli_words *wo
   struct gg_export_result result;
   struct gg_cli_chosen chosen;
   struct progress progress = {.last_ns = gg_cli_now_ns()};
+  struct losing losing = {.raw = export->format == GG_EXPORT_RAW};
   bool terminal = isatty(STDERR_FILENO) == 1;
   export->progress = terminal ? tell_progress : NULL;
   export->progress_context = &progress;
   export->gap = tell_gap;
+  export->lost = tell_lost;
+  export->lost_context = &losing;
   int status = gg_cli_choose(cli, words, &chosen);
   if (status == GG_EXIT_DONE && gg_session_list_count(chosen.list) == 0)
     status = gg_cli_fail("no session matches, so nothing was written; 'gogetway sessions' lists them");
@@ -98,6 +114,8 @@ static int export_chosen(const struct gg_cli *cli, const struct gg_cli_words *wo
     else if (terminal)
       fprintf(stderr, "%" PRIu64 " sessions, %" PRIu64 " bytes written to %s\n", result.sessions, result.bytes,
               export->path);
+    if (!error && losing.count > 0)
+      status = GG_EXIT_FAILED;
   }
   gg_cli_chosen_free(&chosen);
   return status;

@@ -292,8 +292,9 @@ struct gg_chunk {
 GG_API int gg_reader_open(struct gg_reader **out, struct gg_store *store, const struct gg_session *session,
                           struct gg_failure *failure);
 /* 1: `chunk` is filled; 0: the session's end (as far as it is recorded); negative: an error, and chunks that were
- * returned before stay true. GG_ERR_NOT_FOUND: a segment has gone since the store was read; GG_ERR_CORRUPT: it is
- * damaged, or shorter than it was; GG_ERR_FORMAT: it is another file now; GG_ERR_DENIED, IO, NOMEM. */
+ * returned before stay true. GG_ERR_NOT_FOUND: a segment has gone since the store was read, and the session was not
+ * held (of a held one, what retention has kept is read); GG_ERR_CORRUPT: it is damaged, or shorter than it was;
+ * GG_ERR_FORMAT: it is another file now; GG_ERR_DENIED, IO, NOMEM. */
 GG_API int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure);
 GG_API void gg_reader_close(struct gg_reader *reader);
 
@@ -323,6 +324,11 @@ struct gg_export_options {
   /* Called for each range that is missing in a raw export; may be NULL. */
   void (*gap)(void *context, const struct gg_session *session, enum gg_side side, uint64_t offset, uint64_t bytes);
   void *gap_context;
+  /* Called for each session of which a segment has gone since the store was read, as retention takes what is not held.
+   * Of such a session a capture has what other segments have, and a raw export nothing. NULL: that is
+   * GG_ERR_NOT_FOUND. */
+  void (*lost)(void *context, const struct gg_session *session);
+  void *lost_context;
 };
 #ifdef __cplusplus
 inline struct gg_export_options gg_export_options_init() /* what the macro is in C++, which may not name the members */

@@ -75,7 +75,26 @@ static bool may_go_on(const struct gg_export_options *options, uint64_t done, ui
 /* The session's first packet that is here, though not its first. */
 static bool needs_handshake(const struct gg__part *part, const struct gg__frame *frame)
 {
-  return part == part->record->parts && frame->packet.block.offset == part->first_offset && !part->begins;
+  return gg__part_is_first(part) && frame->packet.block.offset == part->first_offset && !part->begins;
+}
+
+/* False: nobody wants to know, so it is an error. */
+static bool tell_lost(const struct gg_export_options *options, const struct gg_session *session)
+{
+  if (options->lost)
+    options->lost(options->lost_context, session);
+  return options->lost != NULL;
+}
+
+static int tell_all_lost(struct gg__merge *merge, const struct gg_export_options *options, struct gg_failure *failure)
+{
+  size_t count;
+  const struct gg_session *const *lost = gg__merge_lost(merge, &count);
+  for (size_t i = 0; i < count; i++)
+    if (!tell_lost(options, lost[i]))
+      return gg_fail(failure, GG_ERR_NOT_FOUND, "a segment of session %s has gone since the store was read",
+                     lost[i]->id);
+  return 0;
 }
 
 static int copy_packets(struct gg__merge *merge, struct gg__sink *sink, const struct gg_export_options *options,
@@ -97,7 +116,8 @@ static int copy_packets(struct gg__merge *merge, struct gg__sink *sink, const st
   if (error != GG_ERR_AGAIN)
     return error;
   may_go_on(options, gg__merge_total(merge), gg__merge_total(merge));
-  return gg__sink_flush(sink, failure);
+  error = tell_all_lost(merge, options, failure);
+  return error ? error : gg__sink_flush(sink, failure);
 }
 
 static int export_capture(const struct gg_session_list *list, const struct gg_export_options *options,
@@ -158,7 +178,7 @@ static int copy_bytes(struct gg_store *store, const struct gg_session *session, 
 }
 
 static int export_session(struct gg_store *store, const struct gg_session *session,
-                          const struct gg_export_options *options, struct gg_export_result *result,
+                          const struct gg_export_options *options, struct gg_export_result *result, bool *lost,
                           struct gg_failure *failure)
 {
   static const char *const sides[2] = {"client", "server"};
@@ -174,6 +194,7 @@ static int export_session(struct gg_store *store, const struct gg_session *sessi
   }
   if (!error)
     error = copy_bytes(store, session, outputs, options, result, failure);
+  *lost = error == GG_ERR_NOT_FOUND && outputs[1].fd >= 0; /* else it was a file of the export's */
   for (int side = 0; side < 2; side++)
     error = close_output(&outputs[side], error, failure);
   return error;
@@ -196,7 +217,17 @@ static int export_raw(struct gg_store *store, const struct gg_session_list *list
   for (size_t i = 0; i < list->count && !error; i++) {
     if (!may_go_on(options, i, list->count))
       return gg_fail(failure, GG_ERR_CLOSED, "stopped");
-    error = export_session(store, list->sessions[i], options, result, failure);
+    struct gg_failure why = GG_FAILURE_INIT;
+    uint64_t bytes = result->bytes;
+    bool lost = false;
+    error = export_session(store, list->sessions[i], options, result, &lost, &why);
+    if (error && lost && tell_lost(options, list->sessions[i])) {
+      result->sessions--;
+      result->bytes = bytes;
+      error = 0;
+    }
+    if (error)
+      gg_fail(failure, error, "%s", why.message);
   }
   return error;
 }
@@ -211,7 +242,7 @@ int gg_store_export(struct gg_store *store, const struct gg_session_list *list, 
   struct gg_export_result ignored;
   result = result ? result : &ignored;
   *result = (struct gg_export_result){.sessions = list->count};
-  int error = gg_sized_take(&known, sizeof known, GG_SIZED_END(struct gg_export_options, gap_context), given,
+  int error = gg_sized_take(&known, sizeof known, GG_SIZED_END(struct gg_export_options, lost_context), given,
                             "gg_export_options", failure);
   if (error)
     return error;

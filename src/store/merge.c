@@ -3,6 +3,7 @@
 
 #include "store/extents.h"
 #include "store/lookup.h"
+#include "store/moved.h"
 #include "store/store.h"
 
 #include <stdlib.h>
@@ -14,7 +15,8 @@ struct cursor {
   const struct gg__part **parts; /* into the merge's array: those of this file by first offset */
   size_t part_count;
   struct gg__lookup *lookup; /* of them; made when the file is opened */
-  struct gg__extent *ranges; /* likewise: where their packets are */
+  struct gg__moved moved;    /* what was kept of the file, if that has gone; then the parts are an array of their own */
+  struct gg__extent *ranges; /* where their packets are; made when the file is opened */
   size_t range_count, range; /* ... and in which of them it reads; 0: everywhere */
   uint64_t first_ns, first_offset, last_offset;
   struct gg__frames *frames;
@@ -31,7 +33,9 @@ struct gg__merge {
   size_t next; /* cursor to open */
   struct cursor *open[GG_MERGE_OPEN_MAX];
   size_t open_count;
-  struct cursor *given; /* its frame was given out: it moves on at the next call */
+  struct cursor *given;           /* its frame was given out: it moves on at the next call */
+  const struct gg_session **lost; /* some of them, in order of ids once they were asked for */
+  size_t lost_count, lost_room;
   uint64_t done, total;
 };
 
@@ -61,24 +65,89 @@ static void close_cursor(struct cursor *cursor)
   gg__frames_close(cursor->frames);
   gg__lookup_destroy(cursor->lookup);
   free(cursor->ranges);
+  if (cursor->moved.capture)
+    free(cursor->parts);
+  gg__moved_fini(&cursor->moved);
+  cursor->parts = NULL;
   cursor->frames = NULL;
   cursor->lookup = NULL;
   cursor->ranges = NULL;
   cursor->range_count = 0;
 }
 
+/* Sessions are noted once for each part. */
+static int note_lost(struct gg__merge *merge, const struct gg__part *part)
+{
+  if (merge->lost_count == merge->lost_room) {
+    size_t room = merge->lost_room ? merge->lost_room * 2 : 16;
+    const struct gg_session **larger = realloc(merge->lost, room * sizeof(const struct gg_session *));
+    if (!larger)
+      return GG_ERR_NOMEM;
+    merge->lost = larger;
+    merge->lost_room = room;
+  }
+  merge->lost[merge->lost_count++] = &part->record->session;
+  return 0;
+}
+
+/* The parts become those of what was kept of the file, which has gone. */
+static int follow_parts(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  const struct gg__part **kept = NULL;
+  size_t kept_count = 0;
+  int error = gg__moved_find(&cursor->moved, cursor->capture, &why);
+  bool none = error == GG_ERR_NOT_FOUND;
+  if (error && !none)
+    return gg_fail(failure, error, "%s", why.message);
+  error = 0;
+  for (size_t i = 0; i < cursor->part_count && !error; i++)
+    if (none || !gg__moved_take(&cursor->moved, cursor->parts[i]))
+      error = note_lost(merge, cursor->parts[i]);
+  if (!error && !none)
+    error = gg__moved_taken(&cursor->moved, &kept, &kept_count);
+  if (error) {
+    gg__moved_fini(&cursor->moved);
+    return gg_fail(failure, error, "no memory for the order of packets");
+  }
+  cursor->parts = kept;
+  cursor->part_count = kept_count;
+  cursor->first_offset = kept_count ? kept[0]->first_offset : 0;
+  cursor->last_offset = 0;
+  for (size_t i = 0; i < kept_count; i++)
+    if (kept[i]->last_offset > cursor->last_offset)
+      cursor->last_offset = kept[i]->last_offset;
+  cursor->frames = cursor->moved.frames;
+  cursor->moved.frames = NULL;
+  return 0;
+}
+
+static int open_file(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  int error = gg__frames_open(&cursor->frames, cursor->capture->path, &why);
+  if (error == GG_ERR_NOT_FOUND && cursor->capture->own)
+    return follow_parts(merge, cursor, failure);
+  return error ? gg_fail(failure, error, "%s", why.message) : 0;
+}
+
+static int begin_cursor(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
+{
+  bool scattered = cursor->moved.capture ? cursor->moved.capture->scattered : cursor->capture->scattered;
+  if (gg__lookup_create(&cursor->lookup, cursor->parts, cursor->part_count) != 0)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for %s", cursor->capture->name);
+  cursor->ranges = gg__extents_join(cursor->parts, cursor->part_count, &cursor->range_count);
+  int error = gg__frames_jump(cursor->frames, cursor->first_offset, scattered, failure);
+  return error ? error : advance(merge, cursor, failure);
+}
+
 static int open_cursor(struct gg__merge *merge, struct cursor *cursor, struct gg_failure *failure)
 {
   if (merge->open_count == GG_MERGE_OPEN_MAX)
     return gg_fail(failure, GG_ERR_LIMIT, "more than %d files overlap in time", GG_MERGE_OPEN_MAX);
-  if (gg__lookup_create(&cursor->lookup, cursor->parts, cursor->part_count) != 0)
-    return gg_fail(failure, GG_ERR_NOMEM, "no memory for %s", cursor->capture->name);
-  cursor->ranges = gg__extents_join(cursor->parts, cursor->part_count, &cursor->range_count);
-  int error = gg__frames_open(&cursor->frames, cursor->capture->path, failure);
+  int error = open_file(merge, cursor, failure);
   if (!error)
-    error = gg__frames_jump(cursor->frames, cursor->first_offset, cursor->capture->scattered, failure);
-  if (!error)
-    error = advance(merge, cursor, failure);
+    error = cursor->part_count ? begin_cursor(merge, cursor, failure) : GG_ERR_AGAIN;
   if (!error)
     merge->open[merge->open_count++] = cursor;
   else
@@ -211,7 +280,26 @@ void gg__merge_destroy(struct gg__merge *merge)
     close_cursor(merge->open[i]);
   free(merge->cursors);
   free(merge->parts);
+  free(merge->lost);
   free(merge);
+}
+
+static int by_id(const void *a, const void *b)
+{
+  const struct gg_session *const *left = a, *const *right = b;
+  return strcmp((*left)->id, (*right)->id);
+}
+
+const struct gg_session *const *gg__merge_lost(struct gg__merge *merge, size_t *count)
+{
+  *count = 0;
+  if (merge->lost_count > 1)
+    qsort(merge->lost, merge->lost_count, sizeof(const struct gg_session *), by_id);
+  for (size_t i = 0; i < merge->lost_count; i++)
+    if (*count == 0 || merge->lost[*count - 1] != merge->lost[i])
+      merge->lost[(*count)++] = merge->lost[i];
+  merge->lost_count = *count;
+  return merge->lost;
 }
 
 uint64_t gg__merge_done(const struct gg__merge *merge)

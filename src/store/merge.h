@@ -23,6 +23,10 @@ void gg__merge_destroy(struct gg__merge *merge);
 int gg__merge_next(struct gg__merge *merge, const struct gg__frame **frame, const struct gg__part **part, int *side,
                    struct gg_failure *failure);
 
+/* Sessions of which a file has gone that was not kept for them (moved.h), so far; they are told as far as the others
+ * have them. In order of ids; borrowed until the next call of any of these. */
+const struct gg_session *const *gg__merge_lost(struct gg__merge *merge, size_t *count);
+
 uint64_t gg__merge_done(const struct gg__merge *merge);  /* bytes of files that were passed */
 uint64_t gg__merge_total(const struct gg__merge *merge); /* and that there are */
 

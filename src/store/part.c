@@ -8,6 +8,7 @@
 #include "store/extents.h"
 #include "store/facts.h"
 #include "store/frames.h"
+#include "store/record.h"
 #include "store/xxh.h"
 
 #include <stdio.h>
@@ -231,6 +232,11 @@ void gg__part_take_run(struct gg__part *part, int side, const struct gg__run *ru
 
 /* Time stamps tell least of all: each segment has its own idea of how far CLOCK_MONOTONIC is from UTC, and between two
  * segments the wall clock may have been set back. A store's names stand in the order in which segments began. */
+bool gg__part_is_first(const struct gg__part *part)
+{
+  return (part->stands_for ? part->stands_for : part) == part->record->parts;
+}
+
 bool gg__part_before(const struct gg__part *a, const struct gg__part *b)
 {
   int by_name = strcmp(a->capture->name, b->capture->name);

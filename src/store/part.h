@@ -38,6 +38,7 @@ struct gg__part {
   struct gg__part *next_changed;    /* of the list that the last scan made */
   struct gg__record *record;        /* the store's */
   struct gg__capture *capture;
+  const struct gg__part *stands_for; /* the store's, whose file has gone (moved.h); NULL: it is the store's own */
   uint64_t first_offset;
   uint64_t last_offset; /* of its last packet's block */
   uint64_t start_ns, end_ns;
@@ -116,6 +117,9 @@ int gg__part_push(struct gg__part *part, int side, const struct gg__frame *frame
 
 /* Counts a run, and keeps the first bytes. */
 void gg__part_take_run(struct gg__part *part, int side, const struct gg__run *run);
+/* Whether its session has none before it. */
+bool gg__part_is_first(const struct gg__part *part);
+
 /* Of two parts of one session: whether `a` comes first. */
 bool gg__part_before(const struct gg__part *a, const struct gg__part *b);
 

@@ -6,6 +6,7 @@
 #include "store/facts.h"
 #include "store/frames.h"
 #include "store/lookup.h"
+#include "store/moved.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -269,7 +270,7 @@ struct file {
   struct gg__extent *ranges;
   size_t range_count, range; /* being read */
   uint64_t end;              /* behind the beginning of the last block that is wanted */
-  struct gg__frames *frames;
+  struct gg__frames *frames; /* the caller's */
 };
 
 /* Goes on to what is wanted next; GG_ERR_AGAIN: nothing is. */
@@ -303,29 +304,90 @@ static int read_frames(struct reading *reading, struct file *file, struct gg_fai
            : note_problem(reading, file->refs, file->count, gg__frames_offset(file->frames), failure);
 }
 
+/* Reads parts of one file, in which packets of theirs begin at `first`. */
+static int read_parts(struct reading *reading, struct file *file, uint64_t first, bool scattered)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  reading->last = (struct ref){0};
+  for (size_t i = 0; i < file->count; i++)
+    if (file->parts[i]->last_offset + 1 > file->end)
+      file->end = file->parts[i]->last_offset + 1;
+  if (gg__lookup_create(&file->lookup, file->parts, file->count) != 0)
+    return GG_ERR_NOMEM;
+  file->ranges = gg__extents_join(file->parts, file->count, &file->range_count);
+  int error = gg__frames_jump(file->frames, first, scattered, &failure);
+  if (error)
+    error = error == GG_ERR_NOMEM ? error : note_problem(reading, file->refs, file->count, 0, &failure);
+  else
+    error = read_frames(reading, file, &failure);
+  free(file->ranges);
+  gg__lookup_destroy(file->lookup);
+  return error;
+}
+
+/* Whose the parts of `moved` are that are taken for these. What is missing there is noted as a problem. */
+static int refs_of_kept(struct reading *reading, const struct ref *refs, size_t count, struct gg__moved *moved,
+                        struct ref *kept)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  size_t taken = 0;
+  int error = 0;
+  for (size_t i = 0; i < count && !error; i++) {
+    const struct gg__part *part = gg__moved_take(moved, refs[i].part);
+    if (!part) {
+      gg_fail(&why, GG_ERR_NOT_FOUND, "%s has gone since the store was read", refs[i].part->capture->name);
+      error = note_problem(reading, &refs[i], 1, 0, &why);
+    } else if (part->stands_for == refs[i].part) {
+      for (; part && part->capture == moved->capture; part = part->next_of_session)
+        kept[taken++] = (struct ref){part, refs[i].item};
+    }
+  }
+  return error;
+}
+
+/* The file has gone: what was kept of it is read. */
+static int read_kept(struct reading *reading, const struct ref *refs, size_t count)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg__moved moved;
+  struct file file = {0};
+  int error = gg__moved_find(&moved, refs[0].part->capture, &failure);
+  if (error)
+    return error == GG_ERR_NOMEM ? error : note_problem(reading, refs, count, 0, &failure);
+  struct ref *kept = calloc(moved.count + 1, sizeof *kept);
+  const struct gg__part **parts = NULL;
+  error = kept ? refs_of_kept(reading, refs, count, &moved, kept) : GG_ERR_NOMEM;
+  if (!error)
+    error = gg__moved_taken(&moved, &parts, &file.count);
+  if (!error && file.count > 0) {
+    qsort(kept, file.count, sizeof *kept, by_address);
+    file.refs = kept;
+    file.parts = parts;
+    file.frames = moved.frames;
+    error = read_parts(reading, &file, parts[0]->first_offset, moved.capture->scattered);
+  }
+  for (size_t i = 0; i < count; i++) /* as if it had been read where it was: these parts go */
+    if (refs[i].item->part && refs[i].item->part->capture == moved.capture)
+      refs[i].item->part = refs[i].part;
+  free(kept);
+  free(parts);
+  gg__moved_fini(&moved);
+  return error;
+}
+
 static int read_file(struct reading *reading, struct ref *refs, const struct gg__part *const *parts, size_t count)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   const struct gg__capture *capture = parts[0]->capture;
   struct file file = {.refs = refs, .count = count, .parts = parts};
-  qsort(refs, count, sizeof *refs, by_address);
-  reading->last = (struct ref){0};
-  for (size_t i = 0; i < count; i++)
-    if (parts[i]->last_offset + 1 > file.end)
-      file.end = parts[i]->last_offset + 1;
-  if (gg__lookup_create(&file.lookup, parts, count) != 0)
-    return GG_ERR_NOMEM;
-  file.ranges = gg__extents_join(parts, count, &file.range_count);
   int error = gg__frames_open(&file.frames, capture->path, &failure);
-  if (!error)
-    error = gg__frames_jump(file.frames, parts[0]->first_offset, capture->scattered, &failure);
+  if (error == GG_ERR_NOT_FOUND && capture->own)
+    return read_kept(reading, refs, count);
   if (error)
-    error = error == GG_ERR_NOMEM ? error : note_problem(reading, refs, count, 0, &failure);
-  else
-    error = read_frames(reading, &file, &failure);
+    return error == GG_ERR_NOMEM ? error : note_problem(reading, refs, count, 0, &failure);
+  qsort(refs, count, sizeof *refs, by_address);
+  error = read_parts(reading, &file, parts[0]->first_offset, capture->scattered);
   gg__frames_close(file.frames);
-  free(file.ranges);
-  gg__lookup_destroy(file.lookup);
   return error;
 }
 

@@ -19,6 +19,7 @@
 #include "store/extents.h"
 #include "store/facts.h"
 #include "store/frames.h"
+#include "store/moved.h"
 #include "store/record.h"
 
 #include "record/packet.h"
@@ -39,6 +40,7 @@ struct entry {
 struct gg_reader {
   const struct gg__part *part; /* being read; NULL: all were */
   bool begun;                  /* of this part */
+  struct gg__moved moved;      /* what was kept of the file that the part was in, if that has gone */
   struct gg__frames *frames;
   struct gg__stream stream[2];
   uint8_t *arena;
@@ -162,13 +164,44 @@ static int take_frame(struct gg_reader *reader, const struct gg__frame *frame, i
   return error;
 }
 
-/* What is between the parts that are here was lost with its segments. */
-static int begin_part(struct gg_reader *reader, bool first, struct gg_failure *failure)
+/* Goes on with what was kept of the part's file, which has gone: the part is another one then. */
+static int follow_part(struct gg_reader *reader, struct gg_failure *failure)
 {
-  const struct gg__part *part = reader->part;
-  int error = gg__frames_open(&reader->frames, part->capture->path, failure);
+  struct gg__moved moved;
+  int error = gg__moved_find(&moved, reader->part->capture, failure);
+  const struct gg__part *part = error ? NULL : gg__moved_take(&moved, reader->part);
+  if (!part) {
+    gg__moved_fini(&moved);
+    return error ? error
+                 : gg_fail(failure, GG_ERR_NOT_FOUND, "%s has gone since the store was read, and was not kept for %s",
+                           reader->part->capture->name, reader->part->id);
+  }
+  gg__moved_fini(&reader->moved);
+  reader->frames = moved.frames;
+  moved.frames = NULL;
+  reader->moved = moved;
+  reader->part = part;
+  return 0;
+}
+
+static int open_part(struct gg_reader *reader, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  const struct gg__capture *capture = reader->part->capture;
+  int error = gg__frames_open(&reader->frames, capture->path, &why);
+  if (error == GG_ERR_NOT_FOUND && capture->own && capture != reader->moved.capture)
+    return follow_part(reader, failure);
+  return error ? gg_fail(failure, error, "%s", why.message) : 0;
+}
+
+/* What is between the parts that are here was lost with its segments. */
+static int begin_part(struct gg_reader *reader, struct gg_failure *failure)
+{
+  int error = open_part(reader, failure);
   if (error)
     return error;
+  const struct gg__part *part = reader->part;
+  bool first = gg__part_is_first(part);
   reader->begun = true;
   for (int side = 0; side < 2 && part->continued; side++) {
     struct gg__stream *stream = &reader->stream[side];
@@ -196,8 +229,8 @@ static int read_more(struct gg_reader *reader, struct gg_failure *failure)
 {
   struct gg__frame frame;
   while (reader->part) {
+    int error = reader->begun ? 0 : begin_part(reader, failure);
     const struct gg__part *part = reader->part;
-    int error = reader->begun ? 0 : begin_part(reader, part == part->record->parts, failure);
     while (!error && (error = go_on(reader, failure)) == 0) {
       error = gg__frames_next(reader->frames, &frame, failure);
       int side = error ? -1 : gg__part_side(part, &frame);
@@ -267,6 +300,7 @@ void gg_reader_close(struct gg_reader *reader)
   if (!reader)
     return;
   gg__frames_close(reader->frames);
+  gg__moved_fini(&reader->moved);
   gg__stream_fini(&reader->stream[0]);
   gg__stream_fini(&reader->stream[1]);
   free(reader->arena);
