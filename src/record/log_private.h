@@ -210,6 +210,7 @@ struct gg_recorder {
   int process_fd;   /* a description of its own, for the byte of `process` */
   unsigned process; /* this one's number; 0: none yet */
   uint64_t opened_real_ns;
+  uint64_t first_name_ms; /* times in its segments' names are later, and those of all that were there before earlier */
   struct gg__ring_owner owner;       /* of the rings that are made */
   uint64_t initial_bytes;            /* of each log's first ring */
   _Atomic uint64_t ring_budget_used; /* bytes of all rings, with the first ones of logs that are to come */
@@ -333,6 +334,10 @@ void gg__recovered_add(struct gg_recorder *recorder, const char *name, uint64_t 
 /* segment.c */
 /* At open, once the recovery is done: where names go on. An errno value. */
 int gg__segment_newest(struct gg_recorder *recorder);
+
+/* A time in names as in a name: "20261122T123759.123Z". */
+enum { GG__STAMP_TEXT = 32 };
+void gg__segment_stamp(char text[GG__STAMP_TEXT], uint64_t ms);
 void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], const struct gg_log *log, uint64_t real_ns, uint64_t number);
 bool gg__segment_name_valid(const char *name);
 size_t gg__segment_head(const struct gg_log *log, uint8_t *at);

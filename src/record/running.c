@@ -6,14 +6,18 @@
  *     gogetway running 1
  *     boot 101c1174-f4ab-4b63-9d5d-beb7a6effdd4
  *     pid 4711
+ *     from 20261122T123759.122Z
  *     ring w0-block /dev/shm/gogetway-<uuid>.w0-block.2891336453
  *     segment w0-block 20261122T123759.123Z-w0-block-000001.pcapng
  *
- * It is there while the store is open, and replaced as a whole (write, sync, rename). Rings are found by their names,
- * without it; what it tells is that a ring was there when none is now (the machine was restarted): then the next start
- * says in those segments that their ends may be missing. For that it is enough that one ring of each log is named at
- * any time: the first one is named before it is used; a newer one is used at once (growth must not wait for a disk that
- * hangs: that is what it is for) and named before an older one's file is removed. The first ring of a log that
+ * Times in the names of its segments are later than `from`, and those of all that were there before earlier, whatever
+ * was done to the clock: so it can be told of a session whether this process has it (store/live.c).
+ *
+ * The file is there while the store is open, and replaced as a whole (write, sync, rename). Rings are found by their
+ * names, without it; what it tells is that a ring was there when none is now (the machine was restarted): then the next
+ * start says in those segments that their ends may be missing. For that it is enough that one ring of each log is named
+ * at any time: the first one is named before it is used; a newer one is used at once (growth must not wait for a disk
+ * that hangs: that is what it is for) and named before an older one's file is removed. The first ring of a log that
  * is added while running is named before anything that the log wrote is synced. A segment is named before its entry in
  * segments/ is synced, and until it is complete and synced.
  */
@@ -45,7 +49,10 @@ static char *print_all(struct gg_recorder *recorder, size_t *length)
   FILE *file = open_memstream(&text, length);
   if (!file)
     return NULL;
-  fprintf(file, "gogetway running 1\nboot %s\npid %" PRId32 "\n", recorder->boot_id, recorder->owner.pid);
+  char from[GG__STAMP_TEXT];
+  gg__segment_stamp(from, recorder->first_name_ms);
+  fprintf(file, "gogetway running 1\nboot %s\npid %" PRId32 "\nfrom %s\n", recorder->boot_id, recorder->owner.pid,
+          from);
   pthread_mutex_lock(&recorder->running_lock);
   for (unsigned i = 0, count = gg__log_count(recorder); i < count; i++)
     print_log(file, recorder, recorder->logs[i]);

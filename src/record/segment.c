@@ -43,6 +43,16 @@ static uint64_t stamp_of(const char *name)
   return seconds < 0 ? 0 : (uint64_t)seconds * 1000u + strtoull(end + 1, NULL, 10);
 }
 
+/* The next name's time. */
+static uint64_t next_stamp(struct gg_recorder *recorder, uint64_t now_ms)
+{
+  uint64_t newest = atomic_load(&recorder->newest_name_ms), next;
+  do
+    next = now_ms > newest ? now_ms : newest + 1;
+  while (!atomic_compare_exchange_weak(&recorder->newest_name_ms, &newest, next));
+  return next;
+}
+
 int gg__segment_newest(struct gg_recorder *recorder)
 {
   int fd = openat(recorder->segments_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -62,29 +72,24 @@ int gg__segment_newest(struct gg_recorder *recorder)
   int error = errno;
   closedir(dir);
   atomic_store(&recorder->newest_name_ms, newest);
+  recorder->first_name_ms = next_stamp(recorder, gg_clock_real_ns() / GG_NS_PER_MS);
   return error;
 }
 
-/* The next name's time. */
-static uint64_t next_stamp(struct gg_recorder *recorder, uint64_t now_ms)
+void gg__segment_stamp(char text[GG__STAMP_TEXT], uint64_t ms)
 {
-  uint64_t newest = atomic_load(&recorder->newest_name_ms), next;
-  do
-    next = now_ms > newest ? now_ms : newest + 1;
-  while (!atomic_compare_exchange_weak(&recorder->newest_name_ms, &newest, next));
-  return next;
+  time_t seconds = (time_t)(ms / 1000u);
+  struct tm utc;
+  gmtime_r(&seconds, &utc);
+  size_t length = strftime(text, GG__STAMP_TEXT, "%Y%m%dT%H%M%S", &utc);
+  snprintf(text + length, GG__STAMP_TEXT - length, ".%03uZ", (unsigned)(ms % 1000u));
 }
 
 void gg__segment_name(char name[GG__SEGMENT_NAME_MAX], const struct gg_log *log, uint64_t real_ns, uint64_t number)
 {
-  uint64_t ms = next_stamp(log->recorder, real_ns / GG_NS_PER_MS);
-  time_t seconds = (time_t)(ms / 1000u);
-  struct tm utc;
-  gmtime_r(&seconds, &utc);
-  char stamp[32];
-  strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
-  int n = snprintf(name, GG__SEGMENT_NAME_MAX, "%s.%03uZ-%s-%06" PRIu64 ".pcapng", stamp, (unsigned)(ms % 1000u),
-                   log->name, number);
+  char stamp[GG__STAMP_TEXT];
+  gg__segment_stamp(stamp, next_stamp(log->recorder, real_ns / GG_NS_PER_MS));
+  int n = snprintf(name, GG__SEGMENT_NAME_MAX, "%s-%s-%06" PRIu64 ".pcapng", stamp, log->name, number);
   assert(n > 0 && n < GG__SEGMENT_NAME_MAX);
 }
 

@@ -526,7 +526,6 @@ static int build_session(struct gg__record *record, const struct gg__row *row)
   const char *tags = "";
   memcpy(session->id, row->id, sizeof session->id - 1);
   gg__session_begin(session, record->parts);
-  session->state = row->state;
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(session, part, told, part == record->parts);
     tags = part->closed ? part->tags : tags;

@@ -187,7 +187,6 @@ struct gg__row {
   const char *id;
   const char *texts[GG__ROW_TEXTS]; /* the session's */
   uint64_t start_ns;
-  enum gg_session_state state;
   bool marked; /* people have said this of it; tags with blanks between: */
   bool held;
   const char *added, *removed;

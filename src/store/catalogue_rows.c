@@ -342,12 +342,12 @@ int gg__catalogue_put(struct gg__catalogue *catalogue, const struct gg__record *
 
 /* ── Getting ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static enum gg_session_state state_of(const struct gg__catalogue *catalogue, int state, uint64_t start_ns)
+static enum gg_session_state state_of(const struct gg__catalogue *catalogue, int state, const struct gg__record *record)
 {
   if (state == GG_SESSION_CLOSED)
     return GG_SESSION_CLOSED;
   if (catalogue->life_known)
-    return gg__life_state(&catalogue->life, start_ns);
+    return gg__life_state(&catalogue->life, record->parts->capture->name);
   return state == GG_SESSION_OPEN ? GG_SESSION_OPEN : GG_SESSION_CUT;
 }
 
@@ -366,7 +366,6 @@ int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool mar
     return code == SQLITE_DONE ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
   }
   struct gg__row row = {.id = gg__column_text(statement, ID), .start_ns = gg__column_u64(statement, START)};
-  row.state = state_of(catalogue, sqlite3_column_int(statement, STATE), row.start_ns);
   for (int i = 0; i < GG__ROW_TEXTS; i++)
     row.texts[i] = gg__column_text(statement, TEXTS + i);
   int error = 0;
@@ -382,6 +381,8 @@ int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool mar
     else
       (*out)->revision = (uint64_t)sqlite3_column_int64(statement, REVISION);
   }
+  if (!error)
+    (*out)->session.state = state_of(catalogue, sqlite3_column_int(statement, STATE), *out);
   sqlite3_reset(statement);
   return error;
 }
@@ -515,8 +516,8 @@ static void renew_session(const struct gg__catalogue *catalogue, struct gg__reco
   bool closed = false;
   memcpy(session.id, record->session.id, sizeof session.id);
   gg__session_begin(&session, record->parts);
-  session.state = record->session.state == GG_SESSION_CLOSED ? state_of(catalogue, GG_SESSION_CUT, session.start_ns)
-                                                             : record->session.state;
+  session.state =
+    record->session.state == GG_SESSION_CLOSED ? state_of(catalogue, GG_SESSION_CUT, record) : record->session.state;
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(&session, part, told, part == record->parts);
     closed |= part->closed;

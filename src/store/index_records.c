@@ -249,7 +249,7 @@ static int renew(const struct gg__index *index, struct gg__record *record, const
   const char *tags = "";
   memcpy(session.id, id, sizeof session.id);
   gg__session_begin(&session, record->parts);
-  session.state = gg__life_state(&index->life, session.start_ns);
+  session.state = gg__life_state(&index->life, record->parts->capture->name);
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(&session, part, told, part == record->parts);
     tags = part->closed ? part->tags : tags;
@@ -282,7 +282,7 @@ int gg__index_unite(struct gg__index *index, struct gg__index_entry *entry, cons
   if (error || !record->parts)
     return error;
   bool ended = record->session.state == GG_SESSION_CLOSED;
-  changed |= !ended && record->session.state != gg__life_state(&index->life, record->session.start_ns);
+  changed |= !ended && record->session.state != gg__life_state(&index->life, record->parts->capture->name);
   if (!changed)
     return mark(index, record); /* what is said of it is the newest anyway */
   return renew(index, record, entry->id);
@@ -293,8 +293,8 @@ static uint64_t generation_of(const struct gg__index *index, const struct gg__re
 {
   const struct gg_session *session = &record->session;
   bool old = index->first.revision > 0 && record->revision <= index->first.revision;
-  bool other =
-    session->state != GG_SESSION_CLOSED && session->state != gg__life_state(&index->first_life, session->start_ns);
+  bool other = session->state != GG_SESSION_CLOSED &&
+               session->state != gg__life_state(&index->first_life, record->parts->capture->name);
   return old && !other ? index->first.generation : index->generation;
 }
 

@@ -278,7 +278,7 @@ static void look_at_life(struct gg__index *index)
 {
   struct gg__life before = index->life;
   gg__place_ask(&index->place, &index->life);
-  if (before.live != index->life.live || before.since_ns != index->life.since_ns)
+  if (before.live != index->life.live || memcmp(before.from, index->life.from, sizeof before.from) != 0)
     index->life_generation = index->generation;
 }
 

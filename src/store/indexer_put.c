@@ -105,7 +105,7 @@ int gg__indexer_renew(const struct gg__indexer *indexer, struct gg__record *reco
   uint64_t told[2] = {0, 0};
   memcpy(session.id, record->parts->id, sizeof session.id);
   gg__session_begin(&session, record->parts);
-  session.state = gg__life_state(&indexer->life, session.start_ns);
+  session.state = gg__life_state(&indexer->life, record->parts->capture->name);
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(&session, part, told, part == record->parts);
     tags = part->closed ? part->tags : tags;

@@ -7,7 +7,11 @@
  * file's time. The `running` file is there from its start to its orderly end, and names its rings and open segments.
  *
  * While one takes over from another, several are at work: the lock's time is when the first of them began, and each has
- * its own list, `running`, running.2, and so on (record/process.c).
+ * its own list, `running`, running.2, and so on, and its own byte of the lock (record/process.c).
+ *
+ * Whether a session without an end is open, or was cut when its process died, is told by no time, for clocks are set:
+ * a process says in its list behind which name all of its segments come, and names are in the order in which segments
+ * began, whatever was done to the clock.
  */
 #include "store/source.h"
 
@@ -23,18 +27,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RUNNING_BYTES_MAX = 1 << 20 };
+enum { RUNNING_BYTES_MAX = 1 << 20, PATH_BYTES_MAX = 4096 };
 
 enum lock { LOCK_UNKNOWN, LOCK_FREE, LOCK_HELD };
 
+/* -1: `*state` says what is known without it. */
+static int open_lock(const char *store, enum lock *state)
+{
+  char path[PATH_BYTES_MAX];
+  *state = LOCK_UNKNOWN;
+  if ((size_t)snprintf(path, sizeof path, "%s/lock", store) >= sizeof path)
+    return -1;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  *state = fd < 0 && errno == ENOENT ? LOCK_FREE : LOCK_UNKNOWN;
+  return fd;
+}
+
 static enum lock ask_lock(const char *store, uint64_t *since_ns)
 {
-  char path[4096];
-  if ((size_t)snprintf(path, sizeof path, "%s/lock", store) >= sizeof path)
-    return LOCK_UNKNOWN;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  enum lock without;
+  int fd = open_lock(store, &without);
   if (fd < 0)
-    return errno == ENOENT ? LOCK_FREE : LOCK_UNKNOWN;
+    return without;
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   struct stat status;
   bool known = fcntl(fd, F_OFD_GETLK, &lock) == 0 && fstat(fd, &status) == 0;
@@ -73,19 +87,54 @@ static bool add_file(const char *path, char **text, size_t *used)
   return all;
 }
 
+static bool name_running(const char *store, unsigned number, char path[PATH_BYTES_MAX])
+{
+  int length = number == 1 ? snprintf(path, PATH_BYTES_MAX, "%s/running", store)
+                           : snprintf(path, PATH_BYTES_MAX, "%s/running.%u", store, number);
+  return (size_t)length < PATH_BYTES_MAX;
+}
+
 /* `*all`: nothing of them is missing. */
 static char *read_running(const char *store, bool *all)
 {
-  char path[4096];
+  char path[PATH_BYTES_MAX];
   char *text = NULL;
   size_t used = 0;
   *all = true;
-  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++) {
-    int length = number == 1 ? snprintf(path, sizeof path, "%s/running", store)
-                             : snprintf(path, sizeof path, "%s/running.%u", store, number);
-    *all &= (size_t)length < sizeof path && add_file(path, &text, &used);
-  }
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX; number++)
+    *all &= name_running(store, number, path) && add_file(path, &text, &used);
   return text;
+}
+
+/* Where a process that lives began; as it was if it does not say so, as those of older versions. */
+static void read_from(const char *store, unsigned number, char from[GG__LIFE_FROM_BYTES])
+{
+  char path[PATH_BYTES_MAX];
+  char *text = NULL;
+  size_t used = 0;
+  bool all = name_running(store, number, path) && add_file(path, &text, &used);
+  const char *line = all && text ? strstr(text, "\nfrom ") : NULL;
+  size_t length = line ? strcspn(line + 6, "\n") : 0;
+  if (length == GG__LIFE_FROM_BYTES - 1)
+    memcpy(from, line + 6, length);
+  free(text);
+}
+
+void gg__store_life(const char *store, struct gg__life *life)
+{
+  uint64_t ignored_ns;
+  enum lock ignored;
+  life->live = gg__store_is_live(store, &ignored_ns);
+  int fd = life->live ? open_lock(store, &ignored) : -1;
+  for (unsigned number = 1; number <= GG_RECORDER_PROCESSES_MAX && fd >= 0; number++) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
+    if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
+      memcpy(life->from[number - 1], "~", 2);
+    else
+      read_from(store, number, life->from[number - 1]);
+  }
+  if (fd >= 0)
+    close(fd);
 }
 
 char *gg__store_running(const char *store)

@@ -179,14 +179,16 @@ void gg__place_ask(const struct gg__place *place, struct gg__life *out)
   *out = (struct gg__life){.store = place->store != NULL};
   if (!place->store)
     return;
-  out->live = gg__store_is_live(place->store, &out->since_ns);
+  gg__store_life(place->store, out);
   if (!gg__store_is_unclosed(place->store, out->unclosed, sizeof out->unclosed))
     out->unclosed[0] = '\0';
 }
 
-enum gg_session_state gg__life_state(const struct gg__life *life, uint64_t start_ns)
+enum gg_session_state gg__life_state(const struct gg__life *life, const char *segment)
 {
   if (!life->store)
     return GG_SESSION_OPEN; /* somebody's file: whether more was to come is not known */
-  return life->live && start_ns >= life->since_ns ? GG_SESSION_OPEN : GG_SESSION_CUT;
+  unsigned process = gg__segment_process(segment);
+  bool written = life->live && process > 0 && process <= GG_RECORDER_PROCESSES_MAX;
+  return written && strcmp(segment, life->from[process - 1]) > 0 ? GG_SESSION_OPEN : GG_SESSION_CUT;
 }

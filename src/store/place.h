@@ -8,6 +8,7 @@
 #ifndef GG_STORE_PLACE_H
 #define GG_STORE_PLACE_H
 
+#include "record/bounds.h"
 #include "store/bounds.h"
 
 #include <gogetway/error.h>
@@ -36,17 +37,23 @@ int gg__place_each(const struct gg__place *place, int (*found)(void *context, co
 bool gg__place_still(int fd, bool exclusively);
 void gg__place_stir(int fd);
 
+enum { GG__LIFE_FROM_BYTES = 21 };
+
 /* What is known of the gateway that writes a place, asked once before its files are read. */
 struct gg__life {
   bool store;
   bool live;
-  uint64_t since_ns;
+  /* Of each process that may write to it, by its number - 1: names of its segments are greater than this, and those of
+   * earlier ones with its number less. Empty: it lives, and that is not known; "~", behind every name: none lives. */
+  char from[GG_RECORDER_PROCESSES_MAX][GG__LIFE_FROM_BYTES];
   char unclosed[512]; /* a sentence: it ended without closing the store; empty: it was closed, or is live */
 };
 
 void gg__place_ask(const struct gg__place *place, struct gg__life *out);
 
-/* The state of a session that began then and has no end. */
-enum gg_session_state gg__life_state(const struct gg__life *life, uint64_t start_ns);
+/* The state of a session that has no end and is in the segment, or any of its segments: it is open if the process that
+ * wrote that lives. Times say nothing of it, since clocks are set; nor does which segments are being written: a quiet
+ * session is in none of them. */
+enum gg_session_state gg__life_state(const struct gg__life *life, const char *segment);
 
 #endif

@@ -248,7 +248,7 @@ static int renew(const struct scan *scan, struct gg__record *record, uint64_t ge
   uint64_t told[2] = {0, 0};
   memcpy(session.id, record->session.id, sizeof session.id);
   gg__session_begin(&session, record->parts);
-  session.state = gg__life_state(&scan->life, session.start_ns);
+  session.state = gg__life_state(&scan->life, record->parts->capture->name);
   const char *tags = "";
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session) {
     gg__session_add(&session, part, told, part == record->parts);
@@ -273,7 +273,8 @@ static int renew_stale(struct scan *scan, uint64_t generation)
       if (!record->parts)
         continue; /* all its files are gone */
       bool unclosed = record->session.state != GG_SESSION_CLOSED;
-      if (record->stale || (unclosed && record->session.state != gg__life_state(&scan->life, record->session.start_ns)))
+      if (record->stale ||
+          (unclosed && record->session.state != gg__life_state(&scan->life, record->parts->capture->name)))
         error = renew(scan, record, generation);
     }
   return error;

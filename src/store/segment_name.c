@@ -25,6 +25,16 @@ uint64_t gg__segment_number(const char *file)
   return last ? strtoull(last + 1, NULL, 10) : 0;
 }
 
+unsigned gg__segment_process(const char *file)
+{
+  char log[GG__SEGMENT_LOG_MAX];
+  if (!gg__segment_log(file, log))
+    return 0;
+  const char *last = strrchr(log, '-');
+  bool numbered = last && last[1] && strspn(last + 1, "0123456789") == strlen(last + 1);
+  return numbered ? (unsigned)strtoul(last + 1, NULL, 10) : 1;
+}
+
 size_t gg__segment_base(const char *file, unsigned *generation)
 {
   size_t length = strlen(file), tail = sizeof suffix - 1;

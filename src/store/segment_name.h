@@ -23,6 +23,10 @@ bool gg__segment_log(const char *file, char log[GG__SEGMENT_LOG_MAX]);
 /* Its place in its run of the gateway, from 1; 0 if it says none. */
 uint64_t gg__segment_number(const char *file);
 
+/* The number of the process that wrote it: 1, unless its log has one behind its name (record/process.c). 0: that is no
+ * segment's name. */
+unsigned gg__segment_process(const char *file);
+
 /* How long the part of a name is that all generations share, and which generation it is; any file has one. */
 size_t gg__segment_base(const char *file, unsigned *generation);
 

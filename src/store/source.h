@@ -85,6 +85,11 @@ int gg__index_source_create(struct gg__source **out, struct gg__place *place, un
  * (UTC), now or before; as it was if that is not known. */
 bool gg__store_is_live(const char *store, uint64_t *since_ns);
 
+/* Whether a gateway writes this store now, and where in the order of segments each of its processes began: `live` and
+ * `from` of gg__life, which was empty. */
+struct gg__life;
+void gg__store_life(const char *store, struct gg__life *life);
+
 /* The `running` files as they are, one after the other, which name rings and open segments; NULL: there is none that
  * can be read. Yours to free. */
 char *gg__store_running(const char *store);

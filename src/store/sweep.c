@@ -303,7 +303,7 @@ static int settle(struct sweep *sweep, struct opened *opened)
   bool first = session->segments == 0;
   if (first) {
     gg__session_begin(session, &opened->part);
-    session->state = gg__life_state(&sweep->life, session->start_ns);
+    session->state = gg__life_state(&sweep->life, sweep->capture->name);
   }
   gg__session_add(session, &opened->part, opened->told, first);
   return error;
