@@ -173,6 +173,7 @@ struct query {
   const char *column;
   const struct order *order; /* NULL: the column has no index */
   bool down;
+  const enum gg_session_state *state; /* those of this state alone are told; NULL: all are */
   uint64_t limit;
   uint64_t until_ns; /* when it is given up; UINT64_MAX: never */
   struct found *found;
@@ -197,8 +198,9 @@ static bool is_by_start(const struct query *query)
 static sqlite3_stmt *prepare(const struct query *query, bool by_order, bool first)
 {
   char after[160];
+  const char *of = !query->state ? "" : *query->state == GG_SESSION_CLOSED ? " AND state = 1" : " AND state <> 1";
   const char *then = !is_by_start(query) ? ", start_ns, id" : first ? "" : ", id";
-  snprintf(after, sizeof after, "%s ORDER BY %s%s%s%s", by_order && query->order->epochs ? " AND epoch = ?" : "",
+  snprintf(after, sizeof after, "%s%s ORDER BY %s%s%s%s", of, by_order && query->order->epochs ? " AND epoch = ?" : "",
            by_order ? "" : "+", query->column, query->down ? " DESC" : "", then);
   const char *from = by_order ? query->order->from : by_epochs(query) ? in_epochs : any_order;
   return gg__condition_prepare(&query->condition, query->catalogue, from, after, query->failure);
@@ -210,11 +212,16 @@ static sqlite3_stmt *prepare(const struct query *query, bool by_order, bool firs
 static int take(const struct query *query, int64_t number, struct gg__record **record)
 {
   int error = gg__catalogue_load(query->catalogue, number, true, record, query->failure);
-  if (!error && *record && !query->condition.sql.exact && !gg_filter_match(query->filter, &(*record)->session)) {
+  if (error || !*record)
+    return error;
+  const struct gg_session *session = &(*record)->session;
+  bool told = (query->condition.sql.exact || gg_filter_match(query->filter, session)) &&
+              (!query->state || session->state == *query->state);
+  if (!told) {
     gg__record_free(*record);
     *record = NULL;
   }
-  return error;
+  return 0;
 }
 
 /* Whether the condition has let through what the filter does. */
@@ -489,16 +496,34 @@ static int tell_all(struct query *query, int (*visit)(void *context, struct gg__
   if (!statement)
     return GG_ERR_CORRUPT;
   int code = SQLITE_ROW, error = 0;
-  for (uint64_t told = 0; !error && told < query->limit && (code = sqlite3_step(statement)) == SQLITE_ROW;) {
+  while (!error && query->limit > 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
     struct gg__record *record;
     error = take(query, sqlite3_column_int64(statement, 0), &record);
-    told += record != NULL;
+    query->limit -= record != NULL;
     if (!error && record)
       error = visit(context, record);
   }
   sqlite3_finalize(statement);
   if (!error && code != SQLITE_ROW && code != SQLITE_DONE)
     error = gg__catalogue_fail(query->catalogue, code, "read", query->failure);
+  return error;
+}
+
+/* By state. Of sessions without an end the table does not say whether they are open or cut, which changes without their
+ * rows; but which have none it does, and these are few. */
+static int tell_by_state(struct query *query, int (*visit)(void *context, struct gg__record *record), void *context)
+{
+  static const enum gg_session_state states[] = {GG_SESSION_OPEN, GG_SESSION_CLOSED, GG_SESSION_CUT};
+  enum { STATES = sizeof states / sizeof states[0] };
+  bool down = query->down;
+  int error = 0;
+  query->column = "start_ns";
+  query->down = false;
+  for (int i = 0; i < STATES && !error && query->limit > 0; i++) {
+    query->state = &states[down ? STATES - 1 - i : i];
+    query->order = *query->state == GG_SESSION_CLOSED ? find_order(query->column) : NULL;
+    error = tell_all(query, visit, context);
+  }
   return error;
 }
 
@@ -572,7 +597,10 @@ int gg__catalogue_query(struct gg__catalogue *catalogue, const struct gg_filter 
   if (!error)
     error = gg__catalogue_hold(catalogue, failure);
   if (!error) {
-    error = limit && limit <= TRIED_MAX ? tell_first(&query, visit, context) : tell_all(&query, visit, context);
+    if (strcmp(query.column, "state") == 0)
+      error = tell_by_state(&query, visit, context);
+    else
+      error = limit && limit <= TRIED_MAX ? tell_first(&query, visit, context) : tell_all(&query, visit, context);
     gg__catalogue_release(catalogue);
   }
   gg__condition_fini(&query.condition, catalogue);

@@ -44,10 +44,16 @@ static inline void say_something(struct making *making)
   }
 }
 
+enum { NAME_ROOM = 64 };
+static inline void name_segment(char name[NAME_ROOM], unsigned number)
+{
+  snprintf(name, NAME_ROOM, "20231114T2213%02u.000Z-w0-block-%06u.pcapng", number % 60, number);
+}
+
 static inline void begin_segment(struct making *making, unsigned number)
 {
-  char name[40];
-  snprintf(name, sizeof name, "%04u.pcapng", number);
+  char name[NAME_ROOM];
+  name_segment(name, number);
   files_segment(&making->files, name);
 }
 

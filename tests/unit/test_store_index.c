@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "random_store.h"
+#include "store/filter_ast.h"
 #include "store/marks.h"
 
 #include <sqlite3.h>
@@ -77,6 +78,10 @@ static const struct {
   {"listener = web and start < 2023-11-14T22:13:20.100Z", NULL, 0},
   {"id = 018c", "-start", 2},
   {"segments > 1", "-segments", 3},
+  {"", "state", 5},
+  {"", "-state", 4},
+  {"bytes > 2000", "state", 0},
+  {"state != closed", "-state", 2},
   {"tag = noise or held", NULL, 0},
   {"tag != noise", "-bytes", 5},
 };
@@ -223,8 +228,9 @@ static void files_that_went_are_not_listed(void **unused)
   struct gg_store *store = open_store(dir);
   compare_stores(store, dir);
   for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
-    char path[160];
-    snprintf(path, sizeof path, "%s/segments/%04u.pcapng", dir, gone[i]);
+    char path[256], name[NAME_ROOM];
+    name_segment(name, gone[i]);
+    snprintf(path, sizeof path, "%s/segments/%s", dir, name);
     assert_int_equal(unlink(path), 0);
     compare(dir);
     assert_int_equal(gg_store_refresh(store, NULL), 0);
@@ -251,19 +257,20 @@ static void segments_indexed_anew_are_missed_too(void **unused)
 {
   (void)unused;
   static struct making making;
-  char path[160];
+  char path[256], name[NAME_ROOM];
   make_some(&making, 3);
   const char *dir = making.files.dir;
   catalogue_now(dir, true);
   struct gg_store *store = open_store(dir);
-  snprintf(path, sizeof path, "%s/segments/0002.pcapng", dir);
+  name_segment(name, 2);
+  snprintf(path, sizeof path, "%s/segments/%s", dir, name);
   char away[176];
   snprintf(away, sizeof away, "%s/0002", dir);
   assert_int_equal(rename(path, away), 0);
   assert_int_equal(gg_store_refresh(store, NULL), 0); /* it is asked for by its name */
   assert_int_equal(rename(away, path), 0);
   struct gg__catalogue *catalogue = catalogue_open(dir, GG__CATALOGUE_WRITE);
-  assert_int_equal(gg__catalogue_forget_segment(catalogue, "0002.pcapng", NULL), 0);
+  assert_int_equal(gg__catalogue_forget_segment(catalogue, name, NULL), 0);
   gg__catalogue_close(catalogue);
   catalogue_now(dir, true);
   assert_int_equal(gg_store_refresh(store, NULL), 0);
@@ -399,6 +406,117 @@ static void damage_is_found_in_the_middle(void **unused)
   files_end(&making.files);
 }
 
+/* A gateway at work, whose first segment is that one. Returns what ends it. */
+static int begin_life(const char *dir, unsigned first)
+{
+  char path[160], from[NAME_ROOM];
+  name_segment(from, first - 1);
+  snprintf(path, sizeof path, "%s/running", dir);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fprintf(file, "gogetway running 1\nboot b\npid 1\nfrom %.20s\n", from);
+  assert_int_equal(fclose(file), 0);
+  snprintf(path, sizeof path, "%s/lock", dir);
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 2};
+  assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+  return fd;
+}
+
+static void end_life(const char *dir, int fd)
+{
+  char path[160];
+  snprintf(path, sizeof path, "%s/running", dir);
+  unlink(path);
+  snprintf(path, sizeof path, "%s/lock", dir);
+  unlink(path);
+  close(fd);
+}
+
+static int by_sort(const void *a, const void *b, void *sort)
+{
+  const struct gg_session *const *left = a, *const *right = b;
+  return gg__filter_sort_compare(sort, *left, *right);
+}
+
+/* `all` that match, in order, the first so many; against what the store says. */
+static void compare_order(struct gg_store *store, struct gg_store *scan, const char *expression, char *sort,
+                          uint64_t limit)
+{
+  const struct gg_session *all[512];
+  struct gg_session_list *every = chosen(scan, expression, NULL, 0), *list = chosen(store, expression, sort, limit);
+  size_t count = gg_session_list_count(every);
+  assert_true(count <= sizeof all / sizeof all[0]);
+  for (size_t i = 0; i < count; i++)
+    all[i] = gg_session_list_at(every, i);
+  qsort_r(all, count, sizeof(const struct gg_session *), by_sort, sort);
+  count = limit && limit < count ? limit : count;
+  assert_int_equal(gg_session_list_count(list), count);
+  for (size_t i = 0; i < count; i++) {
+    const struct gg_session *session = gg_session_list_at(list, i);
+    if (strcmp(session->id, all[i]->id) != 0 || session->state != all[i]->state)
+      fail_msg("'%s' by %s, %llu: %s %s at %zu, not %s %s", expression, sort, (unsigned long long)limit, session->id,
+               gg_session_state_text(session->state), i, all[i]->id, gg_session_state_text(all[i]->state));
+  }
+  gg_session_list_destroy(every);
+  gg_session_list_destroy(list);
+}
+
+/* Each field that sessions can be sorted by, either way. */
+static void compare_orders(const char *dir)
+{
+  static const char *const expressions[] = {"",
+                                            "",
+                                            "",
+                                            "bytes > 2000",
+                                            "gaps = 0",
+                                            "state != cut",
+                                            "state = closed",
+                                            "not state = closed",
+                                            "port != 80",
+                                            "segments > 1"};
+  struct gg_session_list *ignored = NULL;
+  struct gg_store *scan = scanned(dir, &ignored), *store = open_store(dir);
+  const struct gg_filter_field *field;
+  gg_session_list_destroy(ignored);
+  for (size_t i = 0; (field = gg_filter_field_at(i)); i++)
+    for (int down = 0; down < 2 && field->sortable; down++) {
+      char sort[64];
+      snprintf(sort, sizeof sort, "%s%s", down ? "-" : "", field->name);
+      compare_order(store, scan, expressions[draw(sizeof expressions / sizeof expressions[0])], sort, draw(30));
+      compare_order(store, scan, "", sort, 1 + draw(12));
+    }
+  assert_null(gg_store_warning(store, 0));
+  gg_store_close(store);
+  gg_store_close(scan);
+}
+
+/* Of random sessions, some of which are open and some cut, with a catalogue that knows of all or of some. */
+static void orders_are_those_of_all(void **unused)
+{
+  (void)unused;
+  static struct making making;
+  for (unsigned round = 0; round < 6; round++) {
+    make_some(&making, 3);
+    const char *dir = making.files.dir;
+    int life = begin_life(dir, 2 + draw(3));
+    catalogue_now(dir, false);
+    compare_orders(dir);
+    end_life(dir, life);
+    compare_orders(dir);
+    life = begin_life(dir, 2 + draw(3));
+    compare_orders(dir);
+    begin_segment(&making, 4);
+    for (unsigned step = 0; step < 40; step++)
+      say_something(&making);
+    files_write(&making.files);
+    compare_orders(dir);
+    end_life(dir, life);
+    compare_orders(dir);
+    files_end(&making.files);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -406,6 +524,7 @@ int main(void)
     cmocka_unit_test(files_that_went_are_not_listed),
     cmocka_unit_test(captures_of_others),
     cmocka_unit_test(segments_indexed_anew_are_missed_too),
+    cmocka_unit_test(orders_are_those_of_all),
     cmocka_unit_test(knows_what_people_say),
     cmocka_unit_test(damage_is_told_and_read_around),
     cmocka_unit_test(damage_is_found_in_the_middle),
