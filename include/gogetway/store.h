@@ -130,8 +130,9 @@ GG_API uint64_t gg_store_generation(const struct gg_store *store); /* counts ref
 GG_API bool gg_store_is_indexed(struct gg_store *store);
 
 /* The files that could be read only in part or not at all, or in which nothing was understood, one sentence each:
- * "x.pcapng: damaged at byte 4096"; and at last, if the gateway was killed, that what it had not written yet comes with
- * its next start. The text is borrowed until the next refresh; NULL when `index` is past the last. */
+ * "x.pcapng: damaged at byte 4096"; if the gateway was killed, that what it had not written yet comes with its next
+ * start; and at last, of how many sessions that the last query told it is not sure whether they match (docs/store.md,
+ * "Facts"). The text is borrowed until the next refresh or query; NULL when `index` is past the last. */
 GG_API const char *gg_store_warning(const struct gg_store *store, size_t index);
 
 /* The name of a session's segment `index` (from 0) relative to the store; NULL past the last. Borrowed. */

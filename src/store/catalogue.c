@@ -70,6 +70,8 @@ static const char *const texts[GG__STATEMENTS] = {
   [GG__STATEMENT_FACT_PUT] = "INSERT INTO facts(session, field, text, number, overflow) VALUES(?1, ?2, ?3, ?4, 0)",
   [GG__STATEMENT_FACT_OVERFLOW] = "INSERT INTO facts(session, field, overflow) SELECT ?1, ?2, 1 WHERE NOT EXISTS"
                                   " (SELECT 1 FROM facts WHERE session = ?1 AND field = ?2 AND overflow = 1)",
+  [GG__STATEMENT_FACTS] = "SELECT text, number, overflow FROM facts"
+                          " WHERE session = (SELECT number FROM sessions WHERE id = ?1) AND field = ?2",
   [GG__STATEMENT_FACTS_DROP] = "DELETE FROM facts WHERE session = ?1",
   [GG__STATEMENT_TOTAL_GET] = "SELECT sessions, bytes_client, bytes_server, gaps_client, gaps_server FROM totals"
                               " WHERE hour = ?1 AND listener = ?2 AND protocol = ?3 AND close = ?4",
@@ -550,4 +552,9 @@ void gg__catalogue_use_captures(struct gg__catalogue *catalogue,
 {
   catalogue->capture = find;
   catalogue->capture_context = context;
+}
+
+void gg__catalogue_set_finder(struct gg__catalogue *catalogue, struct gg__fact_finder *finder)
+{
+  catalogue->finder = finder;
 }

@@ -20,6 +20,7 @@
 #ifndef GG_STORE_CATALOGUE_H
 #define GG_STORE_CATALOGUE_H
 
+#include "store/filter_field.h"
 #include "store/record.h"
 
 #include <gogetway/error.h>
@@ -61,6 +62,10 @@ void gg__catalogue_set_life(struct gg__catalogue *catalogue, const struct gg__li
  * who reads many: those of one file are to have one. */
 void gg__catalogue_use_captures(struct gg__catalogue *catalogue,
                                 struct gg__capture *(*find)(void *context, const char *name), void *context);
+
+/* Who finds the values of facts that are not kept; NULL: nobody. Outlives the catalogue. */
+struct gg__fact_finder;
+void gg__catalogue_set_finder(struct gg__catalogue *catalogue, struct gg__fact_finder *finder);
 
 /* ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -118,8 +123,8 @@ int gg__catalogue_sessions_in(struct gg__catalogue *catalogue, const char *name,
                               int (*visit)(void *context, const char *id), void *context, struct gg_failure *failure);
 
 /* The segment is gone, or is to be indexed anew: so are its parts; sessions without parts go, others lose what was in
- * it (their facts stay as far as other parts have them). Outside a batch it makes its own, several if there are many
- * sessions; after a kill in between, the segment is still there, with the rest of them. */
+ * it (what other parts say of them stays, and so do facts of decoders). Outside a batch it makes its own, several if
+ * there are many sessions; after a kill in between, the segment is still there, with the rest of them. */
 int gg__catalogue_forget_segment(struct gg__catalogue *catalogue, const char *name, struct gg_failure *failure);
 
 /* What people have said of a session (marks.h): tags are added to those of the recording, or taken off. It takes the
@@ -139,8 +144,23 @@ int gg__catalogue_put_journal(struct gg__catalogue *catalogue, const struct gg__
 int gg__catalogue_journal(struct gg__catalogue *catalogue, struct gg__marks_position *position, bool *noted,
                           struct gg_failure *failure);
 
-/* A typed fact of a decoder or plug-in: `field` is registered with the filter (filter_field.h). At most
- * GG_FACT_VALUES_MAX distinct values of a field a session; one more sets the field's overflow mark. */
+/* A typed fact of a decoder or plug-in: one value, a text or a number, of a `field` that is registered with the filter
+ * (filter_field.h). At most GG_FACT_VALUES_MAX distinct values of a field a session; one more sets the field's overflow
+ * mark, and is not kept.
+ *
+ * Who finds facts puts them so:
+ *   - on the catalogue's thread, in a batch: who has found them on another one hands them over to that one first;
+ *   - after the session was put, in that batch or a later one (GG_ERR_NOT_FOUND: it is not there, or went meanwhile,
+ *     which is no fault: what it was told of has gone too). They need not wait for its end;
+ *   - as often as he likes: what is there already changes nothing, nor does another value of a field that has its
+ *     overflow mark. New ones show the session anew to who follows;
+ *   - again whenever he sees the session anew. A session that is put again keeps its facts, also if its segment is
+ *     indexed anew and others have parts of it; one that was in that segment alone goes and comes back without. A
+ *     catalogue that is made anew (reindex) has none, until they are put again. Nothing else brings them back: they are
+ *     in no journal.
+ * They go with the session, when its last segment does. While it has one left they stay, also those that were found in
+ * segments that have gone. After a kill, those of the last batch are there, or none of it.
+ * `text` is UTF-8 and safe to print, and as long as he lets it be. */
 enum { GG_FACT_VALUES_MAX = 64 };
 int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
                        const uint64_t *number, struct gg_failure *failure);
@@ -170,6 +190,11 @@ int gg__catalogue_query(struct gg__catalogue *catalogue, const struct gg_filter 
                         uint64_t limit, int (*visit)(void *context, struct gg__record *record), void *context,
                         struct gg_failure *failure);
 
+/* Whether the session matches, by the facts that are known of it here; GG__PERHAPS (filter_field.h): it has more of a
+ * field than are kept, and nobody has found the others. What queries tell has `perhaps` set then. */
+int gg__catalogue_judge(struct gg__catalogue *catalogue, const struct gg_filter *filter,
+                        const struct gg_session *session, enum gg__truth *truth, struct gg_failure *failure);
+
 /* Counts batches: greater with each, over restarts and whatever the clock does, as long as the file is the same one
  * (gg__catalogue_moved). */
 int gg__catalogue_revision(struct gg__catalogue *catalogue, uint64_t *revision, struct gg_failure *failure);
@@ -182,9 +207,10 @@ int gg__catalogue_changed(struct gg__catalogue *catalogue, const struct gg_filte
 bool gg__catalogue_moved(struct gg__catalogue *catalogue);
 
 /* Totals of the sessions that match, as gg_store_totals has them, of those that are in the catalogue; in no particular
- * order, and a key may come more than once. */
+ * order, and a key may come more than once. `*perhaps` (may be NULL): how many of them may not match
+ * (gg__catalogue_judge). */
 int gg__catalogue_totals(struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *by,
-                         int (*visit)(void *context, const struct gg_total *total), void *context,
+                         int (*visit)(void *context, const struct gg_total *total), void *context, uint64_t *perhaps,
                          struct gg_failure *failure);
 
 /* Every row of every table as text, in an order that depends on nothing but what is there: two that are made of the

@@ -86,8 +86,10 @@ NEVER(gg__catalogue_revision, struct gg__catalogue *catalogue, uint64_t *revisio
 NEVER(gg__catalogue_changed, struct gg__catalogue *catalogue, const struct gg_filter *filter, uint64_t revision,
       int (*visit)(void *context, struct gg__record *record), void *context, struct gg_failure *failure)
 NEVER(gg__catalogue_totals, struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *by,
-      int (*visit)(void *context, const struct gg_total *total), void *context,
+      int (*visit)(void *context, const struct gg_total *total), void *context, uint64_t *perhaps,
       struct gg_failure *failure)
+NEVER(gg__catalogue_judge, struct gg__catalogue *catalogue, const struct gg_filter *filter,
+      const struct gg_session *session, enum gg__truth *truth, struct gg_failure *failure)
 NEVER(gg__catalogue_dump, struct gg__catalogue *catalogue, int fd, struct gg_failure *failure)
 /* clang-format on */
 
@@ -113,6 +115,13 @@ void gg__catalogue_set_life(struct gg__catalogue *catalogue, const struct gg__li
 {
   (void)catalogue;
   (void)life;
+  never();
+}
+
+void gg__catalogue_set_finder(struct gg__catalogue *catalogue, struct gg__fact_finder *finder)
+{
+  (void)catalogue;
+  (void)finder;
   never();
 }
 

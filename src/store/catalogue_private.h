@@ -9,7 +9,8 @@
  *   catalogue_temporary.c  files for sorting
  *   catalogue_parts.c   a session's parts as a blob
  *   catalogue_rows.c    records in and out, segments
- *   catalogue_marks.c   what people and decoders have said of sessions
+ *   catalogue_marks.c   what people have said of sessions
+ *   catalogue_facts.c   what decoders have found in them
  *   catalogue_query.c   records by filter
  *   catalogue_totals.c  sums
  *   catalogue_dump.c    everything as text
@@ -81,6 +82,7 @@ enum gg__statement {
   GG__STATEMENT_FACT_COUNT,
   GG__STATEMENT_FACT_PUT,
   GG__STATEMENT_FACT_OVERFLOW,
+  GG__STATEMENT_FACTS,
   GG__STATEMENT_FACTS_DROP,
   GG__STATEMENT_TOTAL_GET,
   GG__STATEMENT_TOTAL_PUT,
@@ -129,6 +131,7 @@ struct gg__catalogue {
   bool life_known;
   struct gg__capture *(*capture)(void *context, const char *name);
   void *capture_context;
+  struct gg__fact_finder *finder;
   bool functions;                 /* are registered */
   const struct gg_filter *filter; /* of the query that runs, for the functions that it calls */
 };

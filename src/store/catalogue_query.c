@@ -164,6 +164,7 @@ static bool names_column(const char *text, const char *column)
 struct found {
   int64_t number, start; /* as stored, which is in their order */
   char id[25];           /* of those that began at the same time, which it decides between */
+  bool perhaps;
 };
 
 struct query {
@@ -211,33 +212,35 @@ static sqlite3_stmt *prepare(const struct query *query, bool by_order, bool firs
 /* The session, if it is to be told. */
 static int take(const struct query *query, int64_t number, struct gg__record **record)
 {
+  enum gg__truth truth = GG__YES;
   int error = gg__catalogue_load(query->catalogue, number, true, record, query->failure);
   if (error || !*record)
     return error;
   const struct gg_session *session = &(*record)->session;
-  bool told = (query->condition.sql.exact || gg_filter_match(query->filter, session)) &&
-              (!query->state || session->state == *query->state);
-  if (!told) {
+  if (!query->condition.sql.exact)
+    error = gg__catalogue_judge(query->catalogue, query->filter, session, &truth, query->failure);
+  (*record)->perhaps = truth == GG__PERHAPS;
+  if (error || truth == GG__NO || (query->state && session->state != *query->state)) {
     gg__record_free(*record);
     *record = NULL;
   }
-  return 0;
+  return error;
 }
 
 /* Whether the condition has let through what the filter does. */
-static int check(struct query *query, int64_t number, bool *matched)
+static int check(struct query *query, int64_t number, enum gg__truth *truth)
 {
   struct gg__record *record = NULL;
-  *matched = true;
+  *truth = GG__YES;
   if (query->condition.sql.exact)
     return 0;
   int error = take(query, number, &record);
-  *matched = record != NULL;
+  *truth = !record ? GG__NO : record->perhaps ? GG__PERHAPS : GG__YES;
   gg__record_free(record);
   return error;
 }
 
-static int collect(struct query *query, int64_t number, int64_t start)
+static int collect(struct query *query, int64_t number, int64_t start, bool perhaps)
 {
   if (query->count == query->room) {
     size_t room = query->room ? query->room * 2 : 64;
@@ -247,7 +250,7 @@ static int collect(struct query *query, int64_t number, int64_t start)
     query->found = larger;
     query->room = room;
   }
-  query->found[query->count++] = (struct found){.number = number, .start = start};
+  query->found[query->count++] = (struct found){.number = number, .start = start, .perhaps = perhaps};
   return 0;
 }
 
@@ -289,12 +292,12 @@ static int run_plain(struct query *query, sqlite3_stmt *statement)
   bool ties = is_by_start(query);
   while (!error && (ties || query->count < query->limit) && (code = step(query, statement)) == SQLITE_ROW) {
     int64_t number = sqlite3_column_int64(statement, 0), start = sqlite3_column_int64(statement, 1);
-    bool matched;
+    enum gg__truth truth;
     if (is_beyond(query, start))
       break;
-    error = check(query, number, &matched);
-    if (!error && matched)
-      error = collect(query, number, start);
+    error = check(query, number, &truth);
+    if (!error && truth != GG__NO)
+      error = collect(query, number, start, truth == GG__PERHAPS);
   }
   return conclude(query, code, error);
 }
@@ -344,6 +347,7 @@ static int settle_ties(struct query *query)
 struct candidate {
   int64_t number, value, start; /* as stored, which is in their order */
   char id[25];
+  bool perhaps;
 };
 
 struct candidates {
@@ -364,7 +368,7 @@ static int by_value(const void *a, const void *b, void *context)
   return strcmp(left->id, right->id);
 }
 
-static int add_candidate(struct query *query, struct candidates *candidates, sqlite3_stmt *statement)
+static int add_candidate(struct query *query, struct candidates *candidates, sqlite3_stmt *statement, bool perhaps)
 {
   if (candidates->count == candidates->room) {
     size_t room = candidates->room ? candidates->room * 2 : 256;
@@ -375,6 +379,7 @@ static int add_candidate(struct query *query, struct candidates *candidates, sql
     candidates->room = room;
   }
   struct candidate *candidate = &candidates->list[candidates->count++];
+  candidate->perhaps = perhaps;
   candidate->number = sqlite3_column_int64(statement, 0);
   candidate->value = sqlite3_column_int64(statement, 1);
   candidate->start = sqlite3_column_int64(statement, 2);
@@ -399,13 +404,13 @@ static int run_epoch(struct query *query, sqlite3_stmt *statement, int64_t epoch
   sqlite3_reset(statement);
   sqlite3_bind_int64(statement, (int)query->condition.sql.count + 1, epoch);
   for (uint64_t taken = 0; !error && taken < query->limit && (code = step(query, statement)) == SQLITE_ROW;) {
-    bool matched;
+    enum gg__truth truth;
     if (is_behind(query, candidates, statement))
       break;
-    error = check(query, sqlite3_column_int64(statement, 0), &matched);
-    if (!error && matched)
-      error = add_candidate(query, candidates, statement);
-    taken += matched;
+    error = check(query, sqlite3_column_int64(statement, 0), &truth);
+    if (!error && truth != GG__NO)
+      error = add_candidate(query, candidates, statement, truth == GG__PERHAPS);
+    taken += truth != GG__NO;
   }
   if (candidates->count > 1)
     qsort_r(candidates->list, candidates->count, sizeof *candidates->list, by_value, candidates);
@@ -423,7 +428,7 @@ static int run_epochs(struct query *query, sqlite3_stmt *statement)
   error = conclude(query, code, error);
   sqlite3_reset(epochs);
   for (size_t i = 0; i < candidates.count && !error; i++)
-    error = collect(query, candidates.list[i].number, candidates.list[i].start);
+    error = collect(query, candidates.list[i].number, candidates.list[i].start, candidates.list[i].perhaps);
   free(candidates.list);
   return error;
 }
@@ -482,8 +487,10 @@ static int tell_first(struct query *query, int (*visit)(void *context, struct gg
   for (size_t i = 0; i < query->count && !error; i++) {
     struct gg__record *record;
     error = gg__catalogue_load(query->catalogue, query->found[i].number, true, &record, query->failure);
-    if (!error && record)
+    if (!error && record) {
+      record->perhaps = query->found[i].perhaps;
       error = visit(context, record);
+    }
   }
   return error;
 }

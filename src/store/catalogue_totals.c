@@ -139,6 +139,7 @@ struct adding {
   const struct gg_filter *filter;
   enum gg__total_by by;
   bool all, exact;
+  uint64_t perhaps;
   char key[GG__TOTAL_KEY_BYTES];
   struct gg_total total;
   int (*visit)(void *context, const struct gg_total *total);
@@ -165,15 +166,19 @@ static int tell_total(struct adding *adding)
   return adding->total.sessions ? adding->visit(adding->context, &adding->total) : 0;
 }
 
-static int matches(const struct adding *adding, int64_t number, bool *out)
+static int matches(struct adding *adding, int64_t number, bool *out)
 {
   struct gg__record *record = NULL;
+  enum gg__truth truth = GG__NO;
   *out = true;
   if (adding->all || adding->exact)
     return 0;
   int error = gg__catalogue_load(adding->catalogue, number, true, &record, adding->failure);
-  *out = !error && record && gg_filter_match(adding->filter, &record->session);
+  if (!error && record)
+    error = gg__catalogue_judge(adding->catalogue, adding->filter, &record->session, &truth, adding->failure);
   gg__record_free(record);
+  *out = !error && truth != GG__NO;
+  adding->perhaps += *out && truth == GG__PERHAPS;
   return error;
 }
 
@@ -235,7 +240,7 @@ static int add_table(struct adding *adding)
 }
 
 int gg__catalogue_totals(struct gg__catalogue *catalogue, const struct gg_filter *filter, const char *by,
-                         int (*visit)(void *context, const struct gg_total *total), void *context,
+                         int (*visit)(void *context, const struct gg_total *total), void *context, uint64_t *perhaps,
                          struct gg_failure *failure)
 {
   struct adding adding = {
@@ -248,5 +253,7 @@ int gg__catalogue_totals(struct gg__catalogue *catalogue, const struct gg_filter
   adding.all = !filter && bys[adding.by].all;
   error = adding.all ? add_table(&adding) : add_filtered(&adding);
   gg__catalogue_release(catalogue);
+  if (perhaps)
+    *perhaps = adding.perhaps;
   return error;
 }

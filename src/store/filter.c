@@ -166,26 +166,18 @@ static bool match_number(const struct gg__test *test, uint64_t number)
   return number >= test->from && number <= test->to;
 }
 
-static bool match_facts(const struct gg__test *test, const struct gg_session *session,
-                        const struct gg__fact_source *facts)
+static bool is_asked(const void *asked, const struct gg__fact_value *value)
 {
-  const struct gg__fact_value *values = NULL;
-  size_t count = facts ? facts->values(facts->context, session, test->field->shown.name, &values) : 0;
-  for (size_t i = 0; i < count; i++) {
-    const char *text = values[i].text;
-    if (test->form == GG__TEST_RANGE ? !text && match_number(test, values[i].number)
-                                     : text && match_text(test, text, strlen(text)))
-      return true;
-  }
-  return false;
+  const struct gg__test *test = asked;
+  if (test->form == GG__TEST_RANGE)
+    return !value->text && match_number(test, value->number);
+  return value->text && match_text(test, value->text, strlen(value->text));
 }
 
-bool gg__test_match(const struct gg__test *test, const struct gg_session *session, const struct gg__fact_source *facts)
+static bool match_own(const struct gg__test *test, const struct gg_session *session)
 {
   const struct gg__field *field = test->field;
   uint64_t number;
-  if (field->fact)
-    return match_facts(test, session, facts);
   if (test->form == GG__TEST_RANGE)
     return field->number(session, &number) && match_number(test, number);
   if (test->form == GG__TEST_NETWORK)
@@ -197,6 +189,14 @@ bool gg__test_match(const struct gg__test *test, const struct gg_session *sessio
   return false;
 }
 
+enum gg__truth gg__test_judge(const struct gg__test *test, const struct gg_session *session,
+                              const struct gg__fact_source *facts)
+{
+  if (!test->field->fact)
+    return match_own(test, session) ? GG__YES : GG__NO;
+  return facts ? facts->any(facts->context, session, test->field->shown.name, is_asked, test) : GG__NO;
+}
+
 bool gg__filter_operand_match(const struct gg_filter *filter, unsigned operand, const char *text, size_t length)
 {
   return filter && operand < filter->operands && match_text(&filter->operand[operand]->test, text, length);
@@ -204,67 +204,81 @@ bool gg__filter_operand_match(const struct gg_filter *filter, unsigned operand, 
 
 /* ── Whole sessions ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool match_node(const struct gg__node *node, const struct gg_session *session,
-                       const struct gg__fact_source *facts)
+static enum gg__truth judge_node(const struct gg__node *node, const struct gg_session *session,
+                                 const struct gg__fact_source *facts)
 {
+  enum gg__truth result = node->kind == GG__NODE_OR ? GG__NO : GG__YES, one;
   switch (node->kind) {
   case GG__NODE_AND:
-    for (const struct gg__node *child = node->child; child; child = child->next)
-      if (!match_node(child, session, facts))
-        return false;
-    return true;
+    for (const struct gg__node *child = node->child; child && result > GG__NO; child = child->next)
+      result = (one = judge_node(child, session, facts)) < result ? one : result;
+    return result;
   case GG__NODE_OR:
-    for (const struct gg__node *child = node->child; child; child = child->next)
-      if (match_node(child, session, facts))
-        return true;
-    return false;
+    for (const struct gg__node *child = node->child; child && result < GG__YES; child = child->next)
+      result = (one = judge_node(child, session, facts)) > result ? one : result;
+    return result;
   case GG__NODE_NOT:
-    return !match_node(node->child, session, facts);
+    return (enum gg__truth)(GG__YES - judge_node(node->child, session, facts));
   default:
-    return gg__test_match(&node->test, session, facts);
+    return gg__test_judge(&node->test, session, facts);
   }
 }
 
-bool gg__filter_match_with(const struct gg_filter *filter, const struct gg_session *session,
-                           const struct gg__fact_source *facts)
+enum gg__truth gg__filter_judge(const struct gg_filter *filter, const struct gg_session *session,
+                                const struct gg__fact_source *facts)
 {
   assert(session);
-  return !filter || !filter->root || match_node(filter->root, session, facts);
+  return !filter || !filter->root ? GG__YES : judge_node(filter->root, session, facts);
 }
 
 bool gg_filter_match(const struct gg_filter *filter, const struct gg_session *session)
 {
-  return gg__filter_match_with(filter, session, NULL);
+  return gg__filter_judge(filter, session, NULL) == GG__YES;
+}
+
+static const char *find_fact(const struct gg__node *node, const char *but)
+{
+  const char *found = NULL;
+  if (node->kind == GG__NODE_TEST && node->test.field->fact) {
+    const char *name = node->test.field->shown.name;
+    found = but && strcmp(name, but) == 0 ? NULL : name;
+  }
+  for (const struct gg__node *child = node->child; child && !found; child = child->next)
+    found = find_fact(child, but);
+  return found;
+}
+
+const char *gg__filter_fact(const struct gg_filter *filter, const char *but)
+{
+  return filter && filter->root ? find_fact(filter->root, but) : NULL;
 }
 
 /* ── Sessions that have begun ────────────────────────────────────────────────────────────────────────────────────── */
 
-enum truth { NEVER, MAYBE, ALWAYS };
-
-static enum truth judge(const struct gg__node *node, const struct gg_session *begun)
+static enum gg__truth judge_begun(const struct gg__node *node, const struct gg_session *begun)
 {
-  enum truth result = node->kind == GG__NODE_OR ? NEVER : ALWAYS;
+  enum gg__truth result = node->kind == GG__NODE_OR ? GG__NO : GG__YES;
   switch (node->kind) {
   case GG__NODE_AND:
   case GG__NODE_OR:
     for (const struct gg__node *child = node->child; child; child = child->next) {
-      enum truth one = judge(child, begun);
+      enum gg__truth one = judge_begun(child, begun);
       if (node->kind == GG__NODE_OR ? one > result : one < result)
         result = one;
     }
     return result;
   case GG__NODE_NOT:
-    return (enum truth)(ALWAYS - judge(node->child, begun));
+    return (enum gg__truth)(GG__YES - judge_begun(node->child, begun));
   default:
     if (!node->test.field->early)
-      return MAYBE;
-    return gg__test_match(&node->test, begun, NULL) ? ALWAYS : NEVER;
+      return GG__PERHAPS;
+    return match_own(&node->test, begun) ? GG__YES : GG__NO;
   }
 }
 
 bool gg_filter_may_match(const struct gg_filter *filter, const struct gg_session *begun)
 {
-  return !filter || !filter->root || judge(filter->root, begun) != NEVER;
+  return !filter || !filter->root || judge_begun(filter->root, begun) != GG__NO;
 }
 
 static bool asks(const struct gg__node *node, const char *field)
@@ -285,7 +299,7 @@ static bool names_as_sent(const struct gg__node *node, const struct gg_session *
 {
   if (node->kind == GG__NODE_TEST) {
     const struct gg__test *test = &node->test;
-    if (negated || test->field->kind != GG__KIND_ID || !gg__test_match(test, session, NULL))
+    if (negated || test->field->kind != GG__KIND_ID || !match_own(test, session))
       return false;
     return strcmp(test->field->shown.name, "id") != 0
              ? strcmp(test->field->shown.name, "as_sent_of") == 0

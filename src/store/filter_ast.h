@@ -68,11 +68,12 @@ void gg__filter_number(struct gg_filter *filter);
 bool gg__filter_asks(const struct gg_filter *filter, const char *field);
 
 /* As gg_filter_parse_text and gg_filter_match, with fields of decoders. `facts` may be NULL; a table of them outlives
- * the filter. Without a source a session has no facts: then `http.status = 200` is false, and its negation true. */
+ * the filter. Without a source a session has no facts: then `http.status = 200` is false, and its negation true. What
+ * is PERHAPS of a comparison is so of its negation. */
 int gg__filter_parse_with(struct gg_filter **out, const char *expression, uint64_t now_ns,
                           const struct gg__facts_table *facts, struct gg_failure *failure);
-bool gg__filter_match_with(const struct gg_filter *filter, const struct gg_session *session,
-                           const struct gg__fact_source *facts);
+enum gg__truth gg__filter_judge(const struct gg_filter *filter, const struct gg_session *session,
+                                const struct gg__fact_source *facts);
 
 /* ── Values (filter_value.c) ─────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -91,7 +92,8 @@ struct gg__value {
 int gg__test_make(struct gg__test *test, const struct gg__field *field, enum gg__comparison comparison,
                   struct gg__value *value, struct gg_failure *failure);
 void gg__test_fini(struct gg__test *test);
-bool gg__test_match(const struct gg__test *test, const struct gg_session *session, const struct gg__fact_source *facts);
+enum gg__truth gg__test_judge(const struct gg__test *test, const struct gg_session *session,
+                              const struct gg__fact_source *facts);
 
 /* The beginning of what was written, safe in a message. */
 enum { GG__SHOWN_MAX = 256 };

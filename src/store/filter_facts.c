@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fields that decoders and plug-ins add to those of sessions, by name. */
+/* Fields that decoders and plug-ins add to those of sessions, by name; and values that are found when asked for. */
 #include "store/bounds.h"
 #include "store/filter_field.h"
 
@@ -97,4 +97,49 @@ int gg__facts_table_add(struct gg__facts_table *table, const char *name, enum gg
 const struct gg__field *gg__facts_table_at(const struct gg__facts_table *table, size_t index)
 {
   return table && index < table->count ? &table->facts[index]->field : NULL;
+}
+
+/* ── Finding ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct finding {
+  gg__fact_fn is;
+  const void *asked;
+  bool found;
+};
+
+static int look_at(void *telling, const struct gg__fact_value *value)
+{
+  struct finding *finding = telling;
+  finding->found = finding->found || finding->is(finding->asked, value);
+  return finding->found;
+}
+
+enum gg__truth gg__fact_find(const struct gg__fact_finder *finder, const struct gg_session *session, const char *field,
+                             gg__fact_fn is, const void *asked)
+{
+  struct finding finding = {is, asked, false};
+  int result = finder->find(finder->context, session, field, look_at, &finding);
+  return finding.found ? GG__YES : result < 0 ? GG__PERHAPS : GG__NO;
+}
+
+static enum gg__truth find_any(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
+                               const void *asked)
+{
+  return context ? gg__fact_find(context, session, field, is, asked) : GG__NO;
+}
+
+struct gg__fact_source gg__fact_finder_source(struct gg__fact_finder *finder)
+{
+  return (struct gg__fact_source){finder, find_any};
+}
+
+int gg__filter_refuse_facts(const struct gg_filter *filter, struct gg_failure *failure)
+{
+  const char *field = gg__filter_fact(filter, NULL);
+  return !field
+           ? 0
+           : gg_fail(failure, GG_ERR_UNSUPPORTED,
+                     "nothing is known of %s here: what decoders find is in the catalogue of a store, and there is "
+                     "none that can be read; leave it out of the filter",
+                     field);
 }

@@ -85,12 +85,40 @@ struct gg__fact_value {
   const char *text; /* NULL: it is the number */
   uint64_t number;
 };
+typedef bool (*gg__fact_fn)(const void *asked, const struct gg__fact_value *value);
+
+/* Not all values of a session are kept if they are many: what is none of those that are may be one of the others. */
+enum gg__truth { GG__NO, GG__PERHAPS, GG__YES };
+
 struct gg__fact_source {
   void *context;
-  /* The values of a field, borrowed until the next call; returns how many. */
-  size_t (*values)(void *context, const struct gg_session *session, const char *field,
-                   const struct gg__fact_value **values);
+  /* Whether `is` holds of any of the session's values of the field. */
+  enum gg__truth (*any)(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
+                        const void *asked);
 };
+
+/* Who can find all values of a field again, where not all are kept: a decoder that goes through the streams that are
+ * recorded of the session (gg_reader_open), and asks the store for nothing else. It calls `tell` for each value, in any
+ * order and as often as it comes, until a call returns non-zero; that is enough. Returns 0, or a negative error: not
+ * all of it could be read, so what was not told may still be there.
+ *
+ * Thread: the store's, while a query runs. It may be asked for one session several times in a query: once for each
+ * comparison that the values that are kept do not decide. */
+struct gg__fact_finder {
+  void *context;
+  int (*find)(void *context, const struct gg_session *session, const char *field,
+              int (*tell)(void *telling, const struct gg__fact_value *value), void *telling);
+};
+enum gg__truth gg__fact_find(const struct gg__fact_finder *finder, const struct gg_session *session, const char *field,
+                             gg__fact_fn is, const void *asked);
+/* A source that keeps nothing, and has all found. `finder` NULL: nobody finds anything, so no session has a fact. */
+struct gg__fact_source gg__fact_finder_source(struct gg__fact_finder *finder);
+
+/* The name of a fact that the filter (NULL: everything) asks for, other than `but` (NULL: of any); NULL: there is
+ * none. */
+const char *gg__filter_fact(const struct gg_filter *filter, const char *but);
+/* For who has no catalogue to ask, and nobody who finds: GG_ERR_UNSUPPORTED if the filter asks for a fact. */
+int gg__filter_refuse_facts(const struct gg_filter *filter, struct gg_failure *failure);
 
 /* ── Columns ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -182,7 +182,7 @@ static void put_state(struct making *making, const struct gg__test *test, bool n
   bool wanted[3];
   for (int state = GG_SESSION_OPEN; state <= GG_SESSION_CUT; state++) {
     struct gg_session session = {.state = (enum gg_session_state)state};
-    wanted[state] = gg__test_match(test, &session, NULL) != negated;
+    wanted[state] = (gg__test_judge(test, &session, NULL) == GG__YES) != negated;
   }
   bool unended = wanted[GG_SESSION_OPEN] || wanted[GG_SESSION_CUT];
   making->exact = making->exact && wanted[GG_SESSION_OPEN] == wanted[GG_SESSION_CUT];

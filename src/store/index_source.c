@@ -21,6 +21,7 @@
  */
 #include "store/index_private.h"
 
+#include "store/filter_ast.h"
 #include "store/filter_sql.h"
 #include "store/marks.h"
 #include "store/tags.h"
@@ -212,6 +213,7 @@ static void open_catalogue(struct gg__index *index)
   index->seen_count = 0; /* its revisions are others */
   index->first = (struct gg__index_seen){0};
   gg__catalogue_use_captures(catalogue, gg__index_capture_of, index);
+  gg__catalogue_set_finder(catalogue, index->source.finder);
 }
 
 /* Up to here the catalogue is known at this look. */
@@ -344,6 +346,7 @@ static int select_known(void *context, struct gg__record *record)
     gg__record_free(record);
     return failed;
   }
+  bool perhaps = record->perhaps;
   int error = entry ? gg__index_take(index, entry, record) : GG_ERR_NOMEM;
   if (error) {
     if (!entry)
@@ -351,6 +354,7 @@ static int select_known(void *context, struct gg__record *record)
     selecting->failed = true;
     return error;
   }
+  entry->record->perhaps = perhaps;
   error = tell(selecting, entry->record);
   return error ? error : selecting->limit && selecting->told >= selecting->limit ? ENOUGH : 0;
 }
@@ -380,9 +384,12 @@ static int select_apart(struct selecting *selecting, struct gg__index_entry *ent
   error = gg__index_unite(index, entry, known, scanned);
   gg__record_free(known);
   selecting->failed |= error != 0;
-  if (error || !entry->record->parts || !gg_filter_match(selecting->filter, &entry->record->session))
+  if (error || !entry->record->parts)
     return error;
-  return tell(selecting, entry->record);
+  enum gg__truth truth;
+  error = gg__catalogue_judge(index->catalogue, selecting->filter, &entry->record->session, &truth, NULL);
+  entry->record->perhaps = truth == GG__PERHAPS;
+  return error || truth == GG__NO ? error : tell(selecting, entry->record);
 }
 
 static int select_scanned(void *context, struct gg__record *record)
@@ -433,10 +440,11 @@ static int select_by_catalogue(struct selecting *selecting, const struct gg__sel
   return error == ENOUGH ? 0 : error;
 }
 
+/* Without a catalogue. */
 static int match_all(void *context, struct gg__record *record)
 {
   struct selecting *selecting = context;
-  return gg_filter_match(selecting->filter, &record->session) ? tell(selecting, record) : 0;
+  return gg__source_match(&selecting->index->source, selecting->filter, record) ? tell(selecting, record) : 0;
 }
 
 /* The catalogue could not be read after all. */
@@ -468,7 +476,8 @@ static int index_select(struct gg__source *source, const struct gg__selection *s
       return error;
     return fall_back(index, &why, failure);
   }
-  return index->scan->ops->each(index->scan, match_all, &selecting);
+  int error = gg__source_check(source, selection->filter, failure);
+  return error ? error : index->scan->ops->each(index->scan, match_all, &selecting);
 }
 
 static bool index_indexed(struct gg__source *source)
@@ -512,13 +521,14 @@ static int add_total(void *context, const struct gg_total *total)
 static int add_apart(void *context, struct gg__record *record)
 {
   struct summing *summing = context;
+  gg__sums_doubt(summing->sums, record->perhaps);
   return summing->error = gg__sums_add_session(summing->sums, summing->by, &record->session, false);
 }
 
 static int add_matching(void *context, struct gg__record *record)
 {
   struct summing *summing = context;
-  return gg_filter_match(summing->filter, &record->session) ? add_apart(context, record) : 0;
+  return gg__source_match(&summing->index->source, summing->filter, record) ? add_apart(context, record) : 0;
 }
 
 /* Those that are apart count as they are, not as the catalogue has them. */
@@ -528,9 +538,13 @@ static int take_off(struct summing *summing)
   int error = 0;
   for (size_t i = 0; i < index->apart_count && !error; i++) {
     struct gg__record *known = NULL;
+    enum gg__truth truth = GG__NO;
     error = gg__catalogue_find(index->catalogue, index->apart[i]->id, &known, NULL);
-    if (!error && known && gg_filter_match(summing->filter, &known->session))
+    if (!error && known)
+      error = gg__catalogue_judge(index->catalogue, summing->filter, &known->session, &truth, NULL);
+    if (!error && truth != GG__NO)
       error = summing->error = gg__sums_add_session(summing->sums, summing->by, &known->session, true);
+    gg__sums_doubt(summing->sums, !error && truth == GG__PERHAPS ? UINT64_MAX : 0);
     gg__record_free(known);
   }
   return error;
@@ -540,7 +554,9 @@ static int sum_by_catalogue(struct summing *summing, const char *by, struct gg_f
 {
   struct gg__index *index = summing->index;
   struct selecting selecting = {.index = index, .filter = summing->filter, .visit = add_apart, .context = summing};
-  int error = gg__catalogue_totals(index->catalogue, summing->filter, by, add_total, summing, failure);
+  uint64_t perhaps = 0;
+  int error = gg__catalogue_totals(index->catalogue, summing->filter, by, add_total, summing, &perhaps, failure);
+  gg__sums_doubt(summing->sums, perhaps);
   if (!error)
     error = take_off(summing);
   if (!error)
@@ -558,6 +574,8 @@ static int index_totals(struct gg__source *source, const struct gg_filter *filte
   struct summing summing = {.index = index, .filter = filter, .sums = sums};
   struct gg_failure why = GG_FAILURE_INIT;
   int error = gg__total_find(by, &summing.by, failure);
+  if (!error && !index->catalogue)
+    error = gg__source_check(source, filter, failure);
   if (error || !index->catalogue)
     return error ? error : index->scan->ops->each(index->scan, add_matching, &summing);
   error = gg__catalogue_hold(index->catalogue, &why); /* all of one moment */

@@ -21,6 +21,7 @@ struct gg__record {
   void *tags;                /* what session.tags points to; freed with it */
   uint64_t revision;         /* of the catalogue's batch that wrote it; 0: it is not from there */
   bool stale;                /* parts have changed since `session` was made from them */
+  bool perhaps;              /* the query that gave it out last is not sure that it matches (filter_field.h) */
   struct gg__texts *texts;   /* of a record by itself (gg__record_free): what its texts point to */
 
   const char *const *own_tags; /* that the recording gives it; `session.tags` has those of people and rules too */

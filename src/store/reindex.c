@@ -106,7 +106,7 @@ static int index_all(struct reindexing *reindexing, const char *store, struct gg
   while (!error && more)
     error = gg__indexer_step(indexer, 0, &more, reindexing->failure);
   if (!error)
-    error = gg__catalogue_totals(catalogue, NULL, "day", count_total, &result->sessions, reindexing->failure);
+    error = gg__catalogue_totals(catalogue, NULL, "day", count_total, &result->sessions, NULL, reindexing->failure);
   if (indexer)
     gg__indexer_stats(indexer, &stats);
   result->segments = stats.segments;

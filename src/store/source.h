@@ -15,6 +15,7 @@
 
 #include <gogetway/error.h>
 
+struct gg__fact_finder;
 struct gg__mark;
 struct gg__marks;
 struct gg__source;
@@ -60,7 +61,13 @@ struct gg__source_ops {
 struct gg__source {
   const struct gg__source_ops *ops;
   struct gg__marks *marks; /* the store's; for the records that are made (gg__record_mark). NULL: there are none */
+  struct gg__fact_finder *finder; /* of values that are not kept; NULL: nobody finds any */
 };
+
+/* Of a source that asks no catalogue: whether the session is to be told, which sets its `perhaps`; and before, whether
+ * that can be said at all (GG_ERR_UNSUPPORTED: the filter asks for facts, and nobody finds any). */
+bool gg__source_match(const struct gg__source *source, const struct gg_filter *filter, struct gg__record *record);
+int gg__source_check(const struct gg__source *source, const struct gg_filter *filter, struct gg_failure *failure);
 
 /* Scans with up to `threads` threads. Takes the place over, also if it fails. */
 int gg__scan_source_create(struct gg__source **out, struct gg__place *place, unsigned threads,

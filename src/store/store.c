@@ -5,10 +5,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/sized.h"
-#include "store/filter_field.h"
+#include "store/filter_ast.h"
 #include "store/marks.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +101,40 @@ const char *gg_store_warning(const struct gg_store *store, size_t index)
     return text;
   while (before < index && store->source->ops->warning(store->source, before))
     before++;
-  return gg__store_marks_warning(store, index - before);
+  text = gg__store_marks_warning(store, index - before);
+  before += gg__store_marks_warning(store, 0) != NULL;
+  return text || index != before || !store->doubt[0] ? text : store->doubt;
+}
+
+/* ── Facts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__store_set_finder(struct gg_store *store, struct gg__fact_finder *finder)
+{
+  assert(store->generation == 0);
+  store->source->finder = finder;
+}
+
+void gg__store_note_doubt(struct gg_store *store, uint64_t sessions, const struct gg_filter *filter)
+{
+  const char *field = sessions > 0 ? gg__filter_fact(filter, NULL) : NULL;
+  store->doubt[0] = '\0';
+  if (field)
+    snprintf(store->doubt, sizeof store->doubt, "%" PRIu64 " session%s too many values of %s%s to be sure that %s",
+             sessions, sessions == 1 ? " has" : "s have", field,
+             gg__filter_fact(filter, field) ? " or of another field" : "", sessions == 1 ? "it matches" : "they match");
+}
+
+bool gg__source_match(const struct gg__source *source, const struct gg_filter *filter, struct gg__record *record)
+{
+  const struct gg__fact_source facts = gg__fact_finder_source(source->finder);
+  enum gg__truth truth = gg__filter_judge(filter, &record->session, &facts);
+  record->perhaps = truth == GG__PERHAPS;
+  return truth != GG__NO;
+}
+
+int gg__source_check(const struct gg__source *source, const struct gg_filter *filter, struct gg_failure *failure)
+{
+  return source->finder ? 0 : gg__filter_refuse_facts(filter, failure);
 }
 
 /* ── Querying ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -127,6 +161,7 @@ int gg_session_list_add(struct gg_session_list **list, const struct gg_session *
 }
 
 struct choosing {
+  const struct gg__source *source;
   const struct gg_filter *filter;
   uint64_t since;
   struct gg_session_list *list;
@@ -136,7 +171,7 @@ static int choose(void *context, struct gg__record *record)
 {
   struct choosing *choosing = context;
   struct gg_session_list *list = choosing->list;
-  if (record->session.generation <= choosing->since || !gg_filter_match(choosing->filter, &record->session))
+  if (record->session.generation <= choosing->since || !gg__source_match(choosing->source, choosing->filter, record))
     return 0;
   return append(list, &record->session);
 }
@@ -154,7 +189,10 @@ static int choose_all(struct gg_store *store, const struct gg_select_options *op
   struct gg__source *source = store->source;
   const struct gg__selection selection = {options->filter, options->sort, options->changed_since ? 0 : options->limit,
                                           options->changed_since};
-  int error = GG_ERR_AGAIN;
+  int error = source->ops->select ? 0 : gg__source_check(source, options->filter, failure);
+  if (error)
+    return error;
+  error = GG_ERR_AGAIN;
   for (int turn = 0; turn < 2 && error == GG_ERR_AGAIN; turn++) {
     choosing->list->count = 0;
     error = source->ops->select ? source->ops->select(source, &selection, take, choosing, failure)
@@ -191,7 +229,8 @@ int gg_store_select(struct gg_store *store, const struct gg_select_options *give
   if (error)
     return error;
   order.field = gg__sort_find(options.sort, &order.down);
-  struct choosing choosing = {options.filter, options.changed_since, calloc(1, sizeof(struct gg_session_list))};
+  struct choosing choosing = {store->source, options.filter, options.changed_since,
+                              calloc(1, sizeof(struct gg_session_list))};
   error = choosing.list ? choose_all(store, &options, &choosing, failure)
                         : gg_fail(failure, GG_ERR_NOMEM, "no memory for a list of sessions");
   if (error) {
@@ -203,6 +242,10 @@ int gg_store_select(struct gg_store *store, const struct gg_select_options *give
     qsort_r(list->sessions, list->count, sizeof(const struct gg_session *), compare, &order);
   if (options.limit > 0 && list->count > options.limit)
     list->count = (size_t)options.limit;
+  uint64_t perhaps = 0;
+  for (size_t i = 0; i < list->count; i++)
+    perhaps += gg__record_of(list->sessions[i])->perhaps;
+  gg__store_note_doubt(store, perhaps, options.filter);
   *out = list;
   return 0;
 }

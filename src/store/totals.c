@@ -65,6 +65,7 @@ struct sum {
 struct gg__sums {
   struct sum **buckets;
   size_t bucket_count, count; /* a power of two */
+  uint64_t doubtful;
 };
 
 struct gg__sums *gg__sums_create(void)
@@ -152,6 +153,16 @@ int gg__sums_add_session(struct gg__sums *sums, enum gg__total_by by, const stru
   return gg__sums_add(sums, &total, less);
 }
 
+void gg__sums_doubt(struct gg__sums *sums, uint64_t sessions)
+{
+  sums->doubtful += sessions;
+}
+
+uint64_t gg__sums_doubtful(const struct gg__sums *sums)
+{
+  return sums->doubtful;
+}
+
 static int by_key(const void *a, const void *b)
 {
   const struct gg_total *const *left = a, *const *right = b;
@@ -180,6 +191,7 @@ int gg__sums_each(const struct gg__sums *sums, int (*visit)(void *context, const
 /* ── Of a store ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 struct summing {
+  const struct gg__source *source;
   struct gg__sums *sums;
   enum gg__total_by by;
   const struct gg_filter *filter;
@@ -188,9 +200,10 @@ struct summing {
 static int add_matching(void *context, struct gg__record *record)
 {
   const struct summing *summing = context;
-  return gg_filter_match(summing->filter, &record->session)
-           ? gg__sums_add_session(summing->sums, summing->by, &record->session, false)
-           : 0;
+  if (!gg__source_match(summing->source, summing->filter, record))
+    return 0;
+  gg__sums_doubt(summing->sums, record->perhaps);
+  return gg__sums_add_session(summing->sums, summing->by, &record->session, false);
 }
 
 int gg_store_totals(struct gg_store *store, const struct gg_filter *filter, const char *by,
@@ -202,9 +215,12 @@ int gg_store_totals(struct gg_store *store, const struct gg_filter *filter, cons
   int error = gg__total_find(by, &summing.by, failure);
   if (!error)
     error = gg__store_ready(store, failure);
+  source = store->source;
+  summing.source = source;
+  if (!error && !source->ops->totals)
+    error = gg__source_check(source, filter, failure);
   if (error)
     return error;
-  source = store->source;
   error = GG_ERR_AGAIN;
   for (int turn = 0; turn < 2 && error == GG_ERR_AGAIN; turn++) {
     gg__sums_destroy(summing.sums);
@@ -213,6 +229,7 @@ int gg_store_totals(struct gg_store *store, const struct gg_filter *filter, cons
             : source->ops->totals ? source->ops->totals(source, filter, by, summing.sums, failure)
                                   : source->ops->each(source, add_matching, &summing);
   }
+  gg__store_note_doubt(store, error ? 0 : gg__sums_doubtful(summing.sums), filter);
   if (error)
     gg_fail(failure, error, "no memory for totals");
   else

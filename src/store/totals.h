@@ -35,6 +35,9 @@ void gg__sums_destroy(struct gg__sums *sums);
 /* Sums are modulo 2^64: what was added can be taken off. GG_ERR_NOMEM. */
 int gg__sums_add(struct gg__sums *sums, const struct gg_total *total, bool less);
 int gg__sums_add_session(struct gg__sums *sums, enum gg__total_by by, const struct gg_session *session, bool less);
+/* So many more of the sessions in it may not be what was asked for; modulo 2^64, too. And how many are not sure. */
+void gg__sums_doubt(struct gg__sums *sums, uint64_t sessions);
+uint64_t gg__sums_doubtful(const struct gg__sums *sums);
 /* In order of keys, those with sessions; a non-zero return ends it and is returned. GG_ERR_NOMEM. */
 int gg__sums_each(const struct gg__sums *sums, int (*visit)(void *context, const struct gg_total *total),
                   void *context);

@@ -55,7 +55,7 @@ static int look(struct gg__catalogue *catalogue, struct counting *counting)
     return __LINE__;
   if (gg__catalogue_query(catalogue, NULL, NULL, 0, count_record, counting, &failure) != 0)
     return __LINE__;
-  if (gg__catalogue_totals(catalogue, NULL, "listener", count_total, &total, &failure) != 0)
+  if (gg__catalogue_totals(catalogue, NULL, "listener", count_total, &total, NULL, &failure) != 0)
     return __LINE__;
   gg__catalogue_release(catalogue);
   if (counting->sessions != counting->batches * BATCH || total != counting->sessions)

@@ -578,14 +578,43 @@ static void globs(void **state)
 
 /* ── Facts of decoders ───────────────────────────────────────────────────────────────────────────────────────────── */
 
-static size_t facts_of(void *context, const struct gg_session *session, const char *field,
-                       const struct gg__fact_value **values)
+static enum gg__truth any_fact(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
+                               const void *asked)
 {
-  static const struct gg__fact_value status[] = {{NULL, 200}, {NULL, 404}}, host[] = {{"api.example", 0}};
+  static const struct gg__fact_value status[] = {{NULL, 200}, {NULL, 404}}, host = {"api.example", 0};
   assert_ptr_equal(context, (void *)&full);
   assert_ptr_equal(session, &full);
-  *values = strcmp(field, "http.status") == 0 ? status : host;
-  return strcmp(field, "http.status") == 0 ? 2 : strcmp(field, "http.host") == 0 ? 1 : 0;
+  if (strcmp(field, "http.many") == 0)
+    return is(asked, &host) ? GG__YES : GG__PERHAPS;
+  if (strcmp(field, "http.host") == 0)
+    return is(asked, &host) ? GG__YES : GG__NO;
+  return strcmp(field, "http.status") == 0 && (is(asked, &status[0]) || is(asked, &status[1])) ? GG__YES : GG__NO;
+}
+
+static void facts_that_are_not_all_known(const struct gg__facts_table *table, const struct gg__fact_source *source)
+{
+  static const struct {
+    const char *text;
+    enum gg__truth truth;
+  } many[] = {
+    {"http.many = api*", GG__YES},
+    {"http.many != api*", GG__NO},
+    {"http.many = x", GG__PERHAPS},
+    {"http.many != x", GG__PERHAPS},
+    {"not (http.many = x or http.status = 200)", GG__NO},
+    {"http.many = x or http.status = 200", GG__YES},
+    {"http.many = x and http.status = 500", GG__NO},
+    {"not (http.many = x and http.status = 200)", GG__PERHAPS},
+  };
+  for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) {
+    struct gg_filter *filter = NULL;
+    assert_int_equal(gg__filter_parse_with(&filter, many[i].text, NOW, table, NULL), 0);
+    if (gg__filter_judge(filter, &full, source) != many[i].truth)
+      fail_msg("%s", many[i].text);
+    assert_string_equal(gg__filter_fact(filter, NULL), "http.many");
+    assert_true(gg__filter_fact(filter, "http.many") == NULL || strstr(many[i].text, "http.status"));
+    gg_filter_destroy(filter);
+  }
 }
 
 static void facts_are_fields(void **state)
@@ -605,7 +634,8 @@ static void facts_are_fields(void **state)
     assert_int_equal(gg__facts_table_add(table, no_names[i], GG__KIND_TEXT, "x", "x", NULL), GG_ERR_INVALID);
   assert_string_equal(gg__facts_table_at(table, 1)->shown.name, "http.host");
   assert_null(gg__facts_table_at(table, 3));
-  const struct gg__fact_source source = {(void *)&full, facts_of};
+  assert_int_equal(gg__facts_table_add(table, "http.many", GG__KIND_TEXT, "many", "http.many=x", NULL), 0);
+  const struct gg__fact_source source = {(void *)&full, any_fact};
   static const struct {
     const char *text;
     bool with, without;
@@ -626,19 +656,20 @@ static void facts_are_fields(void **state)
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
     struct gg_filter *filter = NULL;
     assert_int_equal(gg__filter_parse_with(&filter, all[i].text, NOW, table, NULL), 0);
-    if (gg__filter_match_with(filter, &full, &source) != all[i].with ||
+    if (gg__filter_judge(filter, &full, &source) != (all[i].with ? GG__YES : GG__NO) ||
         gg_filter_match(filter, &full) != all[i].without)
       fail_msg("%s", all[i].text);
     assert_true(gg_filter_may_match(filter, &full));
     gg_filter_destroy(filter);
   }
+  facts_that_are_not_all_known(table, &source);
   struct gg_filter *filter = NULL;
   assert_int_equal(gg__filter_parse_with(&filter, "http.stauts = 200", NOW, table, &failure), GG_ERR_INVALID);
   failure = (struct gg_failure)GG_FAILURE_INIT;
   gg__filter_parse_with(&filter, "http.stauts = 200", NOW, table, &failure);
   assert_non_null(strstr(failure.message, "did you mean 'http.status'"));
   assert_int_equal(gg_filter_parse_text(&filter, "http.status = 200", NOW, NULL), GG_ERR_INVALID);
-  for (int i = 0; i < GG_FILTER_FACTS_MAX - 3; i++) {
+  for (int i = 0; i < GG_FILTER_FACTS_MAX - 4; i++) {
     char name[32];
     snprintf(name, sizeof name, "many.f%d", i);
     assert_int_equal(gg__facts_table_add(table, name, GG__KIND_TEXT, "x", "x", NULL), 0);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What decoders have found in sessions, and whether that is what a filter asks for.
+ *
+ * Of a field that a session has very many values of, the first are kept, and a mark that there were more. If none of
+ * those that are kept is what is asked for, one of the others may be: that is for who finds them again, in the segments
+ * (gg__fact_find), and where there is nobody who does, the answer is "perhaps", whether it was asked for or negated.
+ */
+#include "store/catalogue_private.h"
+
+#include "store/filter_ast.h"
+
+#include <assert.h>
+
+/* ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void bind_fact(sqlite3_stmt *statement, int64_t session, const char *field, const char *text,
+                      const uint64_t *number)
+{
+  sqlite3_clear_bindings(statement);
+  sqlite3_bind_int64(statement, 1, session);
+  gg__bind_text(statement, 2, field);
+  if (text && !number)
+    gg__bind_text(statement, 3, text);
+  if (number)
+    gg__bind_u64(statement, 4, *number);
+}
+
+/* Who follows is to see it again. */
+static int touch(struct gg__catalogue *catalogue, int64_t session, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_SESSION_TOUCH, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  sqlite3_bind_int64(statement, 1, session);
+  sqlite3_bind_int64(statement, 2, (int64_t)catalogue->revision);
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
+static int write_fact(struct gg__catalogue *catalogue, int64_t session, const char *field, const char *text,
+                      const uint64_t *number, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_FACT_KNOWN, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  bind_fact(statement, session, field, text, number);
+  int code = sqlite3_step(statement);
+  sqlite3_reset(statement);
+  if (code == SQLITE_ROW)
+    return 0;
+  statement = code == SQLITE_DONE ? gg__catalogue_statement(catalogue, GG__STATEMENT_FACT_COUNT, failure) : NULL;
+  if (!statement)
+    return gg__catalogue_fail(catalogue, code, "read", failure);
+  sqlite3_bind_int64(statement, 1, session);
+  gg__bind_text(statement, 2, field);
+  bool full = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int(statement, 0) >= GG_FACT_VALUES_MAX;
+  sqlite3_reset(statement);
+  statement = gg__catalogue_statement(catalogue, full ? GG__STATEMENT_FACT_OVERFLOW : GG__STATEMENT_FACT_PUT, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  bind_fact(statement, session, field, full ? NULL : text, full ? NULL : number);
+  int error = gg__catalogue_run(catalogue, statement, failure);
+  return error ? error : touch(catalogue, session, failure);
+}
+
+int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
+                       const uint64_t *number, struct gg_failure *failure)
+{
+  assert(catalogue->batch && (text || number));
+  int64_t session;
+  int error = gg__catalogue_number(catalogue, id, &session, failure);
+  if (!error && !session)
+    error = gg_fail(failure, GG_ERR_NOT_FOUND, "the session %s is not in the catalogue", id);
+  return error ? error : write_fact(catalogue, session, field, text, number, failure);
+}
+
+/* ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct asking {
+  struct gg__catalogue *catalogue;
+  int error;
+  struct gg_failure *failure;
+};
+
+/* Of those that are kept. */
+static enum gg__truth look_up(struct asking *asking, sqlite3_stmt *statement, gg__fact_fn is, const void *asked)
+{
+  enum gg__truth truth = GG__NO;
+  int code = SQLITE_ROW;
+  while (truth != GG__YES && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+    struct gg__fact_value value = {.number = gg__column_u64(statement, 1)};
+    if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
+      value.text = gg__column_text(statement, 0);
+    if (sqlite3_column_int(statement, 2))
+      truth = GG__PERHAPS;
+    else if (is(asked, &value))
+      truth = GG__YES;
+  }
+  if (code != SQLITE_ROW && code != SQLITE_DONE)
+    asking->error = gg__catalogue_fail(asking->catalogue, code, "read", asking->failure);
+  return truth;
+}
+
+static enum gg__truth any_fact(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
+                               const void *asked)
+{
+  struct asking *asking = context;
+  struct gg__fact_finder *finder = asking->catalogue->finder;
+  sqlite3_stmt *statement =
+    asking->error ? NULL : gg__catalogue_statement(asking->catalogue, GG__STATEMENT_FACTS, asking->failure);
+  if (!statement) {
+    asking->error = asking->error ? asking->error : GG_ERR_CORRUPT;
+    return GG__NO;
+  }
+  gg__bind_text(statement, 1, session->id);
+  gg__bind_text(statement, 2, field);
+  enum gg__truth truth = look_up(asking, statement, is, asked);
+  sqlite3_reset(statement);
+  return truth == GG__PERHAPS && finder && !asking->error ? gg__fact_find(finder, session, field, is, asked) : truth;
+}
+
+int gg__catalogue_judge(struct gg__catalogue *catalogue, const struct gg_filter *filter,
+                        const struct gg_session *session, enum gg__truth *truth, struct gg_failure *failure)
+{
+  struct asking asking = {.catalogue = catalogue, .failure = failure};
+  const struct gg__fact_source source = {&asking, any_fact};
+  *truth = gg__filter_judge(filter, session, &source);
+  return asking.error;
+}
