@@ -149,7 +149,8 @@ int gg__catalogue_journal(struct gg__catalogue *catalogue, struct gg__marks_posi
  * mark, and is not kept.
  *
  * Who finds facts puts them so:
- *   - on the catalogue's thread, in a batch: who has found them on another one hands them over to that one first;
+ *   - on the catalogue's thread, in a batch: who has found them on another one hands them over to that one first. Not
+ *     while it is built: after gg__catalogue_built;
  *   - after the session was put, in that batch or a later one (GG_ERR_NOT_FOUND: it is not there, or went meanwhile,
  *     which is no fault: what it was told of has gone too). They need not wait for its end;
  *   - as often as he likes: what is there already changes nothing, nor does another value of a field that has its

@@ -60,13 +60,14 @@ static int write_fact(struct gg__catalogue *catalogue, int64_t session, const ch
     return GG_ERR_CORRUPT;
   bind_fact(statement, session, field, full ? NULL : text, full ? NULL : number);
   int error = gg__catalogue_run(catalogue, statement, failure);
-  return error ? error : touch(catalogue, session, failure);
+  bool changed = sqlite3_changes(catalogue->db) > 0; /* not so: it is one too many, once more */
+  return error || !changed ? error : touch(catalogue, session, failure);
 }
 
 int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
                        const uint64_t *number, struct gg_failure *failure)
 {
-  assert(catalogue->batch && (text || number));
+  assert(catalogue->batch && !catalogue->building && !text != !number);
   int64_t session;
   int error = gg__catalogue_number(catalogue, id, &session, failure);
   if (!error && !session)

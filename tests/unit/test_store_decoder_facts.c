@@ -479,6 +479,20 @@ static int count_rows(const char *dir)
   return count;
 }
 
+static int count_changed(void *context, struct gg__record *record)
+{
+  ++*(unsigned *)context;
+  gg__record_free(record);
+  return 0;
+}
+
+static unsigned changed_since(struct gg__catalogue *catalogue, uint64_t revision)
+{
+  unsigned count = 0;
+  assert_int_equal(gg__catalogue_changed(catalogue, NULL, revision, count_changed, &count, NULL), 0);
+  return count;
+}
+
 static void begin_with_one(struct files *files)
 {
   files_begin(files);
@@ -500,6 +514,31 @@ static void put_two(struct gg__catalogue *catalogue)
   for (unsigned i = 0; i <= GG_FACT_VALUES_MAX + 1; i++)
     put_fact(catalogue, all[13].id, STATUS, i);
   assert_int_equal(gg__catalogue_commit(catalogue, NULL), 0);
+}
+
+/* What is there changes nothing, nor does one too many once more; a batch that is given up leaves nothing. */
+static void again_changes_nothing(void **unused)
+{
+  (void)unused;
+  struct files files;
+  uint64_t revision;
+  begin_with_one(&files);
+  struct gg__catalogue *catalogue = catalogue_open(files.dir, GG__CATALOGUE_WRITE);
+  assert_int_equal(gg__catalogue_revision(catalogue, &revision, NULL), 0);
+  put_two(catalogue);
+  assert_int_equal(changed_since(catalogue, revision), 2);
+  assert_int_equal(gg__catalogue_revision(catalogue, &revision, NULL), 0);
+  put_two(catalogue);
+  assert_int_equal(changed_since(catalogue, revision), 0);
+  assert_int_equal(count_rows(files.dir), 1 + GG_FACT_VALUES_MAX + 1);
+  assert_int_equal(gg__catalogue_begin(catalogue, NULL), 0);
+  put_fact(catalogue, all[4].id, PATH, 8);
+  gg__catalogue_abandon(catalogue);
+  gg__catalogue_close(catalogue);
+  assert_int_equal(found_by(files.dir, "http.path = /p7"), 1);
+  assert_int_equal(found_by(files.dir, "http.path = /p8"), 0);
+  assert_int_equal(found_by(files.dir, "http.path != /p7"), SESSIONS - 1);
+  files_end(&files);
 }
 
 /* Returns how many lines are different, if it is only to compare. */
@@ -585,6 +624,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(random_facts_are_found),
+    cmocka_unit_test(again_changes_nothing),
     cmocka_unit_test(they_go_with_the_session),
     cmocka_unit_test(they_are_put_again_after_a_reindex),
   };
