@@ -19,6 +19,7 @@
 #include "replay/plan_private.h"
 
 #include "replay/target.h"
+#include "store/filter_field.h"
 #include "store/hash.h"
 #include "store/sweep.h"
 
@@ -455,12 +456,15 @@ static int make(struct gg_plan *plan, const struct gg_plan_options *options, str
 int gg__plan_create(struct gg_plan **out, const struct gg_plan_options *options, struct gg_failure *failure)
 {
   *out = NULL;
+  int error = gg__filter_refuse_facts(options->filter, failure); /* a sweep asks no catalogue of what matches */
+  if (error)
+    return error;
   struct gg_plan *plan = calloc(1, sizeof *plan);
   if (!plan)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a plan");
   plan->script.ops = &gg__plan_ops;
   plan->spool.fd = -1;
-  int error = make(plan, options, failure);
+  error = make(plan, options, failure);
   if (error) {
     gg__plan_destroy(plan);
     return error;

@@ -11,6 +11,7 @@
 #include "record/packet.h"
 #include "record/pcapng.h"
 #include "store/facts.h"
+#include "store/filter_field.h"
 #include "store/frames.h"
 #include "store/lookup.h"
 #include "store/segment_name.h"
@@ -492,7 +493,10 @@ int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
   struct gg_failure ignored = GG_FAILURE_INIT;
   struct verifying verifying = {.filter = filter, .report = report, .context = context, .result = result};
   *result = (struct gg_verify_result){0};
-  int error = gg__store_ready(store, &ignored);
+  int error = gg__filter_refuse_facts(filter, failure); /* it believes no catalogue */
+  if (error)
+    return error;
+  error = gg__store_ready(store, &ignored);
   if (error && error != GG_ERR_FORMAT)
     return gg_fail(failure, error, "%s", ignored.message);
   error = open_scan(&verifying, store, failure);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "catalogue_files.h"
+#include "replay/plan.h"
 #include "store/filter_ast.h"
 
 #include <sqlite3.h>
@@ -604,6 +605,28 @@ static void they_go_with_the_session(void **unused)
   files_end(&files);
 }
 
+/* Who asks no catalogue says that he cannot tell. */
+static void others_refuse(void **unused)
+{
+  (void)unused;
+  struct files files;
+  struct gg_verify_result result;
+  struct gg_plan_options options = {.path = files.dir};
+  struct gg_plan *plan = NULL;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  begin_with_one(&files);
+  struct gg_store *store = open_store(files.dir, NULL);
+  struct gg_filter *filter = parse("bytes > 1 and not http.path = /p7");
+  assert_int_equal(gg_store_verify(store, filter, NULL, NULL, &result, &failure), GG_ERR_UNSUPPORTED);
+  assert_non_null(strstr(failure.message, "leave it out of the filter"));
+  options.filter = filter;
+  assert_int_equal(gg__plan_create(&plan, &options, NULL), GG_ERR_UNSUPPORTED);
+  assert_null(plan);
+  gg_filter_destroy(filter);
+  gg_store_close(store);
+  files_end(&files);
+}
+
 static int set_up(void **unused)
 {
   (void)unused;
@@ -627,6 +650,7 @@ int main(void)
     cmocka_unit_test(again_changes_nothing),
     cmocka_unit_test(they_go_with_the_session),
     cmocka_unit_test(they_are_put_again_after_a_reindex),
+    cmocka_unit_test(others_refuse),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
