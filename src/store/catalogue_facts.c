@@ -79,6 +79,7 @@ int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const ch
 
 struct asking {
   struct gg__catalogue *catalogue;
+  struct gg__fact_finder *finder; /* NULL: what is kept has to do */
   int error;
   struct gg_failure *failure;
 };
@@ -106,7 +107,6 @@ static enum gg__truth any_fact(void *context, const struct gg_session *session, 
                                const void *asked)
 {
   struct asking *asking = context;
-  struct gg__fact_finder *finder = asking->catalogue->finder;
   sqlite3_stmt *statement =
     asking->error ? NULL : gg__catalogue_statement(asking->catalogue, GG__STATEMENT_FACTS, asking->failure);
   if (!statement) {
@@ -117,7 +117,8 @@ static enum gg__truth any_fact(void *context, const struct gg_session *session, 
   gg__bind_text(statement, 2, field);
   enum gg__truth truth = look_up(asking, statement, is, asked);
   sqlite3_reset(statement);
-  return truth == GG__PERHAPS && finder && !asking->error ? gg__fact_find(finder, session, field, is, asked) : truth;
+  bool find = truth == GG__PERHAPS && asking->finder && !asking->error;
+  return find ? gg__fact_find(asking->finder, session, field, is, asked) : truth;
 }
 
 int gg__catalogue_judge(struct gg__catalogue *catalogue, const struct gg_filter *filter,
@@ -126,5 +127,8 @@ int gg__catalogue_judge(struct gg__catalogue *catalogue, const struct gg_filter 
   struct asking asking = {.catalogue = catalogue, .failure = failure};
   const struct gg__fact_source source = {&asking, any_fact};
   *truth = gg__filter_judge(filter, session, &source);
+  asking.finder = catalogue->finder;
+  if (*truth == GG__PERHAPS && asking.finder && !asking.error)
+    *truth = gg__filter_judge(filter, session, &source);
   return asking.error;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fields that decoders and plug-ins add to those of sessions, by name; and values that are found when asked for. */
 #include "store/bounds.h"
-#include "store/filter_field.h"
+#include "store/filter_ast.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -122,15 +122,25 @@ enum gg__truth gg__fact_find(const struct gg__fact_finder *finder, const struct 
   return finding.found ? GG__YES : result < 0 ? GG__PERHAPS : GG__NO;
 }
 
+static enum gg__truth know_nothing(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
+                                   const void *asked)
+{
+  (void)context, (void)session, (void)field, (void)is, (void)asked;
+  return GG__PERHAPS;
+}
+
 static enum gg__truth find_any(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
                                const void *asked)
 {
-  return context ? gg__fact_find(context, session, field, is, asked) : GG__NO;
+  return gg__fact_find(context, session, field, is, asked);
 }
 
-struct gg__fact_source gg__fact_finder_source(struct gg__fact_finder *finder)
+enum gg__truth gg__filter_judge_finding(const struct gg_filter *filter, const struct gg_session *session,
+                                        struct gg__fact_finder *finder)
 {
-  return (struct gg__fact_source){finder, find_any};
+  const struct gg__fact_source before = {NULL, know_nothing}, finding = {finder, find_any};
+  enum gg__truth truth = gg__filter_judge(filter, session, &before);
+  return truth == GG__PERHAPS && finder ? gg__filter_judge(filter, session, &finding) : truth;
 }
 
 int gg__filter_refuse_facts(const struct gg_filter *filter, struct gg_failure *failure)

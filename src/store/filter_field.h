@@ -111,8 +111,10 @@ struct gg__fact_finder {
 };
 enum gg__truth gg__fact_find(const struct gg__fact_finder *finder, const struct gg_session *session, const char *field,
                              gg__fact_fn is, const void *asked);
-/* A source that keeps nothing, and has all found. `finder` NULL: nobody finds anything, so no session has a fact. */
-struct gg__fact_source gg__fact_finder_source(struct gg__fact_finder *finder);
+/* Whether the session matches where nothing is kept and all has to be found: only if the rest of the filter does not
+ * decide. `finder` NULL: the filter asks for no facts. */
+enum gg__truth gg__filter_judge_finding(const struct gg_filter *filter, const struct gg_session *session,
+                                        struct gg__fact_finder *finder);
 
 /* The name of a fact that the filter (NULL: everything) asks for, other than `but` (NULL: of any); NULL: there is
  * none. */

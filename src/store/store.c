@@ -126,8 +126,7 @@ void gg__store_note_doubt(struct gg_store *store, uint64_t sessions, const struc
 
 bool gg__source_match(const struct gg__source *source, const struct gg_filter *filter, struct gg__record *record)
 {
-  const struct gg__fact_source facts = gg__fact_finder_source(source->finder);
-  enum gg__truth truth = gg__filter_judge(filter, &record->session, &facts);
+  enum gg__truth truth = gg__filter_judge_finding(filter, &record->session, source->finder);
   record->perhaps = truth == GG__PERHAPS;
   return truth != GG__NO;
 }
