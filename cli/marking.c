@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "marking.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum { AMBIGUOUS_SHOWN_MAX = 10, ID_MAX = 24 };
@@ -28,8 +29,20 @@ static int tell_ambiguous(const struct gg_session_list *list, const char *word)
   return GG_EXIT_USAGE;
 }
 
+/* No session has it, but more than its recording may be known of it. */
+static int add_gone(struct gg_cli_gone *gone, const char *word)
+{
+  if (!gone || strlen(word) != ID_MAX)
+    return gg_cli_fail("no session begins with '%s'; 'gogetway sessions' lists them%s", word,
+                       gone ? ", and a whole id may be of one that is gone" : "");
+  for (size_t i = 0; i < ID_MAX; i++)
+    gone->ids[gone->count][i] = (char)tolower((unsigned char)word[i]);
+  gone->ids[gone->count++][ID_MAX] = '\0';
+  return GG_EXIT_DONE;
+}
+
 /* Adds the one session that the word names. */
-static int add_named(struct gg_cli_chosen *chosen, const char *word)
+static int add_named(struct gg_cli_chosen *chosen, struct gg_cli_gone *gone, const char *word)
 {
   char text[ID_MAX + sizeof "id="];
   const char *words[1] = {text};
@@ -44,7 +57,7 @@ static int add_named(struct gg_cli_chosen *chosen, const char *word)
       gg_store_query(chosen->store, filter, &list, &failure) != 0)
     status = gg_cli_store_fail(&failure);
   else if (gg_session_list_count(list) == 0)
-    status = gg_cli_fail("no session begins with '%s'; 'gogetway sessions' lists them", word);
+    status = add_gone(gone, word);
   else if (gg_session_list_count(list) > 1)
     status = tell_ambiguous(list, word);
   else if (gg_session_list_add(&chosen->list, gg_session_list_at(list, 0)) != 0)
@@ -54,19 +67,20 @@ static int add_named(struct gg_cli_chosen *chosen, const char *word)
   return status;
 }
 
-static int choose_named(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_chosen *out)
+static int choose_named(const struct gg_cli *cli, const struct gg_cli_words *words, struct gg_cli_gone *gone,
+                        struct gg_cli_chosen *out)
 {
   *out = (struct gg_cli_chosen){0};
   int status = gg_cli_open_store(cli, &out->store);
   for (size_t i = 0; i < words->count && status == GG_EXIT_DONE; i++)
-    status = add_named(out, words->words[i]);
+    status = add_named(out, gone, words->words[i]);
   if (out->store && status == GG_EXIT_DONE)
     gg_cli_tell_warnings(out->store);
   return status;
 }
 
 int gg_cli_choose_marked(const struct gg_cli *cli, const char *command, const struct gg_cli_words *words,
-                         struct gg_cli_chosen *out)
+                         struct gg_cli_gone *gone, struct gg_cli_chosen *out)
 {
   size_t named = 0;
   *out = (struct gg_cli_chosen){0};
@@ -78,7 +92,7 @@ int gg_cli_choose_marked(const struct gg_cli *cli, const char *command, const st
       "words choose several",
       command);
   if (named == words->count && words->filter_count == 0)
-    return choose_named(cli, words, out);
+    return choose_named(cli, words, gone, out);
   if (named > 0)
     return gg_cli_wrong(
       "%s: some words name sessions, others are a filter; either all or none (id=... is a filter too)", command);
@@ -88,13 +102,32 @@ int gg_cli_choose_marked(const struct gg_cli *cli, const char *command, const st
   return status;
 }
 
-void gg_cli_tell_marked(const struct gg_session_list *list, const char *done, size_t changed, bool json)
+int gg_cli_unmark_gone(struct gg_store *store, const struct gg_cli_gone *gone, bool release, const char *const *remove,
+                       size_t remove_count)
 {
-  size_t count = gg_session_list_count(list), same = count - changed;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  for (size_t i = 0; i < gone->count; i++) {
+    int error = gg_store_unmark(store, gone->ids[i], release, remove, remove_count, &failure);
+    if (error == GG_ERR_INVALID)
+      return gg_cli_wrong("tag: %s", failure.message);
+    if (error)
+      return gg_cli_store_fail(&failure);
+    fprintf(stderr, "gogetway: no recording of %s is here; what was said of it is taken back\n", gone->ids[i]);
+  }
+  return GG_EXIT_DONE;
+}
+
+void gg_cli_tell_marked(const struct gg_session_list *list, const struct gg_cli_gone *gone, const char *done,
+                        size_t changed, bool json)
+{
+  size_t count = list ? gg_session_list_count(list) : 0, same = count - changed;
   for (size_t i = 0; i < count && json; i++)
     gg_cli_put_session_json(gg_session_list_at(list, i));
+  for (size_t i = 0; i < gone->count && json; i++)
+    printf("{\"id\":\"%s\",\"recorded\":false}\n", gone->ids[i]);
   if (json)
     return;
+  changed += gone->count;
   if (changed > 0 && same > 0)
     printf("%s %zu session%s; %zu more %s so already\n", done, changed, gg_cli_plural(changed), same,
            same == 1 ? "was" : "were");
@@ -102,4 +135,10 @@ void gg_cli_tell_marked(const struct gg_session_list *list, const char *done, si
     printf("%s %zu session%s\n", done, changed, gg_cli_plural(changed));
   else
     printf("nothing to do: %zu session%s %s so already\n", same, gg_cli_plural(same), same == 1 ? "is" : "are");
+}
+
+void gg_cli_put_tag_json(const char *tag)
+{
+  for (; *tag; tag++) /* printable UTF-8: only these two are written otherwise */
+    printf(*tag == '"' || *tag == '\\' ? "\\%c" : "%c", *tag);
 }

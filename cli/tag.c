@@ -43,19 +43,23 @@ static bool will_change(const struct tagging *tagging, const struct gg_session *
   return false;
 }
 
-static int change(const struct tagging *tagging, const struct gg_cli_chosen *chosen)
+static int change(const struct tagging *tagging, const struct gg_cli_chosen *chosen, const struct gg_cli_gone *gone)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   size_t changed = 0;
-  for (size_t i = 0; i < gg_session_list_count(chosen->list); i++)
+  int status = gg_cli_unmark_gone(chosen->store, gone, false, tagging->remove, tagging->remove_count);
+  if (status != GG_EXIT_DONE)
+    return status;
+  for (size_t i = 0; chosen->list && i < gg_session_list_count(chosen->list); i++)
     changed += will_change(tagging, gg_session_list_at(chosen->list, i));
-  int error = gg_store_tag(chosen->store, chosen->list, tagging->add, tagging->add_count, tagging->remove,
-                           tagging->remove_count, &failure);
+  int error = chosen->list ? gg_store_tag(chosen->store, chosen->list, tagging->add, tagging->add_count,
+                                          tagging->remove, tagging->remove_count, &failure)
+                           : 0;
   if (error == GG_ERR_INVALID)
     return gg_cli_wrong("tag: %s", failure.message);
   if (error)
     return gg_cli_store_fail(&failure);
-  gg_cli_tell_marked(chosen->list, tagging->add_count > 0 ? "tagged" : "untagged", changed, tagging->json);
+  gg_cli_tell_marked(chosen->list, gone, tagging->add_count > 0 ? "tagged" : "untagged", changed, tagging->json);
   return GG_EXIT_DONE;
 }
 
@@ -131,8 +135,7 @@ static bool count_tag(struct tallies *tallies, const char *tag)
 static void put_json_tag(const struct tally *tally)
 {
   fputs("{\"tag\":\"", stdout);
-  for (const char *c = tally->tag; *c; c++) /* printable UTF-8: only these two are written otherwise */
-    printf(*c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+  gg_cli_put_tag_json(tally->tag);
   printf("\",\"sessions\":%zu}\n", tally->sessions);
 }
 
@@ -207,17 +210,19 @@ static int run_tag(const struct gg_cli *cli, int argc, char **argv)
 {
   struct tagging tagging = {0};
   struct gg_cli_chosen chosen = {0};
+  struct gg_cli_gone gone = {.count = 0};
   int status = take_arguments(&tagging, argc, argv);
+  bool removing = tagging.remove_count > 0 && tagging.add_count == 0;
   bool changing = tagging.add_count + tagging.remove_count > 0;
   if (status != GG_EXIT_DONE)
     return status;
   if (tagging.list && changing)
     return gg_cli_wrong("tag: --list only looks; +TAG and -TAG change");
   status = tagging.list ? gg_cli_choose(cli, &tagging.words, &chosen)
-                        : gg_cli_choose_marked(cli, "tag", &tagging.words, &chosen);
+                        : gg_cli_choose_marked(cli, "tag", &tagging.words, removing ? &gone : NULL, &chosen);
   if (status == GG_EXIT_DONE)
     status = tagging.list ? list_tags(&tagging, chosen.list)
-             : changing   ? change(&tagging, &chosen)
+             : changing   ? change(&tagging, &chosen, &gone)
                           : show(&tagging, chosen.list);
   gg_cli_chosen_free(&chosen);
   return status;
@@ -233,7 +238,7 @@ const struct gg_command gg_command_tag = {
     "SESSION is the beginning of an id. FILTER words are those of 'gogetway sessions', and mean all that match.\n"
     "Without +TAG and -TAG the sessions' tags are shown. A tag has no blanks and no commas; for one that looks\n"
     "like an option of all commands: -- -h. A gateway may be running. What was taken off is not set again by\n"
-    "the gateway's rules.\n"
+    "the gateway's rules. A whole id with -TAG alone is also that of a session whose recording is gone.\n"
     "\n"
     "examples:\n"
     "  gogetway tag 018c5e +interesting -noise\n"

@@ -254,6 +254,25 @@ GG_API int gg_store_mend_marks(const char *path, bool dry_run,
 GG_API int gg_store_hold(struct gg_store *store, const struct gg_session_list *list, bool hold,
                          struct gg_failure *failure);
 
+/* A session that is held, whether or not anything of it is recorded here. */
+struct gg_hold {
+  const char *id;          /* borrowed for the call, like the rest */
+  uint64_t said_ns;        /* UTC: when something was last said of it */
+  const char *const *tags; /* that people and rules have given it */
+  size_t tag_count;
+  const struct gg_session *session; /* NULL: no recording of it is here */
+};
+
+/* Calls for each session that is held, in order of ids, until a call returns non-zero, which is returned. */
+GG_API int gg_store_each_hold(struct gg_store *store, int (*visit)(void *context, const struct gg_hold *hold),
+                              void *context, struct gg_failure *failure);
+
+/* Lets a session go, and takes tags off it (none: `remove_count` 0), whether or not anything of it is recorded: for
+ * those whose recording is gone, of which no list has a session. `id` of all its 24 digits, in lower case.
+ * GG_ERR_NOT_FOUND: it is not held, or has no such tag. */
+GG_API int gg_store_unmark(struct gg_store *store, const char *id, bool release, const char *const *remove,
+                           size_t remove_count, struct gg_failure *failure);
+
 /* Sums over sessions that have something in common. */
 struct gg_total {
   const char *key; /* borrowed for the call: a name, an address, "2026-11-23T12:00Z", "2026-11-23"; empty: none */

@@ -231,3 +231,105 @@ int gg_store_hold(struct gg_store *store, const struct gg_session_list *list, bo
     show_marks(store);
   return error;
 }
+
+/* ── Whether or not they are recorded ────────────────────────────────────────────────────────────────────────────── */
+
+struct holds {
+  char (*ids)[25];
+  size_t count, room;
+};
+
+static int note_held(void *context, const struct gg__mark *mark)
+{
+  struct holds *holds = context;
+  if (mark->held && holds->count < holds->room)
+    memcpy(holds->ids[holds->count++], mark->id, 25);
+  return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+  return memcmp(a, b, 25);
+}
+
+static int by_session(const void *a, const void *b)
+{
+  const struct gg_session *const *left = a, *const *right = b;
+  return strcmp((*left)->id, (*right)->id);
+}
+
+/* Both are in order of ids. */
+static int tell_holds(struct gg_store *store, const struct holds *holds, const struct gg_session_list *list,
+                      int (*tell)(void *context, const struct gg_hold *hold), void *context)
+{
+  int result = 0;
+  for (size_t i = 0, at = 0; i < holds->count && result == 0; i++) {
+    const struct gg__mark *mark = gg__marks_find(store->marks, holds->ids[i]);
+    struct gg_hold hold = {.id = holds->ids[i]};
+    while (at < list->count && strcmp(list->sessions[at]->id, hold.id) < 0)
+      at++;
+    if (at < list->count && strcmp(list->sessions[at]->id, hold.id) == 0)
+      hold.session = list->sessions[at];
+    if (mark) {
+      hold.said_ns = mark->at_ns;
+      hold.tags = mark->tags;
+      hold.tag_count = mark->tag_count;
+    }
+    result = tell(context, &hold);
+  }
+  return result;
+}
+
+int gg_store_each_hold(struct gg_store *store, int (*tell)(void *context, const struct gg_hold *hold), void *context,
+                       struct gg_failure *failure)
+{
+  const char *words[] = {"held=yes"};
+  struct gg_session_list *list = NULL;
+  struct gg_filter *filter = NULL;
+  struct holds holds = {0};
+  int error = make_ready(store, failure);
+  if (!error)
+    error = gg_filter_parse(&filter, words, 1, 0, failure);
+  if (!error)
+    error = gg_store_query(store, filter, &list, failure);
+  holds.room = error ? 0 : gg__marks_held(store->marks);
+  holds.ids = calloc(holds.room + 1, sizeof *holds.ids);
+  if (!error && !holds.ids)
+    error = gg_fail(failure, GG_ERR_NOMEM, "no memory for a list of holds");
+  if (!error) {
+    gg__marks_each(store->marks, note_held, &holds);
+    qsort(holds.ids, holds.count, sizeof *holds.ids, by_id);
+    if (list->count > 1)
+      qsort(list->sessions, list->count, sizeof *list->sessions, by_session);
+    error = tell_holds(store, &holds, list, tell, context);
+  }
+  free(holds.ids);
+  gg_session_list_destroy(list);
+  gg_filter_destroy(filter);
+  return error;
+}
+
+int gg_store_unmark(struct gg_store *store, const char *id, bool release, const char *const *remove,
+                    size_t remove_count, struct gg_failure *failure)
+{
+  int error = make_ready(store, failure);
+  if (!error) /* tags that are none are refused whoever has them */
+    error = gg__marks_tag(store->marks, NULL, 0, NULL, 0, remove, remove_count, failure);
+  if (error)
+    return error;
+  const struct gg__mark *mark = gg__marks_find(store->marks, id);
+  bool held = release && mark && mark->held, tagged = false;
+  for (size_t i = 0; i < remove_count; i++)
+    tagged |= mark && is_in(remove[i], mark->tags, mark->tag_count);
+  if (!held && !tagged)
+    return gg_fail(failure, GG_ERR_NOT_FOUND,
+                   "session %s is neither recorded nor %s; 'gogetway hold --list' shows holds", id,
+                   release ? "held" : "tagged so");
+  if (tagged)
+    error = gg__marks_tag(store->marks, &id, 1, NULL, 0, remove, remove_count, failure);
+  if (!error && held)
+    error = gg__marks_hold(store->marks, &id, 1, false, failure);
+  if (!error)
+    show_marks(store);
+  return error;
+}
