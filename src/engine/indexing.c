@@ -59,6 +59,7 @@ struct gg_indexing {
   struct gg__indexer *indexer;
   struct gg__indexer_stats told; /* what the metrics have of this indexer's */
   bool caught_up;                /* has told so, or had nothing to tell */
+  bool told_full;                /* that rules' tags are not set */
   bool failing;
   int last_error;
   uint64_t busy_since_ns; /* another process has the catalogue, as one that drains does for a moment; 0: none */
@@ -207,10 +208,23 @@ static void warn_of_segment(void *context, const char *text)
           GG_S("effect", "what can be read of it is in the catalogue"));
 }
 
+static void warn_full(void *context, const char *text)
+{
+  struct gg_indexing *indexing = context;
+  if (!indexing->told_full)
+    gg_warn(indexing->engine->logger, "sessions are not tagged", GG_S("error", text),
+            GG_S("effect", "recording and the catalogue go on; rules set no tags until there is room"));
+  indexing->told_full = true;
+}
+
 static int open_catalogue(struct gg_indexing *indexing, struct gg_failure *failure)
 {
-  const struct gg__indexer_options options = {
-    .store = indexing->store, .feed = indexing->feed, .warning = warn_of_segment, .context = indexing};
+  const struct gg__indexer_options options = {.store = indexing->store,
+                                              .feed = indexing->feed,
+                                              .warning = warn_of_segment,
+                                              .context = indexing,
+                                              .forgets = true,
+                                              .full = warn_full};
   indexing->told = (struct gg__indexer_stats){0};
   indexing->caught_up = false;
   indexing->began_ns = gg_clock_mono_ns();

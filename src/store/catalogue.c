@@ -63,6 +63,8 @@ static const char *const texts[GG__STATEMENTS] = {
                              " ON CONFLICT(id) DO UPDATE SET held = ?2, added = ?3, removed = ?4",
   [GG__STATEMENT_MARK_DROP] = "DELETE FROM marks WHERE id = ?1",
   [GG__STATEMENT_MARKS] = "SELECT id, held, added, removed FROM marks ORDER BY id",
+  [GG__STATEMENT_MARKED] = "SELECT id, EXISTS (SELECT 1 FROM sessions WHERE sessions.id = marks.id) FROM marks"
+                           " WHERE id > ?1 ORDER BY id LIMIT ?2",
   [GG__STATEMENT_MARK_COUNT] = "SELECT count(*) FROM marks",
   [GG__STATEMENT_FACT_KNOWN] =
     "SELECT 1 FROM facts WHERE session = ?1 AND field = ?2 AND text IS ?3 AND number IS ?4 AND overflow = 0",

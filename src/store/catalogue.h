@@ -144,6 +144,11 @@ int gg__catalogue_put_journal(struct gg__catalogue *catalogue, const struct gg__
 int gg__catalogue_journal(struct gg__catalogue *catalogue, struct gg__marks_position *position, bool *noted,
                           struct gg_failure *failure);
 
+/* A segment is damaged: sessions may be in it that are not here. Noted for as long as the catalogue is, and
+ * asked for: `*whole` false. */
+int gg__catalogue_note_damage(struct gg__catalogue *catalogue, struct gg_failure *failure);
+int gg__catalogue_is_whole(struct gg__catalogue *catalogue, bool *whole, struct gg_failure *failure);
+
 /* A typed fact of a decoder or plug-in: one value, a text or a number, of a `field` that is registered with the filter
  * (filter_field.h). At most GG_FACT_VALUES_MAX distinct values of a field a session; one more sets the field's overflow
  * mark, and is not kept.
@@ -179,6 +184,12 @@ int gg__catalogue_marks(struct gg__catalogue *catalogue,
                         int (*visit)(void *context, const char *id, bool held, const char *added, const char *removed),
                         void *context, struct gg_failure *failure);
 int gg__catalogue_knows_mark(struct gg__catalogue *catalogue, const char *id, bool *known, struct gg_failure *failure);
+
+/* The first `count` of whose ids come behind `after`, in order: whether the session is here. The callee does not write
+ * the catalogue. */
+int gg__catalogue_marked(struct gg__catalogue *catalogue, const char *after, size_t count,
+                         int (*visit)(void *context, const char *id, bool there), void *context,
+                         struct gg_failure *failure);
 
 /* All that is read between these two is of one moment. They may be within one another. */
 int gg__catalogue_hold(struct gg__catalogue *catalogue, struct gg_failure *failure);

@@ -214,6 +214,29 @@ int gg__catalogue_knows_mark(struct gg__catalogue *catalogue, const char *id, bo
   return error;
 }
 
+int gg__catalogue_marked(struct gg__catalogue *catalogue, const char *after, size_t count,
+                         int (*visit)(void *context, const char *id, bool there), void *context,
+                         struct gg_failure *failure)
+{
+  char from[25];
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_MARKED, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  snprintf(from, sizeof from, "%s", after); /* the callee may note in `after` how far it is */
+  gg__bind_text(statement, 1, from);
+  sqlite3_bind_int64(statement, 2, (int64_t)count);
+  int code = SQLITE_ROW, result = 0;
+  while (!result && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+    const char *id = gg__column_text(statement, 0);
+    result = strlen(id) + 1 == sizeof((struct gg__mark *)NULL)->id
+               ? visit(context, id, sqlite3_column_int(statement, 1) != 0)
+               : 0;
+  }
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  return result || code == SQLITE_DONE ? result : gg__catalogue_fail(catalogue, code, "read", failure);
+}
+
 /* ── The journal ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 int gg__catalogue_put_journal(struct gg__catalogue *catalogue, const struct gg__marks_position *position,
@@ -257,6 +280,32 @@ int gg__catalogue_journal(struct gg__catalogue *catalogue, struct gg__marks_posi
   int code = sqlite3_step(statement);
   if (code == SQLITE_ROW)
     *noted = read_position(gg__column_text(statement, 0), position);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
+}
+
+/* ── Segments that are not whole ─────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__catalogue_note_damage(struct gg__catalogue *catalogue, struct gg_failure *failure)
+{
+  assert(catalogue->batch);
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_NOTE_PUT, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, "damage");
+  gg__bind_text(statement, 2, "1");
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
+int gg__catalogue_is_whole(struct gg__catalogue *catalogue, bool *whole, struct gg_failure *failure)
+{
+  *whole = false;
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_NOTE_GET, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, "damage");
+  int code = sqlite3_step(statement);
+  *whole = code == SQLITE_DONE;
   sqlite3_reset(statement);
   return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
 }

@@ -71,6 +71,10 @@ NEVER(gg__catalogue_marks, struct gg__catalogue *catalogue,
       struct gg_failure *failure)
 NEVER(gg__catalogue_knows_mark, struct gg__catalogue *catalogue, const char *id, bool *known,
       struct gg_failure *failure)
+NEVER(gg__catalogue_marked, struct gg__catalogue *catalogue, const char *after, size_t count,
+      int (*visit)(void *context, const char *id, bool there), void *context, struct gg_failure *failure)
+NEVER(gg__catalogue_note_damage, struct gg__catalogue *catalogue, struct gg_failure *failure)
+NEVER(gg__catalogue_is_whole, struct gg__catalogue *catalogue, bool *whole, struct gg_failure *failure)
 NEVER(gg__catalogue_put_journal, struct gg__catalogue *catalogue, const struct gg__marks_position *position,
       struct gg_failure *failure)
 NEVER(gg__catalogue_journal, struct gg__catalogue *catalogue, struct gg__marks_position *position, bool *noted,

@@ -10,7 +10,7 @@
  *   facts      what decoders have found
  *   totals     sums by hour, listener, protocol and close, which each batch brings up to date
  *   notes      by name, what the catalogue knows of itself: `revision`, that of the last batch; `journal`, how far that
- *              was read
+ *              was read; `damage`, that there was a segment with some
  *
  * Indexes are for the questions that are asked often (docs/store.md has them). Those by a name also have the time, so
  * that "of that listener, in the last hour" is one range, and the start, by which they are told: the first 50 are found

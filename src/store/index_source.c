@@ -624,6 +624,12 @@ static void index_marked(struct gg__source *source, const struct gg__mark *said,
   gg__index_set_apart(index, said->id);
 }
 
+static size_t index_apart(const struct gg__source *source)
+{
+  const struct gg__index *index = (const struct gg__index *)source;
+  return index->catalogue ? index->apart_count : SIZE_MAX;
+}
+
 static void index_destroy(struct gg__source *source)
 {
   struct gg__index *index = index_of(source);
@@ -661,6 +667,7 @@ static const struct gg__source_ops index_ops = {
   .warning = index_warning,
   .capture = index_capture,
   .marked = index_marked,
+  .apart = index_apart,
   .destroy = index_destroy,
 };
 

@@ -2,8 +2,8 @@
 /*
  * A step, by what it is made of:
  *
- *   look    which segments are there, how long they are, which are complete       indexer_files.c
  *   marks   what people have said of sessions since, for the catalogue's copy of it
+ *   look    which segments are there, how long they are, which are complete       indexer_files.c
  *   read    each in turn, a bounded share at a time, so that the segment of one log does not starve another's
  *   commit  what was found, with how far each segment is read                     indexer_put.c
  *
@@ -60,6 +60,7 @@ void gg__indexer_destroy(struct gg__indexer *indexer)
   assert(gg_list_empty(&indexer->waiting) && indexer->open_count == 0);
   free(indexer->files);
   gg__indexer_rules(indexer, NULL);
+  gg__ids_fini(&indexer->gone);
   gg__marks_close(indexer->marks);
   gg__place_fini(&indexer->place);
   free(indexer);
@@ -78,8 +79,8 @@ void gg__indexer_stats(const struct gg__indexer *indexer, struct gg__indexer_sta
 
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Bytes that are there and not read. A segment whose end cannot be read has none. */
-static uint64_t lag_of(const struct gg__indexed *file)
+/* A segment whose end cannot be read has none. */
+uint64_t gg__indexed_lag(const struct gg__indexed *file)
 {
   bool stuck = file->reading && file->reading->stuck;
   return file->complete || stuck || file->bytes <= file->scanned ? 0 : file->bytes - file->scanned;
@@ -89,7 +90,7 @@ static uint64_t lag(const struct gg__indexer *indexer)
 {
   uint64_t bytes = 0;
   for (size_t i = 0; i < indexer->file_count; i++)
-    bytes += lag_of(indexer->files[i]);
+    bytes += gg__indexed_lag(indexer->files[i]);
   return bytes;
 }
 
@@ -101,11 +102,11 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 /* One turn of a segment. `*read`: how far it got. */
 static int take_turn(struct gg__indexer *indexer, struct gg__indexed *file, uint64_t most, uint64_t *read)
 {
-  bool end = lag_of(file) == 0;
+  bool end = gg__indexed_lag(file) == 0;
   uint64_t before = file->scanned;
   int error = end ? 0 : gg__indexer_read(indexer, file, most, &end);
   *read = file->scanned - before;
-  end |= lag_of(file) == 0;
+  end |= gg__indexed_lag(file) == 0;
   if (!error && end && !file->complete && file->scanned <= file->bytes && gg__indexer_is_over(indexer, file))
     error = gg__indexer_complete(indexer, file);
   return error;
@@ -124,7 +125,7 @@ static int read_all(struct gg__indexer *indexer, uint64_t left)
       int error = take_turn(indexer, file, share, &read);
       if (error)
         return error;
-      again |= read > 0 && lag_of(file) > 0;
+      again |= read > 0 && gg__indexed_lag(file) > 0;
       left -= least_of(read, left);
     }
   }
@@ -156,32 +157,16 @@ static void mark_changed(void *context, const struct gg__mark *mark)
     indexer->marks_error = mark_one(indexer, mark);
 }
 
-/* Sessions of which the catalogue is to hear: it is not written while they are found. */
-struct ids {
-  char (*ids)[25];
-  size_t count, room;
-};
-
+/* The catalogue is not written while they are found. */
 static int keep_id(void *context, const char *id)
 {
-  struct ids *ids = context;
-  if (ids->count == ids->room) {
-    size_t room = ids->room ? ids->room * 2 : 256;
-    char(*larger)[25] = realloc(ids->ids, room * sizeof *larger);
-    if (!larger)
-      return GG_ERR_NOMEM;
-    ids->ids = larger;
-    ids->room = room;
-  }
-  memcpy(ids->ids[ids->count], id, 24);
-  ids->ids[ids->count++][24] = '\0';
-  return 0;
+  return gg__ids_add(context, id);
 }
 
 /* What was said while nobody indexed; the position is how far the catalogue has heard of this journal. */
 static int take_untold(struct gg__indexer *indexer)
 {
-  struct ids ids = {0};
+  struct gg__ids ids = {0};
   bool noted;
   int error = gg__untold_each(indexer->marks, indexer->catalogue, keep_id, &ids, indexer->failure);
   for (size_t i = 0; i < ids.count && !error; i++) {
@@ -190,7 +175,7 @@ static int take_untold(struct gg__indexer *indexer)
     memcpy(nothing.id, ids.ids[i], sizeof nothing.id);
     error = mark_one(indexer, mark ? mark : &nothing);
   }
-  free(ids.ids);
+  gg__ids_fini(&ids);
   return error ? error : gg__catalogue_journal(indexer->catalogue, &indexer->told, &noted, indexer->failure);
 }
 
@@ -210,11 +195,14 @@ static int note_position(struct gg__indexer *indexer)
 int gg__indexer_take_marks(struct gg__indexer *indexer)
 {
   int error;
+  indexer->heard = true;
   if (indexer->marks) {
     error = gg__marks_refresh(indexer->marks, NULL, mark_changed, indexer, indexer->failure);
     error = error ? error : indexer->marks_error;
   } else {
     error = gg__marks_open(&indexer->marks, indexer->options.store, indexer->failure);
+    if (!error && indexer->options.marks_max > 0)
+      gg__marks_bound(indexer->marks, indexer->options.marks_max);
     error = error ? error : take_untold(indexer);
   }
   return error ? error : note_position(indexer);
@@ -239,13 +227,14 @@ int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, st
   struct gg_failure own = GG_FAILURE_INIT;
   indexer->failure = failure ? failure : &own;
   indexer->step++;
-  int error = gg__indexer_look(indexer, indexer->failure);
+  int error = gg__indexer_take_marks(indexer);
+  indexer->heard = false;
+  if (!error)
+    error = gg__indexer_look(indexer, indexer->failure);
   uint64_t behind = lag(indexer);
   if (indexer->step == 1)
     indexer->stats.behind = behind;
   indexer->total = indexer->done + behind;
-  if (!error)
-    error = gg__indexer_take_marks(indexer);
   if (!error)
     error = read_all(indexer, bytes ? bytes : UINT64_MAX);
   if (!error)
@@ -253,4 +242,12 @@ int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, st
   indexer->stats.lag_bytes = lag(indexer);
   *more = !error && indexer->stats.lag_bytes > 0 && behind > indexer->stats.lag_bytes;
   return gg__indexer_told(indexer, error, failure);
+}
+
+int gg__indexer_hear(struct gg__indexer *indexer, struct gg_failure *failure)
+{
+  struct gg_failure own = GG_FAILURE_INIT;
+  indexer->failure = failure ? failure : &own;
+  int error = gg__indexer_take_marks(indexer);
+  return error ? error : gg__indexer_commit(indexer);
 }

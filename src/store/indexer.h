@@ -48,6 +48,12 @@ struct gg__indexer_options {
   bool (*progress)(void *context, uint64_t done, uint64_t total);
   void (*warning)(void *context, const char *text); /* one sentence about a segment that is not whole; may be NULL */
   void *context;
+  /* What was said of sessions that are gone is forgotten (indexer_forget.c): of who keeps a catalogue, not of who only
+   * compares one. */
+  bool forgets;
+  size_t marks_max; /* instead of GG_MARKS_MAX; 0: that */
+  /* Rules' tags were not set, for the journal has as many sessions as it may: why. May be NULL. */
+  void (*full)(void *context, const char *text);
 };
 
 /* What it has done so far. */
@@ -60,6 +66,7 @@ struct gg__indexer_stats {
   uint64_t anew;   /* segments of which it forgot what was known, for they were not complete, or had changed */
   uint64_t marked; /* sessions of which the journal of marks (marks.h) has told anything */
   uint64_t gone;   /* segments that are not there any more */
+  uint64_t forgotten; /* sessions of which nothing is said any more, for they are gone */
 };
 
 /* The catalogue is borrowed, and written by nobody else. After an error of a step the indexer can only be destroyed;
@@ -81,6 +88,9 @@ int gg__indexer_step(struct gg__indexer *indexer, uint64_t bytes, bool *more, st
  * what is left. */
 int gg__indexer_build(struct gg__indexer *indexer, struct gg_failure *failure);
 
+/* Takes what people have said of sessions, and commits; no segment is looked at. Errors as those of a step. */
+int gg__indexer_hear(struct gg__indexer *indexer, struct gg_failure *failure);
+
 /* The gateway has ended: what no `running` file names is complete, however fresh it is. */
 void gg__indexer_ended(struct gg__indexer *indexer);
 
@@ -88,6 +98,11 @@ void gg__indexer_ended(struct gg__indexer *indexer);
  * about to ask: made, if there is none. `options` has the store, and no feed. Errors as gg__catalogue_open and
  * gg__indexer_step have them; GG_ERR_BUSY: a gateway is at work on it, and does that itself. */
 int gg__indexer_catch_up(const struct gg__indexer_options *options, struct gg_failure *failure);
+
+/* What people have just said of sessions, for whoever said it, so that no query has to put those sessions together by
+ * itself. Nothing where there is no catalogue, or where it cannot be written; a gateway that keeps it hears by
+ * itself. */
+void gg__indexer_tell_marks(const char *store);
 
 void gg__indexer_stats(const struct gg__indexer *indexer, struct gg__indexer_stats *out);
 

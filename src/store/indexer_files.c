@@ -119,8 +119,11 @@ struct listing {
 static int list_one(void *context, const char *name)
 {
   struct listing *listing = context;
-  if (strlen(name) >= sizeof((struct gg__catalogue_segment *)0)->name)
-    return 0; /* none of ours, and none that the catalogue can name: a scan reads it */
+  if (strlen(name) >= sizeof((struct gg__catalogue_segment *)0)
+                        ->name) { /* none of ours, and none that the catalogue can name: a scan reads it */
+    listing->indexer->unnamed = true;
+    return 0;
+  }
   struct gg__indexed *file = find(listing->indexer, listing->known, name);
   int error = file ? 0 : add(listing->indexer, name, &file);
   if (!error)
@@ -129,7 +132,7 @@ static int list_one(void *context, const char *name)
 }
 
 /* It vanished: what the catalogue has of it goes with the next batch. */
-static int drop(struct gg__indexer *indexer, struct gg__indexed *file)
+static int drop(struct gg__indexer *indexer, struct gg__indexed *file, bool forget)
 {
   gg__reading_free(indexer, file->reading);
   file->reading = NULL;
@@ -139,20 +142,35 @@ static int drop(struct gg__indexer *indexer, struct gg__indexed *file)
     return 0;
   indexer->stats.gone++;
   int error = gg__indexer_begin(indexer);
+  if (!error && forget)
+    error = gg__indexer_note_gone(indexer, file);
   return error ? error : gg__catalogue_forget_segment(indexer->catalogue, file->name, indexer->failure);
+}
+
+/* Not one of those that were known is there. */
+static bool all_vanished(const struct gg__indexer *indexer)
+{
+  size_t known = 0, there = 0;
+  for (size_t i = 0; i < indexer->file_count; i++) {
+    known += indexer->files[i]->known;
+    there += indexer->files[i]->known && indexer->files[i]->listed;
+  }
+  return known > 0 && there == 0;
 }
 
 static int drop_vanished(struct gg__indexer *indexer)
 {
   size_t kept = 0;
   int error = 0;
+  bool all = indexer->step == 1 && all_vanished(indexer);
+  indexer->sweep_over |= all;
   for (size_t i = 0; i < indexer->file_count; i++) {
     struct gg__indexed *file = indexer->files[i];
     if (file->listed || error) {
       indexer->files[kept++] = file;
       continue;
     }
-    error = drop(indexer, file);
+    error = drop(indexer, file, !all);
     gg__indexed_free(file);
   }
   indexer->file_count = kept;
@@ -188,6 +206,7 @@ static int list(struct gg__indexer *indexer, struct gg_failure *failure)
   struct listing listing = {indexer, indexer->file_count};
   for (size_t i = 0; i < indexer->file_count; i++)
     indexer->files[i]->listed = false;
+  indexer->unnamed = false;
   int error = gg__place_each(&indexer->place, list_one, &listing, failure);
   if (error)
     return error;

@@ -8,6 +8,8 @@
  *   indexer_put.c     parts to records of the catalogue
  *   indexer_build.c   all that is complete, into a catalogue that is built
  *   indexer_lanes.c   reads several segments at a time for that
+ *   indexer_tags.c    tags that rules give
+ *   indexer_forget.c  what was said of sessions that are gone
  *
  * Thread: the indexer's; but for what a lane reads, which is the lane's.
  */
@@ -61,6 +63,11 @@ struct gg__indexed {
   bool followed; /* a later file of the same log is there */
 };
 
+struct gg__ids {
+  char (*ids)[25];
+  size_t count, room;
+};
+
 struct gg__indexer {
   struct gg__catalogue *catalogue;
   struct gg__indexer_options options;
@@ -70,7 +77,13 @@ struct gg__indexer {
   int marks_error;
   struct gg__marks_position told; /* how far the catalogue has heard of the journal */
   struct gg__tag_rules *rules;
-  bool tagging; /* rules were asked in this batch */
+  bool tagging;        /* rules were asked in this batch */
+  bool heard;          /* the journal was read since the segments were looked at */
+  bool unnamed;        /* there is a segment that the catalogue cannot name */
+  struct gg__ids gone; /* sessions that have lost a segment, and of which something is said */
+  char swept[25];      /* marks up to this id were looked through ... */
+  bool sweep_over;     /* ... or all */
+  uint64_t sweep_ns;   /* monotonic: not before */
   struct gg__life life;
   bool ended;
   struct gg__indexed **files; /* in order of their names */
@@ -97,11 +110,21 @@ struct gg__indexer {
 int gg__indexer_take_marks(struct gg__indexer *indexer);
 /* An error of a step or a build, in a sentence that says of which store. Returns it. */
 int gg__indexer_told(const struct gg__indexer *indexer, int error, struct gg_failure *failure);
+uint64_t gg__indexed_lag(const struct gg__indexed *file); /* bytes that are there and not read */
 
 /* ── indexer_tags.c ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
 int gg__indexer_tag(struct gg__indexer *indexer, const struct gg_session *session); /* by the rules, if it is closed */
 int gg__indexer_write_tags(struct gg__indexer *indexer); /* what they said in this batch, before it is committed */
+
+/* ── indexer_forget.c ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+int gg__ids_add(struct gg__ids *ids, const char *id); /* GG_ERR_NOMEM */
+void gg__ids_fini(struct gg__ids *ids);
+/* The file has vanished, and the catalogue has its sessions yet. */
+int gg__indexer_note_gone(struct gg__indexer *indexer, const struct gg__indexed *file);
+int gg__indexer_forget(struct gg__indexer *indexer);       /* in the journal, before the batch is committed */
+void gg__indexer_sweep_again(struct gg__indexer *indexer); /* in a while, all marks */
 
 /* ── indexer_files.c ─────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -74,6 +74,8 @@ int gg__indexer_commit(struct gg__indexer *indexer)
   int error = 0;
   while (!error && !gg_list_empty(&indexer->waiting))
     error = gg__indexer_put(indexer, GG_CONTAINER(indexer->waiting.next, struct gg__opened, waiting));
+  if (!error)
+    error = gg__indexer_forget(indexer);
   if (error || !indexer->batch)
     return error;
   error = gg__indexer_write_tags(indexer);

@@ -364,6 +364,10 @@ int gg__indexer_complete(struct gg__indexer *indexer, struct gg__indexed *file)
     return error;
   if (reading && reading->capture->problem[0] && indexer->options.warning)
     indexer->options.warning(indexer->options.context, reading->capture->problem);
+  /* What is torn off was never whole; what is damaged may have more sessions than were found. */
+  if (reading &&
+      (reading->capture->health == GG__CAPTURE_DAMAGED || reading->capture->health == GG__CAPTURE_UNREADABLE))
+    error = gg__catalogue_note_damage(indexer->catalogue, indexer->failure);
   gg__reading_free(indexer, reading);
   if (indexer->options.feed)
     free(gg__feed_take(indexer->options.feed, file->name, UINT64_MAX));
@@ -371,5 +375,5 @@ int gg__indexer_complete(struct gg__indexer *indexer, struct gg__indexed *file)
   file->complete = true;
   file->scanned = file->bytes;
   file->dirty = true;
-  return 0;
+  return error;
 }

@@ -19,12 +19,25 @@ void gg__indexer_rules(struct gg__indexer *indexer, struct gg__tag_rules *rules)
   indexer->rules = gg__tag_rules_ref(rules);
 }
 
+/* No room for more in the journal: the sessions are in the catalogue without these tags, which holds up nothing. */
+static int leave_untagged(struct gg__indexer *indexer, int error)
+{
+  if (error != GG_ERR_LIMIT)
+    return error;
+  gg__marks_unstage(indexer->marks);
+  gg__indexer_sweep_again(indexer);
+  if (indexer->options.full)
+    indexer->options.full(indexer->options.context, indexer->failure->message);
+  return 0;
+}
+
 int gg__indexer_tag(struct gg__indexer *indexer, const struct gg_session *session)
 {
   if (!indexer->rules || session->state != GG_SESSION_CLOSED)
     return 0;
   indexer->tagging = true;
-  return gg__tag_rules_apply(indexer->rules, session, indexer->marks, indexer->failure);
+  int error = gg__tag_rules_apply(indexer->rules, session, indexer->marks, indexer->failure);
+  return leave_untagged(indexer, error);
 }
 
 int gg__indexer_write_tags(struct gg__indexer *indexer)
@@ -32,6 +45,6 @@ int gg__indexer_write_tags(struct gg__indexer *indexer)
   if (!indexer->tagging)
     return 0;
   indexer->tagging = false;
-  int error = gg__marks_flush(indexer->marks, indexer->failure);
+  int error = leave_untagged(indexer, gg__marks_flush(indexer->marks, indexer->failure));
   return error ? error : gg__indexer_take_marks(indexer);
 }

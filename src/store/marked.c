@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tags and holds of an open store: given to its sessions, and said by its user. */
+#include "store/indexer.h"
 #include "store/marks.h"
 #include "store/store.h"
 
@@ -9,6 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+  APART_FEW = 1024, /* sessions of which the catalogue has not heard, which nobody minds */
+  GONE_FEW = 1024,  /* marks of sessions that are gone, likewise */
+};
 
 /* ── What a record says ──────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -151,10 +157,77 @@ static bool to_hold(const void *context, const struct gg_session *session)
   return session->held != *hold;
 }
 
-/* The sessions show it at once, and are new for the next refresh. */
+struct forgetting {
+  const char **there; /* in order */
+  size_t there_count;
+  char (*gone)[25];
+  size_t count, room;
+};
+
+static int note_gone(void *context, const struct gg__mark *mark)
+{
+  struct forgetting *forgetting = context;
+  const char *id = mark->id;
+  if (mark->held || bsearch(&id, forgetting->there, forgetting->there_count, sizeof id, by_bytes) ||
+      forgetting->count == forgetting->room)
+    return 0;
+  memcpy(forgetting->gone[forgetting->count++], id, 25);
+  return 0;
+}
+
+static void forget(struct gg_store *store, const struct gg_session_list *list)
+{
+  size_t room = gg__marks_count(store->marks);
+  struct forgetting forgetting = {calloc(list->count + 1, sizeof(char *)), list->count, calloc(room, 25), 0, room};
+  const char **ids = calloc(room, sizeof *ids);
+  if (forgetting.there && forgetting.gone && ids) {
+    for (size_t i = 0; i < list->count; i++)
+      forgetting.there[i] = list->sessions[i]->id;
+    qsort(forgetting.there, list->count, sizeof(char *), by_bytes);
+    gg__marks_each(store->marks, note_gone, &forgetting);
+    for (size_t i = 0; i < forgetting.count; i++)
+      ids[i] = forgetting.gone[i];
+    gg__marks_forget(store->marks, ids, forgetting.count, NULL);
+  }
+  free(ids);
+  free(forgetting.gone);
+  free(forgetting.there);
+}
+
+/* So many that it is worth the while to look which of them are there. */
+static bool is_worn(const struct gg_store *store, const struct gg_session_list *list)
+{
+  return gg__marks_count(store->marks) > GONE_FEW + 2 * list->count && !gg_store_warning(store, 0);
+}
+
+/* Where a catalogue is kept, who keeps it forgets what is said of sessions that are gone (indexer_forget.c). Without
+ * one only people say anything, and whoever says it has just looked at all there is. He looks once more, behind the
+ * journal: what was said by then is of a session that is found, or of none. */
+static void forget_gone(struct gg_store *store)
+{
+  struct gg_session_list *list = NULL;
+  if (gg__marks_count(store->marks) <= GONE_FEW)
+    return;
+  bool worn = gg_store_query(store, NULL, &list, NULL) == 0 && is_worn(store, list);
+  gg_session_list_destroy(list);
+  list = NULL;
+  if (worn && gg_store_refresh(store, NULL) == 0 && gg_store_query(store, NULL, &list, NULL) == 0 &&
+      is_worn(store, list))
+    forget(store, list);
+  gg_session_list_destroy(list);
+}
+
+/* The sessions show it at once, and are new for the next refresh. Of very many the catalogue is told at once, or every
+ * query would have to put them together; where a gateway keeps it, that one hears of it by itself. */
 static void show_marks(struct gg_store *store)
 {
+  const struct gg__source_ops *ops = store->source->ops;
   refresh(store, store->generation + 1, NULL); /* it is done, whether it can be shown or not */
+  size_t apart = ops->apart ? ops->apart(store->source) : SIZE_MAX;
+  if (apart == SIZE_MAX)
+    forget_gone(store);
+  else if (apart > APART_FEW)
+    gg__indexer_tell_marks(store->path);
 }
 
 int gg_store_tag(struct gg_store *store, const struct gg_session_list *list, const char *const *add, size_t add_count,

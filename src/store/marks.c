@@ -28,6 +28,7 @@ struct gg__marks {
   struct gg__tag_pool pool;
   struct staged *staged;
   size_t staged_count;
+  size_t max;             /* sessions of which something is said */
   uint64_t rewrite_lines; /* not tried with less: the last time it failed */
   size_t news_count;      /* entries that are changed, by id; NEWS: there may be more */
   char news[NEWS][25];
@@ -79,7 +80,8 @@ static int take_line(struct gg__marks *marks, struct gg__marks_table *table, con
   error = follow(&marks->pool, line, &now);
   if (error && error != GG_ERR_LIMIT)
     return error;
-  if (!gg__marks_entry_equal(entry, &now))
+  /* Of a table that is made anew all is compared when it is whole. */
+  if (table == &marks->table && !gg__marks_entry_equal(entry, &now))
     note_change(marks, entry, line->id);
   gg__marks_table_set(table, entry, &now);
   return 0;
@@ -210,6 +212,8 @@ int gg__marks_open(struct gg__marks **out, const char *store, struct gg_failure 
 {
   struct gg__marks *marks = calloc(1, sizeof *marks);
   *out = NULL;
+  if (marks)
+    marks->max = GG_MARKS_MAX;
   if (!marks || gg__tag_pool_init(&marks->pool) != 0) {
     free(marks);
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for tags and holds");
@@ -235,6 +239,12 @@ void gg__marks_close(struct gg__marks *marks)
   gg__tag_pool_fini(&marks->pool);
   free(marks->staged);
   free(marks);
+}
+
+void gg__marks_bound(struct gg__marks *marks, size_t max)
+{
+  assert(max <= GG_MARKS_MAX);
+  marks->max = max;
 }
 
 int gg__marks_refresh(struct gg__marks *marks, bool *changed, void (*visit)(void *context, const struct gg__mark *mark),
@@ -309,6 +319,11 @@ uint64_t gg__marks_damaged(const struct gg__marks *marks)
   return marks->journal.damaged;
 }
 
+size_t gg__marks_count(const struct gg__marks *marks)
+{
+  return marks->table.said;
+}
+
 const char *gg__marks_warning(const struct gg__marks *marks, size_t index)
 {
   return gg__marks_journal_warning(&marks->journal, index);
@@ -345,7 +360,7 @@ static bool strip(const struct gg__tag_pool *pool, const struct gg__marks_entry 
   line->remove_count = removed;
   if (line->hold != GG__HOLD_SAME && (line->hold == GG__HOLD_SET) == entry->held)
     line->hold = GG__HOLD_SAME;
-  line->forget = line->forget && gg__marks_entry_says(entry);
+  line->forget = line->forget && gg__marks_entry_says(entry) && !entry->held;
   return line->add_count > 0 || removed > 0 || line->hold != GG__HOLD_SAME || line->forget;
 }
 
@@ -379,8 +394,12 @@ static int judge(struct gg__marks *marks, const struct saying *saying, bool *any
     if (error)
       return gg_fail(failure, error, "no memory for tags and holds");
   }
-  if (marks->table.said + fresh > GG_MARKS_MAX)
-    return gg_fail(failure, GG_ERR_LIMIT, "at most %d sessions can have tags or be held", GG_MARKS_MAX);
+  if (marks->table.said + fresh > marks->max && fresh > 0)
+    return gg_fail(
+      failure, GG_ERR_LIMIT,
+      "at most %zu sessions can have tags or be held: remove old ones ('gogetway prune', or retention), or "
+      "tag fewer",
+      marks->max);
   return 0;
 }
 
@@ -587,6 +606,11 @@ int gg__marks_flush(struct gg__marks *marks, struct gg_failure *failure)
   if (!error)
     marks->staged_count = 0;
   return error;
+}
+
+void gg__marks_unstage(struct gg__marks *marks)
+{
+  marks->staged_count = 0;
 }
 
 int gg__marks_stage(struct gg__marks *marks, const char *id, const char *const *add, size_t add_count,

@@ -53,6 +53,8 @@ struct gg__marks_position {
  * GG_MARKS_MAX), NOMEM. */
 int gg__marks_open(struct gg__marks **out, const char *store, struct gg_failure *failure);
 void gg__marks_close(struct gg__marks *marks);
+/* Nothing is said of more sessions than that; at first GG_MARKS_MAX, and never more. */
+void gg__marks_bound(struct gg__marks *marks, size_t max);
 
 /* Reads what others have added since; `*changed` (may be NULL) says whether that was anything. Calls `visit` (may be
  * NULL) for each session of which something else is said than at the last refresh (at first: when they were opened),
@@ -66,6 +68,7 @@ const struct gg__mark *gg__marks_find(struct gg__marks *marks, const char *id);
 /* Every session of which something is said, in no particular order, until a call returns non-zero: that is returned. */
 int gg__marks_each(struct gg__marks *marks, int (*visit)(void *context, const struct gg__mark *mark), void *context);
 size_t gg__marks_held(const struct gg__marks *marks);                       /* how many sessions are */
+size_t gg__marks_count(const struct gg__marks *marks);                      /* of how many something is said */
 const char *gg__marks_warning(const struct gg__marks *marks, size_t index); /* of damaged lines; NULL past the last */
 uint64_t gg__marks_damaged(const struct gg__marks *marks);                  /* how many lines are */
 
@@ -94,7 +97,7 @@ int gg__marks_tag(struct gg__marks *marks, const char *const *ids, size_t count,
                   size_t add_count, const char *const *remove, size_t remove_count, struct gg_failure *failure);
 int gg__marks_hold(struct gg__marks *marks, const char *const *ids, size_t count, bool hold,
                    struct gg_failure *failure);
-/* The sessions are gone: nothing is said of them any more. */
+/* The sessions are gone: nothing is said of them any more, but of those that are held, which stay as they are. */
 int gg__marks_forget(struct gg__marks *marks, const char *const *ids, size_t count, struct gg_failure *failure);
 
 /* For who tags many, each otherwise (tag_rules.h): the tags are taken note of, and are there when gg__marks_flush has
@@ -104,6 +107,7 @@ int gg__marks_forget(struct gg__marks *marks, const char *const *ids, size_t cou
 int gg__marks_stage(struct gg__marks *marks, const char *id, const char *const *add, size_t add_count,
                     struct gg_failure *failure);
 int gg__marks_flush(struct gg__marks *marks, struct gg_failure *failure);
+void gg__marks_unstage(struct gg__marks *marks); /* what waits is left unsaid */
 
 /* Whether it is a tag; otherwise the failure says why not. GG_ERR_INVALID. */
 int gg__tag_check(const char *tag, struct gg_failure *failure);

@@ -90,7 +90,7 @@ static void tell_catalogue(const char *store, const struct gg_prune_options *opt
   char path[PATH_BYTES_MAX];
   struct gg_failure ignored = GG_FAILURE_INIT;
   const struct gg__indexer_options indexing = {
-    .store = store, .progress = options->progress, .context = options->context};
+    .store = store, .progress = options->progress, .context = options->context, .forgets = true};
   if ((size_t)snprintf(path, sizeof path, "%s/catalogue.db", store) < sizeof path && access(path, F_OK) == 0)
     gg__indexer_catch_up(&indexing, &ignored);
 }

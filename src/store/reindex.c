@@ -233,6 +233,23 @@ int gg_store_reindex(const char *path, const struct gg_reindex_options *given, s
   return error;
 }
 
+void gg__indexer_tell_marks(const char *store)
+{
+  const struct gg__indexer_options options = {.store = store};
+  struct gg__catalogue *catalogue = NULL;
+  struct gg__indexer *indexer = NULL;
+  char path[PATH_BYTES_MAX];
+  if ((size_t)snprintf(path, sizeof path, "%s/catalogue.db", store) >= sizeof path || access(path, F_OK) != 0)
+    return;
+  int error = gg__catalogue_open(&catalogue, path, GG__CATALOGUE_WRITE, NULL);
+  if (!error)
+    error = gg__indexer_create(&indexer, catalogue, &options, NULL);
+  if (!error)
+    gg__indexer_hear(indexer, NULL);
+  gg__indexer_destroy(indexer);
+  gg__catalogue_close(catalogue);
+}
+
 int gg__indexer_catch_up(const struct gg__indexer_options *options, struct gg_failure *failure)
 {
   struct gg__catalogue *catalogue = NULL;

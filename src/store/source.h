@@ -55,6 +55,8 @@ struct gg__source_ops {
   struct gg__capture *(*capture)(const struct gg__source *source, size_t index);
   /* Something else is said of a session: if it is there, it shows that and gets `generation`. NULL: it asks itself. */
   void (*marked)(struct gg__source *source, const struct gg__mark *mark, uint64_t generation);
+  /* How many sessions are not as a catalogue has them; SIZE_MAX: there is none. NULL: likewise. */
+  size_t (*apart)(const struct gg__source *source);
   void (*destroy)(struct gg__source *source);
 };
 

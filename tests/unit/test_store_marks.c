@@ -274,6 +274,10 @@ static void others_are_told_once(void **state)
   assert_int_equal(hold(other, A, true), 0);
   assert_int_equal(tag(fixture->marks, A, "y", NULL), 0); /* knows of the hold before it writes */
   assert_string_equal(said(fixture->marks, A), "x,y held");
+  assert_int_equal(gg__marks_forget(other, (const char *const[]){A}, 1, NULL), 0); /* held: it stays */
+  seen = look(fixture->marks);
+  assert_string_equal(said(fixture->marks, A), "x,y held");
+  assert_int_equal(hold(other, A, false), 0);
   assert_int_equal(gg__marks_forget(other, (const char *const[]){A}, 1, NULL), 0);
   seen = look(fixture->marks);
   assert_string_equal(seen.last, A " nothing");
