@@ -16,7 +16,7 @@ import time
 from proxies import BenchError
 from run import TOP, machine
 
-CONNECTIONS, AT_ONCE, WORKERS = 64, 50_000, 2
+CONNECTIONS, AT_ONCE, WORKERS = 64, 200_000, 2
 BAR_PER_SECOND = 20_000
 LOAD_SECONDS_MAX, REST_SECONDS_MAX = 120, 900
 PROGRAM, LOAD = (os.path.join(TOP, "build", name) for name in ("gogetway", "bench/load"))

@@ -35,6 +35,7 @@ struct gg_hook_feed {
   _Alignas(64) _Atomic uint64_t head;
   struct gg_hook_watch *_Atomic ended; /* the last first */
   _Alignas(64) _Atomic uint64_t tail;
+  struct gg_hook_watch *ending; /* the reader's: ended, and not told of yet; the first first */
   struct chunk chunks[GG_OBSERVE_CHUNKS_MAX];
 };
 
@@ -62,6 +63,7 @@ struct gg_hook_feed *gg_hook_feed_create(struct gg_hook_desk *desk)
     return NULL;
   feed->observe = desk->observe;
   feed->tail_seen = 0;
+  feed->ending = NULL;
   atomic_init(&feed->head, 0);
   atomic_init(&feed->tail, 0);
   atomic_init(&feed->ended, NULL);
@@ -132,17 +134,27 @@ static struct gg_hook_watch *take_ended(struct gg_hook_feed *feed)
   return first;
 }
 
+/* Behind those that wait already. */
+static void collect_ended(struct gg_hook_feed *feed)
+{
+  struct gg_hook_watch **last = &feed->ending;
+  while (*last)
+    last = &(*last)->next_ended;
+  *last = take_ended(feed);
+}
+
 /* An end goes behind what was recorded before it, and before what was recorded behind it: the same direction may be
- * wanted anew. False: there was nothing. */
+ * wanted anew. So what is read is settled first: whoever has something behind an end in it has ended before. An end that
+ * comes meanwhile may be behind more than that, and waits. False: there was nothing. */
 static bool read_feed(struct gg_hook_feed *feed)
 {
-  struct gg_hook_watch *ended = take_ended(feed); /* first: what belongs to them is told of by now */
   uint64_t tail = atomic_load_explicit(&feed->tail, memory_order_relaxed), head = atomic_load(&feed->head);
-  bool some = ended || tail < head;
+  collect_ended(feed);
+  bool some = feed->ending || tail < head;
   for (;;) {
-    while (ended && ended->after <= tail) {
-      struct gg_hook_watch *watch = ended;
-      ended = watch->next_ended;
+    while (feed->ending && feed->ending->after <= tail) {
+      struct gg_hook_watch *watch = feed->ending;
+      feed->ending = watch->next_ended;
       gg__observer_put_end(watch->hook->observer, watch);
     }
     if (tail == head)
@@ -150,7 +162,6 @@ static bool read_feed(struct gg_hook_feed *feed)
     take(&feed->chunks[tail % GG_OBSERVE_CHUNKS_MAX]);
     atomic_store_explicit(&feed->tail, ++tail, memory_order_release);
   }
-  assert(!ended);
   return some;
 }
 
