@@ -97,9 +97,8 @@ def test_it_sees_what_was_recorded(observed, server, splice):
     assert (seen["streams"], seen["disorder"], seen["total"]) == (2, 0, 6_000_000)
     for stream in gateway.streams():
         stream.check()
-        kept = gateway.kept(stream)
-        if stream.missed == 0:
-            assert kept == block
+        if stream.missed == 0:  # nothing is kept of one that was missed whole
+            assert gateway.kept(stream) == block
     assert (gateway.metric("spliced_bytes") > 0) == (splice == "on")
     plugin = gateway.plugin()
     observe = next(point for point in plugin["hooks"] if point["hook"] == "observe")
