@@ -144,8 +144,8 @@ static void collect_ended(struct gg_hook_feed *feed)
 }
 
 /* An end goes behind what was recorded before it, and before what was recorded behind it: the same direction may be
- * wanted anew. So what is read is settled first: whoever has something behind an end in it has ended before. An end that
- * comes meanwhile may be behind more than that, and waits. False: there was nothing. */
+ * wanted anew. So what is read is settled first: whoever has something behind an end in it has ended before. An end
+ * that comes meanwhile may be behind more than that, and waits. False: there was nothing. */
 static bool read_feed(struct gg_hook_feed *feed)
 {
   uint64_t tail = atomic_load_explicit(&feed->tail, memory_order_relaxed), head = atomic_load(&feed->head);
