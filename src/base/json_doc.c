@@ -89,7 +89,7 @@ static void put_point(struct reader *reader, uint32_t point)
     put(reader, (char)(0x80 | (point >> (6 * more) & 0x3F)));
 }
 
-/* The four hexadecimal digits of \uXXXX; -1: these are none. */
+/* The four hexadecimal digits behind \u; -1: these are none. */
 static int32_t read_hex(struct reader *reader)
 {
   int32_t number = 0;
