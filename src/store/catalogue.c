@@ -202,6 +202,24 @@ void gg__bind_text(sqlite3_stmt *statement, int at, const char *text)
   sqlite3_bind_text(statement, at, text, -1, SQLITE_STATIC);
 }
 
+void gg__bind_value(sqlite3_stmt *statement, int at, const struct gg__sql_value *value, sqlite3_destructor_type blobs)
+{
+  switch (value->kind) {
+  case GG__SQL_INTEGER:
+    sqlite3_bind_int64(statement, at, value->integer);
+    break;
+  case GG__SQL_TEXT:
+    sqlite3_bind_text(statement, at, value->data, (int)value->length, SQLITE_STATIC);
+    break;
+  case GG__SQL_BLOB:
+    sqlite3_bind_blob(statement, at, value->length ? value->data : "", (int)value->length, blobs);
+    break;
+  case GG__SQL_NULL:
+    sqlite3_bind_null(statement, at);
+    break;
+  }
+}
+
 uint64_t gg__column_u64(sqlite3_stmt *statement, int at)
 {
   return gg__sql_to_u64(sqlite3_column_int64(statement, at));

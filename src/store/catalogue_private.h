@@ -150,6 +150,9 @@ int gg__catalogue_run(struct gg__catalogue *catalogue, sqlite3_stmt *statement, 
 /* Values of columns and parameters. Unsigned numbers as filter_sql.h has them. */
 void gg__bind_u64(sqlite3_stmt *statement, int at, uint64_t value);
 void gg__bind_text(sqlite3_stmt *statement, int at, const char *text);
+/* A text stays where it is until the statement is reset; `blobs` SQLITE_STATIC: so does a blob; SQLITE_TRANSIENT: it is
+ * copied. */
+void gg__bind_value(sqlite3_stmt *statement, int at, const struct gg__sql_value *value, sqlite3_destructor_type blobs);
 uint64_t gg__column_u64(sqlite3_stmt *statement, int at);
 const char *gg__column_text(sqlite3_stmt *statement, int at); /* never NULL; until the next step */
 

@@ -78,23 +78,8 @@ void gg__condition_fini(struct gg__condition *condition, struct gg__catalogue *c
 
 static void bind_values(sqlite3_stmt *statement, const struct gg__sql *sql)
 {
-  for (size_t i = 0; i < sql->count; i++) {
-    const struct gg__sql_value *value = &sql->values[i];
-    int at = (int)i + 1;
-    switch (value->kind) {
-    case GG__SQL_INTEGER:
-      sqlite3_bind_int64(statement, at, value->integer);
-      break;
-    case GG__SQL_TEXT:
-      sqlite3_bind_text(statement, at, value->data, (int)value->length, SQLITE_STATIC);
-      break;
-    case GG__SQL_BLOB:
-      sqlite3_bind_blob(statement, at, value->length ? value->data : "", (int)value->length, SQLITE_STATIC);
-      break;
-    case GG__SQL_NULL:
-      break;
-    }
-  }
+  for (size_t i = 0; i < sql->count; i++)
+    gg__bind_value(statement, (int)i + 1, &sql->values[i], SQLITE_STATIC);
 }
 
 sqlite3_stmt *gg__condition_prepare(const struct gg__condition *condition, struct gg__catalogue *catalogue,

@@ -170,24 +170,6 @@ static int take_old(struct gg__catalogue *catalogue, const char *id, int64_t num
   return error;
 }
 
-static void bind_value(sqlite3_stmt *statement, int at, const struct gg__sql_value *value)
-{
-  switch (value->kind) {
-  case GG__SQL_INTEGER:
-    sqlite3_bind_int64(statement, at, value->integer);
-    break;
-  case GG__SQL_TEXT:
-    sqlite3_bind_text(statement, at, value->data, (int)value->length, SQLITE_STATIC);
-    break;
-  case GG__SQL_BLOB:
-    sqlite3_bind_blob(statement, at, value->length ? value->data : "", (int)value->length, SQLITE_TRANSIENT);
-    break;
-  case GG__SQL_NULL:
-    sqlite3_bind_null(statement, at);
-    break;
-  }
-}
-
 /* A session that is new has the next number, and so its epoch. */
 static int take_number(struct gg__catalogue *catalogue, int64_t *number, struct gg_failure *failure)
 {
@@ -219,7 +201,7 @@ static int write_row(struct gg__catalogue *catalogue, const struct gg_session *s
     struct gg__sql_value value;
     uint8_t scratch[GG__ADDRESS_KEY_BYTES];
     gg__column_value(column, session, scratch, &value);
-    bind_value(statement, at, &value);
+    gg__bind_value(statement, at, &value, SQLITE_TRANSIENT);
   }
   sqlite3_bind_int64(statement, at++, (int64_t)catalogue->revision);
   sqlite3_bind_blob(statement, at++, parts->data, (int)parts->length, SQLITE_STATIC);
