@@ -2,6 +2,7 @@
 /* A sweep with a filter tells the same of the sessions that match, whether a catalogue says where they are or not. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,7 @@
 
 enum { SEGMENTS = 6, NOW = 1700000100, TOLD_BYTES_MAX = 1 << 18, FILES_MAX = 32 };
 
-static size_t bytes_read;
+static atomic_size_t bytes_read; /* lanes of a scan read at once */
 
 ssize_t __real_pread64(int fd, void *data, size_t bytes, off_t offset);
 ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off_t offset);
