@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * decoders.h - the decoders that are built in: one table each, in a file of its own.
+ *
+ * To add one, write its file, name its table here and in the list of decoders.c (docs/decoders.md).
+ */
+#ifndef GG_PROTO_DECODERS_H
+#define GG_PROTO_DECODERS_H
+
+#include <gogetway/decoder.h>
+
+extern const struct gg_decoder gg__decoder_http1;
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * http.h - what HTTP/1 and HTTP/2 have in common: the fields of their messages, and what headers mean.
+ */
+#ifndef GG_PROTO_HTTP_H
+#define GG_PROTO_HTTP_H
+
+#include <gogetway/decoder.h>
+
+enum gg__http_field {
+  GG__HTTP_METHOD,
+  GG__HTTP_TARGET,
+  GG__HTTP_PATH,
+  GG__HTTP_HOST,
+  GG__HTTP_VERSION,
+  GG__HTTP_STATUS,
+  GG__HTTP_REASON,
+  GG__HTTP_HEADER,
+  GG__HTTP_TRAILER,
+  GG__HTTP_TYPE,
+  GG__HTTP_AGENT,
+  GG__HTTP_USER,
+  GG__HTTP_PASSWORD,
+  GG__HTTP_ODD,
+};
+extern const struct gg_decoder_field gg__http_fields[];
+
+/* A piece of text where it stands. */
+struct gg__span {
+  const char *text;
+  size_t length;
+  uint64_t offset;     /* in its side's stream */
+  uint64_t raw_length; /* 0: it does not stand there (compressed headers) */
+};
+
+/* Any case. */
+bool gg__http_is(const struct gg__span *span, const char *lower);
+
+/* Adds a header (or a trailer), and what it says that has a field of its own. */
+void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *name,
+                     const struct gg__span *value, bool trailer);
+/* Adds a request's target, and its path without a query; the host too, if it is in there. */
+void gg__http_target(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *method,
+                     const struct gg__span *target);
+/* What is not as it should be, each once: "conflicting-content-length". */
+void gg__http_odd(struct gg_decoding *decoding, struct gg_draft *draft, const char *what);
+/* Whether `wanted` is among the words of a list with commas ("keep-alive, Upgrade"), any case; and its last one. */
+bool gg__http_lists(const struct gg__span *list, const char *wanted);
+struct gg__span gg__http_last(const struct gg__span *list);
+
+#endif
