@@ -388,7 +388,7 @@ static inline void gg_decoded_end(struct gg_decoding *decoding, struct gg_draft 
   GG_DECODING_HOST(decoding)->end(decoding, draft, end_offset);
 }
 
-/* Nothing is decoded any more from there on, of that side alone or of both: what has begun ends as cut. */
+/* Nothing is decoded any more from there on, of that side alone or of both; what has begun ends as cut. */
 static inline void gg_decoded_opaque(struct gg_decoding *decoding, enum gg_opaque_why why, enum gg_side side,
                                      uint64_t offset, bool side_only, const char *text)
 {
@@ -413,7 +413,7 @@ static inline void gg_decoded_hold(struct gg_decoding *decoding, enum gg_side si
   GG_DECODING_HOST(decoding)->hold(decoding, side);
 }
 
-/* Whether nothing of that side is to be told any more: a decoder that takes several elements in one call goes no further
+/* Whether nothing of that side is to be told any more: one that takes several elements in one call goes on no more
  * after it has called `opaque` or `become`, or when it was refused something. */
 static inline bool gg_decoded_stopped(const struct gg_decoding *decoding, enum gg_side side)
 {

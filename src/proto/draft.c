@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages that have begun. The bytes of a message's fields lie one behind the other in a text of the draft's own, whose
- * room is used again by later messages: a session of a million short messages allocates for the first few. */
+/* Messages that have begun. The bytes of a message's fields lie one behind the other in a text of the draft's own,
+ * whose room is used again by later messages: a session of a million short messages allocates for the first few. */
 #include "base/text.h"
 #include "proto/decoding.h"
 
