@@ -406,8 +406,9 @@ static inline void gg_decoded_become(struct gg_decoding *decoding, const struct 
   GG_DECODING_HOST(decoding)->become(decoding, become);
 }
 
-/* `push` returns 0 because the meaning of these bytes depends on what the other side says: it is called again when the
- * other side has said something. */
+/* `push` returns because the meaning of the next bytes depends on what the other side says: it is called again whenever
+ * `push` has taken something of that side. The call that has taken what decides it returns behind that, and leaves what
+ * else it may have: so the order in which messages are told does not depend on how bytes were cut. */
 static inline void gg_decoded_hold(struct gg_decoding *decoding, enum gg_side side)
 {
   GG_DECODING_HOST(decoding)->hold(decoding, side);

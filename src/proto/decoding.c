@@ -128,7 +128,9 @@ void gg__decoding_opaque(struct gg_decoding *decoding, const struct gg_opaque *o
 {
   if (decoding->over)
     return;
-  gg__drafts_cut(decoding, side_only ? opaque->side : 2);
+  uint64_t ends[2] = {decoding->windows[0].offset, decoding->windows[1].offset};
+  ends[opaque->side] = opaque->offset; /* while it takes several elements in one call, it is ahead of its window */
+  gg__drafts_cut(decoding, side_only ? opaque->side : 2, ends);
   char text[OPAQUE_TEXT_MAX];
   struct gg_opaque told = *opaque;
   gg_text_sanitize(text, sizeof text, opaque->text, strlen(opaque->text), GG_TEXT_ONE_LINE);
@@ -252,7 +254,7 @@ static void become(struct gg_decoding *decoding)
     gg__decoding_refused(decoding, "more than 16 protocols within one another");
     return;
   }
-  gg__drafts_cut(decoding, 2);
+  gg__drafts_cut(decoding, 2, NULL);
   close_decoder(decoding);
   struct gg__window kept[2];
   for (unsigned side = 0; side < 2; side++) {
@@ -289,7 +291,7 @@ static size_t offer(struct gg_decoding *decoding, enum gg_side side, uint64_t of
   window->held = false;
   size_t taken = decoding->decoder->push(decoding->state, decoding, &view);
   assert(taken <= view.length);
-  window->seen = taken ? 0 : view.length;
+  window->seen = taken || window->held ? 0 : view.length;
   if (taken) {
     gg__window_forget_times(window, offset + taken);
   } else if (view.length == GG_DECODING_WINDOW_MAX && !decoding->is_becoming) {
@@ -642,7 +644,7 @@ void gg_decoding_finish(struct gg_decoding *decoding, uint64_t time_ns)
     decoding->windows[side].ended = true;
   }
   if (!decoding->over)
-    gg__drafts_cut(decoding, 2);
+    gg__drafts_cut(decoding, 2, NULL);
   decoding->over = true;
   settle_over(decoding);
 }

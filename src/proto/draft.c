@@ -113,7 +113,7 @@ static bool make_room(struct gg_decoding *decoding, struct gg_draft *draft, size
     draft->fields = fields;
     draft->field_capacity = wanted;
   }
-  if (draft->text_length + text > draft->text_capacity) {
+  if (!draft->text || draft->text_length + text > draft->text_capacity) {
     size_t wanted = roomy(draft->text_capacity, draft->text_length + text, 512);
     uintptr_t before = (uintptr_t)draft->text;
     char *moved = gg__decoding_resize(decoding, draft->text, draft->text_capacity, wanted);
@@ -218,7 +218,7 @@ void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_
   put(decoding, draft);
 }
 
-void gg__drafts_cut(struct gg_decoding *decoding, unsigned side)
+void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t *ends)
 {
   for (struct gg_draft *draft = decoding->first, *next; draft; draft = next) {
     next = draft->next;
@@ -226,8 +226,7 @@ void gg__drafts_cut(struct gg_decoding *decoding, unsigned side)
       continue;
     draft->message.flags |= GG_MESSAGE_CUT;
     draft->message.flags &= ~(uint32_t)GG_MESSAGE_COMPLETES;
-    const struct gg__window *window = &decoding->windows[draft->message.side];
-    gg__draft_end(decoding, draft, window->offset + window->length);
+    gg__draft_end(decoding, draft, ends ? ends[draft->message.side] : decoding->windows[draft->message.side].offset);
   }
 }
 

@@ -47,7 +47,8 @@ struct state {
   struct half halves[2];
   struct waiting *queue; /* a ring */
   size_t first, count, capacity;
-  size_t switching; /* requests in the queue whose response may end HTTP/1: what follows them has to wait for it */
+  size_t switching; /* requests whose response may end HTTP/1: what follows them waits for the end of its head */
+  bool decided;     /* one of them has been answered */
 };
 
 static const char *const kinds[] = {"request", "response", NULL};
@@ -79,7 +80,6 @@ static struct waiting take_waiting(struct state *state)
   struct waiting request = state->queue[state->first];
   state->first = (state->first + 1) % state->capacity;
   state->count--;
-  state->switching -= request.connect || request.upgrade;
   return request;
 }
 
@@ -242,8 +242,12 @@ static void end_head(struct state *state, struct gg_decoding *decoding, enum gg_
     }
   }
   gg_decoded_head(decoding, half->draft);
-  if (side == GG_SIDE_SERVER && switches(decoding, half, end))
-    return;
+  if (side == GG_SIDE_SERVER && (half->status >= 200 || half->status == 101)) {
+    state->decided = half->own.connect || half->own.upgrade;
+    state->switching -= state->decided;
+    if (switches(decoding, half, end))
+      return;
+  }
   choose_body(decoding, half, side, end);
 }
 
@@ -392,7 +396,8 @@ static size_t push(void *self, struct gg_decoding *decoding, const struct gg_win
   struct state *state = self;
   struct half *half = &state->halves[window->side];
   size_t done = 0;
-  while (done < window->length) {
+  state->decided = false;
+  while (done < window->length && !state->decided) {
     size_t taken;
     if (half->phase == LENGTH || half->phase == DATA || half->phase == UNTIL_CLOSE) {
       taken = take_body(decoding, half, window, done);

@@ -29,7 +29,7 @@ enum gg__identified gg__identify(const struct gg_decoding *decoding, const struc
       likely = decoder;
     open = open || likeness == GG_LIKENESS_OPEN;
   }
-  if (open && !last)
+  if ((open || !likely) && !last) /* what nobody knows is described by as much of it as may be looked at */
     return GG__IDENTIFY_MORE;
   *out = likely;
   return likely ? GG__IDENTIFY_TOLD : GG__IDENTIFY_UNKNOWN;
