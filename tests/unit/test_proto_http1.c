@@ -270,10 +270,10 @@ static void long_header(void **state)
   (void)state;
   enum { LONG_BYTES = 300000 };
   static char text[LONG_BYTES + 200];
-  size_t length = (size_t)sprintf(text, "GET / HTTP/1.1\r\nX: ");
+  size_t length = (size_t)snprintf(text, sizeof text, "GET / HTTP/1.1\r\nX: ");
   memset(text + length, 'x', LONG_BYTES);
   length += LONG_BYTES;
-  length += (size_t)sprintf(text + length, "\r\nHost: h\r\n\r\n");
+  length += (size_t)snprintf(text + length, sizeof text - length, "\r\nHost: h\r\n\r\n");
   const struct piece pieces[] = {{GG_SIDE_CLIENT, text, length, false}, SERVER(OK)};
   char *told = transcript_checked(NULL, pieces, 2);
   char wanted[100];
@@ -291,10 +291,10 @@ static void many_headers(void **state)
   (void)state;
   enum { HEADERS = 5000 };
   static char text[HEADERS * 12 + 100];
-  size_t length = (size_t)sprintf(text, "POST / HTTP/1.1\r\n");
+  size_t length = (size_t)snprintf(text, sizeof text, "POST / HTTP/1.1\r\n");
   for (unsigned i = 0; i < HEADERS; i++)
-    length += (size_t)sprintf(text + length, "A%u: b\r\n", i);
-  length += (size_t)sprintf(text + length, "Content-Length: 3\r\n\r\nabc");
+    length += (size_t)snprintf(text + length, sizeof text - length, "A%u: b\r\n", i);
+  length += (size_t)snprintf(text + length, sizeof text - length, "Content-Length: 3\r\n\r\nabc");
   const struct piece pieces[] = {{GG_SIDE_CLIENT, text, length, false}};
   char *told = transcript_checked(NULL, pieces, 1);
   assert_non_null(strstr(told, " fields-cut"));
@@ -334,7 +334,7 @@ static const char session_server[] =
   "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 3\r\n\r\nabc"
   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
 
-/* Ends anywhere, and bits that are not what they were: nothing that a sanitizer would see, and the same for each cut. */
+/* Ends anywhere, and bits that are not what they were: nothing for a sanitizer, and the same for each cut. */
 static void damaged(void **state)
 {
   (void)state;
