@@ -2,7 +2,9 @@
 /* filters.c - the page of the help that says how sessions are chosen, and lists every field. */
 #include "commands.h"
 
+#include <gogetway/decoder.h>
 #include <gogetway/store.h>
+#include <string.h>
 
 static const char language[] =
   "Bare words choose sessions; all of them must hold:   gogetway sessions proto=http since=1h bytes=1M.. tag!=noise\n"
@@ -28,6 +30,24 @@ static const char language[] =
   "A field with several values, such as tag, is equal if any of them is; `not` means that none is.\n"
   "\n";
 
+/* Whether a decoder before `index` has a field of that name: HTTP/1 and HTTP/2 have the same. */
+static bool is_known(const char *name, size_t index)
+{
+  for (size_t i = 0; i < index; i++)
+    for (const struct gg_decoder_field *field = gg_decoder_at(i)->fields; field->name; field++)
+      if (strcmp(field->name, name) == 0)
+        return true;
+  return false;
+}
+
+static void print_fields(FILE *out, const struct gg_decoder_field *field, size_t index)
+{
+  for (; field->name; field++)
+    if (field->fact && !is_known(field->name, index))
+      fprintf(out, "%-18s %-7s %-31s %s\n", field->name, field->kind == GG_FIELD_NUMBER ? "number" : "text",
+              field->example, field->help);
+}
+
 int gg_cli_print_filters(FILE *out)
 {
   fputs(language, out);
@@ -36,5 +56,12 @@ int gg_cli_print_filters(FILE *out)
   for (size_t i = 0; (field = gg_filter_field_at(i)); i++)
     fprintf(out, "%-15s %-9s %-24s %s%s\n", field->name, field->kind, field->example, field->help,
             field->sortable ? " *" : "");
+  fputs(
+    "\nWhat decoders find in a session's messages is in the catalogue ('gogetway protocols' tells of decoders):\n\n",
+    out);
+  fprintf(out, "%-18s %-7s %-31s %s\n", "FIELD", "KIND", "EXAMPLE", "WHAT IT IS");
+  print_fields(out, gg_decoder_common_fields(), 0);
+  for (size_t i = 0; gg_decoder_at(i); i++)
+    print_fields(out, gg_decoder_at(i)->fields, i);
   return GG_EXIT_DONE;
 }

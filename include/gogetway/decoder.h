@@ -233,6 +233,9 @@ GG_API size_t gg_decoding_memory(const struct gg_decoding *decoding); /* bytes t
 GG_API const struct gg_decoder *gg_decoder_at(size_t index);
 GG_API const struct gg_decoder *gg_decoder_find(const char *name); /* NULL: there is none */
 
+/* What the catalogue keeps of every session that was decoded, whatever its protocol: a table as decoders have it. */
+GG_API const struct gg_decoder_field *gg_decoder_common_fields(void);
+
 /* ── Writing a decoder ───────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A decoder is a table of operations and a state of its own for each session. It is built in, of a plug-in, or given to

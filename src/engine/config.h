@@ -123,6 +123,7 @@ struct gg_config {
   char *group;   /* NULL: the user's */
   enum gg_config_switch sandbox;
   enum gg_config_switch catalogue;
+  enum gg_config_switch decode;
   uint64_t workers;      /* as written; 0: one per core. gg_config_workers gives the number */
   uint64_t sessions_max; /* of all listeners together; 0: bounded by descriptors only */
 

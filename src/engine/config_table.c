@@ -171,6 +171,19 @@ static const struct gg_option options[] = {
      "So that commands find them without reading the recording. A database in `dir`, written by a thread of its own "
      "behind the recording: no session waits for it. Without it commands read the headers of all segments, and "
      "`gogetway reindex` makes one at any time. docs/store.md tells more."},
+  {.key = "decode",
+   .flag = "decode",
+   .type = GG_OPTION_ENUM,
+   CONFIG(decode),
+   .names = switch_names,
+   .preset = "on",
+   .restart = true,
+   .help = "decode what was recorded, so that sessions are found by what was said in them",
+   .more =
+     "By a thread of its own of the lowest priority, which reads the recording behind the catalogue: no session waits "
+     "for it. What it finds (protocol, host, path, user, status and more: 'gogetway help filters') is in the "
+     "catalogue; of sessions that stay open every 5 seconds, and completely when they close. Without it sessions can "
+     "be shown as messages all the same. Has no effect with `catalogue: off`."},
   {.key = "workers",
    .flag = "workers",
    .type = GG_OPTION_COUNT,

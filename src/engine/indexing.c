@@ -3,9 +3,11 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/understander.h"
 #include "store/feed.h"
 #include "store/indexer.h"
 #include "store/tag_rules.h"
+#include "store/understanding.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -50,6 +52,8 @@ struct gg_indexing {
   _Atomic bool rung;
   _Atomic bool feeding; /* what is written is wanted */
   struct gg__feed *feed;
+  struct gg_understander *understander; /* NULL: sessions are not decoded */
+  _Atomic bool understood;              /* it has a batch to be put */
 
   /* The thread's own. */
   struct gg_shard *shard;
@@ -67,6 +71,16 @@ struct gg_indexing {
   struct stat refused;    /* ... or that is damaged, or of a later version */
   uint64_t began_ns;
 };
+
+/* The decoding thread has something: no pause is longer than that is worth. */
+static void ring_for_batch(void *context)
+{
+  struct gg_indexing *indexing = context;
+  atomic_store(&indexing->understood, true);
+  pthread_mutex_lock(&indexing->lock);
+  pthread_cond_signal(&indexing->wake);
+  pthread_mutex_unlock(&indexing->lock);
+}
 
 int gg__indexing_create(struct gg_indexing **out, struct gg_gateway *engine, struct gg_failure *failure)
 {
@@ -96,7 +110,11 @@ int gg__indexing_create(struct gg_indexing **out, struct gg_gateway *engine, str
   pthread_cond_init(&indexing->ended, &attributes);
   pthread_condattr_destroy(&attributes);
   int error = gg_metrics_register(engine->metrics, definitions, METRICS, &indexing->first);
-  return error ? gg_fail(failure, error, "cannot register the catalogue's metrics: %s", gg_error_text(error)) : 0;
+  if (error)
+    return gg_fail(failure, error, "cannot register the catalogue's metrics: %s", gg_error_text(error));
+  if (engine->now->config.decode == GG_CONFIG_OFF)
+    return 0;
+  return gg__understander_create(&indexing->understander, engine, indexing->store, ring_for_batch, indexing, failure);
 }
 
 /* ── Waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -121,7 +139,8 @@ static bool wait_until(struct gg_indexing *indexing, uint64_t until_ns, bool bel
   const struct timespec until = {.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
   int waited = 0;
   pthread_mutex_lock(&indexing->lock);
-  while (!indexing->leaving && indexing->until_ns == 0 && waited == 0 && !(bell && atomic_load(&indexing->rung)))
+  while (!indexing->leaving && indexing->until_ns == 0 && waited == 0 && !(bell && atomic_load(&indexing->rung)) &&
+         !(indexing->indexer && atomic_load(&indexing->understood)))
     waited = pthread_cond_timedwait(&indexing->wake, &indexing->lock, &until);
   bool goes_on = !indexing->leaving && indexing->until_ns == 0;
   pthread_mutex_unlock(&indexing->lock);
@@ -297,6 +316,19 @@ static void take_rules(struct gg_indexing *indexing)
   gg__tag_rules_unref(rules);
 }
 
+/* What the decoding thread has found, if it has. */
+static int put_understood(struct gg_indexing *indexing, struct gg_failure *failure)
+{
+  if (!atomic_exchange(&indexing->understood, false))
+    return 0;
+  const struct gg__understood *batch = gg__understander_take(indexing->understander);
+  if (!batch)
+    return 0;
+  int error = gg__understood_put(batch, indexing->catalogue, failure);
+  gg__understander_put(indexing->understander, error == 0);
+  return error;
+}
+
 /* One step. `*more`: there is something to read at once. */
 static int step(struct gg_indexing *indexing, bool *more)
 {
@@ -312,6 +344,8 @@ static int step(struct gg_indexing *indexing, bool *more)
     take_rules(indexing);
   if (!error)
     error = gg__indexer_step(indexing->indexer, step_bytes(indexing), more, &failure);
+  if (!error)
+    error = put_understood(indexing, &failure);
   if (indexing->indexer)
     count_step(indexing);
   if (error) {
@@ -408,7 +442,9 @@ int gg__indexing_start(struct gg_indexing *indexing, struct gg_failure *failure)
   int error = pthread_create(&indexing->thread, NULL, index_always, indexing);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   indexing->started = error == 0;
-  return error ? gg_fail_errno(failure, error, "cannot start the thread of the catalogue") : 0;
+  if (error)
+    return gg_fail_errno(failure, error, "cannot start the thread of the catalogue");
+  return indexing->understander ? gg__understander_start(indexing->understander, failure) : 0;
 }
 
 void gg__indexing_rules(struct gg_indexing *indexing, struct gg__tag_rules *rules)
@@ -426,6 +462,7 @@ void gg__indexing_leave(struct gg_indexing *indexing)
 {
   if (!indexing)
     return;
+  gg__understander_leave(indexing->understander);
   pthread_mutex_lock(&indexing->lock);
   indexing->leaving = true;
   pthread_cond_signal(&indexing->wake);
@@ -436,6 +473,7 @@ void gg__indexing_stop(struct gg_indexing *indexing)
 {
   if (!indexing || !indexing->started)
     return;
+  gg__understander_stop(indexing->understander);
   int waited = 0;
   pthread_mutex_lock(&indexing->lock);
   indexing->until_ns = gg_clock_mono_ns() + GG_INDEXING_END_NS;
@@ -459,7 +497,7 @@ bool gg__indexing_destroy(struct gg_indexing *indexing)
 {
   if (!indexing)
     return true;
-  if (indexing->started)
+  if (indexing->started || !gg__understander_destroy(indexing->understander))
     return false;
   pthread_cond_destroy(&indexing->wake);
   pthread_cond_destroy(&indexing->ended);

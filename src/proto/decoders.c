@@ -21,3 +21,22 @@ const struct gg_decoder *gg_decoder_find(const char *name)
       return decoders[i];
   return NULL;
 }
+
+static const struct gg_decoder_field common[] = {
+  [GG__COMMON_LAYER] = {"message.layer", GG_FIELD_TEXT, true, "each protocol that the session was, also within another",
+                        "message.layer=tls"},
+  [GG__COMMON_FIRST] = {"message.first", GG_FIELD_TEXT, true, "the first request, as it is shown",
+                        "message.first~^GET"},
+  [GG__COMMON_COUNT] = {"message.count", GG_FIELD_NUMBER, true, "messages, of both sides", "message.count=100.."},
+  [GG__COMMON_REQUESTS] = {"message.requests", GG_FIELD_NUMBER, true, "messages that ask for an answer",
+                           "message.requests=2.."},
+  [GG__COMMON_SLOWEST] = {"message.slowest", GG_FIELD_NUMBER, true,
+                          "longest time from a request to the end of its answer, in milliseconds",
+                          "message.slowest=1000.."},
+  {NULL, GG_FIELD_TEXT, false, NULL, NULL},
+};
+
+const struct gg_decoder_field *gg_decoder_common_fields(void)
+{
+  return common;
+}

@@ -29,6 +29,11 @@
 
 enum { PATH_BYTES_MAX = 4096, CACHE_READ_KIB = 16 << 10, CACHE_WRITE_KIB = 64 << 10 };
 
+/* Whose facts (of the field ?1) are not of as many packets as it has, or of one that had not ended. */
+#define NOT_DECODED                                                                                                    \
+  " AND NOT EXISTS (SELECT 1 FROM facts WHERE session = sessions.number AND field = ?1"                                \
+  " AND facts.number = sessions.packets AND overflow = 2 + (sessions.state = 1))"
+
 static const char *const texts[GG__STATEMENTS] = {
   [GG__STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
   [GG__STATEMENT_BEGIN_READ] = "BEGIN",
@@ -75,6 +80,14 @@ static const char *const texts[GG__STATEMENTS] = {
   [GG__STATEMENT_FACTS] = "SELECT text, number, overflow FROM facts"
                           " WHERE session = (SELECT number FROM sessions WHERE id = ?1) AND field = ?2",
   [GG__STATEMENT_FACTS_DROP] = "DELETE FROM facts WHERE session = ?1",
+  [GG__STATEMENT_FACT_DROP] = "DELETE FROM facts WHERE session = ?1 AND field = ?2",
+  [GG__STATEMENT_FACT_DECODED] = "INSERT INTO facts(session, field, number, overflow) VALUES(?1, ?2, ?3, 2 + ?4)",
+  [GG__STATEMENT_UNDECODED] = "SELECT number, revision FROM sessions WHERE revision >= ?2 AND state = 1" NOT_DECODED
+                              " ORDER BY revision LIMIT ?3",
+  [GG__STATEMENT_UNDECODED_OPEN] =
+    "SELECT number, revision FROM sessions WHERE number > ?2 AND state <> 1" NOT_DECODED " ORDER BY number LIMIT ?3",
+  [GG__STATEMENT_BEHIND] =
+    "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE revision >= ?2 AND state = 1" NOT_DECODED " LIMIT ?3)",
   [GG__STATEMENT_TOTAL_GET] = "SELECT sessions, bytes_client, bytes_server, gaps_client, gaps_server FROM totals"
                               " WHERE hour = ?1 AND listener = ?2 AND protocol = ?3 AND close = ?4",
   [GG__STATEMENT_TOTAL_PUT] =
@@ -153,7 +166,7 @@ static char *session_text(enum gg__statement which)
 
 /* What is asked of a session's row: what stands in columns of its own is not in the blob once more. */
 static const char load_text[] =
-  "SELECT id, start_ns, state, parts, revision" GG__ROW_COLUMNS " FROM sessions WHERE number = ?1";
+  "SELECT id, start_ns, state, parts, revision, protocol" GG__ROW_COLUMNS " FROM sessions WHERE number = ?1";
 #define OLD                                                                                                            \
   "SELECT number, start_ns, listener, protocol, close, bytes_client, bytes_server, gaps_client, gaps_server, parts"    \
   " FROM sessions WHERE "

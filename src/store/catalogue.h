@@ -171,6 +171,30 @@ enum { GG_FACT_VALUES_MAX = 64 };
 int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
                        const uint64_t *number, struct gg_failure *failure);
 
+/* The same for a field of which a session has one value, which takes the place of the one before. */
+int gg__catalogue_fact_set(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
+                           const uint64_t *number, struct gg_failure *failure);
+
+/* How the session's protocol is called from now on; it stays when the session is put again. As for facts. */
+int gg__catalogue_set_protocol(struct gg__catalogue *catalogue, const char *id, const char *protocol,
+                               struct gg_failure *failure);
+
+/* The facts of the session are those of its first `packets` packets; `ended`: of all that it ever had. As for facts,
+ * but that nobody who follows is shown anything. */
+int gg__catalogue_decoded(struct gg__catalogue *catalogue, const char *id, uint64_t packets, bool ended,
+                          struct gg_failure *failure);
+
+/* Sessions whose facts are not of all that is in the catalogue of them, no more than `limit`: those that have ended
+ * (`open` false), in order of the batches that wrote them last, from that of revision `from` on; or those that have
+ * not, whose numbers come behind `from`. `next`: from where to ask on; if fewer than `limit` were told, there are no
+ * others now. Each record is the callee's. */
+int gg__catalogue_undecoded(struct gg__catalogue *catalogue, bool open, uint64_t from, size_t limit,
+                            int (*visit)(void *context, struct gg__record *record), void *context, uint64_t *next,
+                            struct gg_failure *failure);
+/* How many there are that have ended, at most `limit`. */
+int gg__catalogue_undecoded_count(struct gg__catalogue *catalogue, uint64_t from, uint64_t limit, uint64_t *count,
+                                  struct gg_failure *failure);
+
 /* ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Calls for each segment by name. A non-zero return ends it and is returned. */

@@ -11,6 +11,8 @@
 #include "store/filter_ast.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -64,15 +66,147 @@ static int write_fact(struct gg__catalogue *catalogue, int64_t session, const ch
   return error || !changed ? error : touch(catalogue, session, failure);
 }
 
+/* The number of a session that facts are put of. */
+static int find(struct gg__catalogue *catalogue, const char *id, int64_t *session, struct gg_failure *failure)
+{
+  assert(catalogue->batch && !catalogue->building);
+  int error = gg__catalogue_number(catalogue, id, session, failure);
+  if (!error && !*session)
+    error = gg_fail(failure, GG_ERR_NOT_FOUND, "the session %s is not in the catalogue", id);
+  return error;
+}
+
 int gg__catalogue_fact(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
                        const uint64_t *number, struct gg_failure *failure)
 {
-  assert(catalogue->batch && !catalogue->building && !text != !number);
+  assert(!text != !number);
   int64_t session;
-  int error = gg__catalogue_number(catalogue, id, &session, failure);
-  if (!error && !session)
-    error = gg_fail(failure, GG_ERR_NOT_FOUND, "the session %s is not in the catalogue", id);
+  int error = find(catalogue, id, &session, failure);
   return error ? error : write_fact(catalogue, session, field, text, number, failure);
+}
+
+static int drop(struct gg__catalogue *catalogue, int64_t session, const char *field, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_FACT_DROP, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  sqlite3_bind_int64(statement, 1, session);
+  gg__bind_text(statement, 2, field);
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
+int gg__catalogue_fact_set(struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
+                           const uint64_t *number, struct gg_failure *failure)
+{
+  assert(!text != !number);
+  int64_t session;
+  int error = find(catalogue, id, &session, failure);
+  sqlite3_stmt *statement = error ? NULL : gg__catalogue_statement(catalogue, GG__STATEMENT_FACT_KNOWN, failure);
+  if (!statement)
+    return error ? error : GG_ERR_CORRUPT;
+  bind_fact(statement, session, field, text, number);
+  int code = sqlite3_step(statement);
+  sqlite3_reset(statement);
+  if (code == SQLITE_ROW)
+    return 0;
+  error = drop(catalogue, session, field, failure);
+  return error ? error : write_fact(catalogue, session, field, text, number, failure);
+}
+
+int gg__catalogue_set_protocol(struct gg__catalogue *catalogue, const char *id, const char *protocol,
+                               struct gg_failure *failure)
+{
+  struct gg__record *record = NULL;
+  int error = gg__catalogue_get(catalogue, id, &record, failure);
+  if (!error && !record)
+    error = gg_fail(failure, GG_ERR_NOT_FOUND, "the session %s is not in the catalogue", id);
+  if (!error && strcmp(record->session.protocol, protocol) != 0) {
+    record->session.protocol = protocol;
+    error = gg__catalogue_put(catalogue, record, failure);
+  }
+  gg__record_free(record);
+  return error;
+}
+
+/* ── How much of a session its facts are of ──────────────────────────────────────────────────────────────────────── */
+
+/* No field of a filter is called so. */
+static const char decoded[] = ".decoded";
+
+int gg__catalogue_decoded(struct gg__catalogue *catalogue, const char *id, uint64_t packets, bool ended,
+                          struct gg_failure *failure)
+{
+  int64_t session;
+  int error = find(catalogue, id, &session, failure);
+  if (!error)
+    error = drop(catalogue, session, decoded, failure);
+  sqlite3_stmt *statement = error ? NULL : gg__catalogue_statement(catalogue, GG__STATEMENT_FACT_DECODED, failure);
+  if (!statement)
+    return error ? error : GG_ERR_CORRUPT;
+  sqlite3_bind_int64(statement, 1, session);
+  gg__bind_text(statement, 2, decoded);
+  gg__bind_u64(statement, 3, packets);
+  sqlite3_bind_int(statement, 4, ended);
+  return gg__catalogue_run(catalogue, statement, failure);
+}
+
+int gg__catalogue_undecoded_count(struct gg__catalogue *catalogue, uint64_t from, uint64_t limit, uint64_t *count,
+                                  struct gg_failure *failure)
+{
+  sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_BEHIND, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, decoded);
+  sqlite3_bind_int64(statement, 2, (int64_t)from);
+  sqlite3_bind_int64(statement, 3, (int64_t)limit);
+  int code = sqlite3_step(statement);
+  *count = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
+}
+
+/* The numbers first: a record is loaded by a statement of its own. */
+static int list_undecoded(struct gg__catalogue *catalogue, bool open, uint64_t from, size_t limit, int64_t *numbers,
+                          size_t *count, uint64_t *next, struct gg_failure *failure)
+{
+  sqlite3_stmt *statement =
+    gg__catalogue_statement(catalogue, open ? GG__STATEMENT_UNDECODED_OPEN : GG__STATEMENT_UNDECODED, failure);
+  if (!statement)
+    return GG_ERR_CORRUPT;
+  gg__bind_text(statement, 1, decoded);
+  sqlite3_bind_int64(statement, 2, (int64_t)from);
+  sqlite3_bind_int64(statement, 3, (int64_t)limit);
+  int code;
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW && *count < limit) {
+    numbers[(*count)++] = sqlite3_column_int64(statement, 0);
+    *next = (uint64_t)sqlite3_column_int64(statement, open ? 0 : 1);
+  }
+  sqlite3_reset(statement);
+  return code == SQLITE_DONE || code == SQLITE_ROW ? 0 : gg__catalogue_fail(catalogue, code, "read", failure);
+}
+
+int gg__catalogue_undecoded(struct gg__catalogue *catalogue, bool open, uint64_t from, size_t limit,
+                            int (*visit)(void *context, struct gg__record *record), void *context, uint64_t *next,
+                            struct gg_failure *failure)
+{
+  size_t count = 0;
+  *next = from;
+  int64_t *numbers = calloc(limit, sizeof *numbers);
+  if (!numbers)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the sessions of the catalogue");
+  int error = gg__catalogue_hold(catalogue, failure);
+  if (!error) {
+    error = list_undecoded(catalogue, open, from, limit, numbers, &count, next, failure);
+    for (size_t i = 0; i < count && !error; i++) {
+      struct gg__record *record = NULL;
+      error = gg__catalogue_load(catalogue, numbers[i], false, &record, failure);
+      if (!error && record)
+        error = visit(context, record);
+    }
+    gg__catalogue_release(catalogue);
+  }
+  free(numbers);
+  return error;
 }
 
 /* ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -6,6 +6,7 @@
  * from what it was to what it is, so that whoever puts need not know whether it was there.
  */
 #include "store/catalogue_private.h"
+#include "store/decoder_names.h"
 #include "store/filter_field.h"
 #include "store/hash.h"
 
@@ -117,7 +118,8 @@ int gg__catalogue_segments(struct gg__catalogue *catalogue,
 
 /* What was there of a session. */
 struct old {
-  int64_t number; /* 0: nothing */
+  int64_t number;       /* 0: nothing */
+  const char *protocol; /* as decoders have named it: no segment says that */
   int64_t *segments;
   size_t count, room;
 };
@@ -157,6 +159,7 @@ static int take_old(struct gg__catalogue *catalogue, const char *id, int64_t num
     const uint64_t bytes[2] = {gg__column_u64(statement, 5), gg__column_u64(statement, 6)};
     const uint64_t gaps[2] = {gg__column_u64(statement, 7), gg__column_u64(statement, 8)};
     old->number = sqlite3_column_int64(statement, 0);
+    old->protocol = gg__protocol_name(key[1]);
     error = gg__parts_segments(sqlite3_column_blob(statement, 9), (size_t)sqlite3_column_bytes(statement, 9),
                                keep_segment, old);
     if (error == GG_ERR_NOMEM)
@@ -279,6 +282,8 @@ static int put_as(struct gg__catalogue *catalogue, const struct gg__record *reco
                   struct old *old, int64_t *number, struct gg_failure *failure)
 {
   struct gg_session session = record->session;
+  if (!session.protocol[0] && old->protocol)
+    session.protocol = old->protocol;
   const char *const key[3] = {session.listener, session.protocol, session.close};
   *number = old->number;
   session.held = false; /* people say that, and so does only what they have said */
@@ -336,7 +341,7 @@ static enum gg_session_state state_of(const struct gg__catalogue *catalogue, int
 int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool marked, struct gg__record **out,
                        struct gg_failure *failure)
 {
-  enum { ID, START, STATE, PARTS, REVISION, TEXTS };
+  enum { ID, START, STATE, PARTS, REVISION, PROTOCOL, TEXTS };
   *out = NULL;
   sqlite3_stmt *statement = gg__catalogue_statement(catalogue, GG__STATEMENT_SESSION_LOAD, failure);
   if (!statement)
@@ -363,6 +368,8 @@ int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool mar
     else
       (*out)->revision = (uint64_t)sqlite3_column_int64(statement, REVISION);
   }
+  if (!error)
+    (*out)->session.protocol = gg__protocol_name(gg__column_text(statement, PROTOCOL));
   if (!error)
     (*out)->session.state = state_of(catalogue, sqlite3_column_int(statement, STATE), *out);
   sqlite3_reset(statement);

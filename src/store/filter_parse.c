@@ -18,6 +18,7 @@
  * It is a descent by hand: its depth is that of the parentheses, which is bounded, and each error knows where it is.
  */
 #include "base/text.h"
+#include "store/decoder_names.h"
 #include "store/filter_ast.h"
 
 #include <assert.h>
@@ -502,7 +503,7 @@ int gg__filter_parse_with(struct gg_filter **out, const char *expression, uint64
 
 int gg_filter_parse_text(struct gg_filter **out, const char *expression, uint64_t now_ns, struct gg_failure *failure)
 {
-  return gg__filter_parse_with(out, expression, now_ns, NULL, failure);
+  return gg__filter_parse_with(out, expression, now_ns, gg__decoder_facts(), failure);
 }
 
 /* ── Words ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -529,7 +530,7 @@ int gg_filter_parse(struct gg_filter **out, const char *const *words, size_t cou
                     struct gg_failure *failure)
 {
   struct gg_failure own = GG_FAILURE_INIT;
-  struct parser parser = {.now_ns = now_ns, .failure = failure ? failure : &own};
+  struct parser parser = {.facts = gg__decoder_facts(), .now_ns = now_ns, .failure = failure ? failure : &own};
   *out = NULL;
   if (count > GG_FILTER_TERMS_MAX)
     return gg_fail(failure, GG_ERR_LIMIT, "a filter has at most %d words", GG_FILTER_TERMS_MAX);

@@ -281,6 +281,13 @@ int gg__index_unite(struct gg__index *index, struct gg__index_entry *entry, cons
     error = add_part(index, record, part, &changed);
   if (error || !record->parts)
     return error;
+  const char *protocol = a && a->session.protocol ? a->session.protocol : "";
+  if (!protocol[0] && b && b->session.protocol)
+    protocol = b->session.protocol;
+  if (protocol[0] && record->session.protocol != protocol) { /* both are gg__protocol_name's */
+    record->session.protocol = protocol;
+    changed = true;
+  }
   bool ended = record->session.state == GG_SESSION_CLOSED;
   changed |= !ended && record->session.state != gg__life_state(&index->life, record->parts->capture->name);
   if (!changed)

@@ -15,16 +15,17 @@
  *
  * So memory is bounded by one block (GG_PCAPNG_BLOCK_MAX), what the streams may hold, and one chunk.
  */
+#include "store/reader.h"
 #include "store/chunking.h"
 #include "store/extents.h"
 #include "store/facts.h"
 #include "store/frames.h"
 #include "store/moved.h"
-#include "store/record.h"
 
 #include "record/packet.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,9 @@ struct gg_reader {
   size_t entry_count, entry_room, taken;
   struct gg__chunking chunking; /* growing: the last entry is */
   bool ended;
-  uint64_t time_ns; /* of the packet that is being taken */
+  char last_name[128];  /* of the file in which the last packet was ... */
+  uint64_t last_offset; /* ... and where its block ended */
+  uint64_t time_ns;     /* of the packet that is being taken */
   int side;
 };
 
@@ -203,6 +206,8 @@ static int begin_part(struct gg_reader *reader, struct gg_failure *failure)
   const struct gg__part *part = reader->part;
   bool first = gg__part_is_first(part);
   reader->begun = true;
+  snprintf(reader->last_name, sizeof reader->last_name, "%s", part->capture->name);
+  reader->last_offset = 0;
   for (int side = 0; side < 2 && part->continued; side++) {
     struct gg__stream *stream = &reader->stream[side];
     reader->side = side;
@@ -235,6 +240,7 @@ static int read_more(struct gg_reader *reader, struct gg_failure *failure)
       error = gg__frames_next(reader->frames, &frame, failure);
       int side = error ? -1 : gg__part_side(part, &frame);
       if (!error && side >= 0 && frame.packet.block.offset <= part->last_offset) {
+        reader->last_offset = gg__frames_offset(reader->frames);
         error = take_frame(reader, &frame, side);
         return error ? gg_fail(failure, error, "no memory for reading a session") : 0;
       }
@@ -262,15 +268,41 @@ static int finish(struct gg_reader *reader, struct gg_failure *failure)
 
 /* ── The public side ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
+int gg__reader_open(struct gg_reader **out, const struct gg__record *record, struct gg_failure *failure)
+{
+  *out = calloc(1, sizeof **out);
+  if (!*out)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
+  (*out)->part = record->parts;
+  return 0;
+}
+
 int gg_reader_open(struct gg_reader **out, struct gg_store *store, const struct gg_session *session,
                    struct gg_failure *failure)
 {
   assert(store && session);
-  *out = calloc(1, sizeof **out);
-  if (!*out)
-    return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
-  (*out)->part = gg__record_of(session)->parts;
-  return 0;
+  return gg__reader_open(out, gg__record_of(session), failure);
+}
+
+int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, struct gg_failure *failure)
+{
+  assert(reader->ended && reader->taken == reader->entry_count);
+  const struct gg__part *last = NULL;
+  for (const struct gg__part *part = record->parts; part; part = part->next_of_session)
+    if (strcmp(part->capture->name, reader->last_name) == 0 && part->first_offset <= reader->last_offset)
+      last = part;
+  if (!last)
+    return gg_fail(failure, GG_ERR_NOT_FOUND, "%s has gone since it was read", reader->last_name);
+  drop_taken(reader);
+  reader->part = last;
+  reader->ended = false;
+  int error = open_part(reader, failure);
+  if (!error)
+    error = gg__frames_jump(reader->frames, reader->part->first_offset, reader->part->capture->scattered, failure);
+  if (!error && reader->last_offset > gg__frames_offset(reader->frames))
+    error = gg__frames_skip(reader->frames, reader->last_offset, failure);
+  reader->begun = true;
+  return error;
 }
 
 int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure)
