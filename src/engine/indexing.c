@@ -344,7 +344,7 @@ static int step(struct gg_indexing *indexing, bool *more)
     take_rules(indexing);
   if (!error)
     error = gg__indexer_step(indexing->indexer, step_bytes(indexing), more, &failure);
-  if (!error)
+  if (!error && !*more) /* who is behind has something better to do */
     error = put_understood(indexing, &failure);
   if (indexing->indexer)
     count_step(indexing);

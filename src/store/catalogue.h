@@ -249,8 +249,8 @@ int gg__catalogue_totals(struct gg__catalogue *catalogue, const struct gg_filter
                          int (*visit)(void *context, const struct gg_total *total), void *context, uint64_t *perhaps,
                          struct gg_failure *failure);
 
-/* Every row of every table as text, in an order that depends on nothing but what is there: two that are made of the
- * same segments are equal. For tests, and `reindex --check`. */
+/* Every row of every table as text but what decoders have found, in an order that depends on nothing but what is there:
+ * two that are made of the same segments are equal. For tests, and `reindex --check`. */
 int gg__catalogue_dump(struct gg__catalogue *catalogue, int fd, struct gg_failure *failure);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All of a catalogue as text: what it is made of decides every byte, not in which order or how often it was put.
+ * All of a catalogue as text: what it is made of decides every byte, not in which order or how often it was put. What
+ * decoders have found is left out: that comes later, at any time.
  * Numbers of rows and batches are left out; segments go by their names. Sessions without an end are told as such:
  * whether they are open or cut is a matter of the gateway, not of the recording.
  */
@@ -89,6 +90,8 @@ static void put_session(FILE *out, const struct gg_session *session)
     struct gg__sql_value value;
     uint8_t scratch[GG__ADDRESS_KEY_BYTES];
     gg__column_value(column, session, scratch, &value);
+    if (strcmp(column->name, "protocol") == 0)
+      continue;
     if (value.kind == GG__SQL_TEXT)
       fprintf(out, " %s=%.*s", column->name, (int)value.length, (const char *)value.data);
     else if (value.kind == GG__SQL_INTEGER && strcmp(column->name, "state") != 0)
@@ -127,10 +130,8 @@ static const struct {
             " sessions.number = session ORDER BY name, id"},
   {"tag", "SELECT tag, id FROM tags JOIN sessions ON number = session ORDER BY tag, id"},
   {"mark", "SELECT id, held, added, removed FROM marks ORDER BY id"},
-  {"fact", "SELECT id, field, text, facts.number, overflow FROM facts JOIN sessions ON sessions.number = session"
-           " ORDER BY id, field, overflow, text, facts.number"},
-  {"total", "SELECT hour, listener, protocol, close, sessions, bytes_client, bytes_server, gaps_client, gaps_server"
-            " FROM totals ORDER BY hour, listener, protocol, close"},
+  {"total", "SELECT hour, listener, close, sum(sessions), sum(bytes_client), sum(bytes_server), sum(gaps_client),"
+            " sum(gaps_server) FROM totals GROUP BY hour, listener, close ORDER BY hour, listener, close"},
 };
 
 int gg__catalogue_dump(struct gg__catalogue *catalogue, int fd, struct gg_failure *failure)

@@ -16,6 +16,7 @@
 #include "base/sized.h"
 #include "store/indexer.h"
 #include "store/place.h"
+#include "store/understanding.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,6 +118,57 @@ static int index_all(struct reindexing *reindexing, const char *store, struct gg
   return error;
 }
 
+/* ── Decoding ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct decoding {
+  struct reindexing *reindexing;
+  struct gg__understanding *understanding;
+  uint64_t done, payload;
+};
+
+static int count_payload(void *context, const struct gg_total *total)
+{
+  struct decoding *decoding = context;
+  decoding->payload += total->bytes[0] + total->bytes[1];
+  return 0;
+}
+
+/* Bytes of payload follow those of the segments. */
+static bool tell_decoded(void *context)
+{
+  struct decoding *decoding = context;
+  struct gg__understanding_stats stats = {0};
+  if (decoding->understanding)
+    gg__understanding_stats(decoding->understanding, &stats);
+  uint64_t bytes = stats.bytes < decoding->payload ? stats.bytes : decoding->payload;
+  return tell_progress(decoding->reindexing, decoding->done + bytes, decoding->done + decoding->payload);
+}
+
+/* Facts from what was said: the catalogue has its name already and can be asked, so who is killed here has lost nothing,
+ * and whoever keeps it next goes on. */
+static int decode_all(struct reindexing *reindexing, const char *store, uint64_t done)
+{
+  struct decoding decoding = {.reindexing = reindexing, .done = done};
+  const struct gg__understanding_options options = {.store = store, .goes_on = tell_decoded, .context = &decoding};
+  struct gg__catalogue *catalogue = NULL;
+  bool more = true;
+  int error = gg__catalogue_open(&catalogue, reindexing->path, GG__CATALOGUE_WRITE, reindexing->failure);
+  if (!error)
+    error = gg__catalogue_totals(catalogue, NULL, "day", count_payload, &decoding, NULL, reindexing->failure);
+  if (!error)
+    error = gg__understanding_create(&decoding.understanding, &options, reindexing->failure);
+  while (!error && more) {
+    struct gg__understood *batch = NULL;
+    error = gg__understanding_step(decoding.understanding, 0, &batch, &more, reindexing->failure);
+    if (!error)
+      error = gg__understood_put(batch, catalogue, reindexing->failure);
+    gg__understood_destroy(batch);
+  }
+  gg__understanding_destroy(decoding.understanding);
+  gg__catalogue_close(catalogue);
+  return error;
+}
+
 /* ── Comparing ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* What a catalogue has, as text, in a file without a name. NULL: the failure is filled. */
@@ -143,31 +195,20 @@ static FILE *dump(const char *store, const char *path, struct gg_failure *failur
   return NULL;
 }
 
-/* Without facts: those come from decoders, who have not been asked again. */
-static ssize_t next_line(char **line, size_t *room, FILE *file)
-{
-  static const char fact[] = "fact ";
-  ssize_t length;
-  do
-    length = getline(line, room, file);
-  while (length >= 0 && strncmp(*line, fact, sizeof fact - 1) == 0);
-  return length;
-}
-
 /* 0 if the texts are equal; else about how many lines are in one of them only. */
 static uint64_t count_different(FILE *a, FILE *b)
 {
   char *line[2] = {NULL, NULL};
   size_t room[2] = {0, 0};
   uint64_t different = 0;
-  ssize_t left = next_line(&line[0], &room[0], a), right = next_line(&line[1], &room[1], b);
+  ssize_t left = getline(&line[0], &room[0], a), right = getline(&line[1], &room[1], b);
   while (left >= 0 || right >= 0) {
     int order = left < 0 ? 1 : right < 0 ? -1 : strcmp(line[0], line[1]);
     different += order != 0;
     if (order <= 0)
-      left = next_line(&line[0], &room[0], a);
+      left = getline(&line[0], &room[0], a);
     if (order >= 0)
-      right = next_line(&line[1], &room[1], b);
+      right = getline(&line[1], &room[1], b);
   }
   free(line[0]);
   free(line[1]);
@@ -201,7 +242,7 @@ static int reindex(struct reindexing *reindexing, const char *store, struct gg_r
     error = reindexing->options.check ? compare(reindexing, store, result) : replace(reindexing, store);
   remove_all(reindexing->fresh, all, 5);
   close(claim);
-  return error;
+  return error || reindexing->options.check ? error : decode_all(reindexing, store, result->bytes);
 }
 
 int gg_store_reindex(const char *path, const struct gg_reindex_options *given, struct gg_reindex_result *result,
