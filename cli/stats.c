@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stats.c - `gogetway stats`: what a running gateway counts, asked over a control socket in its store; with --totals
- * sums over what was recorded, for which none need run (totals.c). */
+/*
+ * stats.c - `gogetway stats`: what a running gateway counts, asked over a control socket in its store, and sums over
+ * what was recorded, for which none need run (totals.c).
+ *
+ * For people it shows both. Whoever asks for one form (--json, --format prometheus or config) is a program that asks
+ * often, and gets what the gateway says, as it says it: no store is opened for that. --totals are the sums alone.
+ */
 #include "ask.h"
 #include "commands.h"
 #include "totals.h"
@@ -18,7 +23,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_FORMAT] = {"format", 'f', "FORM",
                      "table (default), json (one object), prometheus (its text form), config (what it works by, YAML)"},
   [OPTION_PID] = {"pid", 'p', "PID", "of that process, which drains since a hot restart; else of the one that serves"},
-  [OPTION_TOTALS] = {"totals", 't', NULL, "sums over recorded sessions; no gateway need run"},
+  [OPTION_TOTALS] = {"totals", 't', NULL, "only sums over recorded sessions; no gateway need run"},
   [OPTION_BY] = {"by", 'b', "WHAT", "totals by listener, protocol, close, hour, day or client"},
   [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
@@ -139,17 +144,61 @@ static bool is_pid(const char *word, long *out)
   return end != word && *end == '\0' && errno == 0 && *out > 0;
 }
 
-static int ask(const struct gg_cli *cli, enum form form, long pid)
+static void ask(const struct gg_cli *cli, enum form form, long pid, struct gg_cli_reply *reply)
 {
-  struct gg_cli_reply reply;
   const char *request = form == FORM_PROMETHEUS ? "{\"command\":\"metrics\"}"
                         : form == FORM_CONFIG   ? "{\"command\":\"config\"}"
                                                 : "{\"command\":\"stats\"}";
-  gg_cli_ask(cli, pid, request, &reply);
-  const char *error = json_string_value(json_object_get(reply.object, "error"));
-  if (reply.unreached && error)
-    gg_cli_reply_refuse(&reply, "%s; 'gogetway stats --totals' adds up what is recorded, without one", error);
+  gg_cli_ask(cli, pid, request, reply);
+}
+
+/* Who hears that there is no gateway hears what can be had without one. */
+static void hint_at_totals(struct gg_cli_reply *reply)
+{
+  const char *error = json_string_value(json_object_get(reply->object, "error"));
+  if (reply->unreached && error)
+    gg_cli_reply_refuse(reply, "%s; 'gogetway stats --totals' adds up what is recorded, without one", error);
+}
+
+static int show_reply(const struct gg_cli *cli, enum form form, long pid)
+{
+  struct gg_cli_reply reply;
+  ask(cli, form, pid, &reply);
+  hint_at_totals(&reply);
   int status = show(cli, &reply, form);
+  gg_cli_reply_free(&reply);
+  return status;
+}
+
+/* What the gateway counts, and behind it, or without it, what is recorded, if a catalogue has that ready.
+ * The exit status is the gateway's: scripts ask by it whether one runs, and what becomes of the totals changes nothing
+ * about that. */
+static int show_both(const struct gg_cli *cli)
+{
+  struct gg_cli_reply reply;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_store *store;
+  int status = GG_EXIT_DONE;
+  ask(cli, FORM_TABLE, 0, &reply);
+  if (reply.ok) {
+    put_table(reply.object);
+    putchar('\n');
+    fflush(stdout); /* the rest is on a disk, which may take its time */
+  }
+  int error = gg_store_open(&store, cli->dir, NULL, &failure);
+  bool ready = !error && gg_store_is_indexed(store);
+  if (!reply.ok) {
+    if (!ready)
+      hint_at_totals(&reply);
+    status = gg_cli_reply_fail(&reply);
+  } else if (error) {
+    gg_cli_store_fail(&failure);
+  } else if (!ready) {
+    puts("no totals at once without a catalogue: 'gogetway stats --totals' counts them by reading all segments");
+  }
+  if (ready)
+    gg_cli_totals_put(store, NULL, NULL, false);
+  gg_store_close(store);
   gg_cli_reply_free(&reply);
   return status;
 }
@@ -211,17 +260,21 @@ static int run(const struct gg_cli *cli, int argc, char **argv)
     return gg_cli_wrong("stats: unexpected word '%s'; with --totals it is a filter", wanted.words.words[0]);
   if (wanted.words.filter_count > 0)
     return gg_cli_wrong("stats: --filter is for --totals");
-  return ask(cli, wanted.form, wanted.pid);
+  return wanted.form == FORM_TABLE && !wanted.pid ? show_both(cli) : show_reply(cli, wanted.form, wanted.pid);
 }
 
 const struct gg_command gg_command_stats = {
   .name = "stats",
-  .summary = "what a running gateway counts, or totals of what was recorded",
+  .summary = "what a running gateway counts, and totals of what was recorded",
   .synopsis =
     "[--pid PID] [--json | --format table|json|prometheus|config] | --totals [--by WHAT] [FILTER...] [--json]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =
+    "Without options both are told, the totals if there is a catalogue, which has them ready. If no gateway runs,\n"
+    "that is told on standard error, then the totals, and the exit status is 3. With --pid, --json or another form\n"
+    "the gateway's counters are told alone; with --totals, the totals.\n"
+    "\n"
     "Totals are by listener, by protocol and by hour (the last 24), or by what --by says.\n"
     "FILTER words are those of 'gogetway sessions'; 'gogetway help filters' lists them. Sessions count in the\n"
     "hour and day (UTC) in which they began.\n"

@@ -154,17 +154,13 @@ static int put_totals(struct gg_store *store, const struct gg_filter *filter, st
   return status;
 }
 
-int gg_cli_totals(const struct gg_cli *cli, const struct gg_cli_words *words, const char *by, bool json)
+int gg_cli_totals_put(struct gg_store *store, const struct gg_filter *filter, const char *by, bool json)
 {
   static const char *const usual[] = {"listener", "protocol", "hour"};
   const char *const *bys = by ? &by : usual;
   size_t count = by ? 1 : sizeof usual / sizeof usual[0];
   char all[] = "all";
-  struct gg_store *store = NULL;
-  struct gg_filter *filter = NULL;
-  int status = words->count + words->filter_count ? gg_cli_parse_filter(words, &filter) : GG_EXIT_DONE;
-  if (status == GG_EXIT_DONE)
-    status = gg_cli_open_store(cli, &store);
+  int status = GG_EXIT_DONE;
   for (size_t i = 0; i < count && status == GG_EXIT_DONE && !ferror(stdout); i++) {
     struct table table = {.by = bys[i], .json = json, .human = isatty(STDOUT_FILENO) == 1, .sum = {.key = all}};
     table.most = !by && strcmp(bys[i], "hour") == 0 ? LATEST_MAX : 0;
@@ -174,6 +170,18 @@ int gg_cli_totals(const struct gg_cli *cli, const struct gg_cli_words *words, co
   }
   if (status == GG_EXIT_DONE)
     gg_cli_tell_warnings(store);
+  return status;
+}
+
+int gg_cli_totals(const struct gg_cli *cli, const struct gg_cli_words *words, const char *by, bool json)
+{
+  struct gg_store *store = NULL;
+  struct gg_filter *filter = NULL;
+  int status = words->count + words->filter_count ? gg_cli_parse_filter(words, &filter) : GG_EXIT_DONE;
+  if (status == GG_EXIT_DONE)
+    status = gg_cli_open_store(cli, &store);
+  if (status == GG_EXIT_DONE)
+    status = gg_cli_totals_put(store, filter, by, json);
   gg_filter_destroy(filter);
   gg_store_close(store);
   return status;
