@@ -44,11 +44,11 @@ static void require(bool holds)
     __builtin_trap();
 }
 
-static void check_condition(const struct gg_filter *filter)
+static void check_condition(const struct gg_filter *filter, enum gg__sql_use use)
 {
   struct gg__sql sql;
   size_t marks = 0;
-  require(gg__filter_sql(filter, &sql) == 0);
+  require(gg__filter_sql(filter, use, &sql) == 0);
   for (const char *at = sql.text; *at; at++)
     marks += *at == '?';
   require(marks == sql.count);
@@ -65,7 +65,8 @@ static bool check_filter(struct gg_filter *filter, int error, const struct gg_fa
   if (filter) {
     gg_filter_may_match(filter, &session);
     gg_filter_names_as_sent(filter, &session);
-    check_condition(filter);
+    for (enum gg__sql_use use = 0; use < GG__SQL_USES; use++)
+      check_condition(filter, use);
   }
   gg_filter_destroy(filter);
   return matches;

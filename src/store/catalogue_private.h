@@ -239,9 +239,9 @@ void gg__catalogue_drop_totals(struct gg__catalogue *catalogue); /* of a batch t
 
 /* ── Queries ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The condition of a filter. Prepared statements bind it from parameter 1 on. */
+/* The condition of a filter, for either use. Prepared statements bind it from parameter 1 on. */
 struct gg__condition {
-  struct gg__sql sql;
+  struct gg__sql sql[GG__SQL_USES];
   const struct gg_filter *before; /* whose functions were called: queries may be within one another */
 };
 int gg__condition_init(struct gg__condition *condition, struct gg__catalogue *catalogue, const struct gg_filter *filter,
@@ -249,6 +249,7 @@ int gg__condition_init(struct gg__condition *condition, struct gg__catalogue *ca
 void gg__condition_fini(struct gg__condition *condition, struct gg__catalogue *catalogue);
 /* A query of constant texts, with the condition between them; NULL: the failure is filled. */
 sqlite3_stmt *gg__condition_prepare(const struct gg__condition *condition, struct gg__catalogue *catalogue,
-                                    const char *before, const char *after, struct gg_failure *failure);
+                                    enum gg__sql_use use, const char *before, const char *after,
+                                    struct gg_failure *failure);
 
 #endif

@@ -10,7 +10,8 @@
  *   - by the order: go through all sessions from the latest on, and take the first 50 that match. Good if they are
  * many. Statistics would have to be gathered, and are of no use for networks and ranges. So both are tried in turn,
  * each for a time that grows: what is spent in vain is a small multiple of what the better one takes. A condition that
- * has no index is not tried.
+ * has no index is not tried. What stands in another table (tags) is found there at once by the condition, and is asked
+ * of each session by the order: a list of all that have a tag may be longer than all that the order goes through.
  *
  *   order      [=]         [===]              [=========]
  *   condition     [===]         [========= done
@@ -58,8 +59,9 @@ int gg__condition_init(struct gg__condition *condition, struct gg__catalogue *ca
                        struct gg_failure *failure)
 {
   *condition = (struct gg__condition){.before = catalogue->filter};
-  if (gg__filter_sql(filter, &condition->sql) != 0)
-    return gg_fail(failure, GG_ERR_NOMEM, "no memory for a query");
+  for (enum gg__sql_use use = 0; use < GG__SQL_USES; use++)
+    if (gg__filter_sql(filter, use, &condition->sql[use]) != 0)
+      return gg_fail(failure, GG_ERR_NOMEM, "no memory for a query");
   catalogue->filter = filter;
   if (catalogue->functions)
     return 0;
@@ -72,7 +74,8 @@ int gg__condition_init(struct gg__condition *condition, struct gg__catalogue *ca
 
 void gg__condition_fini(struct gg__condition *condition, struct gg__catalogue *catalogue)
 {
-  gg__sql_fini(&condition->sql);
+  for (enum gg__sql_use use = 0; use < GG__SQL_USES; use++)
+    gg__sql_fini(&condition->sql[use]);
   catalogue->filter = condition->before;
 }
 
@@ -83,22 +86,24 @@ static void bind_values(sqlite3_stmt *statement, const struct gg__sql *sql)
 }
 
 sqlite3_stmt *gg__condition_prepare(const struct gg__condition *condition, struct gg__catalogue *catalogue,
-                                    const char *before, const char *after, struct gg_failure *failure)
+                                    enum gg__sql_use use, const char *before, const char *after,
+                                    struct gg_failure *failure)
 {
+  const struct gg__sql *sql = &condition->sql[use];
   sqlite3_stmt *statement = NULL;
-  size_t room = strlen(before) + strlen(condition->sql.text) + strlen(after) + 3;
+  size_t room = strlen(before) + strlen(sql->text) + strlen(after) + 3;
   char *text = malloc(room);
   if (!text) {
     gg_fail(failure, GG_ERR_NOMEM, "no memory for a query");
     return NULL;
   }
-  snprintf(text, room, "%s(%s)%s", before, condition->sql.text, after);
+  snprintf(text, room, "%s(%s)%s", before, sql->text, after);
   int code = sqlite3_prepare_v3(catalogue->db, text, -1, 0, &statement, NULL);
   free(text);
   if (code != SQLITE_OK)
     gg__catalogue_fail(catalogue, code, "read", failure);
   else
-    bind_values(statement, &condition->sql);
+    bind_values(statement, sql);
   return statement;
 }
 
@@ -170,7 +175,7 @@ struct query {
 /* Whether the condition asks for what has its index by epoch. */
 static bool by_epochs(const struct query *query)
 {
-  const char *text = query->condition.sql.text;
+  const char *text = query->condition.sql[GG__SQL_FIND].text;
   return names_column(text, "client_key") || names_column(text, "bytes") || names_column(text, "duration_ns");
 }
 
@@ -189,7 +194,8 @@ static sqlite3_stmt *prepare(const struct query *query, bool by_order, bool firs
   snprintf(after, sizeof after, "%s%s ORDER BY %s%s%s%s", of, by_order && query->order->epochs ? " AND epoch = ?" : "",
            by_order ? "" : "+", query->column, query->down ? " DESC" : "", then);
   const char *from = by_order ? query->order->from : by_epochs(query) ? in_epochs : any_order;
-  return gg__condition_prepare(&query->condition, query->catalogue, from, after, query->failure);
+  enum gg__sql_use use = by_order ? GG__SQL_JUDGE : GG__SQL_FIND;
+  return gg__condition_prepare(&query->condition, query->catalogue, use, from, after, query->failure);
 }
 
 /* ── Running ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -202,7 +208,7 @@ static int take(const struct query *query, int64_t number, struct gg__record **r
   if (error || !*record)
     return error;
   const struct gg_session *session = &(*record)->session;
-  if (!query->condition.sql.exact)
+  if (!query->condition.sql[GG__SQL_FIND].exact)
     error = gg__catalogue_judge(query->catalogue, query->filter, session, &truth, query->failure);
   (*record)->perhaps = truth == GG__PERHAPS;
   if (error || truth == GG__NO || (query->state && session->state != *query->state)) {
@@ -217,7 +223,7 @@ static int check(struct query *query, int64_t number, enum gg__truth *truth)
 {
   struct gg__record *record = NULL;
   *truth = GG__YES;
-  if (query->condition.sql.exact)
+  if (query->condition.sql[GG__SQL_FIND].exact)
     return 0;
   int error = take(query, number, &record);
   *truth = !record ? GG__NO : record->perhaps ? GG__PERHAPS : GG__YES;
@@ -387,7 +393,7 @@ static int run_epoch(struct query *query, sqlite3_stmt *statement, int64_t epoch
   int code = SQLITE_ROW, error = 0;
   candidates->before = candidates->count;
   sqlite3_reset(statement);
-  sqlite3_bind_int64(statement, (int)query->condition.sql.count + 1, epoch);
+  sqlite3_bind_int64(statement, (int)query->condition.sql[GG__SQL_JUDGE].count + 1, epoch);
   for (uint64_t taken = 0; !error && taken < query->limit && (code = step(query, statement)) == SQLITE_ROW;) {
     enum gg__truth truth;
     if (is_behind(query, candidates, statement))
@@ -437,7 +443,8 @@ static bool has_index(const struct query *query)
 {
   struct gg_failure ignored = GG_FAILURE_INIT;
   const char *from = by_epochs(query) ? explain_epochs : explain_any;
-  sqlite3_stmt *statement = gg__condition_prepare(&query->condition, query->catalogue, from, "", &ignored);
+  sqlite3_stmt *statement =
+    gg__condition_prepare(&query->condition, query->catalogue, GG__SQL_FIND, from, "", &ignored);
   bool found = false;
   while (statement && sqlite3_step(statement) == SQLITE_ROW) {
     const char *detail = gg__column_text(statement, 3);
@@ -483,7 +490,7 @@ static int tell_first(struct query *query, int (*visit)(void *context, struct gg
 /* All that match, as they come. */
 static int tell_all(struct query *query, int (*visit)(void *context, struct gg__record *record), void *context)
 {
-  bool by_order = query->order && !query->order->epochs && strcmp(query->condition.sql.text, "1") == 0;
+  bool by_order = query->order && !query->order->epochs && strcmp(query->condition.sql[GG__SQL_FIND].text, "1") == 0;
   sqlite3_stmt *statement = prepare(query, by_order, false);
   if (!statement)
     return GG_ERR_CORRUPT;
@@ -543,11 +550,11 @@ static int tell_changed(struct query *query, uint64_t revision, int (*visit)(voi
                         void *context)
 {
   static const char before[] = "SELECT number FROM sessions INDEXED BY sessions_revision WHERE ";
-  sqlite3_stmt *statement =
-    gg__condition_prepare(&query->condition, query->catalogue, before, " AND revision > ?", query->failure);
+  sqlite3_stmt *statement = gg__condition_prepare(&query->condition, query->catalogue, GG__SQL_JUDGE, before,
+                                                  " AND revision > ?", query->failure);
   if (!statement)
     return GG_ERR_CORRUPT;
-  sqlite3_bind_int64(statement, (int)query->condition.sql.count + 1, (int64_t)revision);
+  sqlite3_bind_int64(statement, (int)query->condition.sql[GG__SQL_JUDGE].count + 1, (int64_t)revision);
   int code = SQLITE_ROW, error = 0;
   while (!error && (code = sqlite3_step(statement)) == SQLITE_ROW) {
     struct gg__record *record;

@@ -219,9 +219,9 @@ static int add_filtered(struct adding *adding)
   sqlite3_stmt *statement = NULL;
   int error = gg__condition_init(&condition, adding->catalogue, adding->filter, adding->failure);
   if (!error) {
-    adding->exact = condition.sql.exact;
-    statement =
-      gg__condition_prepare(&condition, adding->catalogue, bys[adding->by].key, bys[adding->by].order, adding->failure);
+    adding->exact = condition.sql[GG__SQL_FIND].exact;
+    statement = gg__condition_prepare(&condition, adding->catalogue, GG__SQL_FIND, bys[adding->by].key,
+                                      bys[adding->by].order, adding->failure);
     error = statement ? add_all(adding, statement) : GG_ERR_CORRUPT;
   }
   sqlite3_finalize(statement);

@@ -19,6 +19,7 @@ struct making {
   size_t length, room;
   struct gg__sql_value *values;
   size_t count, value_room;
+  enum gg__sql_use use;
   bool exact;
   bool failed; /* no memory; sticky */
 };
@@ -193,12 +194,15 @@ static void put_state(struct making *making, const struct gg__test *test, bool n
     put(making, unended ? "state <> 1" : "0");
 }
 
-/* Tags have a table of their own. Who has one is found at once by its index. Who has it not is asked of each session:
- * all others would have to be listed first. */
+/* Tags have a table of their own. Who has one is found at once by its index, which lists all of them, and there may be
+ * millions: so where the first few are wanted of those that come, each is asked. Who has it not is always asked: all
+ * others would have to be listed first. */
 static void put_tag(struct making *making, const struct gg__test *test, bool negated)
 {
-  put(making, negated ? "NOT EXISTS (SELECT 1 FROM tags WHERE session = sessions.rowid AND "
-                      : "rowid IN (SELECT session FROM tags WHERE ");
+  bool listed = making->use == GG__SQL_FIND && !negated;
+  put(making, negated ? "NOT " : "");
+  put(making, listed ? "rowid IN (SELECT session FROM tags WHERE "
+                     : "EXISTS (SELECT 1 FROM tags WHERE session = sessions.rowid AND ");
   put_text(making, test, "tag");
   put(making, ")");
 }
@@ -319,9 +323,9 @@ static void put_node(struct making *making, const struct gg__node *node, bool ne
   put(making, within_and && !all ? ")" : "");
 }
 
-int gg__filter_sql(const struct gg_filter *filter, struct gg__sql *out)
+int gg__filter_sql(const struct gg_filter *filter, enum gg__sql_use use, struct gg__sql *out)
 {
-  struct making making = {.exact = true};
+  struct making making = {.use = use, .exact = true};
   *out = (struct gg__sql){0};
   if (filter && filter->root)
     put_node(&making, filter->root, false, true);

@@ -27,6 +27,13 @@ struct gg__sql_value {
   size_t length;
 };
 
+/* What a condition is for. Either way it has the same sessions, but what it costs to ask differs. */
+enum gg__sql_use {
+  GG__SQL_FIND,  /* those that match are to be found by it: by its indexes, lists of them are made */
+  GG__SQL_JUDGE, /* sessions come by something else, and it is asked of one after the other: no list is made */
+  GG__SQL_USES
+};
+
 /* `text` is made of column names, operators, 0, 1 and `?` only: nothing in it is the user's. It is a condition on
  * `sessions`, whose columns it names without the table; AND and others may stand beside it. One function is to be
  * registered with the database: gg_regexp(operand, text), which is gg__filter_operand_match of this filter. Networks
@@ -39,7 +46,7 @@ struct gg__sql {
 };
 
 /* `filter` NULL: everything ("1"). GG_ERR_NOMEM. */
-int gg__filter_sql(const struct gg_filter *filter, struct gg__sql *out);
+int gg__filter_sql(const struct gg_filter *filter, enum gg__sql_use use, struct gg__sql *out);
 void gg__sql_fini(struct gg__sql *sql);
 
 /* Whether an operand of the filter (a regular expression or a glob) matches a column's text. */

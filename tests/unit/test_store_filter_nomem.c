@@ -49,8 +49,9 @@ static int parse_an_expression(const char *text)
   int error = gg_filter_parse_text(&filter, text, NOW, &failure);
   assert_int_equal(failure.code, error);
   assert_true((filter != NULL) == (error == 0));
-  if (!error) {
-    error = gg__filter_sql(filter, &sql);
+  for (enum gg__sql_use use = 0; use < GG__SQL_USES && !error; use++) {
+    gg__sql_fini(&sql);
+    error = gg__filter_sql(filter, use, &sql);
     assert_true((sql.text != NULL) == (error == 0));
   }
   gg__sql_fini(&sql);

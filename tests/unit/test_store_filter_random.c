@@ -202,12 +202,12 @@ static void check_text(const struct gg__sql *sql)
 
 static size_t exact_count, inexact_count;
 
-static void check_database(const struct gg_filter *filter, const char *text)
+static void check_use(const struct gg_filter *filter, enum gg__sql_use use, const char *text)
 {
   struct gg__sql sql;
   char *query = NULL;
   bool found[SESSIONS] = {false};
-  assert_int_equal(gg__filter_sql(filter, &sql), 0);
+  assert_int_equal(gg__filter_sql(filter, use, &sql), 0);
   check_text(&sql);
   assert_true(asprintf(&query, "SELECT number FROM sessions WHERE 1 AND %s AND 1", sql.text) > 0);
   asked = filter;
@@ -229,6 +229,12 @@ static void check_database(const struct gg_filter *filter, const char *text)
   sqlite3_finalize(statement);
   free(query);
   gg__sql_fini(&sql);
+}
+
+static void check_database(const struct gg_filter *filter, const char *text)
+{
+  for (enum gg__sql_use use = 0; use < GG__SQL_USES; use++)
+    check_use(filter, use, text);
 }
 
 /* Each column of a field has the field's value, and what it is sorted by is in the order of the comparison. */
