@@ -213,7 +213,7 @@ GG_API int gg_decoding_create(struct gg_decoding **out, const struct gg_decoding
 GG_API void gg_decoding_destroy(struct gg_decoding *decoding); /* tells nothing any more */
 
 /* `length` bytes of a side, in order of time over both sides. A greater `offset` than where the side's last bytes have
- * ended is a gap; bytes before that are not taken again. */
+ * ended is a gap; bytes before that are not taken again, and none of a side that has ended. */
 GG_API void gg_decoding_push(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, uint64_t time_ns,
                              const void *data, size_t length);
 /* `length` bytes are missing at `offset`. */
@@ -245,7 +245,7 @@ GG_API const struct gg_decoder_field *gg_decoder_common_fields(void);
 
 /* How sure identification is. */
 enum gg_likeness {
-  GG_LIKENESS_NONE,    /* it is not that */
+  GG_LIKENESS_NONE,    /* it is not that, whatever follows of the side that speaks: that is not asked any more */
   GG_LIKENESS_OPEN,    /* it may be: more bytes will tell */
   GG_LIKENESS_LIKELY,  /* it is, if nobody is certain of something else */
   GG_LIKENESS_CERTAIN, /* by a magic number, or as good as that */
@@ -306,7 +306,8 @@ struct gg_decoder {
   const char *const *kinds; /* of messages; ends with NULL */
   const struct gg_decoder_field *fields; /* ends with a NULL name */
   size_t state_bytes;                    /* of its state: zeroed memory */
-  /* By the first bytes, whatever the port. Pure. NULL: it is never told, only named or become. */
+  /* By the first bytes, whatever the port; asked after each of them. Pure. NULL: it is never told, only named or
+   * become. */
   enum gg_likeness (*identify)(const struct gg_opening *opening);
   /* Before anything else; `became` NULL: the session begins with it. May be NULL. */
   void (*open)(void *state, struct gg_decoding *decoding, const struct gg_become *became);

@@ -55,7 +55,8 @@ const struct gg_field *gg_message_field(const struct gg_message *message, const 
 
 void *gg__decoding_resize(struct gg_decoding *decoding, void *memory, size_t before, size_t bytes)
 {
-  if (bytes > before && bytes - before > decoding->memory_max - decoding->memory)
+  size_t room = decoding->memory < decoding->memory_max ? decoding->memory_max - decoding->memory : 0;
+  if (bytes > before && bytes - before > room)
     return NULL;
   void *moved = realloc(memory, bytes);
   if (moved)
@@ -435,12 +436,13 @@ static void take_opening(struct gg_decoding *decoding)
   free(opening);
 }
 
-/* Asks whose it is. True: that is settled. */
+/* Asks whose it is. True: that is settled. Of no known protocol it is only when no more bytes are to be looked at: so it
+ * is described by as many as there are, and not by those that the first piece happened to have. */
 static bool settle(struct gg_decoding *decoding, const struct gg_opening *opening, bool last)
 {
   const struct gg_decoder *decoder = decoding->named;
   enum gg__identified identified = decoder ? GG__IDENTIFY_TOLD : gg__identify(decoding, opening, last, &decoder);
-  if (identified == GG__IDENTIFY_MORE)
+  if (identified == GG__IDENTIFY_MORE || (identified == GG__IDENTIFY_UNKNOWN && !last))
     return false;
   if (identified == GG__IDENTIFY_TOLD) {
     start(decoding, decoder, NULL);
@@ -470,6 +472,17 @@ static bool keep_opening(struct gg_decoding *decoding, enum gg_side side, uint64
   return true;
 }
 
+static void note_speaker(struct gg_decoding *decoding, enum gg_side side)
+{
+  if (!decoding->spoke || decoding->speaks != side) /* what one side has said puts nobody out of the other's question */
+    memset(decoding->out, 0, sizeof decoding->out);
+  if (!decoding->spoke)
+    decoding->spoke_first = side;
+  decoding->spoke = true;
+  decoding->speaks = side;
+}
+
+/* Decoders are asked after each byte: so who is first to be certain does not depend on how the bytes were cut. */
 static void take_untold(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, uint64_t time_ns,
                         const uint8_t *data, size_t length)
 {
@@ -477,10 +490,7 @@ static void take_untold(struct gg_decoding *decoding, enum gg_side side, uint64_
     give_up(decoding, GG_OPAQUE_GAP, side, offset, "the beginning is missing");
     return;
   }
-  if (!decoding->spoke) {
-    decoding->spoke = true;
-    decoding->spoke_first = side;
-  }
+  note_speaker(decoding, side);
   struct gg_opening opening = opening_of(decoding);
   size_t had = opening.length[side], room = GG_IDENTIFY_MAX - had;
   uint8_t joined[GG_IDENTIFY_MAX];
@@ -490,8 +500,12 @@ static void take_untold(struct gg_decoding *decoding, enum gg_side side, uint64_
     memcpy(joined + had, data, new);
   }
   opening.data[side] = had ? joined : data;
-  opening.length[side] = had + new;
-  if (!settle(decoding, &opening, had + new == GG_IDENTIFY_MAX)) {
+  bool settled = false;
+  while (!settled && opening.length[side] < had + new) {
+    opening.length[side]++;
+    settled = settle(decoding, &opening, opening.length[side] == GG_IDENTIFY_MAX);
+  }
+  if (!settled) {
     if (!keep_opening(decoding, side, time_ns, data, length))
       gg__decoding_refused(decoding, "no memory for the first bytes");
     return;
@@ -551,6 +565,8 @@ static void settle_over(struct gg_decoding *decoding)
 void gg_decoding_push(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, uint64_t time_ns,
                       const void *data, size_t length)
 {
+  if (decoding->windows[side].ended)
+    return;
   uint64_t wanted = expected(decoding, side);
   if (offset > wanted)
     gg_decoding_gap(decoding, side, wanted, offset - wanted, time_ns);
@@ -564,7 +580,7 @@ void gg_decoding_push(struct gg_decoding *decoding, enum gg_side side, uint64_t 
 void gg_decoding_gap(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, uint64_t length,
                      uint64_t time_ns)
 {
-  if (length == 0)
+  if (length == 0 || decoding->windows[side].ended)
     return;
   decoding->now_ns = time_ns;
   settle_now(decoding);

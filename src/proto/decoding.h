@@ -59,6 +59,7 @@ struct gg__piece {
 enum {
   GG__SPARE_DRAFTS = 4,
   GG__MORE_DECODERS_MAX = 32,
+  GG__CANDIDATES_MAX = 64,    /* these and the built-in ones */
   GG__BECOMES_MAX = 16,       /* of one session */
   GG__BECOME_TEXT_MAX = 1024, /* bytes of what the next one has to know, with the NUL */
 };
@@ -81,8 +82,9 @@ struct gg_decoding {
   bool in_decoder;             /* one of its callbacks is under way: it must not be closed yet */
   struct gg__opening *opening; /* what came while it was not told; NULL: nothing */
   bool spoke;
-  enum gg_side spoke_first;
-  struct gg_become becoming; /* what it becomes when its `push` returns */
+  enum gg_side spoke_first, speaks;
+  bool out[GG__CANDIDATES_MAX]; /* who has said of these bytes, or fewer, that they are not its own */
+  struct gg_become becoming;    /* what it becomes when its `push` returns */
   bool is_becoming;
   char becoming_text[GG__BECOME_TEXT_MAX];
   unsigned becomes;
@@ -150,7 +152,7 @@ struct gg__opening {
 enum gg__identified { GG__IDENTIFY_MORE, GG__IDENTIFY_TOLD, GG__IDENTIFY_UNKNOWN };
 
 /* `last`: no more bytes will come, or the decision cannot wait. */
-enum gg__identified gg__identify(const struct gg_decoding *decoding, const struct gg_opening *opening, bool last,
+enum gg__identified gg__identify(struct gg_decoding *decoding, const struct gg_opening *opening, bool last,
                                  const struct gg_decoder **out);
 /* Half a sentence about bytes of no known protocol: "text", "binary, 7.9 bits of entropy a byte, begins 16 03 ...". */
 void gg__identify_describe(const struct gg_opening *opening, char *text, size_t size);

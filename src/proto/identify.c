@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which decoder, from the first bytes. All are asked; the first that is certain has it. Who is only likely has it when
- * nobody says any more that he may be it: so a line of text is not called "lines" while it may become a request. */
+ * nobody says any more that he may be it: so a line of text is not called "lines" while it may become a request. Who has
+ * said of a side's bytes that they are not his is not asked of more of them. */
 #include "base/utf8.h"
 #include "proto/decoders.h"
 #include "proto/decoding.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -13,14 +15,16 @@ static const struct gg_decoder *candidate(const struct gg_decoding *decoding, si
   return index < decoding->more_count ? decoding->more[index] : gg_decoder_at(index - decoding->more_count);
 }
 
-enum gg__identified gg__identify(const struct gg_decoding *decoding, const struct gg_opening *opening, bool last,
+enum gg__identified gg__identify(struct gg_decoding *decoding, const struct gg_opening *opening, bool last,
                                  const struct gg_decoder **out)
 {
   const struct gg_decoder *likely = NULL;
   bool open = false;
   for (size_t i = 0; candidate(decoding, i); i++) {
     const struct gg_decoder *decoder = candidate(decoding, i);
-    enum gg_likeness likeness = decoder->identify ? decoder->identify(opening) : GG_LIKENESS_NONE;
+    assert(i < GG__CANDIDATES_MAX);
+    enum gg_likeness likeness = decoder->identify && !decoding->out[i] ? decoder->identify(opening) : GG_LIKENESS_NONE;
+    decoding->out[i] = likeness == GG_LIKENESS_NONE;
     if (likeness == GG_LIKENESS_CERTAIN) {
       *out = decoder;
       return GG__IDENTIFY_TOLD;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a session is decoded, whoever decodes it: whose it is, what it may take, and what comes at the wrong time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "transcript.h"
+
+static void tell(const struct gg_decoding_options *options, const char *wanted, const struct piece *pieces,
+                 size_t count)
+{
+  char *told = transcript_checked(options, pieces, count);
+  assert_string_equal(told, wanted);
+  free(told);
+}
+#define TELL(options, wanted, ...)                                                                                     \
+  do {                                                                                                                 \
+    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
+    tell(options, wanted, pieces, sizeof pieces / sizeof *pieces);                                                     \
+  } while (0)
+
+/* ── Decoders of our own ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static const char *const kinds[] = {"line", NULL};
+static const struct gg_decoder_field fields[] = {
+  {.name = "own.text", .kind = GG_FIELD_TEXT, .help = "what stands in the line"},
+  {0},
+};
+
+/* Lines, each with its text as a field: also an empty one. */
+static size_t push_line(void *state, struct gg_decoding *decoding, const struct gg_window *window)
+{
+  (void)state;
+  const uint8_t *end = memchr(window->data, '\n', window->length);
+  if (!end)
+    return 0;
+  size_t length = (size_t)(end - window->data);
+  struct gg_draft *draft = gg_decoded_begin(decoding, window->side, 0, window->offset);
+  gg_decoded_text(decoding, draft, &fields[0], window->data, length, window->offset);
+  gg_decoded_end(decoding, draft, window->offset + length + 1);
+  return length + 1;
+}
+
+static enum gg_likeness begins(const struct gg_opening *opening, const char *magic)
+{
+  size_t wanted = strlen(magic), length = opening->length[GG_SIDE_CLIENT];
+  if (memcmp(opening->data[GG_SIDE_CLIENT], magic, length < wanted ? length : wanted) != 0)
+    return GG_LIKENESS_NONE;
+  return length < wanted ? GG_LIKENESS_OPEN : GG_LIKENESS_CERTAIN;
+}
+
+static enum gg_likeness early(const struct gg_opening *opening)
+{
+  return begins(opening, "~~ab");
+}
+
+static enum gg_likeness late(const struct gg_opening *opening)
+{
+  return begins(opening, "~~abcdef");
+}
+
+#define LINES(called, how)                                                                                             \
+  {                                                                                                                    \
+    GG_DECODER_HEAD, .name = called, .protocol = "own", .title = "lines", .kinds = kinds, .fields = fields,            \
+                     .identify = how, .push = push_line                                                                \
+  }
+static const struct gg_decoder early_lines = LINES("early", early), late_lines = LINES("late", late);
+static const struct gg_decoder *const more[] = {&late_lines, &early_lines};
+
+static struct gg_decoding_options with_more(const char *name)
+{
+  struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
+  options.decoder = name;
+  options.more = more;
+  options.more_count = sizeof more / sizeof *more;
+  return options;
+}
+
+/* ── Tests ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void who_is_certain_first_has_it_however_the_bytes_came(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more(NULL);
+  TELL(&options,
+       "is early from 0 0\n"
+       "1 line client 0+9 at 1000..1000 own.text=~~abcdef\n",
+       CLIENT("~~abcdef\n"));
+}
+
+static void what_nobody_knows_is_described_by_all_of_its_first_bytes(void **state)
+{
+  (void)state;
+  TELL(NULL,
+       "client opaque from 0: unknown: binary, 2.0 bits of entropy a byte, begins 00 01 02 ff\n"
+       "server opaque from 0: unknown: binary, 2.0 bits of entropy a byte, begins 00 01 02 ff\n",
+       CLIENT("\0\1"), CLIENT("\2\377"), SERVER("\1"));
+}
+
+static void a_field_may_be_empty(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more("early");
+  TELL(&options,
+       "is early from 0 0\n"
+       "1 line client 0+1 at 1000..1000 own.text=\n",
+       CLIENT("\n"));
+}
+
+static void what_comes_behind_an_end_is_not_taken(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more("early");
+  TELL(&options,
+       "is early from 0 0\n"
+       "1 line client 0+2 at 1000..1000 own.text=a\n"
+       "2 line server 0+2 at 1040..1040 own.text=c\n",
+       CLIENT("a\n"), CLIENT_END, CLIENT("b\n"), CLIENT_GAP(4), SERVER("c\n"));
+}
+
+static void less_memory_than_nothing_takes_is_none(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more("early");
+  options.memory_max = 1;
+  TELL(&options,
+       "client opaque from 0: limit: no memory for the decoder\n"
+       "server opaque from 0: limit: no memory for the decoder\n",
+       CLIENT("a\n"));
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(who_is_certain_first_has_it_however_the_bytes_came),
+    cmocka_unit_test(what_nobody_knows_is_described_by_all_of_its_first_bytes),
+    cmocka_unit_test(a_field_may_be_empty),
+    cmocka_unit_test(what_comes_behind_an_end_is_not_taken),
+    cmocka_unit_test(less_memory_than_nothing_takes_is_none),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
