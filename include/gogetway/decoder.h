@@ -418,8 +418,9 @@ static inline void gg_decoded_hold(struct gg_decoding *decoding, enum gg_side si
   GG_DECODING_HOST(decoding)->hold(decoding, side);
 }
 
-/* Whether nothing of that side is to be told any more: one that takes several elements in one call goes on no more
- * after it has called `opaque` or `become`, or when it was refused something. */
+/* Whether nothing more of that side is to be told in this call: one that takes several elements asks behind each. True
+ * after it has called `opaque` or `become`, when it was refused something, and while the other side waits for what this
+ * one says. */
 static inline bool gg_decoded_stopped(const struct gg_decoding *decoding, enum gg_side side)
 {
   return GG_DECODING_HOST(decoding)->stopped(decoding, side);

@@ -130,7 +130,7 @@ void gg__decoding_opaque(struct gg_decoding *decoding, const struct gg_opaque *o
   if (decoding->over)
     return;
   uint64_t ends[2] = {decoding->windows[0].offset, decoding->windows[1].offset};
-  ends[opaque->side] = opaque->offset; /* while it takes several elements in one call, it is ahead of its window */
+  ends[opaque->side] = opaque->offset; /* in one call it may have taken more than its window says */
   gg__drafts_cut(decoding, side_only ? opaque->side : 2, ends);
   char text[OPAQUE_TEXT_MAX];
   struct gg_opaque told = *opaque;
@@ -181,9 +181,10 @@ static void host_hold(struct gg_decoding *decoding, enum gg_side side)
   decoding->windows[side].held = true;
 }
 
+/* Also when the other side waits: it is asked again behind each element, and not only behind those of a piece. */
 static bool host_stopped(const struct gg_decoding *decoding, enum gg_side side)
 {
-  return !goes_on(decoding, side);
+  return !goes_on(decoding, side) || decoding->windows[other(side)].held;
 }
 
 static const struct gg_decoding_host host = {
@@ -255,7 +256,8 @@ static void become(struct gg_decoding *decoding)
     gg__decoding_refused(decoding, "more than 16 protocols within one another");
     return;
   }
-  gg__drafts_cut(decoding, 2, NULL);
+  const uint64_t ends[2] = {decoding->windows[0].offset, decoding->windows[1].offset};
+  gg__drafts_cut(decoding, 2, ends);
   close_decoder(decoding);
   struct gg__window kept[2];
   for (unsigned side = 0; side < 2; side++) {
@@ -293,9 +295,10 @@ static size_t offer(struct gg_decoding *decoding, enum gg_side side, uint64_t of
   size_t taken = decoding->decoder->push(decoding->state, decoding, &view);
   assert(taken <= view.length);
   window->seen = taken || window->held ? 0 : view.length;
+  window->held = window->held && taken < view.length;
   if (taken) {
     gg__window_forget_times(window, offset + taken);
-  } else if (view.length == GG_DECODING_WINDOW_MAX && !decoding->is_becoming) {
+  } else if (view.length == GG_DECODING_WINDOW_MAX && goes_on(decoding, side)) {
     if (window->held)
       give_up(decoding, GG_OPAQUE_LIMIT, side, offset, "65536 bytes wait for what the other side says to them");
     else
@@ -659,8 +662,9 @@ void gg_decoding_finish(struct gg_decoding *decoding, uint64_t time_ns)
       end_side(decoding, side, orderly[side]);
     decoding->windows[side].ended = true;
   }
+  const uint64_t ends[2] = {decoding->windows[0].offset, decoding->windows[1].offset};
   if (!decoding->over)
-    gg__drafts_cut(decoding, 2, NULL);
+    gg__drafts_cut(decoding, 2, ends);
   decoding->over = true;
   settle_over(decoding);
 }

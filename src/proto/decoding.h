@@ -115,9 +115,8 @@ void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, con
 void gg__draft_head(struct gg_decoding *decoding, struct gg_draft *draft);
 void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_body *body);
 void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset);
-/* All that have begun on a side (2: on both) end as cut, in order: before `ends`, by enum gg_side; NULL: before what
- * their side's decoder has not taken. */
-void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t *ends);
+/* All that have begun on a side (2: on both) end as cut, in order, where the side does. */
+void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t ends[2]);
 void gg__drafts_free(struct gg_decoding *decoding);
 
 /* ── window.c ────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -62,7 +62,11 @@ struct gg_draft *gg__draft_begin(struct gg_decoding *decoding, enum gg_side side
   if (decoding->over || !decoding->decoder)
     return NULL;
   if (decoding->draft_count == GG_DRAFTS_MAX) {
-    gg__decoding_refused(decoding, "more than 1024 messages have begun and not ended");
+    struct gg_opaque opaque = {.why = GG_OPAQUE_LIMIT,
+                               .side = side,
+                               .offset = offset,
+                               .text = "more than 1024 messages have begun and not ended"};
+    gg__decoding_opaque(decoding, &opaque, false);
     return NULL;
   }
   struct gg_draft *draft = get(decoding);
@@ -218,7 +222,7 @@ void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_
   put(decoding, draft);
 }
 
-void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t *ends)
+void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t ends[2])
 {
   for (struct gg_draft *draft = decoding->first, *next; draft; draft = next) {
     next = draft->next;
@@ -226,7 +230,7 @@ void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t 
       continue;
     draft->message.flags |= GG_MESSAGE_CUT;
     draft->message.flags &= ~(uint32_t)GG_MESSAGE_COMPLETES;
-    gg__draft_end(decoding, draft, ends ? ends[draft->message.side] : decoding->windows[draft->message.side].offset);
+    gg__draft_end(decoding, draft, ends[draft->message.side]);
   }
 }
 

@@ -68,7 +68,35 @@ static enum gg_likeness late(const struct gg_opening *opening)
                      .identify = how, .push = push_line                                                                \
   }
 static const struct gg_decoder early_lines = LINES("early", early), late_lines = LINES("late", late);
-static const struct gg_decoder *const more[] = {&late_lines, &early_lines};
+/* Client: "b" begins a message and "x" fails; "?" waits until the server has said something. Server: each byte is a
+ * message. */
+static size_t push_letters(void *state, struct gg_decoding *decoding, const struct gg_window *window)
+{
+  bool *answered = state;
+  size_t done = 0;
+  while (done < window->length && (done == 0 || !gg_decoded_stopped(decoding, window->side))) {
+    uint64_t at = window->offset + done;
+    if (window->side == GG_SIDE_CLIENT && window->data[done] == 'x') {
+      gg_decoded_opaque(decoding, GG_OPAQUE_FAILED, window->side, at, true, "an x");
+      break;
+    }
+    if (window->side == GG_SIDE_CLIENT && window->data[done] == '?' && !*answered) {
+      gg_decoded_hold(decoding, window->side);
+      break;
+    }
+    *answered = window->side == GG_SIDE_SERVER;
+    struct gg_draft *draft = gg_decoded_begin(decoding, window->side, 0, at);
+    done++;
+    if (window->data[done - 1] != 'b')
+      gg_decoded_end(decoding, draft, at + 1);
+  }
+  return done;
+}
+static const struct gg_decoder letters = {
+  GG_DECODER_HEAD, .name = "letters", .protocol = "own",           .title = "letters",
+  .kinds = kinds,  .fields = fields,  .state_bytes = sizeof(bool), .push = push_letters};
+
+static const struct gg_decoder *const more[] = {&late_lines, &early_lines, &letters};
 
 static struct gg_decoding_options with_more(const char *name)
 {
@@ -132,6 +160,48 @@ static void less_memory_than_nothing_takes_is_none(void **state)
        CLIENT("a\n"));
 }
 
+static void what_has_begun_ends_where_its_side_is_not_understood_any_more(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more("letters");
+  TELL(&options,
+       "is letters from 0 0\n"
+       "2 line client 1+1 at 1000..1000\n"
+       "1 line client 0+2 at 1000..1000 cut\n"
+       "client opaque from 2: failed: an x\n"
+       "3 line server 0+1 at 1010..1010\n",
+       CLIENT("baxyz"), SERVER("s"));
+}
+
+static void a_side_that_fails_at_a_full_window_does_not_end_the_other(void **state)
+{
+  (void)state;
+  static char many[GG_DECODING_WINDOW_MAX + 1];
+  memset(many, 'x', sizeof many);
+  struct gg_decoding_options options = with_more("letters");
+  struct piece pieces[] = {{GG_SIDE_CLIENT, many, sizeof many, false}, SERVER("s")};
+  tell(&options,
+       "is letters from 0 0\n"
+       "client opaque from 0: failed: an x\n"
+       "1 line server 0+1 at 1010..1010\n",
+       pieces, 2);
+}
+
+static void who_waits_is_asked_again_behind_each_element(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more("letters");
+  TELL(&options,
+       "is letters from 0 0\n"
+       "1 line client 0+1 at 1000..1000\n"
+       "2 line server 0+1 at 1010..1010\n"
+       "3 line client 1+1 at 1000..1000\n"
+       "4 line client 2+1 at 1000..1000\n"
+       "5 line server 1+1 at 1010..1010\n"
+       "6 line server 2+1 at 1010..1010\n",
+       CLIENT("a?c"), SERVER("rst"));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -140,6 +210,9 @@ int main(void)
     cmocka_unit_test(a_field_may_be_empty),
     cmocka_unit_test(what_comes_behind_an_end_is_not_taken),
     cmocka_unit_test(less_memory_than_nothing_takes_is_none),
+    cmocka_unit_test(what_has_begun_ends_where_its_side_is_not_understood_any_more),
+    cmocka_unit_test(a_side_that_fails_at_a_full_window_does_not_end_the_other),
+    cmocka_unit_test(who_waits_is_asked_again_behind_each_element),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
