@@ -439,8 +439,8 @@ static void take_opening(struct gg_decoding *decoding)
   free(opening);
 }
 
-/* Asks whose it is. True: that is settled. Of no known protocol it is only when no more bytes are to be looked at: so it
- * is described by as many as there are, and not by those that the first piece happened to have. */
+/* Asks whose it is. True: that is settled. What nobody knows is described when no more bytes are to be looked at: by as
+ * many as there are, and not by those that the first piece happened to have. */
 static bool settle(struct gg_decoding *decoding, const struct gg_opening *opening, bool last)
 {
   const struct gg_decoder *decoder = decoding->named;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which decoder, from the first bytes. All are asked; the first that is certain has it. Who is only likely has it when
- * nobody says any more that he may be it: so a line of text is not called "lines" while it may become a request. Who has
- * said of a side's bytes that they are not his is not asked of more of them. */
+ * nobody says any more that he may be it: so a line of text is not called "lines" while it may become a request. Who
+ * has said of a side's bytes that they are not his is not asked of more of them. */
 #include "base/utf8.h"
 #include "proto/decoders.h"
 #include "proto/decoding.h"
