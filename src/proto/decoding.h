@@ -93,6 +93,7 @@ struct gg_decoding {
   size_t draft_count;
   struct gg_draft *spare;
   size_t spare_count;
+  bool cutting; /* gg__drafts_cut is under way */
   uint64_t numbers;
   struct gg__piece *pieces;
 };

@@ -48,7 +48,7 @@ static void put(struct gg_decoding *decoding, struct gg_draft *draft)
   *(draft->previous ? &draft->previous->next : &decoding->first) = draft->next;
   *(draft->next ? &draft->next->previous : &decoding->last) = draft->previous;
   decoding->draft_count--;
-  if (decoding->spare_count == GG__SPARE_DRAFTS) {
+  if (decoding->spare_count >= GG__SPARE_DRAFTS && !decoding->cutting) {
     free_draft(decoding, draft);
     return;
   }
@@ -173,8 +173,7 @@ void gg__draft_field(struct gg_decoding *decoding, struct gg_draft *draft, const
 
 void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...)
 {
-  (void)decoding;
-  if (!draft)
+  if (!draft || decoding->over)
     return;
   char line[GG_MESSAGE_SUMMARY_MAX * 2];
   va_list words;
@@ -189,7 +188,7 @@ void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, con
 
 void gg__draft_head(struct gg_decoding *decoding, struct gg_draft *draft)
 {
-  if (!draft || draft->head_told)
+  if (!draft || decoding->over || draft->head_told)
     return;
   draft->head_told = true;
   if (decoding->sink.head)
@@ -198,7 +197,7 @@ void gg__draft_head(struct gg_decoding *decoding, struct gg_draft *draft)
 
 void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_body *body)
 {
-  if (!draft)
+  if (!draft || decoding->over)
     return;
   gg__draft_head(decoding, draft);
   draft->message.body_length += body->length;
@@ -208,7 +207,7 @@ void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const 
 
 void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset)
 {
-  if (!draft)
+  if (!draft || decoding->over)
     return;
   gg__draft_head(decoding, draft);
   struct gg_message *message = &draft->message;
@@ -224,6 +223,7 @@ void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_
 
 void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t ends[2])
 {
+  decoding->cutting = true; /* a decoder that is under way may have them still: their memory stays */
   for (struct gg_draft *draft = decoding->first, *next; draft; draft = next) {
     next = draft->next;
     if (side < 2 && draft->message.side != side)
@@ -232,6 +232,7 @@ void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t 
     draft->message.flags &= ~(uint32_t)GG_MESSAGE_COMPLETES;
     gg__draft_end(decoding, draft, ends[draft->message.side]);
   }
+  decoding->cutting = false;
 }
 
 void gg__drafts_free(struct gg_decoding *decoding)
