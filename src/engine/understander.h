@@ -2,8 +2,8 @@
 /**
  * understander.h - the gateway's decoding thread: what was said in sessions is in the catalogue some seconds later.
  *
- *   segments ──► understanding (store/understanding.h) ──► a batch ──► the catalogue's thread (indexing.h), which puts it
- *       this thread, of the lowest priority                               rung for by `ring`
+ *   segments ──► understanding (store/understanding.h) ──► a batch ──► the catalogue's thread (indexing.h) puts it
+ *       this thread, of the lowest priority                         told by `ring`
  *
  * It reads what the catalogue says is there, and is behind everything: nobody waits for it, and what it has not decoded
  * when the gateway ends the next start goes on with.
