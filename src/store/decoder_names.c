@@ -41,8 +41,7 @@ const char *gg__protocol_name(const char *name)
 
 /* ── Fields ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static struct gg__facts_table *facts;
+static struct gg__facts_table *facts; /* made once, under `lock` */
 
 static int add(const struct gg_decoder_field *fields)
 {
@@ -70,6 +69,9 @@ static void make(void)
 
 const struct gg__facts_table *gg__decoder_facts(void)
 {
-  pthread_once(&once, make);
+  pthread_mutex_lock(&lock);
+  if (!facts)
+    make();
+  pthread_mutex_unlock(&lock);
   return facts;
 }

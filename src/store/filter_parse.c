@@ -501,9 +501,16 @@ int gg__filter_parse_with(struct gg_filter **out, const char *expression, uint64
   return 0;
 }
 
+static int no_fields(struct gg_failure *failure)
+{
+  return gg_fail(failure, GG_ERR_NOMEM, "no memory for the fields of filters");
+}
+
 int gg_filter_parse_text(struct gg_filter **out, const char *expression, uint64_t now_ns, struct gg_failure *failure)
 {
-  return gg__filter_parse_with(out, expression, now_ns, gg__decoder_facts(), failure);
+  const struct gg__facts_table *facts = gg__decoder_facts();
+  *out = NULL;
+  return facts ? gg__filter_parse_with(out, expression, now_ns, facts, failure) : no_fields(failure);
 }
 
 /* ── Words ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -532,6 +539,8 @@ int gg_filter_parse(struct gg_filter **out, const char *const *words, size_t cou
   struct gg_failure own = GG_FAILURE_INIT;
   struct parser parser = {.facts = gg__decoder_facts(), .now_ns = now_ns, .failure = failure ? failure : &own};
   *out = NULL;
+  if (!parser.facts)
+    return no_fields(failure);
   if (count > GG_FILTER_TERMS_MAX)
     return gg_fail(failure, GG_ERR_LIMIT, "a filter has at most %d words", GG_FILTER_TERMS_MAX);
   struct gg_filter *filter = calloc(1, sizeof *filter);

@@ -144,7 +144,7 @@ static bool tell_decoded(void *context)
   return tell_progress(decoding->reindexing, decoding->done + bytes, decoding->done + decoding->payload);
 }
 
-/* Facts from what was said: the catalogue has its name already and can be asked; who is killed here has lost nothing,
+/* Facts from what was said. The catalogue has its name and can be asked already: who is killed here has lost nothing,
  * and whoever keeps it next goes on. */
 static int decode_all(struct reindexing *reindexing, const char *store, uint64_t done)
 {
