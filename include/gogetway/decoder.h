@@ -330,7 +330,13 @@ struct gg_decoder {
 struct gg_decoding_base {
   const struct gg_decoding_host *host;
 };
+#ifdef __cplusplus
+#define GG_DECODING_HOST(decoding) (reinterpret_cast<const struct gg_decoding_base *>(decoding)->host)
+#define GG_FIELD_BYTES(value) (static_cast<const uint8_t *>(value))
+#else
 #define GG_DECODING_HOST(decoding) (((const struct gg_decoding_base *)(decoding))->host)
+#define GG_FIELD_BYTES(value) ((const uint8_t *)(value))
+#endif
 
 /* The following are for a decoder's own callbacks. When memory or a limit is refused, the decoding is over: they do
  * nothing any more, `begin` and `alloc` return NULL, and all take a NULL draft. */
@@ -353,13 +359,29 @@ static inline void gg_decoded_field(struct gg_decoding *decoding, struct gg_draf
 {
   GG_DECODING_HOST(decoding)->text(decoding, draft, field);
 }
+/* A field with nothing in it. */
+static inline struct gg_field gg_field_of(const struct gg_decoder_field *of)
+{
+  struct gg_field field;
+  field.of = of;
+  field.key = NULL;
+  field.key_length = 0;
+  field.value = NULL;
+  field.length = 0;
+  field.number = 0;
+  field.secret = false;
+  field.cut = false;
+  field.raw_offset = 0;
+  field.raw_length = 0;
+  return field;
+}
+/* A text that stands at `raw_offset` as it is, and a number. */
 static inline void gg_decoded_text(struct gg_decoding *decoding, struct gg_draft *draft,
                                    const struct gg_decoder_field *of, const void *value, size_t length,
                                    uint64_t raw_offset)
 {
-  struct gg_field field = {0};
-  field.of = of;
-  field.value = (const uint8_t *)value;
+  struct gg_field field = gg_field_of(of);
+  field.value = GG_FIELD_BYTES(value);
   field.length = length;
   field.raw_offset = raw_offset;
   field.raw_length = length;
@@ -368,8 +390,7 @@ static inline void gg_decoded_text(struct gg_decoding *decoding, struct gg_draft
 static inline void gg_decoded_number(struct gg_decoding *decoding, struct gg_draft *draft,
                                      const struct gg_decoder_field *of, uint64_t number)
 {
-  struct gg_field field = {0};
-  field.of = of;
+  struct gg_field field = gg_field_of(of);
   field.number = number;
   gg_decoded_field(decoding, draft, &field);
 }

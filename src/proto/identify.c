@@ -7,7 +7,6 @@
 #include "proto/decoding.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 
 static const struct gg_decoder *candidate(const struct gg_decoding *decoding, size_t index)
@@ -41,16 +40,33 @@ enum gg__identified gg__identify(struct gg_decoding *decoding, const struct gg_o
 
 /* ── What it is if it is nothing that is known ───────────────────────────────────────────────────────────────────── */
 
-static double entropy(const uint8_t *data, size_t length)
+enum { LOG_BITS = 16 };
+
+/* The logarithm to base 2 of a number from 1 on, times 1 << LOG_BITS: digit by digit, each the carry of a square. */
+static uint64_t log_2(uint32_t number)
 {
-  unsigned counts[256] = {0};
+  unsigned whole = 31 - (unsigned)__builtin_clz(number);
+  uint64_t rest = (uint64_t)number << (31 - whole); /* from 1 to 2, times 1 << 31 */
+  uint64_t digits = whole;
+  for (unsigned i = 0; i < LOG_BITS; i++) {
+    rest = rest * rest >> 31;
+    digits = digits << 1 | rest >> 32;
+    rest >>= rest >> 32;
+  }
+  return digits;
+}
+
+/* Bits a byte, times ten. */
+static unsigned entropy(const uint8_t *data, size_t length)
+{
+  uint32_t counts[256] = {0};
   for (size_t i = 0; i < length; i++)
     counts[data[i]]++;
-  double bits = 0;
+  uint64_t bits = 0;
   for (size_t i = 0; i < 256; i++)
     if (counts[i])
-      bits -= counts[i] * log2((double)counts[i] / (double)length);
-  return length ? bits / (double)length : 0;
+      bits += counts[i] * (log_2((uint32_t)length) - log_2(counts[i]));
+  return length ? (unsigned)((bits * 10 / length + (1u << (LOG_BITS - 1))) >> LOG_BITS) : 0;
 }
 
 static bool is_text(const uint8_t *data, size_t length)
@@ -72,8 +88,9 @@ void gg__identify_describe(const struct gg_opening *opening, char *text, size_t 
   enum gg_side side = opening->length[GG_SIDE_CLIENT] ? GG_SIDE_CLIENT : GG_SIDE_SERVER;
   const uint8_t *data = opening->data[side];
   size_t length = opening->length[side];
-  int written = snprintf(text, size, "%s, %.1f bits of entropy a byte, begins",
-                         is_text(data, length) ? "text" : "binary", entropy(data, length));
+  unsigned tenths = entropy(data, length);
+  int written = snprintf(text, size, "%s, %u.%u bits of entropy a byte, begins",
+                         is_text(data, length) ? "text" : "binary", tenths / 10, tenths % 10);
   for (size_t i = 0; i < length && i < 16 && written > 0 && (size_t)written + 4 < size; i++)
     written += snprintf(text + written, size - (size_t)written, " %02x", data[i]);
 }

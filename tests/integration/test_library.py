@@ -143,6 +143,8 @@ MADE = {
                 ("gg_export_options", "GG_EXPORT_OPTIONS_INIT"), ("gg_pattern_options", "GG_PATTERN_OPTIONS_INIT"),
                 ("gg_grep_options", "GG_GREP_OPTIONS_INIT"), ("gg_prune_options", "GG_PRUNE_OPTIONS_INIT"),
                 ("gg_reindex_options", "GG_REINDEX_OPTIONS_INIT")],
+    "decoder.h": [("gg_message_sink", "GG_MESSAGE_SINK_INIT"),
+                  ("gg_decoding_options", "GG_DECODING_OPTIONS_INIT")],
     "replay.h": [("gg_replay_options", "GG_REPLAY_OPTIONS_INIT")],
 }
 C = ["-std=c11", "-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
