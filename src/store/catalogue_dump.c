@@ -122,6 +122,9 @@ static int dump_sessions(struct gg__catalogue *catalogue, FILE *out, struct gg_f
   return error;
 }
 
+/* Over protocols, as decoders name those. Back from what gg__sql_from_u64 has made of them. */
+#define SUM(column) "sum(" column " + 9223372036854775807 + 1)"
+
 static const struct {
   const char *name, *sql;
 } tables[] = {
@@ -130,8 +133,9 @@ static const struct {
             " sessions.number = session ORDER BY name, id"},
   {"tag", "SELECT tag, id FROM tags JOIN sessions ON number = session ORDER BY tag, id"},
   {"mark", "SELECT id, held, added, removed FROM marks ORDER BY id"},
-  {"total", "SELECT hour, listener, close, sum(sessions), sum(bytes_client), sum(bytes_server), sum(gaps_client),"
-            " sum(gaps_server) FROM totals GROUP BY hour, listener, close ORDER BY hour, listener, close"},
+  {"total", "SELECT hour, listener, close, " SUM("sessions") ", " SUM("bytes_client") ", " SUM("bytes_server") ", " SUM(
+              "gaps_client") ", " SUM("gaps_server") " FROM totals GROUP BY hour, listener, close"
+                                                     " ORDER BY hour, listener, close"},
 };
 
 int gg__catalogue_dump(struct gg__catalogue *catalogue, int fd, struct gg_failure *failure)
