@@ -99,13 +99,16 @@ def facts(store):
     return told
 
 
-def undecoded(store):
-    """How many sessions that have ended have facts of less than all of it."""
+def wait_decoded(store, count, seconds=30):
+    """Until so many sessions have ended in the catalogue, and the facts of each are of all of it."""
     path = f"file:{store.directory}/catalogue.db?mode=ro"
-    with contextlib.closing(sqlite3.connect(path, uri=True, timeout=10)) as database:
-        return database.execute("SELECT count(*) FROM sessions WHERE state = 1 AND NOT EXISTS (SELECT 1 FROM facts WHERE"
-                                " session = sessions.number AND field = '.decoded' AND facts.number = packets AND"
-                                " overflow = 3)").fetchone()[0]
+
+    def decoded():
+        with contextlib.closing(sqlite3.connect(path, uri=True, timeout=10)) as database:
+            return database.execute("SELECT count(*) FROM sessions JOIN facts ON session = sessions.number WHERE"
+                                    " state = 1 AND field = '.decoded' AND facts.number = packets AND overflow = 3"
+                                    ).fetchone()[0]
+    processes.wait_until(lambda: decoded() == count, seconds, f"{count} sessions to be decoded", interval=0.1)
 
 
 def started(gateways, upstream, **more):
@@ -125,12 +128,12 @@ def test_it_is_found(gateways, web):
         client.ask("/slow")
     with faults.connect(gateway.listen) as client:
         client.sendall(bytes(range(256)))
-    both = wait_found(gateway, 2, "proto=http", "state=closed")
-    processes.wait_until(lambda: undecoded(gateway) == 0, 30, "all of both")
-    wait_found(gateway, 1, "http.status=500..599")
+    wait_decoded(gateway, 3)
+    both = found(gateway, "proto=http")
+    assert len(both) == 2
     first = found(gateway, "http.user=bob")
     assert len(first) == 1 and first == found(gateway, "http.path=/bad") == found(gateway, "http.agent=thing/*")
-    assert first == found(gateway, "http.path=/ok")  # any of its messages
+    assert first == found(gateway, "http.status=500..599") == found(gateway, "http.path=/ok")  # any of its messages
     assert found(gateway, "http.status!=503") == {s.id for s in gateway.sessions()} - first  # none of them
     assert found(gateway, "--filter", "http.status = 200 and http.status = 503") == first
     assert found(gateway, "message.slowest=500..") == both - first
@@ -193,7 +196,7 @@ def test_reindex_finds_the_same(gateways, web):
             for path in random.Random(SEED + number).choices(sorted(STATUS), k=number % 5):
                 client.ask(path)
     gateway.wait_sessions_closed(30)
-    processes.wait_until(lambda: len(gateway.sessions("state=closed")) == 30 and undecoded(gateway) == 0, 30, "all")
+    wait_decoded(gateway, 30)
     status, log = gateway.stop()
     assert status == 0, log
     before, listed = facts(gateway), gateway.sessions()
@@ -220,8 +223,7 @@ def test_killed_while_it_decodes(scratch, web, require_program):
             time.sleep(seed.random() * 1.5)
             gateway.kill()
     with Gateway(scratch / "rec", upstream=web, scratch=scratch) as gateway:
-        processes.wait_until(lambda: len(gateway.sessions("state=closed")) == said and undecoded(gateway) == 0, 60,
-                             "all sessions to be decoded")
+        wait_decoded(gateway, said)
         assert gateway.stop()[0] == 0
     paths = sorted(value for (_, field), values in facts(store).items() if field == "http.path" for value in values)
     assert paths == sorted(f"/s{number}" for number in range(said))
@@ -241,10 +243,10 @@ def test_segments_that_go(gateways, web):
     store = Store(copy)
     with Gateway(copy, upstream=web) as other:
         other.command("prune", "--max-bytes", "250KiB")
-        processes.wait_until(lambda: undecoded(store) == 0, 30, "what is left")
+        left = store.sessions()
+        assert 0 < len(left) < 300
+        wait_decoded(store, len(left))
         assert other.stop()[0] == 0
-    left = store.sessions()
-    assert 0 < len(left) < 300
     assert len(found(store, "proto=http")) >= len(left) - 2  # of one whose beginning has gone nothing is told
 
 
@@ -263,5 +265,5 @@ def test_a_flood_is_not_in_the_way(gateways, server):
     for thread in threads:
         thread.join()
     gateway.wait_sessions_closed(800, seconds=60)
-    processes.wait_until(lambda: len(gateway.sessions("state=closed")) == 800 and undecoded(gateway) == 0, 60, "all")
+    wait_decoded(gateway, 800)
     assert not found(gateway, "proto=http")
