@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -146,12 +147,37 @@ static void random_bytes_are_read_by_jansson(void **state)
   }
 }
 
+/* In whatever pieces a text comes, it is valid or not as it is as a whole. */
+static void utf8_in_pieces(void **state)
+{
+  (void)state;
+  static const unsigned char bytes[] = {'a',  'b',  0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1,
+                                        0xc2, 0xdf, 0xe0, 0xe2, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5};
+  unsigned seed = 1, valid = 0;
+  for (unsigned i = 0; i < 200000; i++) {
+    char text[24];
+    size_t length = 0;
+    for (size_t wanted = (size_t)rand_r(&seed) % sizeof text; length < wanted; length++)
+      text[length] = rand_r(&seed) % 4 ? 'a' : (char)bytes[(size_t)rand_r(&seed) % sizeof bytes];
+    struct gg_utf8_state pushed = {0};
+    for (size_t done = 0, part; done < length; done += part) {
+      part = 1 + (size_t)rand_r(&seed) % (length - done);
+      gg_utf8_push(&pushed, text + done, part);
+    }
+    bool wanted = gg_utf8_valid(text, length);
+    assert_int_equal(!pushed.invalid && !pushed.wanted, wanted);
+    valid += wanted;
+  }
+  assert_true(valid > 10000);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(containers_and_values),
     cmocka_unit_test(strings_are_escaped),
     cmocka_unit_test(invalid_utf8_becomes_the_replacement),
+    cmocka_unit_test(utf8_in_pieces),
     cmocka_unit_test(overflow_is_sticky_and_never_writes_past_the_end),
     cmocka_unit_test(a_copy_returns_to_an_earlier_point),
     cmocka_unit_test(random_bytes_are_read_by_jansson),
