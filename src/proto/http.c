@@ -2,6 +2,7 @@
 #include "proto/http.h"
 
 #include "base/base64.h"
+#include "proto/secrets.h"
 
 #include <string.h>
 #include <strings.h>
@@ -128,17 +129,6 @@ static void add_credentials(struct gg_decoding *decoding, struct gg_draft *draft
   gg_decoded_field(decoding, draft, &field);
 }
 
-/* Those whose values let their owner in. */
-static bool is_secret(const struct gg__span *name)
-{
-  static const char *const names[] = {"authorization", "proxy-authorization", "cookie",      "set-cookie",
-                                      "x-api-key",     "x-auth-token",        "x-csrf-token"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (gg__http_is(name, names[i]))
-      return true;
-  return false;
-}
-
 void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *name,
                      const struct gg__span *value, bool trailer)
 {
@@ -148,7 +138,7 @@ void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const
     .key_length = name->length,
     .value = (const uint8_t *)value->text,
     .length = value->length,
-    .secret = is_secret(name),
+    .secret = gg__secret_name(name->text, name->length),
     .raw_offset = value->offset,
     .raw_length = value->raw_length,
   };

@@ -326,6 +326,29 @@ static void credentials(void **state)
        CLIENT("GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic YWRtaW46czNjcjp0\r\ncookie: a=b\r\n\r\n"));
 }
 
+static void keep_summary(void *context, const struct gg_message *message)
+{
+  snprintf(context, GG_MESSAGE_SUMMARY_MAX, "%s", message->summary);
+}
+
+/* A header that is called like a credential is one; and one in a target is not in the summary. */
+static void credentials_by_name(void **state)
+{
+  (void)state;
+  FIND(WORDS("http.header[X-Vault-Token]=*abc", "http.header[X-Tokens]=1"),
+       CLIENT("GET / HTTP/1.1\r\nHost: h\r\nX-Vault-Token: abc\r\nX-Tokens: 1\r\n\r\n"));
+  static const char request[] = "GET /login?user=ann&password=s3cret&x=1 HTTP/1.0\r\n\r\n";
+  char summary[GG_MESSAGE_SUMMARY_MAX] = "";
+  struct gg_message_sink sink = GG_MESSAGE_SINK_INIT;
+  sink.context = summary;
+  sink.end = keep_summary;
+  struct gg_decoding *decoding = NULL;
+  assert_int_equal(gg_decoding_create(&decoding, NULL, &sink, NULL), 0);
+  gg_decoding_push(decoding, GG_SIDE_CLIENT, 0, 1, request, sizeof request - 1);
+  gg_decoding_destroy(decoding);
+  assert_string_equal(summary, "GET /login?user=ann&password=******&x=1");
+}
+
 /* ── Anything ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static const char session_client[] = "POST /a?b=c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -385,6 +408,7 @@ int main(void)
     cmocka_unit_test(many_headers),
     cmocka_unit_test(many_requests),
     cmocka_unit_test(credentials),
+    cmocka_unit_test(credentials_by_name),
     cmocka_unit_test(damaged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
