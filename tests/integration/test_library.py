@@ -79,7 +79,7 @@ def test_the_file_is_called_by_its_abi(library):
 
 # ── What it needs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-OPTIONAL = {"libpcre2-8.so.0": "libpcre2-8", "libsqlite3.so.0": "sqlite3"}
+OPTIONAL = {"libpcre2-8.so.0": "libpcre2-8", "libsqlite3.so.0": "sqlite3", "libz.so.1": "zlib"}
 
 
 @as_built
