@@ -119,7 +119,8 @@ struct gg_message {
 };
 
 /* A piece of a body: `length` bytes without framing, masks and compression of the protocol's own (not of content: that
- * is what gg_content_create undoes), which were made of the `raw_length` bytes at `raw_offset` of the side's stream. */
+ * is what gg_content_create of content.h undoes), which were made of the `raw_length` bytes at `raw_offset` of the
+ * side's stream. Of some bytes nothing is made: `length` is 0 then. */
 struct gg_body {
   const uint8_t *data;
   size_t length;

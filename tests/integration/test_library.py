@@ -79,7 +79,8 @@ def test_the_file_is_called_by_its_abi(library):
 
 # ── What it needs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-OPTIONAL = {"libpcre2-8.so.0": "libpcre2-8", "libsqlite3.so.0": "sqlite3", "libz.so.1": "zlib"}
+OPTIONAL = {"libpcre2-8.so.0": "libpcre2-8", "libsqlite3.so.0": "sqlite3", "libz.so.1": "zlib",
+            "libbrotlidec.so.1": "libbrotlidec", "libzstd.so.1": "libzstd"}
 
 
 @as_built
