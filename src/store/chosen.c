@@ -2,7 +2,9 @@
 #include "store/chosen.h"
 
 #include "store/filter_ast.h"
+#include "store/moved.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +77,8 @@ static int add_part(struct gg__chosen_file *file, const struct gg__part *part)
     file->parts = larger;
     file->part_room = room;
   }
-  file->parts[file->part_count++] = (struct gg__chosen_part){part->first_offset, part->last_offset};
+  file->parts[file->part_count++] =
+    (struct gg__chosen_part){part->first_offset, part->last_offset, gg_session_id_of(part->id)};
   file->scattered |= part->capture->scattered;
   int error = part->extent_count ? 0 : add_range(file, &whole);
   for (uint32_t i = 0; i < part->extent_count && !error; i++)
@@ -94,13 +97,20 @@ static int add_record(void *context, struct gg__record *record)
   return error;
 }
 
-/* ── The public side ─────────────────────────────────────────────────────────────────────────────────────────────── */
-
 static int by_place(const void *a, const void *b)
 {
   const struct gg__chosen_part *left = a, *right = b;
   return (left->first > right->first) - (left->first < right->first);
 }
+
+static void put_in_order(struct gg__chosen_file *file)
+{
+  if (file->part_count > 1)
+    qsort(file->parts, file->part_count, sizeof file->parts[0], by_place);
+  file->range_count = gg__extents_tidy(file->ranges, file->range_count);
+}
+
+/* ── The public side ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
 int gg__chosen_find(struct gg__chosen *chosen, struct gg_store *store, const struct gg_filter *filter,
                     struct gg_failure *failure)
@@ -116,21 +126,63 @@ int gg__chosen_find(struct gg__chosen *chosen, struct gg_store *store, const str
     gg__chosen_fini(chosen);
   if (error == GG_ERR_NOMEM)
     return gg_fail(failure, error, "no memory for the places of sessions");
-  for (size_t i = 0; i < chosen->file_count; i++) {
-    struct gg__chosen_file *file = &chosen->files[i];
-    qsort(file->parts, file->part_count, sizeof file->parts[0], by_place);
-    file->range_count = gg__extents_tidy(file->ranges, file->range_count);
-  }
+  for (size_t i = 0; i < chosen->file_count; i++)
+    put_in_order(&chosen->files[i]);
   return error;
+}
+
+void gg__chosen_note_gone(struct gg__chosen *chosen, const char *name)
+{
+  if (chosen->gone_count++ == 0)
+    snprintf(chosen->gone, sizeof chosen->gone, "%s", name);
+}
+
+bool gg__chosen_tell_gone(const struct gg__chosen *chosen, bool some, char text[GG__CHOSEN_GONE_TEXT])
+{
+  char others[64] = " has";
+  if (chosen->gone_count > 1)
+    snprintf(others, sizeof others, " and %zu more have", chosen->gone_count - 1);
+  snprintf(text, GG__CHOSEN_GONE_TEXT, "%s%s gone from the store while it was asked, and with that %s", chosen->gone,
+           others, some ? "a part of the sessions that match" : "all sessions that match");
+  return chosen->gone_count > 0;
+}
+
+int gg__chosen_follow(struct gg__chosen_file *out, const struct gg__chosen_file *gone, const struct gg__moved *moved,
+                      bool *whole)
+{
+  bool *taken = calloc(moved->count + 1, sizeof *taken);
+  int error = taken ? 0 : GG_ERR_NOMEM;
+  *out = (struct gg__chosen_file){0};
+  *whole = true;
+  for (size_t i = 0; i < gone->part_count && !error; i++) {
+    char id[GG_SESSION_ID_TEXT];
+    gg_session_id_format(&gone->parts[i].id, id);
+    size_t at = gg__moved_first(moved, id);
+    *whole &= at < moved->count;
+    for (; at < moved->count && !taken[at] && strcmp(moved->parts[at]->id, id) == 0 && !error; at++) {
+      taken[at] = true;
+      error = add_part(out, moved->parts[at]);
+    }
+  }
+  free(taken);
+  if (error)
+    return error;
+  put_in_order(out);
+  return out->part_count ? 0 : GG_ERR_NOT_FOUND;
+}
+
+void gg__chosen_file_fini(struct gg__chosen_file *file)
+{
+  free(file->name);
+  free(file->parts);
+  free(file->ranges);
+  *file = (struct gg__chosen_file){0};
 }
 
 void gg__chosen_fini(struct gg__chosen *chosen)
 {
-  for (size_t i = 0; i < chosen->file_count; i++) {
-    free(chosen->files[i].name);
-    free(chosen->files[i].parts);
-    free(chosen->files[i].ranges);
-  }
+  for (size_t i = 0; i < chosen->file_count; i++)
+    gg__chosen_file_fini(&chosen->files[i]);
   free(chosen->files);
   *chosen = (struct gg__chosen){0};
 }

@@ -108,8 +108,7 @@ void gg__moved_fini(struct gg__moved *moved)
   *moved = (struct gg__moved){0};
 }
 
-/* The first of the id; `count` if there is none. */
-static size_t find_first(const struct gg__moved *moved, const char *id)
+size_t gg__moved_first(const struct gg__moved *moved, const char *id)
 {
   size_t low = 0, high = moved->count;
   while (low < high) {
@@ -124,7 +123,7 @@ static size_t find_first(const struct gg__moved *moved, const char *id)
 
 const struct gg__part *gg__moved_take(struct gg__moved *moved, const struct gg__part *part)
 {
-  size_t first = find_first(moved, part->id), last = first;
+  size_t first = gg__moved_first(moved, part->id), last = first;
   if (first == moved->count)
     return NULL;
   if (moved->parts[first]->record)

@@ -13,7 +13,7 @@
  * Rejected: to open, and claim, all files of a session before the first is read. A session may have as many as there
  * are, a reader descriptors for some; and one may go between the listing and the opening.
  *
- * Private to src/store. Thread: one at a time. Nothing of the store's own parts changes.
+ * Private to src/store and to src/replay's plan. Thread: one at a time. Nothing of the store's own parts changes.
  */
 #ifndef GG_STORE_MOVED_H
 #define GG_STORE_MOVED_H
@@ -35,6 +35,9 @@ struct gg__moved {
  * empty after an error. */
 int gg__moved_find(struct gg__moved *moved, const struct gg__capture *gone, struct gg_failure *failure);
 void gg__moved_fini(struct gg__moved *moved); /* empty, and good to be used again */
+
+/* The place of the first of the session's in `parts`; `count`: it was not held. */
+size_t gg__moved_first(const struct gg__moved *moved, const char *id);
 
 /* The first of those that stand for the part and the ones behind it that its session has in the file that has gone; the
  * same for each of them. The last one's next is the session's next in another file. NULL: the session was not held. */

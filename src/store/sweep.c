@@ -18,6 +18,9 @@
  * them are read, and a part begins where it says so: all other packets are somebody else's, and nothing is made of
  * them. What is told of the chosen ones is the same, as it comes the same way.
  *
+ * What has gone when its turn comes is read in what retention has kept of it (moved.h). There the chosen ones are at
+ * other places, and are known by their ids.
+ *
  * Rejected: a sweep over the parts that a scan found. They are a quarter of a kilobyte a session and segment, and the
  * files would be read twice.
  */
@@ -33,6 +36,7 @@
 #include "store/frames.h"
 #include "store/hash.h"
 #include "store/marks.h"
+#include "store/moved.h"
 #include "store/place.h"
 #include "store/tags.h"
 
@@ -75,14 +79,14 @@ struct sweep {
   struct gg__chosen chosen;              /* ... */
   const struct gg__chosen_file *of_file; /* ... of the file that is being read; NULL: it is read whole */
   size_t part, range;                    /* ... the next one to begin, and where it is read */
-  size_t gone_count;                     /* chosen files that were not there any more ... */
-  char gone[128];                        /* ... and the first of them */
+  struct gg__chosen_file kept;           /* ... of what was kept of it, if it has gone */
   bool told;                             /* any session was */
   char **names;                          /* of all files, unless some were chosen */
   size_t name_count, name_room;
   uint64_t done, total;        /* bytes of files, or of what is read of them */
-  uint32_t file;               /* that is being read */
+  uint32_t file_count;         /* that were told of; the last one is being read */
   struct gg__capture *capture; /* the same */
+  bool follows;                /* that is what was kept of the file that was to be read */
   uint64_t progress_at;        /* the offset in it at which progress is told next */
   bool readable;               /* any file was */
   struct gg__flows flows;
@@ -195,7 +199,7 @@ static int give(const struct giving *giving, struct gg_sweep_piece *piece)
 {
   piece->side = giving->side == 0 ? GG_SIDE_CLIENT : GG_SIDE_SERVER;
   piece->time_ns = giving->opened->now_ns;
-  piece->file = giving->sweep->file;
+  piece->file = giving->sweep->file_count - 1;
   return giving->sweep->ops->piece(giving->sweep->context, &giving->opened->token, piece);
 }
 
@@ -473,22 +477,11 @@ static uint64_t size_of(const char *path)
   return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
 }
 
-/* Of a chosen file it is read from where the first packet may be to behind the last. */
-static uint64_t begin_of(const struct gg__chosen_file *file)
-{
-  return file ? file->ranges[0].first : 0;
-}
-
-static uint64_t span_of(const struct gg__chosen_file *file)
-{
-  return file->ranges[file->range_count - 1].end - begin_of(file);
-}
-
 static int tell_progress(struct sweep *sweep, uint64_t offset)
 {
   if (!sweep->ops->progress || offset < sweep->progress_at)
     return 0;
-  uint64_t done = sweep->done + offset - begin_of(sweep->of_file);
+  uint64_t done = sweep->done + offset - (sweep->of_file ? gg__chosen_begin(sweep->of_file) : 0);
   sweep->progress_at = offset + PROGRESS_BYTES;
   return sweep->ops->progress(sweep->context, done, done > sweep->total ? done : sweep->total) ? 0 : GG_ERR_CLOSED;
 }
@@ -534,14 +527,44 @@ static int end_file(struct sweep *sweep)
   return error;
 }
 
-/* Where its first packet is that is wanted. */
-static int open_frames(const struct sweep *sweep, struct gg__frames **out, struct gg_failure *failure)
+/* What retention has kept of the file is read in its place: all of it, or what was chosen there. */
+static int open_kept(struct sweep *sweep, struct gg__frames **out, struct gg_failure *failure)
 {
+  struct gg__moved moved;
+  struct gg__capture *kept = NULL;
+  bool whole = true;
+  int error = gg__moved_find(&moved, sweep->capture, failure);
+  if (!error && sweep->of_file)
+    error = gg__chosen_follow(&sweep->kept, sweep->of_file, &moved, &whole);
+  if (!error)
+    error = gg__capture_create(&kept, sweep->place.directory, moved.capture->name, true);
+  if (!error) {
+    if (!whole)
+      gg__chosen_note_gone(&sweep->chosen, sweep->capture->name);
+    gg__capture_destroy(sweep->capture);
+    sweep->capture = kept;
+    sweep->of_file = sweep->of_file ? &sweep->kept : NULL;
+    sweep->follows = true;
+    *out = moved.frames;
+    moved.frames = NULL;
+  }
+  gg__moved_fini(&moved);
+  return error;
+}
+
+/* Where its first packet is that is wanted. */
+static int open_frames(struct sweep *sweep, struct gg__frames **out, struct gg_failure *failure)
+{
+  struct gg_failure why = GG_FAILURE_INIT;
+  int error = gg__frames_open(out, sweep->capture->path, &why);
+  if (error == GG_ERR_NOT_FOUND && sweep->capture->own)
+    error = open_kept(sweep, out, failure);
+  if (error)
+    gg_fail(failure, error, "%s", why.message);
   const struct gg__chosen_file *file = sweep->of_file;
-  int error = gg__frames_open(out, sweep->capture->path, failure);
   if (error || !file)
     return error;
-  error = gg__frames_jump(*out, begin_of(file), file->scattered, failure);
+  error = gg__frames_jump(*out, gg__chosen_begin(file), file->scattered, failure);
   if (error) {
     gg__frames_close(*out);
     *out = NULL;
@@ -549,26 +572,34 @@ static int open_frames(const struct sweep *sweep, struct gg__frames **out, struc
   return error;
 }
 
+static int tell_file(struct sweep *sweep)
+{
+  uint32_t index = sweep->file_count++;
+  return sweep->ops->file ? sweep->ops->file(sweep->context, index, sweep->capture->path) : 0;
+}
+
 static int read_file(struct sweep *sweep)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
-  struct gg__capture *capture = sweep->capture;
+  const struct gg__chosen_file *asked = sweep->of_file;
   struct gg__frames *frames = NULL;
-  int error = sweep->ops->file ? sweep->ops->file(sweep->context, sweep->file, capture->path) : 0;
+  int error = tell_file(sweep);
   if (error)
     return error;
   error = open_frames(sweep, &frames, &failure);
   if (error == GG_ERR_NOMEM)
     return error;
-  if (error == GG_ERR_NOT_FOUND && sweep->of_file) {
-    if (sweep->gone_count++ == 0)
-      snprintf(sweep->gone, sizeof sweep->gone, "%s", capture->name);
+  struct gg__capture *capture = sweep->capture;
+  if (error == GG_ERR_NOT_FOUND && asked) {
+    gg__chosen_note_gone(&sweep->chosen, capture->name);
     return 0;
   }
   if (error) {
     gg__capture_unreadable(capture, failure.message);
   } else {
-    error = read_frames(sweep, frames);
+    error = sweep->follows ? tell_file(sweep) : 0;
+    if (!error)
+      error = read_frames(sweep, frames);
     gg__frames_close(frames);
     if (!error)
       error = end_file(sweep);
@@ -576,7 +607,7 @@ static int read_file(struct sweep *sweep)
       return error;
   }
   sweep->readable |= capture->health != GG__CAPTURE_UNREADABLE;
-  sweep->done += sweep->of_file ? span_of(sweep->of_file) : size_of(capture->path);
+  sweep->done += asked ? gg__chosen_span(asked) : size_of(capture->path);
   /* The last record of what is being written may be unfinished. */
   bool growing = capture->health == GG__CAPTURE_TORN && sweep->life.live;
   if (capture->problem[0] && !growing && sweep->ops->warning)
@@ -649,7 +680,7 @@ static int ask_store(struct sweep *sweep, struct gg_store *store, const struct g
   sweep->marks = store->marks;
   store->marks = NULL;
   for (size_t i = 0; i < sweep->chosen.file_count; i++)
-    sweep->total += span_of(&sweep->chosen.files[i]);
+    sweep->total += gg__chosen_span(&sweep->chosen.files[i]);
   return error;
 }
 
@@ -669,13 +700,9 @@ static int choose(struct sweep *sweep, const char *path, const struct gg_filter 
 /* Sessions that were in them are told as far as other files have them: as if it had been asked a moment later. */
 static int tell_gone(struct sweep *sweep, struct gg_failure *failure)
 {
-  char others[64] = " has", text[sizeof sweep->gone + 160];
-  if (sweep->gone_count == 0)
+  char text[GG__CHOSEN_GONE_TEXT];
+  if (!gg__chosen_tell_gone(&sweep->chosen, sweep->told, text))
     return 0;
-  if (sweep->gone_count > 1)
-    snprintf(others, sizeof others, " and %zu more have", sweep->gone_count - 1);
-  snprintf(text, sizeof text, "%s%s gone from the store while it was asked, and %s", sweep->gone, others,
-           sweep->told ? "with that a part of the sessions that match" : "with that all sessions that match");
   if (!sweep->told)
     return gg_fail(failure, GG_ERR_NOT_FOUND, "%s", text);
   if (sweep->ops->warning)
@@ -685,10 +712,10 @@ static int tell_gone(struct sweep *sweep, struct gg_failure *failure)
 
 /* ── The sweep ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int sweep_file(struct sweep *sweep, size_t index, const char *name, bool last, struct gg_failure *failure)
+static int sweep_file(struct sweep *sweep, const char *name, bool last, struct gg_failure *failure)
 {
-  sweep->file = (uint32_t)index;
   sweep->part = sweep->range = 0;
+  sweep->follows = false;
   int error = gg__capture_create(&sweep->capture, sweep->place.directory, name, sweep->life.store);
   if (error)
     return error;
@@ -697,6 +724,7 @@ static int sweep_file(struct sweep *sweep, size_t index, const char *name, bool 
     error = gg_fail(failure, GG_ERR_FORMAT, "%s", sweep->capture->problem);
   gg__capture_destroy(sweep->capture);
   sweep->capture = NULL;
+  gg__chosen_file_fini(&sweep->kept);
   return error;
 }
 
@@ -704,10 +732,10 @@ static int sweep_files(struct sweep *sweep, struct gg_failure *failure)
 {
   int error = sweep->chooses ? 0 : list_files(sweep, failure);
   for (size_t i = 0; i < sweep->name_count && !error; i++)
-    error = sweep_file(sweep, i, sweep->names[i], i + 1 == sweep->name_count, failure);
+    error = sweep_file(sweep, sweep->names[i], i + 1 == sweep->name_count, failure);
   for (size_t i = 0; i < sweep->chosen.file_count && !error; i++) {
     sweep->of_file = &sweep->chosen.files[i];
-    error = sweep_file(sweep, i, sweep->of_file->name, false, failure);
+    error = sweep_file(sweep, sweep->of_file->name, false, failure);
   }
   while (!error && !gg_list_empty(&sweep->all))
     error = end_session(sweep, GG_CONTAINER(sweep->all.next, struct opened, node));

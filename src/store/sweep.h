@@ -47,7 +47,8 @@ struct gg_sweep_piece {
 
 /* A non-zero return ends the sweep with it. `token` is the caller's, one for each open session. */
 struct gg_sweep_ops {
-  /* A file of the sweep, before it is read. */
+  /* A file of the sweep, before it is read. One that has gone by then is told too, and behind it what retention has
+   * kept of it, which is read in its place. */
   int (*file)(void *context, uint32_t index, const char *path);
   /* `begun` has what is known of a session by its first packet: id, foreign, client, server, listener, upstream and
    * start; borrowed for the call. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "failing_memory.h"
 #include "random_store.h"
+#include "retention_scene.h"
 #include "store/chosen.h"
 #include "store/hash.h"
 #include "store/sweep.h"
@@ -33,6 +34,13 @@ ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off_t offset)
 
 /* ── What a sweep tells ──────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* What stays from one sweep to the next. */
+struct asking {
+  const char *remove[2]; /* files that go just before they are read; NULL: none */
+  struct scene *prune;   /* all of its segments go when the first one is to be read; NULL: none does */
+  bool anywhere;         /* where the bytes are is not told */
+};
+
 struct told {
   const struct gg_filter *filter;
   char text[TOLD_BYTES_MAX]; /* a line for each session that matches */
@@ -42,8 +50,8 @@ struct told {
   uint32_t files;
   char warnings[8][600];
   size_t warning_count;
-  const char *remove[2]; /* files that go just before they are read; NULL: none */
-  bool finished;         /* progress has said that all was read */
+  bool finished; /* progress has said that all was read */
+  struct asking asking;
 };
 
 /* Of one session: all of its pieces. */
@@ -59,8 +67,10 @@ static int on_file(void *context, uint32_t index, const char *path)
   assert_true(index < FILES_MAX);
   snprintf(told->paths[told->files++], sizeof told->paths[0], "%s", path);
   for (size_t i = 0; i < 2; i++)
-    if (told->remove[i] && strstr(path, told->remove[i]))
+    if (told->asking.remove[i] && strstr(path, told->asking.remove[i]))
       assert_int_equal(unlink(path), 0);
+  if (told->asking.prune && index == 0)
+    prune(told->asking.prune, (struct gg_prune_options){.max_age_ns = 1});
   return 0;
 }
 
@@ -85,14 +95,15 @@ static int on_piece(void *context, void **at, const struct gg_sweep_piece *piece
 {
   struct told *told = context;
   struct token *token = *at;
-  const uint64_t values[] = {(uint64_t)piece->kind, (uint64_t)piece->side, piece->begins_chunk, piece->time_ns,
-                             piece->offset,         piece->length,         piece->gap,          piece->place};
+  const uint64_t values[] = {
+    (uint64_t)piece->kind, (uint64_t)piece->side, piece->begins_chunk, piece->time_ns,
+    piece->offset,         piece->length,         piece->gap,          told->asking.anywhere ? 0 : piece->place};
   for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
     token->sum = add(token->sum, values[i]);
   for (uint32_t i = 0; i < piece->length; i++)
     token->sum = add(token->sum, piece->data[i]);
   const char *path = told->paths[piece->file];
-  token->sum = add(token->sum, gg__hash(path, strlen(path)));
+  token->sum = add(token->sum, told->asking.anywhere ? 0 : gg__hash(path, strlen(path)));
   token->pieces++;
   return 0;
 }
@@ -168,9 +179,9 @@ static struct gg_filter *parse(const char *expression)
 
 static int sweep(const char *dir, const struct gg_filter *filter, struct told *told, struct gg_failure *failure)
 {
-  const char *const remove[2] = {told->remove[0], told->remove[1]};
+  const struct asking asking = told->asking;
   memset(told, 0, sizeof *told);
-  memcpy(told->remove, remove, sizeof remove);
+  told->asking = asking;
   told->filter = filter;
   bytes_read = 0;
   return gg_sweep(dir, filter, &ops, on_drop, told, failure);
@@ -424,7 +435,7 @@ static void files_go_meanwhile(void **state)
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_filter *second = parse("id = 018c00000000000000000002");
   make_three(&files);
-  by_catalogue.remove[0] = "0003.pcapng";
+  by_catalogue.asking.remove[0] = "0003.pcapng";
   sweep_well(files.dir, second, &by_catalogue);
   assert_int_equal(by_catalogue.matched, 1);
   assert_int_equal(by_catalogue.warning_count, 1);
@@ -434,18 +445,58 @@ static void files_go_meanwhile(void **state)
   files_end(&files);
 
   make_three(&files);
-  by_catalogue.remove[0] = "0002.pcapng";
-  by_catalogue.remove[1] = "0003.pcapng";
+  by_catalogue.asking.remove[0] = "0002.pcapng";
+  by_catalogue.asking.remove[1] = "0003.pcapng";
   assert_int_equal(sweep(files.dir, second, &by_catalogue, &failure), GG_ERR_NOT_FOUND);
   assert_int_equal(by_catalogue.warning_count, 0);
   assert_string_equal(failure.message, "0002.pcapng and 1 more have gone from the store while it was asked, and with "
                                        "that all sessions that match");
-  memset(by_catalogue.remove, 0, sizeof by_catalogue.remove);
+  memset(by_catalogue.asking.remove, 0, sizeof by_catalogue.asking.remove);
   sweep_well(files.dir, second, &by_catalogue); /* it knows by now */
   assert_int_equal(by_catalogue.begun, 0);
   assert_int_equal(by_catalogue.warning_count, 0);
   gg_filter_destroy(second);
   files_end(&files);
+}
+
+/* Retention takes all that it may when the first file is to be read. What was held is told as before, and of the others
+ * it is said that they have gone. */
+static void sweep_beside_prune(const char *expression, bool by_catalogue_too)
+{
+  void *state = NULL;
+  begin(&state);
+  struct scene *scene = state;
+  const char *dir = scene->files.dir;
+  struct gg_filter *asked = parse(expression), *kept = parse("held");
+  catalogue_now(dir, true);
+  if (!by_catalogue_too)
+    hide_catalogue(dir, true);
+  hold(scene, 1, true);
+  by_all.asking.anywhere = by_catalogue.asking.anywhere = true;
+  sweep_well(dir, kept, &by_all);
+  assert_int_equal(by_all.matched, 1);
+  by_catalogue.asking.prune = scene;
+  sweep_well(dir, asked, &by_catalogue);
+  by_catalogue.asking.prune = NULL;
+  by_all.asking.anywhere = by_catalogue.asking.anywhere = false;
+  assert_string_equal(by_catalogue.text, by_all.text);
+  gg_filter_destroy(asked);
+  gg_filter_destroy(kept);
+  end(&state);
+}
+
+static void held_ones_are_read_where_they_are_kept(void **state)
+{
+  (void)state;
+  sweep_beside_prune("id = 018c00000000000000000001", true);
+  assert_int_equal(by_catalogue.warning_count, 0);
+  assert_int_equal(by_catalogue.files, 6); /* each of three, and what was kept of it */
+  sweep_beside_prune("id = 018c00000000000000000001", false);
+  assert_int_equal(by_catalogue.warning_count, 0);
+  sweep_beside_prune("bytes > 0", true);
+  assert_int_equal(by_catalogue.warning_count, 1);
+  assert_non_null(strstr(by_catalogue.warnings[0], "000001.pcapng and 2 more have gone from the store"));
+  sweep_beside_prune("bytes > 0", false);
 }
 
 /* What is wrong with a file is told if it is where something is read, and only then. */
@@ -550,6 +601,7 @@ int main(void)
     cmocka_unit_test(reads_little_else),
     cmocka_unit_test(captures_of_others),
     cmocka_unit_test(files_go_meanwhile),
+    cmocka_unit_test(held_ones_are_read_where_they_are_kept),
     cmocka_unit_test(damage_is_told_where_it_is_read),
     cmocka_unit_test(a_catalogue_that_cannot_be_read),
     cmocka_unit_test(no_memory),
