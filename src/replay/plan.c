@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENDS_TEXT_MAX = 63 };
+enum { ENDS_TEXT_MAX = 63, TURNS_MAX = 8 };
 _Static_assert(sizeof(struct gg_plan_record) == GG_SPOOL_ALIGN, "a record never lies across blocks");
 _Static_assert(sizeof(struct gg_plan_entry) <= 96, "a million sessions are below 100 MB");
 
@@ -59,11 +59,19 @@ static struct gg_cursor plan_steps(const struct gg_script *script, size_t index)
   return (struct gg_cursor){.block = plan->entries[index].first};
 }
 
-static int read_record(struct gg_plan *plan, struct gg_cursor *cursor, struct gg_plan_record *record,
-                       struct gg_failure *failure)
+static int read_record(struct gg_plan *plan, uint64_t place, struct gg_plan_record *record, struct gg_failure *failure)
 {
-  uint64_t place = cursor->block + (uint64_t)cursor->index * sizeof *record;
   return gg__cache_read(&plan->cache, GG_CACHE_SPOOL, place, (uint8_t *)record, sizeof *record, false, failure);
+}
+
+int gg__plan_read(struct gg_plan *plan, struct gg_cursor *cursor, struct gg_plan_record *record,
+                  struct gg_failure *failure)
+{
+  int error = read_record(plan, gg__plan_place(cursor), record, failure);
+  if (error || record->kind != GG_PLAN_LINK)
+    return error;
+  *cursor = (struct gg_cursor){.block = record->where};
+  return read_record(plan, cursor->block, record, failure);
 }
 
 static int plan_next(struct gg_script *script, struct gg_cursor *cursor, struct gg_step *out,
@@ -73,11 +81,7 @@ static int plan_next(struct gg_script *script, struct gg_cursor *cursor, struct 
   struct gg_plan_record record;
   if (cursor->block == GG_PLAN_NOWHERE)
     return 0;
-  int error = read_record(plan, cursor, &record, failure);
-  if (!error && record.kind == GG_PLAN_LINK) {
-    *cursor = (struct gg_cursor){.block = record.where};
-    error = read_record(plan, cursor, &record, failure);
-  }
+  int error = gg__plan_read(plan, cursor, &record, failure);
   if (error)
     return error;
   assert(record.kind <= GG_STEP_OVER);
@@ -86,6 +90,7 @@ static int plan_next(struct gg_script *script, struct gg_cursor *cursor, struct 
   *out = (struct gg_step){.time_ns = record.time_ns,
                           .offset = record.offset,
                           .place = bytes ? record.where : 0,
+                          .record = gg__plan_place(cursor),
                           .gap = gap ? record.where : 0,
                           .length = bytes ? record.length_less_one + 1u : 0,
                           .file = record.file,
@@ -97,12 +102,39 @@ static int plan_next(struct gg_script *script, struct gg_cursor *cursor, struct 
   return 1;
 }
 
+/* The record of a step whose file has gone: 1: it leads to another file by now; 0: it does not, the bytes have gone. */
+static int find_again(struct gg_plan *plan, const struct gg_step *step, struct gg_plan_record *record,
+                      struct gg_failure *failure)
+{
+  uint32_t file = record->file;
+  int error = read_record(plan, step->record, record, failure);
+  if (error || record->file != file)
+    return error ? error : 1;
+  error = gg__plan_follow(plan, file, failure);
+  if (!error)
+    error = read_record(plan, step->record, record, failure);
+  return error ? error : record->file != file;
+}
+
 static int plan_bytes(struct gg_script *script, const struct gg_step *step, uint32_t skip, uint8_t *out, uint32_t size,
                       struct gg_failure *failure)
 {
+  struct gg_plan *plan = plan_of(script);
+  struct gg_cache *cache = &plan->cache;
+  struct gg_plan_record at = {.file = step->file, .where = step->place};
   assert(step->kind == GG_STEP_SEND || step->kind == GG_STEP_EXPECT);
   assert(skip <= step->length && size <= step->length - skip);
-  return gg__cache_read(&plan_of(script)->cache, step->file, step->place + skip, out, size, script->sparse, failure);
+  int error = gg__cache_read(cache, at.file, at.where + skip, out, size, script->sparse, NULL);
+  for (unsigned turn = 0; error == GG_ERR_NOT_FOUND && turn < TURNS_MAX; turn++) {
+    int found = find_again(plan, step, &at, failure);
+    if (found < 0)
+      return found;
+    if (!found)
+      break;
+    error = gg__cache_read(cache, at.file, at.where + skip, out, size, script->sparse, NULL);
+  }
+  /* Once more, to hear what is wrong. */
+  return error ? gg__cache_read(cache, at.file, at.where + skip, out, size, script->sparse, failure) : 0;
 }
 
 const struct gg_script_ops gg__plan_ops = {

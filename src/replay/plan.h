@@ -17,7 +17,8 @@
  *
  * The temporary file has no name (O_TMPFILE, or unlinked at once) and is in $TMPDIR, else /var/tmp, else /tmp; a
  * $TMPDIR that cannot be used is an error. It has some 32 bytes a packet with payload of the sessions that may match.
- * A segment that is removed or changes while the replay runs is told (GG_ERR_NOT_FOUND, GG_ERR_CORRUPT), not guessed.
+ * A segment that is removed or changes while the replay runs is told (GG_ERR_NOT_FOUND, GG_ERR_CORRUPT), not guessed;
+ * but of what retention has removed, the sessions that were held are read on where it has kept them (plan_moved.c).
  * Thread: one at a time.
  */
 #ifndef GG_REPLAY_PLAN_H

@@ -266,3 +266,12 @@ int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_
   }
   return 0;
 }
+
+void gg__cache_note(struct gg_cache *cache, uint32_t file, uint64_t place, const void *data, size_t bytes)
+{
+  size_t at = (size_t)(place % GG_CACHE_BLOCK_BYTES);
+  int32_t block = look_up(cache, file, place / GG_CACHE_BLOCK_BYTES);
+  assert(at + bytes <= GG_CACHE_BLOCK_BYTES);
+  if (block != NONE && at + bytes <= cache->blocks[block].valid)
+    memcpy(cache->memory + (size_t)block * GG_CACHE_BLOCK_BYTES + at, data, bytes);
+}

@@ -72,4 +72,7 @@ int gg__cache_add(struct gg_cache *cache, const char *path);
 int gg__cache_read(struct gg_cache *cache, uint32_t file, uint64_t place, uint8_t *out, size_t bytes, bool sparse,
                    struct gg_failure *failure);
 
+/* These bytes of the file, which do not lie across blocks, have been changed into `data`. */
+void gg__cache_note(struct gg_cache *cache, uint32_t file, uint64_t place, const void *data, size_t bytes);
+
 #endif

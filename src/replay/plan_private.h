@@ -47,4 +47,18 @@ struct gg_plan {
 
 extern const struct gg_script_ops gg__plan_ops;
 
+/* Where the record at a cursor is in the temporary file. */
+static inline uint64_t gg__plan_place(const struct gg_cursor *cursor)
+{
+  return cursor->block + (uint64_t)cursor->index * sizeof(struct gg_plan_record);
+}
+
+/* The record at the cursor, which is not at GG_PLAN_NOWHERE: at a link it goes to where that leads. */
+int gg__plan_read(struct gg_plan *plan, struct gg_cursor *cursor, struct gg_plan_record *record,
+                  struct gg_failure *failure);
+
+/* The file has gone: records of sessions that retention has kept lead to the file that has them then (plan_moved.c). No
+ * error if it has kept nothing. */
+int gg__plan_follow(struct gg_plan *plan, uint32_t file, struct gg_failure *failure);
+
 #endif

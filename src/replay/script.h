@@ -37,6 +37,7 @@ struct gg_step {
   uint64_t time_ns; /* UTC, as recorded */
   uint64_t offset;  /* in its direction's stream */
   uint64_t place;   /* the script's: where its bytes are */
+  uint64_t record;  /* the script's: what it was made of */
   uint64_t gap;
   uint32_t length;
   uint32_t file; /* the script's */

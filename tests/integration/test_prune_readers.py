@@ -5,18 +5,23 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 import subprocess
+import threading
 
 import pytest
 
 import faults
 import live
+import replaying
 from gogetway import Gateway, Store, Stream, program
 from test_prune import SMALL, block_of, folder, prune, through
 
 pytestmark = pytest.mark.usefixtures("require_program")
 
 PIPE_BYTES = 4096
+OPEN_MAX = 64  # segments that a replay has open
+ROUNDS = 120
 GONE = "has gone since the store was read"
 
 
@@ -33,6 +38,23 @@ def recorded(scratch, server):
     store = Store(scratch / "rec")
     store.command("hold", through(store).id)
     assert len(through(store)["segments"]) >= 9
+    return store
+
+
+@pytest.fixture
+def lasting(scratch, server):
+    """A held session in more segments than a replay has open, which reads all of it before it plays; in each of them
+    something goes."""
+    with Gateway(scratch / "rec", server.address, options=SMALL, scratch=scratch) as gateway:
+        with faults.connect(gateway.listen) as long:
+            for number in range(ROUNDS):
+                live.exchange(long, block_of(number))
+                live.said(gateway.listen)
+        gateway.wait_sessions_closed(1 + ROUNDS)
+        assert gateway.stop()[0] == 0
+    store = Store(scratch / "rec")
+    store.command("hold", through(store).id)
+    assert len(through(store)["segments"]) >= OPEN_MAX + 16
     return store
 
 
@@ -107,6 +129,63 @@ def test_show_of_one_that_was_not_held(recorded):
     status, _, said = reader.finish()
     line, = said
     assert status == 3 and GONE in line and line.startswith("gogetway: ")
+
+
+class Target:
+    """What a replay is played to: one connection, whose blocks come back. The first one does when go_on() is called."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.got = b""
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        with self.socket, self.socket.accept()[0] as peer:
+            peer.settimeout(60)
+            while data := peer.recv(1 << 16):
+                self.got += data
+                self.begun.set()
+                self.go_on.wait(60)
+                peer.sendall(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.go_on.set()
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+
+
+def play_beside_prune(store, scratch, *words):
+    """(how the replay ended, the bytes that its target was sent); what may go goes behind the first of them."""
+    before = folder(store)
+    with Target() as target, replaying.Replay(store.directory, target.address, scratch, *words) as running:
+        assert target.begun.wait(60)
+        prune(store, "--max-bytes", "1", check=False)
+        assert len(set(before) - set(folder(store))) > 10
+        target.go_on.set()
+        played = running.finish()
+    return played, target.got
+
+
+def test_replay_of_a_held_session(lasting, scratch):
+    held = through(lasting).id
+    played, got = play_beside_prune(lasting, scratch, f"id={held}", "--reply-timeout", "60s")
+    assert played.status == 0 and played.verdicts == {"equal": 1}, played.explain()
+    assert Stream.of_bytes(got) == lasting.payloads(f"id={held}")[held]["client"]
+    assert got == b"".join(block_of(number) for number in range(ROUNDS))
+
+
+def test_replay_of_one_that_was_not_held(lasting, scratch):
+    lasting.command("hold", "--release", through(lasting).id)
+    played, got = play_beside_prune(lasting, scratch, f"id={through(lasting).id}", "--reply-timeout", "60s")
+    assert played.status == 3 and "has gone since it was planned" in played.errors, played.explain()
+    assert played.outcome["partial"] and 0 < len(got) < ROUNDS * len(block_of(0))
 
 
 def test_export_of_all(listed, scratch):
