@@ -114,6 +114,7 @@ static bool open_record(struct gg_session *session, struct gg_as_sent *as_sent)
   if (!at)
     return false;
   uint64_t time_ns = gg_log_time(log, gg_clock_mono_ns());
+  gg_pairs_enter(&session->worker->pairs, &as_sent->conversation);
   gg_log_commit(log, gg_conversation_open(&as_sent->conversation, at, gg_log_segment(log), time_ns));
   return true;
 }
@@ -399,6 +400,7 @@ bool gg__rewrite_close_record(struct gg_session *session, enum gg_closing closin
   uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
   if (!at)
     return false;
+  gg_pairs_enter(&session->worker->pairs, &as_sent->conversation);
   gg_log_commit(log, gg_conversation_close(&as_sent->conversation, closing, gg__as_sent_closing_facts, at,
                                            gg_log_segment(log), gg_log_time(log, gg_clock_mono_ns())));
   as_sent->recorded = true;
@@ -416,5 +418,7 @@ void gg__rewrite_fini(struct gg_live *live)
 {
   gg__rewrite_drop(live, GG_FROM_CLIENT);
   gg__rewrite_drop(live, GG_FROM_SERVER);
+  if (live->as_sent)
+    gg_pairs_leave(&live->session->worker->pairs, &live->as_sent->conversation);
   free(live->as_sent);
 }

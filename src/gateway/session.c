@@ -52,6 +52,7 @@ bool gg__session_open_record(struct gg_session *session)
   if (!at)
     return false;
   uint64_t time_ns = gg_log_time(log, gg_clock_mono_ns());
+  gg_pairs_enter(&session->worker->pairs, &session->conversation);
   gg_log_commit(log, gg_conversation_open(&session->conversation, at, gg_log_segment(log), time_ns));
   gg_log_hasten(log); /* who lists sessions sees it soon, also if it is silent */
   return true;
@@ -486,6 +487,7 @@ static void finish(struct gg_session *session)
   if (!gg_list_empty(&session->node) && session->log->closing_count > 0 && session->state == GG_STATE_CLOSING)
     session->log->closing_count--;
   session->state = GG_STATE_CLOSED;
+  gg_pairs_leave(&worker->pairs, &session->conversation);
   gg__upstream_let_go(session);
   gg__live_destroy(session->live);
   session->live = NULL;
@@ -516,6 +518,7 @@ bool gg__session_close_record(struct gg_session *session)
   uint8_t *at = gg_log_reserve(log, GG_CONVERSATION_CLOSE_MAX, GG_LOG_CONTROL);
   if (!at)
     return false;
+  gg_pairs_enter(&session->worker->pairs, &session->conversation); /* it may have nothing but its end */
   gg_log_commit(log, gg_conversation_close(&session->conversation, closing, gg__session_closing_facts, at,
                                            gg_log_segment(log), gg_log_time(log, gg_clock_mono_ns())));
   session->log->want_commit = true;

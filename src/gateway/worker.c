@@ -70,6 +70,7 @@ static void init_plain(struct gg_worker *worker)
   gg_session_id_source_init(&worker->ids);
   if (getrandom(&worker->random_state, sizeof worker->random_state, 0) != sizeof worker->random_state)
     worker->random_state = gg_clock_mono_ns();
+  worker->pairs.key = gg__worker_random(worker);
   worker->retry_ns = UINT64_MAX;
   worker->due_ns = UINT64_MAX;
   worker->listening = true;

@@ -33,6 +33,7 @@
 #include "gateway/tarpit.h"
 #include "hook/output.h"
 #include "net/alarms.h"
+#include "record/pairs.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -152,6 +153,7 @@ struct gg_worker {
   bool paused; /* some listener is: the end of a session may let it go on */
 
   struct gg_known known;
+  struct gg_pairs pairs; /* of what it records and has not ended, whatever log it is in */
   struct gg_orders orders;
   struct gg_tarpit tarpit;
   struct gg_list spare; /* freed sessions, for the next accept */

@@ -184,6 +184,15 @@ static inline void skip_gap(struct gg_conversation *conversation, enum gg_direct
   conversation->gap_pending[direction] = 0;
 }
 
+/* Its packets are in the segment. Whoever reads that takes what has the same ends for its, until told otherwise. */
+static inline void written(struct gg_conversation *conversation, uint64_t segment)
+{
+  conversation->segment = segment;
+  for (struct gg_conversation *twin = conversation->twin; twin && twin != conversation; twin = twin->twin)
+    if (twin->segment == segment)
+      twin->segment = GG_SEGMENT_ELSEWHERE;
+}
+
 size_t gg_conversation_open(struct gg_conversation *conversation, uint8_t *at, uint64_t segment, uint64_t time_ns)
 {
   char comment[GG_COMMENT_MAX];
@@ -194,7 +203,7 @@ size_t gg_conversation_open(struct gg_conversation *conversation, uint8_t *at, u
   end += put(conversation, end, GG_FROM_SERVER, GG_TCP_SYN | GG_TCP_ACK, 0, NULL, 0, time_ns);
   end += put(conversation, end, GG_FROM_CLIENT, GG_TCP_ACK, 0, NULL, 0, time_ns);
   conversation->opened = 1;
-  conversation->segment = segment;
+  written(conversation, segment);
   assert(end - at <= GG_CONVERSATION_OPEN_MAX);
   return (size_t)(end - at);
 }
@@ -211,7 +220,7 @@ size_t gg_conversation_fin(struct gg_conversation *conversation, enum gg_directi
   if (!conversation->finned[other(direction)])
     end += put(conversation, end, other(direction), GG_TCP_ACK, 0, NULL, 0, time_ns);
   conversation->finned[direction] = 1;
-  conversation->segment = segment;
+  written(conversation, segment);
   assert(end - at <= GG_CONVERSATION_FIN_MAX);
   return (size_t)(end - at);
 }
@@ -259,7 +268,7 @@ size_t gg_conversation_close(struct gg_conversation *conversation, enum gg_closi
   size_t comment_bytes = compose(conversation, comment, direction, segment, closing_facts);
   skip_gap(conversation, direction);
   end += put(conversation, end, direction, flags, 0, comment, comment_bytes, time_ns);
-  conversation->segment = segment;
+  written(conversation, segment);
   assert(end - at <= GG_CONVERSATION_CLOSE_MAX);
   return (size_t)(end - at);
 }
@@ -336,6 +345,6 @@ size_t gg_conversation_seal(struct gg_conversation *conversation, struct gg_chun
       at += put(conversation, at, other(direction), GG_TCP_ACK, 0, NULL, 0, time_ns);
   }
   conversation->offset[direction] += bytes;
-  conversation->segment = layout->segment;
+  written(conversation, layout->segment);
   return (size_t)(at - layout->at);
 }

@@ -59,6 +59,9 @@ enum gg_gap_reason { GG_GAP_STALL, GG_GAP_DISK_FULL, GG_GAP_LEFT_OUT };
  * the comment longer than GG_COMMENT_MAX are left out, all of them: keep names and paths bounded. */
 typedef void (*gg_facts_fn)(const void *session, struct gg_json *json);
 
+/* No segment has this number: the conversation goes on as in a further one. */
+#define GG_SEGMENT_ELSEWHERE UINT64_MAX
+
 struct gg_conversation {
   struct gg_addr end[2];   /* by direction: the client, and the server address that the client dialled */
   uint32_t sequence[2];    /* next sequence number of each direction */
@@ -67,9 +70,11 @@ struct gg_conversation {
   uint64_t offset[2];      /* stream offset: all bytes so far, recorded and missing */
   uint64_t gap_pending[2]; /* missing bytes that no packet has told of yet */
   uint64_t gap_total[2];
-  uint64_t segment; /* where its last packet is; 0: nothing recorded yet */
+  uint64_t segment; /* where its last packet is; 0: nothing recorded yet; GG_SEGMENT_ELSEWHERE: another's came since */
   gg_facts_fn facts;
-  const void *session; /* the callback's argument */
+  const void *session;          /* the callback's argument */
+  struct gg_conversation *twin; /* the next one with the same ends, a ring (pairs.h); NULL: it is not looked for */
+  struct gg_conversation *paired_next;
   uint8_t finned[2];
   uint8_t gap_reason[2]; /* enum gg_gap_reason of what is pending */
   uint8_t opened;        /* the handshake is recorded */

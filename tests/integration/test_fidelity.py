@@ -6,10 +6,14 @@ Seeds are fixed; GOGETWAY_TEST_SEED tries another. A failure names the session's
 """
 import os
 import random
+import selectors
+import socket
+import struct
 
 import pytest
 
 import endpoints
+import faults
 import processes
 import recording
 from gogetway import SIDES, TEST_ALL, Stream
@@ -160,3 +164,61 @@ def test_a_session_longer_than_the_sequence_numbers(gateways, scratch):
     reading = recording.tshark_approves(gateway.segments(), seconds=1800)
     conversation, = reading.conversations
     assert conversation.streams == sent
+
+
+# ---- Ports that are taken again ------------------------------------------------------------------------------------
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() resets, and the kernel has done with the port
+
+
+def connect_from(address, to, message):
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    peer.bind(address)
+    peer.setblocking(False)
+    peer.connect_ex(to)
+    peer.send(message)
+    return peer
+
+
+def talk_and_reset(addresses, to, rounds, seconds=60):
+    """From each address one session after the other, without a pause. Returns what each of them has said."""
+    said, left = [], dict.fromkeys(addresses, rounds)
+    with selectors.DefaultSelector() as selector:
+        def begin(address):
+            left[address] -= 1
+            said.append(b"%08d" % len(said))
+            selector.register(connect_from(address, to, said[-1]), selectors.EVENT_READ, (address, said[-1]))
+        for address in addresses:
+            begin(address)
+        while selector.get_map():
+            ready = selector.select(seconds)
+            assert ready, f"{len(selector.get_map())} sessions have no answer"
+            for key, _ in ready:
+                address, message = key.data
+                assert key.fileobj.recv(100) == message
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+                if left[address]:
+                    begin(address)
+    return said
+
+
+def test_ports_that_are_taken_again_at_once(gateways, scratch):
+    """The gateway accepts a port's next session before it has seen the last one's reset: each has its own bytes, and
+    its listener's name, nevertheless."""
+    port = processes.free_port()
+    addresses = [(f"127.77.0.{number}", port) for number in range(1, 49)]
+    with faults.Echo() as upstream:
+        gateway = gateways(upstream.address)
+        host, _, listening = gateway.listen.rpartition(":")
+        said = talk_and_reset(addresses, (host, int(listening)), 40)
+        gateway.wait_sessions_closed(len(said))
+        assert gateway.stop()[0] == 0
+    sessions, payloads = gateway.sessions(), gateway.payloads()
+    assert len(sessions) == len(said)
+    for side in SIDES:
+        assert all(session["bytes"][side] == session.received(side) for session in sessions)
+        recorded = sorted((payload[side].count, payload[side].sha256) for payload in payloads.values())
+        assert recorded == sorted((len(message), Stream.of_bytes(message).sha256) for message in said)
+    gateway.verify()

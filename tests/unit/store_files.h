@@ -16,6 +16,7 @@
 
 #include "base/json.h"
 #include "record/conversation.h"
+#include "record/pairs.h"
 #include "record/section.h"
 
 #include <assert.h>
@@ -34,8 +35,9 @@ struct files {
   char segment[256];
   uint8_t *bytes;
   size_t length;
-  uint64_t number;  /* of the segment */
-  uint64_t time_ns; /* of the next packet */
+  uint64_t number;        /* of the segment */
+  uint64_t time_ns;       /* of the next packet */
+  struct gg_pairs *pairs; /* of who talks with the same ends; NULL: nobody looks */
 };
 
 struct talk {
@@ -141,6 +143,8 @@ static inline void talk_open_as(struct files *files, struct talk *talk, unsigned
   gg_addr_parse(&client, text);
   gg_addr_parse(&server, "203.0.113.5:80");
   gg_conversation_init(&talk->conversation, &client, &server, initial, talk_facts, talk);
+  if (files->pairs)
+    gg_pairs_enter(files->pairs, &talk->conversation);
   files->length +=
     gg_conversation_open(&talk->conversation, files->bytes + files->length, files->number, files->time_ns);
   files->time_ns += 1000000;
@@ -178,6 +182,8 @@ static inline void talk_close(struct files *files, struct talk *talk)
   files->length += gg_conversation_close(&talk->conversation, GG_CLOSING_ORDERLY, talk_closing,
                                          files->bytes + files->length, files->number, files->time_ns);
   files->time_ns += 1000000;
+  if (files->pairs)
+    gg_pairs_leave(files->pairs, &talk->conversation);
 }
 
 #endif
