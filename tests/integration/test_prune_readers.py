@@ -211,11 +211,13 @@ def test_export_of_bytes(listed, scratch):
     target.mkdir()
     first = target / f"{held}.client"
     os.mkfifo(first)
+    small = os.open(first, os.O_RDWR)  # before anybody writes: a pipe that has more in it cannot be made smaller
+    fcntl.fcntl(small, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     process = subprocess.Popen([program(), "export", "--dir", str(listed.directory), "--format", "raw", "-o",
                                 str(target), "--force"], stderr=subprocess.PIPE)
     with open(first, "rb") as slow:
-        fcntl.fcntl(slow, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         data = slow.read(1)
+        os.close(small)
         prune(listed, "--max-bytes", "1", check=False)
         data += slow.read()
     _, said = process.communicate(timeout=60)
