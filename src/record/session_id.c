@@ -58,3 +58,16 @@ void gg_session_id_format(const struct gg_session_id *id, char text[GG_SESSION_I
     put_digits(id->bytes + i, text + 2 * i);
   text[2 * GG_SESSION_ID_BYTES] = '\0';
 }
+
+static uint8_t digit(char c)
+{
+  return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+struct gg_session_id gg_session_id_of(const char *text)
+{
+  struct gg_session_id id;
+  for (size_t i = 0; i < GG_SESSION_ID_BYTES; i++)
+    id.bytes[i] = (uint8_t)(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
+  return id;
+}

@@ -28,5 +28,6 @@ struct gg_session_id_source {
 void gg_session_id_source_init(struct gg_session_id_source *source); /* random (getrandom) */
 struct gg_session_id gg_session_id_next(struct gg_session_id_source *source, uint64_t real_ns);
 void gg_session_id_format(const struct gg_session_id *id, char text[GG_SESSION_ID_TEXT]);
+struct gg_session_id gg_session_id_of(const char *text); /* that was written so */
 
 #endif

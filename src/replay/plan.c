@@ -14,7 +14,6 @@
 #include "replay/plan_private.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,8 +47,7 @@ static void plan_session(const struct gg_script *script, size_t index, struct gg
                                     .refused = entry->refused,
                                     .beginning_missing = entry->beginning_missing,
                                     .opaque = opaque[entry->opaque]};
-  for (size_t i = 0; i < sizeof entry->id; i++)
-    snprintf(out->id + 2 * i, 3, "%02x", entry->id[i]);
+  gg_session_id_format(&entry->id, out->id);
 }
 
 static struct gg_cursor plan_steps(const struct gg_script *script, size_t index)

@@ -309,14 +309,6 @@ static enum gg_plan_original original_of(const struct making *making, const stru
   return dialled ? GG_PLAN_ORIGINAL_DIALLED : GG_PLAN_ORIGINAL_NONE;
 }
 
-static void put_id(uint8_t id[12], const char *text)
-{
-  for (size_t i = 0; i < 24; i++) {
-    unsigned digit = text[i] >= 'a' ? (unsigned)(text[i] - 'a' + 10) : (unsigned)(text[i] - '0');
-    id[i / 2] = (uint8_t)((unsigned)id[i / 2] << 4 | digit);
-  }
-}
-
 static enum gg_plan_opaque opaque_of(const struct gathering *gathering)
 {
   const char *name =
@@ -354,7 +346,8 @@ static int add_entry(struct making *making, const struct gg_plan_entry *entry)
 static int keep_session(struct making *making, struct gathering *gathering, const struct gg_session *session)
 {
   bool refused = was_refused(session);
-  struct gg_plan_entry entry = {.start_ns = session->start_ns,
+  struct gg_plan_entry entry = {.id = gg_session_id_of(session->id),
+                                .start_ns = session->start_ns,
                                 .end_ns = session->end_ns,
                                 .bytes = {session->bytes[0], session->bytes[1]},
                                 .chunks = gathering->chunks,
@@ -364,7 +357,6 @@ static int keep_session(struct making *making, struct gathering *gathering, cons
                                 .original = (uint8_t)original_of(making, session),
                                 .refused = refused,
                                 .beginning_missing = session->beginning_missing};
-  put_id(entry.id, session->id);
   int error = add_ends(making, &entry, session);
   if (!error)
     error = number_service(making, session, &entry.service);
@@ -413,7 +405,7 @@ static int by_start(const void *a, const void *b)
   const struct gg_plan_entry *left = a, *right = b;
   if (left->start_ns != right->start_ns)
     return left->start_ns < right->start_ns ? -1 : 1;
-  return memcmp(left->id, right->id, sizeof left->id);
+  return memcmp(&left->id, &right->id, sizeof left->id);
 }
 
 static const struct gg_sweep_ops making_ops = {

@@ -3,6 +3,7 @@
 #ifndef GG_REPLAY_PLAN_PRIVATE_H
 #define GG_REPLAY_PLAN_PRIVATE_H
 
+#include "record/session_id.h"
 #include "replay/plan.h"
 #include "replay/plan_cache.h"
 #include "replay/plan_spool.h"
@@ -16,7 +17,7 @@ struct gg_plan_entry {
   uint64_t first; /* its first block of records, in the temporary file */
   uint64_t ends;  /* texts of its ends, there too */
   uint32_t service;
-  uint8_t id[12];
+  struct gg_session_id id;
   uint8_t ends_bytes;
   uint8_t opaque;   /* enum gg_plan_opaque */
   uint8_t original; /* enum gg_plan_original */
