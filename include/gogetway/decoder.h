@@ -138,7 +138,8 @@ enum gg_opaque_why {
 };
 GG_API const char *gg_opaque_why_text(enum gg_opaque_why why); /* "encrypted", "unknown", ...; static */
 
-/* From `offset` on, bytes of `side` are not decoded. Told at most once of each side. */
+/* From `offset` on, bytes of `side` are not decoded. Told at most once of each side. Of an encrypted one, messages may
+ * follow that say what is seen without keys: sizes and times. */
 struct gg_opaque {
   enum gg_opaque_why why;
   enum gg_side side;
@@ -295,6 +296,8 @@ struct gg_decoding_host {
   void (*hold)(struct gg_decoding *decoding, enum gg_side side);
   void *(*alloc)(struct gg_decoding *decoding, void *memory, size_t bytes);
   bool (*stopped)(const struct gg_decoding *decoding, enum gg_side side);
+  void (*encrypted)(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, const char *text);
+  uint64_t (*time)(const struct gg_decoding *decoding, enum gg_side side, uint64_t offset);
 };
 
 struct gg_decoder {
@@ -424,6 +427,20 @@ static inline void gg_decoded_opaque(struct gg_decoding *decoding, enum gg_opaqu
   opaque.offset = offset;
   opaque.text = text;
   GG_DECODING_HOST(decoding)->opaque(decoding, &opaque, side_only);
+}
+
+/* What that side says from there on is encrypted. It is told as opaque is, but nothing ends: the decoder is given those
+ * bytes, too, for what can be seen without keys. */
+static inline void gg_decoded_encrypted(struct gg_decoding *decoding, enum gg_side side, uint64_t offset,
+                                        const char *text)
+{
+  GG_DECODING_HOST(decoding)->encrypted(decoding, side, offset, text);
+}
+
+/* When a byte of the window came, or the last one that was taken of that side. */
+static inline uint64_t gg_decoded_time(const struct gg_decoding *decoding, enum gg_side side, uint64_t offset)
+{
+  return GG_DECODING_HOST(decoding)->time(decoding, side, offset);
 }
 
 /* What neither side's window has been taken of, when this call of `push` returns, is another decoder's. */

@@ -121,7 +121,7 @@ static void tell_opaque(struct gg_decoding *decoding, const struct gg_opaque *op
   if (window->opaque)
     return;
   window->opaque = true;
-  if (decoding->sink.opaque)
+  if (decoding->sink.opaque && !window->encrypted)
     decoding->sink.opaque(decoding->sink.context, opaque);
 }
 
@@ -181,6 +181,22 @@ static void host_hold(struct gg_decoding *decoding, enum gg_side side)
   decoding->windows[side].held = true;
 }
 
+static void host_encrypted(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, const char *text)
+{
+  struct gg__window *window = &decoding->windows[side];
+  struct gg_opaque opaque = {.why = GG_OPAQUE_ENCRYPTED, .side = side, .offset = offset, .text = text};
+  if (decoding->over || window->opaque || window->encrypted)
+    return;
+  window->encrypted = true;
+  if (decoding->sink.opaque)
+    decoding->sink.opaque(decoding->sink.context, &opaque);
+}
+
+static uint64_t host_time(const struct gg_decoding *decoding, enum gg_side side, uint64_t offset)
+{
+  return gg__window_time(&decoding->windows[side], offset);
+}
+
 /* Also when the other side waits: it is asked again behind each element, and not only behind those of a piece. */
 static bool host_stopped(const struct gg_decoding *decoding, enum gg_side side)
 {
@@ -201,6 +217,8 @@ static const struct gg_decoding_host host = {
   .hold = host_hold,
   .alloc = host_alloc,
   .stopped = host_stopped,
+  .encrypted = host_encrypted,
+  .time = host_time,
 };
 
 /* ── A decoder's beginning ───────────────────────────────────────────────────────────────────────────────────────── */

@@ -34,6 +34,7 @@ struct gg__window {
   bool held;  /* until the other side has said something */
   bool ended; /* nothing follows */
   bool opaque;
+  bool encrypted; /* told as opaque, but the decoder goes on */
 };
 
 /* ── Messages ────────────────────────────────────────────────────────────────────────────────────────────────────── */
