@@ -6,6 +6,7 @@
 /* In the order in which they are asked whose a session is: those that know theirs by a magic number first, and those
  * that take any text last. */
 static const struct gg_decoder *const decoders[] = {
+  &gg__decoder_tls,
   &gg__decoder_http1,
   &gg__decoder_websocket, /* never told, only become */
 };
