@@ -7,6 +7,7 @@
  * that take any text last. */
 static const struct gg_decoder *const decoders[] = {
   &gg__decoder_tls,
+  &gg__decoder_ssh,
   &gg__decoder_http1,
   &gg__decoder_websocket, /* never told, only become */
 };
