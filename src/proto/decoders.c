@@ -11,6 +11,7 @@ static const struct gg_decoder *const decoders[] = {
   &gg__decoder_http1,
   &gg__decoder_websocket, /* never told, only become */
   &gg__decoder_redis,
+  &gg__decoder_smtp,
 };
 
 const struct gg_decoder *gg_decoder_at(size_t index)
