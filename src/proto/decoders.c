@@ -12,6 +12,7 @@ static const struct gg_decoder *const decoders[] = {
   &gg__decoder_websocket, /* never told, only become */
   &gg__decoder_redis,
   &gg__decoder_smtp,
+  &gg__decoder_lines,
 };
 
 const struct gg_decoder *gg_decoder_at(size_t index)

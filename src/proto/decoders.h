@@ -11,6 +11,7 @@
 
 extern const struct gg_decoder gg__decoder_http1;
 extern const struct gg_decoder gg__decoder_websocket;
+extern const struct gg_decoder gg__decoder_lines;
 extern const struct gg_decoder gg__decoder_redis;
 extern const struct gg_decoder gg__decoder_smtp;
 

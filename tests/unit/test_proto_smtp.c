@@ -321,8 +321,11 @@ static void told_by_its_client(void **state)
 static void nobody_elses(void **state)
 {
   (void)state;
-  TELL("client opaque from 0: unknown: text, 3.1 bits of entropy a byte, begins 55 53 45 52 20 62 6f 62 0d 0a\n"
-       "server opaque from 0: unknown: text, 3.1 bits of entropy a byte, begins 55 53 45 52 20 62 6f 62 0d 0a\n",
+  TELL("is lines from 0 0\n"
+       "1 line server 0+20 at 1000..1000 unsolicited lines.banner=220_(vsFTPd_3.0.3) body 18 (18 raw, "
+       "28fcdb491ab3b658) 220_(vsFTPd_3.0.3)\n"
+       "2 line client 0+10 at 1010..1010 lines.text=USER_bob lines.user=bob body 8 (8 raw, 000002321ebb0fe0) "
+       "USER_bob\n",
        SERVER("220 (vsFTPd 3.0.3)\r\n"), CLIENT("USER bob\r\n"));
 }
 
