@@ -6,13 +6,13 @@
 #ifndef GG_NET_PROXY_PROTOCOL_H
 #define GG_NET_PROXY_PROTOCOL_H
 
+#include "base/proxy_wire.h"
 #include "net/addr.h"
 
 enum gg_proxy_version { GG_PROXY_OFF = 0, GG_PROXY_V1 = 1, GG_PROXY_V2 = 2, GG_PROXY_ANY = 3 };
 
 enum {
   GG_PROXY_HEADER_MAX = 4096, /* a longer header is invalid: bounds what a listener holds before a session is known */
-  GG_PROXY_V1_MAX = 107,      /* a line, with its end: the protocol's own bound */
   GG_PROXY_BUILD_MAX = 128,
 };
 
