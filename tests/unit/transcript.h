@@ -80,12 +80,28 @@ static inline void transcript_add(struct transcript *transcript, const char *for
   }
 }
 
+/* By hand: fuzzing goes through it for every byte of every field. */
 static inline void transcript_bytes(struct transcript *transcript, const void *data, size_t length)
 {
+  if (transcript->capacity - transcript->length <= 4 * length) {
+    transcript->capacity = (transcript->capacity + 4 * length) * 2 + 256;
+    transcript->text = realloc(transcript->text, transcript->capacity);
+    assert(transcript->text);
+  }
+  char *at = transcript->text + transcript->length;
   for (size_t i = 0; i < length; i++) {
     unsigned char byte = ((const unsigned char *)data)[i];
-    transcript_add(transcript, byte > ' ' && byte < 127 && byte != '\\' ? "%c" : byte == ' ' ? "_" : "\\x%02x", byte);
+    if (byte >= ' ' && byte < 127 && byte != '\\') {
+      *at++ = byte == ' ' ? '_' : (char)byte;
+    } else {
+      *at++ = '\\';
+      *at++ = 'x';
+      *at++ = "0123456789abcdef"[byte >> 4];
+      *at++ = "0123456789abcdef"[byte & 15];
+    }
   }
+  *at = '\0';
+  transcript->length = (size_t)(at - transcript->text);
 }
 
 static inline void transcript_protocol(void *context, const struct gg_decoder *decoder, const uint64_t offset[2])
