@@ -283,6 +283,8 @@ static void become(struct gg_decoding *decoding)
     decoding->windows[side] = (struct gg__window){.offset = kept[side].offset, .ended = kept[side].ended};
   }
   decoding->spoke = false;
+  decoding->named = NULL; /* that was the one around it, and what follows has its beginning */
+  decoding->beginning_missing = false;
   if (next)
     start(decoding, next, &decoding->becoming);
   bool server_first = kept[1].length && (!kept[0].length || gg__window_time(&kept[1], kept[1].offset) <
