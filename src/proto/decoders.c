@@ -8,6 +8,7 @@
 static const struct gg_decoder *const decoders[] = {
   &gg__decoder_tls,
   &gg__decoder_ssh,
+  &gg__decoder_proxy,
   &gg__decoder_http1,
   &gg__decoder_websocket, /* never told, only become */
   &gg__decoder_redis,

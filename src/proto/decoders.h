@@ -14,6 +14,7 @@ extern const struct gg_decoder gg__decoder_websocket;
 extern const struct gg_decoder gg__decoder_lines;
 extern const struct gg_decoder gg__decoder_redis;
 extern const struct gg_decoder gg__decoder_smtp;
+extern const struct gg_decoder gg__decoder_proxy;
 
 /* Places in the table of gg_decoder_common_fields. */
 enum gg__common_field { GG__COMMON_LAYER, GG__COMMON_FIRST, GG__COMMON_COUNT, GG__COMMON_REQUESTS, GG__COMMON_SLOWEST };
