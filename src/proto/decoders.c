@@ -14,6 +14,7 @@ static const struct gg_decoder *const decoders[] = {
   &gg__decoder_redis,
   &gg__decoder_smtp,
   &gg__decoder_lines,
+  &gg__decoder_socks,
 };
 
 const struct gg_decoder *gg_decoder_at(size_t index)

@@ -15,6 +15,7 @@ extern const struct gg_decoder gg__decoder_lines;
 extern const struct gg_decoder gg__decoder_redis;
 extern const struct gg_decoder gg__decoder_smtp;
 extern const struct gg_decoder gg__decoder_proxy;
+extern const struct gg_decoder gg__decoder_socks;
 
 /* Places in the table of gg_decoder_common_fields. */
 enum gg__common_field { GG__COMMON_LAYER, GG__COMMON_FIRST, GG__COMMON_COUNT, GG__COMMON_REQUESTS, GG__COMMON_SLOWEST };

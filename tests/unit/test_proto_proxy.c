@@ -47,7 +47,8 @@ static void version_1_and_what_it_carries(void **state)
        "proxy.destination_port=80\n"
        "is http1 from 44 0\n"
        "2 request client 44+18 at 1000..1000 request http.method=GET http.target=/ http.path=/ http.version=1.0\n"
-       "3 response server 0+23 at 1010..1010 answers 2 completes http.status=204 http.reason=No http.version=1.1 http.header[X]=\n",
+       "3 response server 0+23 at 1010..1010 answers 2 completes http.status=204 http.reason=No http.version=1.1 "
+       "http.header[X]=\n",
        CLIENT("PROXY TCP4 192.0.2.7 198.51.100.1 40000 80\r\nGET / HTTP/1.0\r\n\r\n"),
        SERVER("HTTP/1.1 204 No\r\nX:\r\n\r\n"));
 }
