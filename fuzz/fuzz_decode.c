@@ -28,7 +28,19 @@ static const char *const name = NULL;
 #endif
 
 enum { DATA, REPEAT, GAP, END };
-enum { BEGINNING_MISSING = 1, LITTLE_MEMORY = 2 };
+enum { BEGINNING_MISSING = 1, LITTLE_MEMORY = 2, FRAMING_SHIFT = 2 };
+
+/* The decoder "framing" has one of these, by the other bits of the options. */
+static const char *const framings[] = {
+  "delimiter \"\\r\\n\"",
+  "delimiter \"aab\" requests=server",
+  "fixed 7",
+  "fixed 1 requests=none",
+  "length width=2 requests=server",
+  "length offset=2 width=2 endian=little adjust=-4 header=0",
+  "length offset=1 width=8 header=40",
+  "length width=1 adjust=3 header=2 requests=none",
+};
 enum {
   PIECES_MAX = 256,
   BYTES_MAX = 200 << 10,    /* that are said in all */
@@ -232,6 +244,8 @@ static char *tell(const struct script *script, size_t step, unsigned seed)
   options.decoder = name;
   options.beginning_missing = script->options & BEGINNING_MISSING;
   options.memory_max = script->options & LITTLE_MEMORY ? LITTLE_BYTES : GG_DECODING_MEMORY_MAX;
+  if (name && strcmp(name, "framing") == 0)
+    options.framing = framings[(script->options >> FRAMING_SHIFT) % (sizeof framings / sizeof *framings)];
   require(told && gg_decoding_create(&decoding, &options, &sink, &failure) == 0, failure.message);
   transcript_add(&told->transcript, "");
   for (size_t i = 0; i < script->count; i++) {

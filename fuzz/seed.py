@@ -6,7 +6,8 @@
     fuzz/seed.py fuzz/corpus/decode_tls/real c@client.raw s@server.raw
 
 c, s: who says it (client, server). Behind it ':' and text with Python's escapes, '@' and a file of bytes, '~' and how
-many bytes are missing, '*' and how often with ':' and text ("c*200:x"), or '.': nothing follows of that side.
+many bytes are missing, '*' and how often with ':' and text ("c*200:x"), or '.': nothing follows of that side. A number in
+front of them all is the byte of options (framings: 4 times the place in the table of fuzz_decode.c).
 """
 import sys
 
@@ -59,8 +60,11 @@ def from_argument(argument):
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
+    options, arguments = 0, sys.argv[2:]
+    if arguments[0].isdigit():
+        options = int(arguments.pop(0))
     with open(sys.argv[1], 'wb') as file:
-        file.write(b'\0' + b''.join(from_argument(argument) for argument in sys.argv[2:]))
+        file.write(bytes([options]) + b''.join(from_argument(argument) for argument in arguments))
 
 
 if __name__ == '__main__':

@@ -192,6 +192,8 @@ struct gg_decoding_options {
   const struct gg_decoder *const
     *more; /* besides those that are built in, and asked before them; outlive the decoding */
   size_t more_count;
+  const char *framing; /* how messages are told apart if it is a protocol of one's own (gg_framing_check): the decoder
+                        * "framing" has the session then, and no other is asked; copied. NULL: none */
 };
 #ifdef __cplusplus
 inline struct gg_decoding_options gg_decoding_options_init() /* what the macro is in C++ */
@@ -209,7 +211,8 @@ inline struct gg_decoding_options gg_decoding_options_init() /* what the macro i
 #endif
 
 /* `options` may be NULL; the sink is copied. GG_ERR_NOT_FOUND: there is no such decoder; GG_ERR_INVALID: one of `more`
- * is not of this version, or not complete, or a size is wrong; GG_ERR_NOMEM. */
+ * is not of this version, or not complete, or a size is wrong, or a framing is given to another decoder;
+ * GG_ERR_FORMAT: that of the framing; GG_ERR_NOMEM. */
 GG_API int gg_decoding_create(struct gg_decoding **out, const struct gg_decoding_options *options,
                               const struct gg_message_sink *sink, struct gg_failure *failure);
 GG_API void gg_decoding_destroy(struct gg_decoding *decoding); /* tells nothing any more */
@@ -230,6 +233,18 @@ GG_API void gg_decoding_finish(struct gg_decoding *decoding, uint64_t time_ns);
 /* Who decodes now: NULL while it is not told yet, and for unknown protocols. */
 GG_API const struct gg_decoder *gg_decoding_decoder(const struct gg_decoding *decoding);
 GG_API size_t gg_decoding_memory(const struct gg_decoding *decoding); /* bytes that it has now */
+
+/* Whether a text says how the messages of a protocol that nobody knows are told apart:
+ *
+ *     delimiter "\r\n"                  what ends each of them, at most 16 bytes, with C's escapes
+ *     fixed 128                          bytes that each of them has
+ *     length offset=2 width=2            a field of `width` bytes (1 to 8) behind `offset` others (0) has the length of
+ *       endian=big adjust=-4 header=4    what follows it, once `adjust` (0) is added; the first `header` bytes (those up
+ *                                        to behind the field) are no body
+ *     ... requests=client                the other side's next message answers each of this side's; or server, or none
+ *
+ * GG_ERR_FORMAT: the failure says in which column what else would be right. */
+GG_API int gg_framing_check(const char *text, struct gg_failure *failure);
 
 /* The decoders that are built in, in the order in which they are asked; NULL past the last. */
 GG_API const struct gg_decoder *gg_decoder_at(size_t index);

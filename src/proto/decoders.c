@@ -15,6 +15,7 @@ static const struct gg_decoder *const decoders[] = {
   &gg__decoder_smtp,
   &gg__decoder_lines,
   &gg__decoder_socks,
+  &gg__decoder_framing,
 };
 
 const struct gg_decoder *gg_decoder_at(size_t index)

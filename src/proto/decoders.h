@@ -9,6 +9,7 @@
 
 #include <gogetway/decoder.h>
 
+extern const struct gg_decoder gg__decoder_framing;
 extern const struct gg_decoder gg__decoder_http1;
 extern const struct gg_decoder gg__decoder_websocket;
 extern const struct gg_decoder gg__decoder_lines;

@@ -241,6 +241,13 @@ static void start(struct gg_decoding *decoding, const struct gg_decoder *decoder
     decoder->open(state, decoding, became);
 }
 
+/* The session begins with it. */
+static void start_first(struct gg_decoding *decoding, const struct gg_decoder *decoder)
+{
+  const struct gg_become framed = {.text = decoding->becoming_text};
+  start(decoding, decoder, decoding->framed ? &framed : NULL);
+}
+
 static const struct gg_decoder *find(const struct gg_decoding *decoding, const char *name)
 {
   for (size_t i = 0; i < decoding->more_count; i++)
@@ -468,7 +475,7 @@ static bool settle(struct gg_decoding *decoding, const struct gg_opening *openin
   if (identified == GG__IDENTIFY_MORE || (identified == GG__IDENTIFY_UNKNOWN && !last))
     return false;
   if (identified == GG__IDENTIFY_TOLD) {
-    start(decoding, decoder, NULL);
+    start_first(decoding, decoder);
     return true;
   }
   char text[128];
@@ -612,7 +619,7 @@ void gg_decoding_gap(struct gg_decoding *decoding, enum gg_side side, uint64_t o
   if (!decoding->over && !window->opaque) {
     uint64_t from = window->offset;
     if (!decoding->decoder && decoding->named)
-      start(decoding, decoding->named, NULL);
+      start_first(decoding, decoding->named);
     window->length = 0;
     window->seen = 0;
     window->offset = end;
@@ -704,6 +711,22 @@ static int check(const struct gg_decoder *decoder, struct gg_failure *failure)
   return 0;
 }
 
+static int set_framing(struct gg_decoding *decoding, const char *framing, struct gg_failure *failure)
+{
+  if (decoding->named && decoding->named != &gg__decoder_framing)
+    return framing ? gg_fail(failure, GG_ERR_INVALID, "a framing is for the decoder 'framing', not for '%s'",
+                             decoding->named->name)
+                   : 0;
+  if (!framing)
+    return decoding->named ? gg_fail(failure, GG_ERR_INVALID, "the decoder 'framing' needs a framing: fixed 128") : 0;
+  if (strlen(framing) >= sizeof decoding->becoming_text)
+    return gg_fail(failure, GG_ERR_FORMAT, "a framing has at most %zu bytes", sizeof decoding->becoming_text - 1);
+  snprintf(decoding->becoming_text, sizeof decoding->becoming_text, "%s", framing);
+  decoding->named = &gg__decoder_framing;
+  decoding->framed = true;
+  return gg_framing_check(framing, failure);
+}
+
 static int set_up(struct gg_decoding *decoding, const struct gg_decoding_options *given,
                   const struct gg_message_sink *sink, struct gg_failure *failure)
 {
@@ -731,7 +754,7 @@ static int set_up(struct gg_decoding *decoding, const struct gg_decoding_options
     if (!decoding->named)
       return gg_fail(failure, GG_ERR_NOT_FOUND, "no decoder is called '%s'", options.decoder);
   }
-  return 0;
+  return set_framing(decoding, options.framing, failure);
 }
 
 int gg_decoding_create(struct gg_decoding **out, const struct gg_decoding_options *options,

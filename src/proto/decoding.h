@@ -78,6 +78,7 @@ struct gg_decoding {
   const struct gg_decoder *decoder; /* NULL: not told yet, or opaque */
   void *state;
   const struct gg_decoder *named; /* no other is asked */
+  bool framed;                    /* that is the one for framings; its text is `becoming_text` */
   bool beginning_missing;
   bool over;                   /* opaque on both sides, or finished */
   bool in_decoder;             /* one of its callbacks is under way: it must not be closed yet */
