@@ -6,8 +6,8 @@
     fuzz/seed.py fuzz/corpus/decode_tls/real c@client.raw s@server.raw
 
 c, s: who says it (client, server). Behind it ':' and text with Python's escapes, '@' and a file of bytes, '~' and how
-many bytes are missing, '*' and how often with ':' and text ("c*200:x"), or '.': nothing follows of that side. A number in
-front of them all is the byte of options (framings: 4 times the place in the table of fuzz_decode.c).
+many bytes are missing, '*' and how often with ':' and text ("c*200:x"), or '.': nothing follows of that side. A number
+in front of them all is the byte of options (framings: 4 times the place in the table of fuzz_decode.c).
 """
 import sys
 

@@ -239,8 +239,8 @@ GG_API size_t gg_decoding_memory(const struct gg_decoding *decoding); /* bytes t
  *     delimiter "\r\n"                  what ends each of them, at most 16 bytes, with C's escapes
  *     fixed 128                          bytes that each of them has
  *     length offset=2 width=2            a field of `width` bytes (1 to 8) behind `offset` others (0) has the length of
- *       endian=big adjust=-4 header=4    what follows it, once `adjust` (0) is added; the first `header` bytes (those up
- *                                        to behind the field) are no body
+ *       endian=big adjust=-4 header=4    what follows it, once `adjust` (0) is added; the first `header` bytes (up to
+ *                                        behind the field) are no body
  *     ... requests=client                the other side's next message answers each of this side's; or server, or none
  *
  * GG_ERR_FORMAT: the failure says in which column what else would be right. */

@@ -7,8 +7,8 @@
  *                 └──────────── header ─────────┴ body
  *
  * as Netty's DelimiterBasedFrameDecoder, FixedLengthFrameDecoder and LengthFieldBasedFrameDecoder have them
- * (lengthFieldOffset is offset, lengthFieldLength width, lengthAdjustment adjust, initialBytesToStrip header). Both sides
- * have the same framing. By `requests`, each message of one side waits in a queue for the next one of the other side.
+ * (lengthFieldOffset is offset, lengthFieldLength width, lengthAdjustment adjust, initialBytesToStrip header). Both
+ * sides have the same framing. By `requests`, each message of one side waits in a queue for the other side's next one.
  *
  * Bodies are told as they pass; only a length field with what is in front of it is waited for, and so many bytes as may
  * be the beginning of a delimiter. Where bytes are missing, a fixed size tells where the next message begins, a
