@@ -232,6 +232,11 @@ static void push(struct gg_decoding *decoding, struct told *told, enum gg_side s
   require(gg_decoding_memory(decoding) <= memory_max, "more memory than it may have");
 }
 
+static bool is_framing(const char *decoder)
+{
+  return decoder && strcmp(decoder, "framing") == 0;
+}
+
 /* What is told of it: in pieces as they are (`seed` 0), or in steps of at most `step` bytes. The text is the caller's
  * to free. */
 static char *tell(const struct script *script, size_t step, unsigned seed)
@@ -244,7 +249,7 @@ static char *tell(const struct script *script, size_t step, unsigned seed)
   options.decoder = name;
   options.beginning_missing = script->options & BEGINNING_MISSING;
   options.memory_max = script->options & LITTLE_MEMORY ? LITTLE_BYTES : GG_DECODING_MEMORY_MAX;
-  if (name && strcmp(name, "framing") == 0)
+  if (is_framing(name))
     options.framing = framings[(script->options >> FRAMING_SHIFT) % (sizeof framings / sizeof *framings)];
   require(told && gg_decoding_create(&decoding, &options, &sink, &failure) == 0, failure.message);
   transcript_add(&told->transcript, "");

@@ -139,6 +139,32 @@ def test_read_recording_does_what_it_says(build, kit, scratch, upstream):  # noq
     assert (status, lines) == (1, []) and "nowhere" in errors
 
 
+@instrumented
+def test_decoder_netstring_does_what_it_says(build, kit, scratch, upstream):  # noqa: F811
+    """What its decoder tells of a session that the gateway has recorded and exported, and of one that is none."""
+    program_path = build("decoder-netstring")
+    requests, replies = [b"5:hello,", b"0:,", b"70000:" + b"x" * 70000 + b","], [b"2:ok,", b"3:a:b,"]
+    with Gateway(scratch / "rec", upstream.address) as gateway:
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            talk(client, server, b"".join(requests), b"".join(replies) + b"x:,")
+
+    def decode(*files):
+        done = processes.run([program_path, *files], check=False, env={**os.environ,
+                                                                       "LD_LIBRARY_PATH": kit.libraries()})
+        return done.returncode, done.stdout.decode().splitlines()
+    session, = gateway.sessions()
+    processes.run([program(), "--dir", scratch / "rec", "export", "--format", "raw", "-o", scratch / "streams"])
+    client, server = (scratch / "streams" / f"{session['id']}.{side}" for side in ("client", "server"))
+    assert decode(client, server) == (0, [
+        "1 client request 0+8 netstring.length=5", "2 client request 8+3 netstring.length=0",
+        "3 client request 11+70007 netstring.length=70000", "4 server reply 0+5 answers 1 netstring.length=2",
+        "5 server reply 5+6 answers 2 netstring.length=3", "server from 11: failed: no length"])
+    assert decode(server, client)[1][0] == "1 client request 0+5 netstring.length=2"
+    (scratch / "none").write_bytes(b"\x00\x01")
+    assert decode(scratch / "none", scratch / "none")[1][0].startswith("client from 0: unknown: binary")
+    assert decode(client, scratch / "nowhere")[0] == 1
+
+
 def test_every_example_is_tried():
     """Here, or with the plug-ins."""
     tried = "".join((ROOT / "tests/integration" / name).read_text()
