@@ -51,7 +51,8 @@ enum {
   GG_MESSAGE_FIELDS_MAX = 1024,     /* fields of a message ... */
   GG_MESSAGE_TEXT_MAX = 1 << 16,    /* ... and bytes of them all */
   GG_MESSAGE_SUMMARY_MAX = 256,     /* bytes, with the NUL */
-  GG_DRAFTS_MAX = 1024,             /* messages of a session that have begun and not ended */
+  GG_DRAFTS_MAX = 4096,             /* messages of a session that have begun and not ended: a thousand streams of
+                                     * HTTP/2 that idle both ways, each with a message of gRPC in the middle */
   GG_DECODING_MEMORY_MAX = 16 << 20 /* bytes of a session, unless its options say otherwise */
 };
 

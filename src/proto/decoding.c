@@ -108,6 +108,7 @@ static void close_decoder(struct gg_decoding *decoding)
     decoding->decoder->close(decoding->state, decoding);
   while (decoding->pieces)
     free_piece(decoding, decoding->pieces);
+  gg__drafts_free_cut(decoding);
   if (decoding->state)
     decoding->memory -= decoding->decoder->state_bytes;
   free(decoding->state);

@@ -41,12 +41,13 @@ struct gg__window {
 
 struct gg_draft {
   struct gg_message message;
-  struct gg_draft *next, *previous; /* of those that have begun, by number; of the spare ones, `next` */
+  struct gg_draft *next, *previous; /* of those that have begun, by number; of the others, `next` */
   struct gg_field *fields;
   size_t field_capacity;
   char *text; /* keys and values, one behind the other */
   size_t text_length, text_capacity;
   bool head_told;
+  bool is_cut; /* nothing is told of it any more, but its decoder may have it still */
   char summary[GG_MESSAGE_SUMMARY_MAX];
 };
 
@@ -95,7 +96,7 @@ struct gg_decoding {
   size_t draft_count;
   struct gg_draft *spare;
   size_t spare_count;
-  bool cutting; /* gg__drafts_cut is under way */
+  struct gg_draft *cut; /* until their decoder is closed */
   uint64_t numbers;
   struct gg__piece *pieces;
 };
@@ -120,6 +121,8 @@ void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const 
 void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset);
 /* All that have begun on a side (2: on both) end as cut, in order, where the side does. */
 void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t ends[2]);
+/* Those that were cut: their decoder is gone. */
+void gg__drafts_free_cut(struct gg_decoding *decoding);
 void gg__drafts_free(struct gg_decoding *decoding);
 
 /* ── window.c ────────────────────────────────────────────────────────────────────────────────────────────────────── */

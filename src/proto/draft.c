@@ -42,13 +42,19 @@ static struct gg_draft *get(struct gg_decoding *decoding)
   return draft;
 }
 
-/* Takes it out of those that have begun; the next message may have its memory. */
+/* Takes it out of those that have begun. The next message may have its memory if it is the decoder that has ended it; of
+ * one that was cut, the decoder does not know yet, and may come with it again. */
 static void put(struct gg_decoding *decoding, struct gg_draft *draft)
 {
   *(draft->previous ? &draft->previous->next : &decoding->first) = draft->next;
   *(draft->next ? &draft->next->previous : &decoding->last) = draft->previous;
   decoding->draft_count--;
-  if (decoding->spare_count >= GG__SPARE_DRAFTS && !decoding->cutting) {
+  if (draft->is_cut) {
+    draft->next = decoding->cut;
+    decoding->cut = draft;
+    return;
+  }
+  if (decoding->spare_count == GG__SPARE_DRAFTS) {
     free_draft(decoding, draft);
     return;
   }
@@ -65,7 +71,7 @@ struct gg_draft *gg__draft_begin(struct gg_decoding *decoding, enum gg_side side
     struct gg_opaque opaque = {.why = GG_OPAQUE_LIMIT,
                                .side = side,
                                .offset = offset,
-                               .text = "more than 1024 messages have begun and not ended"};
+                               .text = "more than 4096 messages have begun and not ended"};
     gg__decoding_opaque(decoding, &opaque, false);
     return NULL;
   }
@@ -147,7 +153,7 @@ static const char *add_text(struct gg_draft *draft, const void *bytes, size_t le
 
 void gg__draft_field(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_field *field)
 {
-  if (!draft || decoding->over)
+  if (!draft || draft->is_cut || decoding->over)
     return;
   struct gg_message *message = &draft->message;
   size_t room = GG_MESSAGE_TEXT_MAX - draft->text_length;
@@ -175,7 +181,8 @@ void gg__draft_field(struct gg_decoding *decoding, struct gg_draft *draft, const
 
 void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...)
 {
-  if (!draft || decoding->over)
+  (void)decoding;
+  if (!draft || draft->is_cut)
     return;
   char line[GG_MESSAGE_SUMMARY_MAX * 2];
   va_list words;
@@ -199,7 +206,7 @@ void gg__draft_head(struct gg_decoding *decoding, struct gg_draft *draft)
 
 void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_body *body)
 {
-  if (!draft || decoding->over)
+  if (!draft || draft->is_cut)
     return;
   gg__draft_head(decoding, draft);
   draft->message.body_length += body->length;
@@ -207,10 +214,9 @@ void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const 
     decoding->sink.body(decoding->sink.context, &draft->message, body);
 }
 
-void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset)
+/* Tells of the end, and puts it away. */
+static void finish(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset)
 {
-  if (!draft || decoding->over)
-    return;
   gg__draft_head(decoding, draft);
   struct gg_message *message = &draft->message;
   message->length = end_offset > message->offset ? end_offset - message->offset : 0;
@@ -223,30 +229,42 @@ void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_
   put(decoding, draft);
 }
 
+void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset)
+{
+  if (draft && !draft->is_cut)
+    finish(decoding, draft, end_offset);
+}
+
 void gg__drafts_cut(struct gg_decoding *decoding, unsigned side, const uint64_t ends[2])
 {
-  decoding->cutting = true; /* a decoder that is under way may have them still: their memory stays */
   for (struct gg_draft *draft = decoding->first, *next; draft; draft = next) {
     next = draft->next;
     if (side < 2 && draft->message.side != side)
       continue;
     draft->message.flags |= GG_MESSAGE_CUT;
     draft->message.flags &= ~(uint32_t)GG_MESSAGE_COMPLETES;
-    gg__draft_end(decoding, draft, ends[draft->message.side]);
+    draft->is_cut = true;
+    finish(decoding, draft, ends[draft->message.side]);
   }
-  decoding->cutting = false;
+}
+
+static void free_all(struct gg_decoding *decoding, struct gg_draft **list)
+{
+  while (*list) {
+    struct gg_draft *draft = *list;
+    *list = draft->next;
+    free_draft(decoding, draft);
+  }
+}
+
+void gg__drafts_free_cut(struct gg_decoding *decoding)
+{
+  free_all(decoding, &decoding->cut);
 }
 
 void gg__drafts_free(struct gg_decoding *decoding)
 {
-  while (decoding->first) {
-    struct gg_draft *draft = decoding->first;
-    decoding->first = draft->next;
-    free_draft(decoding, draft);
-  }
-  while (decoding->spare) {
-    struct gg_draft *draft = decoding->spare;
-    decoding->spare = draft->next;
-    free_draft(decoding, draft);
-  }
+  free_all(decoding, &decoding->first);
+  free_all(decoding, &decoding->spare);
+  free_all(decoding, &decoding->cut);
 }
