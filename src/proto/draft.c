@@ -42,8 +42,8 @@ static struct gg_draft *get(struct gg_decoding *decoding)
   return draft;
 }
 
-/* Takes it out of those that have begun. The next message may have its memory if it is the decoder that has ended it; of
- * one that was cut, the decoder does not know yet, and may come with it again. */
+/* Takes it out of those that have begun. The next message may have its memory if it is the decoder that has ended it:
+ * of one that was cut, the decoder does not know yet, and may come with it again. */
 static void put(struct gg_decoding *decoding, struct gg_draft *draft)
 {
   *(draft->previous ? &draft->previous->next : &decoding->first) = draft->next;

@@ -23,6 +23,30 @@ const struct gg_decoder_field gg__http_fields[] = {
   [GG__HTTP_PASSWORD] = {"http.password", GG_FIELD_TEXT, false, "and by which password", NULL},
   [GG__HTTP_ODD] = {"http.odd", GG_FIELD_TEXT, true, "what is not as RFC 9110 to 9113 have it",
                     "http.odd=conflicting-content-length"},
+  [GG__SSE_EVENT] = {"sse.event", GG_FIELD_TEXT, true, "what kind of event a server has sent", "sse.event=price"},
+  [GG__SSE_ID] = {"sse.id", GG_FIELD_TEXT, false, "by which a client says later what it had last", NULL},
+  [GG__SSE_RETRY] = {"sse.retry", GG_FIELD_NUMBER, false, "milliseconds before a client is to come back", NULL},
+#ifdef GG_HAVE_HTTP2
+  [GG__GRPC_SERVICE] = {"grpc.service", GG_FIELD_TEXT, true, "of a call", "grpc.service=helloworld.Greeter"},
+  [GG__GRPC_METHOD] = {"grpc.method", GG_FIELD_TEXT, true, "of a call", "grpc.method=SayHello"},
+  [GG__GRPC_STATUS] = {"grpc.status", GG_FIELD_NUMBER, true, "how a call has ended; 0: well", "grpc.status=1.."},
+  [GG__GRPC_MESSAGE] = {"grpc.message", GG_FIELD_TEXT, false, "why a call has failed", NULL},
+  [GG__GRPC_COMPRESSED] = {"grpc.compressed", GG_FIELD_NUMBER, false, "1: as the header grpc-encoding says", NULL},
+  [GG__GRPC_ODD] = {"grpc.odd", GG_FIELD_TEXT, true, "what is not as gRPC has it", "grpc.odd=unknown-flags"},
+  [GG__HTTP2_ERROR] = {"http2.error", GG_FIELD_TEXT, true, "why a stream or the session was ended",
+                       "http2.error=CANCEL"},
+  [GG__HTTP2_PROMISED_ON] = {"http2.promised_on", GG_FIELD_NUMBER, false, "the stream on which it was promised", NULL},
+  [GG__HTTP2_SETTING] = {"http2.setting", GG_FIELD_NUMBER, false, "what the side can take", NULL},
+  [GG__HTTP2_ACK] = {"http2.ack", GG_FIELD_NUMBER, false, "1: it says that the other side's has come", NULL},
+  [GG__HTTP2_INCREMENT] = {"http2.increment", GG_FIELD_NUMBER, false, "so many bytes more the other side may send",
+                           NULL},
+  [GG__HTTP2_PING] = {"http2.ping", GG_FIELD_NUMBER, false, "what comes back with the answer", NULL},
+  [GG__HTTP2_LAST_STREAM] = {"http2.last_stream", GG_FIELD_NUMBER, false, "streams behind it were not looked at", NULL},
+  [GG__HTTP2_DEBUG] = {"http2.debug", GG_FIELD_TEXT, false, "what else was said of the end", NULL},
+  [GG__HTTP2_DEPENDS_ON] = {"http2.depends_on", GG_FIELD_NUMBER, false, "the stream that goes first", NULL},
+  [GG__HTTP2_WEIGHT] = {"http2.weight", GG_FIELD_NUMBER, false, "1 to 256: its share", NULL},
+  [GG__HTTP2_FRAME] = {"http2.frame", GG_FIELD_NUMBER, false, "type of a frame that is told as it is", NULL},
+#endif
   {NULL, GG_FIELD_TEXT, false, NULL, NULL},
 };
 
@@ -71,8 +95,8 @@ struct gg__span gg__http_last(const struct gg__span *list)
 
 /* ── Fields ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void add(struct gg_decoding *decoding, struct gg_draft *draft, enum gg__http_field of,
-                const struct gg__span *value)
+void gg__http_add(struct gg_decoding *decoding, struct gg_draft *draft, enum gg__http_field of,
+                  const struct gg__span *value)
 {
   struct gg_field field = {
     .of = &gg__http_fields[of],
@@ -82,6 +106,14 @@ static void add(struct gg_decoding *decoding, struct gg_draft *draft, enum gg__h
     .raw_length = value->raw_length,
   };
   gg_decoded_field(decoding, draft, &field);
+}
+
+const struct gg_field *gg__http_find(const struct gg_message *message, enum gg__http_field of)
+{
+  for (size_t i = 0; i < message->field_count; i++)
+    if (message->fields[i].of == &gg__http_fields[of])
+      return &message->fields[i];
+  return NULL;
 }
 
 void gg__http_odd(struct gg_decoding *decoding, struct gg_draft *draft, const char *what)
@@ -146,15 +178,15 @@ void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const
   if (trailer)
     return;
   if (gg__http_is(name, "host")) {
-    add(decoding, draft, GG__HTTP_HOST, value);
+    gg__http_add(decoding, draft, GG__HTTP_HOST, value);
   } else if (gg__http_is(name, "user-agent")) {
-    add(decoding, draft, GG__HTTP_AGENT, value);
+    gg__http_add(decoding, draft, GG__HTTP_AGENT, value);
   } else if (gg__http_is(name, "content-type")) {
     const char *semicolon = memchr(value->text, ';', value->length);
     struct gg__span type = trim(value->text, semicolon ? (size_t)(semicolon - value->text) : value->length);
     type.offset = value->offset;
     type.raw_length = value->raw_length ? type.length : 0;
-    add(decoding, draft, GG__HTTP_TYPE, &type);
+    gg__http_add(decoding, draft, GG__HTTP_TYPE, &type);
   } else if (gg__http_is(name, "authorization") || gg__http_is(name, "proxy-authorization")) {
     add_credentials(decoding, draft, value);
   }
@@ -168,15 +200,9 @@ static struct gg__span part(const struct gg__span *of, size_t from, size_t to)
                            .raw_length = of->raw_length ? to - from : 0};
 }
 
-void gg__http_target(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *method,
-                     const struct gg__span *target)
+void gg__http_path(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *target)
 {
-  add(decoding, draft, GG__HTTP_METHOD, method);
-  add(decoding, draft, GG__HTTP_TARGET, target);
-  if (gg__http_is(method, "connect")) {
-    add(decoding, draft, GG__HTTP_HOST, target);
-    return;
-  }
+  gg__http_add(decoding, draft, GG__HTTP_TARGET, target);
   size_t from = 0;
   const char *scheme = memmem(target->text, target->length, "://", 3);
   if (target->length && *target->text != '/' && scheme) { /* absolute form: of a proxy's client */
@@ -184,11 +210,23 @@ void gg__http_target(struct gg_decoding *decoding, struct gg_draft *draft, const
     for (from = host; from < target->length && !memchr("/?#", target->text[from], 3);)
       from++;
     struct gg__span authority = part(target, host, from);
-    add(decoding, draft, GG__HTTP_HOST, &authority);
+    gg__http_add(decoding, draft, GG__HTTP_HOST, &authority);
   }
   size_t end = from;
   while (end < target->length && target->text[end] != '?' && target->text[end] != '#')
     end++;
   struct gg__span path = part(target, from, end);
-  add(decoding, draft, GG__HTTP_PATH, &path);
+  gg__http_add(decoding, draft, GG__HTTP_PATH, &path);
+}
+
+void gg__http_target(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *method,
+                     const struct gg__span *target)
+{
+  gg__http_add(decoding, draft, GG__HTTP_METHOD, method);
+  if (gg__http_is(method, "connect")) {
+    gg__http_add(decoding, draft, GG__HTTP_TARGET, target);
+    gg__http_add(decoding, draft, GG__HTTP_HOST, target);
+    return;
+  }
+  gg__http_path(decoding, draft, target);
 }

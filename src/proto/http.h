@@ -22,6 +22,28 @@ enum gg__http_field {
   GG__HTTP_USER,
   GG__HTTP_PASSWORD,
   GG__HTTP_ODD,
+  GG__SSE_EVENT,
+  GG__SSE_ID,
+  GG__SSE_RETRY,
+#ifdef GG_HAVE_HTTP2
+  GG__GRPC_SERVICE,
+  GG__GRPC_METHOD,
+  GG__GRPC_STATUS,
+  GG__GRPC_MESSAGE,
+  GG__GRPC_COMPRESSED,
+  GG__GRPC_ODD,
+  GG__HTTP2_ERROR,
+  GG__HTTP2_PROMISED_ON,
+  GG__HTTP2_SETTING,
+  GG__HTTP2_ACK,
+  GG__HTTP2_INCREMENT,
+  GG__HTTP2_PING,
+  GG__HTTP2_LAST_STREAM,
+  GG__HTTP2_DEBUG,
+  GG__HTTP2_DEPENDS_ON,
+  GG__HTTP2_WEIGHT,
+  GG__HTTP2_FRAME,
+#endif
 };
 extern const struct gg_decoder_field gg__http_fields[];
 
@@ -36,12 +58,18 @@ struct gg__span {
 /* Any case. */
 bool gg__http_is(const struct gg__span *span, const char *lower);
 
+void gg__http_add(struct gg_decoding *decoding, struct gg_draft *draft, enum gg__http_field of,
+                  const struct gg__span *value);
+/* The message's first field of that kind; NULL: it has none. */
+const struct gg_field *gg__http_find(const struct gg_message *message, enum gg__http_field of);
 /* Adds a header (or a trailer), and what it says that has a field of its own. */
 void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *name,
                      const struct gg__span *value, bool trailer);
 /* Adds a request's target, and its path without a query; the host too, if it is in there. */
 void gg__http_target(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *method,
                      const struct gg__span *target);
+/* The same of a target without a method. */
+void gg__http_path(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *target);
 /* What is not as it should be, each once: "conflicting-content-length". */
 void gg__http_odd(struct gg_decoding *decoding, struct gg_draft *draft, const char *what);
 /* Whether `wanted` is among the words of a list with commas ("keep-alive, Upgrade"), any case; and its last one. */

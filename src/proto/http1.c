@@ -18,7 +18,10 @@
 #include "proto/http1.h"
 #include "proto/decoders.h"
 #include "proto/secrets.h"
+#include "proto/sse.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -33,6 +36,7 @@ enum phase { START, HEADERS, SKIP, LENGTH, CHUNK, DATA, DATA_END, TRAILERS, UNTI
 struct waiting {
   uint64_t number;
   bool head, connect, upgrade;
+  uint32_t table; /* for HTTP/2 */
 };
 
 struct half {
@@ -43,6 +47,7 @@ struct half {
   struct waiting own; /* of a request: what is put into the queue; of a response: what it answers */
   unsigned status;
   bool version_10;
+  struct gg__sse *sse; /* of a response that carries events */
 };
 
 struct state {
@@ -53,8 +58,8 @@ struct state {
   bool decided;     /* one of them has been answered */
 };
 
-static const char *const kinds[] = {"request", "response", NULL};
-enum { REQUEST, RESPONSE };
+static const char *const kinds[] = {"request", "response", "event", NULL};
+enum { REQUEST, RESPONSE, EVENT };
 
 /* ── Requests that wait ──────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -89,6 +94,11 @@ static struct waiting take_waiting(struct state *state)
 
 static void finish(struct gg_decoding *decoding, struct half *half, enum gg_side side, uint64_t end)
 {
+  if (half->sse) {
+    gg__sse_end(half->sse, decoding, end);
+    gg_decoded_alloc(decoding, half->sse, 0);
+    half->sse = NULL;
+  }
   if (side == GG_SIDE_SERVER && half->status >= 200 && half->own.number)
     gg_decoded_message(decoding, half->draft)->flags |= GG_MESSAGE_COMPLETES;
   gg_decoded_end(decoding, half->draft, end);
@@ -187,6 +197,16 @@ static bool has_no_body(const struct half *half, enum gg_side side)
          (half->own.connect && half->status < 300);
 }
 
+/* A response that carries events, if it has a body. */
+static void expect_events(struct gg_decoding *decoding, struct half *half)
+{
+  if (!gg__sse_is(gg_decoded_message(decoding, half->draft)))
+    return;
+  half->sse = gg_decoded_alloc(decoding, NULL, sizeof *half->sse);
+  if (half->sse)
+    *half->sse = (struct gg__sse){.kind = EVENT, .answers = half->own.number};
+}
+
 /* How long the body is: RFC 9112, 6.3. */
 static void choose_body(struct gg_decoding *decoding, struct half *half, enum gg_side side, uint64_t end)
 {
@@ -197,7 +217,11 @@ static void choose_body(struct gg_decoding *decoding, struct half *half, enum gg
     gg__http_odd(decoding, half->draft, "transfer-encoding-in-1.0");
   if (has_no_body(half, side)) {
     finish(decoding, half, side, end);
-  } else if (framing->has_coding && framing->chunked) {
+    return;
+  }
+  if (side == GG_SIDE_SERVER)
+    expect_events(decoding, half);
+  if (framing->has_coding && framing->chunked) {
     half->phase = CHUNK;
   } else if (side == GG_SIDE_CLIENT && (framing->has_coding || framing->bad_length)) {
     fail(decoding, side, end, "a request whose length cannot be told");
@@ -217,6 +241,7 @@ static void choose_body(struct gg_decoding *decoding, struct half *half, enum gg
 static bool switches(struct gg_decoding *decoding, struct half *half, uint64_t end)
 {
   struct gg_become become = {0};
+  char settings[32]; /* that HTTP/2 has to know of the request */
   if (half->own.connect && half->status >= 200 && half->status < 300) {
     finish(decoding, half, GG_SIDE_SERVER, end);
   } else if (half->status == 101 && half->own.upgrade) {
@@ -226,7 +251,8 @@ static bool switches(struct gg_decoding *decoding, struct half *half, uint64_t e
     else
       gg_decoded_message(decoding, half->draft)->flags |= GG_MESSAGE_COMPLETES;
     become.decoder = h2c ? "http2" : strcmp(half->framing.protocol, "websocket") == 0 ? "websocket" : NULL;
-    become.text = half->framing.extensions;
+    snprintf(settings, sizeof settings, "%" PRIu32 "%s", half->own.table, half->own.head ? " head" : "");
+    become.text = h2c ? settings : half->framing.extensions;
     finish(decoding, half, GG_SIDE_SERVER, end);
   } else {
     return false;
@@ -242,6 +268,7 @@ static void end_head(struct state *state, struct gg_decoding *decoding, enum gg_
     if (!half->framing.has_host && !half->version_10)
       gg__http_odd(decoding, half->draft, "no-host");
     half->own.upgrade = half->framing.upgrade && half->framing.protocol[0];
+    half->own.table = half->framing.table;
     if (!add_waiting(state, decoding, &half->own)) {
       gg_decoded_opaque(decoding, GG_OPAQUE_LIMIT, side, end, false, "more than 65536 requests without a response");
       return;
@@ -387,6 +414,8 @@ static size_t take_body(struct gg_decoding *decoding, struct half *half, const s
   struct gg_body body = {
     .data = window->data + at, .length = length, .raw_offset = window->offset + at, .raw_length = length};
   gg_decoded_body(decoding, half->draft, &body);
+  if (half->sse)
+    gg__sse_push(half->sse, decoding, &body);
   if (half->phase == UNTIL_CLOSE)
     return length;
   half->left -= length;
@@ -428,6 +457,8 @@ static bool gap(void *self, struct gg_decoding *decoding, enum gg_side side, uin
   if (!in_body)
     return false;
   gg_decoded_message(decoding, half->draft)->flags |= GG_MESSAGE_GAP;
+  if (half->sse)
+    gg__sse_hole(half->sse, decoding, offset);
   if (half->phase == UNTIL_CLOSE)
     return true;
   half->left -= length;

@@ -23,6 +23,7 @@ struct gg__http1_framing {
   bool has_host;
   char protocol[32];    /* that is upgraded to, in lower case; empty: none */
   char extensions[256]; /* of WebSocket */
+  uint32_t table;       /* of HTTP2-Settings: bytes of the table that the client allows; 0: it does not say */
 };
 
 /* A line: without its end, which has `end` bytes. */
