@@ -11,16 +11,19 @@
 
 extern const struct gg_decoder gg__decoder_framing;
 extern const struct gg_decoder gg__decoder_http1;
-extern const struct gg_decoder gg__decoder_websocket;
+#ifdef GG_HAVE_HTTP2
+extern const struct gg_decoder gg__decoder_http2;
+#endif
 extern const struct gg_decoder gg__decoder_lines;
+extern const struct gg_decoder gg__decoder_proxy;
 extern const struct gg_decoder gg__decoder_redis;
 extern const struct gg_decoder gg__decoder_smtp;
-extern const struct gg_decoder gg__decoder_proxy;
 extern const struct gg_decoder gg__decoder_socks;
+extern const struct gg_decoder gg__decoder_ssh;
+extern const struct gg_decoder gg__decoder_tls;
+extern const struct gg_decoder gg__decoder_websocket;
 
 /* Places in the table of gg_decoder_common_fields. */
 enum gg__common_field { GG__COMMON_LAYER, GG__COMMON_FIRST, GG__COMMON_COUNT, GG__COMMON_REQUESTS, GG__COMMON_SLOWEST };
-extern const struct gg_decoder gg__decoder_ssh;
-extern const struct gg_decoder gg__decoder_tls;
 
 #endif

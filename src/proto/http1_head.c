@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/http1.h"
+#ifdef GG_HAVE_HTTP2
+#include "proto/http2_upgrade.h"
+#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -189,6 +192,10 @@ static void note_framing(struct gg_decoding *decoding, struct gg_draft *draft, s
     copy_lower(framing->protocol, sizeof framing->protocol, value);
   } else if (gg__http_is(name, "sec-websocket-extensions")) {
     copy_lower(framing->extensions, sizeof framing->extensions, value);
+#ifdef GG_HAVE_HTTP2
+  } else if (gg__http_is(name, "http2-settings")) {
+    framing->table = gg__http2_upgrade_table(value->text, value->length);
+#endif
   } else if (gg__http_is(name, "host")) {
     if (framing->has_host)
       gg__http_odd(decoding, draft, "repeated-host");

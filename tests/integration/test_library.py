@@ -80,7 +80,7 @@ def test_the_file_is_called_by_its_abi(library):
 # ── What it needs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 OPTIONAL = {"libpcre2-8.so.0": "libpcre2-8", "libsqlite3.so.0": "sqlite3", "libz.so.1": "zlib",
-            "libbrotlidec.so.1": "libbrotlidec", "libzstd.so.1": "libzstd"}
+            "libbrotlidec.so.1": "libbrotlidec", "libzstd.so.1": "libzstd", "libnghttp2.so.14": "libnghttp2"}
 
 
 @as_built
