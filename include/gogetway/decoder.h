@@ -180,6 +180,14 @@ inline struct gg_message_sink gg_message_sink_init() /* what the macro is in C++
 /* The value of a message's first field of that name, or with that key too (any case); NULL: there is none. */
 GG_API const struct gg_field *gg_message_field(const struct gg_message *message, const char *name, const char *key);
 
+/* What is told, as one JSON object without newline (docs/messages.md has the schema). Numbers are exact integers, times
+ * text of nanoseconds in UTC; bytes that are no UTF-8 come in Base64 under another name. Credentials are "****", with
+ * "secret":true, unless GG_MESSAGE_JSON_SECRETS is among the flags. Returns its length; 0 if it does not fit:
+ * GG_MESSAGE_JSON_MAX is enough for the decoders that are built in, and 4096 bytes are for an opaque. */
+enum { GG_MESSAGE_JSON_SECRETS = 1 << 0, GG_MESSAGE_JSON_MAX = 1 << 20 };
+GG_API size_t gg_message_json(const struct gg_message *message, uint32_t flags, char *text, size_t size);
+GG_API size_t gg_opaque_json(const struct gg_opaque *opaque, char *text, size_t size);
+
 /* ── Decoding a session ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 struct gg_decoding;
@@ -250,6 +258,10 @@ GG_API int gg_framing_check(const char *text, struct gg_failure *failure);
 /* The decoders that are built in, in the order in which they are asked; NULL past the last. */
 GG_API const struct gg_decoder *gg_decoder_at(size_t index);
 GG_API const struct gg_decoder *gg_decoder_find(const char *name); /* NULL: there is none */
+/* A decoder with its kinds and fields, as one JSON object without newline. Returns its length; 0 if it does not fit:
+ * GG_DECODER_JSON_MAX is enough for those that are built in. */
+enum { GG_DECODER_JSON_MAX = 1 << 16 };
+GG_API size_t gg_decoder_json(const struct gg_decoder *decoder, char *text, size_t size);
 
 /* What the catalogue keeps of every session that was decoded, whatever its protocol: a table as decoders have it. */
 GG_API const struct gg_decoder_field *gg_decoder_common_fields(void);

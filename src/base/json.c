@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "base/utf8.h"
 #include <assert.h>
@@ -225,6 +226,21 @@ void gg_json_raw(struct gg_json *json, const char *value, size_t length)
 {
   before_value(json);
   put(json, value, length);
+}
+
+/* Straight into the buffer: the letters of Base64 need no escapes. */
+void gg_json_base64(struct gg_json *json, const uint8_t *data, size_t length)
+{
+  size_t bytes = gg_base64_length(length);
+  before_value(json);
+  put(json, "\"", 1);
+  if (json->overflow || bytes >= json->size - json->length) {
+    json->overflow = true;
+    return;
+  }
+  gg_base64(json->buffer + json->length, data, length);
+  json->length += bytes;
+  put(json, "\"", 1);
 }
 
 void gg_json_null(struct gg_json *json)

@@ -56,6 +56,7 @@ void gg_json_double(struct gg_json *json, double number); /* not finite: null; a
 void gg_json_bool(struct gg_json *json, bool truth);
 void gg_json_null(struct gg_json *json);
 void gg_json_raw(struct gg_json *json, const char *value, size_t length); /* one finished JSON value, taken as it is */
+void gg_json_base64(struct gg_json *json, const uint8_t *data, size_t length); /* a string of Base64 */
 
 /* A key and its value in one call. */
 void gg_json_field_string(struct gg_json *json, const char *key, const char *text);

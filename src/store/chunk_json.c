@@ -1,25 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
 #include <gogetway/store.h>
-
-/* Straight into the JSON's buffer: the letters of Base64 need no escapes. */
-static void put_base64(struct gg_json *json, const uint8_t *data, size_t length)
-{
-  size_t bytes = gg_base64_length(length);
-  gg_json_string_n(json, "", 0);
-  if (json->overflow || json->length + bytes >= json->size) {
-    json->overflow = true;
-    return;
-  }
-  char *at = gg_base64(json->buffer + json->length - 1, data, length); /* over the closing quote */
-  *at++ = '"';
-  *at = '\0';
-  json->length += bytes;
-}
 
 size_t gg_chunk_json(const struct gg_chunk *chunk, char *text, size_t size)
 {
@@ -36,7 +20,7 @@ size_t gg_chunk_json(const struct gg_chunk *chunk, char *text, size_t size)
     gg_json_field_unsigned(&json, "gap", chunk->gap);
   } else {
     gg_json_key(&json, "data");
-    put_base64(&json, chunk->data, chunk->length);
+    gg_json_base64(&json, chunk->data, chunk->length);
     if (gg_utf8_valid((const char *)chunk->data, chunk->length)) {
       gg_json_key(&json, "text");
       gg_json_string_n(&json, (const char *)chunk->data, chunk->length);
@@ -49,7 +33,7 @@ size_t gg_chunk_json(const struct gg_chunk *chunk, char *text, size_t size)
 static void put_bytes(struct gg_json *json, const char *key, const uint8_t *data, size_t length)
 {
   gg_json_key(json, key);
-  put_base64(json, data, length);
+  gg_json_base64(json, data, length);
 }
 
 size_t gg_grep_match_json(const struct gg_grep_match *match, char *text, size_t size)
