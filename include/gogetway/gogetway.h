@@ -8,9 +8,9 @@
  *   control.h   speaking to a gateway that runs
  *   store.h     reading recordings: sessions, their bytes, export, verification
  *
- * But for replay.h, which plays recordings again, decoder.h, which makes messages of their bytes, and content.h, which
- * undoes how their bodies are coded: these are unstable, and who uses them includes them by name. docs/api.md is the
- * guide.
+ * But for replay.h, which plays recordings again, decoder.h, which makes messages of bytes, messages.h, which has those
+ * of recorded sessions, and content.h, which undoes how their bodies are coded: they are unstable, and who uses them
+ * includes them by name. docs/api.md is the guide.
  */
 #ifndef GOGETWAY_GOGETWAY_H
 #define GOGETWAY_GOGETWAY_H

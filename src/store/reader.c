@@ -13,6 +13,9 @@
  * or
  *     taken ^                                        GG_READER_CHUNK_MAX ends it
  *
+ * A side's FIN is an entry behind all that the side has said. It waits until no chunk is growing, so that chunks are
+ * the same whether or not somebody asks for it.
+ *
  * So memory is bounded by one block (GG_PCAPNG_BLOCK_MAX), what the streams may hold, and one chunk.
  */
 #include "store/reader.h"
@@ -36,6 +39,13 @@ struct entry {
   size_t at; /* in the arena */
   size_t length;
   int side;
+  bool fin; /* nothing else */
+};
+
+struct fin {
+  bool seen, told;
+  uint32_t sequence; /* behind the last byte */
+  uint64_t time_ns;
 };
 
 struct gg_reader {
@@ -49,9 +59,12 @@ struct gg_reader {
   struct entry *entries;
   size_t entry_count, entry_room, taken;
   struct gg__chunking chunking; /* growing: the last entry is */
+  struct fin fins[2];
   bool ended;
   char last_name[128];  /* of the file in which the last packet was ... */
   uint64_t last_offset; /* ... and where its block ended */
+  bool follows;         /* gg__reader_follow */
+  uint64_t go_on_from;  /* of a part that had no more; 0: it is not begun */
   uint64_t time_ns;     /* of the packet that is being taken */
   int side;
 };
@@ -93,19 +106,45 @@ static int add_entry(struct gg_reader *reader, uint64_t offset, uint64_t gap)
   return 0;
 }
 
+/* Whether all in front of a side's FIN has come. */
+static bool fin_is_due(const struct gg_reader *reader, int side)
+{
+  const struct fin *fin = &reader->fins[side];
+  const struct gg__stream *stream = &reader->stream[side];
+  if (!fin->seen || fin->told)
+    return false;
+  return reader->ended || !stream->begun || (stream->held_count == 0 && (int32_t)(stream->next - fin->sequence) >= 0);
+}
+
+/* While no chunk is growing. */
+static int add_fins(struct gg_reader *reader)
+{
+  for (int side = 0; side < 2; side++) {
+    if (!fin_is_due(reader, side))
+      continue;
+    if (add_entry(reader, reader->stream[side].offset, 0) != 0)
+      return GG_ERR_NOMEM;
+    struct entry *entry = last_entry(reader);
+    entry->fin = reader->fins[side].told = true;
+    entry->side = side;
+    entry->time_ns = reader->fins[side].time_ns;
+  }
+  return 0;
+}
+
 static int take_run(void *context, const struct gg__run *run)
 {
   struct gg_reader *reader = context;
   if (run->gap) {
     reader->chunking.growing = false;
-    return add_entry(reader, run->offset, run->gap);
+    return add_fins(reader) == 0 ? add_entry(reader, run->offset, run->gap) : GG_ERR_NOMEM;
   }
   for (size_t done = 0; done < run->length;) {
     bool begins;
     uint64_t offset = run->offset + done;
     size_t bytes =
       gg__chunking_take(&reader->chunking, reader->time_ns, reader->side, offset, run->length - done, &begins);
-    if (begins && add_entry(reader, offset, 0) != 0)
+    if (begins && (add_fins(reader) != 0 || add_entry(reader, offset, 0) != 0))
       return GG_ERR_NOMEM;
     if (reserve(reader, bytes) != 0)
       return GG_ERR_NOMEM;
@@ -164,7 +203,10 @@ static int take_frame(struct gg_reader *reader, const struct gg__frame *frame, i
       gg__stream_push(stream, sequence, frame->tcp.payload, bytes, bytes + frame->tcp.missing_bytes, take_run, reader);
   if (bytes > 0 && (frame->tcp.flags & GG_TCP_PSH))
     gg__chunking_push(&reader->chunking, side);
-  return error;
+  if ((frame->tcp.flags & GG_TCP_FIN) && !reader->fins[side].seen)
+    reader->fins[side] = (struct fin){
+      .seen = true, .sequence = sequence + bytes + frame->tcp.missing_bytes, .time_ns = frame->packet.time_ns};
+  return error || reader->chunking.growing ? error : add_fins(reader);
 }
 
 /* Goes on with what was kept of the part's file, which has gone: the part is another one then. */
@@ -197,9 +239,25 @@ static int open_part(struct gg_reader *reader, struct gg_failure *failure)
   return error ? gg_fail(failure, error, "%s", why.message) : 0;
 }
 
+/* Opens the part that was left when it had no more, at the place where it was left. */
+static int resume_part(struct gg_reader *reader, struct gg_failure *failure)
+{
+  const struct gg__part *part = reader->part;
+  int error = open_part(reader, failure);
+  if (error)
+    return error;
+  reader->begun = true;
+  if (part == reader->part)
+    return gg__frames_jump(reader->frames, reader->go_on_from, part->capture->scattered, failure);
+  part = reader->part; /* retention has moved it: what has been read of it comes again, and is dropped by the streams */
+  return gg__frames_jump(reader->frames, part->first_offset, part->capture->scattered, failure);
+}
+
 /* What is between the parts that are here was lost with its segments. */
 static int begin_part(struct gg_reader *reader, struct gg_failure *failure)
 {
+  if (reader->go_on_from)
+    return resume_part(reader, failure);
   int error = open_part(reader, failure);
   if (error)
     return error;
@@ -229,12 +287,33 @@ static int go_on(struct gg_reader *reader, struct gg_failure *failure)
   return next > offset ? gg__frames_skip(reader->frames, next, failure) : 0;
 }
 
+/* The part has no more: the next one's turn, or later its own again. False: there is nothing to go on with. */
+static bool leave_part(struct gg_reader *reader)
+{
+  const struct gg__part *next = reader->part->next_of_session;
+  if (reader->frames)
+    reader->go_on_from = gg__frames_offset(reader->frames);
+  gg__frames_close(reader->frames);
+  reader->frames = NULL;
+  reader->begun = false;
+  if (!next && reader->follows)
+    return false;
+  reader->go_on_from = 0;
+  reader->part = next;
+  return next != NULL;
+}
+
+static bool is_read(const struct gg_reader *reader)
+{
+  return reader->go_on_from && gg__extents_next(reader->part, reader->go_on_from) == UINT64_MAX;
+}
+
 /* Takes one more packet of the session. GG_ERR_AGAIN: there is none. */
 static int read_more(struct gg_reader *reader, struct gg_failure *failure)
 {
   struct gg__frame frame;
   while (reader->part) {
-    int error = reader->begun ? 0 : begin_part(reader, failure);
+    int error = reader->begun ? 0 : is_read(reader) ? GG_ERR_AGAIN : begin_part(reader, failure);
     const struct gg__part *part = reader->part;
     while (!error && (error = go_on(reader, failure)) == 0) {
       error = gg__frames_next(reader->frames, &frame, failure);
@@ -247,10 +326,8 @@ static int read_more(struct gg_reader *reader, struct gg_failure *failure)
     }
     if (error && error != GG_ERR_AGAIN)
       return error;
-    gg__frames_close(reader->frames);
-    reader->frames = NULL;
-    reader->begun = false;
-    reader->part = part->next_of_session;
+    if (!leave_part(reader))
+      break;
   }
   return GG_ERR_AGAIN;
 }
@@ -263,7 +340,7 @@ static int finish(struct gg_reader *reader, struct gg_failure *failure)
     if (gg__stream_flush(&reader->stream[reader->side], take_run, reader) != 0)
       return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
   reader->chunking.growing = false;
-  return 0;
+  return add_fins(reader);
 }
 
 /* ── The public side ─────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -305,18 +382,29 @@ int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, 
   return error;
 }
 
-int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure)
+void gg__reader_follow(struct gg_reader *reader, bool follows)
+{
+  reader->follows = follows;
+}
+
+int gg__reader_step(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure)
 {
   drop_taken(reader);
   while (reader->taken + reader->chunking.growing >= reader->entry_count && !reader->ended) {
     int error = read_more(reader, failure);
+    if (error == GG_ERR_AGAIN && reader->follows) {
+      reader->chunking.growing = false;
+      if (add_fins(reader) != 0)
+        return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
+      break;
+    }
     if (error == GG_ERR_AGAIN)
       error = finish(reader, failure);
     if (error)
       return error;
   }
   if (reader->taken == reader->entry_count)
-    return 0;
+    return GG__READ_END;
   const struct entry *entry = &reader->entries[reader->taken++];
   *chunk = (struct gg_chunk){.time_ns = entry->time_ns,
                              .side = entry->side == 0 ? GG_SIDE_CLIENT : GG_SIDE_SERVER,
@@ -324,7 +412,16 @@ int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_f
                              .data = entry->length ? reader->arena + entry->at : NULL,
                              .length = entry->length,
                              .gap = entry->gap};
-  return 1;
+  return entry->fin ? GG__READ_FIN : GG__READ_CHUNK;
+}
+
+int gg_reader_next(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_failure *failure)
+{
+  int read;
+  do
+    read = gg__reader_step(reader, chunk, failure);
+  while (read == GG__READ_FIN);
+  return read;
 }
 
 void gg_reader_close(struct gg_reader *reader)
