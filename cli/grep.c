@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "store_common.h"
 
+#include <gogetway/messages.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ enum {
   OPTION_CONTEXT,
   OPTION_COLOR,
   OPTION_JSON,
+  OPTION_SECRETS,
   OPTION_FILTER,
   CONTEXT_USUAL = 32, /* bytes on each side */
   SHOWN_BYTES = 4096, /* of a match are made printable at a time */
@@ -43,6 +45,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_CONTEXT] = {"context", 'C', "N", "both"},
   [OPTION_COLOR] = {"color", 0, "WHEN", "highlight matches: auto (on a terminal), always or never"},
   [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a line, with the exact bytes in base64"},
+  [OPTION_SECRETS] = {"secrets", 0, NULL, "credentials as they are, which are masked otherwise"},
   [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
@@ -50,7 +53,10 @@ struct searching {
   const char *pattern;
   struct gg_pattern_options compile;
   struct gg_grep_options grep;
-  bool hex, only, count, sessions, json, colours;
+  bool hex, only, count, sessions, json, colours, bare, failed;
+  struct gg_store *store;
+  const struct gg_session *masked; /* whose credentials these are: of the session that matches are told of */
+  struct gg_secrets *secrets;
   bool bar;   /* there is a terminal for it */
   bool drawn; /* it stands there now */
   bool mixed; /* what is found goes to the same terminal */
@@ -116,18 +122,44 @@ static void put_line(const struct searching *searching, const struct gg_grep_mat
   put_printable(match->data + match->length, match->after);
 }
 
-static bool tell_match(void *context, const struct gg_grep_match *match)
+/* A copy of the match and its context with stars where credentials stand. False: where they stand is not known. */
+static bool mask(struct searching *searching, struct gg_grep_match *match)
+{
+  static uint8_t copy[GG_GREP_MATCH_MAX + GG_GREP_PATTERN_MAX + 2 * GG_GREP_CONTEXT_MAX];
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (searching->masked != match->session) {
+    gg_secrets_destroy(searching->secrets);
+    searching->masked = match->session;
+    gg_secrets_find(&searching->secrets, searching->store, match->session, NULL, &failure);
+  }
+  size_t length = match->before + match->length + match->after;
+  if (!searching->secrets || length > sizeof copy) {
+    gg_cli_fail("%s of %s; --secrets shows what is found in it with them",
+                searching->secrets ? "too long a match" : failure.message, match->session->id);
+    return false;
+  }
+  memcpy(copy, match->data - match->before, length);
+  gg_secrets_mask(searching->secrets, match->side, match->offset - match->before, copy, length);
+  match->data = copy + match->before;
+  return true;
+}
+
+static bool tell_match(void *context, const struct gg_grep_match *found)
 {
   struct searching *searching = context;
+  struct gg_grep_match match = *found;
   searching->found++;
   if (searching->mixed)
     clear_bar(searching);
+  searching->failed = !searching->bare && !mask(searching, &match);
+  if (searching->failed)
+    return false;
   if (searching->json)
-    put_json(match);
+    put_json(&match);
   else if (searching->only)
-    put_printable(match->data, match->length);
+    put_printable(match.data, match.length);
   else
-    put_line(searching, match);
+    put_line(searching, &match);
   putchar('\n');
   return !ferror(stdout);
 }
@@ -213,6 +245,8 @@ static int conclude(struct searching *searching, const struct gg_grep_result *re
   char bytes[GG_CLI_NUMBER_MAX];
   bool stopped = error == GG_ERR_CLOSED; /* nobody reads on */
   clear_bar(searching);
+  if (searching->failed)
+    return GG_EXIT_FAILED; /* which was told */
   if (error && !stopped)
     return gg_cli_fail("%s", failure->message);
   if (result->cut)
@@ -246,11 +280,13 @@ static int search(const struct gg_cli *cli, const struct gg_cli_words *words, st
     searching->grep.session = tell_session;
     searching->grep.progress = tell_progress;
     searching->grep.context = searching;
+    searching->store = chosen.store;
     if (searching->sessions)
       searching->grep.matches_max = 1;
     int error = gg_store_grep(chosen.store, chosen.list, pattern, &searching->grep, &result, &failure);
     status = conclude(searching, &result, error, &failure);
   }
+  gg_secrets_destroy(searching->secrets);
   gg_cli_chosen_free(&chosen);
   gg_pattern_destroy(pattern);
   return status;
@@ -327,6 +363,9 @@ static int take_option(struct searching *searching, int option, const char *valu
     return choose_context(searching, option, value);
   case OPTION_COLOR:
     return choose_colours(searching, value);
+  case OPTION_SECRETS:
+    searching->bare = true;
+    break;
   case OPTION_JSON:
     searching->json = true;
     break;
@@ -380,12 +419,13 @@ const struct gg_command gg_command_grep = {
     "\n"
     "A line has: session, who said it, offset in the stream, time, and the match with its context, in which bytes "
     "that\n"
-    "are no text are shown as \\x1b. A PATTERN that begins with - comes behind --.\n"
+    "are no text are shown as \\x1b. A PATTERN that begins with - comes behind --. Where a decoder finds credentials\n"
+    "there are stars, unless --secrets is given; they are searched all the same.\n"
     "Exit status: 0 found; 1 not found; 2 the command was wrong; 3 not everything could be searched.\n"
     "\n"
     "examples:\n"
     "  gogetway grep 'flag\\{[a-z0-9]+\\}' since=1d\n"
-    "  gogetway grep -o 'Cookie: [^\\r\\n]+' port=80 --from client | sort | uniq -c\n"
+    "  gogetway grep -o 'Host: [^\\r\\n]+' port=80 --from client | sort | uniq -c\n"
     "  gogetway grep --hex '7f 45 4c 46' -l\n"
     "  gogetway grep -F -i password client=10.0.0.0/8 --json\n",
   .run = run_grep,
