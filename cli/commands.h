@@ -18,6 +18,7 @@ extern const struct gg_command gg_command_hold;
 extern const struct gg_command gg_command_prune;
 extern const struct gg_command gg_command_stats;
 extern const struct gg_command gg_command_plugins;
+extern const struct gg_command gg_command_protocols;
 extern const struct gg_command gg_command_reindex;
 extern const struct gg_command gg_command_reload;
 extern const struct gg_command gg_command_rotate;
