@@ -2,23 +2,42 @@
 /* show.c - the command that shows what one session said. */
 #include "commands.h"
 #include "store_common.h"
+#include "view.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_AS, OPTION_FROM, OPTION_FILTER, AMBIGUOUS_SHOWN_MAX = 10, PIECE = 4096 };
+enum {
+  OPTION_AS,
+  OPTION_FROM,
+  OPTION_JSON,
+  OPTION_HEADERS,
+  OPTION_BODY,
+  OPTION_DECODER,
+  OPTION_SECRETS,
+  OPTION_FILTER,
+  AMBIGUOUS_SHOWN_MAX = 10,
+  PIECE = 4096,
+};
 
 static const struct gg_cli_option options[] = {
-  [OPTION_AS] = {"as", 'a', "FORM", "text (default), hex, raw or json"},
+  [OPTION_AS] = {"as", 'a', "FORM", "text (default), hex, raw, json or messages"},
   [OPTION_FROM] = {"from", 0, "SIDE", "client, server or both (default)"},
+  [OPTION_JSON] = {"json", 'j', NULL, "one JSON object a line: of messages with --as messages, else as --as json"},
+  [OPTION_HEADERS] = {"headers", 'v', NULL, "of messages: all of their fields"},
+  [OPTION_BODY] = {"body", 'b', NULL, "of messages: how their bodies begin"},
+  [OPTION_DECODER] = {"decoder", 0, "NAME", "who understands it; otherwise its first bytes tell"},
+  [OPTION_SECRETS] = {"secrets", 0, NULL, "credentials as they are, which are masked otherwise"},
   [OPTION_FILTER] = {"filter", 0, "EXPR", "the one session that matches it: 'gogetway help filters'"},
 };
 
 struct showing {
-  int (*put)(const struct showing *showing, const struct gg_chunk *chunk);
+  int (*put)(const struct showing *showing, const struct gg_chunk *chunk, size_t masked);
   bool sides[2];
-  bool colours;
+  bool messages, json;
+  struct gg_secrets *secrets; /* to be masked */
+  struct gg_cli_style style;  /* of messages; colours, secrets and the decoder also of the other forms */
 };
 
 static const char *const side_names[2] = {"client", "server"};
@@ -29,17 +48,18 @@ static void put_heading(const struct showing *showing, const struct gg_chunk *ch
 {
   char time[GG_CLI_TIME_MAX];
   const char *colour = chunk->side == GG_SIDE_CLIENT ? "\033[36m" : "\033[33m";
-  printf("%s%s %s %s", showing->colours ? colour : "", chunk->side == GG_SIDE_CLIENT ? ">>>" : "<<<",
+  printf("%s%s %s %s", showing->style.colours ? colour : "", chunk->side == GG_SIDE_CLIENT ? ">>>" : "<<<",
          gg_cli_time(chunk->time_ns, false, time), side_names[chunk->side]);
   if (chunk->gap)
     printf(" offset %" PRIu64 ": %" PRIu64 " bytes are missing", chunk->offset, chunk->gap);
   else
     printf(" offset %" PRIu64 ", %zu bytes", chunk->offset, chunk->length);
-  printf("%s\n", showing->colours ? "\033[0m" : "");
+  printf("%s\n", showing->style.colours ? "\033[0m" : "");
 }
 
-static int put_text(const struct showing *showing, const struct gg_chunk *chunk)
+static int put_text(const struct showing *showing, const struct gg_chunk *chunk, size_t masked)
 {
+  (void)masked;
   char text[PIECE * 4];
   put_heading(showing, chunk);
   for (size_t at = 0, used; at < chunk->length; at += used) {
@@ -68,16 +88,18 @@ static void put_hex_line(uint64_t offset, const uint8_t *data, size_t length)
   fputs("|\n", stdout);
 }
 
-static int put_hex(const struct showing *showing, const struct gg_chunk *chunk)
+static int put_hex(const struct showing *showing, const struct gg_chunk *chunk, size_t masked)
 {
+  (void)masked;
   put_heading(showing, chunk);
   for (size_t at = 0; at < chunk->length; at += 16)
     put_hex_line(chunk->offset + at, chunk->data + at, chunk->length - at < 16 ? chunk->length - at : 16);
   return 0;
 }
 
-static int put_raw(const struct showing *showing, const struct gg_chunk *chunk)
+static int put_raw(const struct showing *showing, const struct gg_chunk *chunk, size_t masked)
 {
+  (void)masked;
   (void)showing;
   if (chunk->gap)
     fprintf(stderr, "gogetway: warning: %" PRIu64 " bytes from the %s are missing at offset %" PRIu64 "\n", chunk->gap,
@@ -87,22 +109,25 @@ static int put_raw(const struct showing *showing, const struct gg_chunk *chunk)
   return 0;
 }
 
-static int put_json(const struct showing *showing, const struct gg_chunk *chunk)
+/* `masked` says how many bytes of the data are stars that were something else. */
+static int put_json(const struct showing *showing, const struct gg_chunk *chunk, size_t masked)
 {
   static char text[GG_CHUNK_JSON_MAX];
   (void)showing;
   size_t length = gg_chunk_json(chunk, text, sizeof text);
   if (length == 0 || length >= sizeof text)
     return gg_cli_fail("a chunk is too long to be shown as JSON");
-  fwrite(text, 1, length, stdout);
-  putchar('\n');
+  fwrite(text, 1, length - 1, stdout);
+  if (masked)
+    printf(",\"masked\":%zu", masked);
+  puts("}");
   return 0;
 }
 
 static const struct {
   const char *name;
-  int (*put)(const struct showing *showing, const struct gg_chunk *chunk);
-} forms[] = {{"text", put_text}, {"hex", put_hex}, {"raw", put_raw}, {"json", put_json}};
+  int (*put)(const struct showing *showing, const struct gg_chunk *chunk, size_t masked); /* NULL: messages */
+} forms[] = {{"text", put_text}, {"hex", put_hex}, {"raw", put_raw}, {"json", put_json}, {"messages", NULL}};
 enum { FORM_COUNT = sizeof forms / sizeof forms[0] };
 
 /* ── The command ─────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -114,12 +139,13 @@ static int choose_form(struct showing *showing, const char *word)
     names[i] = forms[i].name;
     if (strcmp(word, forms[i].name) == 0) {
       showing->put = forms[i].put;
+      showing->messages = !forms[i].put;
       return GG_EXIT_DONE;
     }
   }
   const char *nearest = gg_cli_nearest(word, names, FORM_COUNT);
   return gg_cli_wrong("show: --as %s is not known; %s%s%s", word,
-                      nearest ? "did you mean " : "text, hex, raw and json are", nearest ? nearest : "",
+                      nearest ? "did you mean " : "text, hex, raw, json and messages are", nearest ? nearest : "",
                       nearest ? "?" : "");
 }
 
@@ -151,7 +177,18 @@ static int pick(const struct gg_session_list *list, const char *word)
   return GG_EXIT_USAGE;
 }
 
-static int show(const struct showing *showing, struct gg_store *store, const struct gg_session *session)
+/* A copy of the chunk with stars where credentials stand. How many bytes these are. */
+static size_t mask(const struct showing *showing, struct gg_chunk *chunk)
+{
+  static uint8_t copy[GG_READER_CHUNK_MAX];
+  if (!showing->secrets || chunk->length == 0)
+    return 0;
+  memcpy(copy, chunk->data, chunk->length);
+  chunk->data = copy;
+  return gg_secrets_mask(showing->secrets, chunk->side, chunk->offset, copy, chunk->length);
+}
+
+static int show_bytes(const struct showing *showing, struct gg_store *store, const struct gg_session *session)
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_reader *reader = NULL;
@@ -161,15 +198,40 @@ static int show(const struct showing *showing, struct gg_store *store, const str
   while (result == 1 && status == GG_EXIT_DONE && !ferror(stdout)) {
     result = gg_reader_next(reader, &chunk, &failure);
     if (result == 1 && showing->sides[chunk.side])
-      status = showing->put(showing, &chunk);
+      status = showing->put(showing, &chunk, mask(showing, &chunk));
   }
   gg_reader_close(reader);
   return result < 0 ? gg_cli_fail("%s", failure.message) : status;
 }
 
+/* What cannot be read is told when it is shown. */
+static int find_secrets(struct showing *showing, struct gg_store *store, const struct gg_session *session)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_message_options given = GG_MESSAGE_OPTIONS_INIT;
+  given.decoder = showing->style.decoder;
+  if (gg_secrets_find(&showing->secrets, store, session, &given, &failure) == 0 || showing->secrets)
+    return GG_EXIT_DONE;
+  if (failure.code == GG_ERR_NOT_FOUND)
+    return gg_cli_wrong("%s; 'gogetway protocols' lists them", failure.message);
+  return gg_cli_fail("%s; --secrets shows it with them", failure.message);
+}
+
+static int show(struct showing *showing, struct gg_store *store, const struct gg_session *session)
+{
+  if (showing->messages)
+    return gg_cli_view_all(store, session, &showing->style);
+  int status = GG_EXIT_DONE;
+  if (!showing->style.secrets && showing->put != put_raw)
+    status = find_secrets(showing, store, session);
+  if (status == GG_EXIT_DONE)
+    status = show_bytes(showing, store, session);
+  gg_secrets_destroy(showing->secrets);
+  return status;
+}
+
 /* A bare word is an id's beginning, however short; with an operator in it it is a filter. `word` may be NULL. */
-static int show_chosen(const struct gg_cli *cli, const struct showing *showing, const char *word,
-                       struct gg_cli_words *words)
+static int show_chosen(const struct gg_cli *cli, struct showing *showing, const char *word, struct gg_cli_words *words)
 {
   char id[64];
   if (word && !strpbrk(word, "=~<>") && strlen(word) < sizeof id - 4) {
@@ -190,44 +252,94 @@ static int show_chosen(const struct gg_cli *cli, const struct showing *showing, 
   return status;
 }
 
+static int take_option(struct showing *showing, struct gg_cli_words *words, int option, const char *value)
+{
+  switch (option) {
+  case OPTION_AS:
+    return choose_form(showing, value);
+  case OPTION_FROM:
+    return choose_side(showing, value);
+  case OPTION_JSON:
+    showing->json = true;
+    return GG_EXIT_DONE;
+  case OPTION_HEADERS:
+    showing->style.fields = true;
+    return GG_EXIT_DONE;
+  case OPTION_BODY:
+    showing->style.bodies = true;
+    return GG_EXIT_DONE;
+  case OPTION_DECODER:
+    showing->style.decoder = value;
+    return GG_EXIT_DONE;
+  case OPTION_SECRETS:
+    showing->style.secrets = true;
+    return GG_EXIT_DONE;
+  case OPTION_FILTER:
+    return gg_cli_add_filter(words, value) ? GG_EXIT_DONE : GG_EXIT_USAGE;
+  default:
+    return GG_EXIT_USAGE;
+  }
+}
+
+/* What one option means may depend on another. */
+static int settle(struct showing *showing)
+{
+  struct gg_cli_style *style = &showing->style;
+  if (!showing->messages && (style->fields || style->bodies))
+    return gg_cli_wrong("show: --%s goes with --as messages",
+                        options[style->fields ? OPTION_HEADERS : OPTION_BODY].name);
+  if (showing->json && showing->put != put_text && showing->put != put_json && !showing->messages)
+    return gg_cli_wrong("show: --json goes with --as messages, or alone");
+  if (showing->json && !showing->messages)
+    showing->put = put_json;
+  style->json = showing->json;
+  style->skip[GG_SIDE_CLIENT] = !showing->sides[GG_SIDE_CLIENT];
+  style->skip[GG_SIDE_SERVER] = !showing->sides[GG_SIDE_SERVER];
+  return GG_EXIT_DONE;
+}
+
 static int run_show(const struct gg_cli *cli, int argc, char **argv)
 {
   struct gg_cli_args args = GG_CLI_ARGS(argc, argv, options);
-  struct showing showing = {.put = put_text, .sides = {true, true}, .colours = isatty(STDOUT_FILENO) == 1};
+  struct showing showing = {
+    .put = put_text,
+    .sides = {true, true},
+    .style = {.colours = gg_cli_colours(), .human = isatty(STDOUT_FILENO) == 1},
+  };
   struct gg_cli_words words = {0};
   const char *word = NULL;
   for (int what, status = GG_EXIT_DONE; (what = gg_cli_next(&args)) != GG_CLI_END;) {
-    if (what == OPTION_AS)
-      status = choose_form(&showing, args.value);
-    else if (what == OPTION_FROM)
-      status = choose_side(&showing, args.value);
-    else if (what == OPTION_FILTER)
-      status = gg_cli_add_filter(&words, args.value) ? GG_EXIT_DONE : GG_EXIT_USAGE;
-    else if (what == GG_CLI_WORD && word)
+    if (what == GG_CLI_WORD && word)
       status = gg_cli_wrong("show: one session at a time, but there are '%s' and '%s'", word, args.value);
     else if (what == GG_CLI_WORD)
       word = args.value;
     else
-      status = GG_EXIT_USAGE;
+      status = take_option(&showing, &words, what, args.value);
     if (status != GG_EXIT_DONE)
       return status;
   }
   if (!word && words.filter_count == 0)
     return gg_cli_wrong("show: which session? 'gogetway sessions' lists them; the beginning of an id is enough");
-  return show_chosen(cli, &showing, word, &words);
+  int status = settle(&showing);
+  return status == GG_EXIT_DONE ? show_chosen(cli, &showing, word, &words) : status;
 }
 
 const struct gg_command gg_command_show = {
   .name = "show",
   .summary = "show what one session said",
-  .synopsis = "SESSION|--filter EXPR [--as text|hex|raw|json] [--from client|server|both]",
+  .synopsis = "SESSION|--filter EXPR [--as text|hex|raw|json|messages] [--json] [--from client|server|both]\n"
+              "                     [--headers] [--body] [--decoder NAME] [--secrets]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details = "SESSION is the beginning of an id, or one filter word that only one session matches.\n"
-             "text and hex never let a terminal escape through; raw is the bytes and nothing else.\n"
+             "text, hex and messages never let a terminal escape through; raw is the bytes and nothing else.\n"
+             "Where a decoder finds credentials, text, hex, json and messages have stars, unless --secrets is given;\n"
+             "raw never masks. 'gogetway protocols' lists the decoders.\n"
              "\n"
              "examples:\n"
              "  gogetway show 018c\n"
+             "  gogetway show 018c --as messages --headers\n"
+             "  gogetway show 018c --as messages --json\n"
              "  gogetway show 018c --as hex --from server\n"
              "  gogetway show 018c --as raw --from client | sha256sum\n",
   .run = run_show,
