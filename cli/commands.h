@@ -8,6 +8,7 @@
 extern const struct gg_command gg_command_run;
 extern const struct gg_command gg_command_sessions;
 extern const struct gg_command gg_command_show;
+extern const struct gg_command gg_command_messages;
 extern const struct gg_command gg_command_export;
 extern const struct gg_command gg_command_grep;
 extern const struct gg_command gg_command_replay;

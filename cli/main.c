@@ -22,10 +22,10 @@ static const struct gg_command command_help = {
 
 /* In the order in which the help lists them. */
 static const struct gg_command *const commands[] = {
-  &gg_command_run,       &gg_command_sessions, &gg_command_show,   &gg_command_export,    &gg_command_grep,
-  &gg_command_replay,    &gg_command_tail,     &gg_command_verify, &gg_command_tag,       &gg_command_hold,
-  &gg_command_prune,     &gg_command_reindex,  &gg_command_stats,  &gg_command_upstreams, &gg_command_plugins,
-  &gg_command_protocols, &gg_command_reload,   &gg_command_rotate, &command_help,
+  &gg_command_run,     &gg_command_sessions,  &gg_command_show,    &gg_command_messages, &gg_command_export,
+  &gg_command_grep,    &gg_command_replay,    &gg_command_tail,    &gg_command_verify,   &gg_command_tag,
+  &gg_command_hold,    &gg_command_prune,     &gg_command_reindex, &gg_command_stats,    &gg_command_upstreams,
+  &gg_command_plugins, &gg_command_protocols, &gg_command_reload,  &gg_command_rotate,   &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0], PLUGINS_MAX = 64 };
 

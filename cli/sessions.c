@@ -17,7 +17,6 @@ enum {
   FOLLOW_INTERVAL_NS = 500000000,
   COLUMNS = 10,
   TAGS_SHOWN_MAX = 200,
-  PAGE_SESSIONS = 20000, /* of a list in order of start: it may be longer than there is memory */
 };
 
 static const struct gg_cli_option options[] = {
@@ -134,60 +133,22 @@ static void put_list(struct listing *listing, const struct gg_session_list *list
 
 /* ── Pages ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* How many of the list's last began at the same time. */
-static size_t last_equals(const struct gg_session_list *list)
-{
-  size_t count = gg_session_list_count(list), equals = 1;
-  uint64_t start_ns = gg_session_list_at(list, count - 1)->start_ns;
-  while (equals < count && gg_session_list_at(list, count - 1 - equals)->start_ns == start_ns)
-    equals++;
-  return equals;
-}
-
-/* Those that began then or later, of what the words choose: another store, for a store keeps what it has told of. */
-static int select_from(const struct gg_cli *cli, const struct gg_cli_words *words, uint64_t start_ns, uint64_t limit,
-                       struct gg_cli_chosen *chosen)
-{
-  struct gg_select_options select = GG_SELECT_OPTIONS_INIT;
-  struct gg_failure failure = GG_FAILURE_INIT;
-  struct gg_filter *from = NULL;
-  char time[GG_CLI_TIME_MAX], text[GG_CLI_TIME_MAX + sizeof "start>="];
-  const char *const word[] = {text};
-  snprintf(text, sizeof text, "start>=%s", gg_cli_time(start_ns, false, time));
-  gg_cli_chosen_free(chosen);
-  *chosen = (struct gg_cli_chosen){0};
-  int status = gg_cli_parse_filter(words, &chosen->filter);
-  if (status == GG_EXIT_DONE)
-    status = gg_cli_open_store(cli, &chosen->store);
-  if (status != GG_EXIT_DONE)
-    return status;
-  int error = gg_filter_parse(&from, word, 1, 0, &failure);
-  if (!error)
-    error = gg_filter_and(&chosen->filter, from, &failure);
-  select.filter = chosen->filter;
-  select.limit = limit;
-  if (!error)
-    error = gg_store_select(chosen->store, &select, &chosen->list, &failure);
-  return error ? gg_cli_store_fail(&failure) : GG_EXIT_DONE;
-}
-
 /* The rest of a list in order of start of which `chosen` has the first page. The next begins where the last session of
  * this one does, and what this one has shown of those is left out. */
 static int put_pages(const struct gg_cli *cli, const struct gg_cli_words *words, uint64_t limit,
                      struct gg_cli_chosen *chosen, struct listing *listing)
 {
   int status = GG_EXIT_DONE;
-  uint64_t page = PAGE_SESSIONS;
+  uint64_t page = GG_CLI_PAGE_SESSIONS;
   for (uint64_t left = limit ? limit : UINT64_MAX; status == GG_EXIT_DONE && !ferror(stdout);) {
     size_t count = gg_session_list_count(chosen->list);
     put_list(listing, chosen->list);
     left -= count - listing->shown;
     if (count < page || left == 0)
       break;
-    uint64_t last_ns = gg_session_list_at(chosen->list, count - 1)->start_ns;
-    listing->shown = last_equals(chosen->list);
-    page = listing->shown + (left < PAGE_SESSIONS ? left : PAGE_SESSIONS);
-    status = select_from(cli, words, last_ns, page, chosen);
+    listing->shown = gg_cli_page_shown(chosen->list);
+    page = listing->shown + (left < GG_CLI_PAGE_SESSIONS ? left : GG_CLI_PAGE_SESSIONS);
+    status = gg_cli_next_page(cli, words, page, chosen);
   }
   return status;
 }
@@ -280,8 +241,8 @@ static int run_sessions(const struct gg_cli *cli, int argc, char **argv)
     }
   }
   struct gg_cli_chosen chosen;
-  bool paged = !following && !sort && (limit == 0 || limit > PAGE_SESSIONS);
-  int status = gg_cli_choose_sorted(cli, &words, sort, paged ? PAGE_SESSIONS : limit, &chosen);
+  bool paged = !following && !sort && (limit == 0 || limit > GG_CLI_PAGE_SESSIONS);
+  int status = gg_cli_choose_sorted(cli, &words, sort, paged ? GG_CLI_PAGE_SESSIONS : limit, &chosen);
   if (status == GG_EXIT_DONE && following)
     status = follow(&chosen, &listing, sort);
   else if (status == GG_EXIT_DONE && paged && gg_store_is_indexed(chosen.store))

@@ -157,6 +157,42 @@ void gg_cli_chosen_free(struct gg_cli_chosen *chosen)
   gg_store_close(chosen->store);
 }
 
+size_t gg_cli_page_shown(const struct gg_session_list *list)
+{
+  size_t count = gg_session_list_count(list), equals = 1;
+  uint64_t start_ns = gg_session_list_at(list, count - 1)->start_ns;
+  while (equals < count && gg_session_list_at(list, count - 1 - equals)->start_ns == start_ns)
+    equals++;
+  return equals;
+}
+
+int gg_cli_next_page(const struct gg_cli *cli, const struct gg_cli_words *words, uint64_t limit,
+                     struct gg_cli_chosen *chosen)
+{
+  uint64_t start_ns = gg_session_list_at(chosen->list, gg_session_list_count(chosen->list) - 1)->start_ns;
+  struct gg_select_options select = GG_SELECT_OPTIONS_INIT;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_filter *from = NULL;
+  char time[GG_CLI_TIME_MAX], text[GG_CLI_TIME_MAX + sizeof "start>="];
+  const char *const word[] = {text};
+  snprintf(text, sizeof text, "start>=%s", gg_cli_time(start_ns, false, time));
+  gg_cli_chosen_free(chosen);
+  *chosen = (struct gg_cli_chosen){0};
+  int status = gg_cli_parse_filter(words, &chosen->filter);
+  if (status == GG_EXIT_DONE)
+    status = gg_cli_open_store(cli, &chosen->store);
+  if (status != GG_EXIT_DONE)
+    return status;
+  int error = gg_filter_parse(&from, word, 1, 0, &failure);
+  if (!error)
+    error = gg_filter_and(&chosen->filter, from, &failure);
+  select.filter = chosen->filter;
+  select.limit = limit;
+  if (!error)
+    error = gg_store_select(chosen->store, &select, &chosen->list, &failure);
+  return error ? gg_cli_store_fail(&failure) : GG_EXIT_DONE;
+}
+
 void gg_cli_tell_warnings(const struct gg_store *store)
 {
   size_t count = 0;

@@ -47,6 +47,15 @@ int gg_cli_choose_sorted(const struct gg_cli *cli, const struct gg_cli_words *wo
                          struct gg_cli_chosen *out);
 void gg_cli_chosen_free(struct gg_cli_chosen *chosen);
 
+/* Of a list in order of start, which may be longer than there is memory, GG_CLI_PAGE_SESSIONS at once. The next page
+ * begins where the last session of `chosen` does, and has so many that that page had, too, at its beginning. */
+enum { GG_CLI_PAGE_SESSIONS = 20000 };
+size_t gg_cli_page_shown(const struct gg_session_list *list);
+/* Puts the first `limit` sessions of that page in the place of what `chosen` has: with another store, for a store keeps
+ * what it has told of. */
+int gg_cli_next_page(const struct gg_cli *cli, const struct gg_cli_words *words, uint64_t limit,
+                     struct gg_cli_chosen *chosen);
+
 /* One line on stderr for each file that is not whole. */
 void gg_cli_tell_warnings(const struct gg_store *store);
 
