@@ -51,7 +51,8 @@ gg_message_options_init() /* what the macro is in C++, which may not name the me
 /* Decodes what is recorded of a session and tells `sink` of it. `options` may be NULL. A side ends where its FIN was
  * recorded; what a reset, a cut or the end of what is there so far has interrupted ends as GG_MESSAGE_CUT. Reading ends
  * where nothing is decoded any more. GG_ERR_NOT_FOUND: there is no such decoder; GG_ERR_INVALID: an option is wrong;
- * GG_ERR_CLOSED: `go_on` said so; else errors as gg_reader_next has them, and what was told before stays true. */
+ * GG_ERR_CLOSED: `go_on` said so; else errors as gg_reader_next has them, and what could be read until then has been
+ * told. */
 GG_API int gg_store_messages(struct gg_store *store, const struct gg_session *session,
                              const struct gg_message_options *options, const struct gg_message_sink *sink,
                              struct gg_failure *failure);
@@ -75,7 +76,8 @@ GG_API void gg_message_reader_close(struct gg_message_reader *reader);
 struct gg_secrets;
 
 /* Decodes the session. `options` may be NULL; of them `from` and `skip` mean nothing here. Errors as gg_store_messages
- * has them; GG_ERR_LIMIT: there are more than GG_SECRETS_MAX places. */
+ * has them, and if it could be read in part, `*out` has what was found in that; GG_ERR_LIMIT: there are more than
+ * GG_SECRETS_MAX places. Of what could not be read at all, without memory and at the limit it is NULL. */
 enum { GG_SECRETS_MAX = 1 << 22 };
 GG_API int gg_secrets_find(struct gg_secrets **out, struct gg_store *store, const struct gg_session *session,
                            const struct gg_message_options *options, struct gg_failure *failure);

@@ -5,10 +5,11 @@
  *
  * A FIN is where a side has ended in order; whatever else ends a session (a reset, a cut, the end of what is recorded
  * so far) is the decoding's end. When both sides are opaque nothing will be told any more: the rest is not read. */
+#include "store/messages.h"
+
 #include "base/sized.h"
 #include "store/reader.h"
 
-#include <gogetway/messages.h>
 #include <stdlib.h>
 
 struct gg_message_reader {
@@ -140,15 +141,19 @@ static int take_all(struct gg_message_reader *reader, struct gg_failure *failure
   return 0;
 }
 
-static int finish(struct gg_message_reader *reader, struct gg_failure *failure)
+/* Nothing follows: what has begun is told, too, as far as it could be read. */
+static int conclude(struct gg_message_reader *reader, int error)
+{
+  if (error != GG_ERR_CLOSED)
+    gg_decoding_finish(reader->decoding, reader->session->end_ns);
+  reader->done = true;
+  return error;
+}
+
+int gg__message_reader_finish(struct gg_message_reader *reader, struct gg_failure *failure)
 {
   gg__reader_follow(reader->bytes, false);
-  int error = take_all(reader, failure);
-  if (error)
-    return error;
-  reader->done = true;
-  gg_decoding_finish(reader->decoding, reader->session->end_ns);
-  return 0;
+  return conclude(reader, take_all(reader, failure));
 }
 
 int gg_message_reader_read(struct gg_message_reader *reader, struct gg_failure *failure)
@@ -158,9 +163,9 @@ int gg_message_reader_read(struct gg_message_reader *reader, struct gg_failure *
   gg__reader_follow(reader->bytes, true);
   int error = take_all(reader, failure);
   if (error)
-    return error;
+    return conclude(reader, error);
   bool more = reader->session->state == GG_SESSION_OPEN && !(reader->opaque[0] && reader->opaque[1]);
-  return more ? 1 : finish(reader, failure);
+  return more ? 1 : gg__message_reader_finish(reader, failure);
 }
 
 void gg_message_reader_close(struct gg_message_reader *reader)
@@ -179,7 +184,7 @@ int gg_store_messages(struct gg_store *store, const struct gg_session *session,
   struct gg_message_reader *reader = NULL;
   int error = gg_message_reader_open(&reader, store, session, options, sink, failure);
   if (!error)
-    error = finish(reader, failure);
+    error = gg__message_reader_finish(reader, failure);
   gg_message_reader_close(reader);
   return error;
 }

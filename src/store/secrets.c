@@ -3,8 +3,8 @@
  * of a message that has more fields than are kept, nobody knows which of the others were credentials, so all of it
  * counts as one. */
 #include "base/sized.h"
+#include "store/messages.h"
 
-#include <gogetway/messages.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +86,16 @@ static void tidy(struct places *of)
   of->count = kept;
 }
 
+static int read_all(struct gg_secrets *secrets, struct gg_message_reader *reader, struct gg_failure *failure)
+{
+  int error = gg__message_reader_finish(reader, failure);
+  if (secrets->error == GG_ERR_LIMIT)
+    return gg_fail(failure, GG_ERR_LIMIT, "credentials stand at more than %d places of the session", GG_SECRETS_MAX);
+  if (secrets->error)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the places of credentials");
+  return error;
+}
+
 int gg_secrets_find(struct gg_secrets **out, struct gg_store *store, const struct gg_session *session,
                     const struct gg_message_options *given, struct gg_failure *failure)
 {
@@ -102,20 +112,20 @@ int gg_secrets_find(struct gg_secrets **out, struct gg_store *store, const struc
   struct gg_message_sink sink = GG_MESSAGE_SINK_INIT;
   sink.context = secrets;
   sink.end = note;
-  error = gg_store_messages(store, session, &options, &sink, failure);
-  if (!error && secrets->error)
-    error = gg_fail(failure, secrets->error,
-                    secrets->error == GG_ERR_LIMIT ? "credentials stand at more than %d places of the session"
-                                                   : "no memory for the %d places of credentials that there may be",
-                    GG_SECRETS_MAX);
-  if (error) {
+  struct gg_message_reader *reader = NULL;
+  error = gg_message_reader_open(&reader, store, session, &options, &sink, failure);
+  bool opened = !error;
+  if (opened)
+    error = read_all(secrets, reader, failure);
+  gg_message_reader_close(reader);
+  if (!opened || secrets->error || error == GG_ERR_CLOSED) {
     gg_secrets_destroy(secrets);
     return error;
   }
   tidy(&secrets->of[0]);
   tidy(&secrets->of[1]);
   *out = secrets;
-  return 0;
+  return error;
 }
 
 void gg_secrets_destroy(struct gg_secrets *secrets)
