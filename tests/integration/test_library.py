@@ -146,6 +146,7 @@ MADE = {
                 ("gg_reindex_options", "GG_REINDEX_OPTIONS_INIT")],
     "decoder.h": [("gg_message_sink", "GG_MESSAGE_SINK_INIT"),
                   ("gg_decoding_options", "GG_DECODING_OPTIONS_INIT")],
+    "messages.h": [("gg_message_options", "GG_MESSAGE_OPTIONS_INIT")],
     "replay.h": [("gg_replay_options", "GG_REPLAY_OPTIONS_INIT")],
 }
 C = ["-std=c11", "-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
