@@ -161,7 +161,8 @@ const struct gg_command gg_command_export = {
   .option_count = sizeof options / sizeof options[0],
   .details =
     "Whole sessions are written, from all segments, in order of time. FILTER is as in 'gogetway help filters'.\n"
-    "raw makes OUT/<id>.client and OUT/<id>.server.\n"
+    "raw makes OUT/<id>.client and OUT/<id>.server. No format masks anything: credentials are in there as they were "
+    "said.\n"
     "\n"
     "examples:\n"
     "  gogetway export since=1h -o out.pcapng\n"

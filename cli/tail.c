@@ -101,7 +101,9 @@ const struct gg_command gg_command_tail = {
   .option_count = sizeof options / sizeof options[0],
   .details =
     "Packets of all workers come in order of time, at most the gateway's flush interval behind. It ends when the\n"
-    "gateway does, when nobody reads any more, or by a signal; then soon, and behind a whole packet.\n"
+    "gateway does, when nobody reads any more, or by a signal; then soon, and behind a whole packet. Nothing is "
+    "masked:\n"
+    "credentials are in there as they were said.\n"
     "\n"
     "examples:\n"
     "  gogetway tail | tshark -r -\n"

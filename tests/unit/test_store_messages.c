@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "failing_memory.h"
 #include "store_files.h"
 
 #include <gogetway/messages.h>
@@ -381,6 +382,87 @@ static void a_message_with_too_many_fields_is_masked(void **state)
   files_end(&files);
 }
 
+/* ── Without memory, and without files ───────────────────────────────────────────────────────────────────────────── */
+
+/* A refusal is an error, or it ends the decoding, which says so; nothing is left behind. */
+static void memory_is_refused(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk;
+  static const char asked[] = "GET /a HTTP/1.1\r\nHost: x\r\nCookie: id=17\r\n\r\n";
+  begin(&files, &talk);
+  say(&files, &talk, GG_FROM_CLIENT, asked);
+  say(&files, &talk, GG_FROM_SERVER, until_close);
+  talk_close(&files, &talk);
+  files_write(&files);
+  struct gg_store *store = open_store(&files);
+  const struct gg_session *session = only(store);
+  enum { ALLOCATIONS_MAX = 200 };
+  for (int finds = 0; finds < 2; finds++) {
+    bool refused = true;
+    for (failing = 1; refused; failing++) {
+      struct told told;
+      struct gg_message_sink sink = sink_of(&told);
+      struct gg_failure failure = GG_FAILURE_INIT;
+      struct gg_secrets *secrets = NULL;
+      assert_true(failing < ALLOCATIONS_MAX);
+      calls = 0;
+      live = 0;
+      counting = true;
+      int error = finds ? gg_secrets_find(&secrets, store, session, NULL, &failure)
+                        : gg_store_messages(store, session, NULL, &sink, &failure);
+      gg_secrets_destroy(secrets);
+      counting = false;
+      refused = calls >= failing;
+      assert_int_equal(live, 0);
+      assert_int_equal(failure.code, error);
+      assert_true(error == 0 || error == GG_ERR_NOMEM);
+      if (!finds && refused && error == 0)
+        assert_non_null(strstr(told.text, ": limit]"));
+      if (!finds && !refused)
+        assert_string_equal(told.text, "[http1 0 0][1 GET /a, 0 of body][2 200 OK, 5 of body, completes]");
+    }
+    assert_true(failing > 8);
+  }
+  gg_store_close(store);
+  files_end(&files);
+}
+
+/* The second segment has gone: what is in the first is told, credentials of it are masked, and the error says which. */
+static void a_segment_has_gone(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk;
+  struct told told;
+  struct gg_message_sink sink = sink_of(&told);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_secrets *secrets = NULL;
+  static const char asked[] = "POST /a HTTP/1.1\r\nCookie: id=17\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
+  uint8_t copy[sizeof asked];
+  begin(&files, &talk);
+  say(&files, &talk, GG_FROM_CLIENT, asked);
+  files_write(&files);
+  files_segment(&files, "0002.pcapng");
+  say(&files, &talk, GG_FROM_CLIENT, "56789");
+  talk_close(&files, &talk);
+  files_write(&files);
+  struct gg_store *store = open_store(&files);
+  const struct gg_session *session = only(store);
+  assert_int_equal(unlink(files.segment), 0);
+  assert_int_equal(gg_store_messages(store, session, NULL, &sink, &failure), GG_ERR_NOT_FOUND);
+  assert_non_null(strstr(failure.message, "0002.pcapng"));
+  assert_string_equal(told.text, "[http1 0 0][1 POST /a, 4 of body, cut]");
+  assert_int_equal(gg_secrets_find(&secrets, store, session, NULL, &failure), GG_ERR_NOT_FOUND);
+  memcpy(copy, asked, sizeof copy);
+  assert_int_equal(gg_secrets_mask(secrets, GG_SIDE_CLIENT, 0, copy, sizeof copy), strlen("id=17"));
+  assert_non_null(strstr((const char *)copy, "Cookie: *****\r\n"));
+  gg_secrets_destroy(secrets);
+  gg_store_close(store);
+  files_end(&files);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -395,6 +477,8 @@ int main(void)
     cmocka_unit_test(a_growing_session_is_read_once),
     cmocka_unit_test(credentials_are_masked_where_they_stand),
     cmocka_unit_test(a_message_with_too_many_fields_is_masked),
+    cmocka_unit_test(memory_is_refused),
+    cmocka_unit_test(a_segment_has_gone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
