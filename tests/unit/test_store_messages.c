@@ -312,6 +312,34 @@ static void a_growing_session_is_read_once(void **state)
   files_end(&files);
 }
 
+/* Its gateway has ended without a word: what had begun is told then. */
+static void a_growing_session_is_cut(void **state)
+{
+  (void)state;
+  struct files files;
+  struct talk talk;
+  struct told told;
+  struct gg_message_sink sink = sink_of(&told);
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_message_reader *reader = NULL;
+  begin(&files, &talk);
+  say(&files, &talk, GG_FROM_CLIENT, request);
+  say(&files, &talk, GG_FROM_SERVER, until_close);
+  files_write(&files);
+  struct gg_store *store = open_store(&files);
+  struct gg_session *session = (struct gg_session *)(uintptr_t)only(store);
+  session->state = GG_SESSION_OPEN;
+  assert_int_equal(gg_message_reader_open(&reader, store, session, NULL, &sink, &failure), 0);
+  assert_int_equal(gg_message_reader_read(reader, &failure), 1);
+  assert_string_equal(told.text, "[http1 0 0][1 GET /a, 0 of body]");
+  session->state = GG_SESSION_CUT;
+  assert_int_equal(gg_message_reader_read(reader, &failure), 0);
+  assert_string_equal(told.text, "[http1 0 0][1 GET /a, 0 of body][2 200 OK, 5 of body, cut]");
+  gg_message_reader_close(reader);
+  gg_store_close(store);
+  files_end(&files);
+}
+
 /* ── Credentials ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void credentials_are_masked_where_they_stand(void **state)
@@ -475,6 +503,7 @@ int main(void)
     cmocka_unit_test(options_choose),
     cmocka_unit_test(wrong_options_and_an_end_from_outside),
     cmocka_unit_test(a_growing_session_is_read_once),
+    cmocka_unit_test(a_growing_session_is_cut),
     cmocka_unit_test(credentials_are_masked_where_they_stand),
     cmocka_unit_test(a_message_with_too_many_fields_is_masked),
     cmocka_unit_test(memory_is_refused),
