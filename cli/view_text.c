@@ -47,6 +47,15 @@ static void put_when(FILE *out, const struct gg_cli_style *style, const struct g
   fprintf(out, "%5" PRIu64 ".%06" PRIu64 " ", since / 1000000000u, since / 1000 % 1000000);
 }
 
+/* For people, of milliseconds the tenths too: most answers take a few. */
+static const char *span(uint64_t ns, bool human, char text[GG_CLI_NUMBER_MAX])
+{
+  if (!human || ns < 1000000 || ns >= 100000000)
+    return gg_cli_duration(ns, human, text);
+  snprintf(text, GG_CLI_NUMBER_MAX, "%" PRIu64 ".%" PRIu64 "ms", ns / 1000000, ns / 100000 % 10);
+  return text;
+}
+
 static void put_answer(FILE *out, const struct gg_cli_style *style, const struct gg_message *message,
                        const struct gg_cli_answer *answer)
 {
@@ -57,9 +66,9 @@ static void put_answer(FILE *out, const struct gg_cli_style *style, const struct
   if (!answer->known || answer->first_ns < 0)
     fputs(" before its end", out);
   else
-    fprintf(out, " after %s", gg_cli_duration((uint64_t)answer->first_ns, style->human, first));
+    fprintf(out, " after %s", span((uint64_t)answer->first_ns, style->human, first));
   if (answer->known && answer->last_ns > answer->first_ns && answer->last_ns > 0)
-    fprintf(out, ", whole after %s", gg_cli_duration((uint64_t)answer->last_ns, style->human, last));
+    fprintf(out, ", whole after %s", span((uint64_t)answer->last_ns, style->human, last));
 }
 
 static bool says_what_is_odd(const struct gg_field *field)
