@@ -46,8 +46,8 @@ static void read_pieces(const char *path)
   fclose(file);
   size_t room = 0;
   for (size_t at = 0; at + 5 <= (size_t)size;) {
-    uint32_t length = bytes[at + 1] | (uint32_t)bytes[at + 2] << 8 | (uint32_t)bytes[at + 3] << 16 |
-                      (uint32_t)bytes[at + 4] << 24;
+    uint32_t length =
+      bytes[at + 1] | (uint32_t)bytes[at + 2] << 8 | (uint32_t)bytes[at + 3] << 16 | (uint32_t)bytes[at + 4] << 24;
     if (piece_count == room) {
       room = room ? room * 2 : 1024;
       pieces = realloc(pieces, room * sizeof *pieces);
