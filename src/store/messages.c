@@ -67,7 +67,7 @@ static void tell_opaque(void *context, const struct gg_opaque *opaque)
 
 /* ── Steps ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int set_up(struct gg_message_reader *reader, struct gg_store *store, const struct gg_message_options *given,
+static int set_up(struct gg_message_reader *reader, const struct gg_message_options *given,
                   const struct gg_message_sink *sink, struct gg_failure *failure)
 {
   reader->options = (struct gg_message_options)GG_MESSAGE_OPTIONS_INIT;
@@ -95,7 +95,7 @@ static int set_up(struct gg_message_reader *reader, struct gg_store *store, cons
   own.end = tell_end;
   own.opaque = tell_opaque;
   error = gg_decoding_create(&reader->decoding, &options, &own, failure);
-  return error ? error : gg_reader_open(&reader->bytes, store, reader->session, failure);
+  return error ? error : gg__reader_open(&reader->bytes, gg__record_of(reader->session), failure);
 }
 
 int gg_message_reader_open(struct gg_message_reader **out, struct gg_store *store, const struct gg_session *session,
@@ -107,7 +107,8 @@ int gg_message_reader_open(struct gg_message_reader **out, struct gg_store *stor
   if (!reader)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for the messages of a session");
   reader->session = session;
-  int error = set_up(reader, store, options, sink, failure);
+  (void)store; /* that the session is of: it is to stay open meanwhile */
+  int error = set_up(reader, options, sink, failure);
   if (error) {
     gg_message_reader_close(reader);
     return error;

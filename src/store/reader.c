@@ -28,7 +28,6 @@
 #include "record/packet.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,11 +60,9 @@ struct gg_reader {
   struct gg__chunking chunking; /* growing: the last entry is */
   struct fin fins[2];
   bool ended;
-  char last_name[128];  /* of the file in which the last packet was ... */
-  uint64_t last_offset; /* ... and where its block ended */
-  bool follows;         /* gg__reader_follow */
-  uint64_t go_on_from;  /* of a part that had no more; 0: it is not begun */
-  uint64_t time_ns;     /* of the packet that is being taken */
+  bool follows;        /* gg__reader_follow */
+  uint64_t go_on_from; /* of a part that had no more; 0: it is not begun */
+  uint64_t time_ns;    /* of the packet that is being taken */
   int side;
 };
 
@@ -264,8 +261,6 @@ static int begin_part(struct gg_reader *reader, struct gg_failure *failure)
   const struct gg__part *part = reader->part;
   bool first = gg__part_is_first(part);
   reader->begun = true;
-  snprintf(reader->last_name, sizeof reader->last_name, "%s", part->capture->name);
-  reader->last_offset = 0;
   for (int side = 0; side < 2 && part->continued; side++) {
     struct gg__stream *stream = &reader->stream[side];
     reader->side = side;
@@ -319,7 +314,6 @@ static int read_more(struct gg_reader *reader, struct gg_failure *failure)
       error = gg__frames_next(reader->frames, &frame, failure);
       int side = error ? -1 : gg__part_side(part, &frame);
       if (!error && side >= 0 && frame.packet.block.offset <= part->last_offset) {
-        reader->last_offset = gg__frames_offset(reader->frames);
         error = take_frame(reader, &frame, side);
         return error ? gg_fail(failure, error, "no memory for reading a session") : 0;
       }
@@ -363,23 +357,16 @@ int gg_reader_open(struct gg_reader **out, struct gg_store *store, const struct 
 
 int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, struct gg_failure *failure)
 {
-  assert(reader->ended && reader->taken == reader->entry_count);
-  const struct gg__part *last = NULL;
+  assert(reader->follows && reader->part && !reader->begun);
+  const struct gg__part *same = NULL;
   for (const struct gg__part *part = record->parts; part; part = part->next_of_session)
-    if (strcmp(part->capture->name, reader->last_name) == 0 && part->first_offset <= reader->last_offset)
-      last = part;
-  if (!last)
-    return gg_fail(failure, GG_ERR_NOT_FOUND, "%s has gone since it was read", reader->last_name);
-  drop_taken(reader);
-  reader->part = last;
-  reader->ended = false;
-  int error = open_part(reader, failure);
-  if (!error)
-    error = gg__frames_jump(reader->frames, reader->part->first_offset, reader->part->capture->scattered, failure);
-  if (!error && reader->last_offset > gg__frames_offset(reader->frames))
-    error = gg__frames_skip(reader->frames, reader->last_offset, failure);
-  reader->begun = true;
-  return error;
+    if (part->first_offset == reader->part->first_offset &&
+        strcmp(part->capture->name, reader->part->capture->name) == 0)
+      same = part;
+  if (!same)
+    return gg_fail(failure, GG_ERR_NOT_FOUND, "%s has gone since it was read", reader->part->capture->name);
+  reader->part = same;
+  return 0;
 }
 
 void gg__reader_follow(struct gg_reader *reader, bool follows)

@@ -11,11 +11,6 @@
 /* As gg_reader_open. The record has to live as long as it is read. */
 int gg__reader_open(struct gg_reader **out, const struct gg__record *record, struct gg_failure *failure);
 
-/* The session has grown: behind its end, the reader goes on with what this record has more, in place of the one before.
- * GG_ERR_NOT_FOUND: the segment in which it ended is not among the record's; GG_ERR_IO, NOMEM, ... as gg_reader_next
- * has them. After an error it can only be closed. */
-int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, struct gg_failure *failure);
-
 enum gg__read { GG__READ_END, GG__READ_CHUNK, GG__READ_FIN };
 
 /* gg_reader_next, and also GG__READ_FIN when all that `side` of `chunk` has said has been given out, and its FIN was
@@ -25,5 +20,8 @@ int gg__reader_step(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_
 /* What is recorded is not all: the end is where it goes on when it is asked again, after a refresh of the store whose
  * record it is, until `follows` is false. Meanwhile no file is open. */
 void gg__reader_follow(struct gg_reader *reader, bool follows);
+/* Such a reader at its end goes on with this record of the same session, in place of the one that it had, which is still
+ * there. GG_ERR_NOT_FOUND: the file at whose end it is is not among the record's; it stays as it was. */
+int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, struct gg_failure *failure);
 
 #endif

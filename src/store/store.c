@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/sized.h"
+#include "store/fact_finder.h"
 #include "store/filter_ast.h"
 #include "store/marks.h"
 
@@ -56,6 +57,7 @@ int gg_store_open(struct gg_store **out, const char *path, const struct gg_store
     gg_store_close(store);
     return error;
   }
+  store->source->finder = &gg__fact_finder;
   *out = store;
   return 0;
 }

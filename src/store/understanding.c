@@ -140,7 +140,7 @@ static int begin_live(struct live *live, struct gg__record *record, struct gg_fa
 /* The same session, which has grown. Its record is replaced. */
 static int go_on(struct live *live, struct gg__record *record, struct gg_failure *failure)
 {
-  int error = gg__reader_go_on(live->reader, record, failure);
+  int error = gg__findings_over(live->findings) ? 0 : gg__reader_go_on(live->reader, record, failure);
   gg__record_free(live->record);
   live->record = record;
   return error;
@@ -154,33 +154,25 @@ static bool asked_to_stop(struct gg__understanding *understanding)
 }
 
 /* All that is recorded of it. What cannot be read any more is left out: others will not find it there either. */
-static void read_on(struct gg__understanding *understanding, struct live *live)
+static void read_on(struct gg__understanding *understanding, struct live *live, bool ended)
 {
   struct gg_failure why = GG_FAILURE_INIT;
   struct gg_chunk chunk;
-  int got;
-  while (!asked_to_stop(understanding) && (got = gg_reader_next(live->reader, &chunk, &why)) != 0) {
-    if (got < 0) {
-      understanding->stats.failed++;
+  gg__reader_follow(live->reader, !ended);
+  while (!gg__findings_over(live->findings) && !asked_to_stop(understanding)) {
+    int read = gg__reader_step(live->reader, &chunk, &why);
+    understanding->stats.failed += read < 0;
+    if (read <= GG__READ_END)
       return;
-    }
-    if (chunk.gap)
+    if (read == GG__READ_FIN)
+      gg_decoding_end(live->decoding, chunk.side, chunk.time_ns);
+    else if (chunk.gap)
       gg_decoding_gap(live->decoding, chunk.side, chunk.offset, chunk.gap, chunk.time_ns);
     else
       gg_decoding_push(live->decoding, chunk.side, chunk.offset, chunk.time_ns, chunk.data, chunk.length);
     understanding->stats.bytes += chunk.length;
     understanding->batch->bytes += chunk.length;
   }
-}
-
-static void finish(const struct live *live)
-{
-  const struct gg_session *session = &live->record->session;
-  if (strchr(session->history, 'F'))
-    gg_decoding_end(live->decoding, GG_SIDE_CLIENT, session->end_ns);
-  if (strchr(session->history, 'f'))
-    gg_decoding_end(live->decoding, GG_SIDE_SERVER, session->end_ns);
-  gg_decoding_finish(live->decoding, session->end_ns);
 }
 
 static int keep_fact(void *context, const struct gg__finding *finding)
@@ -276,9 +268,9 @@ static int take(struct gg__understanding *understanding, struct gg__record *reco
     error = begin_live(&own, record, failure);
   }
   if (!error) {
-    read_on(understanding, &own);
+    read_on(understanding, &own, ended);
     if (ended && !understanding->stopped)
-      finish(&own);
+      gg_decoding_finish(own.decoding, record->session.end_ns);
     error = understanding->stopped ? GG_ERR_CLOSED : hand_in(understanding, &own);
     if (error)
       gg_fail(failure, error, error == GG_ERR_CLOSED ? "decoding was given up" : "no memory for what was found");

@@ -17,7 +17,7 @@ import pytest
 
 import faults
 import processes
-from gogetway import Gateway, Store
+from gogetway import Gateway, Store, program
 
 SEED = int(os.environ.get("GOGETWAY_TEST_SEED", "20261123"))
 STATUS = {"/ok": 200, "/made": 201, "/no": 404, "/bad": 503}
@@ -267,3 +267,27 @@ def test_a_flood_is_not_in_the_way(gateways, server):
     gateway.wait_sessions_closed(800, seconds=60)
     wait_decoded(gateway, 800)
     assert not found(gateway, "proto=http")
+
+
+def test_without_a_catalogue(gateways, web, scratch):
+    """What is asked for is found by decoding: in a store without a catalogue, in a capture, and where a field has more
+    values than are kept."""
+    gateway = started(gateways, web)
+    with Client(gateway.listen) as client:
+        for number in range(100):
+            client.ask(f"/n{number}")
+    with Client(gateway.listen) as client:
+        client.ask("/bad")
+    wait_decoded(gateway, 2)
+    many, bad = (session.id for session in gateway.sessions())
+    assert found(gateway, "http.path=/n99") == {many}  # which is not among those that are kept
+    assert found(gateway, "http.path!=/n99") == {bad}
+    assert found(gateway, "message.requests=100") == {many}
+    assert gateway.stop()[0] == 0
+    os.unlink(f"{gateway.directory}/catalogue.db")
+    assert found(gateway, "http.path=/n99") == {many} and found(gateway, "http.status=503") == {bad}
+    assert found(gateway, "message.requests=1") == {bad}
+    gateway.command("export", "-o", str(scratch / "all.pcapng"))
+    words = ["sessions", "--json", "http.status=503", "--dir", str(scratch / "all.pcapng")]
+    told = processes.run([program(), *words], text=True).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in told] == [bad]

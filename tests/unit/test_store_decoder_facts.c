@@ -175,6 +175,8 @@ static struct gg_store *open_store(const char *dir, struct decoder *decoder)
     decoder->finder = (struct gg__fact_finder){decoder, find_facts};
     decoder->store = store;
     gg__store_set_finder(store, &decoder->finder);
+  } else {
+    gg__store_set_finder(store, NULL);
   }
   assert_int_equal(gg_store_refresh(store, &failure), 0);
   return store;
