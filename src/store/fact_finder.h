@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * fact_finder.h - the values of a field in one session, by decoding it: where the catalogue has not kept all of them, or
+ * fact_finder.h - the values of a field in one session, by decoding it: where the catalogue has not all of them, or
  * there is none.
  */
 #ifndef GG_STORE_FACT_FINDER_H

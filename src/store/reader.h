@@ -20,8 +20,8 @@ int gg__reader_step(struct gg_reader *reader, struct gg_chunk *chunk, struct gg_
 /* What is recorded is not all: the end is where it goes on when it is asked again, after a refresh of the store whose
  * record it is, until `follows` is false. Meanwhile no file is open. */
 void gg__reader_follow(struct gg_reader *reader, bool follows);
-/* Such a reader at its end goes on with this record of the same session, in place of the one that it had, which is still
- * there. GG_ERR_NOT_FOUND: the file at whose end it is is not among the record's; it stays as it was. */
+/* Such a reader at its end goes on with this record of the same session, in place of the one that it had, which still
+ * is there. GG_ERR_NOT_FOUND: the file at whose end it is is not among the record's; it stays as it was. */
 int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, struct gg_failure *failure);
 
 #endif
