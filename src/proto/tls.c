@@ -103,6 +103,8 @@ const struct gg_decoder_field gg__tls_fields[] = {
   [GG__TLS_ISSUER] = {"tls.issuer", GG_FIELD_TEXT, true, "issuer of a certificate (up to TLS 1.2)", "CN=Example-CA"},
   [GG__TLS_RESUMED] = {"tls.resumed", GG_FIELD_TEXT, true,
                        "an earlier session was resumed, by session-id, ticket, or psk (TLS 1.3)", "ticket"},
+  [GG__TLS_RETRY] = {"tls.retry", GG_FIELD_TEXT, false,
+                     "what the server wants to see in a second hello: a group, or a cookie", NULL},
   [GG__TLS_ALERT] = {"tls.alert", GG_FIELD_TEXT, true, "description of an alert that was not encrypted",
                      "handshake_failure"},
   [GG__TLS_LEVEL] = {"tls.level", GG_FIELD_TEXT, false, "of an alert: warning or fatal", NULL},

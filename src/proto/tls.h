@@ -25,6 +25,7 @@ enum gg__tls_field {
   GG__TLS_SUBJECT,
   GG__TLS_ISSUER,
   GG__TLS_RESUMED,
+  GG__TLS_RETRY,
   GG__TLS_ALERT,
   GG__TLS_LEVEL,
   GG__TLS_OFFERED_VERSION,

@@ -298,13 +298,16 @@ void gg__tls_tell_server(struct gg_decoding *decoding, struct gg_draft *draft, c
     gg__tls_word(decoding, draft, GG__TLS_RESUMED, resumed);
   if (hello->bad_extensions)
     gg__tls_odd(decoding, draft, "bad-extensions");
-  if (hello->retry)
-    gg_decoded_summary(decoding, draft, "hello retry request: %s%s, %s", family(version_name), version_name,
-                       hello->group ? gg__tls_group_name(hello->group, group) : "with a cookie");
-  else
+  if (hello->retry) {
+    const char *wanted = hello->group ? gg__tls_group_name(hello->group, group) : "cookie";
+    gg__tls_word(decoding, draft, GG__TLS_RETRY, wanted);
+    gg_decoded_summary(decoding, draft, "hello retry request: %s%s, with %s", family(version_name), version_name,
+                       wanted);
+  } else {
     gg_decoded_summary(decoding, draft, "server hello: %s%s, %s%s%s%s%s", family(version_name), version_name,
                        cipher_name, protocols[0] ? ", " : "", protocols, resumed ? ", resumed by " : "",
                        resumed ? resumed : "");
+  }
 }
 
 void gg__tls_tell_old(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__tls_hello *hello,

@@ -350,8 +350,9 @@ static void tls_13_with_a_retry(void **state)
   find(WORDS("1 client-hello client 0+296 ", "tls.sni=b.test",
              "2 server-hello server 0+93 at 1010..1010 answers 1 "
              "completes control tls.version=1.3 tls.cipher=TLS_AES_256_GCM_SHA384",
-             "tls.group=secp384r1\n", "3 change-cipher-spec server 93+6 ", "4 change-cipher-spec client 296+6 ",
-             "5 client-hello client 302+361 ", "6 server-hello server 99+192 at 1030..1030 answers 5 completes control",
+             "tls.group=secp384r1 tls.retry=secp384r1\n", "3 change-cipher-spec server 93+6 ",
+             "4 change-cipher-spec client 296+6 ", "5 client-hello client 302+361 ",
+             "6 server-hello server 99+192 at 1030..1030 answers 5 completes control",
              "server opaque from 291: encrypted: TLS 1.3: what is sent is encrypted\n"
              "7 encrypted server 291+1420 at 1030..1030 tls.content=application-data tls.records=4 tls.bytes=1400\n"
              "client opaque from 663: encrypted: TLS 1.3: what is sent is encrypted\n"
@@ -534,6 +535,14 @@ static void broken_hellos(void **state)
   client.data[client.length - 1] = 1; /* the last extension is longer than all of them */
   find_both(WORDS("odd", "tls.extension=extended_master_secret tls.odd=bad-extensions\n"), WORDS("session_ticket"));
   client.length = 0;
+  hello_body(&client, &hello);
+  ADD(&client, "more");
+  static struct said body;
+  body = client;
+  client.length = 0;
+  handshake(&client, 1, body.data, body.length);
+  find_both(WORDS("tls.extension=session_ticket tls.odd=bad-extensions\n"), NULL);
+  client.length = 0;
   handshake(&client, 1, "\3\3short", 7);
   handshake(&client, 14, "", 0);
   handshake(&server, 1, "\3\3short", 7);
@@ -584,6 +593,29 @@ static void broken_certificates(void **state)
     handshake(&server, 11, cases[i].body, cases[i].length);
     find_both(WORDS("2 certificate server", cases[i].wanted), NULL);
   }
+}
+
+/* The least that is a certificate; its outer length in one byte, in four, and in five, which DER has no need of. */
+#define TIME                                                                                                           \
+  "\x17\x0d"                                                                                                           \
+  "260112110000Z"
+#define CONTENT "\x30\x2b\2\1\7\x30\0\x30\0\x30\x1e" TIME TIME "\x30\0\x30\0"
+static void lengths_of_der(void **state)
+{
+  (void)state;
+  client_hello(&client, &plain_hello);
+  handshake(&server, 11, "\0\0\x32\0\0\x2f\x30\x2d" CONTENT, 6 + 47);
+  handshake(&server, 11, "\0\0\x36\0\0\x33\x30\x84\0\0\0\x2d" CONTENT, 6 + 51);
+  handshake(&server, 11, "\0\0\x37\0\0\x34\x30\x85\0\0\0\0\x2d" CONTENT, 6 + 52);
+  static const char good[] = " control tls.issuer= tls.subject= tls.serial=07 tls.not_before=2026-01-12T11:00:00Z "
+                             "tls.not_after=2026-01-12T11:00:00Z\n";
+  char first[256], second[256];
+  snprintf(first, sizeof first, "2 certificate server 0+62 at 1010..1010 answers 1%s", good);
+  snprintf(second, sizeof second, "3 certificate server 62+66 at 1010..1010 answers 1%s", good);
+  find_both(WORDS(first, second,
+                  "4 certificate server 128+67 at 1010..1010 answers 1 odd control "
+                  "tls.odd=bad-certificate\n"),
+            NULL);
 }
 
 static void gaps(void **state)
@@ -682,6 +714,7 @@ int main(void)
     cmocka_unit_test_setup(broken_hellos, clean),
     cmocka_unit_test_setup(huge_hello, clean),
     cmocka_unit_test_setup(broken_certificates, clean),
+    cmocka_unit_test_setup(lengths_of_der, clean),
     cmocka_unit_test_setup(gaps, clean),
     cmocka_unit_test_setup(damaged, clean),
     cmocka_unit_test_setup(identified, clean),
