@@ -67,17 +67,21 @@ static const char *const kinds[] = {
 };
 
 const struct gg_decoder_field gg__ssh_fields[] = {
-  [GG__SSH_CLIENT] = {"ssh.client", GG_FIELD_TEXT, true, "software of the client, as its banner says", "OpenSSH_9.2p1"},
-  [GG__SSH_SERVER] = {"ssh.server", GG_FIELD_TEXT, true, "software of the server, as its banner says", "OpenSSH_9.2p1"},
+  [GG__SSH_CLIENT] = {"ssh.client", GG_FIELD_TEXT, true, "software of the client, as its banner says",
+                      "ssh.client=OpenSSH_9*"},
+  [GG__SSH_SERVER] = {"ssh.server", GG_FIELD_TEXT, true, "software of the server, as its banner says",
+                      "ssh.server=OpenSSH_9*"},
   [GG__SSH_HASSH] = {"ssh.hassh", GG_FIELD_TEXT, true, "HASSH fingerprint of the client's offers",
-                     "8a8ae540028bf433cd68356c1b9e8d5b"},
+                     "ssh.hassh=8a8ae540028bf433cd68356c1b9e8d5b"},
   [GG__SSH_HASSH_SERVER] = {"ssh.hassh_server", GG_FIELD_TEXT, true, "HASSH fingerprint of the server's offers",
-                            "b1c6c0d56317555b85c7005a3de29325"},
+                            "ssh.hassh_server=b1c6c0d56317555b85c7005a3de29325"},
   [GG__SSH_KEX] = {"ssh.kex", GG_FIELD_TEXT, true, "method of key exchange that comes of both sides' offers",
-                   "curve25519-sha256"},
-  [GG__SSH_CIPHER] = {"ssh.cipher", GG_FIELD_TEXT, true, "cipher that comes of both sides' offers", "aes256-ctr"},
+                   "ssh.kex=curve25519-sha256"},
+  [GG__SSH_CIPHER] = {"ssh.cipher", GG_FIELD_TEXT, true, "cipher that comes of both sides' offers",
+                      "ssh.cipher=aes256-ctr"},
   [GG__SSH_KEYSTROKES] = {"ssh.keystrokes", GG_FIELD_NUMBER, true,
-                          "how many keys were pressed: an estimate by sizes and times of encrypted bytes", "100.."},
+                          "how many keys were pressed: an estimate by sizes and times of encrypted bytes",
+                          "ssh.keystrokes=100.."},
   [GG__SSH_VERSION] = {"ssh.version", GG_FIELD_TEXT, false, "version of the protocol in a banner", NULL},
   [GG__SSH_COMMENT] = {"ssh.comment", GG_FIELD_TEXT, false, "comment in a banner", NULL},
   [GG__SSH_TEXT] = {"ssh.text", GG_FIELD_TEXT, false, "a line in front of the banner; what a disconnect says", NULL},
@@ -552,8 +556,6 @@ static enum gg_likeness identify(const struct gg_opening *opening)
 {
   enum gg_likeness client = like_banner(opening->data[0], opening->length[0]);
   enum gg_likeness server = like_banner(opening->data[1], opening->length[1]);
-  if (memmem(opening->data[1], opening->length[1], "\nSSH-2.0-", 9)) /* a server may say something else before */
-    server = GG_LIKENESS_CERTAIN;
   return client > server ? client : server;
 }
 
