@@ -8,11 +8,11 @@
  * Both offers are kept until both are there: what is chosen of them is told with the second one. A guessed packet
  * (7.1) is told as such; whether the guess is right, as soon as that is known.
  *
- * Behind NEWKEYS nothing is understood, in most ciphers not even where a packet ends. What is seen are pieces: bytes of
- * a side that came at one time, whatever they were cut into. Pieces are told together as one message: as long as only
- * that side speaks, and without a pause of BURST_PAUSE_NS. So each key that somebody types is a message, and so is each
- * answer. When both sides have ended, a last message says what that looks like: an estimate (ssh_estimate.c), and
- * called so.
+ * Behind NEWKEYS nothing is understood, in some ciphers not even where a packet ends (in the others, packets are
+ * counted). What is seen are pieces: bytes of a side that came at one time, whatever they were cut into. Pieces are
+ * told together as one message: as long as only that side speaks, and without a pause of BURST_PAUSE_NS. So each key
+ * that somebody types is a message, and so is each answer. When both sides have ended, a last message says what that
+ * looks like: an estimate (ssh_estimate.c), and called so.
  *
  * Plain packets are no longer than an offer; one that a window has no room for ends the side, and so does a gap in what
  * is plain. A gap in what is encrypted is only a hole. SSH 1 is recognized by its banner, and not decoded. */
@@ -33,6 +33,7 @@ enum {
   PACKET_MAX = GG_DECODING_WINDOW_MAX - 1,
   PADDING_MIN = 4,
   BLOCK_BYTES = 8,
+  ENCRYPTED_PACKET_MAX = 256 << 10, /* as OpenSSH has it */
 };
 
 enum number {
@@ -96,6 +97,8 @@ const struct gg_decoder_field gg__ssh_fields[] = {
   [GG__SSH_REASON] = {"ssh.reason", GG_FIELD_NUMBER, false, "code of a disconnect", NULL},
   [GG__SSH_BYTES] = {"ssh.bytes", GG_FIELD_NUMBER, false, "encrypted bytes", NULL},
   [GG__SSH_PIECES] = {"ssh.pieces", GG_FIELD_NUMBER, false, "in how many pieces they came", NULL},
+  [GG__SSH_PACKETS] = {"ssh.packets", GG_FIELD_NUMBER, false,
+                       "how many encrypted packets began, where the cipher leaves their lengths plain", NULL},
   [GG__SSH_ESTIMATE] = {"ssh.estimate", GG_FIELD_TEXT, false,
                         "what encrypted bytes look like: typed, bulk-sent, bulk-received", NULL},
   [GG__SSH_BULK_SENT] = {"ssh.bulk_sent", GG_FIELD_NUMBER, false, "bytes that the client sent in bulk: an estimate",
@@ -120,13 +123,18 @@ struct half {
   struct gg_draft *burst; /* NULL: none */
   uint64_t burst_bytes, burst_pieces, burst_end;
   uint64_t piece_bytes, piece_ns; /* of the piece that is coming; 0 bytes: none is */
+
+  bool counts; /* lengths of encrypted packets are plain, and none was lost */
+  uint8_t length[4];
+  size_t length_have, packet_left;
+  uint64_t burst_packets; /* that have begun in it */
 };
 
 enum guess { GUESS_OPEN, GUESS_RIGHT, GUESS_WRONG };
 
 struct state {
   struct half halves[2];
-  enum gg__ssh_exchange exchange;
+  struct gg__ssh_agreement agreement;
   enum guess guess;
   uint64_t request; /* number of the client's last message of the exchange; 0: it is answered */
   struct gg__ssh_estimate estimate;
@@ -177,6 +185,8 @@ static void end_burst(struct state *state, struct gg_decoding *decoding, enum gg
     return;
   gg_decoded_number(decoding, half->burst, &gg__ssh_fields[GG__SSH_BYTES], half->burst_bytes);
   gg_decoded_number(decoding, half->burst, &gg__ssh_fields[GG__SSH_PIECES], half->burst_pieces);
+  if (half->counts)
+    gg_decoded_number(decoding, half->burst, &gg__ssh_fields[GG__SSH_PACKETS], half->burst_packets);
   gg_decoded_summary(decoding, half->burst, "encrypted: %" PRIu64 " bytes in %" PRIu64 " piece%s", half->burst_bytes,
                      half->burst_pieces, half->burst_pieces == 1 ? "" : "s");
   gg_decoded_end(decoding, half->burst, half->burst_end);
@@ -190,9 +200,32 @@ static void take_turn(struct state *state, struct gg_decoding *decoding, enum gg
     end_burst(state, decoding, other(side));
 }
 
+/* Where the lengths of packets are plain, how many there are. After a key exchange of which nothing is seen they may be
+ * no more: what cannot be a length ends the counting. */
+static void count_packets(struct half *half, size_t seal_bytes, const uint8_t *data, size_t length)
+{
+  for (size_t done = 0; half->counts && done < length;) {
+    if (half->packet_left) {
+      size_t step = half->packet_left < length - done ? half->packet_left : length - done;
+      half->packet_left -= step;
+      done += step;
+      continue;
+    }
+    half->burst_packets += half->length_have == 0;
+    half->length[half->length_have++] = data[done++];
+    if (half->length_have < sizeof half->length)
+      continue;
+    struct gg__reader reader = gg__reader_of(half->length, sizeof half->length);
+    size_t packet = gg__read_number(&reader, sizeof half->length);
+    half->counts = packet >= BLOCK_BYTES && packet <= ENCRYPTED_PACKET_MAX && packet % BLOCK_BYTES == 0;
+    half->packet_left = packet + seal_bytes;
+    half->length_have = 0;
+  }
+}
+
 /* Bytes that came at one time. */
 static void take_bytes(struct state *state, struct gg_decoding *decoding, enum gg_side side, uint64_t offset,
-                       size_t length, uint64_t time_ns)
+                       const uint8_t *data, size_t length, uint64_t time_ns)
 {
   struct half *half = &state->halves[side];
   take_turn(state, decoding, side);
@@ -202,13 +235,14 @@ static void take_bytes(struct state *state, struct gg_decoding *decoding, enum g
     end_piece(state, half, side);
   if (!half->burst) {
     half->burst = gg_decoded_begin(decoding, side, KIND_ENCRYPTED, offset);
-    half->burst_bytes = half->burst_pieces = 0;
+    half->burst_bytes = half->burst_pieces = half->burst_packets = 0;
   }
   half->burst_pieces += half->piece_bytes == 0;
   half->burst_bytes += length;
   half->burst_end = offset + length;
   half->piece_bytes += length;
   half->piece_ns = time_ns;
+  count_packets(half, state->agreement.seal_bytes[side], data, length);
 }
 
 /* How many of the bytes came together with the first one. */
@@ -232,7 +266,7 @@ static size_t take_encrypted(struct state *state, struct gg_decoding *decoding, 
   uint64_t offset = window->offset + at, time_ns = gg_decoded_time(decoding, window->side, offset);
   size_t length = at_one_time(decoding, window->side, offset, window->length - at, time_ns);
   gg_decoded_encrypted(decoding, window->side, offset, "SSH: what is sent behind the key exchange is encrypted");
-  take_bytes(state, decoding, window->side, offset, length, time_ns);
+  take_bytes(state, decoding, window->side, offset, window->data + at, length, time_ns);
   return length;
 }
 
@@ -330,7 +364,7 @@ static void take_both_offers(struct state *state, struct gg_decoding *decoding, 
     return;
   const struct gg__ssh_offer *client = side == GG_SIDE_CLIENT ? offer : &earlier;
   const struct gg__ssh_offer *server = side == GG_SIDE_CLIENT ? &earlier : offer;
-  state->exchange = gg__ssh_tell_chosen(decoding, draft, client, server);
+  gg__ssh_tell_chosen(decoding, draft, client, server, &state->agreement);
   state->guess = gg__ssh_guess_is_right(client, server) ? GUESS_RIGHT : GUESS_WRONG;
   if (client->guesses || server->guesses)
     gg__ssh_word(decoding, draft, GG__SSH_GUESS, guess_name(state->guess));
@@ -380,7 +414,8 @@ static void take_key_exchange(struct state *state, struct gg_decoding *decoding,
   struct gg_message *message = gg_decoded_message(decoding, draft);
   bool guessed = half->guesses;
   half->guesses = false;
-  gg_decoded_summary(decoding, draft, "key exchange: %s (%u)", exchange_name(state->exchange, number), number);
+  gg_decoded_summary(decoding, draft, "key exchange: %s (%u)", exchange_name(state->agreement.exchange, number),
+                     number);
   if (guessed)
     gg__ssh_word(decoding, draft, GG__SSH_GUESS, guess_name(state->guess));
   if (guessed && state->guess == GUESS_WRONG)
@@ -393,8 +428,8 @@ static void take_key_exchange(struct state *state, struct gg_decoding *decoding,
   message->answers = state->request;
   message->flags |= state->request ? GG_MESSAGE_COMPLETES : 0;
   state->request = 0;
-  if ((state->exchange == GG__SSH_EXCHANGE_PLAIN && number == 31) ||
-      (state->exchange == GG__SSH_EXCHANGE_GROUP && number == 33))
+  if ((state->agreement.exchange == GG__SSH_EXCHANGE_PLAIN && number == 31) ||
+      (state->agreement.exchange == GG__SSH_EXCHANGE_GROUP && number == 33))
     gg__ssh_tell_host_key(decoding, draft, payload);
 }
 
@@ -450,6 +485,7 @@ static void take_payload(struct state *state, struct gg_decoding *decoding, stru
   } else if (number == NEWKEYS) {
     gg_decoded_summary(decoding, draft, "new keys: what follows is encrypted");
     state->halves[side].phase = ENCRYPTED;
+    state->halves[side].counts = state->agreement.seal_bytes[side] > 0;
   } else if (number >= KEX_FIRST && number <= KEX_LAST) {
     take_key_exchange(state, decoding, draft, side, number, payload);
   } else if (number == DISCONNECT) {
@@ -518,6 +554,7 @@ static bool gap(void *self, struct gg_decoding *decoding, enum gg_side side, uin
     gg_decoded_message(decoding, half->burst)->flags |= GG_MESSAGE_GAP;
     half->burst_end = offset + length;
   }
+  half->counts = false;
   end_burst(state, decoding, side);
   return true;
 }

@@ -34,6 +34,7 @@ enum gg__ssh_field {
   GG__SSH_REASON,
   GG__SSH_BYTES,
   GG__SSH_PIECES,
+  GG__SSH_PACKETS,
   GG__SSH_ESTIMATE,
   GG__SSH_BULK_SENT,
   GG__SSH_BULK_RECEIVED,
@@ -77,6 +78,12 @@ struct gg__ssh_name {
 /* Which kind of exchange a method is: what its messages are called. */
 enum gg__ssh_exchange { GG__SSH_EXCHANGE_UNKNOWN, GG__SSH_EXCHANGE_PLAIN, GG__SSH_EXCHANGE_GROUP };
 
+/* What comes of both offers, as far as the decoder has to know. */
+struct gg__ssh_agreement {
+  enum gg__ssh_exchange exchange;
+  size_t seal_bytes[2]; /* behind each encrypted packet, by the side that sends it; 0: its length is encrypted, too */
+};
+
 /* `payload`: behind the message's number, `offset` in its side's stream. False: it is none. */
 bool gg__ssh_offer(struct gg__ssh_offer *offer, struct gg__reader payload);
 void gg__ssh_tell_offer(struct gg_decoding *decoding, struct gg_draft *draft, enum gg_side side,
@@ -84,8 +91,8 @@ void gg__ssh_tell_offer(struct gg_decoding *decoding, struct gg_draft *draft, en
 /* What comes of both, as the RFC has it. */
 struct gg__ssh_name gg__ssh_chosen(const struct gg__ssh_offer *client, const struct gg__ssh_offer *server,
                                    enum gg__ssh_list list);
-enum gg__ssh_exchange gg__ssh_tell_chosen(struct gg_decoding *decoding, struct gg_draft *draft,
-                                          const struct gg__ssh_offer *client, const struct gg__ssh_offer *server);
+void gg__ssh_tell_chosen(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__ssh_offer *client,
+                         const struct gg__ssh_offer *server, struct gg__ssh_agreement *agreement);
 /* Whether the first names of both are the same, so that a packet which was sent for them counts. */
 bool gg__ssh_guess_is_right(const struct gg__ssh_offer *client, const struct gg__ssh_offer *server);
 /* The host's key in the answer to a key exchange. */

@@ -174,33 +174,51 @@ static enum gg__ssh_exchange exchange_of(const struct gg__ssh_name *kex)
   return GG__SSH_EXCHANGE_UNKNOWN;
 }
 
-enum gg__ssh_exchange gg__ssh_tell_chosen(struct gg_decoding *decoding, struct gg_draft *draft,
-                                          const struct gg__ssh_offer *client, const struct gg__ssh_offer *server)
+/* What stands behind each packet of a direction, if its length in front is plain: the tag of AES-GCM (RFC 5647), or a
+ * MAC that is taken of what is encrypted (OpenSSH's PROTOCOL, 1.6). */
+static size_t seal_of(const struct gg__ssh_name *cipher, const struct gg__ssh_name *mac)
+{
+  static const struct {
+    const char *name;
+    size_t bytes;
+  } macs[] = {{"-96-etm", 12},      {"hmac-sha2-256-etm", 32}, {"hmac-sha2-512-etm", 64}, {"hmac-sha1-etm", 20},
+              {"hmac-md5-etm", 16}, {"umac-64-etm", 8},        {"umac-128-etm", 16},      {"ripemd160-etm", 20}};
+  if (contains(cipher, "-gcm") || contains(cipher, "AEAD_AES"))
+    return 16;
+  for (size_t i = 0; i < sizeof macs / sizeof *macs; i++)
+    if (contains(mac, macs[i].name))
+      return macs[i].bytes;
+  return 0;
+}
+
+void gg__ssh_tell_chosen(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__ssh_offer *client,
+                         const struct gg__ssh_offer *server, struct gg__ssh_agreement *agreement)
 {
   struct gg__ssh_name chosen[GG__SSH_LISTS];
   for (unsigned i = 0; i < GG__SSH_LISTS; i++)
     chosen[i] = gg__ssh_chosen(client, server, (enum gg__ssh_list)i);
-  const struct gg__ssh_name *cipher = &chosen[GG__SSH_LIST_CIPHER_TO_SERVER];
+  const struct gg__ssh_name *kex = &chosen[GG__SSH_LIST_KEX], *cipher = &chosen[GG__SSH_LIST_CIPHER_TO_SERVER];
   const struct gg__ssh_name none = {0};
-  tell_pair(decoding, draft, GG__SSH_KEX, &chosen[GG__SSH_LIST_KEX], &none);
+  tell_pair(decoding, draft, GG__SSH_KEX, kex, &none);
   tell_pair(decoding, draft, GG__SSH_KEY_ALGORITHM, &chosen[GG__SSH_LIST_KEY], &none);
   tell_pair(decoding, draft, GG__SSH_CIPHER, cipher, &chosen[GG__SSH_LIST_CIPHER_TO_CLIENT]);
-  for (unsigned i = 0; i < 2; i++)
-    if (authenticates(&chosen[GG__SSH_LIST_CIPHER_TO_SERVER + i]))
+  agreement->exchange = exchange_of(kex);
+  for (unsigned i = 0; i < 2; i++) {
+    if (authenticates(&cipher[i]))
       chosen[GG__SSH_LIST_MAC_TO_SERVER + i] = none;
+    agreement->seal_bytes[i] = seal_of(&cipher[i], &chosen[GG__SSH_LIST_MAC_TO_SERVER + i]);
+  }
   tell_pair(decoding, draft, GG__SSH_MAC, &chosen[GG__SSH_LIST_MAC_TO_SERVER], &chosen[GG__SSH_LIST_MAC_TO_CLIENT]);
   tell_pair(decoding, draft, GG__SSH_COMPRESSION, &chosen[GG__SSH_LIST_COMPRESSION_TO_SERVER],
             &chosen[GG__SSH_LIST_COMPRESSION_TO_CLIENT]);
-  const struct gg__ssh_name *kex = &chosen[GG__SSH_LIST_KEX];
-  if (!kex->length || !cipher->length || !chosen[GG__SSH_LIST_CIPHER_TO_CLIENT].length) {
+  if (!kex->length || !cipher[0].length || !cipher[1].length) {
     gg__ssh_odd(decoding, draft, "nothing-in-common");
     gg_decoded_summary(decoding, draft, "offers for the key exchange, with nothing in common");
-    return exchange_of(kex);
+    return;
   }
   gg_decoded_summary(decoding, draft, "offers for the key exchange; chosen: %.*s, %.*s",
                      (int)(kex->length < 80 ? kex->length : 80), kex->text,
                      (int)(cipher->length < 80 ? cipher->length : 80), cipher->text);
-  return exchange_of(kex);
 }
 
 /* "ssh-ed25519" and "SHA256:..." as ssh-keygen -l shows it. */

@@ -341,6 +341,39 @@ static void bursts(void **state)
        {GG_SIDE_CLIENT, client.data, 100, false}, CLIENT_GAP(3), {GG_SIDE_SERVER, server.data, server.length, false});
 }
 
+/* AES-GCM, and a MAC of what is encrypted: packets of 8 and 16 bytes behind their lengths, and what seals them. */
+static void packets_whose_length_is_plain(void **state)
+{
+  (void)state;
+  struct offer offer = usual;
+  offer.ciphers = "aes128-gcm@openssh.com";
+  offer.ciphers_back = "aes128-ctr";
+  offer.macs = "umac-64-etm@openssh.com";
+  ADD(&client, BANNER);
+  kexinit(&client, &offer);
+  ADD(&server, BANNER);
+  kexinit(&server, &offer);
+  ADD(&server, NEWKEYS);
+  FIND(WORDS("ssh.bytes=64 ssh.pieces=1 ssh.packets=2\n", "ssh.bytes=21 ssh.pieces=1 ssh.packets=2\n",
+             "ssh.bytes=2 ssh.pieces=1 ssh.packets=1\n", "ssh.bytes=19 ssh.pieces=1 ssh.packets=0\n",
+             "ssh.bytes=3 ssh.pieces=1\n", "ssh.bytes=4 ssh.pieces=1\n"),
+       NULL, {GG_SIDE_CLIENT, client.data, client.length, false}, {GG_SIDE_SERVER, server.data, server.length, false},
+       CLIENT(NEWKEYS),
+       CLIENT("\0\0\0\x08"
+              "01234567"
+              "0123456789abcdef"
+              "\0\0\0\x10"
+              "0123456789abcdef"
+              "0123456789abcdef"),
+       SERVER("\0\0\0\x08"
+              "0123456789abcdef"
+              "\0"),
+       CLIENT("\0\0"),
+       SERVER("\0\0\x08"
+              "0123456789abcdef"),
+       CLIENT_GAP(1), CLIENT("xxx"), SERVER("\0\0\0\x09"));
+}
+
 /* With times of their own: what is told of bytes at these times, `step` bytes at a time. */
 struct timed {
   enum gg_side side;
@@ -496,6 +529,7 @@ int main(void)
     cmocka_unit_test_setup(guesses, clean),
     cmocka_unit_test_setup(odd_packets, clean),
     cmocka_unit_test_setup(bursts, clean),
+    cmocka_unit_test_setup(packets_whose_length_is_plain, clean),
     cmocka_unit_test_setup(pauses, clean),
     cmocka_unit_test_setup(keystrokes, clean),
     cmocka_unit_test_setup(bulk, clean),
