@@ -339,7 +339,8 @@ static void close_http2(void *self, struct gg_decoding *decoding)
   struct gg__http2 *http2 = self;
   (void)decoding;
   for (unsigned side = 0; side < 2; side++)
-    nghttp2_hd_inflate_del(http2->halves[side].inflater);
+    if (http2->halves[side].inflater) /* there was memory for it */
+      nghttp2_hd_inflate_del(http2->halves[side].inflater);
 }
 
 /* ── Identification ──────────────────────────────────────────────────────────────────────────────────────────────── */
