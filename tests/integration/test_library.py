@@ -146,6 +146,7 @@ MADE = {
                 ("gg_reindex_options", "GG_REINDEX_OPTIONS_INIT")],
     "decoder.h": [("gg_message_sink", "GG_MESSAGE_SINK_INIT"),
                   ("gg_decoding_options", "GG_DECODING_OPTIONS_INIT")],
+    "content.h": [("gg_content_limits", "GG_CONTENT_LIMITS_INIT")],
     "messages.h": [("gg_message_options", "GG_MESSAGE_OPTIONS_INIT")],
     "replay.h": [("gg_replay_options", "GG_REPLAY_OPTIONS_INIT")],
 }
