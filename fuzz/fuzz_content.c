@@ -2,8 +2,8 @@
 /*
  * Bodies: codings undone, and what forms, JSON and multiparts are laid out as, in whatever pieces they come.
  *
- * What has to hold: what comes out is within its limits; of what is not damaged the same comes however it is cut, and of
- * the views whatever it is; and parts of a multipart stand where they say.
+ * What has to hold: what comes out is within its limits; of what is not damaged the same comes however it is cut, and
+ * of the views whatever it is; and parts of a multipart stand where they say.
  *
  * Input: a byte says what it is, the rest is the body.
  */

@@ -2,6 +2,7 @@
 #include "proto/http.h"
 
 #include "base/base64.h"
+#include "proto/form.h"
 #include "proto/secrets.h"
 
 #include <string.h>
@@ -9,7 +10,9 @@
 
 const struct gg_decoder_field gg__http_fields[] = {
   [GG__HTTP_METHOD] = {"http.method", GG_FIELD_TEXT, true, "what is asked for", "http.method=POST"},
-  [GG__HTTP_TARGET] = {"http.target", GG_FIELD_TEXT, false, "of what, as it was sent", NULL},
+  [GG__HTTP_TARGET] = {"http.target", GG_FIELD_TEXT, false, "of what, as it was sent, but for credentials in its query",
+                       NULL},
+  [GG__HTTP_QUERY] = {"http.query", GG_FIELD_TEXT, false, "a credential in the target's query", NULL},
   [GG__HTTP_PATH] = {"http.path", GG_FIELD_TEXT, true, "of what, without a query", "http.path~^/api/"},
   [GG__HTTP_HOST] = {"http.host", GG_FIELD_TEXT, true, "of which site", "http.host=example.org"},
   [GG__HTTP_VERSION] = {"http.version", GG_FIELD_TEXT, true, "1.0, 1.1 or 2", "http.version=2"},
@@ -200,9 +203,76 @@ static struct gg__span part(const struct gg__span *of, size_t from, size_t to)
                            .raw_length = of->raw_length ? to - from : 0};
 }
 
+/* ── Credentials in a target ─────────────────────────────────────────────────────────────────────────────────────── */
+
+struct query {
+  struct gg_decoding *decoding;
+  struct gg_draft *draft;
+  struct gg__span text;
+  char *shown; /* the same, to be masked; NULL: they are to be told, not masked */
+  size_t secrets;
+};
+
+static void take_parameter(void *context, const struct gg__form_pair *pair)
+{
+  struct query *query = context;
+  if (!pair->secret || pair->raw_length == 0)
+    return;
+  query->secrets++;
+  if (query->shown) {
+    memset(query->shown + pair->raw_offset, '*', pair->raw_length);
+    return;
+  }
+  struct gg_field field = {
+    .of = &gg__http_fields[GG__HTTP_QUERY],
+    .key = pair->key,
+    .key_length = pair->key_length,
+    .value = (const uint8_t *)pair->value,
+    .length = pair->value_length,
+    .secret = true,
+    .cut = pair->value_cut,
+    .raw_offset = query->text.raw_length ? query->text.offset + pair->raw_offset : 0,
+    .raw_length = query->text.raw_length ? pair->raw_length : 0,
+  };
+  gg_decoded_field(query->decoding, query->draft, &field);
+}
+
+static void read_query(struct query *query)
+{
+  struct gg__form form;
+  gg__form_init(&form, take_parameter, query);
+  gg__form_push(&form, query->text.text, query->text.length);
+  gg__form_finish(&form);
+}
+
+/* The target with stars for its credentials, which are fields of their own: whoever asks for secrets has them there,
+ * and where they stand. */
+static void add_target(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *target)
+{
+  char shown[GG_DECODING_WINDOW_MAX];
+  struct gg__span told = *target;
+  const char *mark = memchr(target->text, '?', target->length), *end = memchr(target->text, '#', target->length);
+  size_t from = mark ? (size_t)(mark - target->text) + 1 : target->length;
+  size_t to = end && end > mark ? (size_t)(end - target->text) : target->length;
+  struct query query = {.decoding = decoding, .draft = draft, .shown = shown + from};
+  if (from < to && to <= sizeof shown) {
+    query.text = part(target, from, to);
+    memcpy(shown, target->text, target->length < sizeof shown ? target->length : sizeof shown);
+    read_query(&query);
+  }
+  if (query.secrets) {
+    told.text = shown;
+    told.length = target->length < sizeof shown ? target->length : sizeof shown;
+  }
+  gg__http_add(decoding, draft, GG__HTTP_TARGET, &told);
+  query.shown = NULL;
+  if (query.secrets)
+    read_query(&query);
+}
+
 void gg__http_path(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *target)
 {
-  gg__http_add(decoding, draft, GG__HTTP_TARGET, target);
+  add_target(decoding, draft, target);
   size_t from = 0;
   const char *scheme = memmem(target->text, target->length, "://", 3);
   if (target->length && *target->text != '/' && scheme) { /* absolute form: of a proxy's client */

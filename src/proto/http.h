@@ -10,6 +10,7 @@
 enum gg__http_field {
   GG__HTTP_METHOD,
   GG__HTTP_TARGET,
+  GG__HTTP_QUERY,
   GG__HTTP_PATH,
   GG__HTTP_HOST,
   GG__HTTP_VERSION,

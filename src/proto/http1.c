@@ -17,7 +17,6 @@
  */
 #include "proto/http1.h"
 #include "proto/decoders.h"
-#include "proto/secrets.h"
 #include "proto/sse.h"
 
 #include <inttypes.h>
@@ -27,7 +26,6 @@
 enum {
   WAITING_MAX = 1 << 16, /* requests without a response */
   LONG_VALUE_MAX = 4096, /* bytes that are kept of a header line that is longer than a window */
-  SUMMARY_TARGET_MAX = 200,
 };
 
 enum phase { START, HEADERS, SKIP, LENGTH, CHUNK, DATA, DATA_END, TRAILERS, UNTIL_CLOSE };
@@ -126,12 +124,12 @@ static void begin_request(struct gg_decoding *decoding, struct half *half, const
   gg__http_target(decoding, half->draft, &request->method, &request->target);
   gg_decoded_text(decoding, half->draft, &gg__http_fields[GG__HTTP_VERSION], request->version.text + 5, 3,
                   request->version.offset + 5);
-  char target[SUMMARY_TARGET_MAX];
-  size_t shown = request->target.length < sizeof target ? request->target.length : sizeof target;
-  memcpy(target, request->target.text, shown);
-  gg__secret_blank(target, shown);
-  gg_decoded_summary(decoding, half->draft, "%.*s %.*s", (int)request->method.length, request->method.text, (int)shown,
-                     target);
+  const struct gg_field *target = gg__http_find(message, GG__HTTP_TARGET); /* its credentials are masked */
+  gg_decoded_summary(decoding, half->draft, "%.*s %.*s", (int)request->method.length, request->method.text,
+                     !target                ? 0
+                     : target->length < 200 ? (int)target->length
+                                            : 200,
+                     target ? (const char *)target->value : "");
   if (request->odd_blanks)
     gg__http_odd(decoding, half->draft, "blanks-in-start-line");
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define GG__SECRET_SHOWN "***" /* in place of a value that is not shown */
+#define GG__SECRET_SHOWN "****" /* in place of a value that is not shown */
 
 bool gg__secret_name(const char *name, size_t length);
 

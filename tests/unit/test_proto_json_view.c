@@ -110,14 +110,14 @@ static void secrets(void **state)
     "{\"user\":\"ann\",\"password\":\"a\\\"b\",\"pin\":1234,\"api_key\":{\"x\":[1,\"y\"],\"z\":{}}"
     ",\"n\":\"v\",\"\\u0070wd\":\"q\"}";
   tell(body,
-       "{\n  \"user\": \"ann\",\n  \"password\": \"***\",\n  \"pin\": \"***\",\n  \"api_key\": {\n    \"x\": [\n"
-       "      \"***\",\n      \"***\"\n    ],\n    \"z\": {}\n  },\n  \"n\": \"v\",\n  \"\\u0070wd\": \"***\"\n}\n",
+       "{\n  \"user\": \"ann\",\n  \"password\": \"****\",\n  \"pin\": \"****\",\n  \"api_key\": {\n    \"x\": [\n"
+       "      \"****\",\n      \"****\"\n    ],\n    \"z\": {}\n  },\n  \"n\": \"v\",\n  \"\\u0070wd\": \"****\"\n}\n",
        NULL, false);
   tell("{\"password\":\"s3cret\"}", "{\n  \"password\": \"s3cret\"\n}\n", NULL, true);
   /* Also where it is broken: without quotes, without an end, and where names cannot be told from values. */
-  tell("{password:\"s3cret\"}", "{\n  password: \"***\"\n}\n", "1: a value where none belongs", false);
-  tell("x \"token\": \"s3cr", "x\n\"token\": \"***\"\n", "1: a word that is no value", false);
-  tell("{\"secret\":[}\"s3cret\",1]", "{\n  \"secret\": [} \"***\",\n  \"***\"\n]\n", "11: an end where none belongs",
+  tell("{password:\"s3cret\"}", "{\n  password: \"****\"\n}\n", "1: a value where none belongs", false);
+  tell("x \"token\": \"s3cr", "x\n\"token\": \"****\"\n", "1: a word that is no value", false);
+  tell("{\"secret\":[}\"s3cret\",1]", "{\n  \"secret\": [} \"****\",\n  \"****\"\n]\n", "11: an end where none belongs",
        false);
 }
 
