@@ -6,13 +6,13 @@
 /* In the order in which they are asked whose a session is: those that know theirs by a magic number first, and those
  * that take any text last. */
 static const struct gg_decoder *const decoders[] = {
-  &gg__decoder_tls,       &gg__decoder_ssh,   &gg__decoder_proxy, &gg__decoder_socks,
+  &gg__decoder_tls,     &gg__decoder_ssh,       &gg__decoder_proxy, &gg__decoder_socks,
 #ifdef GG_HAVE_HTTP2
   &gg__decoder_http2,
 #endif
-  &gg__decoder_http1,     &gg__decoder_redis, &gg__decoder_smtp,  &gg__decoder_lines,
-  &gg__decoder_websocket, /* never told, only become */
-  &gg__decoder_framing,   /* only named */
+  &gg__decoder_http1,   &gg__decoder_redis,     &gg__decoder_smtp,  &gg__decoder_telnet,
+  &gg__decoder_lines,   &gg__decoder_websocket, /* never told, only become */
+  &gg__decoder_framing,                         /* only named */
 };
 
 const struct gg_decoder *gg_decoder_at(size_t index)

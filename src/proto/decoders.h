@@ -20,6 +20,7 @@ extern const struct gg_decoder gg__decoder_redis;
 extern const struct gg_decoder gg__decoder_smtp;
 extern const struct gg_decoder gg__decoder_socks;
 extern const struct gg_decoder gg__decoder_ssh;
+extern const struct gg_decoder gg__decoder_telnet;
 extern const struct gg_decoder gg__decoder_tls;
 extern const struct gg_decoder gg__decoder_websocket;
 
