@@ -31,6 +31,7 @@ struct gg_message_options {
   /* Asked again and again; may be NULL. False ends it with GG_ERR_CLOSED. */
   bool (*go_on)(void *context);
   void *go_on_context;
+  const char *framing; /* how messages are told apart if it is a protocol of one's own (gg_framing_check); NULL: none */
 };
 #ifdef __cplusplus
 inline struct gg_message_options
@@ -51,6 +52,7 @@ gg_message_options_init() /* what the macro is in C++, which may not name the me
 /* Decodes what is recorded of a session and tells `sink` of it. `options` may be NULL. A side ends where its FIN was
  * recorded; what a reset, a cut or the end of what is there so far has interrupted ends as GG_MESSAGE_CUT. Reading ends
  * where nothing is decoded any more. GG_ERR_NOT_FOUND: there is no such decoder; GG_ERR_INVALID: an option is wrong;
+ * GG_ERR_FORMAT: the framing is;
  * GG_ERR_CLOSED: `go_on` said so; else errors as gg_reader_next has them, and what could be read until then has been
  * told. */
 GG_API int gg_store_messages(struct gg_store *store, const struct gg_session *session,

@@ -72,10 +72,10 @@ static int set_up(struct gg_message_reader *reader, const struct gg_message_opti
 {
   reader->options = (struct gg_message_options)GG_MESSAGE_OPTIONS_INIT;
   reader->sink = (struct gg_message_sink)GG_MESSAGE_SINK_INIT;
-  int error =
-    given ? gg_sized_take(&reader->options, sizeof reader->options,
-                          GG_SIZED_END(struct gg_message_options, go_on_context), given, "gg_message_options", failure)
-          : 0;
+  int error = given
+                ? gg_sized_take(&reader->options, sizeof reader->options,
+                                GG_SIZED_END(struct gg_message_options, framing), given, "gg_message_options", failure)
+                : 0;
   if (!error)
     error = gg_sized_take(&reader->sink, sizeof reader->sink, GG_SIZED_END(struct gg_message_sink, opaque), sink,
                           "gg_message_sink", failure);
@@ -87,6 +87,7 @@ static int set_up(struct gg_message_reader *reader, const struct gg_message_opti
   options.beginning_missing = reader->session->beginning_missing;
   options.more = reader->options.more;
   options.more_count = reader->options.more_count;
+  options.framing = reader->options.framing;
   struct gg_message_sink own = GG_MESSAGE_SINK_INIT;
   own.context = reader;
   own.protocol = tell_protocol;
@@ -127,11 +128,17 @@ static void take(struct gg_message_reader *reader, int read, const struct gg_chu
     gg_decoding_push(reader->decoding, chunk->side, chunk->offset, chunk->time_ns, chunk->data, chunk->length);
 }
 
+/* Nothing will be told any more. Where both sides are encrypted, a decoder may still look at them from outside. */
+static bool is_over(const struct gg_message_reader *reader)
+{
+  return reader->opaque[0] && reader->opaque[1] && !gg_decoding_decoder(reader->decoding);
+}
+
 /* Takes what there is. 0: there is no more of it, or nobody wants it; else an error. */
 static int take_all(struct gg_message_reader *reader, struct gg_failure *failure)
 {
   struct gg_chunk chunk;
-  while (!(reader->opaque[0] && reader->opaque[1])) { /* bounded by the recording: each turn takes some of it */
+  while (!is_over(reader)) { /* bounded by the recording: each turn takes some of it */
     if (reader->options.go_on && !reader->options.go_on(reader->options.go_on_context))
       return gg_fail(failure, GG_ERR_CLOSED, "ended by the caller");
     int read = gg__reader_step(reader->bytes, &chunk, failure);
@@ -165,7 +172,7 @@ int gg_message_reader_read(struct gg_message_reader *reader, struct gg_failure *
   int error = take_all(reader, failure);
   if (error)
     return conclude(reader, error);
-  bool more = reader->session->state == GG_SESSION_OPEN && !(reader->opaque[0] && reader->opaque[1]);
+  bool more = reader->session->state == GG_SESSION_OPEN && !is_over(reader);
   return more ? 1 : gg__message_reader_finish(reader, failure);
 }
 

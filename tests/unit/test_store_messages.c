@@ -252,6 +252,62 @@ static void wrong_options_and_an_end_from_outside(void **state)
   files_end(&files);
 }
 
+/* A decoder that sees nothing but sizes: both sides are encrypted, and still it tells of them. */
+static const char *const seen_kinds[] = {"packet", NULL};
+static const struct gg_decoder_field seen_fields[] = {{NULL, GG_FIELD_TEXT, false, NULL, NULL}};
+
+static size_t see(void *state, struct gg_decoding *decoding, const struct gg_window *window)
+{
+  bool *said = state;
+  if (!said[window->side])
+    gg_decoded_encrypted(decoding, window->side, window->offset, "of a test");
+  said[window->side] = true;
+  struct gg_draft *draft = gg_decoded_begin(decoding, window->side, 0, window->offset);
+  gg_decoded_summary(decoding, draft, "%zu bytes", window->length);
+  gg_decoded_end(decoding, draft, window->offset + window->length);
+  return window->length;
+}
+
+static void what_is_encrypted_is_looked_at(void **state)
+{
+  (void)state;
+  static const struct gg_decoder seen = {GG_DECODER_HEAD,
+                                         .name = "seen",
+                                         .protocol = "seen",
+                                         .kinds = seen_kinds,
+                                         .fields = seen_fields,
+                                         .push = see,
+                                         .state_bytes = 2 * sizeof(bool)};
+  const struct gg_decoder *const more[] = {&seen};
+  struct gg_message_options options = GG_MESSAGE_OPTIONS_INIT;
+  struct files files;
+  struct talk talk;
+  options.more = more;
+  options.more_count = 1;
+  options.decoder = "seen";
+  begin(&files, &talk);
+  say(&files, &talk, GG_FROM_CLIENT, "one");
+  say(&files, &talk, GG_FROM_SERVER, "three");
+  say(&files, &talk, GG_FROM_CLIENT, "seventh");
+  talk_close(&files, &talk);
+  check_as(&files, &options,
+           "[seen 0 0][client from 0: encrypted][1 3 bytes, 0 of body][server from 0: encrypted]"
+           "[2 5 bytes, 0 of body][3 7 bytes, 0 of body]");
+}
+
+static void a_framing_is_given(void **state)
+{
+  (void)state;
+  struct gg_message_options options = GG_MESSAGE_OPTIONS_INIT;
+  struct files files;
+  struct talk talk;
+  options.framing = "fixed 2 requests=client";
+  begin(&files, &talk);
+  say(&files, &talk, GG_FROM_CLIENT, "abcd");
+  talk_close(&files, &talk);
+  check_as(&files, &options, "[framing 0 0][1 2 bytes: ab, 2 of body][2 2 bytes: cd, 2 of body]");
+}
+
 /* ── A session that grows ────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Each packet by itself becomes readable, in two segments; nothing is told twice, nothing is left out. */
@@ -501,6 +557,8 @@ int main(void)
     cmocka_unit_test(a_gap_is_told),
     cmocka_unit_test(an_unknown_one_says_so),
     cmocka_unit_test(options_choose),
+    cmocka_unit_test(what_is_encrypted_is_looked_at),
+    cmocka_unit_test(a_framing_is_given),
     cmocka_unit_test(wrong_options_and_an_end_from_outside),
     cmocka_unit_test(a_growing_session_is_read_once),
     cmocka_unit_test(a_growing_session_is_cut),
