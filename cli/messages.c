@@ -18,6 +18,7 @@ enum {
   OPTION_HEADERS,
   OPTION_BODY,
   OPTION_DECODER,
+  OPTION_FRAMING,
   OPTION_SECRETS,
   OPTION_FILTER,
   FOLLOW_INTERVAL_NS = 500000000,
@@ -32,6 +33,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_HEADERS] = {"headers", 'v', NULL, "all fields of each message"},
   [OPTION_BODY] = {"body", 'b', NULL, "how bodies begin"},
   [OPTION_DECODER] = {"decoder", 0, "NAME", "who understands them; otherwise first bytes tell"},
+  [OPTION_FRAMING] = {"framing", 0, "TEXT", "how messages of a protocol of one's own are told apart: docs/messages.md"},
   [OPTION_SECRETS] = {"secrets", 0, NULL, "credentials as they are, which are masked otherwise"},
   [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
@@ -284,6 +286,9 @@ static int take_option(struct gg_cli_style *style, struct gg_cli_words *words, i
   case OPTION_DECODER:
     style->decoder = value;
     return GG_EXIT_DONE;
+  case OPTION_FRAMING:
+    style->framing = value;
+    return GG_EXIT_DONE;
   case OPTION_SECRETS:
     style->secrets = true;
     return GG_EXIT_DONE;
@@ -306,11 +311,12 @@ static int run_messages(const struct gg_cli *cli, int argc, char **argv)
     if (status != GG_EXIT_DONE)
       return status;
   }
-  if (style.decoder && !gg_decoder_find(style.decoder))
-    return gg_cli_wrong("messages: there is no decoder '%s'; 'gogetway protocols' lists them", style.decoder);
+  int status = gg_cli_check_style("messages", &style);
+  if (status != GG_EXIT_DONE)
+    return status;
   style.memory_max = style.live ? FOLLOWED_BYTES_MAX : 0;
   struct gg_cli_chosen chosen;
-  int status = gg_cli_choose_sorted(cli, &words, NULL, style.live ? 0 : GG_CLI_PAGE_SESSIONS, &chosen);
+  status = gg_cli_choose_sorted(cli, &words, NULL, style.live ? 0 : GG_CLI_PAGE_SESSIONS, &chosen);
   if (status == GG_EXIT_DONE)
     status = style.live ? follow(&chosen, &style) : show_pages(cli, &words, &chosen, &style);
   gg_cli_chosen_free(&chosen);
@@ -321,7 +327,7 @@ const struct gg_command gg_command_messages = {
   .name = "messages",
   .summary = "show what was said in sessions, message by message",
   .synopsis = "[FILTER...] [--filter EXPR] [--follow] [--json] [--from client|server|both]\n"
-              "                         [--headers] [--body] [--decoder NAME] [--secrets]",
+              "                         [--headers] [--body] [--decoder NAME] [--framing TEXT] [--secrets]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details = "FILTER words choose sessions ('gogetway help filters'). Each message is a line: the session, when it\n"

@@ -15,6 +15,7 @@ enum {
   OPTION_HEADERS,
   OPTION_BODY,
   OPTION_DECODER,
+  OPTION_FRAMING,
   OPTION_SECRETS,
   OPTION_FILTER,
   AMBIGUOUS_SHOWN_MAX = 10,
@@ -28,6 +29,7 @@ static const struct gg_cli_option options[] = {
   [OPTION_HEADERS] = {"headers", 'v', NULL, "of messages: all of their fields"},
   [OPTION_BODY] = {"body", 'b', NULL, "of messages: how their bodies begin"},
   [OPTION_DECODER] = {"decoder", 0, "NAME", "who understands it; otherwise its first bytes tell"},
+  [OPTION_FRAMING] = {"framing", 0, "TEXT", "how messages of a protocol of one's own are told apart: docs/messages.md"},
   [OPTION_SECRETS] = {"secrets", 0, NULL, "credentials as they are, which are masked otherwise"},
   [OPTION_FILTER] = {"filter", 0, "EXPR", "the one session that matches it: 'gogetway help filters'"},
 };
@@ -210,10 +212,9 @@ static int find_secrets(struct showing *showing, struct gg_store *store, const s
   struct gg_failure failure = GG_FAILURE_INIT;
   struct gg_message_options given = GG_MESSAGE_OPTIONS_INIT;
   given.decoder = showing->style.decoder;
+  given.framing = showing->style.framing;
   if (gg_secrets_find(&showing->secrets, store, session, &given, &failure) == 0 || showing->secrets)
     return GG_EXIT_DONE;
-  if (failure.code == GG_ERR_NOT_FOUND)
-    return gg_cli_wrong("%s; 'gogetway protocols' lists them", failure.message);
   return gg_cli_fail("%s; --secrets shows it with them", failure.message);
 }
 
@@ -271,6 +272,9 @@ static int take_option(struct showing *showing, struct gg_cli_words *words, int 
   case OPTION_DECODER:
     showing->style.decoder = value;
     return GG_EXIT_DONE;
+  case OPTION_FRAMING:
+    showing->style.framing = value;
+    return GG_EXIT_DONE;
   case OPTION_SECRETS:
     showing->style.secrets = true;
     return GG_EXIT_DONE;
@@ -293,6 +297,9 @@ static int settle(struct showing *showing)
   if (showing->json && !showing->messages)
     showing->put = put_json;
   style->json = showing->json;
+  int status = gg_cli_check_style("show", style);
+  if (status != GG_EXIT_DONE)
+    return status;
   style->skip[GG_SIDE_CLIENT] = !showing->sides[GG_SIDE_CLIENT];
   style->skip[GG_SIDE_SERVER] = !showing->sides[GG_SIDE_SERVER];
   return GG_EXIT_DONE;
@@ -328,7 +335,7 @@ const struct gg_command gg_command_show = {
   .name = "show",
   .summary = "show what one session said",
   .synopsis = "SESSION|--filter EXPR [--as text|hex|raw|json|messages] [--json] [--from client|server|both]\n"
-              "                     [--headers] [--body] [--decoder NAME] [--secrets]",
+              "                     [--headers] [--body] [--decoder NAME] [--framing TEXT] [--secrets]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details = "SESSION is the beginning of an id, or one filter word that only one session matches.\n"

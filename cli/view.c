@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 enum {
-  REQUESTS_MAX = 4096, /* whose ends are known, while answers to them come */
-  HELD_MAX = 256,      /* lines that wait for messages that have begun before them */
+  REQUESTS_MAX = 4096,         /* whose ends are known, while answers to them come */
+  HELD_MAX = 256,              /* lines that wait for messages that have begun before them */
+  CONTENTS_MAX = 16,           /* bodies that are decoded at once: each may take some MiB */
+  CONTENT_BYTES_MAX = 1 << 16, /* that come out of one, of which the first are shown */
 };
 
 /* What was made of a message that has ended before one that had begun earlier. */
@@ -31,6 +33,7 @@ struct gg_cli_view {
   struct gg_message_reader *reader;
   struct ended *requests; /* by number modulo REQUESTS_MAX; NULL: there was none */
   struct gg_cli_body *bodies, *spare;
+  size_t contents;   /* of the bodies, those that are being decoded */
   struct held *held; /* by number */
   size_t held_count;
   uint64_t next; /* number of the message whose line is next */
@@ -75,8 +78,49 @@ static struct gg_cli_body **find_body(struct gg_cli_view *view, uint64_t number)
   return at;
 }
 
-static struct gg_cli_body *begin_body(struct gg_cli_view *view, uint64_t number)
+/* What comes out of a body's coding. */
+static void take_content(void *context, const void *data, size_t length)
 {
+  struct gg_cli_body *body = context;
+  size_t room = sizeof body->data - body->length, bytes = length < room ? length : room;
+  memcpy(body->data + body->length, data, bytes);
+  body->length += bytes;
+}
+
+static void end_content(struct gg_cli_view *view, struct gg_cli_body *body)
+{
+  view->contents -= body->content ? 1 : 0;
+  gg_content_destroy(body->content);
+  body->content = NULL;
+}
+
+/* A body whose coding is known here is shown as it was before; others as they are. */
+static void begin_content(struct gg_cli_view *view, struct gg_cli_body *body, const struct gg_message *message)
+{
+  struct gg_content_limits limits = GG_CONTENT_LIMITS_INIT;
+  const struct gg_field *coding = gg_message_field(message, "http.header", "content-encoding");
+  if (!coding || coding->cut || view->contents == CONTENTS_MAX)
+    return;
+  limits.bytes_max = CONTENT_BYTES_MAX;
+  int error =
+    gg_content_create(&body->content, (const char *)coding->value, coding->length, &limits, take_content, body, NULL);
+  body->decoded = !error;
+  view->contents += body->decoded;
+}
+
+/* What is damaged is shown up to there. */
+static void push_content(struct gg_cli_view *view, struct gg_cli_body *body, const struct gg_body *piece)
+{
+  int error = gg_content_push(body->content, piece->data, piece->length, NULL);
+  if (error && error != GG_ERR_LIMIT)
+    body->trouble = "it is not coded as it says";
+  if (error || body->length == sizeof body->data)
+    end_content(view, body);
+}
+
+static struct gg_cli_body *begin_body(struct gg_cli_view *view, const struct gg_message *message)
+{
+  uint64_t number = message->number;
   struct gg_cli_body *body = view->spare;
   if (body)
     view->spare = body->next;
@@ -86,18 +130,27 @@ static struct gg_cli_body *begin_body(struct gg_cli_view *view, uint64_t number)
     return NULL;
   body->number = number;
   body->length = body->piece_count = 0;
+  body->content = NULL;
+  body->decoded = false;
+  body->trouble = NULL;
   body->next = view->bodies;
   view->bodies = body;
+  begin_content(view, body, message);
   return body;
 }
 
 static void take_body(void *context, const struct gg_message *message, const struct gg_body *piece)
 {
   struct gg_cli_view *view = context;
-  if (message->body_length - piece->length >= GG_CLI_BODY_SHOWN_MAX)
+  bool begins = message->body_length == piece->length;
+  struct gg_cli_body *body = begins || view->contents || message->body_length - piece->length < GG_CLI_BODY_SHOWN_MAX
+                               ? *find_body(view, message->number)
+                               : NULL;
+  if (piece->length == 0 || (!body && !(begins && (body = begin_body(view, message)))))
     return;
-  struct gg_cli_body *body = *find_body(view, message->number);
-  if (!body && !(body = begin_body(view, message->number)))
+  if (body->content)
+    push_content(view, body, piece);
+  if (body->decoded)
     return;
   size_t room = sizeof body->data - body->length, bytes = piece->length < room ? piece->length : room;
   if (bytes == 0 || body->piece_count == GG_CLI_BODY_PIECES_MAX)
@@ -114,6 +167,7 @@ static void put_back(struct gg_cli_view *view, uint64_t number)
   struct gg_cli_body **at = find_body(view, number), *body = *at;
   if (!body)
     return;
+  end_content(view, body);
   *at = body->next;
   body->next = view->spare;
   view->spare = body;
@@ -262,6 +316,7 @@ static bool goes_on(void *context)
 static void set_up(struct gg_cli_view *view, struct gg_message_options *options, struct gg_message_sink *sink)
 {
   options->decoder = view->style->decoder;
+  options->framing = view->style->framing;
   options->memory_max = view->style->memory_max;
   options->go_on = goes_on;
   sink->context = view;
@@ -271,11 +326,23 @@ static void set_up(struct gg_cli_view *view, struct gg_message_options *options,
   sink->opaque = tell_opaque;
 }
 
+int gg_cli_check_style(const char *command, const struct gg_cli_style *style)
+{
+  struct gg_failure failure = GG_FAILURE_INIT;
+  if (style->decoder && !gg_decoder_find(style->decoder))
+    return gg_cli_wrong("%s: there is no decoder '%s'; 'gogetway protocols' lists them", command, style->decoder);
+  if (style->framing && gg_framing_check(style->framing, &failure) != 0)
+    return gg_cli_wrong("%s: --%s", command, failure.message);
+  if (style->framing && style->decoder && strcmp(style->decoder, "framing") != 0)
+    return gg_cli_wrong("%s: --framing is for the decoder 'framing', not for '%s'", command, style->decoder);
+  if (!style->framing && style->decoder && strcmp(style->decoder, "framing") == 0)
+    return gg_cli_wrong("%s: the decoder 'framing' needs --framing 'fixed 128', or another one", command);
+  return GG_EXIT_DONE;
+}
+
 /* A stop is no failure: whoever asked for it knows. */
 static int conclude(int error, const struct gg_failure *failure)
 {
-  if (error == GG_ERR_NOT_FOUND && strstr(failure->message, "decoder"))
-    return gg_cli_wrong("%s; 'gogetway protocols' lists them", failure->message);
   return error && error != GG_ERR_CLOSED ? gg_cli_fail("%s", failure->message) : GG_EXIT_DONE;
 }
 
@@ -347,6 +414,7 @@ void gg_cli_view_close(struct gg_cli_view *view)
   for (size_t i = 0; i < 2; i++)
     for (struct gg_cli_body *body = lists[i], *next; body; body = next) {
       next = body->next;
+      gg_content_destroy(body->content);
       free(body);
     }
   free(view->requests);

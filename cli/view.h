@@ -13,6 +13,7 @@
 
 #include "common.h"
 
+#include <gogetway/content.h>
 #include <gogetway/messages.h>
 
 enum {
@@ -32,13 +33,17 @@ struct gg_cli_style {
   bool live;  /* as they end */
   bool skip[2];
   const char *decoder; /* by name; NULL: whose it is is told by the bytes */
+  const char *framing; /* gg_framing_check; NULL: none */
   size_t memory_max;   /* bytes of a session's decoding; 0: as usual */
 };
 
 /* How a body begins: bytes, and where in the stream each piece of them stood. */
 struct gg_cli_body {
   struct gg_cli_body *next;
-  uint64_t number; /* of the message */
+  uint64_t number;            /* of the message */
+  struct gg_content *content; /* while it is decoded; NULL: it is not, or not any more */
+  bool decoded;               /* `data` is what was coded */
+  const char *trouble;        /* why there is not more of it, half a sentence; NULL: nothing */
   uint8_t data[GG_CLI_BODY_SHOWN_MAX];
   size_t length;
   struct gg_cli_body_piece {
@@ -55,6 +60,9 @@ struct gg_cli_answer {
 };
 
 struct gg_cli_view;
+
+/* Tells what is wrong with a --decoder or a --framing (NULL: none). An enum gg_exit. */
+int gg_cli_check_style(const char *command, const struct gg_cli_style *style);
 
 /* Whether colours belong on stdout: it is a terminal, and NO_COLOR does not say otherwise. */
 bool gg_cli_colours(void);

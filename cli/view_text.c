@@ -187,7 +187,11 @@ static void put_body(FILE *out, const struct gg_cli_style *style, const struct g
       fprintf(out, " %02x", body->data[i]);
     putc('\n', out);
   }
-  if (message->body_length > body->length)
+  if (body->trouble)
+    fprintf(out, "      | ... %s\n", body->trouble);
+  else if (body->decoded && body->length == sizeof body->data)
+    fputs("      | ... and more\n", out);
+  else if (!body->decoded && message->body_length > body->length)
     fprintf(out, "      | ... %" PRIu64 " more bytes\n", message->body_length - body->length);
 }
 
@@ -197,7 +201,7 @@ void gg_cli_put_message(FILE *out, const struct gg_cli_style *style, const struc
   put_line(out, style, session, message, answer);
   for (size_t i = 0; style->fields && i < message->field_count; i++)
     put_field(out, style, &message->fields[i]);
-  if (body && body->length)
+  if (body && (body->length || body->trouble))
     put_body(out, style, message, body);
 }
 
