@@ -82,8 +82,9 @@ enum { TEXT, PROMPT_TEXT, BANNER, USER, PASSWORD };
 static const struct gg_decoder_field fields[] = {
   [TEXT] = {"lines.text", GG_FIELD_TEXT, false, "the line, without its end", NULL},
   [PROMPT_TEXT] = {"lines.prompt", GG_FIELD_TEXT, false, "text at which the server waits", NULL},
-  [BANNER] = {"lines.banner", GG_FIELD_TEXT, true, "the server's first line, before the client spoke", "220 ready"},
-  [USER] = {"lines.user", GG_FIELD_TEXT, true, "who logs in", "ann"},
+  [BANNER] = {"lines.banner", GG_FIELD_TEXT, true, "the server's first line, before the client spoke",
+              "lines.banner=220*"},
+  [USER] = {"lines.user", GG_FIELD_TEXT, true, "who logs in", "lines.user=ann"},
   [PASSWORD] = {"lines.password", GG_FIELD_TEXT, false, "what must not be shown", NULL},
   {NULL, 0, false, NULL, NULL},
 };

@@ -40,16 +40,17 @@
 static const char *const kinds[] = {"command", "reply", "push", NULL};
 
 const struct gg_decoder_field gg__redis_fields[] = {
-  [GG__REDIS_FIELD_NAME] = {"redis.command", GG_FIELD_TEXT, true, "name of the command, in upper case", "HGETALL"},
+  [GG__REDIS_FIELD_NAME] = {"redis.command", GG_FIELD_TEXT, true, "name of the command, in upper case",
+                            "redis.command=HGETALL"},
   [GG__REDIS_FIELD_ARGUMENT] = {"redis.arg", GG_FIELD_TEXT, false, "an argument of the command", NULL},
   [GG__REDIS_FIELD_KEY] = {"redis.key", GG_FIELD_TEXT, false, "first key of the command", NULL},
-  [GG__REDIS_FIELD_USER] = {"redis.user", GG_FIELD_TEXT, true, "who logs in", "default"},
+  [GG__REDIS_FIELD_USER] = {"redis.user", GG_FIELD_TEXT, true, "who logs in", "redis.user=default"},
   [GG__REDIS_FIELD_PASSWORD] = {"redis.password", GG_FIELD_TEXT, false, "a password among the arguments or in a reply",
                                 NULL},
   [GG__REDIS_FIELD_TYPE] = {"redis.type", GG_FIELD_TEXT, false,
                             "type of the reply: status, error, integer, bulk, array, ...", NULL},
   [GG__REDIS_FIELD_VALUE] = {"redis.value", GG_FIELD_TEXT, false, "a value in the reply", NULL},
-  [GG__REDIS_FIELD_ERROR] = {"redis.error", GG_FIELD_TEXT, true, "first word of an error", "WRONGTYPE"},
+  [GG__REDIS_FIELD_ERROR] = {"redis.error", GG_FIELD_TEXT, true, "first word of an error", "redis.error=WRONGTYPE"},
   [GG__REDIS_FIELD_TEXT] = {"redis.message", GG_FIELD_TEXT, false, "the whole error", NULL},
   {NULL, 0, false, NULL, NULL},
 };
