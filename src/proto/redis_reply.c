@@ -269,8 +269,12 @@ static bool take_type(struct gg__redis *state, struct gg_decoding *decoding, con
     return false;
   if (type != '|' && !server->depth) { /* an attribute may stand in front of it */
     server->type = type;
-    gg_decoded_text(decoding, server->draft, &gg__redis_fields[GG__REDIS_FIELD_TYPE], name_of(type),
-                    strlen(name_of(type)), offset);
+    struct gg_field named = {.of = &gg__redis_fields[GG__REDIS_FIELD_TYPE],
+                             .value = (const uint8_t *)name_of(type),
+                             .length = strlen(name_of(type)),
+                             .raw_offset = offset,
+                             .raw_length = 1}; /* a letter stands for it */
+    gg_decoded_field(decoding, server->draft, &named);
     server->good = type == '+';
     server->queued = type == '+' && gg__textual_is(text, length, "QUEUED");
     if (memchr("*%~>", type, 4))
