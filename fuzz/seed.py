@@ -7,7 +7,8 @@
 
 c, s: who says it (client, server). Behind it ':' and text with Python's escapes, '@' and a file of bytes, '~' and how
 many bytes are missing, '*' and how often with ':' and text ("c*200:x"), or '.': nothing follows of that side. A number
-in front of them all is the byte of options (framings: 4 times the place in the table of fuzz_decode.c).
+in front of them all is the byte of options (framings: 4 times the place in the table of fuzz_decode.c). A name that
+ends with .session is such a file of tests/golden.
 """
 import sys
 
@@ -38,7 +39,16 @@ def text(words):
     return words.encode('latin-1', 'backslashreplace').decode('unicode_escape').encode('latin-1')
 
 
+def from_session(path):
+    """A file of tests/golden: lines of 'client HEX', 'server HEX' and 'client end'."""
+    with open(path, encoding='ascii') as file:
+        lines = [line.split() for line in file if line.strip() and not line.startswith('#')]
+    return b''.join(piece(side[0], 3, 0) if data == 'end' else said(side[0], bytes.fromhex(data)) for side, data in lines)
+
+
 def from_argument(argument):
+    if argument.endswith('.session'):
+        return from_session(argument)
     side, what, rest = argument[:1], argument[1:2], argument[2:]
     if side not in ('c', 's'):
         sys.exit(f'{argument}: it begins with c or s')
