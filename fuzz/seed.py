@@ -43,7 +43,8 @@ def from_session(path):
     """A file of tests/golden: lines of 'client HEX', 'server HEX' and 'client end'."""
     with open(path, encoding='ascii') as file:
         lines = [line.split() for line in file if line.strip() and not line.startswith('#')]
-    return b''.join(piece(side[0], 3, 0) if data == 'end' else said(side[0], bytes.fromhex(data)) for side, data in lines)
+    return b''.join(piece(side[0], 3, 0) if data == 'end' else said(side[0], bytes.fromhex(data))
+                    for side, data in lines)
 
 
 def from_argument(argument):
