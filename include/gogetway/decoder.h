@@ -242,6 +242,9 @@ GG_API void gg_decoding_finish(struct gg_decoding *decoding, uint64_t time_ns);
 /* Who decodes now: NULL while it is not told yet, and for unknown protocols. */
 GG_API const struct gg_decoder *gg_decoding_decoder(const struct gg_decoding *decoding);
 GG_API size_t gg_decoding_memory(const struct gg_decoding *decoding); /* bytes that it has now */
+/* Nothing will be told any more, whatever is pushed: both sides are opaque (encrypted ones need not be), or it has been
+ * finished. */
+GG_API bool gg_decoding_is_over(const struct gg_decoding *decoding);
 
 /* Whether a text says how the messages of a protocol that nobody knows are told apart:
  *

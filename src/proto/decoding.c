@@ -798,3 +798,8 @@ size_t gg_decoding_memory(const struct gg_decoding *decoding)
 {
   return decoding->memory;
 }
+
+bool gg_decoding_is_over(const struct gg_decoding *decoding)
+{
+  return decoding->over;
+}

@@ -37,7 +37,7 @@ struct gg__findings {
   struct field *fields;
   size_t field_count, field_room;
   struct untold *first, **tail;
-  bool failed, opaque[2];
+  bool failed;
   const char *protocol;
   uint64_t messages, requests, slowest_ms;
   uint64_t told_messages, told_requests, told_slowest_ms;
@@ -191,24 +191,12 @@ static void on_end(void *context, const struct gg_message *message)
   }
 }
 
-static void on_opaque(void *context, const struct gg_opaque *opaque)
-{
-  struct gg__findings *findings = context;
-  findings->opaque[opaque->side] = opaque->why != GG_OPAQUE_ENCRYPTED; /* of that, sizes and times are told */
-}
-
-bool gg__findings_over(const struct gg__findings *findings)
-{
-  return findings->opaque[0] && findings->opaque[1];
-}
-
 struct gg_message_sink gg__findings_sink(struct gg__findings *findings)
 {
   struct gg_message_sink sink = GG_MESSAGE_SINK_INIT;
   sink.context = findings;
   sink.protocol = on_protocol;
   sink.end = on_end;
-  sink.opaque = on_opaque;
   return sink;
 }
 

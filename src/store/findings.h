@@ -43,9 +43,6 @@ struct gg_message_sink gg__findings_sink(struct gg__findings *findings);
 int gg__findings_each(struct gg__findings *findings, int (*visit)(void *context, const struct gg__finding *finding),
                       void *context);
 
-/* Nothing more can be found: neither side is decoded any more. */
-bool gg__findings_over(const struct gg__findings *findings);
-
 /* What the session is called (gg__protocol_name); "": not told yet, or unknown. */
 const char *gg__findings_protocol(const struct gg__findings *findings);
 

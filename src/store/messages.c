@@ -4,7 +4,7 @@
  *     segments ──► reader ──► chunk, gap, FIN ──► decoding ──► filtered by number and side ──► the caller's sink
  *
  * A FIN is where a side has ended in order; whatever else ends a session (a reset, a cut, the end of what is recorded
- * so far) is the decoding's end. When both sides are opaque nothing will be told any more: the rest is not read. */
+ * so far) is the decoding's end. When nothing will be told any more, the rest is not read. */
 #include "store/messages.h"
 
 #include "base/sized.h"
@@ -18,7 +18,6 @@ struct gg_message_reader {
   struct gg_decoding *decoding;
   struct gg_message_options options;
   struct gg_message_sink sink; /* the caller's */
-  bool opaque[2];
   bool done;
 };
 
@@ -60,7 +59,6 @@ static void tell_end(void *context, const struct gg_message *message)
 static void tell_opaque(void *context, const struct gg_opaque *opaque)
 {
   struct gg_message_reader *reader = context;
-  reader->opaque[opaque->side] = true;
   if (reader->sink.opaque)
     reader->sink.opaque(reader->sink.context, opaque);
 }
@@ -128,17 +126,11 @@ static void take(struct gg_message_reader *reader, int read, const struct gg_chu
     gg_decoding_push(reader->decoding, chunk->side, chunk->offset, chunk->time_ns, chunk->data, chunk->length);
 }
 
-/* Nothing will be told any more. Where both sides are encrypted, a decoder may still look at them from outside. */
-static bool is_over(const struct gg_message_reader *reader)
-{
-  return reader->opaque[0] && reader->opaque[1] && !gg_decoding_decoder(reader->decoding);
-}
-
 /* Takes what there is. 0: there is no more of it, or nobody wants it; else an error. */
 static int take_all(struct gg_message_reader *reader, struct gg_failure *failure)
 {
   struct gg_chunk chunk;
-  while (!is_over(reader)) { /* bounded by the recording: each turn takes some of it */
+  while (!gg_decoding_is_over(reader->decoding)) { /* bounded by the recording: each turn takes some of it */
     if (reader->options.go_on && !reader->options.go_on(reader->options.go_on_context))
       return gg_fail(failure, GG_ERR_CLOSED, "ended by the caller");
     int read = gg__reader_step(reader->bytes, &chunk, failure);
@@ -172,7 +164,7 @@ int gg_message_reader_read(struct gg_message_reader *reader, struct gg_failure *
   int error = take_all(reader, failure);
   if (error)
     return conclude(reader, error);
-  bool more = reader->session->state == GG_SESSION_OPEN && !is_over(reader);
+  bool more = reader->session->state == GG_SESSION_OPEN && !gg_decoding_is_over(reader->decoding);
   return more ? 1 : gg__message_reader_finish(reader, failure);
 }
 

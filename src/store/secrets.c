@@ -101,8 +101,8 @@ int gg_secrets_find(struct gg_secrets **out, struct gg_store *store, const struc
 {
   *out = NULL;
   struct gg_message_options options = GG_MESSAGE_OPTIONS_INIT;
-  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_message_options, framing),
-                                    given, "gg_message_options", failure)
+  int error = given ? gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_message_options, framing), given,
+                                    "gg_message_options", failure)
                     : 0;
   struct gg_secrets *secrets = error ? NULL : calloc(1, sizeof *secrets);
   if (!secrets)

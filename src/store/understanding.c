@@ -140,7 +140,7 @@ static int begin_live(struct live *live, struct gg__record *record, struct gg_fa
 /* The same session, which has grown. Its record is replaced. */
 static int go_on(struct live *live, struct gg__record *record, struct gg_failure *failure)
 {
-  int error = gg__findings_over(live->findings) ? 0 : gg__reader_go_on(live->reader, record, failure);
+  int error = gg_decoding_is_over(live->decoding) ? 0 : gg__reader_go_on(live->reader, record, failure);
   gg__record_free(live->record);
   live->record = record;
   return error;
@@ -159,7 +159,7 @@ static void read_on(struct gg__understanding *understanding, struct live *live, 
   struct gg_failure why = GG_FAILURE_INIT;
   struct gg_chunk chunk;
   gg__reader_follow(live->reader, !ended);
-  while (!gg__findings_over(live->findings) && !asked_to_stop(understanding)) {
+  while (!gg_decoding_is_over(live->decoding) && !asked_to_stop(understanding)) {
     int read = gg__reader_step(live->reader, &chunk, &why);
     understanding->stats.failed += read < 0;
     if (read <= GG__READ_END)

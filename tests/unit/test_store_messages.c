@@ -196,6 +196,28 @@ static void an_unknown_one_says_so(void **state)
   check_as(&files, NULL, "[client from 0: unknown][server from 0: unknown]");
 }
 
+/* Encrypted both ways is not the end: what can be seen from outside is told as long as anything comes. */
+static void an_encrypted_one_is_read_to_its_end(void **state)
+{
+  (void)state;
+  static const char new_keys[] = "SSH-2.0-x\r\n\0\0\0\x0c\x0a\x15\0\0\0\0\0\0\0\0\0\0";
+  struct files files;
+  struct talk talk;
+  begin(&files, &talk);
+  talk_say(&files, &talk, GG_FROM_CLIENT, new_keys, sizeof new_keys - 1);
+  talk_say(&files, &talk, GG_FROM_SERVER, new_keys, sizeof new_keys - 1);
+  say(&files, &talk, GG_FROM_CLIENT, "abc");
+  say(&files, &talk, GG_FROM_SERVER, "defg");
+  say(&files, &talk, GG_FROM_CLIENT, "hi");
+  talk_close(&files, &talk);
+  check_as(&files, NULL,
+           "[ssh 0 0][1 SSH-2.0-x, 0 of body][2 new keys: what follows is encrypted, 0 of body]"
+           "[3 SSH-2.0-x, 0 of body][4 new keys: what follows is encrypted, 0 of body][client from 27: encrypted]"
+           "[server from 27: encrypted][5 encrypted: 3 bytes in 1 piece, 0 of body]"
+           "[6 encrypted: 4 bytes in 1 piece, 0 of body][7 encrypted: 2 bytes in 1 piece, 0 of body]"
+           "[8 an estimate by sizes and times: about 0 keystrokes; in bulk 0 bytes sent, 0 received, 0 of body]");
+}
+
 static void options_choose(void **state)
 {
   (void)state;
@@ -556,6 +578,7 @@ int main(void)
     cmocka_unit_test(a_half_close_is_in_order),
     cmocka_unit_test(a_gap_is_told),
     cmocka_unit_test(an_unknown_one_says_so),
+    cmocka_unit_test(an_encrypted_one_is_read_to_its_end),
     cmocka_unit_test(options_choose),
     cmocka_unit_test(what_is_encrypted_is_looked_at),
     cmocka_unit_test(a_framing_is_given),
