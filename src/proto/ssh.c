@@ -265,7 +265,7 @@ static size_t take_encrypted(struct state *state, struct gg_decoding *decoding, 
 {
   uint64_t offset = window->offset + at, time_ns = gg_decoded_time(decoding, window->side, offset);
   size_t length = at_one_time(decoding, window->side, offset, window->length - at, time_ns);
-  gg_decoded_encrypted(decoding, window->side, offset, "SSH: what is sent behind the key exchange is encrypted");
+  gg_decoded_encrypted(decoding, window->side, offset, "by SSH; only sizes and times follow");
   take_bytes(state, decoding, window->side, offset, window->data + at, length, time_ns);
   return length;
 }

@@ -247,7 +247,7 @@ static void begin_encrypted(struct state *state, struct gg_decoding *decoding, e
   char version[GG__TLS_HEX_MAX], text[96];
   if (half->run && half->content != content)
     end_run(decoding, half);
-  snprintf(text, sizeof text, "TLS%s%s: what is sent is encrypted", state->version ? " " : "",
+  snprintf(text, sizeof text, "by TLS%s%s; only sizes and times follow", state->version ? " " : "",
            state->version ? gg__tls_version_name(state->version, version) : "");
   gg_decoded_encrypted(decoding, side, offset, text);
   if (!half->run) {

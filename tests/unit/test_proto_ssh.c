@@ -200,8 +200,8 @@ static void a_terminal(void **state)
              "5 key-exchange client 321+48 at 1040..1040 request control\n",
              "6 key-exchange server 1209+192 at 1050..1050 answers 5 completes control ssh.host_key=ssh-ed25519 "
              "ssh.fingerprint=SHA256:ZZuBHK5FxDO0Wu+q07kQ5qvHKxb656DP7NQWdnUkQ3k\n",
-             "7 newkeys server 1401+16 ", "server opaque from 1417: encrypted: SSH: ", "8 encrypted server 1417+316 ",
-             "9 newkeys client 369+16 ", "client opaque from 385: encrypted: SSH: ", "estimate server 4069+0 ",
+             "7 newkeys server 1401+16 ", "server opaque from 1417: encrypted: by SSH;", "8 encrypted server 1417+316 ",
+             "9 newkeys client 369+16 ", "client opaque from 385: encrypted: by SSH;", "estimate server 4069+0 ",
              " control ssh.estimate=typed ssh.keystrokes=28 ssh.bulk_sent=0 ssh.bulk_received=0\n"),
        WORDS("ssh.odd", " cut"), golden->pieces, golden->count);
   golden_free(golden);

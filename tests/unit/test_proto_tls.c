@@ -334,7 +334,7 @@ static void tls_12(void **state)
              "6 hello-done server 1444+9 at 1010..1010 answers 1 completes control\n", "7 certificate client 188+436 ",
              "tls.subject=C=FR,_CN=J\\xc3\\xbcrgen_client", "8 key-exchange client 624+42 ",
              "9 certificate-verify client 666+85 ", "10 change-cipher-spec client 751+6 ",
-             "client opaque from 757: encrypted: TLS 1.2: what is sent is encrypted\n"
+             "client opaque from 757: encrypted: by TLS 1.2; only sizes and times follow\n"
              "11 encrypted client 757+45 at 1020..1020 control tls.content=handshake tls.records=1 tls.bytes=40\n",
              "12 session-ticket server 1453+623 ", "tls.lifetime=7200\n", "server opaque from 2082: encrypted: ",
              "15 encrypted client 802+41 at 1040..1040 tls.content=application-data tls.records=1 tls.bytes=36\n",
@@ -353,12 +353,29 @@ static void tls_13_with_a_retry(void **state)
              "tls.group=secp384r1 tls.retry=secp384r1\n", "3 change-cipher-spec server 93+6 ",
              "4 change-cipher-spec client 296+6 ", "5 client-hello client 302+361 ",
              "6 server-hello server 99+192 at 1030..1030 answers 5 completes control",
-             "server opaque from 291: encrypted: TLS 1.3: what is sent is encrypted\n"
+             "server opaque from 291: encrypted: by TLS 1.3; only sizes and times follow\n"
              "7 encrypted server 291+1420 at 1030..1030 tls.content=application-data tls.records=4 tls.bytes=1400\n"
-             "client opaque from 663: encrypted: TLS 1.3: what is sent is encrypted\n"
+             "client opaque from 663: encrypted: by TLS 1.3; only sizes and times follow\n"
              "8 encrypted client 663+74 at 1040..1040 tls.content=application-data tls.records=1 tls.bytes=69\n"),
        WORDS("tls.resumed", "tls.odd", " cut"), golden->pieces, golden->count);
   golden_free(golden);
+}
+
+/* Behind an HTTP proxy: what is told of begins where that has ended. */
+static void in_a_tunnel(void **state)
+{
+  (void)state;
+  ADD(&client, "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n");
+  size_t before = client.length;
+  client_hello(&client, &ja4_example);
+  ADD(&server, "HTTP/1.1 200 OK\r\n\r\n");
+  server_hello(&server, 0x0303, 0, 0x1301, version_13, 8);
+  const struct piece pieces[] = {{GG_SIDE_CLIENT, client.data, before, false},
+                                 {GG_SIDE_SERVER, server.data, 19, false},
+                                 {GG_SIDE_CLIENT, client.data + before, client.length - before, false},
+                                 {GG_SIDE_SERVER, server.data + 19, server.length - 19, false}};
+  find(WORDS("is tls from 35 19\n3 client-hello client 35+", "tls.sni=example.com", "4 server-hello server 19+55 "),
+       NULL, pieces, 4);
 }
 
 /* Records of both sides at once: a turn ends with the record in whose middle the other side has spoken. */
@@ -378,8 +395,8 @@ static void turns(void **state)
                                  SERVER_END};
   told = transcript_checked(NULL, pieces, sizeof pieces / sizeof *pieces);
   assert_string_equal(strstr(told, "client opaque"),
-                      "client opaque from 50: encrypted: TLS 1.3: what is sent is encrypted\n"
-                      "server opaque from 55: encrypted: TLS 1.3: what is sent is encrypted\n"
+                      "client opaque from 50: encrypted: by TLS 1.3; only sizes and times follow\n"
+                      "server opaque from 55: encrypted: by TLS 1.3; only sizes and times follow\n"
                       "3 encrypted client 50+17 at 1020..1040 tls.content=application-data tls.records=2 tls.bytes=7\n"
                       "4 encrypted server 55+11 at 1030..1030 tls.content=application-data tls.records=2 tls.bytes=1\n"
                       "5 encrypted client 67+12 at 1040..1040 tls.content=application-data tls.records=2 tls.bytes=2\n"
@@ -704,6 +721,7 @@ int main(void)
     cmocka_unit_test_setup(ja4_at_its_ends, clean),
     cmocka_unit_test_setup(tls_12, clean),
     cmocka_unit_test_setup(tls_13_with_a_retry, clean),
+    cmocka_unit_test_setup(in_a_tunnel, clean),
     cmocka_unit_test_setup(turns, clean),
     cmocka_unit_test_setup(messages_and_records, clean),
     cmocka_unit_test_setup(resumed, clean),
