@@ -24,6 +24,9 @@
 #ifdef GG_HAVE_ZSTD
 #include <zstd.h>
 #endif
+#if defined GG_HAVE_ZLIB || defined GG_TEST_BROTLI || defined GG_HAVE_ZSTD
+#define CODERS /* there is one to make something with */
+#endif
 
 struct bytes {
   uint8_t *data;
@@ -217,6 +220,7 @@ static void one_over_the_other(void **state)
 
 /* ── Made by the libraries, by chance ────────────────────────────────────────────────────────────────────────────── */
 
+#ifdef CODERS
 static struct bytes random_text(unsigned *seed, size_t most)
 {
   struct bytes text = {.length = (size_t)rand_r(seed) % most};
@@ -227,6 +231,8 @@ static struct bytes random_text(unsigned *seed, size_t most)
     text.data[i] = (uint8_t)(i > 50 && rand_r(seed) % 3 ? text.data[i - 50] : (unsigned)rand_r(seed) % letters);
   return text;
 }
+
+#endif
 
 #ifdef GG_HAVE_ZLIB
 static struct bytes by_zlib(const struct bytes *text, int bits, int level)
@@ -301,7 +307,8 @@ static const struct coder {
 #endif
   {NULL, NULL},
 };
-enum { CODERS = sizeof coders / sizeof *coders - 1 };
+
+#ifdef CODERS
 
 /* Packs a text once or several times, one over the other. */
 static struct bytes pack(const struct bytes *text, char *codings, size_t size, unsigned times, unsigned *seed)
@@ -311,7 +318,7 @@ static struct bytes pack(const struct bytes *text, char *codings, size_t size, u
   memcpy(packed.data, text->data, text->length);
   codings[0] = '\0';
   for (unsigned i = 0; i < times; i++) {
-    const struct coder *coder = &coders[(size_t)rand_r(seed) % CODERS];
+    const struct coder *coder = &coders[(size_t)rand_r(seed) % (sizeof coders / sizeof *coders - 1)];
     struct bytes more = coder->pack(&packed, seed);
     free(packed.data);
     packed = more;
@@ -324,7 +331,7 @@ static struct bytes pack(const struct bytes *text, char *codings, size_t size, u
 static void at_random(void **state)
 {
   (void)state;
-  for (unsigned seed = 1; seed <= 150 && coders[0].name; seed++) {
+  for (unsigned seed = 1; seed <= 150; seed++) {
     unsigned random = seed;
     char codings[64];
     struct bytes text = random_text(&random, seed % 4 ? 2000 : 200000), out;
@@ -346,7 +353,7 @@ static void at_random(void **state)
 static void truncated(void **state)
 {
   (void)state;
-  for (unsigned seed = 1; seed <= 10 && coders[0].name; seed++) {
+  for (unsigned seed = 1; seed <= 10; seed++) {
     unsigned random = seed;
     char codings[64];
     struct bytes text = random_text(&random, 1500), out;
@@ -369,7 +376,7 @@ static void damaged(void **state)
 {
   (void)state;
   unsigned wrong = 0;
-  for (unsigned seed = 1; seed <= 100 && coders[0].name; seed++) {
+  for (unsigned seed = 1; seed <= 100; seed++) {
     unsigned random = seed;
     char codings[64];
     struct bytes text = random_text(&random, 300), out;
@@ -385,8 +392,10 @@ static void damaged(void **state)
     free(text.data);
     free(packed.data);
   }
-  assert_true(!coders[0].name || wrong > 5000);
+  assert_true(wrong > 5000);
 }
+
+#endif
 
 /* ── Bombs ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -495,9 +504,11 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(identity),
     cmocka_unit_test(not_known),
+#ifdef CODERS
     cmocka_unit_test(at_random),
     cmocka_unit_test(truncated),
     cmocka_unit_test(damaged),
+#endif
     cmocka_unit_test(limits),
     cmocka_unit_test(no_memory),
 #ifdef GG_HAVE_ZLIB
