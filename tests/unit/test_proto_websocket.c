@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "proto/websocket_frames.h"
 #include "transcript.h"
 
 #ifdef GG_HAVE_ZLIB
@@ -490,6 +491,78 @@ static void a_random_sender(void **state)
   }
 }
 
+/* ── Within another protocol ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* As HTTP/2 carries it: pieces with a length in front of each, bytes of others between them, and 0 for the end. */
+struct carrier {
+  struct gg__ws ws;
+  size_t left[2];
+  bool ended[2];
+};
+
+static void carrier_open(void *state, struct gg_decoding *decoding, const struct gg_become *became)
+{
+  (void)decoding;
+  (void)became;
+  gg__ws_init(&((struct carrier *)state)->ws, "permessage-deflate", 1, 7);
+}
+
+static size_t carrier_push(void *state, struct gg_decoding *decoding, const struct gg_window *window)
+{
+  struct carrier *carrier = state;
+  size_t *left = &carrier->left[window->side], taken = *left < window->length ? *left : window->length;
+  const char *why = NULL;
+  if (carrier->ended[window->side])
+    return window->length;
+  if (*left) {
+    assert_int_equal(gg__ws_push(&carrier->ws, decoding, window->side, window->offset, window->data, taken, &why),
+                     taken);
+    assert_null(why);
+    *left -= taken;
+    return taken;
+  }
+  *left = window->data[0];
+  carrier->ended[window->side] = *left == 0;
+  if (*left == 0)
+    gg__ws_finish(&carrier->ws, decoding, window->side, window->offset);
+  return 1;
+}
+
+static void within_another_protocol(void **state)
+{
+  (void)state;
+  static const char *const kinds[] = {"none", GG__WS_KINDS, NULL};
+  static const struct gg_decoder decoder = {GG_DECODER_HEAD,
+                                            .name = "carrier",
+                                            .protocol = "carrier",
+                                            .title = "a carrier",
+                                            .kinds = kinds,
+                                            .fields = gg__ws_fields,
+                                            .state_bytes = sizeof(struct carrier),
+                                            .open = carrier_open,
+                                            .push = carrier_push};
+  const struct gg_decoder *const more[] = {&decoder};
+  struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
+  options.decoder = "carrier";
+  options.more = more;
+  options.more_count = 1;
+  /* A head is in two pieces, and a code with its reason, too. */
+  const struct piece pieces[] = {CLIENT("\x03\x81\x85\x37\x08\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+                                 SERVER("\x06\x41\x04\xf2\x48\xcd\xc9"),
+                                 SERVER("\x03\x88\x05\x03\x04\xe8"
+                                        "bye"),
+                                 SERVER("\0rest"), CLIENT("\0")};
+  char *told = transcript_checked(&options, pieces, sizeof pieces / sizeof *pieces);
+  assert_string_equal(
+    told, "is carrier from 0 0\n"
+          "1 text client 1+12 at 1000..1000 stream 7 body 5 (5 raw, 00000000042628b2) Hello\n"
+          "3 close server 8+8 at 1020..1020 stream 7 unsolicited control ws.close_code=1000 ws.close_reason=bye "
+          "body 5 (5 raw, 0000000000953b89) \\x03\\xe8bye\n"
+          "2 text server 1+15 at 1010..1020 stream 7 unsolicited cut ws.compressed=inflated body 3 (4 raw, "
+          "0000000000011aef) Hel\n");
+  free(told);
+}
+
 /* ── Hostile ones ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 #ifdef GG_HAVE_ZLIB
@@ -626,6 +699,7 @@ int main(void)
     cmocka_unit_test(ends_in_the_middle),
     cmocka_unit_test(summaries),
     cmocka_unit_test(a_random_sender),
+    cmocka_unit_test(within_another_protocol),
     cmocka_unit_test(little_memory),
     cmocka_unit_test(truncated_and_damaged),
 #ifdef GG_HAVE_ZLIB
