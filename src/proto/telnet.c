@@ -79,10 +79,10 @@ static const struct gg_decoder_field fields[] = {
   [OPTION] = {"telnet.option", GG_FIELD_TEXT, false, "name or number of the option", NULL},
   [WIDTH] = {"telnet.width", GG_FIELD_NUMBER, false, "columns of the client's window", NULL},
   [HEIGHT] = {"telnet.height", GG_FIELD_NUMBER, false, "lines of the client's window", NULL},
-  [TERMINAL] = {"telnet.terminal", GG_FIELD_TEXT, true, "type of the client's terminal", "xterm"},
+  [TERMINAL] = {"telnet.terminal", GG_FIELD_TEXT, true, "type of the client's terminal", "telnet.terminal=xterm"},
   [VARIABLE] = {"telnet.variable", GG_FIELD_TEXT, false, "a variable of the client's environment, by its name", NULL},
   [DATA] = {"telnet.data", GG_FIELD_TEXT, false, "what is said of another option", NULL},
-  [USER] = {"telnet.user", GG_FIELD_TEXT, true, "who logs in", "ann"},
+  [USER] = {"telnet.user", GG_FIELD_TEXT, true, "who logs in", "telnet.user=ann"},
   [PASSWORD] = {"telnet.password", GG_FIELD_TEXT, false, "what is typed at a prompt for a password", NULL},
   {NULL, 0, false, NULL, NULL},
 };
