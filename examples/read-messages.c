@@ -27,7 +27,7 @@ static const char *name_of(enum gg_side side)
 /* A summary is safe to print, and has no credentials in it; fields and bodies are bytes of anybody's. */
 static void on_end(void *context, const struct gg_message *message)
 {
-  const struct gg_session *session = context;
+  const struct gg_session *session = (const struct gg_session *)context;
   printf("%s %" PRIu64 " %s %s (%" PRIu64 " bytes of body", session->id, message->number, name_of(message->side),
          message->summary, message->body_length);
   if (message->answers)
@@ -37,7 +37,7 @@ static void on_end(void *context, const struct gg_message *message)
 
 static void on_opaque(void *context, const struct gg_opaque *opaque)
 {
-  const struct gg_session *session = context;
+  const struct gg_session *session = (const struct gg_session *)context;
   printf("%s - %s not decoded from byte %" PRIu64 " on: %s: %s\n", session->id, name_of(opaque->side), opaque->offset,
          gg_opaque_why_text(opaque->why), opaque->text);
 }

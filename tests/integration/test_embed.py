@@ -140,6 +140,29 @@ def test_read_recording_does_what_it_says(build, kit, scratch, upstream):  # noq
 
 
 @instrumented
+def test_read_messages_does_what_it_says(build, kit, scratch, upstream):  # noqa: F811
+    """A line for each message, with what it answers; where nothing is understood, why."""
+    program_path = build("read-messages")
+    with Gateway(scratch / "rec", upstream.address) as gateway:
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            talk(client, server, b"GET /\x1b[2J HTTP/1.1\r\nHost: a\r\n\r\n",
+                 b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        with connect(gateway.listen) as client, upstream.accept() as server:
+            talk(client, server, bytes(range(200, 256)), b"\0\1")
+    first, second = gateway.sessions()
+    environment = {**os.environ, "LD_LIBRARY_PATH": kit.libraries()}
+    done = processes.run([program_path, scratch / "rec"], env=environment)
+    lines = done.stdout.decode().splitlines()
+    assert lines[:2] == [f"{first['id']} 1 client GET /\\e[2J (0 bytes of body)",
+                         f"{first['id']} 2 server 200 OK (4 bytes of body, answers 1, cut)"]
+    assert lines[2].startswith(f"{second['id']} - client not decoded from byte 0 on: unknown: binary, ")
+    only = processes.run([program_path, scratch / "rec", f"id={second['id']}"], env=environment)
+    assert only.stdout.decode().splitlines() == lines[2:]
+    assert processes.run([program_path, scratch / "rec", "nonsense=1"], check=False, env=environment).returncode == 2
+    assert processes.run([program_path, scratch / "nowhere"], check=False, env=environment).returncode == 1
+
+
+@instrumented
 def test_decoder_netstring_does_what_it_says(build, kit, scratch, upstream):  # noqa: F811
     """What its decoder tells of a session that the gateway has recorded and exported, and of one that is none."""
     program_path = build("decoder-netstring")
