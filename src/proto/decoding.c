@@ -324,9 +324,7 @@ static size_t offer(struct gg_decoding *decoding, enum gg_side side, uint64_t of
   assert(taken <= view.length);
   window->seen = taken || window->held ? 0 : view.length;
   window->held = window->held && taken < view.length;
-  if (taken) {
-    gg__window_forget_times(window, offset + taken);
-  } else if (view.length == GG_DECODING_WINDOW_MAX && goes_on(decoding, side)) {
+  if (!taken && view.length == GG_DECODING_WINDOW_MAX && goes_on(decoding, side)) {
     if (window->held)
       give_up(decoding, GG_OPAQUE_LIMIT, side, offset, "65536 bytes wait for what the other side says to them");
     else

@@ -60,6 +60,7 @@ struct gg__piece {
 
 enum {
   GG__SPARE_DRAFTS = 4,
+  GG__TIMES_KEPT = 16, /* of bytes that were taken, for messages that end there */
   GG__MORE_DECODERS_MAX = 32,
   GG__CANDIDATES_MAX = 64,    /* these and the built-in ones */
   GG__BECOMES_MAX = 16,       /* of one session */
@@ -127,16 +128,15 @@ void gg__drafts_free(struct gg_decoding *decoding);
 
 /* ── window.c ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* When a byte of a side came that is in its window, or has just been pushed. */
+/* When a byte of a side came that is in its window, or has just been pushed; of older ones, while they are known. */
 uint64_t gg__window_time(const struct gg__window *window, uint64_t offset);
-/* Bytes come at `time_ns`, behind what is there. */
+/* Bytes come at `time_ns`, behind what is there. Older times are forgotten here, and not when bytes are taken: so what is
+ * known of them does not depend on how those were cut. */
 bool gg__window_mark(struct gg_decoding *decoding, struct gg__window *window, uint64_t offset, uint64_t time_ns);
 /* Adds bytes behind those that are kept. False: memory was refused. */
 bool gg__window_keep(struct gg_decoding *decoding, struct gg__window *window, const uint8_t *data, size_t length);
 /* `length` bytes from the beginning have been taken. */
 void gg__window_take(struct gg__window *window, size_t length);
-/* Times of bytes before `offset` are not asked for any more. */
-void gg__window_forget_times(struct gg__window *window, uint64_t offset);
 void gg__window_free(struct gg_decoding *decoding, struct gg__window *window);
 
 /* ── identify.c ──────────────────────────────────────────────────────────────────────────────────────────────────── */

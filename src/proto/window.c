@@ -17,10 +17,24 @@ uint64_t gg__window_time(const struct gg__window *window, uint64_t offset)
   return window->time_count ? window->times[low].time_ns : 0;
 }
 
+/* Those of bytes that were taken, but for the last ones: a message may end where one before the window does. */
+static void forget_times(struct gg__window *window)
+{
+  size_t gone = 0;
+  while (gone < window->time_count - GG__TIMES_KEPT && window->times[gone + 1].offset < window->offset)
+    gone++;
+  if (gone >= GG__TIMES_KEPT) {
+    window->time_count -= gone;
+    memmove(window->times, window->times + gone, window->time_count * sizeof *window->times);
+  }
+}
+
 bool gg__window_mark(struct gg_decoding *decoding, struct gg__window *window, uint64_t offset, uint64_t time_ns)
 {
   if (window->time_count && window->times[window->time_count - 1].time_ns == time_ns)
     return true;
+  if (window->time_count >= 2 * GG__TIMES_KEPT)
+    forget_times(window);
   if (window->time_count == window->time_capacity) {
     size_t wanted = window->time_capacity ? window->time_capacity * 2 : 8;
     struct gg__mark_of_time *times =
@@ -32,17 +46,6 @@ bool gg__window_mark(struct gg_decoding *decoding, struct gg__window *window, ui
   }
   window->times[window->time_count++] = (struct gg__mark_of_time){.offset = offset, .time_ns = time_ns};
   return true;
-}
-
-void gg__window_forget_times(struct gg__window *window, uint64_t offset)
-{
-  size_t gone = 0; /* that of the byte before stays: a message may end there */
-  while (gone + 1 < window->time_count && window->times[gone + 1].offset < offset)
-    gone++;
-  if (gone) {
-    window->time_count -= gone;
-    memmove(window->times, window->times + gone, window->time_count * sizeof *window->times);
-  }
 }
 
 bool gg__window_keep(struct gg_decoding *decoding, struct gg__window *window, const uint8_t *data, size_t length)

@@ -96,7 +96,28 @@ static const struct gg_decoder letters = {
   GG_DECODER_HEAD, .name = "letters", .protocol = "own",           .title = "letters",
   .kinds = kinds,  .fields = fields,  .state_bytes = sizeof(bool), .push = push_letters};
 
-static const struct gg_decoder *const more[] = {&late_lines, &early_lines, &letters};
+/* All up to an "e" is a message of one byte: it ends further back than the window begins. */
+static size_t push_late_end(void *state, struct gg_decoding *decoding, const struct gg_window *window)
+{
+  struct gg_draft **draft = state;
+  if (!*draft)
+    *draft = gg_decoded_begin(decoding, window->side, 0, window->offset);
+  if (window->data[0] == 'e') {
+    gg_decoded_end(decoding, *draft, gg_decoded_message(decoding, *draft)->offset + 1);
+    *draft = NULL;
+  }
+  return 1;
+}
+static const struct gg_decoder late_end = {GG_DECODER_HEAD,
+                                           .name = "lateend",
+                                           .protocol = "own",
+                                           .title = "late ends",
+                                           .kinds = kinds,
+                                           .fields = fields,
+                                           .state_bytes = sizeof(struct gg_draft *),
+                                           .push = push_late_end};
+
+static const struct gg_decoder *const more[] = {&late_lines, &early_lines, &letters, &late_end};
 
 static struct gg_decoding_options with_more(const char *name)
 {
@@ -202,6 +223,16 @@ static void who_waits_is_asked_again_behind_each_element(void **state)
        CLIENT("a?c"), SERVER("rst"));
 }
 
+static void a_message_may_end_before_what_was_taken(void **state)
+{
+  (void)state;
+  struct gg_decoding_options options = with_more("lateend");
+  TELL(&options,
+       "is lateend from 0 0\n"
+       "1 line client 0+1 at 1000..1000\n",
+       CLIENT("ab"), CLIENT("cd"), CLIENT("de"));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -213,6 +244,7 @@ int main(void)
     cmocka_unit_test(what_has_begun_ends_where_its_side_is_not_understood_any_more),
     cmocka_unit_test(a_side_that_fails_at_a_full_window_does_not_end_the_other),
     cmocka_unit_test(who_waits_is_asked_again_behind_each_element),
+    cmocka_unit_test(a_message_may_end_before_what_was_taken),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
