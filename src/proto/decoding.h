@@ -130,7 +130,7 @@ void gg__drafts_free(struct gg_decoding *decoding);
 
 /* When a byte of a side came that is in its window, or has just been pushed; of older ones, while they are known. */
 uint64_t gg__window_time(const struct gg__window *window, uint64_t offset);
-/* Bytes come at `time_ns`, behind what is there. Older times are forgotten here, and not when bytes are taken: so what is
+/* Bytes come at `time_ns`, behind what is there. Older times are forgotten here, not when bytes are taken: so what is
  * known of them does not depend on how those were cut. */
 bool gg__window_mark(struct gg_decoding *decoding, struct gg__window *window, uint64_t offset, uint64_t time_ns);
 /* Adds bytes behind those that are kept. False: memory was refused. */
