@@ -66,6 +66,16 @@ NEVER(gg__catalogue_mark, struct gg__catalogue *catalogue, const char *id, const
 NEVER(gg__catalogue_mark_all, struct gg__catalogue *catalogue, const struct gg__mark *mark, struct gg_failure *failure)
 NEVER(gg__catalogue_fact, struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
       const uint64_t *number, struct gg_failure *failure)
+NEVER(gg__catalogue_fact_set, struct gg__catalogue *catalogue, const char *id, const char *field, const char *text,
+      const uint64_t *number, struct gg_failure *failure)
+NEVER(gg__catalogue_set_protocol, struct gg__catalogue *catalogue, const char *id, const char *protocol,
+      struct gg_failure *failure)
+NEVER(gg__catalogue_decoded, struct gg__catalogue *catalogue, const char *id, uint64_t packets, bool ended,
+      struct gg_failure *failure)
+NEVER(gg__catalogue_undecoded, struct gg__catalogue *catalogue, bool open, uint64_t from, size_t limit,
+      int (*visit)(void *context, struct gg__record *record), void *context, uint64_t *next, struct gg_failure *failure)
+NEVER(gg__catalogue_undecoded_count, struct gg__catalogue *catalogue, uint64_t from, uint64_t limit, uint64_t *count,
+      struct gg_failure *failure)
 NEVER(gg__catalogue_marks, struct gg__catalogue *catalogue,
       int (*visit)(void *context, const char *id, bool held, const char *added, const char *removed), void *context,
       struct gg_failure *failure)
