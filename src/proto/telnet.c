@@ -387,6 +387,15 @@ static void add_data(struct gg_decoding *decoding, struct gg_draft *draft, uint8
   }
 }
 
+/* What is one byte in the stream. */
+static void add_name(struct gg_decoding *decoding, struct gg_draft *draft, unsigned of, const char *name,
+                     uint64_t offset)
+{
+  struct gg_field field = {
+    .of = &fields[of], .value = (const uint8_t *)name, .length = strlen(name), .raw_offset = offset, .raw_length = 1};
+  gg_decoded_field(decoding, draft, &field);
+}
+
 static struct gg_draft *begin_command(struct state *state, struct gg_decoding *decoding, enum gg_side side,
                                       const uint8_t *data, bool with_option, uint64_t offset)
 {
@@ -398,9 +407,9 @@ static struct gg_draft *begin_command(struct state *state, struct gg_decoding *d
   const char *option = with_option ? option_name(data[2], option_number, sizeof option_number) : "";
   struct gg_draft *draft = gg_decoded_begin(decoding, side, COMMAND, offset);
   gg_decoded_message(decoding, draft)->flags |= GG_MESSAGE_CONTROL;
-  gg_decoded_text(decoding, draft, &fields[CODE], name, strlen(name), offset + 1);
+  add_name(decoding, draft, CODE, name, offset + 1);
   if (with_option)
-    gg_decoded_text(decoding, draft, &fields[OPTION], option, strlen(option), offset + 2);
+    add_name(decoding, draft, OPTION, option, offset + 2);
   gg_decoded_summary(decoding, draft, with_option ? "%s %s" : "%s", name, option);
   return draft;
 }
