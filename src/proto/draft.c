@@ -34,11 +34,10 @@ static struct gg_draft *get(struct gg_decoding *decoding)
   }
   decoding->spare = draft->next;
   decoding->spare_count--;
-  struct gg_draft clean = {.fields = draft->fields,
-                           .field_capacity = draft->field_capacity,
-                           .text = draft->text,
-                           .text_capacity = draft->text_capacity};
-  *draft = clean;
+  draft->next = NULL;
+  draft->text_length = 0;
+  draft->head_told = draft->is_cut = false;
+  draft->summary[0] = '\0';
   return draft;
 }
 
@@ -179,6 +178,15 @@ void gg__draft_field(struct gg_decoding *decoding, struct gg_draft *draft, const
   message->fields = draft->fields;
 }
 
+/* Letters that are what they are, on a terminal and in a summary: nearly all are. */
+static bool is_plain(const char *text, size_t length)
+{
+  for (size_t i = 0; i < length; i++)
+    if (text[i] < ' ' || text[i] > '~' || text[i] == '\\')
+      return false;
+  return true;
+}
+
 void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...)
 {
   (void)decoding;
@@ -190,7 +198,10 @@ void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, con
   int length = vsnprintf(line, sizeof line, format, words);
   va_end(words);
   size_t written = length < 0 ? 0 : (size_t)length < sizeof line ? (size_t)length : sizeof line - 1;
-  gg_text_sanitize(draft->summary, sizeof draft->summary, line, written, GG_TEXT_ONE_LINE);
+  if (written < sizeof draft->summary && is_plain(line, written))
+    memcpy(draft->summary, line, written + 1);
+  else
+    gg_text_sanitize(draft->summary, sizeof draft->summary, line, written, GG_TEXT_ONE_LINE);
 }
 
 /* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -55,11 +55,6 @@ const struct gg_decoder_field gg__http_fields[] = {
 
 /* ── Texts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-bool gg__http_is(const struct gg__span *span, const char *lower)
-{
-  return strlen(lower) == span->length && strncasecmp(span->text, lower, span->length) == 0;
-}
-
 static bool is_blank(char letter)
 {
   return letter == ' ' || letter == '\t';
@@ -164,6 +159,35 @@ static void add_credentials(struct gg_decoding *decoding, struct gg_draft *draft
   gg_decoded_field(decoding, draft, &field);
 }
 
+/* The headers that most messages are made of, none of which has a secret: the words of their names need not be looked
+ * at. */
+static bool is_common(const struct gg__span *name)
+{
+  static const char *const names[][6] = {
+    [3] = {"age", "via"},
+    [4] = {"date", "etag", "from", "host", "vary"},
+    [5] = {"allow"},
+    [6] = {"accept", "expect", "origin", "pragma", "server"},
+    [7] = {"alt-svc", "expires", "referer", "trailer", "upgrade"},
+    [8] = {"if-match", "if-range", "location"},
+    [10] = {"connection", "keep-alive", "user-agent"},
+    [12] = {"content-type"},
+    [13] = {"accept-ranges", "cache-control", "content-range", "if-none-match", "last-modified"},
+    [14] = {"content-length", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user"},
+    [15] = {"accept-encoding", "accept-language", "x-forwarded-for"},
+    [16] = {"content-encoding", "content-language"},
+    [17] = {"if-modified-since", "transfer-encoding"},
+    [25] = {"strict-transport-security", "upgrade-insecure-requests"},
+  };
+  if (name->length >= sizeof names / sizeof *names)
+    return false;
+  const char *const *same = names[name->length];
+  for (size_t i = 0; i < sizeof *names / sizeof **names && same[i]; i++)
+    if (same[i][0] == (name->text[0] | 0x20) && strncasecmp(same[i], name->text, name->length) == 0)
+      return true;
+  return false;
+}
+
 void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__span *name,
                      const struct gg__span *value, bool trailer)
 {
@@ -173,7 +197,7 @@ void gg__http_header(struct gg_decoding *decoding, struct gg_draft *draft, const
     .key_length = name->length,
     .value = (const uint8_t *)value->text,
     .length = value->length,
-    .secret = gg__secret_name(name->text, name->length),
+    .secret = !is_common(name) && gg__secret_name(name->text, name->length),
     .raw_offset = value->offset,
     .raw_length = value->raw_length,
   };

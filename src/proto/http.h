@@ -6,6 +6,8 @@
 #define GG_PROTO_HTTP_H
 
 #include <gogetway/decoder.h>
+#include <string.h>
+#include <strings.h>
 
 enum gg__http_field {
   GG__HTTP_METHOD,
@@ -56,8 +58,13 @@ struct gg__span {
   uint64_t raw_length; /* 0: it does not stand there (compressed headers) */
 };
 
-/* Any case. */
-bool gg__http_is(const struct gg__span *span, const char *lower);
+/* Any case of letters. */
+static inline bool gg__http_is(const struct gg__span *span, const char *lower)
+{
+  size_t length = strlen(lower); /* known to the compiler: most names differ in that, or in the first letter */
+  return length == span->length &&
+         (length == 0 || ((span->text[0] | 0x20) == (lower[0] | 0x20) && strncasecmp(span->text, lower, length) == 0));
+}
 
 void gg__http_add(struct gg_decoding *decoding, struct gg_draft *draft, enum gg__http_field of,
                   const struct gg__span *value);

@@ -31,11 +31,11 @@ bool gg__secret_name(const char *name, size_t length)
   for (size_t i = 0; i < length && used < sizeof text; i++)
     if (!memchr("-_ .:[]$", name[i], 8))
       text[used++] = lower(name[i]);
-  for (size_t i = 0; i < sizeof anywhere / sizeof *anywhere; i++)
-    if (memmem(text, used, anywhere[i], strlen(anywhere[i])))
-      return true;
   for (size_t i = 0; i < sizeof at_end / sizeof *at_end; i++)
     if (ends(text, used, at_end[i]))
+      return true;
+  for (size_t i = 0; i < sizeof anywhere / sizeof *anywhere; i++)
+    if (memmem(text, used, anywhere[i], strlen(anywhere[i])))
       return true;
   for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
     if (strlen(whole[i]) == used && memcmp(text, whole[i], used) == 0)
