@@ -316,7 +316,7 @@ struct gg_draft; /* a message that has begun */
 struct gg_decoding_host {
   size_t size;
   struct gg_draft *(*begin)(struct gg_decoding *decoding, enum gg_side side, unsigned kind, uint64_t offset);
-  struct gg_message *(*message)(struct gg_draft *draft);
+  struct gg_message *(*message)(struct gg_decoding *decoding, struct gg_draft *draft);
   void (*text)(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_field *field);
   void (*summary)(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...) GG_PRINTF(3, 4);
   void (*head)(struct gg_decoding *decoding, struct gg_draft *draft);
@@ -386,7 +386,7 @@ static inline struct gg_draft *gg_decoded_begin(struct gg_decoding *decoding, en
 /* The message, to set `answers`, `stream` and flags of; of a NULL draft, one that nobody will see. */
 static inline struct gg_message *gg_decoded_message(struct gg_decoding *decoding, struct gg_draft *draft)
 {
-  return GG_DECODING_HOST(decoding)->message(draft);
+  return GG_DECODING_HOST(decoding)->message(decoding, draft);
 }
 
 /* Adds a field; its bytes are copied. */

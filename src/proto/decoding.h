@@ -99,6 +99,7 @@ struct gg_decoding {
   size_t spare_count;
   struct gg_draft *cut; /* until their decoder is closed */
   uint64_t numbers;
+  struct gg_message nobodys; /* what a decoder writes to that was refused a message */
   struct gg__piece *pieces;
 };
 
@@ -114,7 +115,7 @@ void *gg__decoding_resize(struct gg_decoding *decoding, void *memory, size_t bef
 /* ── draft.c ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 struct gg_draft *gg__draft_begin(struct gg_decoding *decoding, enum gg_side side, unsigned kind, uint64_t offset);
-struct gg_message *gg__draft_message(struct gg_draft *draft);
+struct gg_message *gg__draft_message(struct gg_decoding *decoding, struct gg_draft *draft);
 void gg__draft_field(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_field *field);
 void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...) GG_PRINTF(3, 4);
 void gg__draft_head(struct gg_decoding *decoding, struct gg_draft *draft);

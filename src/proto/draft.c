@@ -94,12 +94,12 @@ struct gg_draft *gg__draft_begin(struct gg_decoding *decoding, enum gg_side side
   return draft;
 }
 
-struct gg_message *gg__draft_message(struct gg_draft *draft)
+struct gg_message *gg__draft_message(struct gg_decoding *decoding, struct gg_draft *draft)
 {
-  static _Thread_local struct gg_message nobodys;
-  if (!draft) /* what another decoder has set there is not this one's */
-    nobodys = (struct gg_message){0};
-  return draft ? &draft->message : &nobodys;
+  if (draft)
+    return &draft->message;
+  decoding->nobodys = (struct gg_message){0};
+  return &decoding->nobodys;
 }
 
 /* ── Fields ──────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -587,7 +587,7 @@ void gg__catalogue_use_captures(struct gg__catalogue *catalogue,
   catalogue->capture_context = context;
 }
 
-void gg__catalogue_set_finder(struct gg__catalogue *catalogue, struct gg__fact_finder *finder)
+void gg__catalogue_set_finder(struct gg__catalogue *catalogue, const struct gg__fact_finder *finder)
 {
   catalogue->finder = finder;
 }

@@ -65,7 +65,7 @@ void gg__catalogue_use_captures(struct gg__catalogue *catalogue,
 
 /* Who finds the values of facts that are not kept; NULL: nobody. Outlives the catalogue. */
 struct gg__fact_finder;
-void gg__catalogue_set_finder(struct gg__catalogue *catalogue, struct gg__fact_finder *finder);
+void gg__catalogue_set_finder(struct gg__catalogue *catalogue, const struct gg__fact_finder *finder);
 
 /* ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -213,7 +213,7 @@ int gg__catalogue_undecoded(struct gg__catalogue *catalogue, bool open, uint64_t
 
 struct asking {
   struct gg__catalogue *catalogue;
-  struct gg__fact_finder *finder; /* NULL: what is kept has to do */
+  const struct gg__fact_finder *finder; /* NULL: what is kept has to do */
   int error;
   struct gg_failure *failure;
 };

@@ -132,7 +132,7 @@ void gg__catalogue_set_life(struct gg__catalogue *catalogue, const struct gg__li
   never();
 }
 
-void gg__catalogue_set_finder(struct gg__catalogue *catalogue, struct gg__fact_finder *finder)
+void gg__catalogue_set_finder(struct gg__catalogue *catalogue, const struct gg__fact_finder *finder)
 {
   (void)catalogue;
   (void)finder;

@@ -137,7 +137,7 @@ struct gg__catalogue {
   bool life_known;
   struct gg__capture *(*capture)(void *context, const char *name);
   void *capture_context;
-  struct gg__fact_finder *finder;
+  const struct gg__fact_finder *finder;
   bool functions;                 /* are registered */
   const struct gg_filter *filter; /* of the query that runs, for the functions that it calls */
 };

@@ -3,45 +3,20 @@
 
 #include <gogetway/decoder.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { PROTOCOLS_MAX = 256 };
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char *protocols[PROTOCOLS_MAX];
-static size_t protocol_count;
-
-/* Those of the built-in decoders are there already. */
-static const char *built_in(const char *name)
+const char *gg__protocol_name(const char *name)
 {
   for (size_t i = 0; gg_decoder_at(i); i++)
     if (strcmp(gg_decoder_at(i)->protocol, name) == 0)
       return gg_decoder_at(i)->protocol;
-  return NULL;
-}
-
-const char *gg__protocol_name(const char *name)
-{
-  const char *known = name[0] ? built_in(name) : "";
-  if (known)
-    return known;
-  pthread_mutex_lock(&lock);
-  for (size_t i = 0; i < protocol_count && !known; i++)
-    if (strcmp(protocols[i], name) == 0)
-      known = protocols[i];
-  if (!known && protocol_count < PROTOCOLS_MAX) {
-    protocols[protocol_count] = strdup(name);
-    known = protocols[protocol_count];
-    protocol_count += known != NULL;
-  }
-  pthread_mutex_unlock(&lock);
-  return known ? known : "";
+  return "";
 }
 
 /* ── Fields ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static struct gg__facts_table *facts; /* made once, under `lock` */
+static pthread_mutex_t facts_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gg__facts_table *facts; /* made once */
 
 static int add(const struct gg_decoder_field *fields)
 {
@@ -69,9 +44,9 @@ static void make(void)
 
 const struct gg__facts_table *gg__decoder_facts(void)
 {
-  pthread_mutex_lock(&lock);
+  pthread_mutex_lock(&facts_lock);
   if (!facts)
     make();
-  pthread_mutex_unlock(&lock);
+  pthread_mutex_unlock(&facts_lock);
   return facts;
 }

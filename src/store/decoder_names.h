@@ -9,7 +9,7 @@
 
 #include "store/filter_field.h"
 
-/* The same text for the same name, always; "" for one that has no memory, or is one too many. */
+/* The same text for the same name, always; "" for one that none of the built-in decoders has. */
 const char *gg__protocol_name(const char *name);
 
 /* The fields of the decoders that are built in which are facts, with those that all decoded sessions have

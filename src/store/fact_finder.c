@@ -76,4 +76,4 @@ static int find(void *context, const struct gg_session *session, const char *fie
   return error ? error : told;
 }
 
-struct gg__fact_finder gg__fact_finder = {.find = find};
+const struct gg__fact_finder gg__fact_finder = {.find = find};

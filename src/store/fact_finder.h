@@ -9,6 +9,6 @@
 #include "store/filter_field.h"
 
 /* Decodes by the built-in decoders; static. */
-extern struct gg__fact_finder gg__fact_finder;
+extern const struct gg__fact_finder gg__fact_finder;
 
 #endif

@@ -132,13 +132,14 @@ static enum gg__truth know_nothing(void *context, const struct gg_session *sessi
 static enum gg__truth find_any(void *context, const struct gg_session *session, const char *field, gg__fact_fn is,
                                const void *asked)
 {
-  return gg__fact_find(context, session, field, is, asked);
+  const struct gg__fact_finder *const *finder = context;
+  return gg__fact_find(*finder, session, field, is, asked);
 }
 
 enum gg__truth gg__filter_judge_finding(const struct gg_filter *filter, const struct gg_session *session,
-                                        struct gg__fact_finder *finder)
+                                        const struct gg__fact_finder *finder)
 {
-  const struct gg__fact_source before = {NULL, know_nothing}, finding = {finder, find_any};
+  const struct gg__fact_source before = {NULL, know_nothing}, finding = {&finder, find_any};
   enum gg__truth truth = gg__filter_judge(filter, session, &before);
   return truth == GG__PERHAPS && finder ? gg__filter_judge(filter, session, &finding) : truth;
 }

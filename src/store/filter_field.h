@@ -114,7 +114,7 @@ enum gg__truth gg__fact_find(const struct gg__fact_finder *finder, const struct 
 /* Whether the session matches where nothing is kept and all has to be found: only if the rest of the filter does not
  * decide. `finder` NULL: the filter asks for no facts. */
 enum gg__truth gg__filter_judge_finding(const struct gg_filter *filter, const struct gg_session *session,
-                                        struct gg__fact_finder *finder);
+                                        const struct gg__fact_finder *finder);
 
 /* The name of a fact that the filter (NULL: everything) asks for, other than `but` (NULL: of any); NULL: there is
  * none. */

@@ -63,7 +63,7 @@ struct gg__source_ops {
 struct gg__source {
   const struct gg__source_ops *ops;
   struct gg__marks *marks; /* the store's; for the records that are made (gg__record_mark). NULL: there are none */
-  struct gg__fact_finder *finder; /* of values that are not kept; NULL: nobody finds any */
+  const struct gg__fact_finder *finder; /* of values that are not kept; NULL: nobody finds any */
 };
 
 /* Of a source that asks no catalogue: whether the session is to be told, which sets its `perhaps`; and before, whether

@@ -110,7 +110,7 @@ const char *gg_store_warning(const struct gg_store *store, size_t index)
 
 /* ── Facts ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-void gg__store_set_finder(struct gg_store *store, struct gg__fact_finder *finder)
+void gg__store_set_finder(struct gg_store *store, const struct gg__fact_finder *finder)
 {
   assert(store->generation == 0);
   store->source->finder = finder;

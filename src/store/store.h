@@ -21,7 +21,7 @@ struct gg_store {
  * the store. Without one, a session that has too many values to be sure is told as if it matched, and a warning says
  * how many those are. Of a store that has no catalogue, he is asked for all; without him, filters that ask for facts
  * are GG_ERR_UNSUPPORTED there. */
-void gg__store_set_finder(struct gg_store *store, struct gg__fact_finder *finder);
+void gg__store_set_finder(struct gg_store *store, const struct gg__fact_finder *finder);
 
 /* What the last query was not sure of: `sessions` of those that it told may not match the filter. */
 void gg__store_note_doubt(struct gg_store *store, uint64_t sessions, const struct gg_filter *filter);

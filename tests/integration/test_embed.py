@@ -227,6 +227,8 @@ def test_custom_sink_does_what_it_says(build, run, scratch, upstream, words):  #
 WRITABLE = {
     "once": "of the seed",
     "seed": "of hashes, drawn once a process and never changed",
+    "facts": "what filters ask of decoders, made once a process and never changed",
+    "facts_lock": "of that",
     r"openings\.\d+": "counts libraries that were opened, which are the process' too",
     r"drop_new\.\d+": "a socket filter, which the kernel's interface wants without const; never written",
 }
