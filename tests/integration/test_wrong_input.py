@@ -40,7 +40,6 @@ def rows():
     for words in ASK.values():
         yield "no directory", "nowhere", words, FAILED, NOBODY
         yield "nobody runs", "rec", words, FAILED, NOBODY
-    yield "nobody runs", "rec", "stats", FAILED, ["no gateway runs on", "--dir names the directory"]
     for words in MARK.values():
         yield "a capture", "capture", words, FAILED, ["only in such sessions can be tagged and held"]
     for words in ("prune --max-bytes 1", "reindex"):
