@@ -28,14 +28,15 @@ SECONDS_MAX = 300
 
 # ── Sessions: lists of (side, bytes) ─────────────────────────────────────────────────────────────────────────────────
 
-REQUEST = (b"GET /static/app/page.html?id=12345 HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux "
-           b"x86_64; rv:109.0) Gecko/20100101 Firefox/115.0\r\nAccept: text/html,application/xhtml+xml,application/xml;"
-           b"q=0.9,image/avif,image/webp,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, "
-           b"br\r\nReferer: http://www.example.org/\r\nConnection: keep-alive\r\nCookie: session=0123456789abcdef; "
+REQUEST = (b"GET /static/app/page.html?id=12345 HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Mozilla/5.0 (X11; "
+           b"Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0\r\nAccept: text/html,application/xhtml+xml,"
+           b"application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n"
+           b"Accept-Encoding: gzip, deflate, br\r\nReferer: http://www.example.org/\r\nConnection: keep-alive\r\n"
+           b"Cookie: session=0123456789abcdef; "
            b"theme=dark\r\nCache-Control: no-cache\r\n\r\n")
-RESPONSE = (b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\nContent-Type: text/html; "
-            b"charset=utf-8\r\nContent-Length: %d\r\nLast-Modified: Fri, 20 Nov 2026 12:00:00 GMT\r\nConnection: "
-            b"keep-alive\r\nETag: \"637a1b2c-400\"\r\nAccept-Ranges: bytes\r\n\r\n")
+RESPONSE = (b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\nContent-Type: "
+            b"text/html; charset=utf-8\r\nContent-Length: %d\r\nLast-Modified: Fri, 20 Nov 2026 12:00:00 GMT\r\n"
+            b"Connection: keep-alive\r\nETag: \"637a1b2c-400\"\r\nAccept-Ranges: bytes\r\n\r\n")
 
 
 def cut(side, data, size=1 << 16):
@@ -156,21 +157,24 @@ def ssh(size):
 
 
 def smtp(size, count):
-    mail = (b"Subject: a mail\r\n\r\n" + b"A line of it, as long as lines of mails are, more or less.\r\n" * (size // 60))
-    return [(SERVER, b"220 mail.test ESMTP\r\n"), (CLIENT, b"EHLO here\r\n"), (SERVER, b"250-mail.test\r\n250 8BITMIME\r\n"),
+    mail = b"Subject: a mail\r\n\r\n" + b"A line of it, as long as lines of mails are, more or less.\r\n" * (size // 60)
+    return [(SERVER, b"220 mail.test ESMTP\r\n"), (CLIENT, b"EHLO here\r\n"),
+            (SERVER, b"250-mail.test\r\n250 8BITMIME\r\n"),
             *[(CLIENT, b"MAIL FROM:<a@a.test>\r\n"), (SERVER, b"250 OK\r\n"), (CLIENT, b"RCPT TO:<b@b.test>\r\n"),
               (SERVER, b"250 OK\r\n"), (CLIENT, b"DATA\r\n"), (SERVER, b"354 go on\r\n"), *cut(CLIENT, mail + b".\r\n"),
               (SERVER, b"250 taken\r\n")] * count]
 
 
 def telnet(count):
-    return [(SERVER, b"\xff\xfd\x18\xff\xfd\x1f"), (CLIENT, b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0")] + [
-        (CLIENT, b"ls -l\r\n"), (SERVER, b"ls -l\r\n" + b"-rw-r--r-- 1 user user 12345 Nov 21 12:00 some-file\r\n" * 20 +
-                                 b"$ ")] * count
+    answer = b"ls -l\r\n" + b"-rw-r--r-- 1 user user 12345 Nov 21 12:00 some-file\r\n" * 20 + b"$ "
+    return [(SERVER, b"\xff\xfd\x18\xff\xfd\x1f"),
+            (CLIENT, b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0"),
+            *[(CLIENT, b"ls -l\r\n"), (SERVER, answer)] * count]
 
 
 def lines(count):
-    return [(SERVER, b"> ")] + [(CLIENT, b"list all of it\n"), (SERVER, b"a line of an answer to it\n" * 8 + b"> ")] * count
+    answer = b"a line of an answer to it\n" * 8 + b"> "
+    return [(SERVER, b"> "), *[(CLIENT, b"list all of it\n"), (SERVER, answer)] * count]
 
 
 # (what it is, the decoder as it is called, its pieces)
@@ -246,17 +250,19 @@ def main(arguments):
     parser.add_argument("--quick", action="store_true", help="three rounds of less: to try, not to quote")
     parser.add_argument("--json", metavar="FILE", help="write every round's figures there")
     options = parser.parse_args(arguments)
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="gogetway-decode-") as folder:
         try:
             samples = measure(folder, QUICK if options.quick else FULL)
         except BenchError as error:
             print(f"decode: {error}", file=sys.stderr)
             return 1
-    print(f"{machine(TOP)}; load average before {os.getloadavg()[0]:.1f}; medians\n")
+    where = machine(TOP)
+    print(f"{where['cpu']}, Linux {where['kernel']}; load average before {before:.1f}; medians\n")
     show(samples)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine(TOP), "samples": samples}, file, indent=1)
+            json.dump({"machine": where, "samples": samples}, file, indent=1)
     return 0
 
 

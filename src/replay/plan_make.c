@@ -21,6 +21,7 @@
 #include "replay/target.h"
 #include "store/filter_field.h"
 #include "store/hash.h"
+#include "store/said.h"
 #include "store/sweep.h"
 
 #include <assert.h>
@@ -57,6 +58,7 @@ struct making {
   struct service *services;
   size_t service_count, service_room; /* a power of two */
   struct gg_failure *failure;
+  struct gg__said *said; /* who match, if the filter asks for what was said; else NULL */
 };
 
 /* ── Records of a session ────────────────────────────────────────────────────────────────────────────────────────── */
@@ -114,7 +116,7 @@ static int begin_session(void *context, void **token, const struct gg_session *b
 {
   struct making *making = context;
   *token = NULL;
-  if (!gg_filter_may_match(making->options->filter, begun) ||
+  if (!(making->said ? gg__said_has(making->said, begun->id) : gg_filter_may_match(making->options->filter, begun)) ||
       (begun->as_sent_of[0] && !gg_filter_names_as_sent(making->options->filter, begun)))
     return 0;
   struct gathering *gathering = calloc(1, sizeof *gathering);
@@ -371,7 +373,7 @@ static int end_session(void *context, void **token, const struct gg_session *ses
   struct making *making = context;
   struct gathering *gathering = *token;
   int error = 0;
-  if (gathering && gg_filter_match(making->options->filter, session))
+  if (gathering && (making->said || gg_filter_match(making->options->filter, session)))
     error = keep_session(making, gathering, session);
   drop_gathering(gathering);
   return error;
@@ -435,8 +437,11 @@ static int make(struct gg_plan *plan, const struct gg_plan_options *options, str
     return gg_fail(failure, error, "no memory for a plan");
   error = gg__spool_init(&plan->spool, failure);
   if (!error)
+    error = gg__said_find(&making.said, options->path, options->filter, failure);
+  if (!error)
     error = gg_sweep(options->path, options->filter, &making_ops, drop_gathering, &making, failure);
   free(making.services);
+  gg__said_destroy(making.said);
   if (!error)
     error = gg__spool_finish(&plan->spool, failure);
   plan->cache.spool = plan->spool.fd;
@@ -448,15 +453,12 @@ static int make(struct gg_plan *plan, const struct gg_plan_options *options, str
 int gg__plan_create(struct gg_plan **out, const struct gg_plan_options *options, struct gg_failure *failure)
 {
   *out = NULL;
-  int error = gg__filter_refuse_facts(options->filter, failure); /* a sweep asks no catalogue of what matches */
-  if (error)
-    return error;
   struct gg_plan *plan = calloc(1, sizeof *plan);
   if (!plan)
     return gg_fail(failure, GG_ERR_NOMEM, "no memory for a plan");
   plan->script.ops = &gg__plan_ops;
   plan->spool.fd = -1;
-  error = make(plan, options, failure);
+  int error = make(plan, options, failure);
   if (error) {
     gg__plan_destroy(plan);
     return error;

@@ -76,4 +76,18 @@ static int find(void *context, const struct gg_session *session, const char *fie
   return error ? error : told;
 }
 
-const struct gg__fact_finder gg__fact_finder = {.find = find};
+static const char *find_protocol(void *context, const struct gg_session *session)
+{
+  (void)context;
+  struct gg__findings *findings = NULL;
+  const char *protocol = "";
+  if (gg__findings_create(&findings) != 0)
+    return protocol;
+  const struct gg_message_sink sink = gg__findings_sink(findings);
+  (void)gg_store_messages(NULL, session, NULL, &sink, NULL); /* as far as it can be read */
+  protocol = gg__findings_protocol(findings);
+  gg__findings_destroy(findings);
+  return protocol;
+}
+
+const struct gg__fact_finder gg__fact_finder = {.find = find, .protocol = find_protocol};

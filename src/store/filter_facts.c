@@ -147,6 +147,8 @@ enum gg__truth gg__filter_judge_finding(const struct gg_filter *filter, const st
 int gg__filter_refuse_facts(const struct gg_filter *filter, struct gg_failure *failure)
 {
   const char *field = gg__filter_fact(filter, NULL);
+  if (!field)
+    field = gg__filter_asks(filter, "proto") ? "proto" : gg__filter_asks(filter, "protocol") ? "protocol" : NULL;
   return !field
            ? 0
            : gg_fail(failure, GG_ERR_UNSUPPORTED,

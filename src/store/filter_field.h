@@ -108,6 +108,8 @@ struct gg__fact_finder {
   void *context;
   int (*find)(void *context, const struct gg_session *session, const char *field,
               int (*tell)(void *telling, const struct gg__fact_value *value), void *telling);
+  /* What the session's protocol is called (gg__protocol_name); "": it is not known. NULL: he does not find that. */
+  const char *(*protocol)(void *context, const struct gg_session *session);
 };
 enum gg__truth gg__fact_find(const struct gg__fact_finder *finder, const struct gg_session *session, const char *field,
                              gg__fact_fn is, const void *asked);
@@ -119,7 +121,8 @@ enum gg__truth gg__filter_judge_finding(const struct gg_filter *filter, const st
 /* The name of a fact that the filter (NULL: everything) asks for, other than `but` (NULL: of any); NULL: there is
  * none. */
 const char *gg__filter_fact(const struct gg_filter *filter, const char *but);
-/* For who has no catalogue to ask, and nobody who finds: GG_ERR_UNSUPPORTED if the filter asks for a fact. */
+/* For who has no catalogue to ask, and nobody who finds: GG_ERR_UNSUPPORTED if the filter asks for a fact, or a
+ * protocol. */
 int gg__filter_refuse_facts(const struct gg_filter *filter, struct gg_failure *failure);
 
 /* ── Columns ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -128,6 +128,9 @@ void gg__store_note_doubt(struct gg_store *store, uint64_t sessions, const struc
 
 bool gg__source_match(const struct gg__source *source, const struct gg_filter *filter, struct gg__record *record)
 {
+  bool asked = gg__filter_asks(filter, "proto") || gg__filter_asks(filter, "protocol");
+  if (asked && source->finder && source->finder->protocol && !record->session.protocol[0])
+    record->session.protocol = source->finder->protocol(source->finder->context, &record->session);
   enum gg__truth truth = gg__filter_judge_finding(filter, &record->session, source->finder);
   record->perhaps = truth == GG__PERHAPS;
   return truth != GG__NO;

@@ -11,9 +11,9 @@
 #include "record/packet.h"
 #include "record/pcapng.h"
 #include "store/facts.h"
-#include "store/filter_field.h"
 #include "store/frames.h"
 #include "store/lookup.h"
+#include "store/said.h"
 #include "store/segment_name.h"
 #include "store/store.h"
 
@@ -44,6 +44,7 @@ struct verifying {
   struct gg_store *store; /* its own: */
   struct gg_store own;
   const struct gg_filter *filter;
+  struct gg__said *said; /* who match, if it asks for what was said: that does not stand in packets; else NULL */
   void (*report)(void *context, const struct gg_problem *problem);
   void *context;
   struct gg_verify_result *result;
@@ -63,7 +64,8 @@ static void tell(struct verifying *verifying, enum gg_problem_kind kind, bool in
 {
   char text[TEXT_MAX];
   const struct gg__record *record = verifying->record;
-  if (record && !gg_filter_match(verifying->filter, &record->session))
+  if (record && !(verifying->said ? gg__said_has(verifying->said, record->session.id)
+                                  : gg_filter_match(verifying->filter, &record->session)))
     return;
   va_list list;
   va_start(list, format);
@@ -493,12 +495,12 @@ int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
   struct gg_failure ignored = GG_FAILURE_INIT;
   struct verifying verifying = {.filter = filter, .report = report, .context = context, .result = result};
   *result = (struct gg_verify_result){0};
-  int error = gg__filter_refuse_facts(filter, failure); /* it believes no catalogue */
-  if (error)
-    return error;
-  error = gg__store_ready(store, &ignored);
+  int error = gg__store_ready(store, &ignored);
   if (error && error != GG_ERR_FORMAT)
     return gg_fail(failure, error, "%s", ignored.message);
+  error = gg__said_find(&verifying.said, store->path, filter, failure);
+  if (error)
+    return error;
   error = open_scan(&verifying, store, failure);
   if (!error) {
     verifying.since_ns = UINT64_MAX;
@@ -508,6 +510,7 @@ int gg_store_verify(struct gg_store *store, const struct gg_filter *filter,
   }
   if (verifying.own.source)
     verifying.own.source->ops->destroy(verifying.own.source);
+  gg__said_destroy(verifying.said);
   return error;
 }
 

@@ -60,7 +60,7 @@ def ask(peer, size):
 def record(directory, scratch):
     """Large sessions, one after the other; a long one that says a little between them; a small one in the middle."""
     with Answering() as server, Gateway(directory, upstream=server.address, scratch=scratch,
-                                        options=["--segment-max-bytes", "2MiB"]) as gateway:
+                                        options=["--segment-max-bytes", "2MiB", "--decode", "off"]) as gateway:
         with faults.connect(gateway.listen) as long:
             for number in range(LARGE_COUNT):
                 with faults.connect(gateway.listen) as large:

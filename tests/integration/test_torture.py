@@ -217,18 +217,20 @@ def rounds(place, gateway, size, slow=False, talk_of=Talk):
 
 
 def others(descriptors):
-    """All but pipes, and but what the catalogue's thread opens when it comes to that: its files, and a segment."""
+    """All but pipes, and but what the threads of the catalogue and of decoding open when they come to that: its files,
+    and a segment."""
     return sum(not end.startswith("pipe:") and "/catalogue.db" not in end and not end.endswith(".pcapng")
                for end in descriptors)
 
 
 def no_descriptor_leaks(gateway, before):
-    """There are those of `before`, but for two of the pool's; the segment, written and read; the catalogue, once."""
+    """There are those of `before`, but for two of the pool's; the segment, written and read; the catalogue, once to be
+    written and once to be read."""
     def same():
         now = gateway.descriptors_open()
         return (others(now) <= others(before) + 2
                 and sum(end.endswith(".pcapng") for end in now) <= 2
-                and sum("/catalogue.db" in end for end in now) <= 4)
+                and sum("/catalogue.db" in end for end in now) <= 7)
     try:
         processes.wait_until(same, 10, "no descriptor leaks")
     except processes.DeadlineExceeded as error:

@@ -105,9 +105,12 @@ def wait_decoded(store, count, seconds=30):
 
     def decoded():
         with contextlib.closing(sqlite3.connect(path, uri=True, timeout=10)) as database:
-            return database.execute("SELECT count(*) FROM sessions JOIN facts ON session = sessions.number WHERE"
-                                    " state = 1 AND field = '.decoded' AND facts.number = packets AND overflow = 3"
-                                    ).fetchone()[0]
+            try:
+                return database.execute("SELECT count(*) FROM sessions JOIN facts ON session = sessions.number WHERE"
+                                        " state = 1 AND field = '.decoded' AND facts.number = packets AND overflow = 3"
+                                        ).fetchone()[0]
+            except sqlite3.OperationalError:  # being made
+                return -1
     processes.wait_until(lambda: decoded() == count, seconds, f"{count} sessions to be decoded", interval=0.1)
 
 
@@ -291,3 +294,27 @@ def test_without_a_catalogue(gateways, web, scratch):
     words = ["sessions", "--json", "http.status=503", "--dir", str(scratch / "all.pcapng")]
     told = processes.run([program(), *words], text=True).stdout.splitlines()
     assert [json.loads(line)["id"] for line in told] == [bad]
+
+
+def test_a_replay_of_what_was_said(gateways, web, scratch):
+    """Sessions that are chosen by messages are played and verified, with a catalogue and without."""
+    gateway = started(gateways, web)
+    for path in ("/ok", "/bad", "/no"):
+        with Client(gateway.listen) as client:
+            client.ask(path)
+    with faults.connect(gateway.listen) as client:
+        client.sendall(b"\x00\x01\x02")
+    wait_decoded(gateway, 4)
+    assert gateway.stop()[0] == 0
+
+    def planned(*words):
+        done = gateway.command("replay", *words, "--to", "127.0.0.1:9", "--dry-run", "--json")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    for catalogue in (True, False):
+        if not catalogue:
+            os.unlink(f"{gateway.directory}/catalogue.db")
+        assert len(found(gateway, "proto=http")) == 3 and len(found(gateway, "proto!=http")) == 1
+        (session,) = found(gateway, "http.status=503")
+        plan = json.dumps(planned("proto=http", "http.status=503"))
+        assert session in plan and not any(other in plan for other in found(gateway) - {session})
+        assert gateway.command("verify", "http.status=503").returncode == 0

@@ -86,13 +86,14 @@ def bound_of(name, begin, seconds):
 
 def idle_state(pid):
     """What a process has that does not come and go with its work: kind -> count. Segments are opened when something is
-    recorded, and pipes when something is spliced: their numbers are bounded by what is configured."""
+    recorded, pipes when something is spliced, the catalogue when the threads that keep it come to that: their numbers
+    are bounded, the first two by what is configured."""
     found = collections.Counter()
     directory = f"/proc/{pid}/fd"
     for name in os.listdir(directory):
         with contextlib.suppress(FileNotFoundError):
             target = os.readlink(f"{directory}/{name}")
-            if not target.startswith("pipe:") and not target.endswith(".pcapng"):
+            if not target.startswith("pipe:") and not target.endswith(".pcapng") and "/catalogue.db" not in target:
                 found[target if target.startswith(("anon_inode:", "/dev/")) else target.partition(":[")[0]] += 1
     found["threads"] = len(os.listdir(f"/proc/{pid}/task"))
     return found
