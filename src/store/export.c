@@ -1,69 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Writes chosen sessions for other programs: as one capture (merge ──► sink), or as the bare bytes of each direction.
- *
- * A new file gets its name when it is whole if it replaces another; otherwise it is made under its own name and removed
- * when something fails, so that nobody takes half an export for all of it.
- */
+/* Writes chosen sessions for other programs: as one capture (merge ──► sink), or as the bare bytes of each direction.
+ * What becomes of the files when something fails is output.h's matter. */
 #include "base/sized.h"
 #include "store/merge.h"
+#include "store/output.h"
 #include "store/sink.h"
 #include "store/store.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { MTU_MIN = 576, MTU_MAX = 65535, PROGRESS_EVERY = 1024, PATH_BYTES_MAX = 4096 };
-
-struct output {
-  int fd;
-  bool made;    /* by us: is removed on failure */
-  bool renamed; /* `path` becomes `final` at the end */
-  char path[PATH_BYTES_MAX];
-  const char *final;
-};
-
-/* ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static int open_output(struct output *output, const char *path, bool overwrite, struct gg_failure *failure)
-{
-  struct stat status;
-  bool exists = stat(path, &status) == 0;
-  *output = (struct output){.fd = -1, .final = path};
-  if (exists && S_ISDIR(status.st_mode))
-    return gg_fail(failure, GG_ERR_EXISTS, "%s is a directory", path);
-  if (exists && S_ISREG(status.st_mode) && !overwrite)
-    return gg_fail(failure, GG_ERR_EXISTS, "%s exists already", path);
-  output->renamed = exists && S_ISREG(status.st_mode);
-  const char *suffix = output->renamed ? ".new" : "";
-  if ((size_t)snprintf(output->path, sizeof output->path, "%s%s", path, suffix) >= sizeof output->path)
-    return gg_fail(failure, GG_ERR_RANGE, "the path is too long");
-  output->made = !exists || output->renamed;
-  int flags = output->made ? O_CREAT | O_EXCL | O_NOFOLLOW : 0; /* a device or a pipe is opened as it is */
-  output->fd = open(output->path, O_WRONLY | O_CLOEXEC | flags, 0600);
-  if (output->fd < 0) {
-    output->made = false;
-    return gg_fail_errno(failure, errno, "cannot make %s", output->path);
-  }
-  return 0;
-}
-
-static int close_output(struct output *output, int error, struct gg_failure *failure)
-{
-  if (output->fd >= 0 && close(output->fd) != 0 && !error)
-    error = gg_fail_errno(failure, errno, "cannot write to %s", output->path);
-  if (!error && output->renamed && rename(output->path, output->final) != 0)
-    error = gg_fail_errno(failure, errno, "cannot replace %s", output->final);
-  if (error && output->made)
-    unlink(output->path);
-  return error;
-}
+enum { MTU_MIN = 576, MTU_MAX = 65535, PROGRESS_EVERY = 1024 };
 
 /* ── One capture ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -124,8 +72,8 @@ static int export_capture(const struct gg_session_list *list, const struct gg_ex
                           struct gg_export_result *result, struct gg_failure *failure)
 {
   bool standard = strcmp(options->path, "-") == 0;
-  struct output output = {.fd = STDOUT_FILENO};
-  int error = standard ? 0 : open_output(&output, options->path, options->overwrite, failure);
+  struct gg__output output = {.fd = STDOUT_FILENO};
+  int error = standard ? 0 : gg__output_open(&output, options->path, options->overwrite, failure);
   struct gg__merge *merge = NULL;
   struct gg__sink *sink = NULL;
   if (!error)
@@ -141,26 +89,12 @@ static int export_capture(const struct gg_session_list *list, const struct gg_ex
   }
   gg__sink_destroy(sink);
   gg__merge_destroy(merge);
-  return standard ? error : close_output(&output, error, failure);
+  return standard ? error : gg__output_close(&output, error, failure);
 }
 
 /* ── Bare bytes ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int write_all(int fd, const uint8_t *data, size_t length, const char *path, struct gg_failure *failure)
-{
-  while (length > 0) {
-    ssize_t written = write(fd, data, length);
-    if (written < 0 && errno != EINTR)
-      return gg_fail_errno(failure, errno, "cannot write to %s", path);
-    if (written > 0) {
-      data += written;
-      length -= (size_t)written;
-    }
-  }
-  return 0;
-}
-
-static int copy_bytes(struct gg_store *store, const struct gg_session *session, struct output outputs[2],
+static int copy_bytes(struct gg_store *store, const struct gg_session *session, struct gg__output outputs[2],
                       const struct gg_export_options *options, struct gg_export_result *result,
                       struct gg_failure *failure)
 {
@@ -170,7 +104,7 @@ static int copy_bytes(struct gg_store *store, const struct gg_session *session, 
   while (!error && (error = gg_reader_next(reader, &chunk, failure)) == 1) {
     if (chunk.gap && options->gap)
       options->gap(options->gap_context, session, chunk.side, chunk.offset, chunk.gap);
-    error = write_all(outputs[chunk.side].fd, chunk.data, chunk.length, outputs[chunk.side].path, failure);
+    error = gg__output_write(outputs[chunk.side].fd, chunk.data, chunk.length, outputs[chunk.side].path, failure);
     result->bytes += chunk.length;
   }
   gg_reader_close(reader);
@@ -182,21 +116,21 @@ static int export_session(struct gg_store *store, const struct gg_session *sessi
                           struct gg_failure *failure)
 {
   static const char *const sides[2] = {"client", "server"};
-  char paths[2][PATH_BYTES_MAX];
-  struct output outputs[2] = {{.fd = -1}, {.fd = -1}};
+  char paths[2][GG__OUTPUT_PATH_MAX];
+  struct gg__output outputs[2] = {{.fd = -1}, {.fd = -1}};
   int error = 0;
   for (int side = 0; side < 2 && !error; side++) {
-    if ((size_t)snprintf(paths[side], PATH_BYTES_MAX, "%s/%s.%s", options->path, session->id, sides[side]) >=
-        PATH_BYTES_MAX)
+    if ((size_t)snprintf(paths[side], GG__OUTPUT_PATH_MAX, "%s/%s.%s", options->path, session->id, sides[side]) >=
+        GG__OUTPUT_PATH_MAX)
       error = gg_fail(failure, GG_ERR_RANGE, "the path is too long");
     else
-      error = open_output(&outputs[side], paths[side], options->overwrite, failure);
+      error = gg__output_open(&outputs[side], paths[side], options->overwrite, failure);
   }
   if (!error)
     error = copy_bytes(store, session, outputs, options, result, failure);
   *lost = error == GG_ERR_NOT_FOUND && outputs[1].fd >= 0; /* else it was a file of the export's */
   for (int side = 0; side < 2; side++)
-    error = close_output(&outputs[side], error, failure);
+    error = gg__output_close(&outputs[side], error, failure);
   return error;
 }
 
@@ -206,14 +140,7 @@ static int export_raw(struct gg_store *store, const struct gg_session_list *list
 {
   if (strcmp(options->path, "-") == 0)
     return gg_fail(failure, GG_ERR_INVALID, "raw writes two files a session: it needs a directory");
-  if (mkdir(options->path, 0700) != 0) {
-    struct stat status;
-    if (errno != EEXIST || stat(options->path, &status) != 0)
-      return gg_fail_errno(failure, errno, "cannot make %s", options->path);
-    if (!S_ISDIR(status.st_mode))
-      return gg_fail(failure, GG_ERR_EXISTS, "%s exists and is no directory", options->path);
-  }
-  int error = 0;
+  int error = gg__output_directory(options->path, failure);
   for (size_t i = 0; i < list->count && !error; i++) {
     if (!may_go_on(options, i, list->count))
       return gg_fail(failure, GG_ERR_CLOSED, "stopped");
