@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * hiding.h - where in a URL or a body credentials stand, by the names in front of them (proto/secrets.h).
+ *
+ * Pure functions; any thread. Private to src/store.
+ */
+#ifndef GG_STORE_HIDING_H
+#define GG_STORE_HIDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { GG__HIDDEN_MAX = 256 };
+
+/* A name and a value in text: both may be percent-coded. Without '=' the value is empty. */
+struct gg__pair {
+  const char *name, *value;
+  size_t name_length, value_length;
+};
+/* The pair at *at of a query or a form, which goes on behind it; false: there is none any more. */
+bool gg__pair_next(struct gg__pair *pair, const char *text, size_t length, size_t *at);
+/* Undoes %XX, and '+' if it means a blank. `out` has room for `length` bytes. Returns how many came out. */
+size_t gg__percent_undo(char *out, const char *text, size_t length, bool plus);
+/* Whether the name of a pair says that the value is a credential. */
+bool gg__pair_is_secret(const struct gg__pair *pair);
+/* Where the query begins (behind the '?') and ends (at a '#'); equal: there is none. */
+void gg__query_find(const char *url, size_t length, size_t *from, size_t *to);
+
+/* Bytes from `from` to before `to`; the name is for people. */
+struct gg__hidden {
+  size_t from, to;
+  const char *name;
+  size_t name_length;
+};
+struct gg__hiding {
+  struct gg__hidden places[GG__HIDDEN_MAX]; /* in order; what does not fit: the last one goes to the end */
+  size_t count;
+};
+
+enum gg__hiding_form { GG__HIDING_PLAIN, GG__HIDING_URL, GG__HIDING_FORM, GG__HIDING_JSON, GG__HIDING_MULTIPART };
+/* By a media type. */
+enum gg__hiding_form gg__hiding_form_of(const char *type, size_t length);
+void gg__hide(struct gg__hiding *out, enum gg__hiding_form form, const char *text, size_t length);
+
+#endif
