@@ -89,6 +89,58 @@ GG_API void gg_secrets_destroy(struct gg_secrets *secrets);
 GG_API size_t gg_secrets_mask(const struct gg_secrets *secrets, enum gg_side side, uint64_t offset, uint8_t *data,
                               size_t length);
 
+/* ── Export ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_message_export_format {
+  GG_MESSAGE_EXPORT_HAR,   /* HTTP Archive 1.2, of HTTP */
+  GG_MESSAGE_EXPORT_CURL,  /* a script for bash that sends the requests of HTTP again */
+  GG_MESSAGE_EXPORT_FILES, /* a directory with the bodies of all messages, and manifest.jsonl */
+};
+
+struct gg_message_export_options {
+  size_t size;
+  enum gg_message_export_format format;
+  const char *path;    /* "-": standard output (not for files) */
+  bool overwrite;      /* an existing file is replaced; otherwise it is GG_ERR_EXISTS */
+  bool secrets;        /* credentials as they are; otherwise "****", and variables in a script. Files never hide any */
+  const char *decoder; /* as in struct gg_message_options */
+  /* Told now and then; may be NULL. Return false to stop (GG_ERR_CLOSED). */
+  bool (*progress)(void *context, uint64_t done, uint64_t total);
+  void *progress_context;
+  /* As in struct gg_export_options: of such a session there is what could be read of it. */
+  void (*lost)(void *context, const struct gg_session *session);
+  void *lost_context;
+};
+#ifdef __cplusplus
+inline struct gg_message_export_options gg_message_export_options_init() /* what the macro is in C++ */
+{
+  struct gg_message_export_options options = gg_message_export_options();
+  options.size = sizeof options;
+  return options;
+}
+#define GG_MESSAGE_EXPORT_OPTIONS_INIT gg_message_export_options_init()
+#else
+#define GG_MESSAGE_EXPORT_OPTIONS_INIT                                                                                 \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_message_export_options)                                                                   \
+  }
+#endif
+
+struct gg_message_export_result {
+  uint64_t sessions;
+  uint64_t entries; /* requests, or files */
+  uint64_t skipped; /* answers whose request is not known */
+  uint64_t partly;  /* sessions that were not understood to their end, encrypted and unknown ones not counted */
+  uint64_t bytes;   /* written, the manifest's not counted */
+};
+
+/* Memory is bounded, whatever is in the sessions: docs/exports.md has the limits, and what was cut says so. Files are
+ * made with mode 0600, a directory with 0700. On an error a file that was made is removed; carved files that were whole
+ * by then stay, with the manifest. `result` may be NULL. Errors as gg_store_messages and gg_store_export have them. */
+GG_API int gg_store_export_messages(struct gg_store *store, const struct gg_session_list *list,
+                                    const struct gg_message_export_options *options,
+                                    struct gg_message_export_result *result, struct gg_failure *failure);
+
 #ifdef __cplusplus
 }
 #endif
