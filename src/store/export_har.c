@@ -578,6 +578,8 @@ static void put_entry(struct gg__exchange_out *out, const struct gg__exchange *e
   size_t length = gg_json_finish(json);
   if (length)
     write_entry(out, har, length);
+  else
+    out->error = GG_ERR_NOMEM; /* greater than any that fields of a message can make */
 }
 
 static void end(struct gg__exchange_out *out)

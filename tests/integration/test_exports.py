@@ -8,7 +8,9 @@ import os
 import pathlib
 import re
 import shutil
+import smtplib
 import socket
+import socketserver
 import threading
 
 import pytest
@@ -459,6 +461,52 @@ def test_files_of_damaged_codings(gateways, listening, scratch):
     gateway.wait_sessions_closed(3)
     damaged, unknown, half = check_files(gateway, scratch / "bodies", [b"", b"as it is", b"half"])
     assert damaged["error"] and "as it was coded" in unknown["error"] and half["incomplete"]
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """Takes every mail."""
+
+    def handle(self):
+        said = {b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+        self.wfile.write(b"220 box ESMTP\r\n")
+        for line in self.rfile:
+            word = line.strip().upper()
+            self.wfile.write(said.get(word, b"250 fine") + b"\r\n")
+            if word == b"DATA":
+                while self.rfile.readline() != b".\r\n":
+                    pass
+                self.wfile.write(b"250 taken\r\n")
+            if word == b"QUIT":
+                return
+
+
+def test_files_of_mails(gateways, scratch):
+    mail = b"From: a@example\r\nTo: b@example\r\nSubject: c\r\n\r\n.a line with a dot\r\n" + b"x" * 500 + b"\r\n"
+    with socketserver.ThreadingTCPServer((peers.HOST, 0), Mailbox) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            gateway = gateways(f"{peers.HOST}:{server.server_address[1]}")
+            host, port = gateway.listen.rsplit(":", 1)
+            with smtplib.SMTP(host, int(port), timeout=20) as client:
+                client.sendmail("a@example", ["b@example"], mail)
+            gateway.wait_sessions_closed(1)
+        finally:
+            server.shutdown()
+    line, = check_files(gateway, scratch / "bodies", [mail])
+    assert line["name"].endswith("-mail.eml") and line["from"] == "client" and line["protocol"] == "smtp"
+
+
+def test_files_of_websockets(gateways, listening, scratch):
+    listening.answer = lambda request: (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                                        b"Upgrade: websocket\r\n\r\n\x81\x05hello\x02\x01\x00\x80\x02\xff\xfe")
+    gateway = gateways(listening.address)
+    say(gateway.listen, b"GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    gateway.wait_sessions_closed(1)
+    lines = check_files(gateway, scratch / "bodies", [b"hello", b"\x00\xff\xfe"])
+    assert {line["protocol"] for line in lines} == {"websocket"}
+    entry, = archive(gateway)
+    assert entry["response"]["status"] == 101
 
 
 def test_what_exists_stays_unless_forced(gateways, listening, scratch):
