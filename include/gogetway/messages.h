@@ -141,6 +141,50 @@ GG_API int gg_store_export_messages(struct gg_store *store, const struct gg_sess
                                     const struct gg_message_export_options *options,
                                     struct gg_message_export_result *result, struct gg_failure *failure);
 
+/* ── Sessions to be played again ─────────────────────────────────────────────────────────────────────────────────── */
+
+enum gg_script_format {
+  GG_SCRIPT_PYTHON,    /* a program that says to a live server what the client said, and waits for whole answers */
+  GG_SCRIPT_ASCIICAST, /* what was on the screen, of telnet and lines: asciicast v2 */
+};
+
+struct gg_script_options {
+  size_t size;
+  enum gg_script_format format;
+  const char *path;    /* a file, or "-": standard output; of several sessions a directory, with a file for each */
+  bool overwrite;      /* an existing file is replaced; otherwise it is GG_ERR_EXISTS */
+  bool secrets;        /* credentials as they are; else a program takes them from its environment, and on a screen they
+                        * are stars */
+  const char *decoder; /* by name: no other is asked; NULL: it is told from the first bytes */
+  const char *framing; /* as that of gg_decoding_options, for programs; NULL: none */
+  /* Called for each of several sessions that cannot be written, with the reason; the others go on. NULL: that is an
+   * error. */
+  void (*refused)(void *context, const struct gg_session *session, const struct gg_failure *why);
+  void *refused_context;
+};
+#ifdef __cplusplus
+inline struct gg_script_options gg_script_options_init() /* what the macro is in C++ */
+{
+  struct gg_script_options options = gg_script_options();
+  options.size = sizeof options;
+  return options;
+}
+#define GG_SCRIPT_OPTIONS_INIT gg_script_options_init()
+#else
+#define GG_SCRIPT_OPTIONS_INIT                                                                                         \
+  {                                                                                                                    \
+    .size = sizeof(struct gg_script_options)                                                                           \
+  }
+#endif
+
+/* Writes a file for each session, of mode 0600. GG_ERR_UNSUPPORTED: a session cannot be written so (it is encrypted, of
+ * another protocol, what its client said is not all there, or it has credentials that cannot be left out);
+ * GG_ERR_LIMIT: the client said more than 16 MiB; errors as gg_store_messages and gg_store_export have them. On an
+ * error a file that was made is removed. `result` may be NULL. */
+GG_API int gg_store_export_scripts(struct gg_store *store, const struct gg_session_list *list,
+                                   const struct gg_script_options *options, struct gg_export_result *result,
+                                   struct gg_failure *failure);
+
 #ifdef __cplusplus
 }
 #endif

@@ -32,6 +32,19 @@ enum {
   GG_WINDOW_CUTS_MAX = 256, /* attempts that are open after the longest match, in so many bytes */
 };
 
+/* Of a session that becomes a program, or what was on a screen. */
+enum {
+  GG__CAST_SIZES_MAX = 1024,          /* of a window */
+  GG__STORY_CLIENT_MAX = 16 << 20,    /* bytes of the client */
+  GG__STORY_COOKIES_MAX = 1024,       /* that were set last, among which one is looked for */
+  GG__STORY_MESSAGES_MAX = 1 << 17,   /* of both sides */
+  GG__STORY_PIECES_MAX = 1 << 20,     /* in which the server's bytes came */
+  GG__STORY_SEARCHED_MAX = 256 << 20, /* bytes of replies, for text in front of all values */
+  GG__STORY_SECRETS_MAX = 1 << 16,    /* places of credentials */
+  GG__STORY_SERVER_MAX = 8 << 20,     /* bytes of the server that are looked at */
+  GG__STORY_VALUES_MAX = 1 << 12,     /* that the server handed out */
+};
+
 enum {
   GG_KEEP_HELD_MAX = 1 << 20,         /* held sessions of one segment; it is passed over with more */
   GG_FEED_BYTES_MAX = 8 << 20,        /* of headers that wait to be indexed; the rest is read from the segments */
