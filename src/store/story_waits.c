@@ -53,6 +53,8 @@ static void place_wait(const struct gg__story *story, struct gg__wait *wait, con
   wait->after_end = piece && piece->after_end && wait->at == story->length[GG_SIDE_CLIENT];
 }
 
+/* A wait for silence takes all that comes: what follows it at the same place is part of it. NULL: so it was, or there
+ * is no memory. */
 static struct gg__wait *add_wait(struct gg__story *story, enum gg__wait_kind kind, uint64_t from, uint64_t end,
                                  const struct gg__story_message *message)
 {
@@ -63,7 +65,12 @@ static struct gg__wait *add_wait(struct gg__story *story, enum gg__wait_kind kin
   *wait = (struct gg__wait){.kind = kind, .from = from, .end = end, .count = 1, .method = ""};
   wait->message = message ? message->number : 0;
   place_wait(story, wait, message);
-  return wait;
+  struct gg__wait *last = story->wait_count > 1 ? wait - 1 : NULL;
+  if (!last || last->kind != GG__WAIT_QUIET || last->at != wait->at || last->after_end != wait->after_end)
+    return wait;
+  last->end = end > last->end ? end : last->end;
+  story->wait_count--;
+  return NULL;
 }
 
 /* ── Messages whose protocol says where they end ─────────────────────────────────────────────────────────────────── */
