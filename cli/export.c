@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* export.c - the command that writes sessions for other programs. */
 #include "commands.h"
+#include "export_script.h"
 #include "store_common.h"
 
 #include <gogetway/messages.h>
@@ -17,42 +18,49 @@ enum {
   OPTION_FORCE,
   OPTION_SECRETS,
   OPTION_DECODER,
+  OPTION_FRAMING,
   OPTION_FILTER,
   PROGRESS_INTERVAL_NS = 200000000
 };
 
 static const struct gg_cli_option options[] = {
-  [OPTION_FORMAT] = {"format", 'f', "FORM", "pcapng (default), pcap (classic, nanoseconds), raw, har or curl"},
+  [OPTION_FORMAT] = {"format", 'f', "FORM",
+                     "pcapng (default), pcap (classic, nanoseconds), raw, har, curl, python or asciicast"},
   [OPTION_FILES] = {"files", 0, NULL, "the bodies of all messages, a file each, with a list of them"},
-  [OPTION_OUT] = {"out", 'o', "OUT", "the file to write, - for standard output; for raw and --files a directory"},
+  [OPTION_OUT] = {"out", 'o', "OUT",
+                  "the file to write, - for standard output; for raw, --files and several programs a directory"},
   [OPTION_MTU] = {"mtu", 0, "N", "no IP packet longer than N bytes: 576 to 65535"},
   [OPTION_FORCE] = {"force", 0, NULL, "replace what exists"},
-  [OPTION_SECRETS] = {"secrets", 0, NULL, "credentials as they are, which har and curl hide otherwise"},
-  [OPTION_DECODER] = {"decoder", 0, "NAME", "for har, curl and --files: who understands it; else its first bytes tell"},
+  [OPTION_SECRETS] = {"secrets", 0, NULL, "credentials as they are, which messages hide otherwise"},
+  [OPTION_DECODER] = {"decoder", 0, "NAME", "for all but captures: who understands it; else its first bytes tell"},
+  [OPTION_FRAMING] = {"framing", 0, "TEXT", "for python: how messages of an unknown protocol are told apart"},
   [OPTION_FILTER] = GG_CLI_FILTER_OPTION,
 };
 
 /* Of bytes, or of messages. */
 struct form {
   const char *name; /* NULL: it is no word of --format */
-  bool messages, directory;
+  bool messages, directory, scripts;
   enum gg_export_format format;
   enum gg_message_export_format of_messages;
+  enum gg_script_format of_scripts;
 };
-enum { FORM_FILES = 5, FORM_COUNT = FORM_FILES };
+enum { FORM_FILES = 7, FORM_COUNT = FORM_FILES };
 static const struct form forms[] = {
   {.name = "pcapng", .format = GG_EXPORT_PCAPNG},
   {.name = "pcap", .format = GG_EXPORT_PCAP},
   {.name = "raw", .directory = true, .format = GG_EXPORT_RAW},
   {.name = "har", .messages = true, .of_messages = GG_MESSAGE_EXPORT_HAR},
   {.name = "curl", .messages = true, .of_messages = GG_MESSAGE_EXPORT_CURL},
+  {.name = "python", .messages = true, .scripts = true, .of_scripts = GG_SCRIPT_PYTHON},
+  {.name = "asciicast", .messages = true, .scripts = true, .of_scripts = GG_SCRIPT_ASCIICAST},
   [FORM_FILES] = {.messages = true, .directory = true, .of_messages = GG_MESSAGE_EXPORT_FILES},
 };
 
 /* What the command is to do. */
 struct wanted {
   const struct form *form; /* NULL: it was not said */
-  const char *path, *decoder;
+  const char *path, *decoder, *framing;
   unsigned mtu;
   bool force, secrets;
 };
@@ -109,7 +117,8 @@ static int choose_form(struct wanted *wanted, const char *word)
   }
   const char *nearest = gg_cli_nearest(word, names, FORM_COUNT);
   return gg_cli_wrong("export: --format %s is not known; %s%s", word,
-                      nearest ? "did you mean " : "pcapng, pcap, raw, har and curl are", nearest ? nearest : "");
+                      nearest ? "did you mean " : "pcapng, pcap, raw, har, curl, python and asciicast are",
+                      nearest ? nearest : "");
 }
 
 static int choose_files(struct wanted *wanted)
@@ -211,6 +220,18 @@ static int export_chosen(const struct gg_cli *cli, const struct gg_cli_words *wo
   return status;
 }
 
+static int export_scripts(const struct gg_cli *cli, const struct gg_cli_words *words, const struct wanted *wanted)
+{
+  struct gg_script_options scripts = GG_SCRIPT_OPTIONS_INIT;
+  scripts.format = wanted->form->of_scripts;
+  scripts.path = wanted->path;
+  scripts.overwrite = wanted->force;
+  scripts.secrets = wanted->secrets;
+  scripts.decoder = wanted->decoder;
+  scripts.framing = wanted->framing;
+  return gg_cli_export_scripts(cli, words, &scripts);
+}
+
 /* Whether what was asked for goes together. */
 static int check(const struct wanted *wanted)
 {
@@ -227,9 +248,11 @@ static int check(const struct wanted *wanted)
   if (wanted->mtu && form->directory)
     return gg_cli_wrong("export: --mtu is for packets, and raw has none");
   if (wanted->secrets && (!form->messages || form->directory))
-    return gg_cli_wrong("export: --secrets is for har and curl; all else never hides any");
+    return gg_cli_wrong("export: --secrets is for har, curl, python and asciicast; all else never hides any");
   if (wanted->decoder && !form->messages)
-    return gg_cli_wrong("export: --decoder is for har, curl and --files");
+    return gg_cli_wrong("export: --decoder is for messages, and this form has none");
+  if (wanted->framing && !form->scripts)
+    return gg_cli_wrong("export: --framing is for programs");
   if (!form->messages && standard && isatty(STDOUT_FILENO) == 1)
     return gg_cli_wrong("export: a capture is not for a terminal; -o FILE, or a pipe");
   return GG_EXIT_DONE;
@@ -256,6 +279,8 @@ static int run_export(const struct gg_cli *cli, int argc, char **argv)
       wanted.secrets = true;
     else if (what == OPTION_DECODER)
       wanted.decoder = args.value;
+    else if (what == OPTION_FRAMING)
+      wanted.framing = args.value;
     else if (what == OPTION_FILTER && gg_cli_add_filter(&words, args.value))
       continue;
     else if (what != GG_CLI_WORD || !gg_cli_add_word(&words, args.value))
@@ -266,13 +291,15 @@ static int run_export(const struct gg_cli *cli, int argc, char **argv)
   if (!wanted.form)
     wanted.form = &forms[0];
   status = check(&wanted);
-  return status == GG_EXIT_DONE ? export_chosen(cli, &words, &wanted) : status;
+  if (status != GG_EXIT_DONE)
+    return status;
+  return wanted.form->scripts ? export_scripts(cli, &words, &wanted) : export_chosen(cli, &words, &wanted);
 }
 
 const struct gg_command gg_command_export = {
   .name = "export",
-  .summary = "write sessions as a capture, bare bytes, HAR, curl lines or files",
-  .synopsis = "[FILTER...] [--filter EXPR] [--format pcapng|pcap|raw|har|curl | --files] -o OUT [--secrets]",
+  .summary = "write sessions as a capture, bare bytes, HAR, curl lines, files or programs",
+  .synopsis = "[FILTER...] [--filter EXPR] [--format FORM | --files] -o OUT [--secrets]",
   .options = options,
   .option_count = sizeof options / sizeof options[0],
   .details =
@@ -281,6 +308,10 @@ const struct gg_command gg_command_export = {
     "har is an HTTP Archive of requests and answers, and curl a script for bash that sends the requests again. Both\n"
     "hide credentials unless --secrets is there: as ****, or as variables of the environment that the script names.\n"
     "--files makes OUT/<id>-<message>-<name> of each body, and OUT/manifest.jsonl with their SHA-256.\n"
+    "python is a program that says to a live server what the client said, and waits for whole answers; asciicast "
+    "plays\n"
+    "telnet and lines on a screen. Several sessions are OUT/<id>.py or .cast. Programs take credentials from the\n"
+    "environment, and screens have stars, unless --secrets is there: docs/messages.md.\n"
     "pcapng, pcap, raw and --files never hide anything: credentials are in there as they were said.\n"
     "\n"
     "examples:\n"
@@ -290,6 +321,7 @@ const struct gg_command gg_command_export = {
     "  gogetway export state=closed --format raw -o streams\n"
     "  gogetway export proto=http --format har -o out.har\n"
     "  gogetway export http.path~^/api/ --format curl -o - | less\n"
-    "  gogetway export proto=http --files -o bodies\n",
+    "  gogetway export proto=http --files -o bodies\n"
+    "  gogetway export 018c2f --format python -o again.py && python3 again.py 127.0.0.1 8080\n",
   .run = run_export,
 };
