@@ -3,7 +3,8 @@
  * Bodies: codings undone, and what forms, JSON and multiparts are laid out as, in whatever pieces they come.
  *
  * What has to hold: what comes out is within its limits; of what is not damaged the same comes however it is cut, and
- * of the views whatever it is; and parts of a multipart stand where they say.
+ * of the views whatever it is; and parts of a multipart stand where they say. What a body is laid out as has no more
+ * than it may, and is the same in whatever pieces, unless its coding is damaged.
  *
  * Input: a byte says what it is, the rest is the body.
  */
@@ -173,10 +174,62 @@ static int tell(struct told *told, unsigned what, size_t step)
   return error;
 }
 
+/* ── Bodies as text ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static const struct {
+  const char *type, *coding;
+} bodies[] = {{"", ""},
+              {"application/json", ""},
+              {"application/x-www-form-urlencoded", ""},
+              {"multipart/mixed; boundary=b", ""},
+              {"text/html", ""},
+              {"image/png", "mystery"},
+              {"multipart/mixed; boundary=b", "gzip"},
+              {"application/json", "br"}};
+enum { BODIES_COUNT = sizeof bodies / sizeof *bodies, TEXT_MAX = 300, NOTES_MAX = 400 };
+
+/* Pushes it in steps; whether its coding is whole. */
+static bool lay_out(struct told *told, unsigned which, size_t step)
+{
+  struct gg_body_view *view = NULL;
+  struct gg_body_view_options options = GG_BODY_VIEW_OPTIONS_INIT;
+  struct gg_body_view_result result = GG_BODY_VIEW_RESULT_INIT;
+  const char *type = bodies[which].type, *coding = bodies[which].coding;
+  options.bytes_max = TEXT_MAX;
+  options.content_max = BYTES_MAX;
+  if (gg_body_view_create(&view, type, strlen(type), coding, strlen(coding), &options, add, told, NULL) != 0)
+    return false;
+  for (size_t done = 0, part; done < told->body_length; done += part) {
+    part = step < told->body_length - done ? step : told->body_length - done;
+    uint8_t *exactly = malloc(part);
+    require(exactly);
+    memcpy(exactly, told->body + done, part);
+    require(gg_body_view_push(view, exactly, part, NULL) == 0);
+    free(exactly);
+  }
+  require(gg_body_view_finish(view, 0, &result, NULL) == 0);
+  gg_body_view_destroy(view);
+  require(told->length <= TEXT_MAX + NOTES_MAX);
+  return !*coding || !(result.odd && strstr(result.odd, "cod"));
+}
+
+static void check_bodies(const uint8_t *data, size_t size)
+{
+  unsigned which = data[0] % BODIES_COUNT;
+  struct told whole = {.body = data + 1, .body_length = size - 1}, cut = whole;
+  bool sound = lay_out(&whole, which, size);
+  require(lay_out(&cut, which, 1 + size % 3) == sound);
+  if (sound)
+    require(whole.length == cut.length && (!whole.length || memcmp(whole.data, cut.data, whole.length) == 0));
+  free(whole.data);
+  free(cut.data);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   if (size == 0)
     return 0;
+  check_bodies(data, size);
   unsigned what = data[0] % (CODINGS + CODINGS_COUNT);
   struct told whole = {.body = data + 1, .body_length = size - 1}, cut = whole;
   int error = tell(&whole, what, size);
