@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 enum {
-  REQUESTS_MAX = 4096,         /* whose ends are known, while answers to them come */
-  HELD_MAX = 256,              /* lines that wait for messages that have begun before them */
-  CONTENTS_MAX = 16,           /* bodies that are decoded at once: each may take some MiB */
-  CONTENT_BYTES_MAX = 1 << 16, /* that come out of one, of which the first are shown */
+  REQUESTS_MAX = 4096, /* whose ends are known, while answers to them come */
+  HELD_MAX = 256,      /* lines that wait for messages that have begun before them */
+  LAYING_OUT_MAX = 16, /* bodies that are laid out as they come: each may take some MiB */
+  JSON_PER_BYTE = 6,   /* letters of a byte in a string */
+  BODY_JSON_MORE_MAX = 512,
 };
 
 /* What was made of a message that has ended before one that had begun earlier. */
@@ -33,7 +34,7 @@ struct gg_cli_view {
   struct gg_message_reader *reader;
   struct ended *requests; /* by number modulo REQUESTS_MAX; NULL: there was none */
   struct gg_cli_body *bodies, *spare;
-  size_t contents;   /* of the bodies, those that are being decoded */
+  size_t laying_out; /* of the bodies, those that are laid out as they come */
   struct held *held; /* by number */
   size_t held_count;
   uint64_t next; /* number of the message whose line is next */
@@ -78,49 +79,8 @@ static struct gg_cli_body **find_body(struct gg_cli_view *view, uint64_t number)
   return at;
 }
 
-/* What comes out of a body's coding. */
-static void take_content(void *context, const void *data, size_t length)
-{
-  struct gg_cli_body *body = context;
-  size_t room = sizeof body->data - body->length, bytes = length < room ? length : room;
-  memcpy(body->data + body->length, data, bytes);
-  body->length += bytes;
-}
-
-static void end_content(struct gg_cli_view *view, struct gg_cli_body *body)
-{
-  view->contents -= body->content ? 1 : 0;
-  gg_content_destroy(body->content);
-  body->content = NULL;
-}
-
-/* A body whose coding is known here is shown as it was before; others as they are. */
-static void begin_content(struct gg_cli_view *view, struct gg_cli_body *body, const struct gg_message *message)
-{
-  struct gg_content_limits limits = GG_CONTENT_LIMITS_INIT;
-  const struct gg_field *coding = gg_message_field(message, "http.header", "content-encoding");
-  if (!coding || coding->cut || view->contents == CONTENTS_MAX)
-    return;
-  limits.bytes_max = CONTENT_BYTES_MAX;
-  int error =
-    gg_content_create(&body->content, (const char *)coding->value, coding->length, &limits, take_content, body, NULL);
-  body->decoded = !error;
-  view->contents += body->decoded;
-}
-
-/* What is damaged is shown up to there. */
-static void push_content(struct gg_cli_view *view, struct gg_cli_body *body, const struct gg_body *piece)
-{
-  int error = gg_content_push(body->content, piece->data, piece->length, NULL);
-  if (error && error != GG_ERR_LIMIT)
-    body->trouble = "it is not coded as it says";
-  if (error || body->length == sizeof body->data)
-    end_content(view, body);
-}
-
 static struct gg_cli_body *begin_body(struct gg_cli_view *view, const struct gg_message *message)
 {
-  uint64_t number = message->number;
   struct gg_cli_body *body = view->spare;
   if (body)
     view->spare = body->next;
@@ -128,14 +88,10 @@ static struct gg_cli_body *begin_body(struct gg_cli_view *view, const struct gg_
     body = malloc(sizeof *body);
   if (!body)
     return NULL;
-  body->number = number;
-  body->length = body->piece_count = 0;
-  body->content = NULL;
-  body->decoded = false;
-  body->trouble = NULL;
+  gg_cli_body_begin(body, view->style, message, view->laying_out < LAYING_OUT_MAX);
+  view->laying_out += body->view != NULL;
   body->next = view->bodies;
   view->bodies = body;
-  begin_content(view, body, message);
   return body;
 }
 
@@ -143,23 +99,23 @@ static void take_body(void *context, const struct gg_message *message, const str
 {
   struct gg_cli_view *view = context;
   bool begins = message->body_length == piece->length;
-  struct gg_cli_body *body = begins || view->contents || message->body_length - piece->length < GG_CLI_BODY_SHOWN_MAX
+  struct gg_cli_body *body = begins || view->laying_out || message->body_length - piece->length < GG_CLI_BODY_KEPT_MAX
                                ? *find_body(view, message->number)
                                : NULL;
   if (piece->length == 0 || (!body && !(begins && (body = begin_body(view, message)))))
     return;
-  if (body->content)
-    push_content(view, body, piece);
-  if (body->decoded)
-    return;
-  size_t room = sizeof body->data - body->length, bytes = piece->length < room ? piece->length : room;
-  if (bytes == 0 || body->piece_count == GG_CLI_BODY_PIECES_MAX)
-    return;
-  memcpy(body->data + body->length, piece->data, bytes);
-  if (piece->raw_length == piece->length)
-    body->pieces[body->piece_count++] =
-      (struct gg_cli_body_piece){.raw_offset = piece->raw_offset, .at = body->length, .length = bytes};
-  body->length += bytes;
+  gg_cli_body_push(body, piece);
+}
+
+/* The message's body, laid out; NULL: it has none. */
+static const struct gg_cli_body *end_body(struct gg_cli_view *view, const struct gg_message *message)
+{
+  struct gg_cli_body *body = *find_body(view, message->number);
+  if (!body)
+    return NULL;
+  view->laying_out -= body->view != NULL;
+  gg_cli_body_end(body, view->style, message);
+  return body;
 }
 
 static void put_back(struct gg_cli_view *view, uint64_t number)
@@ -167,7 +123,6 @@ static void put_back(struct gg_cli_view *view, uint64_t number)
   struct gg_cli_body **at = find_body(view, number), *body = *at;
   if (!body)
     return;
-  end_content(view, body);
   *at = body->next;
   body->next = view->spare;
   view->spare = body;
@@ -219,7 +174,7 @@ static void hold(struct gg_cli_view *view, uint64_t number, const char *text, si
 static void put_message(struct gg_cli_view *view, const struct gg_message *message, bool shown)
 {
   const struct gg_cli_answer answer = answer_of(view, message);
-  struct gg_cli_body *body = *find_body(view, message->number);
+  const struct gg_cli_body *body = end_body(view, message);
   if (view->style->live || message->number <= view->next) {
     if (shown)
       gg_cli_put_message(stdout, view->style, view->session, message, &answer, body);
@@ -244,13 +199,29 @@ static void put_message(struct gg_cli_view *view, const struct gg_message *messa
 
 /* An object of the library's, with the session in front of its members and what is known here behind them. */
 static void put_json(const struct gg_cli_view *view, const char *object, size_t length,
-                     const struct gg_cli_answer *answer)
+                     const struct gg_cli_answer *answer, const char *body)
 {
   printf("{\"session\":\"%s\",", view->session->id);
   fwrite(object + 1, 1, length - 2, stdout);
   if (answer && answer->known)
     printf(",\"answer_first_ns\":%" PRId64 ",\"answer_last_ns\":%" PRId64, answer->first_ns, answer->last_ns);
+  if (body)
+    printf(",\"body\":%s", body);
   puts("}");
+}
+
+/* As a JSON object; NULL: there is none to be told of. */
+static const char *body_json(const struct gg_cli_view *view, const struct gg_message *message,
+                             const struct gg_cli_body *body)
+{
+  static char text[sizeof body->text * JSON_PER_BYTE + BODY_JSON_MORE_MAX];
+  if (!body || body->failed)
+    return NULL;
+  if (gg_cli_body_is_withheld(view->style, message))
+    snprintf(text, sizeof text, "{\"bytes\":%" PRIu64 ",\"withheld\":true}", body->result.bytes);
+  else if (gg_body_view_json(&body->result, body->text, body->text_length, text, sizeof text) == 0)
+    return NULL;
+  return text;
 }
 
 static void put_message_json(struct gg_cli_view *view, const struct gg_message *message)
@@ -258,8 +229,9 @@ static void put_message_json(struct gg_cli_view *view, const struct gg_message *
   static char text[GG_MESSAGE_JSON_MAX];
   const struct gg_cli_answer answer = answer_of(view, message);
   size_t length = gg_message_json(message, view->style->secrets ? GG_MESSAGE_JSON_SECRETS : 0, text, sizeof text);
+  const char *body = body_json(view, message, end_body(view, message));
   if (length)
-    put_json(view, text, length, &answer);
+    put_json(view, text, length, &answer, body);
   else
     gg_cli_fail("message %" PRIu64 " of %s is too long to be shown as JSON", message->number, view->session->id);
 }
@@ -302,7 +274,7 @@ static void tell_opaque(void *context, const struct gg_opaque *opaque)
   }
   size_t length = gg_opaque_json(opaque, text, sizeof text);
   if (length)
-    put_json(view, text, length, NULL);
+    put_json(view, text, length, NULL, NULL);
 }
 
 /* ── A session ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -321,7 +293,7 @@ static void set_up(struct gg_cli_view *view, struct gg_message_options *options,
   options->go_on = goes_on;
   sink->context = view;
   sink->protocol = tell_protocol;
-  sink->body = view->style->bodies && !view->style->json ? take_body : NULL;
+  sink->body = view->style->bodies ? take_body : NULL;
   sink->end = tell_end;
   sink->opaque = tell_opaque;
 }
@@ -414,7 +386,7 @@ void gg_cli_view_close(struct gg_cli_view *view)
   for (size_t i = 0; i < 2; i++)
     for (struct gg_cli_body *body = lists[i], *next; body; body = next) {
       next = body->next;
-      gg_content_destroy(body->content);
+      gg_cli_body_close(body);
       free(body);
     }
   free(view->requests);

@@ -17,7 +17,9 @@
 #include <gogetway/messages.h>
 
 enum {
-  GG_CLI_BODY_SHOWN_MAX = 1024, /* bytes of a body */
+  GG_CLI_BODY_KEPT_MAX = 1024,  /* bytes of a body that is laid out when its message has ended */
+  GG_CLI_BODY_SHOWN_MAX = 4096, /* bytes that a body is laid out as */
+  GG_CLI_BODY_NOTES_MAX = 512,  /* and what is said about the rest */
   GG_CLI_BODY_PIECES_MAX = 32,  /* in which they came */
 };
 
@@ -25,7 +27,7 @@ enum {
 struct gg_cli_style {
   bool json;
   bool fields;  /* all that a message says */
-  bool bodies;  /* how they begin */
+  bool bodies;  /* laid out, as far as there is room */
   bool secrets; /* credentials as they are */
   bool colours;
   bool human; /* numbers are rounded */
@@ -37,14 +39,18 @@ struct gg_cli_style {
   size_t memory_max;   /* bytes of a session's decoding; 0: as usual */
 };
 
-/* How a body begins: bytes, and where in the stream each piece of them stood. */
+/* What a body is laid out as. One of a message of HTTP is laid out as it comes; of others the first bytes are kept,
+ * with where in the stream each piece of them stood: credentials in them may be known only when the message ends. */
 struct gg_cli_body {
   struct gg_cli_body *next;
-  uint64_t number;            /* of the message */
-  struct gg_content *content; /* while it is decoded; NULL: it is not, or not any more */
-  bool decoded;               /* `data` is what was coded */
-  const char *trouble;        /* why there is not more of it, half a sentence; NULL: nothing */
-  uint8_t data[GG_CLI_BODY_SHOWN_MAX];
+  uint64_t number;           /* of the message */
+  struct gg_body_view *view; /* NULL: it is not laid out, or could not be */
+  bool kept;                 /* its first bytes are in `data` */
+  bool failed;               /* no memory */
+  struct gg_body_view_result result;
+  char text[GG_CLI_BODY_SHOWN_MAX + GG_CLI_BODY_NOTES_MAX];
+  size_t text_length;
+  uint8_t data[GG_CLI_BODY_KEPT_MAX];
   size_t length;
   struct gg_cli_body_piece {
     uint64_t raw_offset;
@@ -76,11 +82,24 @@ int gg_cli_view_step(struct gg_cli_view *view, bool *ended);
 int gg_cli_view_all(struct gg_store *store, const struct gg_session *session, const struct gg_cli_style *style);
 void gg_cli_view_close(struct gg_cli_view *view);
 
+/* ── view_body.c ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* `may_stream`: it may be laid out as it comes. One that is not is kept. */
+void gg_cli_body_begin(struct gg_cli_body *body, const struct gg_cli_style *style, const struct gg_message *message,
+                       bool may_stream);
+void gg_cli_body_push(struct gg_cli_body *body, const struct gg_body *piece);
+/* Behind its last byte: `text` and `result` are what is shown then. */
+void gg_cli_body_end(struct gg_cli_body *body, const struct gg_cli_style *style, const struct gg_message *message);
+void gg_cli_body_close(struct gg_cli_body *body);
+/* More fields than are kept: a credential may stand anywhere in the body. */
+bool gg_cli_body_is_withheld(const struct gg_cli_style *style, const struct gg_message *message);
+
 /* ── view_text.c ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The line of a message, and those that belong to it. `body` may be NULL. */
+/* The line of a message, and those that belong to it. `body` may be NULL, or has ended. */
 void gg_cli_put_message(FILE *out, const struct gg_cli_style *style, const struct gg_session *session,
-                        const struct gg_message *message, const struct gg_cli_answer *answer, struct gg_cli_body *body);
+                        const struct gg_message *message, const struct gg_cli_answer *answer,
+                        const struct gg_cli_body *body);
 void gg_cli_put_opaque(FILE *out, const struct gg_cli_style *style, const struct gg_session *session,
                        const struct gg_opaque *opaque, bool named);
 void gg_cli_put_protocol(FILE *out, const struct gg_decoder *decoder, const uint64_t offset[2]);

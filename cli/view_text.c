@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { VALUE_SHOWN_MAX = 1024, PRINTABLE_PER_BYTE = 10, BEGIN_SHOWN_MAX = 16 };
+enum { VALUE_SHOWN_MAX = 1024, PRINTABLE_PER_BYTE = 10 };
 
 static const char *const arrows[2] = {">>>", "<<<"};
 static const char *const side_names[2] = {"client", "server"};
@@ -135,32 +135,11 @@ static void put_field(FILE *out, const struct gg_cli_style *style, const struct 
   fputs(field->cut ? " (cut)\n" : "\n", out);
 }
 
-/* Credentials that stand in the body. */
-static void mask_body(struct gg_cli_body *body, const struct gg_message *message)
+static void put_body(FILE *out, const struct gg_cli_body *body)
 {
-  for (size_t i = 0; i < message->field_count; i++) {
-    const struct gg_field *field = &message->fields[i];
-    for (size_t j = 0; field->secret && j < body->piece_count; j++) {
-      const struct gg_cli_body_piece *piece = &body->pieces[j];
-      for (size_t k = 0; k < piece->length; k++)
-        if (piece->raw_offset + k - field->raw_offset < field->raw_length)
-          body->data[piece->at + k] = '*';
-    }
-  }
-}
-
-static bool is_text(const uint8_t *data, size_t length)
-{
-  for (size_t i = 0; i < length; i++)
-    if ((data[i] < 0x20 && !strchr("\t\n\r\f\033", data[i])) || data[i] == 0x7f || data[i] == 0)
-      return false;
-  return true;
-}
-
-static void put_text(FILE *out, const uint8_t *data, size_t length)
-{
-  char text[GG_CLI_BODY_SHOWN_MAX * PRINTABLE_PER_BYTE + 1];
-  size_t used, bytes = gg_text_printable(data, length, true, text, sizeof text, &used);
+  static char text[sizeof body->text * PRINTABLE_PER_BYTE + 1];
+  size_t used;
+  size_t bytes = gg_text_printable((const uint8_t *)body->text, body->text_length, true, text, sizeof text, &used);
   for (size_t at = 0; at < bytes;) {
     const char *end = memchr(text + at, '\n', bytes - at);
     size_t line = end ? (size_t)(end - text) - at : bytes - at;
@@ -170,39 +149,21 @@ static void put_text(FILE *out, const uint8_t *data, size_t length)
   }
 }
 
-static void put_body(FILE *out, const struct gg_cli_style *style, const struct gg_message *message,
-                     struct gg_cli_body *body)
-{
-  if ((message->flags & GG_MESSAGE_FIELDS_CUT) && !style->secrets) {
-    fputs("      | not shown: credentials may be in it; --secrets shows it\n", out);
-    return;
-  }
-  if (!style->secrets)
-    mask_body(body, message);
-  if (is_text(body->data, body->length)) {
-    put_text(out, body->data, body->length);
-  } else {
-    fputs("      | binary, begins", out);
-    for (size_t i = 0; i < body->length && i < BEGIN_SHOWN_MAX; i++)
-      fprintf(out, " %02x", body->data[i]);
-    putc('\n', out);
-  }
-  if (body->trouble)
-    fprintf(out, "      | ... %s\n", body->trouble);
-  else if (body->decoded && body->length == sizeof body->data)
-    fputs("      | ... and more\n", out);
-  else if (!body->decoded && message->body_length > body->length)
-    fprintf(out, "      | ... %" PRIu64 " more bytes\n", message->body_length - body->length);
-}
-
 void gg_cli_put_message(FILE *out, const struct gg_cli_style *style, const struct gg_session *session,
-                        const struct gg_message *message, const struct gg_cli_answer *answer, struct gg_cli_body *body)
+                        const struct gg_message *message, const struct gg_cli_answer *answer,
+                        const struct gg_cli_body *body)
 {
   put_line(out, style, session, message, answer);
   for (size_t i = 0; style->fields && i < message->field_count; i++)
     put_field(out, style, &message->fields[i]);
-  if (body && (body->length || body->trouble))
-    put_body(out, style, message, body);
+  if (!body)
+    return;
+  if (gg_cli_body_is_withheld(style, message))
+    fputs("      | not shown: credentials may be in it; --secrets shows it\n", out);
+  else if (body->failed)
+    fputs("      | not shown: no memory for it\n", out);
+  else
+    put_body(out, body);
 }
 
 /* ── What is no message ──────────────────────────────────────────────────────────────────────────────────────────── */

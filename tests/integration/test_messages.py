@@ -53,6 +53,8 @@ http {{
     location /post {{ add_header Set-Cookie "sid={SECRET}"; return 200 "taken\\n"; }}
     location /chunked/ {{ alias {root}/; ssi on; ssi_types *; add_trailer X-Sum "a sum"; }}
     location /gzip/ {{ alias {root}/; gzip on; gzip_types *; gzip_min_length 1; }}
+    location /json {{ gzip on; gzip_types *; gzip_min_length 1; default_type application/json;
+                      return 200 '{{"id":12345678901234567890,"access_token":"{SECRET}","list":[1.10]}}'; }}
   }}
 }}
 """)
@@ -666,7 +668,7 @@ def body_lines(store, session, *words):
 def test_coded_bodies_are_shown_as_they_were(talked):
     store, _, sessions = talked
     lines = body_lines(store, sessions[6][0])
-    assert lines[:2] == ["line 0", "line 1"] and lines[-1] == "... and more"
+    assert lines[:2] == ["line 0", "line 1"] and lines[-1] == "... 14794 more bytes"
 
 
 def coded(coding, body):
@@ -687,10 +689,46 @@ def test_coded_bodies_that_are_none(gateways, scratch):
               for part in re.split(r"(?m)^ +\d+\.\d{6} <<< .*$", out.read_text())[1:]]
     text = ["      | a plain text"] * 3
     assert bodies[0] == [*text, "      | ... it is not coded as it says"]
-    assert bodies[1][0].startswith("      | binary, begins 1f 8b 08")
+    assert bodies[1][0].startswith("      | binary (mystery), 36 bytes, begins 1f 8b 08")
     assert bodies[2] == ["      | ... it is not coded as it says"]
-    assert bodies[3] == ["      | binary, begins" + " 00" * 16, "      | ... and more"]
+    assert bodies[3] == ["      | binary, 1048576 bytes or more, begins" + " 00" * 16]
     assert bodies[4] == text
+
+
+@pytest.mark.skipif(not shutil.which("nginx") and not os.path.exists("/usr/sbin/nginx"), reason="needs nginx")
+def test_bodies_are_laid_out(gateways, nginx, scratch):
+    """JSON that nginx has compressed, a form and an upload of curl: laid out, credentials masked, as lines and JSON."""
+    gateway = gateways(nginx.address)
+    url = f"http://{gateway.listen}"
+    image = scratch / "image.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(5000))
+    assert SECRET.encode() in curl("--compressed", f"{url}/json")
+    curl("-d", f"user=anna&password={SECRET}&note=%1b[2J", f"{url}/post")
+    curl("-F", f"file=@{image};type=image/png", "-F", f"password={SECRET}", "-F",
+         f'more={{"token":"{SECRET}","n":1}};type=application/json', f"{url}/post")
+    gateway.wait_sessions_closed(3)
+    finish(gateway)
+    fetched, posted, uploaded = gateway.sessions()
+    expected = ["{", '  "id": 12345678901234567890,', '  "access_token": "****",', '  "list": [', "    1.10", "  ]",
+                "}"]
+    assert body_lines(gateway, fetched) == expected
+    form = ["user: anna", "password: ****", "note: \\e[2J"]
+    assert body_lines(gateway, posted) == [*form, "taken"]
+    parts = body_lines(gateway, uploaded)
+    assert [line for line in parts if line.startswith("---")] == ["--- part 1", "--- part 2", "--- part 3"]
+    assert "binary (image/png), 5008 bytes, begins 89 50 4e 47 0d 0a 1a 0a" + " 00" * 8 in parts
+    assert parts.count("****") == 1 and '  "token": "****",' in parts and parts[-1] == "taken"
+    for session, count in ((fetched, 1), (posted, 1), (uploaded, 2)):
+        for words in ([], ["--json"]):
+            show = ["show", session.id, "--as", "messages", "--body", *words]
+            assert SECRET.encode() not in gateway.command(*show).stdout
+            bodies = gateway.command(*show, "--secrets").stdout.replace(f"sid={SECRET}".encode(), b"")
+            assert bodies.count(SECRET.encode()) == count, (session, words)
+    bodies = [one["body"] for one in shown(gateway, fetched.id, "--body") if "body" in one]
+    assert bodies == [{"text": "\n".join(expected) + "\n", "bytes": 73}]
+    bodies = [one["body"] for one in shown(gateway, posted.id, "--body")]
+    assert bodies[0]["text"].splitlines() == form and bodies[1] == {"text": "taken\n", "bytes": 6}
+    assert all("body" not in one for one in shown(gateway, posted.id))
 
 
 def test_messages_of_a_protocol_of_ones_own(gateways):
