@@ -306,6 +306,29 @@ static void test_wrong_sizes(void **state)
   gg_body_view_destroy(NULL);
 }
 
+static unsigned refuse; /* which one of the next calls; 0: none */
+
+void *__real_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+  return refuse && --refuse == 0 ? NULL : __real_calloc(count, bytes);
+}
+
+static void test_no_memory(void **state)
+{
+  (void)state;
+  static struct out out;
+  struct gg_failure failure = GG_FAILURE_INIT;
+  struct gg_body_view *view = NULL;
+  for (unsigned nth = 1; nth <= 2; nth++) { /* the view, what undoes its coding */
+    refuse = nth;
+    assert_int_equal(gg_body_view_create(&view, NULL, 0, "identity", 8, NULL, take, &out, &failure), GG_ERR_NOMEM);
+    assert_null(view);
+    assert_int_equal(refuse, 0);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -314,7 +337,7 @@ int main(void)
 #ifdef GG_HAVE_ZLIB
     cmocka_unit_test(test_coded),
 #endif
-    cmocka_unit_test(test_damaged),   cmocka_unit_test(test_wrong_sizes),
+    cmocka_unit_test(test_damaged),   cmocka_unit_test(test_wrong_sizes), cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
