@@ -26,7 +26,7 @@ struct gg__frames {
   struct gg_failure damage;
 };
 
-int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure *failure)
+int gg__frames_open_yielding(struct gg__frames **out, const char *path, struct gg_failure *failure)
 {
   *out = NULL;
   struct gg__frames *frames = calloc(1, sizeof *frames);
@@ -50,9 +50,16 @@ int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure
     gg__frames_close(frames);
     return error;
   }
-  gg__frames_claim(frames->fd);
   *out = frames;
   return 0;
+}
+
+int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure *failure)
+{
+  int error = gg__frames_open_yielding(out, path, failure);
+  if (!error)
+    gg__frames_claim((*out)->fd);
+  return error;
 }
 
 void gg__frames_claim(int fd)

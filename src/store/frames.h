@@ -30,6 +30,8 @@ enum { GG__FRAME_HELD = 64 };
 /* GG_ERR_FORMAT says what the file is instead (classic pcap, compressed, no capture at all). An empty file has no
  * frames. */
 int gg__frames_open(struct gg__frames **out, const char *path, struct gg_failure *failure);
+/* The same without the claim below: for who reads for himself in the background, and is not to keep anything. */
+int gg__frames_open_yielding(struct gg__frames **out, const char *path, struct gg_failure *failure);
 void gg__frames_close(struct gg__frames *frames);
 
 /* Whoever reads a file says so by a shared flock(2) on its descriptor: retention passes over what is read. Where it

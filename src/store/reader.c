@@ -61,6 +61,7 @@ struct gg_reader {
   struct fin fins[2];
   bool ended;
   bool follows;        /* gg__reader_follow */
+  bool yields;         /* retention may take what it reads */
   uint64_t go_on_from; /* of a part that had no more; 0: it is not begun */
   uint64_t time_ns;    /* of the packet that is being taken */
   int side;
@@ -230,7 +231,8 @@ static int open_part(struct gg_reader *reader, struct gg_failure *failure)
 {
   struct gg_failure why = GG_FAILURE_INIT;
   const struct gg__capture *capture = reader->part->capture;
-  int error = gg__frames_open(&reader->frames, capture->path, &why);
+  int error = reader->yields ? gg__frames_open_yielding(&reader->frames, capture->path, &why)
+                             : gg__frames_open(&reader->frames, capture->path, &why);
   if (error == GG_ERR_NOT_FOUND && capture->own && capture != reader->moved.capture)
     return follow_part(reader, failure);
   return error ? gg_fail(failure, error, "%s", why.message) : 0;
@@ -367,6 +369,11 @@ int gg__reader_go_on(struct gg_reader *reader, const struct gg__record *record, 
     return gg_fail(failure, GG_ERR_NOT_FOUND, "%s has gone since it was read", reader->part->capture->name);
   reader->part = same;
   return 0;
+}
+
+void gg__reader_yield(struct gg_reader *reader)
+{
+  reader->yields = true;
 }
 
 void gg__reader_follow(struct gg_reader *reader, bool follows)

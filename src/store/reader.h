@@ -11,6 +11,9 @@
 /* As gg_reader_open. The record has to live as long as it is read. */
 int gg__reader_open(struct gg_reader **out, const struct gg__record *record, struct gg_failure *failure);
 
+/* Retention takes no notice of this reader: what it has open it reads to its end, what it comes to too late is gone. */
+void gg__reader_yield(struct gg_reader *reader);
+
 enum gg__read { GG__READ_END, GG__READ_CHUNK, GG__READ_FIN };
 
 /* gg_reader_next, and also GG__READ_FIN when all that `side` of `chunk` has said has been given out, and its FIN was

@@ -134,7 +134,11 @@ static int begin_live(struct live *live, struct gg__record *record, struct gg_fa
   struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
   options.beginning_missing = record->session.beginning_missing;
   error = gg_decoding_create(&live->decoding, &options, &sink, failure);
-  return error ? error : gg__reader_open(&live->reader, record, failure);
+  if (!error)
+    error = gg__reader_open(&live->reader, record, failure);
+  if (!error)
+    gg__reader_yield(live->reader); /* else sessions would stay whose later segments have gone already */
+  return error;
 }
 
 /* The same session, which has grown. Its record is replaced. */
