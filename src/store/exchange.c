@@ -33,6 +33,41 @@ static char *copy_bytes(char **at, const void *bytes, size_t length)
   return copy;
 }
 
+/* Where in a target the stars of a credential stand: "=", so many of them, and what ends a value. NULL: nowhere. */
+static char *find_stars(char *from, const char *end, size_t stars)
+{
+  for (char *at = from; (at = memchr(at, '=', (size_t)(end - at))) != NULL;) {
+    at++;
+    size_t run = 0;
+    while (at + run < end && at[run] == '*')
+      run++;
+    bool ends = at + run == end || memchr("&;#", at[run], 3);
+    if (run == stars && ends)
+      return at;
+  }
+  return NULL;
+}
+
+/* Decoders tell a target with stars in the place of credentials, and these as fields: here they are put back, for it is
+ * the form that hides them, in its own way. */
+static void unmask_target(struct gg_field *fields, size_t count)
+{
+  char *at = NULL, *end = NULL;
+  for (size_t i = 0; i < count; i++) {
+    const struct gg_field *field = &fields[i];
+    if (strcmp(field->of->name, "http.target") == 0) {
+      at = (char *)field->value;
+      end = at + field->length;
+    } else if (at && strcmp(field->of->name, "http.query") == 0 && field->length) {
+      char *stars = find_stars(at, end, field->length);
+      if (!stars)
+        continue;
+      memcpy(stars, field->value, field->length);
+      at = stars + field->length;
+    }
+  }
+}
+
 /* The fields live until the sink returns: they are copied, with their texts in one piece. False: no memory. */
 static bool keep_fields(struct gg__exchanges *exchanges, struct gg__kept *kept, const struct gg_message *message)
 {
@@ -53,6 +88,7 @@ static bool keep_fields(struct gg__exchanges *exchanges, struct gg__kept *kept, 
       fields[i].key = copy_bytes(&at, fields[i].key, fields[i].key_length);
     fields[i].value = (const uint8_t *)copy_bytes(&at, fields[i].value, fields[i].length);
   }
+  unmask_target(fields, message->field_count);
   kept->message.field_count = message->field_count;
   kept->field_bytes = bytes + message->field_count * sizeof *fields;
   exchanges->memory += kept->field_bytes;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { NAME_BYTES_MAX = 128 };
+enum { NAME_BYTES_MAX = 384 };
 
 /* ── Pairs ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -50,13 +50,18 @@ size_t gg__percent_undo(char *out, const char *text, size_t length, bool plus)
   return used;
 }
 
-/* A name that is longer is looked at by its end: that is where "..._token" is told by. */
-bool gg__pair_is_secret(const struct gg__pair *pair)
+static bool is_secret(const char *coded, size_t length)
 {
   char name[NAME_BYTES_MAX];
-  size_t skipped = pair->name_length > sizeof name ? pair->name_length - sizeof name : 0;
-  size_t length = gg__percent_undo(name, pair->name + skipped, pair->name_length - skipped, true);
-  return pair->value_length && gg__secret_name(name, length);
+  return gg__secret_name(name, gg__percent_undo(name, coded, length, true));
+}
+
+/* A name that is longer is looked at by its beginning and its end. */
+bool gg__pair_is_secret(const struct gg__pair *pair)
+{
+  size_t looked = pair->name_length < NAME_BYTES_MAX ? pair->name_length : NAME_BYTES_MAX;
+  return pair->value_length &&
+         (is_secret(pair->name, looked) || is_secret(pair->name + pair->name_length - looked, looked));
 }
 
 void gg__query_find(const char *url, size_t length, size_t *from, size_t *to)
