@@ -97,9 +97,11 @@ enum {
   GG_REASON_MAX = 64,          /* bytes of a verdict's reason that are kept, with the NUL */
   GG_REPLY_MAX = 16384,        /* bytes of a verdict's reply */
   GG_MASK_LONGEST_MAX = 16384, /* bytes that a mask may keep out of the recording at the most */
+  GG_PLUGIN_DECODERS_MAX = 8,  /* decoders of a plug-in */
 };
 
 struct gg_host;
+struct gg_decoder; /* of decoder.h, for who has some */
 
 /* ── Sessions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -457,6 +459,14 @@ struct gg_plugin {
    * reset. CLOSE, RESET: it ends here, orderly or with a RST. On the replay's thread: it must not block. There are no
    * sessions, so everything of the host that is about them says GG_ERR_NOT_FOUND; and no state directory. */
   enum gg_verdict_kind (*replay_send)(void *self, const struct gg_replay_piece *piece, struct gg_output *output);
+
+  /* Decoders (decoder.h), which are asked before those that are built in when recorded sessions of any listener are
+   * decoded for the catalogue (`decode: on`). Called on the decoding thread, one at a time; they delay nobody. The
+   * tables live as long as the instance, whose `destroy` waits for them after a reload; what was decoded before they
+   * came is left as it is. Their ABI number is their own, since decoder.h is unstable: a gateway of another one refuses
+   * the plug-in, whatever GG_PLUGIN_ABI says. */
+  const struct gg_decoder *const *decoders;
+  size_t decoder_count;
 };
 
 #define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)

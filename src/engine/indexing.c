@@ -458,6 +458,12 @@ void gg__indexing_rules(struct gg_indexing *indexing, struct gg__tag_rules *rule
   gg__tag_rules_unref(before);
 }
 
+void gg__indexing_plugins(struct gg_indexing *indexing, struct gg_hook *const *hooks, size_t count)
+{
+  if (indexing)
+    gg__understander_plugins(indexing->understander, hooks, count);
+}
+
 void gg__indexing_leave(struct gg_indexing *indexing)
 {
   if (!indexing)

@@ -28,6 +28,7 @@
 struct gg_gateway;
 struct gg_indexing;
 struct gg__tag_rules;
+struct gg_hook;
 
 enum {
   GG_INDEXING_STEP_BYTES = 16 << 20,      /* that are read before what was found is committed ... */
@@ -52,6 +53,8 @@ int gg__indexing_create(struct gg_indexing **out, struct gg_gateway *engine, str
 int gg__indexing_start(struct gg_indexing *indexing, struct gg_failure *failure);
 /* The rules by which sessions that close are tagged from now on; NULL: none. It keeps a reference. NULL is fine. */
 void gg__indexing_rules(struct gg_indexing *indexing, struct gg__tag_rules *rules);
+/* The plug-ins whose decoders are asked from now on, as gg__understander_plugins. NULL is fine. */
+void gg__indexing_plugins(struct gg_indexing *indexing, struct gg_hook *const *hooks, size_t count);
 /* Blocks were written to a segment. The writer's thread; returns soon. NULL is fine. */
 void gg__indexing_written(struct gg_indexing *indexing, const char *segment, uint64_t offset, const uint8_t *bytes,
                           size_t length);
@@ -73,6 +76,12 @@ static inline void gg__indexing_written(struct gg_indexing *indexing, const char
   (void)offset;
   (void)bytes;
   (void)length;
+}
+static inline void gg__indexing_plugins(struct gg_indexing *indexing, struct gg_hook *const *hooks, size_t count)
+{
+  (void)indexing;
+  (void)hooks;
+  (void)count;
 }
 static inline void gg__indexing_rules(struct gg_indexing *indexing, struct gg__tag_rules *rules)
 {

@@ -13,6 +13,7 @@
 
 #include "engine/config_plugin.h"
 #include "engine/configured.h"
+#include "engine/indexing.h"
 #include "engine/report.h"
 #include "hook/library.h"
 #include "hook/options.h"
@@ -290,6 +291,16 @@ void gg__plugins_sinks(const struct gg_configured *configured, struct gg_recorde
     count += sinks[count] != NULL;
   }
   gg_recorder_sinks(recorder, sinks, count);
+}
+
+void gg__plugins_decoders(const struct gg_configured *configured, struct gg_indexing *indexing)
+{
+  struct gg_hook *hooks[GG_HOOKS_MAX];
+  size_t count = 0;
+  for (size_t i = 0; i < configured->plugins.count; i++)
+    if (configured->plugins.entries[i].hook->plugin.decoder_count > 0)
+      hooks[count++] = configured->plugins.entries[i].hook;
+  gg__indexing_plugins(indexing, hooks, count);
 }
 
 static const char *shown(const char *text)

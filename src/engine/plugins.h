@@ -26,6 +26,7 @@ struct gg_configured;
 struct gg_control_request;
 struct gg_json;
 struct gg_hook_values;
+struct gg_indexing;
 struct gg_library;
 struct gg_plugin_add_options;
 struct gg_recorder;
@@ -69,6 +70,8 @@ int gg__plugins_chain(struct gg_configured *configured, struct gg_hook_desk *des
 int gg__plugins_start(const struct gg_configured *configured, struct gg_failure *failure);
 /* Those that get the recording, or are told of its files, are what the recorder has from now on. Cannot fail. */
 void gg__plugins_sinks(const struct gg_configured *configured, struct gg_recorder *recorder);
+/* Those that have decoders are asked by them from now on. Cannot fail. */
+void gg__plugins_decoders(const struct gg_configured *configured, struct gg_indexing *indexing);
 /* What is new, and what is gone: to the logger, and if there is one to the report. */
 void gg__plugins_tell(const struct gg_configured *now, const struct gg_configured *before, struct gg_logger *logger,
                       struct gg_report *report);

@@ -130,6 +130,7 @@ static int go_over(struct gg_gateway *engine, struct gg_configured *next, struct
   if (error)
     return error;
   gg__plugins_sinks(next, engine->recorder);
+  gg__plugins_decoders(next, engine->indexing);
   gg__indexing_rules(engine->indexing, next->tag_rules);
   return 0;
 }

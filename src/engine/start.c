@@ -246,6 +246,7 @@ static int make_parts(struct gg_gateway *engine, struct gg_failure *failure)
 int gg__engine_index(struct gg_gateway *engine, struct gg_failure *failure)
 {
   gg__indexing_rules(engine->indexing, engine->now->tag_rules);
+  gg__plugins_decoders(engine->now, engine->indexing);
   return engine->indexing ? gg__indexing_start(engine->indexing, failure) : 0;
 }
 

@@ -3,8 +3,10 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "hook/hook.h"
 #include "store/understanding.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,6 +30,14 @@ static const struct gg_metric_def definitions[METRICS] = {
                NULL},
 };
 
+/* Plug-ins that have decoders, held. */
+struct plugins {
+  size_t count;
+  struct gg_hook *hooks[GG_HOOKS_MAX];
+};
+static_assert((int)GG_HOOKS_MAX * (int)GG_PLUGIN_DECODERS_MAX <= (int)GG_UNDERSTANDING_DECODERS_MAX,
+              "those of all plug-ins have room");
+
 struct gg_understander {
   struct gg_gateway *engine;
   size_t first; /* slot of its metrics */
@@ -41,12 +51,21 @@ struct gg_understander {
   bool leaving, over;
   struct gg__understood *batch; /* to be put; NULL: none */
   bool taken, put, done;
+  bool other;          /* than those that the thread has: */
+  struct plugins next; /* empty, but with `other` */
 
   /* The thread's own. */
   struct gg_shard *shard;
   struct gg__understanding_stats told;
   bool failing;
+  struct plugins plugins;
 };
+
+static void let_go(struct plugins *plugins)
+{
+  while (plugins->count > 0)
+    gg_hook_unref(plugins->hooks[--plugins->count]);
+}
 
 int gg__understander_create(struct gg_understander **out, struct gg_gateway *engine, const char *store,
                             void (*ring)(void *context), void *context, struct gg_failure *failure)
@@ -91,7 +110,7 @@ static bool pause_for(struct gg_understander *understander, uint64_t pause_ns)
   const struct timespec until = {.tv_sec = (time_t)(until_ns / GG_NS_PER_S), .tv_nsec = (long)(until_ns % GG_NS_PER_S)};
   int waited = 0;
   pthread_mutex_lock(&understander->lock);
-  while (!understander->leaving && waited == 0)
+  while (!understander->leaving && !understander->other && waited == 0)
     waited = pthread_cond_timedwait(&understander->changed, &understander->lock, &until);
   bool leaving = understander->leaving;
   pthread_mutex_unlock(&understander->lock);
@@ -166,6 +185,29 @@ static uint64_t step(struct gg_understander *understander, struct gg__understand
   return GG_UNDERSTANDER_RETRY_NS;
 }
 
+/* Those that the engine has named since. No batch is under way, and nothing that the ones before have made is left. */
+static void take_plugins(struct gg_understander *understander, struct gg__understanding *understanding)
+{
+  const struct gg_decoder *more[GG_UNDERSTANDING_DECODERS_MAX];
+  struct gg_failure failure = GG_FAILURE_INIT;
+  size_t count = 0;
+  pthread_mutex_lock(&understander->lock);
+  bool other = understander->other;
+  struct plugins next = understander->next;
+  understander->other = false;
+  understander->next.count = 0;
+  pthread_mutex_unlock(&understander->lock);
+  if (!other)
+    return;
+  for (size_t i = 0; i < next.count; i++)
+    for (size_t j = 0; j < next.hooks[i]->plugin.decoder_count; j++)
+      more[count++] = next.hooks[i]->plugin.decoders[j];
+  if (gg__understanding_decoders(understanding, more, count, &failure) != 0)
+    tell_failure(understander, &failure);
+  let_go(&understander->plugins);
+  understander->plugins = next;
+}
+
 static void *understand(void *context)
 {
   struct gg_understander *understander = context;
@@ -182,13 +224,16 @@ static void *understand(void *context)
     tell_failure(understander, &failure);
   } else {
     while (goes_on(understander)) {
+      take_plugins(understander, understanding);
       uint64_t pause_ns = step(understander, understanding);
       if (pause_ns && !pause_for(understander, pause_ns))
         break;
     }
     gg__understanding_destroy(understanding);
   }
+  let_go(&understander->plugins);
   pthread_mutex_lock(&understander->lock);
+  let_go(&understander->next);
   understander->over = true;
   pthread_cond_broadcast(&understander->changed);
   pthread_mutex_unlock(&understander->lock);
@@ -196,6 +241,25 @@ static void *understand(void *context)
 }
 
 /* ── The other threads ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+void gg__understander_plugins(struct gg_understander *understander, struct gg_hook *const *hooks, size_t count)
+{
+  if (!understander)
+    return;
+  assert(count <= GG_HOOKS_MAX);
+  struct plugins next = {.count = count};
+  for (size_t i = 0; i < count; i++)
+    next.hooks[i] = gg_hook_ref(hooks[i]);
+  pthread_mutex_lock(&understander->lock);
+  struct plugins before = understander->over ? next : understander->next;
+  if (!understander->over) {
+    understander->next = next;
+    understander->other = true;
+  }
+  pthread_cond_broadcast(&understander->changed); /* else a plug-in that has gone stays for the rest of a pause */
+  pthread_mutex_unlock(&understander->lock);
+  let_go(&before);
+}
 
 int gg__understander_start(struct gg_understander *understander, struct gg_failure *failure)
 {
@@ -264,6 +328,7 @@ bool gg__understander_destroy(struct gg_understander *understander)
     return true;
   if (understander->started)
     return false;
+  let_go(&understander->next); /* of one that was never started */
   pthread_cond_destroy(&understander->changed);
   pthread_mutex_destroy(&understander->lock);
   free(understander->store);

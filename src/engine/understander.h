@@ -20,6 +20,7 @@
 struct gg_gateway;
 struct gg_understander;
 struct gg__understood;
+struct gg_hook;
 
 enum { GG_UNDERSTANDER_NICE = 19 };
 #define GG_UNDERSTANDER_PAUSE_NS (UINT64_C(500) * 1000 * 1000) /* when all is decoded */
@@ -29,6 +30,9 @@ enum { GG_UNDERSTANDER_NICE = 19 };
 /* Registers the metrics. `ring` is called when there is a batch to be put, on this thread. `store` is copied. */
 int gg__understander_create(struct gg_understander **out, struct gg_gateway *engine, const char *store,
                             void (*ring)(void *context), void *context, struct gg_failure *failure);
+/* The plug-ins whose decoders it asks from its next batch on, at most GG_HOOKS_MAX. It has them until then, so that no
+ * table goes while it is used; those that it has let go, gg_hook_reap finds. NULL is fine. */
+void gg__understander_plugins(struct gg_understander *understander, struct gg_hook *const *hooks, size_t count);
 int gg__understander_start(struct gg_understander *understander, struct gg_failure *failure);
 /* What is to be put now; NULL: nothing. The thread waits until it was told what became of it. NULL is fine. */
 const struct gg__understood *gg__understander_take(struct gg_understander *understander);

@@ -2,6 +2,7 @@
 /* judge.c - whether a plug-in's table can be worked with; each refusal names the field. */
 #include "hook/library.h"
 #include "hook/options.h"
+#include "proto/decoders.h"
 
 #include <string.h>
 
@@ -37,7 +38,9 @@
   X(stale)                                                                                                             \
   X(sink)                                                                                                              \
   X(sealed)                                                                                                            \
-  X(replay_send)
+  X(replay_send)                                                                                                       \
+  X(decoders)                                                                                                          \
+  X(decoder_count)
 
 static const struct {
   const char *name;
@@ -157,6 +160,24 @@ static int judge_mask(const struct gg_plugin *plugin, const char *what, struct g
                  plugin->mask_longest, GG_MASK_LONGEST_MAX);
 }
 
+static int judge_decoders(const struct gg_plugin *plugin, const char *what, struct gg_failure *failure)
+{
+  int error = 0;
+  if (plugin->decoder_count > GG_PLUGIN_DECODERS_MAX)
+    return gg_fail(failure, GG_ERR_LIMIT, "%.300s: decoder_count is %zu, at most %d", what, plugin->decoder_count,
+                   GG_PLUGIN_DECODERS_MAX);
+  if (plugin->decoder_count > 0 && !plugin->decoders)
+    return gg_fail(failure, GG_ERR_INVALID, "%.300s: decoder_count is %zu, but decoders is NULL", what,
+                   plugin->decoder_count);
+  for (size_t i = 0; i < plugin->decoder_count && !error; i++) {
+    struct gg_failure why = GG_FAILURE_INIT;
+    error = gg__decoder_check(plugin->decoders[i], &why);
+    if (error)
+      gg_fail(failure, error, "%.200s: decoders[%zu]: %.250s", what, i, why.message);
+  }
+  return error;
+}
+
 int gg_plugin_judge(struct gg_plugin *out, const struct gg_plugin *given, const char *what, struct gg_failure *failure)
 {
   if (given->abi != GG_PLUGIN_ABI)
@@ -175,5 +196,7 @@ int gg_plugin_judge(struct gg_plugin *out, const struct gg_plugin *given, const 
     error = judge_commands(out, what, failure);
   if (!error)
     error = judge_mask(out, what, failure);
+  if (!error)
+    error = judge_decoders(out, what, failure);
   return error ? error : judge_tick(out, what, failure);
 }

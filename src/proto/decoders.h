@@ -24,6 +24,11 @@ extern const struct gg_decoder gg__decoder_telnet;
 extern const struct gg_decoder gg__decoder_tls;
 extern const struct gg_decoder gg__decoder_websocket;
 
+enum { GG__DECODER_NAME_MAX = 32, GG__DECODER_FIELD_MAX = 64 }; /* bytes, with the NUL */
+
+/* Whether a table is of this version, has what it cannot do without, and names that can be shown. GG_ERR_INVALID. */
+int gg__decoder_check(const struct gg_decoder *decoder, struct gg_failure *failure);
+
 /* Places in the table of gg_decoder_common_fields. */
 enum gg__common_field { GG__COMMON_LAYER, GG__COMMON_FIRST, GG__COMMON_COUNT, GG__COMMON_REQUESTS, GG__COMMON_SLOWEST };
 

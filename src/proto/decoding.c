@@ -676,21 +676,6 @@ void gg_decoding_finish(struct gg_decoding *decoding, uint64_t time_ns)
   settle_over(decoding);
 }
 
-/* Whether a table is of this version and has what it cannot do without. */
-static int check(const struct gg_decoder *decoder, struct gg_failure *failure)
-{
-  if (!decoder || decoder->abi != GG_DECODER_ABI || decoder->size < sizeof *decoder)
-    return gg_fail(failure, GG_ERR_INVALID, "a decoder is not of version %d of the interface", GG_DECODER_ABI);
-  if (!decoder->name || !decoder->protocol || !decoder->kinds || !decoder->fields || !decoder->push)
-    return gg_fail(failure, GG_ERR_INVALID, "the decoder '%s' lacks its %s", decoder->name ? decoder->name : "",
-                   !decoder->name       ? "name"
-                   : !decoder->protocol ? "protocol"
-                   : !decoder->kinds    ? "kinds"
-                   : !decoder->fields   ? "fields"
-                                        : "push");
-  return 0;
-}
-
 static int set_framing(struct gg_decoding *decoding, const char *framing, struct gg_failure *failure)
 {
   if (decoding->named && decoding->named != &gg__decoder_framing)
@@ -722,7 +707,7 @@ static int set_up(struct gg_decoding *decoding, const struct gg_decoding_options
   if (options.more_count > GG__MORE_DECODERS_MAX)
     return gg_fail(failure, GG_ERR_INVALID, "more than %d decoders besides the built-in ones", GG__MORE_DECODERS_MAX);
   for (size_t i = 0; i < options.more_count; i++) {
-    error = check(options.more[i], failure);
+    error = gg__decoder_check(options.more[i], failure);
     if (error)
       return error;
     decoding->more[decoding->more_count++] = options.more[i];

@@ -61,7 +61,7 @@ struct gg__piece {
 enum {
   GG__SPARE_DRAFTS = 4,
   GG__TIMES_KEPT = 16, /* of bytes that were taken, for messages that end there */
-  GG__MORE_DECODERS_MAX = 32,
+  GG__MORE_DECODERS_MAX = 128,
   GG__CANDIDATES_MAX = 64,    /* these and the built-in ones */
   GG__BECOMES_MAX = 16,       /* of one session */
   GG__BECOME_TEXT_MAX = 1024, /* bytes of what the next one has to know, with the NUL */

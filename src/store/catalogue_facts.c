@@ -121,7 +121,7 @@ int gg__catalogue_set_protocol(struct gg__catalogue *catalogue, const char *id, 
   if (!error && !record)
     error = gg_fail(failure, GG_ERR_NOT_FOUND, "the session %s is not in the catalogue", id);
   if (!error && strcmp(record->session.protocol, protocol) != 0) {
-    record->session.protocol = protocol;
+    gg__record_name(record, protocol);
     error = gg__catalogue_put(catalogue, record, failure);
   }
   gg__record_free(record);

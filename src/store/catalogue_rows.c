@@ -6,7 +6,6 @@
  * from what it was to what it is, so that whoever puts need not know whether it was there.
  */
 #include "store/catalogue_private.h"
-#include "store/decoder_names.h"
 #include "store/filter_field.h"
 #include "store/hash.h"
 
@@ -118,8 +117,8 @@ int gg__catalogue_segments(struct gg__catalogue *catalogue,
 
 /* What was there of a session. */
 struct old {
-  int64_t number;       /* 0: nothing */
-  const char *protocol; /* as decoders have named it: no segment says that */
+  int64_t number;                    /* 0: nothing */
+  char protocol[GG__PROTOCOL_BYTES]; /* as decoders have named it: no segment says that */
   int64_t *segments;
   size_t count, room;
 };
@@ -159,7 +158,7 @@ static int take_old(struct gg__catalogue *catalogue, const char *id, int64_t num
     const uint64_t bytes[2] = {gg__column_u64(statement, 5), gg__column_u64(statement, 6)};
     const uint64_t gaps[2] = {gg__column_u64(statement, 7), gg__column_u64(statement, 8)};
     old->number = sqlite3_column_int64(statement, 0);
-    old->protocol = gg__protocol_name(key[1]);
+    snprintf(old->protocol, sizeof old->protocol, "%s", key[1]);
     error = gg__parts_segments(sqlite3_column_blob(statement, 9), (size_t)sqlite3_column_bytes(statement, 9),
                                keep_segment, old);
     if (error == GG_ERR_NOMEM)
@@ -282,7 +281,7 @@ static int put_as(struct gg__catalogue *catalogue, const struct gg__record *reco
                   struct old *old, int64_t *number, struct gg_failure *failure)
 {
   struct gg_session session = record->session;
-  if (!session.protocol[0] && old->protocol)
+  if (!session.protocol[0])
     session.protocol = old->protocol;
   const char *const key[3] = {session.listener, session.protocol, session.close};
   *number = old->number;
@@ -369,7 +368,7 @@ int gg__catalogue_load(struct gg__catalogue *catalogue, int64_t number, bool mar
       (*out)->revision = (uint64_t)sqlite3_column_int64(statement, REVISION);
   }
   if (!error)
-    (*out)->session.protocol = gg__protocol_name(gg__column_text(statement, PROTOCOL));
+    gg__record_name(*out, gg__column_text(statement, PROTOCOL));
   if (!error)
     (*out)->session.state = state_of(catalogue, sqlite3_column_int(statement, STATE), *out);
   sqlite3_reset(statement);

@@ -3,17 +3,6 @@
 
 #include <gogetway/decoder.h>
 #include <pthread.h>
-#include <string.h>
-
-const char *gg__protocol_name(const char *name)
-{
-  for (size_t i = 0; gg_decoder_at(i); i++)
-    if (strcmp(gg_decoder_at(i)->protocol, name) == 0)
-      return gg_decoder_at(i)->protocol;
-  return "";
-}
-
-/* ── Fields ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static pthread_mutex_t facts_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gg__facts_table *facts; /* made once */

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * decoder_names.h - the names that decoders bring along: of protocols, and of the fields that sessions are found by.
+ * decoder_names.h - the names that decoders bring along: those of the fields that sessions are found by.
  *
- * Both live as long as the process. Thread: any.
+ * They live as long as the process. Thread: any.
  */
 #ifndef GG_STORE_DECODER_NAMES_H
 #define GG_STORE_DECODER_NAMES_H
 
 #include "store/filter_field.h"
-
-/* The same text for the same name, always; "" for one that none of the built-in decoders has. */
-const char *gg__protocol_name(const char *name);
 
 /* The fields of the decoders that are built in which are facts, with those that all decoded sessions have
  * (gg_decoder_common_fields); NULL: there was no memory for them. */

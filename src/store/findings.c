@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "proto/decoders.h"
 #include "store/catalogue.h"
-#include "store/decoder_names.h"
 #include "store/hash.h"
 
 #include <stdlib.h>
@@ -149,7 +148,7 @@ static void on_protocol(void *context, const struct gg_decoder *decoder, const u
   struct gg__findings *findings = context;
   (void)offset;
   if (!decoder->envelope || !findings->protocol[0])
-    findings->protocol = gg__protocol_name(decoder->protocol);
+    findings->protocol = decoder->protocol;
   add_text(findings, &gg_decoder_common_fields()[GG__COMMON_LAYER], decoder->protocol, strlen(decoder->protocol));
 }
 

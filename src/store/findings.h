@@ -43,7 +43,7 @@ struct gg_message_sink gg__findings_sink(struct gg__findings *findings);
 int gg__findings_each(struct gg__findings *findings, int (*visit)(void *context, const struct gg__finding *finding),
                       void *context);
 
-/* What the session is called (gg__protocol_name); "": not told yet, or unknown. */
+/* What the session is called ; "": not told yet, or unknown. The text is the decoder's. */
 const char *gg__findings_protocol(const struct gg__findings *findings);
 
 #endif

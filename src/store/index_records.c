@@ -284,8 +284,8 @@ int gg__index_unite(struct gg__index *index, struct gg__index_entry *entry, cons
   const char *protocol = a && a->session.protocol ? a->session.protocol : "";
   if (!protocol[0] && b && b->session.protocol)
     protocol = b->session.protocol;
-  if (protocol[0] && record->session.protocol != protocol) { /* both are gg__protocol_name's */
-    record->session.protocol = protocol;
+  if (protocol[0] && strcmp(record->protocol, protocol) != 0) {
+    gg__record_name(record, protocol);
     changed = true;
   }
   bool ended = record->session.state == GG_SESSION_CLOSED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/understanding.h"
 
+#include "proto/decoding.h"
 #include "store/findings.h"
 #include "store/reader.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static_assert((int)GG_UNDERSTANDING_DECODERS_MAX == (int)GG__MORE_DECODERS_MAX, "a decoding takes as many");
 enum { PATH_BYTES_MAX = 4096, BEHIND_MAX = 1 << 20 };
 
 /* ── Batches ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -110,6 +112,8 @@ struct gg__understanding {
   size_t live_count;
   uint64_t turn;
   struct gg__understanding_stats stats;
+  const struct gg_decoder **more; /* of plug-ins */
+  size_t more_count;
 
   struct gg__understood *batch; /* of the step under way */
   bool stopped;
@@ -124,7 +128,8 @@ static void end_live(struct live *live)
   *live = (struct live){0};
 }
 
-static int begin_live(struct live *live, struct gg__record *record, struct gg_failure *failure)
+static int begin_live(const struct gg__understanding *understanding, struct live *live, struct gg__record *record,
+                      struct gg_failure *failure)
 {
   *live = (struct live){.record = record};
   int error = gg__findings_create(&live->findings);
@@ -133,6 +138,8 @@ static int begin_live(struct live *live, struct gg__record *record, struct gg_fa
   const struct gg_message_sink sink = gg__findings_sink(live->findings);
   struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
   options.beginning_missing = record->session.beginning_missing;
+  options.more = understanding->more;
+  options.more_count = understanding->more_count;
   error = gg_decoding_create(&live->decoding, &options, &sink, failure);
   if (!error)
     error = gg__reader_open(&live->reader, record, failure);
@@ -269,7 +276,7 @@ static int take(struct gg__understanding *understanding, struct gg__record *reco
       drop_live(understanding, known);
       return 0;
     }
-    error = begin_live(&own, record, failure);
+    error = begin_live(understanding, &own, record, failure);
   }
   if (!error) {
     read_on(understanding, &own, ended);
@@ -362,6 +369,7 @@ void gg__understanding_destroy(struct gg__understanding *understanding)
   while (understanding->live_count)
     drop_live(understanding, &understanding->live[0]);
   gg__catalogue_close(understanding->catalogue);
+  free(understanding->more);
   free(understanding);
 }
 
@@ -437,6 +445,24 @@ void gg__understanding_again(struct gg__understanding *understanding)
   understanding->from = 0;
   while (understanding->live_count)
     drop_live(understanding, &understanding->live[0]);
+}
+
+int gg__understanding_decoders(struct gg__understanding *understanding, const struct gg_decoder *const *more,
+                               size_t count, struct gg_failure *failure)
+{
+  while (understanding->live_count)
+    drop_live(understanding, &understanding->live[0]);
+  free(understanding->more);
+  understanding->more = NULL;
+  understanding->more_count = 0;
+  if (count == 0)
+    return 0;
+  understanding->more = malloc(count * sizeof *more);
+  if (!understanding->more)
+    return gg_fail(failure, GG_ERR_NOMEM, "no memory for the plug-ins' decoders");
+  memcpy(understanding->more, more, count * sizeof *more);
+  understanding->more_count = count;
+  return 0;
 }
 
 void gg__understanding_stats(const struct gg__understanding *understanding, struct gg__understanding_stats *out)

@@ -29,11 +29,13 @@ enum {
   GG_UNDERSTANDING_BATCH = 1024,           /* sessions */
   GG_UNDERSTANDING_BATCH_BYTES = 64 << 20, /* of payload: a batch with more of it ends */
   GG_UNDERSTANDING_LIVE_MAX = 256,
+  GG_UNDERSTANDING_DECODERS_MAX = 128, /* besides those that are built in */
   GG_UNDERSTANDING_LIVE_BYTES = 64 << 20,
   GG_UNDERSTANDING_AGAIN_BYTES = 4 << 20, /* a session that is open and not kept is not begun again if it has more */
 };
 #define GG_UNDERSTANDING_OPEN_NS UINT64_C(5000000000)
 
+struct gg_decoder;
 struct gg__understanding;
 struct gg__understood; /* a batch */
 
@@ -60,6 +62,11 @@ int gg__understanding_step(struct gg__understanding *understanding, uint64_t now
                            bool *more, struct gg_failure *failure);
 /* A batch was not put: what was in it is decoded again. */
 void gg__understanding_again(struct gg__understanding *understanding);
+/* The decoders that are asked before the built-in ones from now on; the list is copied, the tables stay until they
+ * are replaced or it is destroyed. What those before them have begun begins anew. No batch is under way. GG_ERR_NOMEM:
+ * there are none now. */
+int gg__understanding_decoders(struct gg__understanding *understanding, const struct gg_decoder *const *more,
+                               size_t count, struct gg_failure *failure);
 void gg__understanding_stats(const struct gg__understanding *understanding, struct gg__understanding_stats *out);
 
 /* Writes a batch, in a transaction of its own. Sessions that have gone meanwhile are passed over. */

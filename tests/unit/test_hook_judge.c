@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "hook/library.h"
+#include <gogetway/decoder.h>
 
 #include <elf.h>
 #include <link.h>
@@ -55,6 +56,51 @@ static void a_mask_says_what_it_keeps_back(void **state)
   refused(&table, GG_ERR_INVALID, "x.so: it has a mask, but mask_longest is 16385, 1 to 16384");
   table.mask_longest = GG_MASK_LONGEST_MAX;
   assert_int_equal(gg_plugin_judge(&out, &table, "x.so", NULL), 0);
+}
+
+static size_t on_push(void *self, struct gg_decoding *decoding, const struct gg_window *window)
+{
+  (void)self, (void)decoding;
+  return window->length;
+}
+
+static void decoders_are_whole(void **state)
+{
+  static const char *const kinds[] = {"thing", NULL};
+  static const struct gg_decoder_field fields[] = {{"own.word", GG_FIELD_TEXT, true, "x", "x"}, {.name = NULL}};
+  static const struct gg_decoder_field shouting[] = {{"own.Word", GG_FIELD_TEXT, true, "x", "x"}, {.name = NULL}};
+  static const struct gg_decoder_field kindless[] = {{"own.word", 7, true, "x", "x"}, {.name = NULL}};
+  struct gg_decoder decoder = {GG_DECODER_HEAD, .name = "own",    .protocol = "own",
+                               .kinds = kinds,  .fields = fields, .push = on_push};
+  const struct gg_decoder *const decoders[] = {&decoder, &decoder};
+  struct gg_plugin table = good, out;
+  (void)state;
+  table.decoder_count = GG_PLUGIN_DECODERS_MAX + 1;
+  refused(&table, GG_ERR_LIMIT, "x.so: decoder_count is 9, at most 8");
+  table.decoder_count = 2;
+  refused(&table, GG_ERR_INVALID, "x.so: decoder_count is 2, but decoders is NULL");
+  table.decoders = decoders;
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", NULL), 0);
+  assert_ptr_equal(out.decoders, decoders);
+  decoder.abi++;
+  refused(&table, GG_ERR_INVALID, "x.so: decoders[0]: a decoder is not of version 1 of the interface");
+  decoder.abi--;
+  decoder.push = NULL;
+  refused(&table, GG_ERR_INVALID, "x.so: decoders[0]: the decoder 'own' lacks its push");
+  decoder.push = on_push;
+  decoder.protocol = "o\033wn";
+  refused(&table, GG_ERR_INVALID,
+          "x.so: decoders[0]: protocol is 'o\033wn', which is not a-z and then a-z and 0-9, 31 at the most");
+  decoder.protocol = "a2345678901234567890123456789012";
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", NULL), GG_ERR_INVALID);
+  decoder.protocol = "own";
+  decoder.fields = shouting;
+  refused(
+    &table, GG_ERR_INVALID,
+    "x.so: decoders[0]: fields[0].name of the decoder 'own' is 'own.Word', which is not like own.word, a-z, 0-9, . "
+    "and _");
+  decoder.fields = kindless;
+  refused(&table, GG_ERR_INVALID, "x.so: decoders[0]: fields[0].kind of the decoder 'own' is 7, which is none");
 }
 
 static void the_least_table_is_taken(void **state)
@@ -349,6 +395,7 @@ static void what_others_can_change_is_refused(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(decoders_are_whole),
     cmocka_unit_test(the_least_table_is_taken),
     cmocka_unit_test(a_mask_says_what_it_keeps_back),
     cmocka_unit_test(a_table_of_the_first_version_is_taken),
