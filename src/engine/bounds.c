@@ -217,6 +217,7 @@ static const struct bound of_plugins[] = {
   {"plug-ins of a configuration", COUNT, GG_CONFIG_PLUGINS_MAX, "refused at start or reload", "the error"},
   {"options of a plug-in", COUNT, GG_PLUGIN_OPTIONS_MAX, "it is not loaded", "the error"},
   {"commands of a plug-in", COUNT, GG_PLUGIN_COMMANDS_MAX, "it is not loaded", "the error"},
+  {"decoders of a plug-in", COUNT, GG_PLUGIN_DECODERS_MAX, "it is not loaded", "the error"},
   {"first bytes that a plug-in may wait for", BYTES, GG_FIRST_MAX, "it gets that many", ""},
   {"a reply in place of the other side's bytes", BYTES, GG_REPLY_MAX, "the session is closed without it", ""},
   {"two sides that a plug-in's CLOSE or REPLY parts, to take what they get and leave", TIME, GG_LINGER_NS,
