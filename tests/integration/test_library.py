@@ -146,9 +146,12 @@ MADE = {
                 ("gg_reindex_options", "GG_REINDEX_OPTIONS_INIT")],
     "decoder.h": [("gg_message_sink", "GG_MESSAGE_SINK_INIT"),
                   ("gg_decoding_options", "GG_DECODING_OPTIONS_INIT")],
-    "content.h": [("gg_content_limits", "GG_CONTENT_LIMITS_INIT")],
+    "content.h": [("gg_content_limits", "GG_CONTENT_LIMITS_INIT"),
+                  ("gg_body_view_options", "GG_BODY_VIEW_OPTIONS_INIT"),
+                  ("gg_body_view_result", "GG_BODY_VIEW_RESULT_INIT")],
     "messages.h": [("gg_message_options", "GG_MESSAGE_OPTIONS_INIT"),
-                   ("gg_message_export_options", "GG_MESSAGE_EXPORT_OPTIONS_INIT")],
+                   ("gg_message_export_options", "GG_MESSAGE_EXPORT_OPTIONS_INIT"),
+                   ("gg_script_options", "GG_SCRIPT_OPTIONS_INIT")],
     "replay.h": [("gg_replay_options", "GG_REPLAY_OPTIONS_INIT")],
 }
 C = ["-std=c11", "-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
