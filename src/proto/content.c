@@ -39,7 +39,7 @@ struct gg_content {
 
 static const struct known {
   const char *name;
-  const char *library;
+  const char *needed;
   const struct gg__coding *coding; /* NULL: not built in */
 } all[] = {
 #ifdef GG_HAVE_ZLIB
@@ -98,7 +98,7 @@ static int add_coding(struct gg_content *content, const char *name, size_t lengt
     if (!is(name, length, all[i].name))
       continue;
     if (!all[i].coding)
-      return gg_fail(failure, GG_ERR_UNSUPPORTED, "%s needs gogetway built with %s", all[i].name, all[i].library);
+      return gg_fail(failure, GG_ERR_UNSUPPORTED, "%s needs gogetway built with %s", all[i].name, all[i].needed);
     return add_stage(content, all[i].coding, failure);
   }
   return unknown(name, length, failure);

@@ -27,7 +27,7 @@ enum {
   PARAMS_BODY_MAX = 1 << 16,   /* of a form whose parameters are told one by one, too */
   CONTENT_MAX = 16 << 20,      /* bytes of a body that was compressed */
   PIECE = 1 << 12,             /* of a body that is escaped or coded at once; divisible by 3 after one is cut off */
-  PIECE_JSON = PIECE * 6 + 16, /* each letter may become \uXXXX */
+  PIECE_JSON = PIECE * 6 + 16, /* each letter may become an escape of six */
   COMMENT_MAX = 512,
 };
 
