@@ -155,11 +155,11 @@ static size_t shown_length(const char *text)
   return length;
 }
 
-static void json_value(struct gg_json *json, const struct gg_field *field, bool *truncated)
+static void json_value(struct gg_json *json, const struct gg_log_field *field, bool *truncated)
 {
   gg_json_key(json, field->key);
   switch (field->kind) {
-  case GG_FIELD_STRING:
+  case GG_LOG_FIELD_STRING:
     if (!field->value.string) {
       gg_json_null(json);
       break;
@@ -168,23 +168,23 @@ static void json_value(struct gg_json *json, const struct gg_field *field, bool 
     *truncated |= field->value.string[length] != '\0';
     gg_json_string_n(json, field->value.string, length);
     break;
-  case GG_FIELD_UNSIGNED:
+  case GG_LOG_FIELD_UNSIGNED:
     gg_json_unsigned(json, field->value.number);
     break;
-  case GG_FIELD_SIGNED:
+  case GG_LOG_FIELD_SIGNED:
     gg_json_signed(json, field->value.integer);
     break;
-  case GG_FIELD_DOUBLE:
+  case GG_LOG_FIELD_DOUBLE:
     gg_json_double(json, field->value.real);
     break;
-  case GG_FIELD_BOOL:
+  case GG_LOG_FIELD_BOOL:
     gg_json_bool(json, field->value.truth);
     break;
   }
 }
 
 static size_t format_json(char *line, enum gg_level level, const char *time, const char *event,
-                          const struct gg_field *fields, size_t count)
+                          const struct gg_log_field *fields, size_t count)
 {
   struct gg_json json;
   bool truncated = false;
@@ -249,12 +249,12 @@ static void text_string(struct text *text, const char *value, size_t length)
   text_put(text, quoted, gg_json_finish(&json));
 }
 
-static void text_value(struct text *text, const struct gg_field *field, bool *truncated)
+static void text_value(struct text *text, const struct gg_log_field *field, bool *truncated)
 {
   char number[40];
   int length = 0;
   switch (field->kind) {
-  case GG_FIELD_STRING:
+  case GG_LOG_FIELD_STRING:
     if (field->value.string) {
       size_t shown = shown_length(field->value.string);
       *truncated |= field->value.string[shown] != '\0';
@@ -263,16 +263,16 @@ static void text_value(struct text *text, const struct gg_field *field, bool *tr
     }
     length = snprintf(number, sizeof number, "null");
     break;
-  case GG_FIELD_UNSIGNED:
+  case GG_LOG_FIELD_UNSIGNED:
     length = snprintf(number, sizeof number, "%" PRIu64, field->value.number);
     break;
-  case GG_FIELD_SIGNED:
+  case GG_LOG_FIELD_SIGNED:
     length = snprintf(number, sizeof number, "%" PRId64, field->value.integer);
     break;
-  case GG_FIELD_DOUBLE:
+  case GG_LOG_FIELD_DOUBLE:
     length = snprintf(number, sizeof number, "%.6g", field->value.real);
     break;
-  case GG_FIELD_BOOL:
+  case GG_LOG_FIELD_BOOL:
     length = snprintf(number, sizeof number, "%s", field->value.truth ? "true" : "false");
     break;
   }
@@ -280,7 +280,7 @@ static void text_value(struct text *text, const struct gg_field *field, bool *tr
 }
 
 static size_t format_text(char *line, enum gg_level level, const char *time, const char *event,
-                          const struct gg_field *fields, size_t count)
+                          const struct gg_log_field *fields, size_t count)
 {
   static const char tail[] = " truncated=true";
   struct text text = {.line = line, .size = GG_LOGGER_LINE_MAX - TAIL_ROOM};
@@ -321,10 +321,10 @@ static bool write_line(struct gg_logger *logger, const char *line, size_t length
 }
 
 static void emit(struct gg_logger *logger, uint32_t held_back, enum gg_level level, const char *event,
-                 const struct gg_field *fields, size_t field_count)
+                 const struct gg_log_field *fields, size_t field_count)
 {
   assert(field_count <= GG_LOGGER_FIELDS_MAX);
-  struct gg_field all[GG_LOGGER_FIELDS_MAX + 2];
+  struct gg_log_field all[GG_LOGGER_FIELDS_MAX + 2];
   memcpy(all, fields, field_count * sizeof *fields);
   if (held_back > 0)
     all[field_count++] = GG_U("repeated", held_back);
@@ -348,7 +348,7 @@ static void emit(struct gg_logger *logger, uint32_t held_back, enum gg_level lev
 }
 
 void gg_logger_emit_at(struct gg_logger *logger, const void *place, enum gg_level level, const char *event,
-                       const struct gg_field *fields, size_t field_count)
+                       const struct gg_log_field *fields, size_t field_count)
 {
   uint32_t held_back = 0;
   if (!gg_logger_wants(logger, level))
@@ -361,7 +361,7 @@ void gg_logger_emit_at(struct gg_logger *logger, const void *place, enum gg_leve
 }
 
 void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
-                    const struct gg_field *fields, size_t field_count)
+                    const struct gg_log_field *fields, size_t field_count)
 {
   uint32_t held_back = 0;
   bool permitted = true;

@@ -29,11 +29,17 @@
 
 enum gg_level { GG_LEVEL_DEBUG, GG_LEVEL_INFO, GG_LEVEL_WARNING, GG_LEVEL_ERROR, GG_LEVEL_OFF };
 
-enum gg_field_kind { GG_FIELD_STRING, GG_FIELD_UNSIGNED, GG_FIELD_SIGNED, GG_FIELD_DOUBLE, GG_FIELD_BOOL };
+enum gg_log_field_kind {
+  GG_LOG_FIELD_STRING,
+  GG_LOG_FIELD_UNSIGNED,
+  GG_LOG_FIELD_SIGNED,
+  GG_LOG_FIELD_DOUBLE,
+  GG_LOG_FIELD_BOOL
+};
 
-struct gg_field {
+struct gg_log_field {
   const char *key; /* lower_case, units last; borrowed for the call */
-  enum gg_field_kind kind;
+  enum gg_log_field_kind kind;
   union {
     const char *string; /* NULL is written as null */
     uint64_t number;
@@ -43,11 +49,11 @@ struct gg_field {
   } value;
 };
 
-#define GG_S(name, text) ((struct gg_field){(name), GG_FIELD_STRING, {.string = (text)}})
-#define GG_U(name, n) ((struct gg_field){(name), GG_FIELD_UNSIGNED, {.number = (uint64_t)(n)}})
-#define GG_I(name, n) ((struct gg_field){(name), GG_FIELD_SIGNED, {.integer = (int64_t)(n)}})
-#define GG_D(name, n) ((struct gg_field){(name), GG_FIELD_DOUBLE, {.real = (n)}})
-#define GG_B(name, b) ((struct gg_field){(name), GG_FIELD_BOOL, {.truth = (b)}})
+#define GG_S(name, text) ((struct gg_log_field){(name), GG_LOG_FIELD_STRING, {.string = (text)}})
+#define GG_U(name, n) ((struct gg_log_field){(name), GG_LOG_FIELD_UNSIGNED, {.number = (uint64_t)(n)}})
+#define GG_I(name, n) ((struct gg_log_field){(name), GG_LOG_FIELD_SIGNED, {.integer = (int64_t)(n)}})
+#define GG_D(name, n) ((struct gg_log_field){(name), GG_LOG_FIELD_DOUBLE, {.real = (n)}})
+#define GG_B(name, b) ((struct gg_log_field){(name), GG_LOG_FIELD_BOOL, {.truth = (b)}})
 
 enum { GG_LOGGER_BURST = 10, GG_LOGGER_FIELDS_MAX = 24, GG_LOGGER_LINE_MAX = 4096 };
 
@@ -85,11 +91,11 @@ struct gg_log_site {
  * silence each other. Beyond so many, the others share one limit. */
 enum { GG_LOGGER_PLACES_MAX = 256 };
 void gg_logger_emit_at(struct gg_logger *logger, const void *place, enum gg_level level, const char *event,
-                       const struct gg_field *fields, size_t field_count);
+                       const struct gg_log_field *fields, size_t field_count);
 
 /* `site` may be NULL: no limit; else it is used with this logger only. At most GG_LOGGER_FIELDS_MAX fields. */
 void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_level level, const char *event,
-                    const struct gg_field *fields, size_t field_count);
+                    const struct gg_log_field *fields, size_t field_count);
 
 /* gg_log_at(logger, GG_LEVEL_INFO, "listening", GG_S("address", text), GG_U("backlog", 4096)); a NULL logger is
  * silent. At least one field is needed. */
@@ -97,7 +103,7 @@ void gg_logger_emit(struct gg_logger *logger, struct gg_log_site *site, enum gg_
   do {                                                                                                                 \
     static const char gg_place_ = 0;                                                                                   \
     if (gg_logger_wants((logger), (level))) {                                                                          \
-      const struct gg_field gg_fields_[] = {__VA_ARGS__};                                                              \
+      const struct gg_log_field gg_fields_[] = {__VA_ARGS__};                                                          \
       gg_logger_emit_at((logger), &gg_place_, (level), (event), gg_fields_, sizeof gg_fields_ / sizeof gg_fields_[0]); \
     }                                                                                                                  \
   } while (0)

@@ -210,7 +210,7 @@ static void tell_lines(struct gg_gateway *engine, const struct gg_report *report
     [GG_REPORT_ERROR] = {GG_LEVEL_ERROR, "configuration refused"},
   };
   for (size_t i = 0; i < report->count; i++) {
-    const struct gg_field field = GG_S("what", report->lines[i].text);
+    const struct gg_log_field field = GG_S("what", report->lines[i].text);
     enum gg_report_kind kind = report->lines[i].kind;
     if (gg_logger_wants(engine->logger, told[kind].level))
       gg_logger_emit(engine->logger, NULL, told[kind].level, told[kind].event, &field, 1);

@@ -21,9 +21,9 @@ static void tell_slow(struct gg_hook *hook, enum gg_hook_point point, uint64_t n
   if (!atomic_compare_exchange_strong_explicit(&hook->told_ns, &told_ns, now_ns, memory_order_relaxed,
                                                memory_order_relaxed))
     return;
-  const struct gg_field fields[] = {GG_S("plugin", hook->name), GG_S("hook", gg_hook_point_text(point)),
-                                    GG_D("milliseconds", (double)took_ns / 1e6),
-                                    GG_S("effect", "all sessions of a worker waited meanwhile")};
+  const struct gg_log_field fields[] = {GG_S("plugin", hook->name), GG_S("hook", gg_hook_point_text(point)),
+                                        GG_D("milliseconds", (double)took_ns / 1e6),
+                                        GG_S("effect", "all sessions of a worker waited meanwhile")};
   gg_logger_emit(hook->desk->logger, NULL, GG_LEVEL_WARNING, "plug-in is slow", fields,
                  sizeof fields / sizeof fields[0]);
 }

@@ -18,7 +18,7 @@ static void host_log(const struct gg_host *host, enum gg_plugin_level level, con
     [GG_PLUGIN_ERROR] = GG_LEVEL_ERROR,
   };
   struct gg_hook *hook = gg_hook_of(host);
-  const struct gg_field fields[] = {GG_S("plugin", hook->name), GG_S("text", text)};
+  const struct gg_log_field fields[] = {GG_S("plugin", hook->name), GG_S("text", text)};
   bool known = (size_t)level < sizeof levels / sizeof levels[0];
   gg_logger_emit(hook->desk->logger, &hook->log_site, known ? levels[level] : GG_LEVEL_WARNING, "plug-in", fields,
                  sizeof fields / sizeof fields[0]);

@@ -105,9 +105,9 @@ static void tell_losses(struct gg_hook_sink *sink, const char *reason)
   sink->told_ns = now_ns;
   sink->lost_bytes = sink->lost_items = 0;
   pthread_mutex_unlock(&sink->lock);
-  const struct gg_field fields[] = {GG_S("plugin", sink->hook->name), GG_S("reason", reason), GG_U("bytes", bytes),
-                                    GG_U("ends_of_files", items),
-                                    GG_S("effect", "the recording has them; the plug-in does not")};
+  const struct gg_log_field fields[] = {GG_S("plugin", sink->hook->name), GG_S("reason", reason), GG_U("bytes", bytes),
+                                        GG_U("ends_of_files", items),
+                                        GG_S("effect", "the recording has them; the plug-in does not")};
   gg_logger_emit(sink->hook->desk->logger, NULL, GG_LEVEL_WARNING, "a sink misses blocks", fields,
                  sizeof fields / sizeof fields[0]);
   pthread_mutex_lock(&sink->lock);

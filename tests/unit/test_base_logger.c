@@ -139,7 +139,7 @@ static void repeats_are_held_back_and_counted(void **state)
   struct catch caught;
   struct gg_logger *logger = make(&caught, GG_LEVEL_INFO, GG_LOGGER_JSON);
   struct gg_log_site site = {0};
-  struct gg_field field = GG_U("n", 1);
+  struct gg_log_field field = GG_U("n", 1);
   /* The second may turn once in the middle: then there are two bursts. */
   for (int i = 0; i < 100; i++)
     gg_logger_emit(logger, &site, GG_LEVEL_INFO, "again", &field, 1);
@@ -156,7 +156,7 @@ static void repeats_are_held_back_and_counted(void **state)
 
 static void say_at(struct gg_logger *logger, const void *place, int times)
 {
-  const struct gg_field field = GG_U("n", 1);
+  const struct gg_log_field field = GG_U("n", 1);
   for (int i = 0; i < times; i++)
     gg_logger_emit_at(logger, place, GG_LEVEL_INFO, "again", &field, 1);
 }
@@ -191,7 +191,7 @@ static void a_long_line_stays_well_formed(void **state)
   char hostile[3000];
   memset(hostile, 0x1b, sizeof hostile);
   hostile[sizeof hostile - 1] = '\0';
-  struct gg_field fields[GG_LOGGER_FIELDS_MAX];
+  struct gg_log_field fields[GG_LOGGER_FIELDS_MAX];
   for (size_t i = 0; i < GG_LOGGER_FIELDS_MAX; i++)
     fields[i] = i % 2 ? GG_S("long", hostile) : GG_U("n", i);
   for (int format = GG_LOGGER_TEXT; format <= GG_LOGGER_JSON; format++) {
@@ -243,7 +243,7 @@ enum { THREADS = 4, LINES = 200 };
 
 static void *speak(void *context)
 {
-  struct gg_field field = GG_S("value", "0123456789012345678901234567890123456789");
+  struct gg_log_field field = GG_S("value", "0123456789012345678901234567890123456789");
   for (int i = 0; i < LINES; i++)
     gg_logger_emit(context, NULL, GG_LEVEL_INFO, "said", &field, 1);
   return NULL;
