@@ -40,6 +40,7 @@
 #include "record/section.h"
 #include "store/bounds.h"
 
+#include <gogetway/decoder.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +304,14 @@ static const struct bound of_reading[] = {
    "message `the catalogue's disk does not answer`"},
   {"wait until a catalogue that could not be opened or written is tried again", TIME, GG_INDEXING_RETRY_NS,
    "commands read the segments meanwhile", "message `sessions are not in the catalogue`, `catalogue_errors`"},
+  {"decodings of sessions that are open, which the decoding thread keeps", COUNT, GG_UNDERSTANDING_LIVE_MAX,
+   "others are decoded from their first byte each time", ""},
+  {"... and their memory", BYTES, GG_UNDERSTANDING_LIVE_BYTES, "the same", ""},
+  {"what such a session has that is not decoded until it ends", BYTES, GG_UNDERSTANDING_AGAIN_BYTES,
+   "its facts are complete when it closes", "`decode_backlog_sessions`"},
+  {"an element of a protocol that is looked at as a whole", BYTES, GG_DECODING_WINDOW_MAX, "not decoded from there on",
+   "`show --as messages`"},
+  {"memory of what is decoded of one session", BYTES, GG_DECODING_MEMORY_MAX, "the same", "the same"},
   {"logs that `tail` follows", COUNT, GG_TAIL_LOGS_MAX, "refused", "the error"},
   {"what a `tail` that was told to end waits for a reader who takes nothing", TIME, GG_TAIL_PATIENCE_NS,
    "the last packet is cut short", "the error"},

@@ -32,6 +32,13 @@ enum {
   GG_WINDOW_CUTS_MAX = 256, /* attempts that are open after the longest match, in so many bytes */
 };
 
+/* Of the decoding of sessions that are open (understanding.h). */
+enum {
+  GG_UNDERSTANDING_AGAIN_BYTES = 4 << 20, /* one that is not kept is not begun again if its session has more */
+  GG_UNDERSTANDING_LIVE_BYTES = 64 << 20, /* memory of those that are kept */
+  GG_UNDERSTANDING_LIVE_MAX = 256,
+};
+
 /* Of a session that becomes a program, or what was on a screen. */
 enum {
   GG__CAST_SIZES_MAX = 1024,          /* of a window */

@@ -20,6 +20,7 @@
 #ifndef GG_STORE_UNDERSTANDING_H
 #define GG_STORE_UNDERSTANDING_H
 
+#include "store/bounds.h"
 #include "store/catalogue.h"
 
 #include <stdbool.h>
@@ -28,10 +29,7 @@
 enum {
   GG_UNDERSTANDING_BATCH = 1024,           /* sessions */
   GG_UNDERSTANDING_BATCH_BYTES = 64 << 20, /* of payload: a batch with more of it ends */
-  GG_UNDERSTANDING_LIVE_MAX = 256,
-  GG_UNDERSTANDING_DECODERS_MAX = 128, /* besides those that are built in */
-  GG_UNDERSTANDING_LIVE_BYTES = 64 << 20,
-  GG_UNDERSTANDING_AGAIN_BYTES = 4 << 20, /* a session that is open and not kept is not begun again if it has more */
+  GG_UNDERSTANDING_DECODERS_MAX = 128,     /* besides those that are built in */
 };
 #define GG_UNDERSTANDING_OPEN_NS UINT64_C(5000000000)
 
