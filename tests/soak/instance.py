@@ -98,15 +98,21 @@ class Generation:
         return self.process.pid
 
     def open_segments(self):
-        """Those that it has open now."""
+        """Those that it writes now. Its catalogue and its decoding thread read others that are complete, perhaps one of
+        a log whose next is not open: that one would be checked without the beginnings that are in this."""
         found = set()
         with contextlib.suppress(OSError):  # it has just ended
             for name in os.listdir(f"/proc/{self.pid}/fd"):
                 with contextlib.suppress(FileNotFoundError):  # closed since they were listed
                     target = os.readlink(f"/proc/{self.pid}/fd/{name}")
-                    if target.endswith(".pcapng"):
+                    if target.endswith(".pcapng") and self._writes(name):
                         found.add(os.path.basename(target))
         return found
+
+    def _writes(self, descriptor):
+        with open(f"/proc/{self.pid}/fdinfo/{descriptor}") as file:
+            flags = next(line for line in file if line.startswith("flags:"))
+        return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 class Instance(gogetway.Store):
