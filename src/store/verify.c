@@ -36,6 +36,7 @@ struct gg__check {
   uint64_t offset[2]; /* of the next byte */
   uint64_t gaps[2];   /* marked ones */
   uint32_t next[2];   /* sequence number */
+  const struct gg__capture *last; /* that has packets of it */
   bool begun[2];
   bool late; /* the session's beginning is not here */
 };
@@ -48,6 +49,8 @@ struct verifying {
   void (*report)(void *context, const struct gg_problem *problem);
   void *context;
   struct gg_verify_result *result;
+  struct gg__capture **captures;   /* in order; `at` of them are read */
+  size_t at;
   struct gg__capture *capture;     /* NULL: the store as a whole */
   const struct gg__record *record; /* of the packet at hand; NULL: of none */
   uint64_t offset;                 /* of the block at hand */
@@ -95,6 +98,24 @@ static void tell_failure(struct verifying *verifying, enum gg_problem_kind kind,
 
 static const char *const side_names[2] = {"client", "server"};
 
+/* Numbers of a run without a file, or with what was kept of one: retention takes whole segments, and passes over one that
+ * somebody reads, or that is not due by its rules. */
+static bool segments_are_gone(const struct verifying *verifying, const struct gg__capture *before)
+{
+  char log[GG__SEGMENT_LOG_MAX], other[GG__SEGMENT_LOG_MAX];
+  const struct gg__capture *here = verifying->capture;
+  if (!before || !gg__segment_log(before->name, log) || !gg__segment_log(here->name, other) || strcmp(log, other) != 0)
+    return false;
+  uint64_t from = gg__segment_number(before->name), to = gg__segment_number(here->name), between = 0;
+  for (size_t i = verifying->at; i-- > 0 && verifying->captures[i] != before;) {
+    const char *name = verifying->captures[i]->name;
+    unsigned generation;
+    gg__segment_base(name, &generation);
+    between += generation == 0 && gg__segment_log(name, other) && strcmp(log, other) == 0;
+  }
+  return to > from && between < to - from - 1;
+}
+
 static void check_continued(struct verifying *verifying, struct gg__check *check, const struct gg__facts *facts)
 {
   for (int side = 0; side < 2; side++) {
@@ -102,9 +123,10 @@ static void check_continued(struct verifying *verifying, struct gg__check *check
       check->offset[side] = facts->offset[side];
       check->late |= facts->offset[side] > 0;
     } else if (facts->offset[side] != check->offset[side]) {
-      tell(verifying, GG_PROBLEM_OFFSET, false,
-           "from the %s: continues at offset %" PRIu64 ", but what is recorded ends at %" PRIu64, side_names[side],
-           facts->offset[side], check->offset[side]);
+      bool gone = facts->offset[side] > check->offset[side] && segments_are_gone(verifying, check->last);
+      tell(verifying, GG_PROBLEM_OFFSET, gone,
+           "from the %s: continues at offset %" PRIu64 ", but what is recorded ends at %" PRIu64 "%s", side_names[side],
+           facts->offset[side], check->offset[side], gone ? ", and segments in between are gone" : "");
       check->offset[side] = facts->offset[side];
       check->begun[side] = false;
       check->late = true; /* its counts cannot be held against what is here any more */
@@ -174,6 +196,7 @@ static int check_session(struct verifying *verifying, const struct gg__part *par
   if (kind == GG__FACTS_OURS && facts.continued && facts.has_offset)
     check_continued(verifying, record->check, &facts);
   check_sequence(verifying, record->check, frame, side, facts.gap);
+  record->check->last = verifying->capture;
   if (kind == GG__FACTS_OURS && facts.close[0])
     check_counts(verifying, record->check, &facts);
   return 0;
@@ -473,17 +496,16 @@ static int open_scan(struct verifying *verifying, const struct gg_store *store, 
 
 static int verify(struct verifying *verifying, struct gg_failure *failure)
 {
-  struct gg__capture **captures = NULL;
   size_t count = 0;
   struct gg__source *source = verifying->store->source;
-  int error = sorted_captures(verifying->store, &captures, &count);
-  for (size_t i = 0; i < count && !error; i++)
-    error = check_capture(verifying, captures[i]);
+  int error = sorted_captures(verifying->store, &verifying->captures, &count);
+  for (; verifying->at < count && !error; verifying->at++)
+    error = check_capture(verifying, verifying->captures[verifying->at]);
   if (!error && verifying->store->own) {
-    spread_explanations(captures, count);
+    spread_explanations(verifying->captures, count);
     source->ops->each(source, tell_cut, verifying);
   }
-  free(captures);
+  free(verifying->captures);
   source->ops->each(source, forget_check, &verifying->result->sessions);
   return error ? gg_fail(failure, error, "no memory for verifying") : 0;
 }

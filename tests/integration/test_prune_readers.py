@@ -3,6 +3,7 @@
 of what is not, one line says that it has gone."""
 import contextlib
 import fcntl
+import json
 import os
 import re
 import socket
@@ -225,3 +226,22 @@ def test_export_of_bytes(listed, scratch):
     assert process.returncode == 3 and lost and held not in lost
     assert expected["client"] == Stream.of_bytes(data)
     assert {file.name.split(".")[0] for file in target.iterdir()} == ids - lost
+
+
+def test_verify_knows_what_went_while_a_segment_was_read(recorded):
+    """Newer ones go instead: a session misses its middle, and nothing is wrong with that. It is, if all are there."""
+    recorded.command("hold", "--release", through(recorded).id)
+    segments = sorted((recorded.directory / "segments").glob("*.pcapng"))
+    with open(segments[0], "rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        left = segments[:1] + segments[3:]
+        prune(recorded, "--max-bytes", sum(file.stat().st_size for file in left), check=False)
+    left = sorted((recorded.directory / "segments").glob("*.pcapng"))
+    assert left[0] == segments[0] and left[1] in segments[2:], left
+    told = [json.loads(line) for line in recorded.command("verify", "--json").stdout.splitlines()]
+    gone = [line for line in told if line.get("problem") == "offset"]
+    assert gone and all(line["information"] and "segments in between are gone" in line["text"] for line in gone), told
+    left[1].rename(left[1].with_name(left[1].name.rsplit("-", 1)[0] + "-" + segments[1].name.rsplit("-", 1)[1]))
+    done = recorded.command("verify", "--json", check=False)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode != 0 and any(line.get("problem") == "offset" and not line["information"] for line in told)
