@@ -225,7 +225,7 @@ static void tell_client(struct state *state, struct gg_decoding *decoding, struc
     found.user_length = half->length;
   }
   state->logging_in = found.logs_in;
-  state->tls_asked = found.asks_tls;
+  state->tls_asked = found.asks_tls && !half->flowing; /* what is so long goes on, and is no command */
   half->secret = found.has_secret;
   half->secret_from = found.secret_from;
   if (found.has_secret)
