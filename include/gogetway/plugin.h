@@ -41,7 +41,8 @@
  *     GG_MODE_COUNT    `count` is called for each chunk, with its length; bytes may go by splice(2)
  *     GG_MODE_OBSERVE  `observe` reads what was recorded, on a thread of its own, some time later; it delays nobody,
  *                      and what it is too slow for it misses and is told so; bytes may go by splice(2)
- *     GG_MODE_GATE     `gate` sees each byte once, in order, after it was recorded and before the other side gets it
+ *     GG_MODE_GATE     `gate` sees each byte once, in order, after it was recorded and before the other side gets it;
+ *                      and `message`, on a listener with `decode: inline`, what they say
  *     GG_MODE_REWRITE  `rewrite` says what goes on instead of the bytes that came; both are recorded
  *     GG_MODE_MASK     `mask` changes what the recording has of the bytes, before it has them; what goes on stays as it
  *                      came. Not together with `sync: always`
@@ -101,7 +102,9 @@ enum {
 };
 
 struct gg_host;
-struct gg_decoder; /* of decoder.h, for who has some */
+struct gg_decoder; /* of decoder.h, for who has some, or is told messages */
+struct gg_message;
+struct gg_opaque;
 
 /* ── Sessions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -129,6 +132,7 @@ struct gg_session_info {
   uint64_t forwarded[2];   /* of these; where there are rewriters, of what they have made of them */
   char tags[GG_TAGS_MAX][GG_TAG_MAX];
   unsigned tag_count;
+  bool inlined; /* its listener has `decode: inline`: gates are told messages */
 };
 #ifdef __cplusplus
 inline struct gg_session_info gg_session_info_init() /* what the macro is in C++, which may not name the members */
@@ -240,6 +244,21 @@ struct gg_data {
   uint64_t kept;   /* so many bytes before `offset` this gate has seen and not passed yet */
   bool ended; /* nothing follows: the sender's FIN has come. Told once without `due`, and with each `due` behind it */
   bool due;   /* the time that its last verdict's after_ns said has passed */
+};
+
+enum gg_spoken_kind {
+  GG_SPOKEN_HEAD,   /* a message's head is known, with its first fields */
+  GG_SPOKEN_END,    /* it is complete, or cut */
+  GG_SPOKEN_OPAQUE, /* from here on nothing is told of this side */
+};
+
+/* What a session's decoding in its worker has told (decoder.h, which is unstable). Includes it who uses it. */
+struct gg_spoken {
+  size_t size;
+  enum gg_spoken_kind kind;
+  enum gg_side from;
+  const struct gg_message *message; /* HEAD, END; else NULL */
+  const struct gg_opaque *opaque;   /* OPAQUE; else NULL */
 };
 
 /* What a rewriter puts out: by host->emit, in its callback only. */
@@ -467,6 +486,18 @@ struct gg_plugin {
    * the plug-in, whatever GG_PLUGIN_ABI says. */
   const struct gg_decoder *const *decoders;
   size_t decoder_count;
+
+  /* GG_MODE_GATE on a listener with `decode: inline`: what the side's bytes say, before `gate` is shown them and before
+   * the last of them goes on: the head of a message when it is whole, and its end. The decoders that are built in tell
+   * it, of the bytes that gates see, both sides', from the next read on; what they need of memory is at the most 1 MiB
+   * a session, and then the rest is opaque. Who wants to decide before the first byte of a head has gone on keeps bytes
+   * back in `gate` until this was called; a plug-in without `gate` passes all.
+   * Verdict: PASS, and then nothing but its kind counts; CLOSE, RESET, TARPIT, REPLY: of the same read what stands
+   * before the message is shown to the gates and goes on, and nothing behind; DIVERT: as from a gate. Its texts are
+   * read when that was done. When a verdict has ended the session, nothing is told any more.
+   * An end that nobody has seen (a reset, a cut) is not told. Worker's thread. */
+  void (*message)(void *self, struct gg_live *session, const struct gg_spoken *spoken, struct gg_verdict *verdict);
+  uint32_t message_abi; /* with `message`: GG_DECODER_ABI of decoder.h; a gateway of another one refuses the plug-in */
 };
 
 #define GG_PLUGIN_HEAD .abi = GG_PLUGIN_ABI, .size = sizeof(struct gg_plugin)
@@ -527,11 +558,12 @@ struct gg_host {
   void (*state_set)(const struct gg_host *host, struct gg_live *session, void *state);
   void *(*state)(const struct gg_host *host, const struct gg_live *session);
   /* What it wants of the direction that comes from `from`, from the next read on. A gate that is given back passes what
-   * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation;
-   * or GG_MODE_MASK with `sync: always`, or behind `first`; or GG_MODE_OBSERVE of a session that is not recorded, or
-   * GG_MODE_REWRITE of the greeting of `upstream: none`.
-   * GG_ERR_LIMIT, GG_ERR_NOMEM: GG_MODE_OBSERVE, and it observes 131072 directions already, with those whose end it has
-   * not been told; or there is no memory. On an error the mode stays as it was. */
+   * it had kept back; a mask is called once more, with `ended`. GG_ERR_UNSUPPORTED: the plug-in has no such operation
+   * (for a gate `gate`, or `message` on a listener that decodes inline); or GG_MODE_MASK with `sync: always`, or behind
+   * `first`; or GG_MODE_OBSERVE of a session that is not recorded, or GG_MODE_REWRITE of the greeting of
+   * `upstream: none`. GG_ERR_LIMIT: GG_MODE_OBSERVE, and it observes 131072 directions already, with those whose end it
+   * has not been told. GG_ERR_NOMEM: an observer, or a gate that is told messages. On an error the mode stays as it
+   * was. */
   int (*want)(const struct gg_host *host, struct gg_live *session, enum gg_side from, enum gg_mode mode);
 
   /* Any thread, callbacks too. GG_ERR_NOT_FOUND: there is no such session (any more). `throttle`, `cut` and `resume`

@@ -221,6 +221,8 @@ static const struct bound of_plugins[] = {
   {"decoders of a plug-in", COUNT, GG_PLUGIN_DECODERS_MAX, "it is not loaded", "the error"},
   {"first bytes that a plug-in may wait for", BYTES, GG_FIRST_MAX, "it gets that many", ""},
   {"a reply in place of the other side's bytes", BYTES, GG_REPLY_MAX, "the session is closed without it", ""},
+  {"memory of what its worker decodes of a session (`decode: inline`)", BYTES, GG_MESSAGES_MEMORY_MAX,
+   "nothing more is told of it", "`message` of the plug-in"},
   {"two sides that a plug-in's CLOSE or REPLY parts, to take what they get and leave", TIME, GG_LINGER_NS,
    "the session is closed", ""},
   {"orders of plug-ins that a worker has not carried out", COUNT, GG_ORDERS_MAX, "refused", "the plug-in is told"},

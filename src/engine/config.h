@@ -37,6 +37,7 @@ enum {
 };
 
 enum gg_config_policy { GG_CONFIG_BLOCK, GG_CONFIG_GAP, GG_CONFIG_CLOSE };
+enum gg_config_decode { GG_CONFIG_DECODE_BEHIND, GG_CONFIG_DECODE_INLINE };
 enum gg_config_record { GG_CONFIG_RECORD_FULL, GG_CONFIG_RECORD_OFF };
 enum gg_config_proxy { GG_CONFIG_PROXY_OFF, GG_CONFIG_PROXY_V1, GG_CONFIG_PROXY_V2, GG_CONFIG_PROXY_ANY };
 enum gg_config_connect_failure { GG_CONFIG_FAILURE_RESET, GG_CONFIG_FAILURE_CLOSE };
@@ -70,6 +71,7 @@ struct gg_config_listener {
   uint64_t sessions_max; /* 0: only the gateway's own limit */
   enum gg_config_connect_failure on_connect_failure;
   uint64_t unix_mode; /* permission bits of a unix listener's path */
+  enum gg_config_decode decode;
   enum gg_config_balance balance;
   uint64_t health_failures; /* 0: none is ever taken out */
   uint64_t health_out_ns;

@@ -11,6 +11,8 @@
 /* The names of each enum, in its order. */
 static const char *const policy_names[] = {
   [GG_CONFIG_BLOCK] = "block", [GG_CONFIG_GAP] = "gap", [GG_CONFIG_CLOSE] = "close", NULL};
+static const char *const decode_names[] = {
+  [GG_CONFIG_DECODE_BEHIND] = "behind", [GG_CONFIG_DECODE_INLINE] = "inline", NULL};
 static const char *const record_names[] = {[GG_CONFIG_RECORD_FULL] = "full", [GG_CONFIG_RECORD_OFF] = "off", NULL};
 static const char *const proxy_in_names[] = {[GG_CONFIG_PROXY_OFF] = "off",
                                              [GG_CONFIG_PROXY_V1] = "v1",
@@ -283,4 +285,15 @@ const struct gg_option gg__config_listener_options[GG__CONFIG_LISTENER_OPTIONS] 
    .most = 0777,
    .preset = "0660",
    .help = "permissions of a unix listener's path"},
+  {.key = "decode",
+   .flag = "listener-decode",
+   .type = GG_OPTION_ENUM,
+   LISTENER(decode),
+   .names = decode_names,
+   .preset = "behind",
+   .help = "where sessions are decoded: inline is for plug-ins that judge messages",
+   .more =
+     "`inline`: a plug-in that gates a session and has `message` (docs/plugins.md) is told requests and replies by "
+     "the session's worker, before they go on. Sessions that no such plug-in gates are not decoded there. What "
+     "the catalogue knows is found `behind` in either case, as the gateway's option `decode` says."},
 };

@@ -5,7 +5,7 @@
 
 #include "base/schema.h"
 
-enum { GG__CONFIG_LISTENER_OPTIONS = 21 };
+enum { GG__CONFIG_LISTENER_OPTIONS = 22 };
 extern const struct gg_option gg__config_listener_options[GG__CONFIG_LISTENER_OPTIONS];
 
 /* Whether they go together; `item` is a struct gg_config_listener. GG_ERR_INVALID says what does not. */

@@ -50,6 +50,7 @@ static void fill_listener(struct gg_listener_options *out, const struct gg_confi
     .on_connect_failure = (enum gg_refusal)in->on_connect_failure,
     .sessions_max = in->sessions_max,
     .unix_mode = (unsigned)in->unix_mode,
+    .decode_inline = in->decode == GG_CONFIG_DECODE_INLINE,
     .balance = (enum gg_balance)in->balance,
     .health =
       {

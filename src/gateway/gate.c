@@ -112,13 +112,6 @@ size_t gg__gate_free(const struct gg_session *session, enum gg_direction directi
 
 /* ── Showing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A verdict that is more than to pass or to keep back, and whose it is. */
-struct final {
-  struct gg_verdict verdict; /* PASS: there is none */
-  const struct gg_hook *by;
-  uint64_t stands; /* up to where that gate had passed the stream before */
-};
-
 static bool is_final(const struct gg_verdict *verdict)
 {
   return verdict->kind != GG_VERDICT_PASS && verdict->kind != GG_VERDICT_HOLD;
@@ -145,7 +138,7 @@ static void follow(struct gg_live *live, struct gg_live_hook *hook, enum gg_dire
 
 /* Calls one gate with a piece; without, because nothing follows or because it is due. False: its verdict is final. */
 static bool call(struct gg_live *live, unsigned index, enum gg_direction direction, const struct iovec *piece, bool due,
-                 struct final *final)
+                 struct gg_final *final)
 {
   struct gg_live_hook *state = &live->hooks[index];
   struct gg_hook *hook = live->chain->hooks[index];
@@ -164,11 +157,12 @@ static bool call(struct gg_live *live, unsigned index, enum gg_direction directi
   state->seen[direction] += piece->iov_len; /* before the call, in which the gate may be given back and wanted anew */
   state->holds[direction] = false;
   state->due_ns[direction] = 0;
-  gg_hook_gate(hook, live->session->worker->shard, live, &data, &verdict);
+  if (hook->plugin.gate) /* else it is told messages only */
+    gg_hook_gate(hook, live->session->worker->shard, live, &data, &verdict);
   if (is_final(&verdict)) { /* one that gives itself back has its last word all the same */
     if (verdict.kind == GG_VERDICT_DIVERT)
       state->passed[direction] = state->seen[direction];
-    *final = (struct final){verdict, hook, stands};
+    *final = (struct gg_final){verdict, hook, direction, stands};
     return false;
   }
   if (state->mode[direction] == GG_MODE_GATE)
@@ -178,7 +172,7 @@ static bool call(struct gg_live *live, unsigned index, enum gg_direction directi
 
 /* Shows one gate what it may see, which ends at `limit`. */
 static bool show_gate(struct gg_live *live, unsigned index, enum gg_direction direction, const struct view *view,
-                      uint64_t limit, bool ended, struct final *final)
+                      uint64_t limit, bool ended, struct gg_final *final)
 {
   struct gg_live_hook *state = &live->hooks[index];
   while (state->mode[direction] == GG_MODE_GATE && !state->holds[direction] && state->seen[direction] < limit) {
@@ -193,11 +187,11 @@ static bool show_gate(struct gg_live *live, unsigned index, enum gg_direction di
   return call(live, index, direction, &(struct iovec){"", 0}, false, final);
 }
 
-/* Shows every gate what it may see. A final verdict ends it. */
-static struct final show(struct gg_live *live, enum gg_direction direction, const struct view *view, bool ended)
+/* Shows every gate what it may see, up to `limit`. A final verdict ends it. */
+static struct gg_final show(struct gg_live *live, enum gg_direction direction, const struct view *view, uint64_t limit,
+                            bool ended)
 {
-  struct final final = {.verdict = {.kind = GG_VERDICT_PASS}};
-  uint64_t limit = view->end;
+  struct gg_final final = {.verdict = {.kind = GG_VERDICT_PASS}};
   for (unsigned i = 0; live->way[direction].gates > 0 && i < live->chain->count; i++) {
     struct gg_live_hook *state = &live->hooks[i];
     if (state->mode[direction] != GG_MODE_GATE)
@@ -214,8 +208,9 @@ static struct final show(struct gg_live *live, enum gg_direction direction, cons
 /* ── Carrying out ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* The verdict that ends it, or sends it elsewhere. True: the session goes on. */
-static bool carry_out(struct gg_session *session, enum gg_direction direction, const struct final *final)
+static bool carry_out(struct gg_session *session, const struct gg_final *final)
 {
+  enum gg_direction direction = final->direction;
   if (final->verdict.kind != GG_VERDICT_DIVERT) {
     gg__live_end(session, direction, final->by->name, &final->verdict, final->stands);
     return false;
@@ -228,38 +223,69 @@ static bool carry_out(struct gg_session *session, enum gg_direction direction, c
   return false;
 }
 
+/* Tells gates the messages of a chunk, and shows them the chunk, or what of it stands before a message that is not to
+ * go on. */
+static struct gg_final ask(struct gg_session *session, enum gg_direction direction, const struct view *view,
+                           size_t bytes)
+{
+  struct gg_live *live = session->live;
+  struct gg_final said = {.verdict = {.kind = GG_VERDICT_PASS}};
+  if (live->messages)
+    gg__messages_chunk(session, direction, view->iov, bytes, &said);
+  if (said.verdict.kind != GG_VERDICT_PASS && said.direction != direction)
+    return said;
+  bool ends = said.verdict.kind != GG_VERDICT_PASS && said.verdict.kind != GG_VERDICT_DIVERT;
+  struct gg_final final = show(live, direction, view, ends ? said.stands : view->end, false);
+  return final.verdict.kind == GG_VERDICT_PASS ? said : final;
+}
+
+/* Whether something of what was received before, or of this chunk, goes on in spite of the verdict. */
+static bool leaves_some(const struct gg_session *session, const struct gg_final *final, size_t bytes)
+{
+  uint64_t passed = passed_by_all(session->live, final->direction);
+  passed = passed < final->stands ? passed : final->stands;
+  return session->end[!final->direction].pending || passed > gg__live_position(session, final->direction) - bytes;
+}
+
 enum gg_gated gg__gate_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov,
                              size_t bytes)
 {
   struct gg_live *live = session->live;
   const struct gg_end *to = &session->end[!direction];
-  if (live->way[direction].gates == 0 && !to->pending)
+  if (live->way[direction].gates == 0 && !live->messages && !to->pending)
     return GG_GATED_PASS;
   struct view view = view_of(session, direction, iov, bytes);
-  struct final final = show(live, direction, &view, false);
-  bool diverts = final.verdict.kind == GG_VERDICT_DIVERT;
-  if (final.verdict.kind != GG_VERDICT_PASS && !diverts) {
-    uint64_t passed = passed_by_all(live, direction);
-    passed = passed < final.stands ? passed : final.stands;
-    bool waits =
-      to->pending || passed > gg__live_position(session, direction) - bytes; /* something that it does not stop */
-    if (!waits || gg__relay_keep_more(session, direction, iov, bytes))
-      carry_out(session, direction, &final);
+  struct gg_final final = ask(session, direction, &view, bytes);
+  bool ends = final.verdict.kind != GG_VERDICT_PASS;
+  if (ends && final.direction != direction) {    /* the other side's message, which this chunk has completed */
+    if (final.verdict.kind == GG_VERDICT_DIVERT) /* something is said already */
+      final.verdict = (struct gg_verdict){.kind = GG_VERDICT_RESET, .reason = "it could not be diverted any more"};
+    carry_out(session, &final);
     return GG_GATED_OVER;
   }
-  if (!diverts && !to->pending && passed_by_all(live, direction) >= gg__live_position(session, direction))
+  if (ends && final.verdict.kind != GG_VERDICT_DIVERT) {
+    if (!leaves_some(session, &final, bytes) || gg__relay_keep_more(session, direction, iov, bytes))
+      carry_out(session, &final);
+    return GG_GATED_OVER;
+  }
+  if (!ends && !to->pending && passed_by_all(live, direction) >= gg__live_position(session, direction))
     return GG_GATED_PASS;
   if (!gg__relay_keep_more(session, direction, iov, bytes))
     return GG_GATED_OVER;
-  return !diverts || carry_out(session, direction, &final) ? GG_GATED_KEPT : GG_GATED_OVER;
+  return !ends || carry_out(session, &final) ? GG_GATED_KEPT : GG_GATED_OVER;
 }
 
 bool gg__gate_end(struct gg_session *session, enum gg_direction direction)
 {
+  struct gg_final said = {.verdict = {.kind = GG_VERDICT_PASS}};
+  if (session->live->messages)
+    gg__messages_end(session, direction, &said);
   struct view view = view_of(session, direction, NULL, 0);
-  struct final final = show(session->live, direction, &view, true);
+  struct gg_final final = show(session->live, direction, &view, view.end, true);
+  if (final.verdict.kind == GG_VERDICT_PASS)
+    final = said;
   if (final.verdict.kind != GG_VERDICT_PASS) {
-    carry_out(session, direction, &final);
+    carry_out(session, &final);
     return false;
   }
   return !gg__gate_holds(session, direction) && session->end[!direction].pending_left == 0;
@@ -271,12 +297,12 @@ bool gg__gate_again(struct gg_session *session, enum gg_direction direction)
   gg__mask_again(session, direction);
   session->waits_ns[direction] = session->worker->loop.now_ns; /* what may go now has not waited for its receiver yet */
   struct view view = view_of(session, direction, NULL, 0);
-  struct final final = show(session->live, direction, &view, false);
+  struct gg_final final = show(session->live, direction, &view, view.end, false);
   if (final.verdict.kind == GG_VERDICT_PASS) {
     gg__session_judge(session, direction);
     return true;
   }
-  return carry_out(session, direction, &final) && session->state != GG_STATE_CONNECTING;
+  return carry_out(session, &final) && session->state != GG_STATE_CONNECTING;
 }
 
 /* From the worker's run queue it is shown what it may see, and what may go is sent. */
@@ -301,12 +327,12 @@ void gg__gate_resume(struct gg_session *session, enum gg_direction direction, co
     return;
   struct gg_live_hook *state = &live->hooks[index];
   if (is_final(verdict)) {
-    const struct final final = {*verdict, hook, state->passed[direction]};
+    const struct gg_final final = {*verdict, hook, direction, state->passed[direction]};
     state->holds[direction] = false;
     state->due_ns[direction] = 0;
     if (verdict->kind == GG_VERDICT_DIVERT)
       state->passed[direction] = state->seen[direction];
-    if (!carry_out(session, direction, &final))
+    if (!carry_out(session, &final))
       return;
   } else {
     follow(live, state, direction, verdict);
@@ -321,8 +347,8 @@ static bool call_due(struct gg_session *session, unsigned index, enum gg_directi
   struct gg_live_hook *state = &live->hooks[index];
   uint64_t passed = state->passed[direction];
   bool held = state->holds[direction];
-  struct final final;
-  if (!call(live, index, direction, &(struct iovec){"", 0}, true, &final) && !carry_out(session, direction, &final))
+  struct gg_final final;
+  if (!call(live, index, direction, &(struct iovec){"", 0}, true, &final) && !carry_out(session, &final))
     return false;
   bool moved = state->passed[direction] != passed || state->holds[direction] != held;
   if (moved && state->mode[direction] == GG_MODE_GATE)
@@ -383,7 +409,9 @@ int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direct
   enum gg_mode before = (enum gg_mode)state->mode[direction];
   if (live->ended || mode == before || gg__session_over(session))
     return GG_OK;
-  int error = mode == GG_MODE_OBSERVE ? gg__observe_begin(live, index, direction) : GG_OK;
+  int error = mode == GG_MODE_OBSERVE                                 ? gg__observe_begin(live, index, direction)
+              : mode == GG_MODE_GATE && gg__messages_can(live, index) ? gg__messages_begin(live)
+                                                                      : GG_OK;
   if (error)
     return error;
   if (before == GG_MODE_OBSERVE)
@@ -395,6 +423,7 @@ int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direct
   if (before == GG_MODE_MASK || mode == GG_MODE_MASK)
     gg__mask_want(live, index, direction, mode == GG_MODE_MASK);
   gg__live_mode_set(live, index, direction, mode);
+  gg__messages_judge(live);
   state->holds[direction] = state->told_end[direction] = false;
   state->due_ns[direction] = 0;
   if (mode == GG_MODE_REWRITE)
@@ -405,6 +434,7 @@ int gg__gate_want(struct gg_live *live, unsigned index, enum gg_direction direct
   if (session->state != GG_STATE_RELAYING && session->state != GG_STATE_HALF_CLOSED)
     return GG_OK;
   gg__session_judge(session, direction);
+  gg__session_judge(session, !direction); /* both are decoded, or neither */
   if (before == GG_MODE_GATE || before == GG_MODE_MASK)
     run_again(session, direction);
   return GG_OK;

@@ -82,9 +82,10 @@ static int want(const struct gg_host *host, struct gg_live *live, enum gg_side f
   const struct gg_plugin *plugin = &hook_of(host)->plugin;
   if (!own(host, live, &index) || (from != GG_SIDE_CLIENT && from != GG_SIDE_SERVER))
     return GG_ERR_INVALID;
-  bool can = mode == GG_MODE_NONE || (mode == GG_MODE_COUNT && plugin->count) ||
-             (mode == GG_MODE_GATE && plugin->gate) || (mode == GG_MODE_REWRITE && plugin->rewrite) ||
-             (mode == GG_MODE_MASK && plugin->mask && can_mask(live)) || (mode == GG_MODE_OBSERVE && plugin->observe);
+  bool gates = plugin->gate || gg__messages_can(live, index);
+  bool can = mode == GG_MODE_NONE || (mode == GG_MODE_COUNT && plugin->count) || (mode == GG_MODE_GATE && gates) ||
+             (mode == GG_MODE_REWRITE && plugin->rewrite) || (mode == GG_MODE_MASK && plugin->mask && can_mask(live)) ||
+             (mode == GG_MODE_OBSERVE && plugin->observe);
   if (!can)
     return GG_ERR_UNSUPPORTED;
   int error = mode == GG_MODE_REWRITE ? gg__rewrite_prepare(live, (enum gg_direction)from) : GG_OK;

@@ -68,6 +68,7 @@ void gg__known_info(const struct gg_session *session, struct gg_session_info *ou
   copy_text(out->listener, sizeof out->listener, session->listener->options->name);
   gg_addr_format(&session->conversation.end[GG_FROM_CLIENT], out->client, sizeof out->client);
   gg_addr_format(&session->conversation.end[GG_FROM_SERVER], out->server, sizeof out->server);
+  out->inlined = session->listener->options->decode_inline;
   if (session->member)
     copy_text(out->upstream, sizeof out->upstream, session->member->health->name);
   out->opened_real_ns = gg_clock_real_ns() - (gg_clock_mono_ns() - session->opened_ns);

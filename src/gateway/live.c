@@ -47,6 +47,7 @@ void gg__live_destroy(struct gg_live *live)
   gg__observe_end_all(live);
   gg_alarm_stop(&live->session->worker->live_alarms, &live->alarm);
   gg__rewrite_fini(live);
+  gg__messages_fini(live);
   gg__mask_forget(&live->way[GG_FROM_CLIENT]);
   gg__mask_forget(&live->way[GG_FROM_SERVER]);
   free(live->upstream);
@@ -142,6 +143,7 @@ static void note(struct gg_live *live, const char *by, const struct gg_verdict *
     live->way[i].counts = live->way[i].gates = live->way[i].rewrites = 0;
     live->way[i].rate = 0;
   }
+  gg__messages_fini(live);
   for (unsigned i = 0; live->chain && i < live->chain->count; i++)
     for (unsigned direction = 0; direction < 2; direction++)
       if (live->hooks[i].mode[direction] != GG_MODE_NONE)
@@ -362,8 +364,8 @@ bool gg__live_may_splice(const struct gg_session *session, enum gg_direction dir
   if (!live)
     return true;
   const struct gg_way *way = &live->way[direction];
-  return !live->ended && !gg__mask_on(session, direction) && way->gates == 0 && way->rewrites == 0 && way->rate == 0 &&
-         way->record_most == UINT64_MAX;
+  return !live->ended && !gg__mask_on(session, direction) && !live->messages && way->gates == 0 && way->rewrites == 0 &&
+         way->rate == 0 && way->record_most == UINT64_MAX;
 }
 
 bool gg__live_engaged(const struct gg_session *session, enum gg_direction direction)

@@ -29,10 +29,12 @@
 #include "net/alarms.h"
 
 struct gg_as_sent;
+struct gg_messages;
 
 enum {
-  GG_FIRST_MAX = 16384,            /* bytes that hold_first may wait for */
-  GG_THROTTLE_READS_A_SECOND = 20, /* a read of a throttled direction takes at the most what is due in this part */
+  GG_FIRST_MAX = 16384,             /* bytes that hold_first may wait for */
+  GG_MESSAGES_MEMORY_MAX = 1 << 20, /* of a session that is decoded in its worker */
+  GG_THROTTLE_READS_A_SECOND = 20,  /* a read of a throttled direction takes at the most what is due in this part */
 };
 #define GG_LINGER_NS (UINT64_C(5) * 1000000000) /* two sides that a verdict parts have so long to take what they get */
 
@@ -88,6 +90,7 @@ struct gg_live {
   struct gg_alarm alarm;             /* not later than what is waited for first: see gg__live_wake_at */
   struct gg_way way[2];
   struct gg_as_sent *as_sent;       /* rewrite.c; NULL: no plug-in has wanted to rewrite */
+  struct gg_messages *messages;     /* messages.c; NULL: no gate is told them */
   const struct gg_live_hook *asked; /* whose `rewrite` is being called ... */
   uint64_t asked_to;                /* ... with bytes up to here ... */
   uint8_t asked_way;                /* ... for this direction */
@@ -151,6 +154,26 @@ void gg__linger_ready(struct gg_session *session, struct gg_end *end, uint32_t e
 void gg__linger_lost(struct gg_session *session, struct gg_end *end);
 /* Whether what this end says is the gateway's own text: a greeting, or a reply in its name. */
 bool gg__linger_speaks_for(const struct gg_session *session, const struct gg_end *end);
+
+/* A verdict that is more than to pass or to keep back. */
+struct gg_final {
+  struct gg_verdict verdict;   /* PASS: there is none */
+  const struct gg_hook *by;    /* whose */
+  enum gg_direction direction; /* of which side's bytes */
+  uint64_t stands;             /* what is before this of that stream is none of its business */
+};
+
+/* messages.c: whether the plug-in is told messages if it gates. */
+bool gg__messages_can(const struct gg_live *live, unsigned index);
+/* It will: from the next read on the session is decoded, if it is not yet. GG_ERR_NOMEM. */
+int gg__messages_begin(struct gg_live *live);
+/* Whether anybody still wants them; if not, they end. */
+void gg__messages_judge(struct gg_live *live);
+void gg__messages_fini(struct gg_live *live);
+/* live->messages: what has just come of a direction; its end. `final` is PASS before. */
+void gg__messages_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t bytes,
+                        struct gg_final *final);
+void gg__messages_end(struct gg_session *session, enum gg_direction direction, struct gg_final *final);
 
 /* gate.c: a chunk of the direction was received, recorded and counted: asks its gates. */
 enum gg_gated {

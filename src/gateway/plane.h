@@ -79,6 +79,7 @@ struct gg_listener_options {
   enum gg_refusal on_connect_failure; /* what the client gets when the upstream cannot be had */
   uint64_t sessions_max;              /* of this listener; 0: only the gateway's */
   unsigned unix_mode;                 /* permissions of a unix listener's file */
+  bool decode_inline;                 /* gates are told messages */
   /* The plug-ins that see its sessions; borrowed until create or reload returns. NULL: none. */
   struct gg_hook_chain *hooks;
   /* Sockets that listen there already: from the process before (one for each of its workers), or from systemd (one for

@@ -45,6 +45,7 @@ static uint64_t measure(struct gg_hook *hook, struct gg_shard *shard, enum gg_ho
 enum {
   OF_ACCEPT = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE) | BIT(GG_VERDICT_RESET) | BIT(GG_VERDICT_TARPIT),
   OF_OPEN = OF_ACCEPT | BIT(GG_VERDICT_REPLY),
+  OF_MESSAGE = OF_OPEN | BIT(GG_VERDICT_DIVERT),
   OF_CONNECT = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE),
   OF_REPLAY = BIT(GG_VERDICT_PASS) | BIT(GG_VERDICT_CLOSE) | BIT(GG_VERDICT_RESET),
 };
@@ -207,6 +208,15 @@ void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *
   hook->plugin.gate(hook->self, live, data, verdict);
   measure(hook, shard, GG_HOOK_GATE, at_ns);
   verdict->kind = judged(hook, GG_HOOK_GATE, verdict->kind, UINT_MAX);
+}
+
+void gg_hook_message(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_spoken *spoken,
+                     struct gg_verdict *verdict)
+{
+  uint64_t at_ns = gg_clock_mono_ns();
+  hook->plugin.message(hook->self, live, spoken, verdict);
+  measure(hook, shard, GG_HOOK_MESSAGE, at_ns);
+  verdict->kind = judged(hook, GG_HOOK_MESSAGE, verdict->kind, OF_MESSAGE);
 }
 
 void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,

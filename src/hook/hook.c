@@ -74,6 +74,7 @@ static const struct gg_metric_def definitions[] = {
   SLOW("failed"),
   SLOW("count"),
   SLOW("gate"),
+  SLOW("message"),
   SLOW("rewrite"),
   SLOW("mask"),
   SLOW("close"),
@@ -465,6 +466,8 @@ bool gg_hook_has(const struct gg_hook *hook, enum gg_hook_point point)
     return plugin->count;
   case GG_HOOK_GATE:
     return plugin->gate;
+  case GG_HOOK_MESSAGE:
+    return plugin->message;
   case GG_HOOK_REWRITE:
     return plugin->rewrite;
   case GG_HOOK_MASK:

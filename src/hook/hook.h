@@ -45,6 +45,7 @@ enum {
   X(FAILED, "failed")                                                                                                  \
   X(COUNT, "count")                                                                                                    \
   X(GATE, "gate")                                                                                                      \
+  X(MESSAGE, "message")                                                                                                \
   X(REWRITE, "rewrite")                                                                                                \
   X(MASK, "mask")                                                                                                      \
   X(CLOSE, "close")                                                                                                    \
@@ -236,6 +237,8 @@ void gg_hook_close(const struct gg_hook_chain *chain, struct gg_shard *shard, st
 void gg_hook_count(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, enum gg_side from, size_t bytes);
 void gg_hook_gate(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
                   struct gg_verdict *verdict);
+void gg_hook_message(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_spoken *spoken,
+                     struct gg_verdict *verdict);
 void gg_hook_rewrite(struct gg_hook *hook, struct gg_shard *shard, struct gg_live *live, const struct gg_data *data,
                      struct gg_output *output);
 /* How many of the last bytes it keeps back: less than its mask_longest. */

@@ -40,7 +40,9 @@
   X(sealed)                                                                                                            \
   X(replay_send)                                                                                                       \
   X(decoders)                                                                                                          \
-  X(decoder_count)
+  X(decoder_count)                                                                                                     \
+  X(message)                                                                                                           \
+  X(message_abi)
 
 static const struct {
   const char *name;
@@ -198,5 +200,8 @@ int gg_plugin_judge(struct gg_plugin *out, const struct gg_plugin *given, const 
     error = judge_mask(out, what, failure);
   if (!error)
     error = judge_decoders(out, what, failure);
+  if (!error && out->message && out->message_abi != GG_DECODER_ABI)
+    error = gg_fail(failure, GG_ERR_UNSUPPORTED, "%.300s: message_abi is %u, and this gateway tells messages as of %d",
+                    what, out->message_abi, GG_DECODER_ABI);
   return error ? error : judge_tick(out, what, failure);
 }

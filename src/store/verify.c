@@ -33,9 +33,9 @@
 enum { GAP_STEP_MAX = 1 << 30, TEXT_MAX = 400, CAPTURES_ROOM = 64 };
 
 struct gg__check {
-  uint64_t offset[2]; /* of the next byte */
-  uint64_t gaps[2];   /* marked ones */
-  uint32_t next[2];   /* sequence number */
+  uint64_t offset[2];             /* of the next byte */
+  uint64_t gaps[2];               /* marked ones */
+  uint32_t next[2];               /* sequence number */
   const struct gg__capture *last; /* that has packets of it */
   bool begun[2];
   bool late; /* the session's beginning is not here */
@@ -49,7 +49,7 @@ struct verifying {
   void (*report)(void *context, const struct gg_problem *problem);
   void *context;
   struct gg_verify_result *result;
-  struct gg__capture **captures;   /* in order; `at` of them are read */
+  struct gg__capture **captures; /* in order; `at` of them are read */
   size_t at;
   struct gg__capture *capture;     /* NULL: the store as a whole */
   const struct gg__record *record; /* of the packet at hand; NULL: of none */
@@ -98,8 +98,8 @@ static void tell_failure(struct verifying *verifying, enum gg_problem_kind kind,
 
 static const char *const side_names[2] = {"client", "server"};
 
-/* Numbers of a run without a file, or with what was kept of one: retention takes whole segments, and passes over one that
- * somebody reads, or that is not due by its rules. */
+/* Numbers of a run without a file, or with what was kept of one: retention takes whole segments, and passes over one
+ * that somebody reads, or that is not due by its rules. */
 static bool segments_are_gone(const struct verifying *verifying, const struct gg__capture *before)
 {
   char log[GG__SEGMENT_LOG_MAX], other[GG__SEGMENT_LOG_MAX];

@@ -12,6 +12,8 @@
 #include "hook/output.h"
 #include "hook_fixture.h"
 
+#include <gogetway/decoder.h>
+
 enum { HOOKS = 3, LOG_MAX = 64 };
 
 /* Three plug-ins, 'a' to 'c', write down their names when they are called, and give the verdicts that are set. The
@@ -100,6 +102,13 @@ static void on_gate(void *self, struct gg_live *session, const struct gg_data *d
   verdict->kind = called(self);
 }
 
+static void on_message(void *self, struct gg_live *session, const struct gg_spoken *spoken, struct gg_verdict *verdict)
+{
+  (void)session;
+  assert_int_equal(spoken->from, GG_SIDE_SERVER);
+  verdict->kind = called(self);
+}
+
 static void on_rewrite(void *self, struct gg_live *session, const struct gg_data *data, struct gg_output *output)
 {
   const struct gg_host *host = self;
@@ -138,9 +147,10 @@ static void make(struct chained *c, void (*lacks)(struct gg_plugin *))
   hook_fixture_make(&c->f);
   for (size_t i = 0; i < HOOKS; i++) {
     struct gg_plugin table = {
-      GG_PLUGIN_HEAD,        .name = names[i],    .accept = on_accept,       .open = on_open,   .first = on_first,
-      .connect = on_connect, .failed = on_failed, .connected = on_connected, .count = on_count, .gate = on_gate,
-      .rewrite = on_rewrite, .mask = on_mask,     .mask_longest = 3,         .close = on_close};
+      GG_PLUGIN_HEAD,        .name = names[i],      .accept = on_accept,   .open = on_open,
+      .first = on_first,     .connect = on_connect, .failed = on_failed,   .connected = on_connected,
+      .count = on_count,     .gate = on_gate,       .message = on_message, .message_abi = GG_DECODER_ABI,
+      .rewrite = on_rewrite, .mask = on_mask,       .mask_longest = 3,     .close = on_close};
     if (i == 1 && lacks)
       lacks(&table);
     c->hooks[i] = hook_fixture_hook(&c->f, &table);
@@ -202,6 +212,13 @@ static void all_are_asked_in_order(void **state)
   gg_hook_gate(c.hooks[2], c.f.shard, NULL, &data, &verdict);
   assert_int_equal(verdict.kind, GG_VERDICT_DIVERT);
   were_called("bc");
+  const struct gg_spoken spoken = {.size = sizeof spoken, .from = GG_SIDE_SERVER};
+  gg_hook_message(c.hooks[2], c.f.shard, NULL, &spoken, &verdict);
+  assert_int_equal(verdict.kind, GG_VERDICT_DIVERT);
+  plan.verdict[2] = GG_VERDICT_HOLD; /* which is not about a message */
+  gg_hook_message(c.hooks[2], c.f.shard, NULL, &spoken, &verdict);
+  assert_int_equal(verdict.kind, GG_VERDICT_CLOSE);
+  were_called("cc");
   struct gg_output output = {.most = 16};
   gg_hook_rewrite(c.hooks[0], c.f.shard, NULL, &data, &output);
   were_called("a");
@@ -219,6 +236,7 @@ static void all_are_asked_in_order(void **state)
     for (unsigned point = 0; point < GG__HOOK_WORKER_POINTS; point++) {
       bool last = point == GG_HOOK_GATE || point == GG_HOOK_MASK;
       uint64_t calls = point == GG_HOOK_COUNT ? i == 1 : point == GG_HOOK_REWRITE ? i == 0 : !last || i == 2;
+      calls = point == GG_HOOK_MESSAGE ? 2 * (i == 2) : calls;
       counted(c.hooks[i], point, calls, 5 * calls);
     }
   unmake(&c);

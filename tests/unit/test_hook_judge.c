@@ -64,6 +64,21 @@ static size_t on_push(void *self, struct gg_decoding *decoding, const struct gg_
   return window->length;
 }
 
+static void on_message(void *self, struct gg_live *session, const struct gg_spoken *spoken, struct gg_verdict *verdict)
+{
+  (void)self, (void)session, (void)spoken, (void)verdict;
+}
+
+static void messages_are_of_this_version(void **state)
+{
+  struct gg_plugin table = good, out;
+  (void)state;
+  table.message = on_message;
+  refused(&table, GG_ERR_UNSUPPORTED, "x.so: message_abi is 0, and this gateway tells messages as of 1");
+  table.message_abi = GG_DECODER_ABI;
+  assert_int_equal(gg_plugin_judge(&out, &table, "x.so", NULL), 0);
+}
+
 static void decoders_are_whole(void **state)
 {
   static const char *const kinds[] = {"thing", NULL};
@@ -396,6 +411,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(decoders_are_whole),
+    cmocka_unit_test(messages_are_of_this_version),
     cmocka_unit_test(the_least_table_is_taken),
     cmocka_unit_test(a_mask_says_what_it_keeps_back),
     cmocka_unit_test(a_table_of_the_first_version_is_taken),
