@@ -131,8 +131,11 @@ static void settle(struct gg_live *live)
 {
   live->messages->pushing = false;
   live->messages->final = NULL;
-  if (live->messages->unwanted)
-    gg__messages_fini(live);
+  if (!live->messages->unwanted)
+    return;
+  gg__messages_fini(live);
+  gg__session_judge(live->session, GG_FROM_CLIENT); /* they may be spliced again */
+  gg__session_judge(live->session, GG_FROM_SERVER);
 }
 
 void gg__messages_chunk(struct gg_session *session, enum gg_direction direction, const struct iovec *iov, size_t bytes,

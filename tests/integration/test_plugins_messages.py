@@ -191,9 +191,10 @@ def test_hold_is_no_verdict_about_a_message(configured):
         assert told["hook"] == "message" and told["plugin"] == "talk"
 
 
-def test_a_gate_that_is_given_back_is_told_nothing_more(configured):
+@pytest.mark.parametrize("side", ["client", "both"])
+def test_a_gate_that_is_given_back_is_told_nothing_more(configured, side):
     """In the call itself; and the session is spliced from then on."""
-    with talking(configured, {"at": "end", "verdict": "leave"}) as (talking_, upstream):
+    with talking(configured, {"at": "end", "verdict": "leave", "from": side}) as (talking_, upstream):
         with connect(talking_.address) as client:
             client.sendall(GET)
             with upstream.accept() as server:
