@@ -144,7 +144,7 @@ class Target:
         self.thread.start()
 
     def serve(self):
-        with self.socket, self.socket.accept()[0] as peer:
+        with self.socket, self.socket.accept()[0] as peer, contextlib.suppress(ConnectionError):  # a replay ends
             peer.settimeout(60)
             while data := peer.recv(1 << 16):
                 self.got += data
