@@ -329,6 +329,7 @@ struct gg_decoding_host {
   bool (*stopped)(const struct gg_decoding *decoding, enum gg_side side);
   void (*encrypted)(struct gg_decoding *decoding, enum gg_side side, uint64_t offset, const char *text);
   uint64_t (*time)(const struct gg_decoding *decoding, enum gg_side side, uint64_t offset);
+  void (*summary_bytes)(struct gg_decoding *decoding, struct gg_draft *draft, const void *bytes, size_t length);
 };
 
 struct gg_decoder {
@@ -432,6 +433,12 @@ static inline void gg_decoded_number(struct gg_decoding *decoding, struct gg_dra
 
 /* The line for people, as by printf; made safe to print, and cut. Credentials do not belong there. */
 #define gg_decoded_summary(decoding, draft, ...) GG_DECODING_HOST(decoding)->summary(decoding, draft, __VA_ARGS__)
+/* The same of bytes that may be anything: a NUL, at which printf would end, is shown too. */
+static inline void gg_decoded_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draft, const void *bytes,
+                                            size_t length)
+{
+  GG_DECODING_HOST(decoding)->summary_bytes(decoding, draft, bytes, length);
+}
 
 /* All fields that stand in front of the body are there. Called by itself before body and end. */
 static inline void gg_decoded_head(struct gg_decoding *decoding, struct gg_draft *draft)

@@ -201,6 +201,7 @@ static const struct gg_decoding_host host = {
   .stopped = host_stopped,
   .encrypted = host_encrypted,
   .time = host_time,
+  .summary_bytes = gg__draft_summary_bytes,
 };
 
 /* ── A decoder's beginning ───────────────────────────────────────────────────────────────────────────────────────── */

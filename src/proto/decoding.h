@@ -118,6 +118,7 @@ struct gg_draft *gg__draft_begin(struct gg_decoding *decoding, enum gg_side side
 struct gg_message *gg__draft_message(struct gg_decoding *decoding, struct gg_draft *draft);
 void gg__draft_field(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_field *field);
 void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...) GG_PRINTF(3, 4);
+void gg__draft_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draft, const void *bytes, size_t length);
 void gg__draft_head(struct gg_decoding *decoding, struct gg_draft *draft);
 void gg__draft_body(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg_body *body);
 void gg__draft_end(struct gg_decoding *decoding, struct gg_draft *draft, uint64_t end_offset);

@@ -187,9 +187,22 @@ static bool is_plain(const char *text, size_t length)
   return true;
 }
 
-void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...)
+void gg__draft_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draft, const void *bytes, size_t length)
 {
   (void)decoding;
+  if (!draft || draft->is_cut)
+    return;
+  length = length < 2 * GG_MESSAGE_SUMMARY_MAX ? length : 2 * GG_MESSAGE_SUMMARY_MAX; /* what has room, and more */
+  if (length < sizeof draft->summary && is_plain(bytes, length)) {
+    memcpy(draft->summary, bytes, length);
+    draft->summary[length] = '\0';
+  } else {
+    gg_text_sanitize(draft->summary, sizeof draft->summary, bytes, length, GG_TEXT_ONE_LINE);
+  }
+}
+
+void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, const char *format, ...)
+{
   if (!draft || draft->is_cut)
     return;
   char line[GG_MESSAGE_SUMMARY_MAX * 2];
@@ -198,10 +211,7 @@ void gg__draft_summary(struct gg_decoding *decoding, struct gg_draft *draft, con
   int length = vsnprintf(line, sizeof line, format, words);
   va_end(words);
   size_t written = length < 0 ? 0 : (size_t)length < sizeof line ? (size_t)length : sizeof line - 1;
-  if (written < sizeof draft->summary && is_plain(line, written))
-    memcpy(draft->summary, line, written + 1);
-  else
-    gg_text_sanitize(draft->summary, sizeof draft->summary, line, written, GG_TEXT_ONE_LINE);
+  gg__draft_summary_bytes(decoding, draft, line, written);
 }
 
 /* ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -32,6 +32,7 @@
 #include "proto/decoders.h"
 #include "proto/textual.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -207,8 +208,12 @@ static void tell_text(struct gg_decoding *decoding, struct half *half, unsigned 
   field.cut = half->flowing && !half->secret;
   if (length || !half->secret)
     gg_decoded_field(decoding, half->draft, &field);
-  gg_decoded_summary(decoding, half->draft, "%.*s%s", (int)(length < SHOWN_MAX ? length : SHOWN_MAX),
-                     (const char *)half->text, hidden);
+  char shown[SHOWN_MAX + sizeof "***"];
+  size_t room = length < SHOWN_MAX ? length : SHOWN_MAX, stars = strlen(hidden);
+  assert(room + stars <= sizeof shown);
+  memcpy(shown, half->text, room);
+  memcpy(shown + room, hidden, stars);
+  gg_decoded_summary_bytes(decoding, half->draft, shown, room + stars);
   if (!half->secret)
     tell_body(decoding, half, half->text, half->length, half->offset);
 }

@@ -128,7 +128,7 @@ bool gg__redis_subscription(const uint8_t *text, size_t length, enum gg__redis_c
 
 void gg__redis_tell_line(struct gg_decoding *decoding, struct gg_draft *draft, const struct gg__redis_line *line)
 {
-  gg_decoded_summary(decoding, draft, "%.*s", (int)line->length, line->text);
+  gg_decoded_summary_bytes(decoding, draft, line->text, line->length);
 }
 
 static size_t push(void *self, struct gg_decoding *decoding, const struct gg_window *window)

@@ -234,7 +234,7 @@ static void take_command(struct state *state, struct gg_decoding *decoding, cons
   struct gg_draft *draft = gg_decoded_begin(decoding, GG_SIDE_CLIENT, verb == BDAT ? MAIL_KIND : COMMAND, offset);
   gg_decoded_text(decoding, draft, &gg__smtp_fields[GG__SMTP_COMMAND], name, length, offset + word.at);
   size_t shown = line->length < SHOWN_MAX ? line->length : SHOWN_MAX;
-  gg_decoded_summary(decoding, draft, "%.*s", (int)shown, (const char *)line->text);
+  gg_decoded_summary_bytes(decoding, draft, line->text, shown);
   add_arguments(state, decoding, draft, verb, line->text + at, line->length - at, offset + at);
   if (line->bare)
     odd(decoding, draft, "bare-line-feed");
@@ -428,7 +428,7 @@ static void begin_reply(struct state *state, struct gg_decoding *decoding, const
   if (state->code >= 400)
     gg_decoded_number(decoding, state->reply, &gg__smtp_fields[GG__SMTP_STATUS], state->code);
   size_t shown = line->length < SHOWN_MAX ? line->length : SHOWN_MAX;
-  gg_decoded_summary(decoding, state->reply, "%.*s", (int)shown, (const char *)line->text);
+  gg_decoded_summary_bytes(decoding, state->reply, line->text, shown);
   struct gg__textword name;
   size_t at = 4;
   if (!state->greeted && state->code == 220 && line->length > 4 &&

@@ -295,7 +295,7 @@ static void take_banner(struct state *state, struct gg_decoding *decoding, enum 
   }
   if (memchr(line, '\0', length))
     gg__ssh_odd(decoding, draft, "zero-in-banner");
-  gg_decoded_summary(decoding, draft, "%.*s", (int)length, (const char *)line);
+  gg_decoded_summary_bytes(decoding, draft, line, length);
   gg_decoded_end(decoding, draft, end);
   state->halves[side].phase = PACKETS;
   bool known =
@@ -342,7 +342,7 @@ static size_t take_line(struct state *state, struct gg_decoding *decoding, const
     return whole;
   }
   text_at(decoding, draft, GG__SSH_TEXT, line, length, offset);
-  gg_decoded_summary(decoding, draft, "%.*s", (int)length, (const char *)line);
+  gg_decoded_summary_bytes(decoding, draft, line, length);
   gg_decoded_end(decoding, draft, offset + whole);
   return whole;
 }

@@ -188,7 +188,7 @@ static void tell_text(struct state *state, struct gg_decoding *decoding, enum gg
     half->time_ns = time_ns;
     gg_decoded_message(decoding, half->text)->flags |= half->after_gap ? GG_MESSAGE_GAP : 0;
     half->after_gap = false;
-    gg_decoded_summary(decoding, half->text, "%.*s", (int)(length < 200 ? length : 200), (const char *)data);
+    gg_decoded_summary_bytes(decoding, half->text, data, length < 200 ? length : 200);
   }
   half->end = offset + raw;
   struct gg_body body = {.data = data, .length = length, .raw_offset = offset, .raw_length = raw};

@@ -104,11 +104,46 @@ static void so_many_may_begin_and_one_more_ends_it(void **state)
   free(bytes);
 }
 
+static void add_summary(void *context, const struct gg_message *message)
+{
+  char *text = context;
+  size_t length = strlen(text);
+  snprintf(text + length, 1024 - length, "%s|", message->summary);
+}
+
+/* printf would end a line at its first NUL. */
+static void zeros_do_not_end_a_summary(void **state)
+{
+  static const struct {
+    const char *decoder, *said, *summaries;
+    size_t length;
+  } cases[] = {
+    {"redis", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\na\0b\0c\r\n", "SET k a\\0b\\0c|", 33},
+    {"lines", "a\0b\r\nls\r\n\0x\033[31m\r\n", "a\\0b|ls|\\0x\\e[31m|", 18},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char told[1024] = "";
+    struct gg_message_sink sink = GG_MESSAGE_SINK_INIT;
+    sink.context = told;
+    sink.end = add_summary;
+    struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
+    options.decoder = cases[i].decoder;
+    struct gg_decoding *decoding = NULL;
+    assert_int_equal(gg_decoding_create(&decoding, &options, &sink, NULL), 0);
+    gg_decoding_push(decoding, GG_SIDE_CLIENT, 0, 1, cases[i].said, cases[i].length);
+    gg_decoding_finish(decoding, 3);
+    gg_decoding_destroy(decoding);
+    assert_string_equal(told, cases[i].summaries);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_message_that_was_cut_is_told_no_more),
     cmocka_unit_test(so_many_may_begin_and_one_more_ends_it),
+    cmocka_unit_test(zeros_do_not_end_a_summary),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
