@@ -91,6 +91,8 @@ void gg_cli_put_played(FILE *out, const struct gg_replay_session *session)
           session->id, gg_replay_verdict_text(session->verdict), session->copy, session->loop,
           session->local[0] ? session->local : "-", gg_cli_span(session->due_ns, due), gg_cli_span(lasted, took),
           session->counts.chunks_sent, session->counts.bytes_sent, session->counts.bytes_received);
+  if (session->decoder)
+    fprintf(out, ", waited by messages of %s", session->decoder);
   if (session->difference.kind != GG_REPLAY_DIFFERENCE_NONE) {
     fputs("; ", out);
     put_difference(out, &session->difference);
@@ -147,6 +149,11 @@ static void put_traffic(FILE *out, const struct gg_replay_outcome *outcome)
     fprintf(out, ", %" N " sessions ended by it", counts->plugin_ended);
   fputs("; released by: ", out);
   put_counts(out, counts->released, GG_REPLAY_RELEASES, release_text);
+  if (outcome->waited_by_messages || outcome->waited_by_bytes) {
+    put_name(out, "waited");
+    fprintf(out, "%" N " sessions by messages, %" N " by bytes alone\n", outcome->waited_by_messages,
+            outcome->waited_by_bytes);
+  }
   put_name(out, "bytes");
   fprintf(out, "%" N " sent, %" N " received, %" N " expected\n", counts->bytes_sent, counts->bytes_received,
           counts->bytes_expected);

@@ -57,7 +57,7 @@ enum gg_replay_policy {
 #define GG_REPLAY_RELEASE_LIST(X)                                                                                      \
   X(START, "start")           /* first of its session: at its time */                                                  \
   X(TIME, "time")             /* followed no bytes of the server, or level bytes: at its time */                       \
-  X(DECODER, "decoder")       /* the protocol's decoder said that the reply is complete */                             \
+  X(DECODER, "decoder")       /* its messages: each answer that had come in the recording is here, and whole */        \
   X(TERMINATOR, "terminator") /* the reply ended as all replies at this place did in the recording */                  \
   X(LENGTH, "length")         /* ... was as long as all of them */                                                     \
   X(IDENTICAL, "identical")   /* the reply was the recorded one to the byte, and nothing more had come */              \
@@ -160,6 +160,7 @@ struct gg_replay_session {
   uint64_t latency_max_ns; /* from a chunk's intended time to the end of its reply */
   struct gg_replay_counts counts;
   struct gg_replay_difference difference; /* the first */
+  const char *decoder;                    /* whose messages it waited by: "http1"; NULL: by bytes. Static */
 };
 
 struct gg_replay_outcome {
@@ -172,6 +173,9 @@ struct gg_replay_outcome {
   uint64_t connections_peak;
   uint64_t sessions_held; /* that began late because connections_max were open; their times are counted from then on */
   uint64_t held_max_ns;   /* the longest of these delays */
+  /* Sessions that waited for replies: by messages (a decoder said of one of them at least what was waited for), or by
+   * bytes alone. */
+  uint64_t waited_by_messages, waited_by_bytes;
   struct gg_replay_counts counts;
   struct gg_replay_percentiles latency; /* of replies, from the intended time of the chunk before: corrected for
                                            coordinated omission; of one that timed out, to the time-out */

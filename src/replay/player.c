@@ -64,34 +64,6 @@ int gg__player_begin(struct gg_player *player, struct gg_stage *stage, size_t se
   return GG_OK;
 }
 
-/* The decoder is shown what the client will send first. A long greeting is not looked past. */
-static bool create_decoder(struct gg_player *player)
-{
-  struct gg_stage *stage = player->stage;
-  struct gg_script *script = stage->script;
-  struct gg_cursor cursor = player->cursor;
-  struct gg_step step;
-  for (unsigned steps = 0; steps < GG_PLAYER_TURN_STEPS; steps++) {
-    int got = script->ops->next(script, &cursor, &step, &stage->failure);
-    if (got <= 0)
-      return got == 0;
-    if (step.kind != GG_STEP_SEND)
-      continue;
-    if (script->ops->bytes(script, &step, 0, stage->scratch[1], step.length, &stage->failure) != 0)
-      return false;
-    player->decoder = stage->decoder->create(stage->scratch[1], step.length);
-    break;
-  }
-  return true;
-}
-
-void gg__player_drop_decoder(struct gg_player *player)
-{
-  if (player->decoder)
-    player->stage->decoder->destroy(player->decoder);
-  player->decoder = NULL;
-}
-
 /* False: the session is over. */
 static bool connected(struct gg_player *player)
 {
@@ -109,7 +81,7 @@ static bool connected(struct gg_player *player)
   gg_addr_format(&local, player->outcome.local, sizeof player->outcome.local);
   if (player->facts.refused)
     gg__reply_differs(&player->reply, GG_REPLAY_DIFFERENCE_CONNECTED);
-  bool failed = stage->decoder && gg__player_is_causal(player) && !create_decoder(player);
+  bool failed = !gg__player_follow_connected(player);
   if (!failed && stage->recording)
     failed = gg__take_open(stage->recording, &player->take, player->facts.id, player->copy, player->loop, &local,
                            &remote, now_ns, &stage->failure) != 0;
@@ -166,6 +138,8 @@ static void sum_up(struct gg_player *player)
   sum->closed_early += own->closed_early;
   sum->pieces_replaced += own->pieces_replaced;
   sum->plugin_ended += own->plugin_ended;
+  player->stage->outcome.waited_by_messages += player->outcome.decoder != NULL;
+  player->stage->outcome.waited_by_bytes += player->number > 0 && !player->outcome.decoder;
 }
 
 /* The last reply, or at level bytes the only one. Whether all went well. */
@@ -202,7 +176,7 @@ void gg__player_end(struct gg_player *player, bool reset, bool cut)
   failed |= record_end(player, reset, now_ns) != 0;
   stage->wire->ops->close(player->line, reset && !player->server_reset);
   player->line = NULL;
-  gg__player_drop_decoder(player);
+  gg__player_unfollow(player);
   gg_output_fini(&player->instead);
   sum_up(player);
   outcome->ended_ns = gg__since(stage->started_ns, now_ns);
@@ -333,10 +307,9 @@ static bool received(struct gg_player *player, size_t size)
     player->last_byte_ns = now_ns;
   player->outcome.counts.bytes_received += size;
   stage->outcome.counts.bytes_received += size;
-  if (player->decoder)
-    stage->decoder->received(player->decoder, data, size);
   if ((player->take.open && gg__take_bytes(&player->take, GG_FROM_SERVER, data, size, now_ns, &stage->failure) != 0) ||
-      gg__reply_feed(&player->reply, data, size, &stage->failure) != 0) {
+      gg__reply_feed(&player->reply, data, size, &stage->failure) != 0 ||
+      !gg__player_follow_received(player, data, size)) {
     gg__player_fail(player);
     return false;
   }

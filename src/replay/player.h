@@ -15,7 +15,8 @@
  * Due times: a step is due at anchor + span(its recorded time - the anchor's recorded time). The anchor is the
  * session's due start until the client goes on behind a reply; then the time of that reply's last live byte, and of its
  * last recorded one. So errors do not add up between two replies, and a reply that took longer moves everything behind
- * it, no more. A step is never sent before its reply is complete, however long it is due.
+ * it, no more. A step is never sent before its reply is complete, however long it is due. Where messages say what is
+ * waited for, the reply's last byte is that of the last answer; if nothing is, the anchor stays where it was.
  *
  * A reply that silence completed is complete until it goes on: if more of it comes while the client thinks, the silence
  * is waited for again. The turn (reply.h) is when the client's step goes, not when the reply seems complete.
@@ -43,14 +44,15 @@
  * Where the recording ends without the server's end, nothing is known of what it would have said then: what comes
  * behind our own end is received, and not compared.
  *
- * Thread: the replay's. A player allocates nothing but its line and decoder; under 1.5 KiB, of which the half is its
- * outcome and what the recording of the replay has to know.
+ * Thread: the replay's. A player allocates nothing but its line and what it follows messages by (follow.h); 1.5 KiB at
+ * most, of which the half is its outcome and what the recording of the replay has to know.
  */
 #ifndef GG_REPLAY_PLAYER_H
 #define GG_REPLAY_PLAYER_H
 
 #include "base/list.h"
 #include "hook/output.h"
+#include "replay/follow.h"
 #include "replay/recording.h"
 #include "replay/reply.h"
 #include "replay/stage.h"
@@ -71,6 +73,7 @@ enum {
   GG_PLAYER_TURN_BYTES = 1 << 20,               /* received in one turn, then others have theirs */
   GG_PLAYER_TURN_CHUNKS = 64,                   /* sent in one turn */
   GG_PLAYER_TURN_STEPS = 4096,                  /* looked at in one turn; longer replies have no rule */
+  GG_PLAYER_FOLLOW_NS = 100 * 1000 * 1000,      /* an equal reply that takes so long is asked what it is */
   GG_PLAYER_OVERDUE_NS = 1000 * 1000,           /* what was missed while this process stood is looked for so long */
 };
 
@@ -85,11 +88,12 @@ struct gg_player {
   enum gg_player_state state;
   enum gg_player_wait wait;
   struct gg_line *line;
-  void *decoder;
-  struct gg_take take; /* of the replay's recording */
+  struct gg_follow *follow; /* its messages; NULL: not followed yet, or not any more */
+  struct gg_take take;      /* of the replay's recording */
 
   struct gg_cursor cursor;  /* behind `step` */
   struct gg_step step;      /* the client's next one */
+  uint64_t steps;           /* of the script, until behind that */
   uint32_t step_at;         /* bytes of it that were sent, or of what goes instead */
   struct gg_output instead; /* what the plug-in put out for `step` */
   uint64_t number;          /* of the reply that is awaited or comes next, from 0 */
@@ -126,6 +130,10 @@ struct gg_player {
   bool awaits_bytes, awaits_end;
 
   uint8_t release;       /* enum gg_replay_release of `step`, once it may go */
+  uint8_t says;          /* enum gg_follow_says of the awaited reply */
+  bool unfollowed;       /* messages are not asked, or not any more */
+  bool follow_behind;    /* ... of the recording are still to be read */
+  bool by_messages;      /* they have let `step` go */
   bool gathering;        /* the client's next step is not found yet */
   bool gapped;           /* bytes of the awaited reply are missing, or it was not looked at whole */
   bool behind_gap;       /* the client's last step was SEND_GAP */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * player_parts.h - what the three files of a player know of each other, and nobody else.
+ * player_parts.h - what the files of a player know of each other, and nobody else.
  *
  *   player.c        its life: connecting, what is received, how it ends, its timer
  *   player_wait.c   finding the client's next step, and when it may go
  *   player_send.c   doing it
+ *   player_follow.c what its messages say
  *
  * Calls go from the life to the wait to the sending, and back for what ends a session. Whoever calls something that may
  * have ended it looks at what is returned, and then leaves the player alone: somebody else owns it.
@@ -53,7 +54,6 @@ void gg__player_end(struct gg_player *player, bool reset, bool cut);
 void gg__player_fail(struct gg_player *player);
 /* A wait was too long: a difference of this kind. False: the session is over, by policy. */
 bool gg__player_timed_out(struct gg_player *player, enum gg_replay_difference_kind kind, bool may_continue);
-void gg__player_drop_decoder(struct gg_player *player);
 
 /* ── player_wait.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -72,6 +72,20 @@ static inline void gg__player_step_begin(struct gg_player *player)
   player->step_at = 0;
   player->step_taken = player->step_asked = player->step_replaced = false;
 }
+
+/* ── player_follow.c ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Once, and for all bytes, when they have been counted and compared. False: the script has failed. */
+bool gg__player_follow_connected(struct gg_player *player);
+bool gg__player_follow_sent(struct gg_player *player, const uint8_t *data, size_t size);
+bool gg__player_follow_received(struct gg_player *player, const uint8_t *data, size_t size);
+/* Begins to follow what lets itself be waited for, and reads what was recorded before `step`. False: the script has
+ * failed. */
+bool gg__player_follow(struct gg_player *player);
+uint64_t gg__player_follow_when(const struct gg_player *player); /* when that has something to do; UINT64_MAX: never */
+/* Whether what `step` waits for has come. */
+enum gg_follow_says gg__player_follow_says(const struct gg_player *player, struct gg_follow_turn *turn);
+void gg__player_unfollow(struct gg_player *player);
 
 /* ── player_send.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -34,19 +34,19 @@ static void chunk_sent(struct gg_player *player)
   player->intended_ns = player->due_ns > player->confirmed_ns ? player->due_ns : player->confirmed_ns;
 }
 
-static void bytes_sent(struct gg_player *player, const uint8_t *data, size_t size)
+/* False: the script has failed. */
+static bool bytes_sent(struct gg_player *player, const uint8_t *data, size_t size)
 {
   struct gg_stage *stage = player->stage;
   uint64_t now_ns = gg__player_now(player);
   if (!player->chunk_begun)
     measure_lag(player, now_ns);
-  if (player->decoder)
-    stage->decoder->sent(player->decoder, data, size);
   player->awaited_since_ns = now_ns;
   player->step_at += (uint32_t)size;
   player->take.sent += size;
   player->outcome.counts.bytes_sent += size;
   stage->outcome.counts.bytes_sent += size;
+  return gg__player_follow_sent(player, data, size);
 }
 
 static bool has_waited_too_long(const struct gg_player *player)
@@ -195,7 +195,10 @@ static enum gg_move send_step(struct gg_player *player, bool more)
       return blocked(player);
     if (sent < 0)
       return refused(player);
-    bytes_sent(player, data + at, (size_t)sent);
+    if (!bytes_sent(player, data + at, (size_t)sent)) {
+      gg__player_fail(player);
+      return GG_MOVE_OVER;
+    }
     at += (uint32_t)sent;
   }
   return GG_MOVE_ON;
@@ -239,6 +242,7 @@ static enum gg_move send_chunk(struct gg_player *player)
       break;
     player->cursor = cursor;
     player->step = following;
+    player->steps++;
     gg__player_step_begin(player);
   }
   chunk_sent(player);

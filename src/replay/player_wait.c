@@ -17,11 +17,12 @@
  *   ROOM     it is done (player_send.c) ────────────────────────────────────────────┘
  *
  * What completes a reply is asked in the order of player.h, first what is known, then what only time tells. A rule and
- * identity look at the end of what has come, so everything that could be received must have been. Where there is a rule
- * (or a decoder that understands the session), silence means nothing: a server that pauses is not done. But a reply
- * that is not the recorded one may be of another kind, which ends otherwise (an error page, say): with a rule the
- * longest silence that is ever asked for, a second, completes that one as well. Silence counts from the last byte, and
- * not from before the wait began: a reply that a pipelining client's first chunk got is not the one to its second.
+ * identity look at the end of what has come, so everything that could be received must have been. While messages
+ * (follow.h) say that an answer is missing, neither rule nor silence is heard. Where there is a rule, silence means
+ * nothing: a server that pauses is not done. But a reply that is not the recorded one may be of another kind, which
+ * ends otherwise (an error page, say): with a rule the longest silence that is ever asked for, a second, completes that
+ * one as well. Silence counts from the last byte, and not from before the wait began: a reply that a pipelining
+ * client's first chunk got is not the one to its second.
  *
  * A silence that is disproved while the client thinks is waited for again, but the step's due time stays: a server that
  * says something now and then would otherwise put it off for ever.
@@ -46,7 +47,8 @@ static void gather_begin(struct gg_player *player)
 {
   player->gathering = true;
   player->awaits_bytes = player->awaits_end = player->gapped = false;
-  player->end_awaited = player->chunk_begun = false;
+  player->end_awaited = player->chunk_begun = player->by_messages = false;
+  player->says = GG_FOLLOW_UNKNOWN;
   gg__player_step_begin(player);
   player->reply_bytes = 0;
   player->pause_ns = player->confirmed_ns = player->reply_ns = 0;
@@ -133,8 +135,8 @@ static void gather_end(struct gg_player *player)
   if (is_causal(player) && (player->awaits_bytes || player->awaits_end)) {
     if (player->awaits_bytes)
       gg__reply_await(&player->reply, player->expected_end);
-    if (player->rule.kind != GG_RULE_NONE &&
-        (player->gapped || !gg__rule_holds(&player->rule, stage->scratch[1], player->reply_bytes)))
+    if (player->rule.kind != GG_RULE_NONE && (player->gapped || player->reply.put_off ||
+                                              !gg__rule_holds(&player->rule, stage->scratch[1], player->reply_bytes)))
       player->rule.kind = GG_RULE_NONE;
     player->wait = GG_WAIT_REPLY;
     player->awaited_since_ns = now_ns;
@@ -163,6 +165,7 @@ static enum gg_move gather(struct gg_player *player)
     int got = stage->script->ops->next(stage->script, &player->cursor, &player->step, &stage->failure);
     int error = got < 0 ? got : GG_OK;
     bool is_server = false;
+    player->steps++;
     if (got > 0) {
       enum gg_step_kind kind = player->step.kind;
       is_server = kind == GG_STEP_EXPECT || kind == GG_STEP_EXPECT_GAP || kind == GG_STEP_EXPECT_END ||
@@ -195,18 +198,12 @@ uint64_t gg__player_silence(const struct gg_player *player)
   return silence_ns > GG_SILENCE_MIN_NS ? silence_ns : GG_SILENCE_MIN_NS;
 }
 
-/* Of a greeting it knows nothing: nothing was asked. */
-static bool has_decoder(const struct gg_player *player)
-{
-  return player->decoder && player->outcome.counts.chunks_sent > 0;
-}
-
 /* When silence will have completed the awaited reply, if nothing more comes; UINT64_MAX: it does not. */
 static uint64_t silence_when(const struct gg_player *player)
 {
   bool ruled = player->rule.kind != GG_RULE_NONE;
-  if (!player->awaits_bytes || player->awaits_end || player->reply.turn_bytes == 0 || has_decoder(player) ||
-      (ruled && !player->reply.diverged) || player->readable)
+  if (!player->awaits_bytes || player->awaits_end || player->reply.turn_bytes == 0 ||
+      player->says == GG_FOLLOW_NOT_YET || (ruled && !player->reply.diverged) || player->readable)
     return UINT64_MAX;
   uint64_t silence_ns = gg__player_silence(player), pause_ns = player->pause_ns;
   if (pause_ns > GG_SILENCE_PAUSE_MAX_NS || ruled)
@@ -229,30 +226,22 @@ static bool is_cut_reached(const struct gg_player *player)
          (gg__reply_identical(reply) || reply->turn_bytes >= reply->turn_end - reply->turn_begin);
 }
 
-static bool decoder_says_complete(struct gg_player *player)
-{
-  if (!has_decoder(player))
-    return false;
-  int complete = player->stage->decoder->complete(player->decoder);
-  if (complete < 0)
-    gg__player_drop_decoder(player);
-  return complete == 1;
-}
-
 /* What completes the awaited reply, whatever time it is; -1: nothing does. */
 static int complete_by(struct gg_player *player)
 {
+  struct gg_follow_turn turn;
   if (player->server_ended)
     return GG_REPLAY_RELEASED_BY_END;
   if (player->awaits_end)
     return -1;
   if (is_cut_reached(player))
     return GG_REPLAY_RELEASED_BY_IDENTICAL;
-  if (decoder_says_complete(player))
+  player->says = (uint8_t)gg__player_follow_says(player, &turn);
+  if (player->says == GG_FOLLOW_COMPLETE)
     return GG_REPLAY_RELEASED_BY_DECODER;
   if (player->readable)
     return -1;
-  if (gg__reply_obeys(&player->reply, &player->rule))
+  if (player->says == GG_FOLLOW_UNKNOWN && gg__reply_obeys(&player->reply, &player->rule))
     return player->rule.kind == GG_RULE_TERMINATOR ? GG_REPLAY_RELEASED_BY_TERMINATOR : GG_REPLAY_RELEASED_BY_LENGTH;
   if (!player->gapped && gg__reply_identical(&player->reply))
     return GG_REPLAY_RELEASED_BY_IDENTICAL;
@@ -301,6 +290,26 @@ static bool reply_timed_out(struct gg_player *player)
                               true);
 }
 
+/* By messages: the reply is what was waited for of all that came. If that is nothing, the client goes on when it is
+ * time, as if nothing had come. */
+static void complete_by_messages(struct gg_player *player)
+{
+  struct gg_follow_turn turn;
+  gg__player_follow_says(player, &turn);
+  player->by_messages = true;
+  player->outcome.decoder = gg__follow_decoder(player->follow);
+  if (turn.recorded_ns) {
+    player->reply_recorded_ns = turn.recorded_ns;
+    if (turn.live_ns)
+      player->reply_ns = player->turn_ns = turn.live_ns;
+    return;
+  }
+  player->release = GG_REPLAY_RELEASED_BY_TIME;
+  player->reply_ns = 0;
+  player->reply_recorded_ns = player->anchor_recorded_ns;
+  player->turn_ns = player->anchor_ns;
+}
+
 static void completed(struct gg_player *player, int release)
 {
   bool first = player->confirmed_ns == 0;
@@ -311,6 +320,8 @@ static void completed(struct gg_player *player, int release)
     player->turn_ns = player->server_ended_ns;
   else
     player->turn_ns = player->reply_ns ? player->reply_ns : player->confirmed_ns;
+  if (release == GG_REPLAY_RELEASED_BY_DECODER)
+    complete_by_messages(player);
   if (first)
     player->due_ns = gg__later(player->turn_ns, span(player, player->reply_recorded_ns, player->step.time_ns));
   put_off_reset(player);
@@ -337,6 +348,10 @@ static bool look_again(struct gg_player *player)
 
 static enum gg_move await_reply(struct gg_player *player)
 {
+  if (!gg__player_follow(player)) {
+    gg__player_fail(player);
+    return GG_MOVE_OVER;
+  }
   int release = complete_by(player);
   if (release < 0) {
     if (complete_by_time(player, gg__player_now(player)) < 0)
@@ -418,6 +433,10 @@ static enum gg_move settle(struct gg_player *player)
   player->anchor_ns = player->turn_ns;
   player->anchor_recorded_ns = player->reply_recorded_ns;
   player->number++;
+  if (player->by_messages && gg__reply_wants_more(&player->reply)) { /* which nobody waits for, and still comes */
+    gg__reply_put_off(&player->reply);
+    return GG_MOVE_ON;
+  }
   if (player->awaits_bytes && !last && /* the last one is counted at the session's end */
       gg__reply_turn(&player->reply, player->cursor, player->chunks_expected, &player->outcome.counts,
                      &stage->failure) != 0) {
@@ -489,6 +508,8 @@ uint64_t gg__player_play_when(const struct gg_player *player)
   case GG_WAIT_REPLY:
     if (is_causal(player))
       silence_ns = silence_when(player);
+    if (is_causal(player) && gg__player_follow_when(player) < silence_ns)
+      silence_ns = gg__player_follow_when(player);
     return silence_ns < timeout_ns ? silence_ns : timeout_ns;
   case GG_WAIT_TIME:
     return player->due_ns;

@@ -257,6 +257,13 @@ bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule)
   return false;
 }
 
+void gg__reply_put_off(struct gg_reply *reply)
+{
+  assert(gg__reply_wants_more(reply));
+  reply->turn_end = UINT64_MAX;
+  reply->put_off = true;
+}
+
 /* The reply has ended; `behind`: it is the recorded one's beginning. One that differs within is told by its length. */
 static void count(const struct gg_reply *reply, bool behind, struct gg_replay_counts *counts)
 {
@@ -302,7 +309,7 @@ int gg__reply_turn(struct gg_reply *reply, struct gg_cursor cursor, uint64_t chu
   reply->turn_bytes = ahead;
   reply->turn_begin = reply->turn_end;
   reply->turn_end = UINT64_MAX;
-  reply->diverged = reply->excerpting = false;
+  reply->diverged = reply->excerpting = reply->put_off = false;
   return GG_OK;
 }
 

@@ -33,6 +33,7 @@ struct gg_reply {
   bool stepped;                    /* `step` is one */
   bool exhausted;                  /* no such step is left */
   bool diverged;                   /* since the last turn: nothing is compared until the next */
+  bool put_off;                    /* `turn_begin` is that of an earlier turn, which has not been made */
   bool open_end;                   /* behind the recorded end anything may come */
   bool shut;                       /* ... and has come */
   bool excerpting;                 /* `difference` is of this turn, and what comes is its excerpt's */
@@ -65,6 +66,10 @@ bool gg__reply_wants_more(const struct gg_reply *reply);
 int gg__reply_whole(struct gg_reply *reply, bool *whole, struct gg_failure *failure);
 /* Whether it has ended by a rule: the terminator is the end of what has come, or at least `length` bytes have. */
 bool gg__reply_obeys(const struct gg_reply *reply, const struct gg_rule *rule);
+
+/* The client goes on before all of the awaited reply has come, which nobody waits for, and all is as recorded so far:
+ * what is missing still comes. It is one reply with the next one. */
+void gg__reply_put_off(struct gg_reply *reply);
 
 /* The awaited reply has ended: counts it (replies, equal, shorter, ...) and gets into step with `cursor`, which stands
  * behind its last step at offset turn_end. */

@@ -236,6 +236,8 @@ static void put_outcome(struct gg_report *report, const struct gg_replay_outcome
   gg_json_field_unsigned(&json, "connections_peak", outcome->connections_peak);
   gg_json_field_unsigned(&json, "sessions_held", outcome->sessions_held);
   gg_json_field_unsigned(&json, "held_max_ns", outcome->held_max_ns);
+  gg_json_field_unsigned(&json, "waited_by_messages", outcome->waited_by_messages);
+  gg_json_field_unsigned(&json, "waited_by_bytes", outcome->waited_by_bytes);
   put_counts(&json, &outcome->counts);
   put_percentiles(&json, "latency", &outcome->latency);
   put_percentiles(&json, "lag", &outcome->lag);
@@ -371,6 +373,7 @@ int gg__report_session(struct gg_report *report, const struct gg_replay_session 
   gg_json_field_unsigned(&json, "begun_ns", session->begun_ns);
   gg_json_field_unsigned(&json, "ended_ns", session->ended_ns);
   gg_json_field_unsigned(&json, "latency_max_ns", session->latency_max_ns);
+  gg_json_field_string(&json, "decoder", session->decoder);
   put_counts(&json, &session->counts);
   put_difference(&json, &session->difference);
   gg_json_object_end(&json);

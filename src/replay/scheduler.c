@@ -474,7 +474,6 @@ int gg__scheduler_create(struct gg_scheduler **out, const struct gg_scheduler_op
   stage->script = options->script;
   stage->wire = options->wire;
   stage->rules = options->rules;
-  stage->decoder = options->decoder;
   stage->recording = options->recording;
   stage->arm = on_arm;
   stage->over = on_over;

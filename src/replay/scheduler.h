@@ -33,7 +33,6 @@ struct gg_scheduler_options {
   struct gg_script *script;
   struct gg_wire *wire;
   const struct gg_rules *rules;
-  const struct gg_decoder_ops *decoder;  /* may be NULL */
   struct gg_replay_recording *recording; /* may be NULL */
   struct gg_report *report;              /* may be NULL */
   struct gg_hook *plugin;                /* may be NULL */

@@ -20,17 +20,6 @@ struct gg_hook;
 struct gg_player;
 struct gg_replay_recording;
 
-/* What a protocol's decoder tells a replay; a place for src/proto. NULL: no decoder. */
-struct gg_decoder_ops {
-  /* A decoder for a session whose first client bytes are these; NULL: not this protocol (or no memory). */
-  void *(*create)(const uint8_t *client, size_t bytes);
-  void (*sent)(void *decoder, const uint8_t *data, size_t size);
-  void (*received)(void *decoder, const uint8_t *data, size_t size);
-  /* Whether all that was sent has its reply: 1 yes, 0 no, -1: it has lost its way, and says nothing any more. */
-  int (*complete)(const void *decoder);
-  void (*destroy)(void *decoder);
-};
-
 enum { GG_STAGE_SCRATCH_BYTES = 256 << 10 };
 
 struct gg_stage {
@@ -38,7 +27,6 @@ struct gg_stage {
   struct gg_script *script;
   struct gg_wire *wire;
   const struct gg_rules *rules;          /* never NULL; level bytes does not look at it */
-  const struct gg_decoder_ops *decoder;  /* may be NULL */
   struct gg_replay_recording *recording; /* NULL: the replay is not recorded */
   struct gg_hook *plugin;                /* asked before each piece; NULL: there is none */
   const char *target;                    /* as it is told to the plug-in */

@@ -35,8 +35,9 @@ def _start(command, directory, port, name, **options):
     return process
 
 
-def nginx(directory, root):
-    """Files below `root` by sendfile; /chunked/ has the same files with SSI, whose length nobody knows."""
+def nginx(directory, root, more=""):
+    """Files below `root` by sendfile; /chunked/ has the same files with SSI, whose length nobody knows. `more`: of the
+    server's configuration."""
     directory = pathlib.Path(directory)
     port = processes.free_port()
     configuration = directory / "nginx.conf"
@@ -49,7 +50,7 @@ http {{
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
   server {{
-    listen {HOST}:{port}; root {root};
+    listen {HOST}:{port}; root {root}; {more}
     location /chunked/ {{ alias {root}/; ssi on; ssi_types *; }}
   }}
 }}

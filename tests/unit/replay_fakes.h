@@ -371,6 +371,8 @@ static inline void fake_open(struct fake *fake)
 
 static inline void fake_close(struct fake *fake)
 {
+  if (fake->player->line) /* the test has seen enough */
+    gg__player_cut(fake->player);
   gg__histogram_fini(&fake->stage->latency);
   gg__histogram_fini(&fake->stage->lag);
   gg__histogram_fini(&fake->stage->slip);

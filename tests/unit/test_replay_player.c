@@ -355,96 +355,6 @@ static void test_a_client_gap_sends_nothing(void **state)
   assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_IDENTICAL], 1);
 }
 
-/* ── A decoder ───────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static struct {
-  char first[16], sent[64], received[64];
-  int complete;
-  unsigned created, destroyed;
-} decoder;
-
-static void *decoder_create(const uint8_t *client, size_t bytes)
-{
-  memcpy(decoder.first, client, bytes);
-  decoder.created++;
-  return &decoder;
-}
-
-static void decoder_sent(void *instance, const uint8_t *data, size_t size)
-{
-  assert_ptr_equal(instance, &decoder);
-  memcpy(decoder.sent + strlen(decoder.sent), data, size);
-  decoder.complete = 0;
-}
-
-static void decoder_received(void *instance, const uint8_t *data, size_t size)
-{
-  (void)instance;
-  memcpy(decoder.received + strlen(decoder.received), data, size);
-}
-
-static int decoder_complete(const void *instance)
-{
-  (void)instance;
-  return decoder.complete;
-}
-
-static void decoder_destroy(void *instance)
-{
-  (void)instance;
-  decoder.destroyed++;
-}
-
-static const struct gg_decoder_ops decoder_ops = {.create = decoder_create,
-                                                  .sent = decoder_sent,
-                                                  .received = decoder_received,
-                                                  .complete = decoder_complete,
-                                                  .destroy = decoder_destroy};
-
-static void test_a_decoder_has_the_first_word(void **state)
-{
-  (void)state;
-  memset(&decoder, 0, sizeof decoder);
-  fake.stage->decoder = &decoder_ops;
-  fake_expect(&fake, 1, "hello\n");
-  fake_send(&fake, 2, "ONE\n");
-  fake_expect(&fake, 5, "reply\n");
-  fake_send(&fake, 6, "TWO\n");
-  fake_expect(&fake, 7, "reply\n");
-  fake_send(&fake, 8, "THREE\n");
-  fake_step(&fake, GG_STEP_OVER, 9);
-  begin(0);
-  decoder.complete = 1; /* nothing was asked: this is not the greeting's end */
-  fake_run(&fake, 50);
-  check_sent("");
-  fake_says(&fake, 50, "HELLO\n");
-  fake_run(&fake, 69);
-  check_sent("");
-  fake_run(&fake, 71);
-  check_sent("ONE\n");
-  fake_says(&fake, 80, "re");
-  fake_says(&fake, 500, "PL");
-  fake_run(&fake, 700); /* no silence */
-  check_sent("ONE\n");
-  decoder.complete = 1;
-  fake_says(&fake, 700, "Y");
-  fake_run(&fake, 701);
-  check_sent("ONE\nTWO\n");
-  assert_string_equal(decoder.first, "ONE\n");
-  assert_string_equal(decoder.sent, "ONE\nTWO\n");
-  assert_string_equal(decoder.received, "HELLO\nrePLY");
-  decoder.complete = -1; /* lost: silence decides */
-  fake_says(&fake, 800, "rePly\n");
-  assert_int_equal(decoder.destroyed, 1);
-  fake_run(&fake, 820);
-  check_sent("ONE\nTWO\nTHREE\n");
-  fake_run(&fake, 1000);
-  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_DECODER], 1);
-  assert_int_equal(outcome()->counts.released[GG_REPLAY_RELEASED_BY_SILENCE], 2);
-  assert_int_equal(decoder.created, 1);
-  assert_int_equal(decoder.destroyed, 1);
-}
-
 /* ── Differences ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_one_flipped_byte_is_named(void **state)
@@ -693,7 +603,6 @@ int main(void)
     T(test_a_count_of_bytes_completes_nothing),
     T(test_missing_bytes_are_equal_to_anything_but_complete_nothing),
     T(test_a_client_gap_sends_nothing),
-    T(test_a_decoder_has_the_first_word),
     T(test_one_flipped_byte_is_named),
     T(test_longer_and_shorter_replies_are_counted_once),
     T(test_a_thousand_steps_and_none_early),

@@ -315,6 +315,7 @@ static void sessions_one_a_row(void **state)
     .begun_ns = number(),
     .ended_ns = number(),
     .latency_max_ns = number(),
+    .decoder = "http1",
     .difference = {.kind = GG_REPLAY_DIFFERENCE_NOT_CLOSED,
                    .chunk = 3,
                    .offset = number(),
@@ -344,6 +345,7 @@ static void sessions_one_a_row(void **state)
   take_number(row, "begun_ns", different.begun_ns);
   take_number(row, "ended_ns", different.ended_ns);
   take_number(row, "latency_max_ns", different.latency_max_ns);
+  take_string(row, "decoder", "http1");
   take_counts(row, &different.counts);
   take_string(difference, "kind", "not-closed");
   take_number(difference, "chunk", 3);
@@ -357,6 +359,7 @@ static void sessions_one_a_row(void **state)
   take_string(row, "local", NULL);
   take_string(row, "difference", NULL);
   take_string(row, "verdict", "equal");
+  take_string(row, "decoder", NULL);
   json_decref(root);
 }
 
@@ -372,7 +375,9 @@ static void sums_of_all(void **state)
                                       .connections_refused = number(),
                                       .connections_peak = number(),
                                       .sessions_held = number(),
-                                      .held_max_ns = number()};
+                                      .held_max_ns = number(),
+                                      .waited_by_messages = number(),
+                                      .waited_by_bytes = number()};
   fill_counts(&outcome.counts);
   fill_percentiles(&outcome.latency);
   fill_percentiles(&outcome.lag);
@@ -397,6 +402,8 @@ static void sums_of_all(void **state)
   take_number(sums, "connections_peak", outcome.connections_peak);
   take_number(sums, "sessions_held", outcome.sessions_held);
   take_number(sums, "held_max_ns", outcome.held_max_ns);
+  take_number(sums, "waited_by_messages", outcome.waited_by_messages);
+  take_number(sums, "waited_by_bytes", outcome.waited_by_bytes);
   take_counts(sums, &outcome.counts);
   take_percentiles(sums, "latency", &outcome.latency);
   take_percentiles(sums, "lag", &outcome.lag);
