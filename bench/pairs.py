@@ -34,10 +34,11 @@ METRICS = {**{name: title for name, (_, _, title) in LOADS.items()},
 
 class Pair:
     """Two gateways that are up at once, on one core."""
+    beside = proxies.GogetwayOn
 
     def __init__(self, bench, kind):
         self.bench = bench
-        self.without = proxies.GogetwayOn(os.path.join(bench.directory, "without"), bench.proxy_core)
+        self.without = self.beside(os.path.join(bench.directory, "without"), bench.proxy_core)
         self.with_it = kind(os.path.join(bench.directory, "with"), bench.proxy_core)
 
     def __enter__(self):
@@ -52,17 +53,22 @@ class Pair:
                 gateway.process.wait()
             gateway.clean()
 
-    def slice(self, gateway, load):
-        """One load: (CPU seconds, the client's p99 or None)."""
+    def run(self, gateway, load):
+        """One load: the client's p99 or None."""
         connections, count, _ = LOADS[load]
-        before = gateway.cpu_exactly()
         done = subprocess.run(
             self.bench.load_command(load, gateway.port, connections, self.bench.settings[count]), check=False,
             text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=LOAD_SECONDS_MAX)
         if done.returncode != 0:
             raise BenchError(f"{load} through {gateway.name}: {done.stderr.strip()}")
+        return json.loads(done.stdout).get("p99_us")
+
+    def slice(self, gateway, load):
+        """One load: (CPU seconds, the client's p99 or None)."""
+        before = gateway.cpu_exactly()
+        late = self.run(gateway, load)
         time.sleep(SETTLE_SECONDS)
-        return gateway.cpu_exactly() - before, json.loads(done.stdout).get("p99_us")
+        return gateway.cpu_exactly() - before, late
 
     def group(self, load, pairs):
         """{metric: the ratio} of as many slices of each by turns, the first of each not counted: its rings grow."""

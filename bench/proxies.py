@@ -220,6 +220,7 @@ class Gogetway(Proxy):
     sync = "interval"
     record = "full"
     catalogue = "off"  # behind the data path, and a measurement of its own: catalogue.py
+    decode = "off"     # ... and decoding.py
     program = "build/gogetway"
     plugins = "[]"
 
@@ -231,6 +232,7 @@ class Gogetway(Proxy):
         path = self.write("gogetway.yaml", f"""dir: {self.directory}/recording
 workers: {self.workers}
 catalogue: {self.catalogue}
+decode: {self.decode}
 sync:
   mode: {self.sync}
 relay:
@@ -281,9 +283,15 @@ class GogetwaySyncAlways(Gogetway):
 
 
 class GogetwayCatalogue(GogetwayOn):
-    """As it comes: it keeps a catalogue of what it records."""
+    """It keeps a catalogue of what it records."""
     name = "gogetway catalogue on"
     catalogue = "on"
+
+
+class GogetwayDecoding(GogetwayCatalogue):
+    """As it comes: what it records is decoded, too."""
+    name = "gogetway decode on"
+    decode = "on"
 
 
 class GogetwayPlugin(GogetwayOn):
