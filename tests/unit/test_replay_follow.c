@@ -3,6 +3,7 @@
  * the recorded ones, and what messages cannot tell. */
 #include "replay_checks.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 struct gg_follow *__real_gg__follow_create(struct gg_script *script, size_t session, bool replaced);
@@ -558,6 +559,56 @@ static void a_long_recorded_answer_is_read_in_turns(void **state)
   finish();
 }
 
+/* A plug-in has sent something else: the requests are still the same ones in number, and not where they were. */
+static void what_is_sent_instead_is_followed_if_that_is_known(void **state)
+{
+  (void)state;
+  static const char sent[] = "GET /1?token=fresh HTTP/1.1\r\nHost: a\r\n\r\n" TWO;
+  fake_send(&fake, 0, ONE TWO);
+  fake_expect(&fake, 5, OK("5", "hello") OK("3", "two"));
+  fake_send(&fake, 15, THREE);
+  for (unsigned replaced = 0; replaced < 2; replaced++) {
+    struct gg_follow_turn turn;
+    struct gg_follow *follow = gg__follow_create(&fake.script, 0, replaced);
+    assert_non_null(follow);
+    assert_int_equal(gg__follow_begin(follow, 0, 0, 0, 0, NULL), 0);
+    gg__follow_sent(follow, (const uint8_t *)sent, sizeof sent - 1, 1);
+    assert_int_equal(gg__follow_read(follow, 2, NULL), 1);
+    gg__follow_received(follow, 0, (const uint8_t *)OK("2", "hi"), sizeof(OK("2", "hi")) - 1, 2);
+    assert_int_equal(gg__follow_says(follow, &turn), replaced ? GG_FOLLOW_NOT_YET : GG_FOLLOW_UNKNOWN);
+    gg__follow_received(follow, sizeof(OK("2", "hi")) - 1, (const uint8_t *)oks[1], strlen(oks[1]), 3);
+    assert_int_equal(gg__follow_says(follow, &turn), replaced ? GG_FOLLOW_COMPLETE : GG_FOLLOW_UNKNOWN);
+    assert_int_equal(gg__follow_is_lost(follow), !replaced);
+    assert_true(!replaced || turn.live_ns == 3);
+    gg__follow_destroy(follow);
+  }
+}
+
+/* More requests without an answer than are kept: bytes decide, as if nobody understood them. */
+static void more_requests_than_are_kept(void **state)
+{
+  (void)state;
+  enum { PINGS = 4000, STEPS = 20 };
+  static_assert(PINGS * STEPS > GG_FOLLOW_ASKS_MAX, "too many");
+  char *pings = calloc(1, PINGS * (sizeof PING - 1) + 1);
+  assert_non_null(pings);
+  for (unsigned i = 0; i < PINGS; i++)
+    memcpy(pings + i * (sizeof PING - 1), PING, sizeof PING - 1);
+  for (unsigned i = 0; i < STEPS; i++)
+    fake_send(&fake, 0, pings);
+  free(pings);
+  fake_expect(&fake, 5, "+PONG\r\n");
+  fake_send(&fake, 15, GET);
+  fake_step(&fake, GG_STEP_OVER, 20);
+  begin(0);
+  fake_says(&fake, 5, "+PANG\r\n");
+  fake_run(&fake, 26);
+  assert_int_equal(fake.send_count, STEPS + 1);
+  assert_int_equal(followed, 1);
+  assert_int_equal(released(GG_REPLAY_RELEASED_BY_SILENCE), 1);
+  finish();
+}
+
 static void a_script_that_fails_anywhere_ends_the_replay(void **state)
 {
   uint64_t reads = 0;
@@ -617,6 +668,8 @@ int main(void)
     T(behind_an_upgrade_to_websocket_bytes_decide),
     T(a_long_session_is_followed_before_it_differs),
     T(a_long_recorded_answer_is_read_in_turns),
+    T(what_is_sent_instead_is_followed_if_that_is_known),
+    T(more_requests_than_are_kept),
     T(a_script_that_fails_anywhere_ends_the_replay),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
