@@ -33,7 +33,8 @@ struct half {
   uint64_t last_number;
   uint64_t protocols; /* that the session was */
   const char *decoder;
-  bool pairs;        /* the present protocol has requests and answers */
+  bool pairs;        /* the present protocol has requests and answers ... */
+  bool guesses;      /* ... by prompts that the decoder learns: a new version may have others */
   uint64_t controls; /* the server's messages of the protocol's own running */
 };
 
@@ -208,6 +209,7 @@ static void on_protocol(void *context, const struct gg_decoder *decoder, const u
   half->protocols++;
   half->decoder = decoder->name;
   half->pairs = false;
+  half->guesses = strcmp(decoder->name, "lines") == 0;
 }
 
 static bool is_new_request(const struct half *half, const struct gg_message *message)
@@ -450,7 +452,7 @@ enum gg_follow_says gg__follow_says(const struct gg_follow *follow, struct gg_fo
   if (follow->lost || !is_same_protocol(recorded, live) || !recorded->pairs || !live->pairs)
     return GG_FOLLOW_UNKNOWN;
   if (follow->owed > 0 || lacks_part(follow))
-    return GG_FOLLOW_NOT_YET;
+    return live->guesses ? GG_FOLLOW_SEEMS_NOT : GG_FOLLOW_NOT_YET;
   if (live->controls < recorded->controls)
     return GG_FOLLOW_UNKNOWN;
   if (turn->recorded_ns == 0)

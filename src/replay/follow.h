@@ -19,6 +19,7 @@
  * Nothing is said (UNKNOWN), and the bytes decide, where the protocol is not known, encrypted, not understood any more,
  * has no requests (WebSocket), or is another one than in the recording, of greetings, and where only a part of a
  * stream-less answer had come: whether that was its end is something that a decoder of lines learns later.
+ * What is missing by the prompts of a console is only thought to be (SEEMS_NOT): a new version may have others.
  *
  * Thread: the replay's. Memory: two decodings of at most GG_FOLLOW_MEMORY_MAX bytes, and GG_FOLLOW_ASKS_MAX asks of 64;
  * a session that would need more is not followed any more. Recorded bytes are read piece by piece, and not kept.
@@ -37,9 +38,10 @@ enum {
 struct gg_follow;
 
 enum gg_follow_says {
-  GG_FOLLOW_UNKNOWN,  /* ask the bytes */
-  GG_FOLLOW_NOT_YET,  /* an answer is missing */
-  GG_FOLLOW_COMPLETE, /* all that was waited for has come */
+  GG_FOLLOW_UNKNOWN,   /* ask the bytes */
+  GG_FOLLOW_SEEMS_NOT, /* an answer seems to be missing: how it ends is learned, as a rule is */
+  GG_FOLLOW_NOT_YET,   /* an answer is missing */
+  GG_FOLLOW_COMPLETE,  /* all that was waited for has come */
 };
 
 struct gg_follow_turn {

@@ -21,8 +21,8 @@
  * (follow.h) say that an answer is missing, neither rule nor silence is heard. Where there is a rule, silence means
  * nothing: a server that pauses is not done. But a reply that is not the recorded one may be of another kind, which
  * ends otherwise (an error page, say): with a rule the longest silence that is ever asked for, a second, completes that
- * one as well. Silence counts from the last byte, and not from before the wait began: a reply that a pipelining
- * client's first chunk got is not the one to its second.
+ * one as well; and so where a decoder has learned what prompts look like. Silence counts from the last byte, and not
+ * from before the wait began: a reply that a pipelining client's first chunk got is not the one to its second.
  *
  * A silence that is disproved while the client thinks is waited for again, but the step's due time stays: a server that
  * says something now and then would otherwise put it off for ever.
@@ -206,7 +206,7 @@ static uint64_t silence_when(const struct gg_player *player)
       player->says == GG_FOLLOW_NOT_YET || (ruled && !player->reply.diverged) || player->readable)
     return UINT64_MAX;
   uint64_t silence_ns = gg__player_silence(player), pause_ns = player->pause_ns;
-  if (pause_ns > GG_SILENCE_PAUSE_MAX_NS || ruled)
+  if (pause_ns > GG_SILENCE_PAUSE_MAX_NS || ruled || player->says == GG_FOLLOW_SEEMS_NOT)
     pause_ns = GG_SILENCE_PAUSE_MAX_NS;
   if (pause_ns > silence_ns)
     silence_ns = pause_ns;
@@ -241,7 +241,7 @@ static int complete_by(struct gg_player *player)
     return GG_REPLAY_RELEASED_BY_DECODER;
   if (player->readable)
     return -1;
-  if (player->says == GG_FOLLOW_UNKNOWN && gg__reply_obeys(&player->reply, &player->rule))
+  if (player->says != GG_FOLLOW_NOT_YET && gg__reply_obeys(&player->reply, &player->rule))
     return player->rule.kind == GG_RULE_TERMINATOR ? GG_REPLAY_RELEASED_BY_TERMINATOR : GG_REPLAY_RELEASED_BY_LENGTH;
   if (!player->gapped && gg__reply_identical(&player->reply))
     return GG_REPLAY_RELEASED_BY_IDENTICAL;

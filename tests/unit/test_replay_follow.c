@@ -421,6 +421,38 @@ static void a_greeting_is_waited_for_by_bytes(void **state)
   assert_string_equal(outcome()->decoder, "smtp");
 }
 
+/* Prompts are learned, and a live server may have others: what they say is no more than a rule. */
+static void a_prompt_that_nobody_knows_is_over_by_silence(void **state)
+{
+  (void)state;
+  fake_expect(&fake, 1, "welcome\n> ");
+  fake_send(&fake, 2, "one\n");
+  fake_expect(&fake, 5, "first\n> ");
+  fake_send(&fake, 6, "two\n");
+  fake_expect(&fake, 7, "second\n> ");
+  fake_send(&fake, 8, "three\n");
+  fake_expect(&fake, 9, "third\n> ");
+  fake_send(&fake, 10, "four\n");
+  fake_step(&fake, GG_STEP_OVER, 12);
+  begin(0);
+  fake_says(&fake, 1, "Welcome!\n> ");
+  fake_run(&fake, 30);
+  check_sent("one\n");
+  fake_says(&fake, 100, "First\n> ");
+  fake_run(&fake, 102);
+  check_sent("one\ntwo\n");
+  fake_says(&fake, 200, "no such thing\n");
+  fake_run(&fake, 1100); /* lines pause */
+  check_sent("one\ntwo\n");
+  fake_says(&fake, 1100, "really? ");
+  fake_run(&fake, 2099);
+  check_sent("one\ntwo\n");
+  fake_run(&fake, 2102);
+  check_sent("one\ntwo\nthree\n");
+  finish();
+  assert_string_equal(outcome()->decoder, "lines");
+}
+
 static void check_silence_decides(const char *const requests[3], const char *const answers[3], const char *live)
 {
   record_three(requests, answers);
@@ -660,6 +692,7 @@ int main(void)
     T(what_is_published_is_not_waited_for),
     T(what_is_published_late_is_no_difference),
     T(a_greeting_is_waited_for_by_bytes),
+    T(a_prompt_that_nobody_knows_is_over_by_silence),
     T(an_unknown_protocol_is_waited_for_by_bytes),
     T(an_answer_of_no_protocol_is_waited_for_by_bytes),
     T(without_memory_bytes_decide),
