@@ -23,6 +23,7 @@ GET = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
 DELETE = b"DELETE /two HTTP/1.1\r\nHost: a\r\n\r\n"
 FORBIDDEN = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 UNSUPPORTED = -15  # error.h
+REFUSED = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 AT_DELETE = {"at": "head", "field": "http.method", "value": "DELETE"}
 
@@ -284,11 +285,21 @@ def test_the_example(configured, scratch):
         assert processes.run([*curl, "-X", "DELETE"]).stdout == b"\n405"
         assert processes.run([*curl, "-d", "x" * 90000]).stdout == b"\n405"
         assert processes.run([*curl, "--http2-prior-knowledge"], check=False).returncode != 0
+        for said in (b"set /x HTTP/1.1\r\n\r\n", b"FLUSHALL\r\n", b"\0\1\2", b"GE"):
+            with connect(where["listen"]) as client:
+                client.sendall(said)
+                client.shutdown(socket.SHUT_WR)
+                assert received(client) in (b"", REFUSED)
+        with connect(where["listen"]) as client:  # an answer in front of another request's would be taken for its
+            client.sendall(GET + DELETE)
+            assert received(client) == b""
         configured.write({**where, "decode": "behind"}, plugins=[{"path": str(so)}])
         assert configured.reload()[0] == 0
         assert processes.run(curl, check=False).returncode != 0  # nothing can be decided
     finally:
         server.kill()
         assert process.stop() == 0
-    verdicts = [session["verdict"] for session in configured.sessions()]
-    assert verdicts == [None, "reply", "reply", "reset", "reset"]
+    sessions = configured.sessions()
+    verdicts = [session["verdict"] for session in sessions]
+    assert verdicts[:4] == [None, "reply", "reply", "reset"] and verdicts[-2:] == ["close", "reset"] and all(verdicts[4:])
+    assert [session.forwarded("client") for session in sessions[3:8]] == [0] * 5
