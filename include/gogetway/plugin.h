@@ -490,9 +490,9 @@ struct gg_plugin {
   /* GG_MODE_GATE on a listener with `decode: inline`: what the side's bytes say, before `gate` is shown them and before
    * the last of them goes on: the head of a message when it is whole, and its end. The decoders that are built in tell
    * it, of the bytes that gates see, both sides', from the next read on; what they need of memory is at the most 1 MiB
-   * a session, and then the rest is opaque. Nothing is told while it is not known whose protocol it is, which the server's
-   * first bytes may have to say: who must not miss the first message, or wants to decide before the first byte of a head
-   * has gone on, keeps bytes back in `gate` until this was called; a plug-in without `gate` passes all.
+   * a session, and then the rest is opaque. Nothing is told while it is not known whose protocol it is, which the
+   * server's first bytes may have to say: who must not miss the first message, or wants to decide before the first byte
+   * of a head has gone on, keeps bytes back in `gate` until this was called; a plug-in without `gate` passes all.
    * Verdict: PASS, and then nothing but its kind counts; CLOSE, RESET, TARPIT, REPLY: of the same read what stands
    * before the message is shown to the gates and goes on, and nothing behind; DIVERT: as from a gate. Its texts are
    * read when that was done. When a verdict has ended the session, nothing is told any more.

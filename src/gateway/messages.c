@@ -15,8 +15,8 @@
  * does: one that begins later than the session is told little, as of one whose beginning is missing in a recording.
  *
  * No byte is held back for it: a decoder of prompts or of keystrokes would wait for what its receiver must see first.
- * But the verdict comes before the chunk in which the head is complete, so once the protocol is known nobody gets a whole
- * one that was refused. Before that nothing is told; a plug-in keeps bytes back itself (docs/plugins.md).
+ * But the verdict comes before the chunk in which the head is complete, so once the protocol is known nobody gets a
+ * whole one that was refused. Before that nothing is told; a plug-in keeps bytes back itself (docs/plugins.md).
  *
  * A message may become known by what the other side says. Then that chunk does not go on either.
  *
