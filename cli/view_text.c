@@ -117,6 +117,20 @@ static void put_line(FILE *out, const struct gg_cli_style *style, const struct g
 
 /* ── What belongs to it ──────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Of what is not shown nothing is looked at: letters are judged by those in front of them. */
+static void put_value(FILE *out, const struct gg_cli_style *style, const struct gg_field *field)
+{
+  char shown[VALUE_SHOWN_MAX];
+  size_t length = field->length < sizeof shown ? field->length : sizeof shown;
+  if (length)
+    memcpy(shown, field->value, length);
+  if (!style->secrets)
+    gg_text_mask(shown, length);
+  put_printable(out, (const uint8_t *)shown, length);
+  if (field->length > sizeof shown)
+    fprintf(out, "... (%zu bytes)", field->length);
+}
+
 static void put_field(FILE *out, const struct gg_cli_style *style, const struct gg_field *field)
 {
   fputs("        ", out);
@@ -131,7 +145,7 @@ static void put_field(FILE *out, const struct gg_cli_style *style, const struct 
   else if (field->of->kind == GG_FIELD_NUMBER)
     fprintf(out, "%" PRIu64, field->number);
   else
-    put_printable(out, field->value, field->length);
+    put_value(out, style, field);
   fputs(field->cut ? " (cut)\n" : "\n", out);
 }
 

@@ -91,7 +91,7 @@ GG_API void gg_content_destroy(struct gg_content *content); /* may be NULL */
  *     JSON        a line for each member and element; numbers letter by letter; broken JSON as far as it goes
  *     forms       a line "name: value" for each pair; controls in them are escaped
  *     multiparts  for each part "--- part 1", its headers, an empty line, and its body likewise (one level)
- *     other text  as it is
+ *     other text  as it is, with the same for name=value, name: value and <name>value</name>
  *     binary      a line with type, size and first bytes
  *
  * Values of names of credentials are "****". All of it has the same text in whatever pieces the body comes. Text and
@@ -115,6 +115,10 @@ struct gg_body_view_options {
   uint64_t content_max; /* 0: GG_BODY_VIEW_CONTENT_MAX */
   bool secrets;         /* credentials as they are */
   bool bare;            /* for programs: a binary body is its bytes, and what was cut or wrong only the result says */
+  /* Told what is masked: bytes from `from` to before `to` of the body, its coding undone, and whose value they are (any
+   * bytes, perhaps cut). In order; at the latest by the finish. May be NULL. */
+  void (*masked)(void *context, uint64_t from, uint64_t to, const char *name, size_t name_length);
+  void *masked_context;
 };
 #ifdef __cplusplus
 inline struct gg_body_view_options gg_body_view_options_init() /* what the macro is in C++ */

@@ -180,6 +180,10 @@ inline struct gg_message_sink gg_message_sink_init() /* what the macro is in C++
 /* The value of a message's first field of that name, or with that key too (any case); NULL: there is none. */
 GG_API const struct gg_field *gg_message_field(const struct gg_message *message, const char *name, const char *key);
 
+/* Puts '*' in the place of each letter of what looks like a credential in text of any kind (docs/messages.md says what
+ * does): a field that is none as a whole may have one in it. Summaries have been through it. */
+GG_API void gg_text_mask(char *text, size_t length);
+
 /* What is told, as one JSON object without newline (docs/messages.md has the schema). Numbers are exact integers, times
  * text of nanoseconds in UTC; bytes that are no UTF-8 come in Base64 under another name. Credentials are "****", with
  * "secret":true, unless GG_MESSAGE_JSON_SECRETS is among the flags. Returns its length; 0 if it does not fit:

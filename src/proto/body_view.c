@@ -10,7 +10,8 @@
  * it is can be said then. Time is linear in what comes out of the coding, and that has a limit of its own.
  *
  * What a form and a part's head say stands in lines, and is escaped so that it cannot make lines of its own. A
- * multipart within a part is not taken apart, nor shown as text: nothing in it would be masked. */
+ * multipart within a part is not taken apart, nor shown as text: nothing in it would be masked. Who is told what is
+ * masked takes all of it for a credential. */
 #include <gogetway/content.h>
 
 #include "base/json.h"
@@ -49,7 +50,13 @@ struct layer {
   uint8_t first[FIRST_MAX];
   size_t first_length;
   uint64_t bytes;
+  uint64_t base; /* where it begins in the body */
   union {
+    struct {
+      struct gg__secret_text text;
+      struct gg__secret_range range;
+      uint64_t offset;
+    } plain;
     struct gg__json_view json;
     struct gg__form form;
     struct gg__multipart multipart;
@@ -70,7 +77,7 @@ struct gg_body_view {
   struct layer whole, part;
 };
 
-static const char mask[] = "****";
+static const char mask[] = GG__SECRET_SHOWN;
 
 /* ── What is written ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -120,6 +127,18 @@ static void put_note(struct gg_body_view *view, const char *text)
   view->write(view->context, text, strlen(text));
 }
 
+static void tell_masked(struct layer *layer, uint64_t from, uint64_t to, const char *name, size_t name_length)
+{
+  const struct gg_body_view_options *options = &layer->view->options;
+  if (options->masked && to > from && !options->secrets)
+    options->masked(options->masked_context, layer->base + from, layer->base + to, name, name_length);
+}
+
+static void on_masked(void *context, uint64_t from, uint64_t to, const char *name, size_t name_length)
+{
+  tell_masked(context, from, to, name, name_length);
+}
+
 /* ── What it is ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool is_text(const uint8_t *data, size_t length)
@@ -165,7 +184,7 @@ static enum shape shape_of(const struct layer *layer)
     return layer->part ? WITHIN : MULTIPART;
   if (kind == GG__CONTENT_JSON && !zero)
     return JSON;
-  if (kind == GG__CONTENT_FORM && !zero)
+  if (kind == GG__CONTENT_FORM)
     return FORM;
   if (!is_text(first, layer->first_length))
     return BINARY;
@@ -186,16 +205,19 @@ static void on_json(void *context, const char *text, size_t length)
 
 static void on_pair(void *context, const struct gg__form_pair *pair)
 {
-  struct gg_body_view *view = context;
+  struct layer *layer = context;
+  struct gg_body_view *view = layer->view;
   put_escaped(view, pair->key, pair->key_length);
   put_text(view, pair->key_cut ? "..." : "");
   if (pair->has_value) {
     put_text(view, ": ");
     /* Of a name that is cut nobody knows how it ends. */
-    if ((pair->secret || pair->key_cut) && !view->options.secrets)
+    if ((pair->secret || pair->key_cut) && !view->options.secrets) {
       put_text(view, mask);
-    else
+      tell_masked(layer, pair->raw_offset, pair->raw_offset + pair->raw_length, pair->key, pair->key_length);
+    } else {
       put_escaped(view, pair->value, pair->value_length);
+    }
     put_text(view, pair->value_cut ? "... (cut)" : "");
   }
   put_text(view, "\n");
@@ -212,19 +234,25 @@ static void on_part(void *context, const struct gg__part *part)
     const struct gg__multipart_header *header = &part->headers[i];
     put_escaped(view, header->name.text, header->name.length);
     put_text(view, ": ");
-    if (gg__secret_name(header->name.text, header->name.length) && !view->options.secrets)
+    if (gg__secret_name(header->name.text, header->name.length) && !view->options.secrets) {
+      uint64_t from = part->offset + (uint64_t)(header->value.text - view->whole.as.multipart.head);
       put_text(view, mask);
-    else
+      tell_masked(&view->whole, from, from + header->value.length, header->name.text, header->name.length);
+    } else {
       put_escaped(view, header->value.text, header->value.length);
+    }
     put_text(view, "\n");
   }
   put_text(view, part->head_cut ? "... and more of its head\n\n" : "\n");
+  if (part->head_cut)
+    tell_masked(&view->whole, part->offset, part->body_offset, "head", 4);
   layer->shape = (part->secret || part->head_cut) && !view->options.secrets ? MASKED : UNDECIDED;
   layer->type_length = part->type.length < sizeof layer->type ? part->type.length : sizeof layer->type;
   if (layer->type_length)
     memcpy(layer->type, part->type.text, layer->type_length);
   layer->first_length = 0;
   layer->bytes = 0;
+  layer->base = part->body_offset;
 }
 
 static void on_part_body(void *context, const struct gg__part *part, const void *data, size_t length)
@@ -236,6 +264,8 @@ static void on_part_body(void *context, const struct gg__part *part, const void 
 static void on_part_end(void *context, const struct gg__part *part)
 {
   struct gg_body_view *view = context;
+  if (view->part.shape == MASKED)
+    tell_masked(&view->part, 0, view->part.bytes, part->name.text, part->name.length);
   finish_layer(&view->part, !part->cut);
   end_line(view);
 }
@@ -247,6 +277,29 @@ static bool begin_multipart(struct layer *layer)
   return gg__multipart_init(&layer->as.multipart, &sink, layer->type, layer->type_length);
 }
 
+/* What is masked, and what stands between that in one piece. */
+static void put_plain(struct layer *layer, const uint8_t *data, size_t length)
+{
+  struct gg_body_view *view = layer->view;
+  struct gg__secret_text *text = &layer->as.plain.text;
+  struct gg__secret_range *range = &layer->as.plain.range;
+  size_t from = 0;
+  if (view->options.secrets) {
+    put(view, data, length);
+    return;
+  }
+  for (size_t i = 0; i < length; i++) {
+    bool masked = gg__secret_text_take(text, (char)data[i]);
+    if (masked && !range->open) {
+      put(view, data + from, i - from);
+      put_text(view, mask);
+    }
+    gg__secret_range_take(range, layer->as.plain.offset++, masked, text->name, text->name_length);
+    from = masked ? i + 1 : from;
+  }
+  put(view, data + from, length - from);
+}
+
 static void pass_on(struct layer *layer, const uint8_t *data, size_t length)
 {
   struct gg_body_view *view = layer->view;
@@ -256,20 +309,28 @@ static void pass_on(struct layer *layer, const uint8_t *data, size_t length)
     gg__form_push(&layer->as.form, data, length);
   else if (layer->shape == MULTIPART)
     gg__multipart_push(&layer->as.multipart, data, length);
-  else if (layer->shape == TEXT || (layer->shape == BINARY && view->options.bare && !layer->part))
+  else if (layer->shape == TEXT)
+    put_plain(layer, data, length);
+  else if (layer->shape == BINARY && view->options.bare && !layer->part)
     put(view, data, length);
 }
 
 static void decide(struct layer *layer)
 {
   struct gg_body_view *view = layer->view;
+  const struct gg__secret_range range = {.hidden = on_masked, .context = layer};
   layer->shape = shape_of(layer);
   if (layer->shape == MULTIPART && !begin_multipart(layer))
     layer->shape = WITHIN;
-  else if (layer->shape == JSON)
+  if (layer->shape == JSON) {
     gg__json_view_init(&layer->as.json, on_json, view, view->options.secrets);
-  else if (layer->shape == FORM)
-    gg__form_init(&layer->as.form, on_pair, view);
+    layer->as.json.range = range;
+  } else if (layer->shape == FORM) {
+    gg__form_init(&layer->as.form, on_pair, layer);
+  } else if (layer->shape == TEXT) {
+    memset(&layer->as.plain, 0, sizeof layer->as.plain);
+    layer->as.plain.range = range;
+  }
   pass_on(layer, layer->first, layer->first_length);
 }
 
@@ -340,13 +401,18 @@ static void finish_layer(struct layer *layer, bool whole)
     decide(layer);
   if (layer->shape == MASKED)
     put_text(view, layer->bytes ? mask : "");
+  else if (layer->shape == TEXT)
+    gg__secret_range_take(&layer->as.plain.range, layer->as.plain.offset, false, layer->as.plain.text.name,
+                          layer->as.plain.text.name_length);
   else if (layer->shape == JSON)
     finish_json(layer, whole);
   else if (layer->shape == FORM)
     gg__form_finish(&layer->as.form);
   else if (layer->shape == MULTIPART && !gg__multipart_finish(&layer->as.multipart) && whole)
     view->result.odd = "its last boundary is missing";
-  else if (layer->shape == WITHIN || (layer->shape == BINARY && (layer->part || !view->options.bare)))
+  if (layer->shape == WITHIN)
+    tell_masked(layer, 0, layer->bytes, "multipart", 9);
+  if (layer->shape == WITHIN || (layer->shape == BINARY && (layer->part || !view->options.bare)))
     put_binary(layer);
 }
 
@@ -378,7 +444,7 @@ int gg_body_view_create(struct gg_body_view **out, const char *type, size_t type
 {
   *out = NULL;
   struct gg_body_view_options options = GG_BODY_VIEW_OPTIONS_INIT;
-  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_body_view_options, bare),
+  int error = gg_sized_take(&options, sizeof options, GG_SIZED_END(struct gg_body_view_options, masked_context),
                             given ? given : &options, "gg_body_view_options", failure);
   if (error)
     return error;

@@ -187,12 +187,24 @@ static bool is_plain(const char *text, size_t length)
   return true;
 }
 
+/* Whether a credential may be in it: nothing else makes one of what follows. */
+static bool has_joint(const char *text, size_t length)
+{
+  return length && (memchr(text, '=', length) || memchr(text, ':', length) || memchr(text, '<', length));
+}
+
 void gg__draft_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draft, const void *bytes, size_t length)
 {
   (void)decoding;
   if (!draft || draft->is_cut)
     return;
-  length = length < 2 * GG_MESSAGE_SUMMARY_MAX ? length : 2 * GG_MESSAGE_SUMMARY_MAX; /* what has room, and more */
+  char masked[2 * GG_MESSAGE_SUMMARY_MAX];
+  length = length < sizeof masked ? length : sizeof masked; /* what has room, and more */
+  if (has_joint(bytes, length)) {
+    memcpy(masked, bytes, length);
+    gg_text_mask(masked, length);
+    bytes = masked;
+  }
   if (length < sizeof draft->summary && is_plain(bytes, length)) {
     memcpy(draft->summary, bytes, length);
     draft->summary[length] = '\0';

@@ -11,8 +11,6 @@
  * has lost its way, all are masked. */
 #include "proto/json_view.h"
 
-#include "proto/secrets.h"
-
 #include <string.h>
 
 enum expected { VALUE, VALUE_OR_END, NAME, NAME_OR_END, COLON, END, ANYTHING };
@@ -177,6 +175,14 @@ static uint8_t next_of_word(struct gg__json_view *view, char letter)
   }
 }
 
+/* Whether the letter that comes, or the end of what it was in, belongs to a credential. */
+static void note(struct gg__json_view *view, bool hidden)
+{
+  const char *name = view->masked ? view->secret_name : view->text.name;
+  size_t length = view->masked ? view->secret_name_length : view->text.name_length;
+  gg__secret_range_take(&view->range, view->offset, hidden, name, length);
+}
+
 static void end_word(struct gg__json_view *view)
 {
   bool whole = view->number == LITERAL
@@ -201,6 +207,8 @@ static void begin_scalar(struct gg__json_view *view, bool string)
     put_text(view, "\"" GG__SECRET_SHOWN "\"");
   view->lexeme = string ? STRING : WORD;
   view->name_length = 0;
+  view->text = (struct gg__secret_text){0};
+  view->in_text = false;
 }
 
 /* ── Strings ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -250,8 +258,14 @@ static void end_string(struct gg__json_view *view)
 
 static void take_in_string(struct gg__json_view *view, char letter)
 {
-  if (!view->masked)
+  bool ends = letter == '"' && view->escape != BACKSLASH;
+  bool in_text = !ends && !view->secrets && !view->masked && gg__secret_text_take(&view->text, letter);
+  note(view, !ends && (view->masked || in_text));
+  if (in_text && !view->in_text)
+    put_text(view, GG__SECRET_SHOWN);
+  else if (!in_text && !view->masked)
     put(view, letter);
+  view->in_text = in_text;
   if (view->escape != PLAIN && letter != '"') {
     take_escape(view, letter);
   } else if (view->escape == BACKSLASH) {
@@ -278,7 +292,11 @@ static void take_colon(struct gg__json_view *view)
     broken(view, "a colon where none belongs");
   put_text(view, ": ");
   view->newline = false;
-  view->next_masked = view->next_masked || gg__secret_name(view->name, view->name_length);
+  if (gg__secret_name(view->name, view->name_length)) {
+    view->next_masked = true;
+    memcpy(view->secret_name, view->name, view->name_length);
+    view->secret_name_length = view->name_length;
+  }
   view->last = A_COLON;
   view->expected = view->beyond ? ANYTHING : VALUE;
 }
@@ -325,6 +343,7 @@ static void take_between(struct gg__json_view *view, char letter)
     begin_scalar(view, false);
     view->number = first_of_word(view, letter);
     name_letter(view, letter); /* some write names without quotes */
+    note(view, view->masked);
     if (!view->masked)
       put(view, letter);
   }
@@ -339,12 +358,15 @@ static void take(struct gg__json_view *view, char letter)
   if (view->lexeme == WORD && !memchr(" \t\r\n{}[]:,\"", letter, 11)) {
     view->number = next_of_word(view, letter);
     name_letter(view, letter);
+    note(view, view->masked);
     if (!view->masked)
       put(view, letter);
     return;
   }
-  if (view->lexeme == WORD)
+  if (view->lexeme == WORD) {
+    note(view, false);
     end_word(view);
+  }
   take_between(view, letter);
 }
 
@@ -366,6 +388,7 @@ void gg__json_view_push(struct gg__json_view *view, const void *data, size_t len
 
 void gg__json_view_finish(struct gg__json_view *view)
 {
+  note(view, false);
   if (view->lexeme == WORD)
     end_word(view);
   if (view->lexeme == STRING || view->depth || view->expected == COLON)

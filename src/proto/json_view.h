@@ -7,29 +7,32 @@
  * other, are taken as lines (NDJSON). It may come in any pieces; nothing is allocated.
  *
  * The values of members that are called like credentials are masked unless secrets are asked for, also if they are
- * objects or arrays: then all strings and numbers in them.
+ * objects or arrays: then all strings and numbers in them. So is what looks like one within other strings (secrets.h).
  *
  * What comes out may have any bytes that went in: who shows it makes it safe (gg_text_sanitize).
  */
 #ifndef GG_PROTO_JSON_VIEW_H
 #define GG_PROTO_JSON_VIEW_H
 
+#include "proto/secrets.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-  GG__JSON_VIEW_DEPTH_MAX = 1024, /* that is followed; what is deeper counts as broken */
-  GG__JSON_VIEW_INDENT_MAX = 32,  /* levels that are seen */
-  GG__JSON_VIEW_NAME_MAX = 64,    /* bytes of a name by which it may be secret */
+  GG__JSON_VIEW_DEPTH_MAX = 1024,               /* that is followed; what is deeper counts as broken */
+  GG__JSON_VIEW_INDENT_MAX = 32,                /* levels that are seen */
+  GG__JSON_VIEW_NAME_MAX = GG__SECRET_NAME_MAX, /* bytes of a name by which it may be secret */
 };
 
 struct gg__json_view {
   void (*sink)(void *context, const char *text, size_t length);
   void *context;
-  bool secrets;       /* they are shown */
-  uint64_t broken_at; /* which byte is the first that is not as it should be ... */
-  const char *broken; /* ... half a sentence; NULL: none is */
+  bool secrets;                  /* they are shown */
+  struct gg__secret_range range; /* told of what is masked, without quotes; zeroed: nobody wants to know */
+  uint64_t broken_at;            /* which byte is the first that is not as it should be ... */
+  const char *broken;            /* ... half a sentence; NULL: none is */
 
   uint64_t offset;                              /* of the next byte */
   uint8_t objects[GG__JSON_VIEW_DEPTH_MAX / 8]; /* a bit for each level: it is an object */
@@ -45,6 +48,10 @@ struct gg__json_view {
   uint16_t unit; /* of a \u */
   char name[GG__JSON_VIEW_NAME_MAX];
   size_t name_length;
+  char secret_name[GG__JSON_VIEW_NAME_MAX]; /* of what is masked */
+  size_t secret_name_length;
+  struct gg__secret_text text; /* of a string */
+  bool in_text;                /* it is within a credential there */
   char out[1024];
   size_t out_length;
 };

@@ -55,6 +55,18 @@ static void put_flags(struct gg_json *json, uint32_t flags)
   gg_json_array_end(json);
 }
 
+/* No field is longer than all of them may be. */
+static void put_value(struct gg_json *json, const struct gg_field *field, bool secrets)
+{
+  char masked[GG_MESSAGE_TEXT_MAX];
+  size_t length = field->length < sizeof masked ? field->length : sizeof masked;
+  if (length)
+    memcpy(masked, field->value, length);
+  if (!secrets)
+    gg_text_mask(masked, length);
+  put_bytes(json, "value", "base64", masked, length);
+}
+
 static void put_field(struct gg_json *json, const struct gg_field *field, bool secrets)
 {
   gg_json_object_begin(json);
@@ -66,7 +78,7 @@ static void put_field(struct gg_json *json, const struct gg_field *field, bool s
   else if (field->of->kind == GG_FIELD_NUMBER)
     gg_json_field_unsigned(json, "number", field->number);
   else
-    put_bytes(json, "value", "base64", field->value, field->length);
+    put_value(json, field, secrets);
   if (field->secret)
     gg_json_field_bool(json, "secret", true);
   if (field->cut)

@@ -118,7 +118,6 @@ static void summarize(struct gg_decoding *decoding, struct gg__ws_message *messa
   bool in_character = length < message->body_length && (uint8_t)shown[length - 1] >= 0x80; /* perhaps */
   while (in_character && length)
     in_character = ((uint8_t)shown[--length] & 0xc0) == 0x80;
-  gg__secret_blank(shown, length);
   gg_decoded_summary(decoding, message->draft, "%s %.*s%s", words[message->kind], (int)length, shown,
                      length < message->body_length ? "..." : "");
 }

@@ -39,6 +39,12 @@ enum {
   GG_UNDERSTANDING_LIVE_MAX = 256,
 };
 
+/* Of the search for credentials in bodies. */
+enum {
+  GG__BODIES_UNDER_WAY_MAX = 64,
+  GG__BODY_PIECES_MAX = 1 << 16, /* of one, that do not stand side by side */
+};
+
 /* Of a session that becomes a program, or what was on a screen. */
 enum {
   GG__CAST_SIZES_MAX = 1024,          /* of a window */

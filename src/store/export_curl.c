@@ -302,7 +302,7 @@ static void put_url(struct command *command, const struct gg_message *request)
     put_text(command, " --connect-to ");
     put_word(command, to, (size_t)used);
   }
-  gg__hide(&hiding, GG__HIDING_URL, target.at, target.length);
+  gg__hide_url(&hiding, target.at, target.length);
   bool plain = is_plain_target(target);
   if (!plain) {
     put_text(command, " --request-target ");
@@ -386,17 +386,14 @@ static void put_piped_body(struct command *command, const struct gg__kept *reque
   put_text(command, "} | ");
 }
 
-static void put_command(struct command *command, const struct gg__kept *kept)
+static void put_command(struct command *command, const struct gg__kept *kept, const struct gg__hiding *hiding)
 {
   const struct gg_message *request = &kept->message;
-  struct gg__text method = method_of(request), type = gg__http_text(request, "http.header", "content-type");
+  struct gg__text method = method_of(request);
   const char *body = (const char *)kept->body;
-  struct gg__hiding hiding = {.count = 0};
-  if (kept->body_length)
-    gg__hide(&hiding, gg__hiding_form_of(type.at, type.length), body, kept->body_length);
   bool piped = kept->body_length > WORD_BODY_MAX || (kept->body_length && memchr(body, '\0', kept->body_length));
   if (piped)
-    put_piped_body(command, kept, &hiding);
+    put_piped_body(command, kept, hiding);
   bool second = strcmp(request->decoder, "http2") == 0;
   bool old = gg__text_is(gg__http_text(request, "http.version", NULL), "1.0");
   put_text(command, "curl -q -sS --noproxy '*' --globoff --path-as-is ");
@@ -412,7 +409,7 @@ static void put_command(struct command *command, const struct gg__kept *kept)
     put_text(command, " \\\n  --data-binary @-");
   } else if (kept->body_length) {
     put_text(command, " \\\n  --data-raw "); /* --data-binary would take what begins with '@' for a file's name */
-    put_hidden_word(command, "", 0, body, kept->body_length, &hiding);
+    put_hidden_word(command, "", 0, body, kept->body_length, hiding);
   }
   put_url(command, request);
   put_text(command, "\n");
@@ -420,13 +417,20 @@ static void put_command(struct command *command, const struct gg__kept *kept)
 
 static void put_entry(struct gg__exchange_out *out, const struct gg__exchange *exchange)
 {
+  const struct gg__kept *request = &exchange->request;
   const char *why = why_not(exchange);
+  struct gg__hiding hiding;
+  gg__hide_body_of(&hiding, &request->message, false, request->body, request->body_length);
+  if (hiding.no_memory)
+    out->error = GG_ERR_NOMEM;
+  if (!why && !out->secrets && hiding.coded && hiding.count)
+    why = "its body has credentials, and is coded; --secrets writes it";
   put_heading(out, exchange, why);
   out->entries++;
   if (why)
     return;
   struct command command = {.out = out};
-  put_command(&command, &exchange->request);
+  put_command(&command, request, &hiding);
   if (!out->error)
     gg__writer_put(out->writer, command.text, command.length);
   free(command.text);

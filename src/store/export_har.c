@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "proto/content_kind.h"
 
 #include <gogetway/content.h>
 #include <inttypes.h>
@@ -280,10 +281,7 @@ static bool take_body(struct har *har, struct body *body, const struct gg__kept 
   body->data = undone ? body->content : kept->body;
   body->length = undone ? body->content_length : kept->body_length;
   body->text = body->length == 0 || gg_utf8_valid((const char *)body->data, body->length);
-  body->hiding.count = 0;
-  struct gg__text type = gg__http_text(&kept->message, "http.header", "content-type");
-  if (body->length)
-    gg__hide(&body->hiding, gg__hiding_form_of(type.at, type.length), (const char *)body->data, body->length);
+  gg__hide_body_of(&body->hiding, &kept->message, undone, body->data, body->length);
   return undone;
 }
 
@@ -329,7 +327,7 @@ static void write_body(struct gg__exchange_out *out, const struct body *body)
   if (body->length == 0)
     return;
   char *shown = masked(&body->hiding, out->secrets, all, &length);
-  if (!shown)
+  if (!shown || body->hiding.no_memory)
     out->error = GG_ERR_NOMEM;
   else if (body->text)
     write_escaped(out->writer, shown, length);
@@ -377,7 +375,7 @@ static void put_url(struct gg__exchange_out *out, struct gg_json *json, const st
   length = length < room - target.length ? length : 0; /* a NUL in the host */
   memcpy(url + length, target.at, target.length);
   length += target.length;
-  gg__hide(&hiding, GG__HIDING_URL, url, length);
+  gg__hide_url(&hiding, url, length);
   gg_json_key(json, "url");
   put_masked(out, json, &hiding, (struct gg__text){url, length});
   free(url);
@@ -408,7 +406,7 @@ static void put_post_data(struct gg__exchange_out *out, struct har *har, const s
   gg_json_key(&har->json, "postData");
   gg_json_object_begin(&har->json);
   put_string(&har->json, "mimeType", type);
-  bool form = gg__hiding_form_of(type.at, type.length) == GG__HIDING_FORM && body->length <= PARAMS_BODY_MAX;
+  bool form = gg__content_kind(type.at, type.length) == GG__CONTENT_FORM && body->length <= PARAMS_BODY_MAX;
   struct gg__text text = {form ? (const char *)body->data : "", form ? body->length : 0};
   put_pairs(out, &har->json, "params", text);
   splice_body(har, body, "_encoding");
@@ -473,7 +471,7 @@ static void put_response(struct gg__exchange_out *out, struct har *har, const st
   put_headers(out, json, response);
   put_content(har, kept->ended ? kept : &empty);
   gg_json_key(json, "redirectURL");
-  gg__hide(&hiding, GG__HIDING_URL, location.at, location.length);
+  gg__hide_url(&hiding, location.at, location.length);
   put_masked(out, json, &hiding, location);
   gg_json_field_signed(json, "headersSize", kept->ended ? headers_size(response) : -1);
   gg_json_field_signed(json, "bodySize", kept->ended ? body_size(response) : -1);

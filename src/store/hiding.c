@@ -3,9 +3,8 @@
 
 #include "proto/secrets.h"
 
-#include <stdlib.h>
+#include <gogetway/content.h>
 #include <string.h>
-#include <strings.h>
 
 enum { NAME_BYTES_MAX = 384 };
 
@@ -77,10 +76,19 @@ void gg__query_find(const char *url, size_t length, size_t *from, size_t *to)
 static void add(struct gg__hiding *out, size_t from, size_t to, size_t text_length, const char *name,
                 size_t name_length)
 {
-  if (out->count == GG__HIDDEN_MAX)
+  if (out->count == GG__HIDDEN_MAX) {
     out->places[out->count - 1].to = text_length;
-  else if (to > from)
-    out->places[out->count++] = (struct gg__hidden){from, to, name, name_length};
+  } else if (to > from) {
+    struct gg__hidden *place = &out->places[out->count++];
+    *place = (struct gg__hidden){from, to, "", name_length < sizeof place->name ? name_length : sizeof place->name};
+    memcpy(place->name, name, place->name_length);
+  }
+}
+
+void gg__hide_whole(struct gg__hiding *out, size_t length, const char *name, size_t name_length)
+{
+  out->count = 0;
+  add(out, 0, length, length, name, name_length);
 }
 
 static void hide_pairs(struct gg__hiding *out, const char *text, size_t from, size_t to, size_t length)
@@ -112,88 +120,65 @@ static void hide_in_url(struct gg__hiding *out, const char *text, size_t length)
     hide_pairs(out, text, to + 1, length, length); /* where tokens of OAuth stand in a Location */
 }
 
-/* What the blanking of text in general would hide: a copy of it differs there. */
-static void hide_in_json(struct gg__hiding *out, const char *text, size_t length)
+/* ── Bodies ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct masked {
+  struct gg__hiding *out;
+  size_t length;
+};
+
+static void take_masked(void *context, uint64_t from, uint64_t to, const char *name, size_t name_length)
 {
-  char *copy = malloc(length + 1);
-  if (!copy) {
-    add(out, 0, length, length, "body", 4);
+  struct masked *masked = context;
+  add(masked->out, (size_t)from, (size_t)to, masked->length, name, name_length);
+}
+
+static void drop(void *context, const void *data, size_t length)
+{
+  (void)context;
+  (void)data;
+  (void)length;
+}
+
+void gg__hide_body(struct gg__hiding *out, const struct gg__body_kind *kind, const void *body, size_t length)
+{
+  struct gg_body_view_options options = GG_BODY_VIEW_OPTIONS_INIT;
+  struct masked masked = {out, length};
+  struct gg_body_view *view = NULL;
+  out->count = 0;
+  out->coded = kind->coding_length != 0;
+  out->no_memory = false;
+  options.masked = take_masked;
+  options.masked_context = &masked;
+  if (length == 0)
     return;
-  }
-  memcpy(copy, text, length);
-  gg__secret_blank(copy, length);
-  for (size_t at = 0, end; at < length; at = end) {
-    bool differs = false;
-    for (end = at; end < length && copy[end] == '*'; end++)
-      differs = differs || text[end] != '*';
-    if (differs)
-      add(out, at, end, length, "body", 4);
-    end = end > at ? end : end + 1;
-  }
-  free(copy);
+  int error = gg_body_view_create(&view, kind->type, kind->type_length, kind->coding, kind->coding_length, &options,
+                                  drop, NULL, NULL);
+  if (!error)
+    error = gg_body_view_push(view, body, length, NULL);
+  if (!error)
+    error = gg_body_view_finish(view, 0, NULL, NULL);
+  gg_body_view_destroy(view);
+  out->no_memory = error == GG_ERR_NOMEM;
+  if (error || (out->coded && out->count)) /* where they stand in coded bytes nobody knows */
+    gg__hide_whole(out, length, "body", 4);
 }
 
-/* The name of a part, by its headers: Content-Disposition: form-data; name="password". */
-static struct gg__pair part_name(const char *head, size_t length)
-{
-  for (size_t at = 0; at + 6 < length; at++)
-    if (strncasecmp(head + at, "name=", 5) == 0 && at && memchr(" ;\t", head[at - 1], 3)) {
-      size_t from = at + 5, end;
-      bool quoted = head[from] == '"';
-      from += quoted;
-      for (end = from; end < length && !memchr(quoted ? "\"\r\n" : "; \r\n", head[end], quoted ? 3 : 4);)
-        end++;
-      return (struct gg__pair){head + from, "?", end - from, 1};
-    }
-  return (struct gg__pair){"", "", 0, 0};
-}
-
-/* "--boundary", headers, an empty line, the value, and "\r\n--boundary" again (RFC 7578). */
-static void hide_in_multipart(struct gg__hiding *out, const char *text, size_t length)
-{
-  const char *line_end = length > 2 && memcmp(text, "--", 2) == 0 ? memmem(text, length, "\r\n", 2) : NULL;
-  size_t boundary = line_end ? (size_t)(line_end - text) : 0;
-  for (size_t at = boundary; boundary && at < length;) {
-    const char *blank = memmem(text + at, length - at, "\r\n\r\n", 4);
-    if (!blank)
-      return;
-    size_t value = (size_t)(blank - text) + 4, end = value;
-    const char *next = NULL;
-    for (size_t from = value - 2; from < length; from = (size_t)(next - text) + 2) {
-      next = memmem(text + from, length - from, "\r\n", 2);
-      if (!next || (length - (size_t)(next - text) - 2 >= boundary && memcmp(next + 2, text, boundary) == 0))
-        break;
-    }
-    end = next && (size_t)(next - text) >= value ? (size_t)(next - text) : next ? value : length;
-    struct gg__pair name = part_name(text + at, (size_t)(blank - text) - at);
-    if (gg__pair_is_secret(&name))
-      add(out, value, end, length, name.name, name.name_length);
-    at = next ? (size_t)(next - text) + 2 + boundary : length;
-  }
-}
-
-enum gg__hiding_form gg__hiding_form_of(const char *type, size_t length)
-{
-  static const char form[] = "application/x-www-form-urlencoded", multipart[] = "multipart/";
-  if (length >= sizeof form - 1 && strncasecmp(type, form, sizeof form - 1) == 0)
-    return GG__HIDING_FORM;
-  if (length >= sizeof multipart - 1 && strncasecmp(type, multipart, sizeof multipart - 1) == 0)
-    return GG__HIDING_MULTIPART;
-  for (size_t at = 0; at + 4 <= length; at++)
-    if (strncasecmp(type + at, "json", 4) == 0)
-      return GG__HIDING_JSON;
-  return GG__HIDING_PLAIN;
-}
-
-void gg__hide(struct gg__hiding *out, enum gg__hiding_form form, const char *text, size_t length)
+void gg__hide_url(struct gg__hiding *out, const char *url, size_t length)
 {
   out->count = 0;
-  if (form == GG__HIDING_URL)
-    hide_in_url(out, text, length);
-  else if (form == GG__HIDING_FORM)
-    hide_pairs(out, text, 0, length, length);
-  else if (form == GG__HIDING_JSON)
-    hide_in_json(out, text, length);
-  else if (form == GG__HIDING_MULTIPART)
-    hide_in_multipart(out, text, length);
+  out->coded = false;
+  hide_in_url(out, url, length);
+}
+
+void gg__hide_text(struct gg__hiding *out, const char *text, size_t length)
+{
+  struct masked masked = {out, length};
+  struct gg__secret_range range = {.hidden = take_masked, .context = &masked};
+  struct gg__secret_text state = {0};
+  out->count = 0;
+  out->coded = false;
+  for (size_t i = 0; i <= length; i++)
+    gg__secret_range_take(&range, i, i < length && gg__secret_text_take(&state, text[i]), state.name,
+                          state.name_length);
 }

@@ -27,12 +27,25 @@ void gg__hide_header(struct gg__hiding *out, const struct gg_field *field)
   struct gg__text key = {field->key, field->key_length};
   out->count = 0;
   if (field->secret && field->length) {
-    out->places[out->count++] = (struct gg__hidden){0, field->length, field->key, field->key_length};
+    gg__hide_whole(out, field->length, field->key, field->key_length);
     return;
   }
   for (size_t i = 0; i < sizeof of_urls / sizeof *of_urls; i++)
-    if (gg__text_is(key, of_urls[i]))
-      gg__hide(out, GG__HIDING_URL, text, field->length);
+    if (gg__text_is(key, of_urls[i])) {
+      gg__hide_url(out, text, field->length);
+      return;
+    }
+  gg__hide_text(out, text, field->length);
+}
+
+void gg__hide_body_of(struct gg__hiding *out, const struct gg_message *message, bool undone, const void *body,
+                      size_t length)
+{
+  struct gg__text type = gg__http_text(message, "http.header", "content-type");
+  struct gg__text coding = gg__http_text(message, "http.header", "content-encoding");
+  const struct gg__body_kind kind = {
+    .type = type.at, .type_length = type.length, .coding = coding.at, .coding_length = undone ? 0 : coding.length};
+  gg__hide_body(out, &kind, body, length);
 }
 
 void gg__address_split(const char *address, struct gg__text *host, struct gg__text *port)

@@ -20,6 +20,9 @@ bool gg__http_is_field(const struct gg_field *field, const char *name);
 bool gg__text_is(struct gg__text text, const char *word); /* any case */
 /* Where in a header's value credentials stand; `secret`: all of it does. */
 void gg__hide_header(struct gg__hiding *out, const struct gg_field *field);
+/* Where in a message's body they do. `undone`: without its Content-Encoding. */
+void gg__hide_body_of(struct gg__hiding *out, const struct gg_message *message, bool undone, const void *body,
+                      size_t length);
 /* "192.0.2.1" and "80" of "192.0.2.1:80", "::1" and "80" of "[::1]:80". */
 void gg__address_split(const char *address, struct gg__text *host, struct gg__text *port);
 /* Whether it may stand as it is between "http://" and a path. */

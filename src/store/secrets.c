@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a session's credentials stand, so that whoever shows its bytes can leave them out. Decoders say where each is;
- * of a message that has more fields than are kept, nobody knows which of the others were credentials, so all of it
- * counts as one. */
+/* Where a session's credentials stand, so that whoever shows its bytes can leave them out. Decoders say where each is,
+ * and bodies and other fields are looked through (body_secrets.h). Of a message that has more fields than are kept,
+ * nobody knows which of the others were credentials, so all of it counts as one. */
 #include "base/sized.h"
+#include "store/body_secrets.h"
 #include "store/messages.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct gg_secrets {
     size_t count, room;
   } of[2];
   int error;
+  struct gg__body_secrets bodies;
 };
 
 static void add(struct gg_secrets *secrets, enum gg_side side, uint64_t offset, uint64_t length)
@@ -50,9 +52,20 @@ static void add(struct gg_secrets *secrets, enum gg_side side, uint64_t offset, 
   of->places[of->count++] = (struct place){.first = offset, .end = offset + length};
 }
 
+static void take_secret(void *context, const struct gg__body_secret *secret)
+{
+  add(context, secret->message->side, secret->from, secret->end - secret->from);
+}
+
+static void note_body(void *context, const struct gg_message *message, const struct gg_body *body)
+{
+  gg__body_secrets_push(&((struct gg_secrets *)context)->bodies, message, body);
+}
+
 static void note(void *context, const struct gg_message *message)
 {
   struct gg_secrets *secrets = context;
+  gg__body_secrets_end(&secrets->bodies, message);
   if (message->flags & GG_MESSAGE_FIELDS_CUT) {
     add(secrets, message->side, message->offset, message->length);
     return;
@@ -61,6 +74,7 @@ static void note(void *context, const struct gg_message *message)
     const struct gg_field *field = &message->fields[i];
     if (field->secret)
       add(secrets, message->side, field->raw_offset, field->raw_length);
+    gg__field_secrets(message, field, take_secret, secrets);
   }
 }
 
@@ -89,6 +103,9 @@ static void tidy(struct places *of)
 static int read_all(struct gg_secrets *secrets, struct gg_message_reader *reader, struct gg_failure *failure)
 {
   int error = gg__message_reader_finish(reader, failure);
+  gg__body_secrets_finish(&secrets->bodies);
+  if (secrets->bodies.no_memory && !secrets->error)
+    secrets->error = GG_ERR_NOMEM;
   if (secrets->error == GG_ERR_LIMIT)
     return gg_fail(failure, GG_ERR_LIMIT, "credentials stand at more than %d places of the session", GG_SECRETS_MAX);
   if (secrets->error)
@@ -111,7 +128,10 @@ int gg_secrets_find(struct gg_secrets **out, struct gg_store *store, const struc
   options.skip[0] = options.skip[1] = false;
   struct gg_message_sink sink = GG_MESSAGE_SINK_INIT;
   sink.context = secrets;
+  sink.body = note_body;
   sink.end = note;
+  secrets->bodies.found = take_secret;
+  secrets->bodies.context = secrets;
   struct gg_message_reader *reader = NULL;
   error = gg_message_reader_open(&reader, store, session, &options, &sink, failure);
   bool opened = !error;

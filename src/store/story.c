@@ -145,11 +145,21 @@ static void note_head(void *context, const struct gg_message *message)
                                        .end = message->offset};
 }
 
+static bool is_as_said(const struct gg__story *story, enum gg_side side, const struct gg_body *body)
+{
+  return body->raw_length == body->length && body->raw_offset + body->length <= story->length[side] &&
+         memcmp(story->said[side] + body->raw_offset, body->data, body->length) == 0;
+}
+
 static void note_body(void *context, const struct gg_message *message, const struct gg_body *body)
 {
-  struct gg__story_message *note = find(context, message->number);
+  struct gg__story *story = context;
+  struct gg__story_message *note = find(story, message->number);
   if (!note || !body->length)
     return;
+  note->body_masked |= !is_as_said(story, message->side, body);
+  if (!story->secrets)
+    gg__body_secrets_push(&story->bodies, message, body);
   if (!note->body_begun) {
     note->body_begun = true;
     note->body = note->body_end = body->raw_offset;
@@ -169,18 +179,58 @@ static void note_method(struct gg__story_message *note, const struct gg_field *f
   note->method[field->length] = '\0';
 }
 
-static void note_secret(struct gg__story *story, const struct gg_message *message, const struct gg_field *field)
+static void add_place(struct gg__story *story, const struct gg__story_secret *wanted, const char *key, size_t length)
 {
   struct gg__story_secret *place = gg__story_more(story, &story->places, &story->place_count, &story->place_room,
                                                   sizeof *place, GG__STORY_SECRETS_MAX, "credentials");
   if (!place)
     return;
-  *place = (struct gg__story_secret){.side = message->side,
-                                     .from = field->raw_offset,
-                                     .end = field->raw_offset + field->raw_length,
-                                     .message = message->number,
-                                     .field = field->of->name};
-  snprintf(place->key, sizeof place->key, "%.*s", (int)field->key_length, field->key ? field->key : "");
+  *place = *wanted;
+  length = length < sizeof place->key - 1 ? length : sizeof place->key - 1;
+  if (length)
+    memcpy(place->key, key, length);
+}
+
+static void note_secret(struct gg__story *story, const struct gg_message *message, const struct gg_field *field)
+{
+  const struct gg__story_secret place = {.side = message->side,
+                                         .from = field->raw_offset,
+                                         .end = field->raw_offset + field->raw_length,
+                                         .message = message->number,
+                                         .field = field->of->name};
+  add_place(story, &place, field->key, field->key_length);
+}
+
+static void refuse(struct gg__story *story, uint64_t number)
+{
+  if (!story->error)
+    story->error = gg_fail(&story->failure, GG_ERR_UNSUPPORTED,
+                           "message %" PRIu64 " of session %s has credentials, or may have, that cannot be left out; "
+                           "--secrets writes them",
+                           number, story->session->id);
+}
+
+/* In a body, or a field that is none as a whole. What is not exactly what was said cannot be said otherwise; of the
+ * server's, it is only not to be shown. */
+static void note_within(void *context, const struct gg__body_secret *secret)
+{
+  struct gg__story *story = context;
+  const struct gg_message *message = secret->message;
+  const struct gg__story_message *note = find(story, message->number);
+  if (message->side == GG_SIDE_CLIENT && (!secret->exact || secret->end == 0 || (note && note->body_masked))) {
+    refuse(story, message->number);
+    return;
+  }
+  if (message->side == GG_SIDE_SERVER && story->heard && story->place_count > GG__STORY_SECRETS_MAX / 2) {
+    struct gg__story_secret *last = &story->places[story->heard - 1]; /* one for all that follow */
+    last->end = secret->end > last->end ? secret->end : last->end;
+    return;
+  }
+  const struct gg__story_secret place = {
+    .side = message->side, .from = secret->from, .end = secret->end, .message = message->number, .field = "in text:"};
+  add_place(story, &place, secret->name, secret->name_length);
+  if (message->side == GG_SIDE_SERVER)
+    story->heard = story->place_count;
 }
 
 /* What stands nowhere by itself cannot be left out. */
@@ -189,6 +239,8 @@ static void note_fields(struct gg__story *story, const struct gg_message *messag
   bool nowhere = (message->flags & GG_MESSAGE_FIELDS_CUT) != 0, somewhere = false;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct gg_field *field = &message->fields[i];
+    if (!story->secrets)
+      gg__field_secrets(message, field, note_within, story);
     if (field->secret && field->raw_length) {
       note_secret(story, message, field);
       somewhere = true;
@@ -200,11 +252,8 @@ static void note_fields(struct gg__story *story, const struct gg_message *messag
     else if (strcmp(field->of->name, "http.status") == 0)
       note->status = (unsigned)field->number;
   }
-  if (nowhere && message->side == GG_SIDE_CLIENT && !story->secrets && !story->error)
-    story->error = gg_fail(&story->failure, GG_ERR_UNSUPPORTED,
-                           "message %" PRIu64 " of session %s has credentials, or may have, that cannot be left out; "
-                           "--secrets writes them",
-                           message->number, story->session->id);
+  if (nowhere && message->side == GG_SIDE_CLIENT && !story->secrets)
+    refuse(story, message->number);
 }
 
 static void note_end(void *context, const struct gg_message *message)
@@ -219,10 +268,12 @@ static void note_end(void *context, const struct gg_message *message)
   note->kind = message->kind;
   note->stream = message->stream;
   note->end = message->offset + message->length;
+  note->body_first = note->body;
   if (note->body_broken || !note->body_begun)
     note->body = note->body_end = 0;
   snprintf(note->summary, sizeof note->summary, "%s", message->summary);
   note_fields(story, message, note);
+  gg__body_secrets_end(&story->bodies, message);
   if (strcmp(message->decoder, "redis") == 0 && message->flags & GG_MESSAGE_UNSOLICITED)
     story->subscribed = true;
 }
@@ -275,6 +326,9 @@ static int read_all(struct gg__story *story, struct gg_store *store, struct gg_d
   gg_reader_close(reader);
   if (!error && !story->error)
     gg_decoding_finish(decoding, story->session->end_ns);
+  gg__body_secrets_finish(&story->bodies);
+  if (story->bodies.no_memory)
+    fail_nomem(story);
   return error;
 }
 
@@ -324,6 +378,8 @@ static int understand(struct gg__story *story, struct gg_store *store, const str
   decoding_options.decoder = options->decoder;
   decoding_options.framing = options->framing;
   decoding_options.beginning_missing = story->session->beginning_missing;
+  story->bodies.found = note_within;
+  story->bodies.context = story;
   sink.context = story;
   sink.protocol = note_decoder;
   sink.head = note_head;

@@ -14,6 +14,7 @@
 #define GG_STORE_STORY_H
 
 #include "proto/framing.h"
+#include "store/body_secrets.h"
 #include "store/bounds.h"
 
 #include <gogetway/messages.h>
@@ -28,9 +29,11 @@ struct gg__story_message {
   uint64_t stream;
   uint64_t offset, end;
   uint64_t body, body_end; /* where its body stands, if that is in one piece; else 0 */
+  uint64_t body_first;     /* in one or more: where it begins */
   bool body_begun, body_broken;
-  unsigned status; /* of an HTTP response */
-  char method[12]; /* of an HTTP request, if it is letters */
+  bool body_masked; /* its bytes are others than those that were said */
+  unsigned status;  /* of an HTTP response */
+  char method[12];  /* of an HTTP request, if it is letters */
   char summary[GG__STORY_SUMMARY_MAX];
 };
 
@@ -144,6 +147,8 @@ struct gg__story {
   size_t piece_count, piece_room;
   struct gg__story_secret *places;
   size_t place_count, place_room;
+  size_t heard; /* the server's last one in a text, from 1; 0: none */
+  struct gg__body_secrets bodies;
 
   struct gg__wait *waits; /* in order */
   size_t wait_count, wait_room;

@@ -257,7 +257,7 @@ static bool bears_another_length(const struct gg__story *story, uint64_t from, u
   if (strcmp(message->decoder, "http1") == 0) {
     if (message->body && from >= message->body)
       return message->body_end == message->end && !wait_within(story, message);
-    return !message->body || end <= message->body;
+    return !message->body_begun || end <= message->body_first;
   }
   if (strcmp(message->decoder, "framing") == 0)
     return story->framed && story->framing.kind == GG__FRAMING_DELIMITER;

@@ -41,7 +41,7 @@ def grep(place, *words, check=None, **options):
 def matches(place, *words):
     """(session, side) -> [(offset, bytes)]"""
     found = collections.defaultdict(list)
-    for line in grep(place, "--json", *words):
+    for line in grep(place, "--json", "--secrets", *words):
         told = json.loads(line)
         data = base64.b64decode(told["data"])
         assert len(data) == told["length"]
@@ -183,7 +183,7 @@ def test_times_and_context(recorded):
     session = store.sessions("bytes=1..")[0].id
     chunks = [json.loads(line) for line in store.command("show", session, "--as", "json").stdout.splitlines()]
     data = {side: (raw / f"{session}.{side}").read_bytes() for side in SIDES}
-    lines = grep(store.directory, "--json", "-F", "flag{", "-B", "7", "-A", "9", f"id={session}")
+    lines = grep(store.directory, "--json", "--secrets", "-F", "flag{", "-B", "7", "-A", "9", f"id={session}")
     assert lines
     for line in lines:
         told = json.loads(line)

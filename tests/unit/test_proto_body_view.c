@@ -24,6 +24,7 @@ struct out {
   char text[OUT_MAX];
   size_t length;
   struct gg_body_view_result result;
+  char masked[OUT_MAX]; /* "from-to name\n" */
 };
 
 struct given {
@@ -48,16 +49,28 @@ static void take(void *context, const void *data, size_t length)
   out->text[out->length] = '\0';
 }
 
+static void take_masked(void *context, uint64_t from, uint64_t to, const char *name, size_t name_length)
+{
+  struct out *out = context;
+  size_t used = strlen(out->masked);
+  assert_true(to > from);
+  snprintf(out->masked + used, sizeof out->masked - used, "%u-%u %.*s\n", (unsigned)from, (unsigned)to,
+           (int)name_length, name);
+}
+
 /* `step`: bytes at once, at the most; by chance below that if there is a seed. Each piece is in a block of its size. */
 static void view(struct out *out, const struct given *given, size_t step, unsigned seed)
 {
   struct gg_body_view *view = NULL;
   const char *encoding = given->encoding ? given->encoding : "";
   out->length = 0;
-  out->text[0] = '\0';
+  out->text[0] = out->masked[0] = '\0';
+  struct gg_body_view_options options = given->options;
+  options.masked = take_masked;
+  options.masked_context = out;
   out->result = (struct gg_body_view_result)GG_BODY_VIEW_RESULT_INIT;
   assert_int_equal(gg_body_view_create(&view, given->type, given->type ? strlen(given->type) : 0, encoding,
-                                       strlen(encoding), &given->options, take, out, NULL),
+                                       strlen(encoding), &options, take, out, NULL),
                    0);
   for (size_t done = 0, part; done < given->length; done += part) {
     part = seed ? 1 + (size_t)rand_r(&seed) % step : step;
@@ -72,14 +85,16 @@ static void view(struct out *out, const struct given *given, size_t step, unsign
   gg_body_view_destroy(view);
 }
 
+static struct out whole, cut;
+
 /* The same in whatever pieces. */
 static const char *seen(const struct given *given)
 {
-  static struct out whole, cut;
   view(&whole, given, given->length + 1, 0);
   for (unsigned seed = 0; seed < 20; seed++) {
     view(&cut, given, seed ? 1 + seed * 7 : 1, seed);
     assert_string_equal(cut.text, whole.text);
+    assert_string_equal(cut.masked, whole.masked);
     assert_int_equal(cut.result.bytes, whole.result.bytes);
     assert_int_equal(cut.result.more, whole.result.more);
   }
@@ -103,8 +118,9 @@ static void test_json(void **state)
                                       "application/octet-stream"};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     assert_string_equal(seen_as(types[i], json), expected);
-  assert_string_equal(seen_as("text/html", json), "{\"n\":12345678901234567890.10,\"password\":\"geheim\",\"a\":[1,{"
-                                                  "\"token\":[\"geheim\"]}]}\n");
+  assert_string_equal(seen_as("text/html", json), "{\"n\":12345678901234567890.10,\"password\":\"****\",\"a\":[1,{"
+                                                  "\"token\":****}]}\n");
+  assert_string_equal(whole.masked, "41-47 password\n65-75 token\n");
   struct given given = given_of("application/json", json);
   given.options.secrets = true;
   assert_non_null(strstr(seen(&given), "\"geheim\""));
@@ -130,6 +146,45 @@ static void test_text(void **state)
   assert_string_equal(seen(&given), "0123\n... 11 more bytes\n");
 }
 
+/* Where each credential is told to be, its own bytes stand. */
+static void masked_are(const char *type, const char *text, const char *const *credentials)
+{
+  seen_as(type, text);
+  char *at = whole.masked;
+  for (; *credentials; credentials++) {
+    char *end;
+    unsigned long from = strtoul(at, &end, 10), to = strtoul(end + 1, &end, 10);
+    assert_int_equal(to - from, strlen(*credentials));
+    assert_memory_equal(text + from, *credentials, to - from);
+    at = strchr(end, '\n') + 1;
+  }
+  assert_string_equal(at, "");
+}
+
+static void test_masked_text(void **state)
+{
+  (void)state;
+  static const char log[] = "user=ann password=geheim x\nAuthorization: Basic geheim, yes\nlast";
+  assert_string_equal(seen_as("text/plain", log), "user=ann password=**** x\nAuthorization: ****\nlast\n");
+  masked_are("text/plain", log, (const char *const[]){"geheim", "Basic geheim, yes", NULL});
+  masked_are(NULL, "token: geheim", (const char *const[]){"geheim", NULL});
+  static const char xml[] = "<?xml version=\"1.0\"?>\n<a><password>geheim</password><b token='geheim'/>c</a>";
+  assert_string_equal(seen_as("text/xml", xml),
+                      "<?xml version=\"1.0\"?>\n<a><password>****</password><b token='****'/>c</a>\n");
+  masked_are("application/xml", xml, (const char *const[]){"geheim", "geheim", NULL});
+  struct given given = given_of("text/plain", log);
+  given.options.secrets = true;
+  assert_true(strncmp(seen(&given), log, sizeof log - 1) == 0 && !*whole.masked);
+  static const char within[] =
+    "{\"log\":\"GET /?token=geheim&x=1\",\"sent\":\"{\\\"pin\\\":\\\"geheim\\\"}\",\"pin\":123}";
+  assert_string_equal(seen_as("application/json", within),
+                      "{\n  \"log\": \"GET /?token=****&x=1\",\n  \"sent\": \"{\\\"pin\\\":\\\"****\\\"}\",\n"
+                      "  \"pin\": \"****\"\n}\n");
+  masked_are("application/json", within, (const char *const[]){"geheim", "geheim", "123", NULL});
+  masked_are("application/json", "{\"token\":{\"a\":[\"geheim\",12],\"b\":\"\"}} {\"pwd\":\"cut",
+             (const char *const[]){"geheim", "12", "cut", NULL});
+}
+
 static void test_form(void **state)
 {
   (void)state;
@@ -139,6 +194,7 @@ static void test_form(void **state)
   struct given given = given_of(type, form);
   given.options.secrets = true;
   assert_string_equal(seen(&given), "user: anna b\npassword: geheim\nx: \\n\\e[2J\nflag\napi_key: k\n");
+  masked_are(type, form, (const char *const[]){"geh%65im", "k", NULL});
   char longer[400];
   snprintf(longer, sizeof longer, "%0300dpassword=geheim", 0);
   assert_null(strstr(seen_as(type, longer), "geheim"));
@@ -164,6 +220,9 @@ static void test_multipart(void **state)
     "--- part 4\nContent-Type: image/png\n\nbinary (image/png), 6 bytes, begins 89 50 4e 47 01 02\n"
     "--- part 5\nContent-Type: multipart/mixed; boundary=c\n\n"
     "a multipart that is not taken apart (multipart/mixed), 29 bytes\n");
+  static const char nested[] = "--c\r\n\r\npassword=geheim\r\n--c--";
+  masked_are("multipart/form-data; boundary=b", multipart,
+             (const char *const[]){"geheim", "geheim", "geheim", nested, NULL});
   assert_string_equal(seen_as("multipart/mixed", "--b\r\n\r\npassword=geheim"),
                       "a multipart that is not taken apart (multipart/mixed), 22 bytes\n");
   assert_non_null(strstr(seen_as("multipart/mixed; boundary=b", "--b\r\n\r\nx"), "... its last boundary is missing\n"));
@@ -332,12 +391,19 @@ static void test_no_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_json),      cmocka_unit_test(test_text),        cmocka_unit_test(test_form),
-    cmocka_unit_test(test_multipart), cmocka_unit_test(test_binary),      cmocka_unit_test(test_json_for_programs),
+    cmocka_unit_test(test_json),
+    cmocka_unit_test(test_text),
+    cmocka_unit_test(test_masked_text),
+    cmocka_unit_test(test_form),
+    cmocka_unit_test(test_multipart),
+    cmocka_unit_test(test_binary),
+    cmocka_unit_test(test_json_for_programs),
 #ifdef GG_HAVE_ZLIB
     cmocka_unit_test(test_coded),
 #endif
-    cmocka_unit_test(test_damaged),   cmocka_unit_test(test_wrong_sizes), cmocka_unit_test(test_no_memory),
+    cmocka_unit_test(test_damaged),
+    cmocka_unit_test(test_wrong_sizes),
+    cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "proto/secrets.h"
 
+#include <gogetway/decoder.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ static void blank(const char *text, const char *wanted)
   char *copy = malloc(strlen(text)); /* exactly, so that a sanitizer sees who looks behind it */
   assert_non_null(copy);
   memcpy(copy, text, strlen(text));
-  gg__secret_blank(copy, strlen(text));
+  gg_text_mask(copy, strlen(text));
   assert_memory_equal(copy, wanted, strlen(wanted));
   free(copy);
 }
@@ -54,15 +55,48 @@ static void texts(void **state)
   blank("password=", "password=");
   blank("\"password\":\"ab\\", "\"password\":\"***");
   blank("token = \"ab", "token = \"**");
-  blank("password: {\"a\": \"b\"}, c: 1", "password: *********}, c: 1");
+  blank("{password: {\"a\": \"b\"}, c: 1", "{password: **********, c: 1");
   blank("it is a password, and so on: yes", "it is a password, and so on: yes");
+}
+
+/* What is the first thing of its line has the rest of that for a value; else blanks, '&' and such end it. */
+static void lines_of_text(void **state)
+{
+  (void)state;
+  blank("user = ann\n password = a, b & c\nx = 1", "user = ann\n password = ********\nx = 1");
+  blank("- token: {SSHA}a}b, c\r\n- x: 1", "- token: ************\r\n- x: 1");
+  blank("token=a b&user=ann\npin=c\n", "token=***&user=ann\npin=*\n");
+  blank("level=info password=ab user=ann", "level=info password=** user=ann");
+  blank("see: token: abc, x: 1", "see: token: ***, x: 1");
+  blank("password:\n  ab", "password:\n  ab");
+  blank("'token' => 'a b', :pwd := \"c\"", "'token' => '***', :pwd := \"*\"");
+  blank("log {\"password\":[\"a\",{\"b\":2}],\"c\":\"d\"}", "log {\"password\":*************,\"c\":\"d\"}");
+  blank("{\\\"token\\\": \\\"a\\\\\\\"b\\\", \\\"c\\\": 1}", "{\\\"token\\\": \\\"*\\\\\\**\\\", \\\"c\\\": 1}");
+  blank("key: 1\nPass phrase: 2", "key: 1\nPass phrase: 2"); /* two words, as people write */
+}
+
+static void markup(void **state)
+{
+  (void)state;
+  blank("<a><user>ann</user><password>a b</password></a>", "<a><user>ann</user><password>***</password></a>");
+  blank("<a>\n <s:Password Type=\"T\">a&lt;b</s:Password>\n</a>",
+        "<a>\n <s:Password Type=\"*\">******</s:Password>\n</a>");
+  blank("<token><![CDATA[a<b]]></token><c>d</c>", "<token><![CDATA[***]]></token><c>d</c>");
+  blank("<credentials>\n <u x=\"1\">a</u>\n <n/><p>b</p>\n</credentials><c>d</c>",
+        "<credentials>\n <u x=\"*\">*</u>\n <n/><p>*</p>\n</credentials><c>d</c>");
+  blank("<password value='a' more=b/><c d=\"e\">f</c>", "<password value='*' more=**><c d=\"e\">f</c>");
+  blank("<x password=\"ab\" c=\"d\">e</x>", "<x password=\"**\" c=\"d\">e</x>");
+  blank("<a>Password: ab</a><b>c</b>", "<a>Password: **</a><b>c</b>");
+  blank("<secret>a<!-- b --></secret>c", "<secret>*<!--***--></secret>c");
+  blank("usage: login <user> <password>\nmore", "usage: login <user> <password>\nmore");
+  blank("sent <password>ab</password> to c", "sent <password>**</password> to c");
 }
 
 /* Anything, cut anywhere: no byte but those of values changes, and none is looked at behind the end. */
 static void anything(void **state)
 {
   (void)state;
-  static const char letters[] = "token=:\"'&,{}\\ \n\xff;a";
+  static const char letters[] = "token=:\"'&,{}\\ \n\xff;a<>/![";
   unsigned seed = 1;
   for (unsigned i = 0; i < 20000; i++) {
     size_t length = (size_t)rand_r(&seed) % 40;
@@ -73,7 +107,7 @@ static void anything(void **state)
     if (length > 10)
       memcpy(text, "token", 5);
     memcpy(before, text, length);
-    gg__secret_blank(text, length);
+    gg_text_mask(text, length);
     for (size_t at = 0; at < length; at++)
       assert_true(text[at] == before[at] || text[at] == '*');
     free(text);
@@ -83,9 +117,8 @@ static void anything(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(names),
-    cmocka_unit_test(texts),
-    cmocka_unit_test(anything),
+    cmocka_unit_test(names),  cmocka_unit_test(texts),    cmocka_unit_test(lines_of_text),
+    cmocka_unit_test(markup), cmocka_unit_test(anything),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

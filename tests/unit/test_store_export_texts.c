@@ -139,15 +139,28 @@ static void names_of_dispositions(void **state)
   assert_string_equal(gg__file_extension("", 0), ".bin");
 }
 
+#define FORM "application/x-www-form-urlencoded"
+#define MULTIPART "multipart/form-data; boundary=B"
+
 /* ── Credentials ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* `type`: of a body; NULL: it is a URL. */
+static void hide(struct gg__hiding *hiding, const char *type, const char *text, size_t length)
+{
+  const struct gg__body_kind kind = {.type = type, .type_length = type ? strlen(type) : 0};
+  if (type)
+    gg__hide_body(hiding, &kind, text, length);
+  else
+    gg__hide_url(hiding, text, length);
+}
+
 /* `expected`: the text with '#' in the place of what is hidden. */
-static void check_hidden(enum gg__hiding_form form, const char *text, const char *expected)
+static void check_hidden(const char *type, const char *text, const char *expected)
 {
   struct gg__hiding hiding;
   char shown[512], *at = shown;
   size_t from = 0;
-  gg__hide(&hiding, form, text, strlen(text));
+  hide(&hiding, type, text, strlen(text));
   for (size_t i = 0; i < hiding.count; i++) {
     assert_true(hiding.places[i].from >= from && hiding.places[i].to > hiding.places[i].from);
     memcpy(at, text + from, hiding.places[i].from - from);
@@ -162,22 +175,25 @@ static void check_hidden(enum gg__hiding_form form, const char *text, const char
 static void credentials_in_texts(void **state)
 {
   (void)state;
-  check_hidden(GG__HIDING_URL, "/a?b=c&access_token=x%20y&d=e#f", "/a?b=c&access_token=#&d=e#f");
-  check_hidden(GG__HIDING_URL, "/a?pass%77ord=x", "/a?pass%77ord=#");
-  check_hidden(GG__HIDING_URL, "http://anna:geheim@h/a?b", "http://anna:#@h/a?b");
-  check_hidden(GG__HIDING_URL, "http://h/cb#access_token=x&state=1", "http://h/cb#access_token=#&state=1");
-  check_hidden(GG__HIDING_URL, "/password=x", "/password=x");
-  check_hidden(GG__HIDING_FORM, "user=a&password=b&password=&pwd", "user=a&password=#&password=&pwd");
-  check_hidden(GG__HIDING_JSON, "{\"user\":\"a\",\"password\":\"b*c\"}", "{\"user\":\"a\",\"password\":\"#\"}");
-  check_hidden(GG__HIDING_MULTIPART,
+  check_hidden(NULL, "/a?b=c&access_token=x%20y&d=e#f", "/a?b=c&access_token=#&d=e#f");
+  check_hidden(NULL, "/a?pass%77ord=x", "/a?pass%77ord=#");
+  check_hidden(NULL, "http://anna:geheim@h/a?b", "http://anna:#@h/a?b");
+  check_hidden(NULL, "http://h/cb#access_token=x&state=1", "http://h/cb#access_token=#&state=1");
+  check_hidden(NULL, "/password=x", "/password=x");
+  check_hidden(FORM, "user=a&password=b&password=&pwd", "user=a&password=#&password=&pwd");
+  check_hidden("application/json", "{\"user\":\"a\",\"password\":\"b*c\"}", "{\"user\":\"a\",\"password\":\"#\"}");
+  check_hidden(MULTIPART,
                "--B\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nanna\r\n"
                "--B\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nge\r\nheim\r\n--B--\r\n",
                "--B\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nanna\r\n"
                "--B\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n#\r\n--B--\r\n");
-  check_hidden(GG__HIDING_MULTIPART, "--B\r\nX: y; name=token\r\n\r\ncut", "--B\r\nX: y; name=token\r\n\r\n#");
-  check_hidden(GG__HIDING_MULTIPART, "--B\r\nX: y; name=token\r\n\r\n\r\n--B--",
-               "--B\r\nX: y; name=token\r\n\r\n\r\n--B--");
-  check_hidden(GG__HIDING_PLAIN, "password=x", "password=x");
+  check_hidden(MULTIPART, "--B\r\nContent-Disposition: form-data; name=token\r\n\r\ncut",
+               "--B\r\nContent-Disposition: form-data; name=token\r\n\r\n#");
+  check_hidden(MULTIPART, "--B\r\nContent-Disposition: form-data; name=token\r\n\r\n\r\n--B--",
+               "--B\r\nContent-Disposition: form-data; name=token\r\n\r\n\r\n--B--");
+  check_hidden("text/plain", "password=x", "password=#");
+  check_hidden("text/xml", "<a><token>x</token></a>", "<a><token>#</token></a>");
+  check_hidden("image/png", "\1password=x", "\1password=x");
 }
 
 /* More than there is room for: all behind the last one that was found is hidden. */
@@ -188,7 +204,7 @@ static void too_many_credentials(void **state)
   for (size_t i = 0; i < GG__HIDDEN_MAX + 10; i++)
     memcpy(text + 8 * i, "token=x&", 9);
   struct gg__hiding hiding;
-  gg__hide(&hiding, GG__HIDING_FORM, text, strlen(text));
+  hide(&hiding, FORM, text, strlen(text));
   assert_int_equal(hiding.count, GG__HIDDEN_MAX);
   assert_int_equal(hiding.places[GG__HIDDEN_MAX - 1].to, strlen(text));
 }
@@ -213,8 +229,9 @@ static void hostile_texts(void **state)
       }
       char *exact = realloc(copy, length ? length : 1);
       struct gg__hiding hiding;
-      for (int form = GG__HIDING_PLAIN; form <= GG__HIDING_MULTIPART; form++) {
-        gg__hide(&hiding, (enum gg__hiding_form)form, exact, length);
+      static const char *const types[] = {NULL, FORM, "application/json", MULTIPART, "text/plain"};
+      for (size_t type = 0; type < sizeof types / sizeof *types; type++) {
+        hide(&hiding, types[type], exact, length);
         for (size_t j = 0; j < hiding.count; j++)
           assert_true(hiding.places[j].from < hiding.places[j].to && hiding.places[j].to <= length);
       }
