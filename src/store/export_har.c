@@ -8,6 +8,7 @@
  *
  * What the specification has no name for begins with an underscore, as it wants: _encoding of postData, which has none
  * for bytes that are no text, and _session and _message, by which `show` finds the messages. */
+#include "store/cookie_expiry.h"
 #include "store/exchange_out.h"
 #include "store/http_view.h"
 
@@ -176,9 +177,11 @@ static void begin_cookie(const struct gg__exchange_out *out, struct gg_json *jso
   put_string(json, "value", out->secrets ? value : (struct gg__text){mask, sizeof mask - 1});
 }
 
-/* "sid=x; Path=/; Secure". When it expires is a date in a form that is not HAR's: it stands among the headers. */
-static void put_set_cookie(const struct gg__exchange_out *out, struct gg_json *json, struct gg__text text)
+/* "sid=x; Path=/; Max-Age=60; Secure". Of what comes twice the last one counts, and a Max-Age more than an Expires. */
+static void put_set_cookie(const struct gg__exchange_out *out, struct gg_json *json, struct gg__text text,
+                           uint64_t came_ns)
 {
+  char expires[GG_CLOCK_TEXT_MAX] = "", max_age[GG_CLOCK_TEXT_MAX] = "";
   size_t at = 0;
   struct gg__text path = {NULL, 0}, domain = {NULL, 0};
   bool http_only = false, secure = false;
@@ -190,6 +193,10 @@ static void put_set_cookie(const struct gg__exchange_out *out, struct gg_json *j
       path = value;
     else if (gg__text_is(name, "domain"))
       domain = value;
+    else if (gg__text_is(name, "expires"))
+      gg__cookie_expires(expires, value.at, value.length);
+    else if (gg__text_is(name, "max-age"))
+      gg__cookie_max_age(max_age, value.at, value.length, came_ns);
     http_only = http_only || gg__text_is(name, "httponly");
     secure = secure || gg__text_is(name, "secure");
   }
@@ -197,6 +204,8 @@ static void put_set_cookie(const struct gg__exchange_out *out, struct gg_json *j
     put_string(json, "path", path);
   if (domain.at)
     put_string(json, "domain", domain);
+  if (*expires || *max_age)
+    gg_json_field_string(json, "expires", *max_age ? max_age : expires);
   gg_json_field_bool(json, "httpOnly", http_only);
   gg_json_field_bool(json, "secure", secure);
   gg_json_object_end(json);
@@ -212,7 +221,7 @@ static void put_cookies(const struct gg__exchange_out *out, struct gg_json *json
     if (!gg__http_is_field(field, "http.header"))
       continue;
     if (gg__text_is(key, "set-cookie"))
-      put_set_cookie(out, json, value);
+      put_set_cookie(out, json, value, message->first_ns);
     if (!gg__text_is(key, "cookie"))
       continue;
     size_t at = 0;

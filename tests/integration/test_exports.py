@@ -2,6 +2,7 @@
 """`export --format har`, `--format curl` and `--files`, of real clients and servers: against the schema of HAR, the
 dissection of tshark, what a server hears when the script runs, and the files that were served."""
 import base64
+import datetime
 import hashlib
 import json
 import os
@@ -207,7 +208,9 @@ def test_har_of_bodies_and_names(gateways, listening):
     binary = bytes(range(256)) * 20
     listening.answer = lambda request: with_body(
         b"HTTP/1.1 302 Found\r\nLocation: /next?access_token=geheim\r\nContent-Type: application/json\r\n"
-        b"Set-Cookie: sid=geheim; Path=/a; HttpOnly\r\n", b'{"a":"\xc3\xa4\\n","refresh_token":"geheim"}')
+        b"Set-Cookie: sid=geheim; Path=/a; HttpOnly\r\nSet-Cookie: b=c; Expires=Tue, 29 Feb 2028 23:59:59 GMT\r\n"
+        b"Set-Cookie: d=e; Max-Age=3600; expires=Thu, 01 Jan 1970 00:00:00 GMT\r\nSet-Cookie: f=g; Expires=soon\r\n",
+        b'{"a":"\xc3\xa4\\n","refresh_token":"geheim"}')
     say(gateway.listen,
         with_body(b"POST /a?b=c%20d&password=geheim&e HTTP/1.1\r\nHost: h.example\r\nCookie: a=geheim; b=geheim\r\n"
                   b"Content-Type: application/x-www-form-urlencoded\r\n", b"x=1+2&pwd=geheim"),
@@ -225,8 +228,14 @@ def test_har_of_bodies_and_names(gateways, listening):
     assert form["request"]["cookies"] == [{"name": "a", "value": "****"}, {"name": "b", "value": "****"}]
     assert form["request"]["headersSize"] + form["request"]["bodySize"] == len(listening.heard[0])
     assert form["response"]["redirectURL"] == "/next?access_token=****"
-    assert form["response"]["cookies"] == [
-        {"name": "sid", "value": "****", "path": "/a", "httpOnly": True, "secure": False}]
+    began = datetime.datetime.fromisoformat(form["startedDateTime"][:23] + "+00:00")
+    cookies = form["response"]["cookies"]
+    ends = datetime.datetime.fromisoformat(cookies[2].pop("expires").replace("Z", "+00:00"))
+    assert datetime.timedelta(0) <= ends - began - datetime.timedelta(hours=1) < datetime.timedelta(seconds=60)
+    flags = {"value": "****", "httpOnly": False, "secure": False}
+    assert cookies == [{**flags, "name": "sid", "path": "/a", "httpOnly": True},
+                       {**flags, "name": "b", "expires": "2028-02-29T23:59:59Z"}, {**flags, "name": "d"},
+                       {**flags, "name": "f"}]
     assert form["response"]["content"]["text"] == '{"a":"ä\\n","refresh_token":"****"}'
     assert body_of(put["request"]["postData"], "_encoding") == binary
     assert "****" in multi["request"]["postData"]["text"]

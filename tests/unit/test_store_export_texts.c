@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "store/cookie_expiry.h"
 #include "store/file_name.h"
 #include "store/hiding.h"
 #include "store/http_view.h"
@@ -242,6 +243,68 @@ static void hostile_texts(void **state)
     }
 }
 
+/* ── Cookies ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void dates_of_cookies(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *value, *expected; /* NULL: it is passed over */
+  } dates[] = {{"Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"},
+               {"Sunday, 06-Nov-94 08:49:37 GMT", "1994-11-06T08:49:37Z"},
+               {"Sun Nov  6 08:49:37 1994", "1994-11-06T08:49:37Z"},
+               {"thu, 1 january 1970 0:0:0", "1970-01-01T00:00:00Z"},
+               {"Tue, 29 Feb 2028 23:59:59 GMT", "2028-02-29T23:59:59Z"},
+               {"Mon, 29 Feb 2027 23:59:59 GMT", NULL},
+               {"Wed, 31 Dec 69 00:00:00", "2069-12-31T00:00:00Z"},
+               {"Wed, 31 Dec 70 00:00:00", "1970-12-31T00:00:00Z"},
+               {"Fri, 31 Dec 9999 23:59:59 GMT", "9999-12-31T23:59:59Z"},
+               {"00 Jan 2000 00:00:00", NULL},
+               {"1 Jan 1600 00:00:00", NULL},
+               {"1 Jan 2000 24:00:00", NULL},
+               {"1 Jan 2000", NULL},
+               {"1 Foo 2000 00:00:00", NULL},
+               {"1 Jan 20000 00:00:00", NULL},
+               {"1 Jan 2000 000:00:00", NULL},
+               {"0", NULL},
+               {"", NULL}};
+  char text[GG_CLOCK_TEXT_MAX];
+  for (size_t i = 0; i < sizeof dates / sizeof *dates; i++) {
+    size_t length = strlen(dates[i].value);
+    char *exactly = malloc(length ? length : 1);
+    assert_non_null(exactly);
+    memcpy(exactly, dates[i].value, length);
+    bool found = gg__cookie_expires(text, exactly, length);
+    free(exactly);
+    if (found != (dates[i].expected != NULL))
+      fail_msg("%s", dates[i].value);
+    if (found)
+      assert_string_equal(text, dates[i].expected);
+  }
+}
+
+static void ages_of_cookies(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *value, *expected;
+  } ages[] = {{"60", "2001-09-09T01:47:40.123Z"},
+              {"0", "1970-01-01T00:00:00.000Z"},
+              {"-5", "1970-01-01T00:00:00.000Z"},
+              {"99999999999999999999999999", "2554-07-21T23:34:33.709Z"},
+              {"6x", NULL},
+              {"-", NULL},
+              {"", NULL}};
+  char text[GG_CLOCK_TEXT_MAX];
+  for (size_t i = 0; i < sizeof ages / sizeof *ages; i++) {
+    bool found = gg__cookie_max_age(text, ages[i].value, strlen(ages[i].value), 1000000000123456789);
+    if (found != (ages[i].expected != NULL))
+      fail_msg("%s", ages[i].value);
+    if (found)
+      assert_string_equal(text, ages[i].expected);
+  }
+}
+
 static void addresses(void **state)
 {
   (void)state;
@@ -266,6 +329,7 @@ int main(void)
     cmocka_unit_test(names_of_files),       cmocka_unit_test(names_of_dispositions),
     cmocka_unit_test(credentials_in_texts), cmocka_unit_test(too_many_credentials),
     cmocka_unit_test(hostile_texts),        cmocka_unit_test(addresses),
+    cmocka_unit_test(dates_of_cookies),     cmocka_unit_test(ages_of_cookies),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
