@@ -104,7 +104,7 @@ struct gg_session {
   const char *original;     /* in the recording of a replay: the id of the session that was played */
   const char *server_path;  /* of a unix listener: what the client dialled; else empty */
   const char *as_sent_of;   /* the id of the session instead of whose bytes a plug-in has sent these; else empty */
-  const char *protocol;     /* as decoders have named it; empty: none did */
+  const char *protocol;     /* as decoders have named it; empty: none did, or was asked */
   const char *verdict;      /* how a plug-in ended it: "close", "reset", "tarpit", "reply"; else empty */
   const char *verdict_by;   /* ... and which plug-in; may be empty */
   uint64_t masked[2];       /* bytes that are not what was received, because a plug-in masked them */

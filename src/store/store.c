@@ -126,13 +126,21 @@ void gg__store_note_doubt(struct gg_store *store, uint64_t sessions, const struc
              gg__filter_fact(filter, field) ? " or of another field" : "", sessions == 1 ? "it matches" : "they match");
 }
 
+static void find_protocol(const struct gg__fact_finder *finder, struct gg_session *session)
+{
+  if (finder && finder->protocol && !session->protocol[0])
+    session->protocol = finder->protocol(finder->context, session);
+}
+
+/* Who asks for what was said is told of which protocol that is, as by a catalogue. */
 bool gg__source_match(const struct gg__source *source, const struct gg_filter *filter, struct gg__record *record)
 {
-  bool asked = gg__filter_asks(filter, "proto") || gg__filter_asks(filter, "protocol");
-  if (asked && source->finder && source->finder->protocol && !record->session.protocol[0])
-    record->session.protocol = source->finder->protocol(source->finder->context, &record->session);
+  if (gg__filter_asks(filter, "proto") || gg__filter_asks(filter, "protocol"))
+    find_protocol(source->finder, &record->session);
   enum gg__truth truth = gg__filter_judge_finding(filter, &record->session, source->finder);
   record->perhaps = truth == GG__PERHAPS;
+  if (truth != GG__NO && gg__filter_fact(filter, NULL))
+    find_protocol(source->finder, &record->session);
   return truth != GG__NO;
 }
 

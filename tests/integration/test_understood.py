@@ -290,6 +290,9 @@ def test_without_a_catalogue(gateways, web, scratch):
     os.unlink(f"{gateway.directory}/catalogue.db")
     assert found(gateway, "http.path=/n99") == {many} and found(gateway, "http.status=503") == {bad}
     assert found(gateway, "message.requests=1") == {bad}
+    for word, protocol in (("http.status=503", "http"), ("proto=http", "http"), (f"id={bad}", None)):
+        told = gateway.command("sessions", "--json", word).stdout.splitlines()
+        assert json.loads(told[-1])["protocol"] == protocol, word  # of what nobody asked, nobody decodes it
     gateway.command("export", "-o", str(scratch / "all.pcapng"))
     words = ["sessions", "--json", "http.status=503", "--dir", str(scratch / "all.pcapng")]
     told = processes.run([program(), *words], text=True).stdout.splitlines()
