@@ -9,19 +9,6 @@
 
 #include "transcript.h"
 
-static void tell(const struct gg_decoding_options *options, const char *wanted, const struct piece *pieces,
-                 size_t count)
-{
-  char *told = transcript_checked(options, pieces, count);
-  assert_string_equal(told, wanted);
-  free(told);
-}
-#define TELL(options, wanted, ...)                                                                                     \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(options, wanted, pieces, sizeof pieces / sizeof *pieces);                                                     \
-  } while (0)
-
 /* ── Decoders of our own ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 static const char *const kinds[] = {"line", NULL};
@@ -134,40 +121,40 @@ static void who_is_certain_first_has_it_however_the_bytes_came(void **state)
 {
   (void)state;
   struct gg_decoding_options options = with_more(NULL);
-  TELL(&options,
-       "is early from 0 0\n"
-       "1 line client 0+9 at 1000..1000 own.text=~~abcdef\n",
-       CLIENT("~~abcdef\n"));
+  TELL_AS(&options,
+          "is early from 0 0\n"
+          "1 line client 0+9 at 1000..1000 own.text=~~abcdef\n",
+          CLIENT("~~abcdef\n"));
 }
 
 static void what_nobody_knows_is_described_by_all_of_its_first_bytes(void **state)
 {
   (void)state;
-  TELL(NULL,
-       "client opaque from 0: unknown: binary, 2.0 bits of entropy a byte, begins 00 01 02 ff\n"
-       "server opaque from 0: unknown: binary, 2.0 bits of entropy a byte, begins 00 01 02 ff\n",
-       CLIENT("\0\1"), CLIENT("\2\377"), SERVER("\1"));
+  TELL_AS(NULL,
+          "client opaque from 0: unknown: binary, 2.0 bits of entropy a byte, begins 00 01 02 ff\n"
+          "server opaque from 0: unknown: binary, 2.0 bits of entropy a byte, begins 00 01 02 ff\n",
+          CLIENT("\0\1"), CLIENT("\2\377"), SERVER("\1"));
 }
 
 static void a_field_may_be_empty(void **state)
 {
   (void)state;
   struct gg_decoding_options options = with_more("early");
-  TELL(&options,
-       "is early from 0 0\n"
-       "1 line client 0+1 at 1000..1000 own.text=\n",
-       CLIENT("\n"));
+  TELL_AS(&options,
+          "is early from 0 0\n"
+          "1 line client 0+1 at 1000..1000 own.text=\n",
+          CLIENT("\n"));
 }
 
 static void what_comes_behind_an_end_is_not_taken(void **state)
 {
   (void)state;
   struct gg_decoding_options options = with_more("early");
-  TELL(&options,
-       "is early from 0 0\n"
-       "1 line client 0+2 at 1000..1000 own.text=a\n"
-       "2 line server 0+2 at 1040..1040 own.text=c\n",
-       CLIENT("a\n"), CLIENT_END, CLIENT("b\n"), CLIENT_GAP(4), SERVER("c\n"));
+  TELL_AS(&options,
+          "is early from 0 0\n"
+          "1 line client 0+2 at 1000..1000 own.text=a\n"
+          "2 line server 0+2 at 1040..1040 own.text=c\n",
+          CLIENT("a\n"), CLIENT_END, CLIENT("b\n"), CLIENT_GAP(4), SERVER("c\n"));
 }
 
 static void less_memory_than_nothing_takes_is_none(void **state)
@@ -175,23 +162,23 @@ static void less_memory_than_nothing_takes_is_none(void **state)
   (void)state;
   struct gg_decoding_options options = with_more("early");
   options.memory_max = 1;
-  TELL(&options,
-       "client opaque from 0: limit: no memory for the decoder\n"
-       "server opaque from 0: limit: no memory for the decoder\n",
-       CLIENT("a\n"));
+  TELL_AS(&options,
+          "client opaque from 0: limit: no memory for the decoder\n"
+          "server opaque from 0: limit: no memory for the decoder\n",
+          CLIENT("a\n"));
 }
 
 static void what_has_begun_ends_where_its_side_is_not_understood_any_more(void **state)
 {
   (void)state;
   struct gg_decoding_options options = with_more("letters");
-  TELL(&options,
-       "is letters from 0 0\n"
-       "2 line client 1+1 at 1000..1000\n"
-       "1 line client 0+2 at 1000..1000 cut\n"
-       "client opaque from 2: failed: an x\n"
-       "3 line server 0+1 at 1010..1010\n",
-       CLIENT("baxyz"), SERVER("s"));
+  TELL_AS(&options,
+          "is letters from 0 0\n"
+          "2 line client 1+1 at 1000..1000\n"
+          "1 line client 0+2 at 1000..1000 cut\n"
+          "client opaque from 2: failed: an x\n"
+          "3 line server 0+1 at 1010..1010\n",
+          CLIENT("baxyz"), SERVER("s"));
 }
 
 static void a_side_that_fails_at_a_full_window_does_not_end_the_other(void **state)
@@ -201,36 +188,36 @@ static void a_side_that_fails_at_a_full_window_does_not_end_the_other(void **sta
   memset(many, 'x', sizeof many);
   struct gg_decoding_options options = with_more("letters");
   struct piece pieces[] = {{GG_SIDE_CLIENT, many, sizeof many, false}, SERVER("s")};
-  tell(&options,
-       "is letters from 0 0\n"
-       "client opaque from 0: failed: an x\n"
-       "1 line server 0+1 at 1010..1010\n",
-       pieces, 2);
+  transcript_tell(&options,
+                  "is letters from 0 0\n"
+                  "client opaque from 0: failed: an x\n"
+                  "1 line server 0+1 at 1010..1010\n",
+                  pieces, 2);
 }
 
 static void who_waits_is_asked_again_behind_each_element(void **state)
 {
   (void)state;
   struct gg_decoding_options options = with_more("letters");
-  TELL(&options,
-       "is letters from 0 0\n"
-       "1 line client 0+1 at 1000..1000\n"
-       "2 line server 0+1 at 1010..1010\n"
-       "3 line client 1+1 at 1000..1000\n"
-       "4 line client 2+1 at 1000..1000\n"
-       "5 line server 1+1 at 1010..1010\n"
-       "6 line server 2+1 at 1010..1010\n",
-       CLIENT("a?c"), SERVER("rst"));
+  TELL_AS(&options,
+          "is letters from 0 0\n"
+          "1 line client 0+1 at 1000..1000\n"
+          "2 line server 0+1 at 1010..1010\n"
+          "3 line client 1+1 at 1000..1000\n"
+          "4 line client 2+1 at 1000..1000\n"
+          "5 line server 1+1 at 1010..1010\n"
+          "6 line server 2+1 at 1010..1010\n",
+          CLIENT("a?c"), SERVER("rst"));
 }
 
 static void a_message_may_end_before_what_was_taken(void **state)
 {
   (void)state;
   struct gg_decoding_options options = with_more("lateend");
-  TELL(&options,
-       "is lateend from 0 0\n"
-       "1 line client 0+1 at 1000..1000\n",
-       CLIENT("ab"), CLIENT("cd"), CLIENT("de"));
+  TELL_AS(&options,
+          "is lateend from 0 0\n"
+          "1 line client 0+1 at 1000..1000\n",
+          CLIENT("ab"), CLIENT("cd"), CLIENT("de"));
 }
 
 int main(void)

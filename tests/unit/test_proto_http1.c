@@ -9,18 +9,6 @@
 
 #include "transcript.h"
 
-static void tell(const char *wanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  assert_string_equal(told, wanted);
-  free(told);
-}
-#define TELL(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
-  } while (0)
-
 static void request_and_response(void **state)
 {
   (void)state;
@@ -33,30 +21,6 @@ static void request_and_response(void **state)
        CLIENT("GET /a?b=1 HTTP/1.1\r\nHost: x.test\r\n\r\n"),
        SERVER("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhello"));
 }
-
-/* What is told of one side's bytes alone, to be looked for a word. */
-static void find(const char *const *wanted, const char *const *unwanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  for (; *wanted; wanted++)
-    if (!strstr(told, *wanted))
-      fail_msg("no '%s' in:\n%s", *wanted, told);
-  for (; unwanted && *unwanted; unwanted++)
-    if (strstr(told, *unwanted))
-      fail_msg("'%s' in:\n%s", *unwanted, told);
-  free(told);
-}
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define FIND(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    find(wanted, NULL, pieces, sizeof pieces / sizeof *pieces);                                                        \
-  } while (0)
-#define FIND_NOT(wanted, unwanted, ...)                                                                                \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    find(wanted, unwanted, pieces, sizeof pieces / sizeof *pieces);                                                    \
-  } while (0)
 
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n" /* 27 bytes */
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -9,20 +9,6 @@
 
 #include "hostile.h"
 
-static void tell(const char *wanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  if (strcmp(told, wanted) != 0) /* cmocka shows the first 1024 bytes */
-    fprintf(stderr, "told:\n%s.\n", told);
-  assert_string_equal(told, wanted);
-  free(told);
-}
-#define TELL(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
-  } while (0)
-
 /* A session with something of all. */
 #define VECTOR                                                                                                         \
   SERVER("Welcome\r\n\r\nlogin: "), CLIENT("bob\r\n"), SERVER("Password: "), CLIENT("geheim\r\n"),                     \

@@ -20,24 +20,6 @@
             "\001\000\000\000\000!\000\007TLSv1.3#\000\026TLS_AES_128_GCM_SHA256\042\000\004anna$\000\006SHA256%\000"  \
             "\007RSA20480\000\004blue\352\000\005\001vpce\003\000\004\312\3106\034"
 
-static void tell_named(const char *name, const char *wanted, const struct piece *pieces, size_t count)
-{
-  struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
-  options.decoder = name;
-  char *told = transcript_checked(&options, pieces, count);
-  assert_string_equal(told, wanted);
-  free(told);
-}
-static void tell(const char *wanted, const struct piece *pieces, size_t count)
-{
-  tell_named(NULL, wanted, pieces, count);
-}
-#define TELL(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
-  } while (0)
-
 static void version_1_and_what_it_carries(void **state)
 {
   (void)state;
@@ -90,10 +72,11 @@ static void version_2_of_other_families(void **state)
   char unix_sockets[16 + 216] = SIGNATURE "!\061\000\330/run/a";
   memcpy(unix_sockets + 16 + 108, "/run/b", 6);
   const struct piece pieces[] = {{GG_SIDE_CLIENT, unix_sockets, sizeof unix_sockets, false}};
-  tell("is proxy from 0 0\n"
-       "1 proxy client 0+232 at 1000..1000 control proxy.version=2 proxy.command=proxy proxy.transport=unix "
-       "proxy.source=/run/a proxy.destination=/run/b\n",
-       pieces, 1);
+  transcript_tell(NULL,
+                  "is proxy from 0 0\n"
+                  "1 proxy client 0+232 at 1000..1000 control proxy.version=2 proxy.command=proxy proxy.transport=unix "
+                  "proxy.source=/run/a proxy.destination=/run/b\n",
+                  pieces, 1);
 }
 
 static void what_is_odd_in_version_2_is_named(void **state)
@@ -117,12 +100,14 @@ static void what_the_server_says_is_of_what_the_header_carries(void **state)
 {
   (void)state;
   const struct piece pieces[] = {SERVER("HTTP/1.1 408 Late\r\n\r\n"), CLIENT("PROXY UNKNOWN\r\n"), SERVER_END};
-  tell_named("proxy",
-             "is proxy from 0 0\n"
-             "1 proxy client 0+15 at 1010..1010 control proxy.version=1 proxy.command=local\n"
-             "is http1 from 15 0\n"
-             "2 response server 0+21 at 1000..1000 unsolicited http.status=408 http.reason=Late http.version=1.1\n",
-             pieces, 3);
+  const struct gg_decoding_options named = {.size = sizeof named, .decoder = "proxy"};
+  transcript_tell(
+    &named,
+    "is proxy from 0 0\n"
+    "1 proxy client 0+15 at 1010..1010 control proxy.version=1 proxy.command=local\n"
+    "is http1 from 15 0\n"
+    "2 response server 0+21 at 1000..1000 unsolicited http.status=408 http.reason=Late http.version=1.1\n",
+    pieces, 3);
 }
 
 static void what_is_no_header_is_opaque(void **state)

@@ -9,20 +9,6 @@
 
 #include "hostile.h"
 
-static void tell(const char *wanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  if (strcmp(told, wanted) != 0) /* cmocka shows the first 1024 bytes */
-    fprintf(stderr, "told:\n%s.\n", told);
-  assert_string_equal(told, wanted);
-  free(told);
-}
-#define TELL(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
-  } while (0)
-
 /* A command, for those whose replies are looked at; and bytes. */
 #define X(key) "*2\r\n$3\r\nGET\r\n$1\r\n" key "\r\n"
 #define HUNDRED "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"

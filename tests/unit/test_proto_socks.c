@@ -9,18 +9,6 @@
 
 #include "hostile.h"
 
-static void tell(const char *wanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  assert_string_equal(told, wanted);
-  free(told);
-}
-#define TELL(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
-  } while (0)
-
 #define IS "is socks from 0 0\n"
 #define GREETED                                                                                                        \
   "1 greeting client 0+3 at 1000..1000 request control socks.version=5 socks.method=none\n"                            \

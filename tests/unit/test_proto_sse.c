@@ -35,7 +35,7 @@ static void tell(const char *wanted, const struct piece *pieces, size_t count)
   assert_string_equal(told, wanted);
   free(told);
 }
-#define TELL(wanted, ...)                                                                                              \
+#define TELL_EVENTS(wanted, ...)                                                                                       \
   do {                                                                                                                 \
     const struct piece pieces[] = {CLIENT(REQUEST), __VA_ARGS__};                                                      \
     tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
@@ -45,45 +45,46 @@ static void tell(const char *wanted, const struct piece *pieces, size_t count)
 static void examples_of_the_standard(void **state)
 {
   (void)state;
-  TELL("3 event server 67+30 at 1010..1010 answers 1 body 10 (8 raw, 0008960c15d5fd07) YHOO\\x0a+2\\x0a10\n",
-       SERVER(EVENTS "data: YHOO\ndata: +2\ndata: 10\n\n"), SERVER_END);
-  TELL("3 event server 82+25 at 1010..1010 answers 1 sse.id=1 body 11 (11 raw, 01333bf56a93952a) first_event\n"
-       "4 event server 107+22 at 1010..1010 answers 1 sse.id= body 12 (12 raw, 29bcb0677e2ca3ee) second_event\n"
-       "5 event server 129+20 at 1010..1010 answers 1 body 12 (12 raw, 0ca47d29a453ce81) _third_event\n",
-       SERVER(EVENTS ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"),
-       SERVER_END);
-  TELL("3 event server 67+6 at 1010..1010 answers 1\n"
-       "4 event server 73+11 at 1010..1010 answers 1 body 1 (0 raw, 000000000000000a) \\x0a\n"
-       "5 event server 84+5 at 1010..1010 answers 1 cut\n",
-       SERVER(EVENTS "data\n\ndata\ndata\n\ndata:"), SERVER_END);
-  TELL("3 event server 67+11 at 1010..1010 answers 1 body 4 (4 raw, 0000000000364492) test\n"
-       "4 event server 78+12 at 1010..1010 answers 1 body 4 (4 raw, 0000000000364492) test\n",
-       SERVER(EVENTS "data:test\n\ndata: test\n\n"), SERVER_END);
+  TELL_EVENTS("3 event server 67+30 at 1010..1010 answers 1 body 10 (8 raw, 0008960c15d5fd07) YHOO\\x0a+2\\x0a10\n",
+              SERVER(EVENTS "data: YHOO\ndata: +2\ndata: 10\n\n"), SERVER_END);
+  TELL_EVENTS(
+    "3 event server 82+25 at 1010..1010 answers 1 sse.id=1 body 11 (11 raw, 01333bf56a93952a) first_event\n"
+    "4 event server 107+22 at 1010..1010 answers 1 sse.id= body 12 (12 raw, 29bcb0677e2ca3ee) second_event\n"
+    "5 event server 129+20 at 1010..1010 answers 1 body 12 (12 raw, 0ca47d29a453ce81) _third_event\n",
+    SERVER(EVENTS ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"),
+    SERVER_END);
+  TELL_EVENTS("3 event server 67+6 at 1010..1010 answers 1\n"
+              "4 event server 73+11 at 1010..1010 answers 1 body 1 (0 raw, 000000000000000a) \\x0a\n"
+              "5 event server 84+5 at 1010..1010 answers 1 cut\n",
+              SERVER(EVENTS "data\n\ndata\ndata\n\ndata:"), SERVER_END);
+  TELL_EVENTS("3 event server 67+11 at 1010..1010 answers 1 body 4 (4 raw, 0000000000364492) test\n"
+              "4 event server 78+12 at 1010..1010 answers 1 body 4 (4 raw, 0000000000364492) test\n",
+              SERVER(EVENTS "data:test\n\ndata: test\n\n"), SERVER_END);
 }
 
 static void ends_of_lines(void **state)
 {
   (void)state;
-  TELL("3 event server 70+20 at 1010..1010 answers 1 sse.event=a body 1 (1 raw, 0000000000000031) 1\n"
-       "4 event server 91+17 at 1010..1010 answers 1 body 3 (2 raw, 000000000000bd1b) 2\\x0a3\n"
-       "5 event server 108+18 at 1010..1010 answers 1 body 3 (2 raw, 000000000000c49f) 4\\x0a5\n",
-       SERVER(EVENTS "\xef\xbb\xbf"
-                     "event: a\r\ndata: 1\r\n\r\ndata: 2\rdata: 3\r\rdata: 4\ndata: 5\r\n\n"),
-       SERVER_END);
-  TELL("3 event server 67+10 at 1010..1010 answers 1 body 1 (1 raw, 0000000000000031) 1\n"
-       "4 event server 78+9 at 1030..1030 answers 1 body 1 (1 raw, 0000000000000032) 2\n",
-       SERVER(EVENTS "data: 1\r\n\r"), SERVER("\n"), SERVER("data: 2\n\n"), SERVER_END);
+  TELL_EVENTS("3 event server 70+20 at 1010..1010 answers 1 sse.event=a body 1 (1 raw, 0000000000000031) 1\n"
+              "4 event server 91+17 at 1010..1010 answers 1 body 3 (2 raw, 000000000000bd1b) 2\\x0a3\n"
+              "5 event server 108+18 at 1010..1010 answers 1 body 3 (2 raw, 000000000000c49f) 4\\x0a5\n",
+              SERVER(EVENTS "\xef\xbb\xbf"
+                            "event: a\r\ndata: 1\r\n\r\ndata: 2\rdata: 3\r\rdata: 4\ndata: 5\r\n\n"),
+              SERVER_END);
+  TELL_EVENTS("3 event server 67+10 at 1010..1010 answers 1 body 1 (1 raw, 0000000000000031) 1\n"
+              "4 event server 78+9 at 1030..1030 answers 1 body 1 (1 raw, 0000000000000032) 2\n",
+              SERVER(EVENTS "data: 1\r\n\r"), SERVER("\n"), SERVER("data: 2\n\n"), SERVER_END);
 }
 
 static void other_fields(void **state)
 {
   (void)state;
-  TELL("3 event server 67+81 at 1010..1010 answers 1 sse.event=price sse.id=17_a sse.retry=2500 body 1 (1 raw, "
-       "0000000000000078) x\n"
-       "4 event server 161+11 at 1010..1010 answers 1 sse.id=alone\n",
-       SERVER(EVENTS "event: price\nid: 17 a\nretry: 2500\nretry: soon\ndatabases: none\n: comment\ndata: x\n\n"
-                     ":\n\n: ping\r\n\r\nid: alone\n\n"),
-       SERVER_END);
+  TELL_EVENTS("3 event server 67+81 at 1010..1010 answers 1 sse.event=price sse.id=17_a sse.retry=2500 body 1 (1 raw, "
+              "0000000000000078) x\n"
+              "4 event server 161+11 at 1010..1010 answers 1 sse.id=alone\n",
+              SERVER(EVENTS "event: price\nid: 17 a\nretry: 2500\nretry: soon\ndatabases: none\n: comment\ndata: x\n\n"
+                            ":\n\n: ping\r\n\r\nid: alone\n\n"),
+              SERVER_END);
 }
 
 static void a_long_value_is_cut(void **state)
@@ -104,29 +105,30 @@ static void a_long_value_is_cut(void **state)
 static void within_chunks(void **state)
 {
   (void)state;
-  TELL("3 event server 83+21 at 1010..1020 answers 1 body 3 (3 raw, 000000000001ae66) one\n"
-       "4 event server 109+10 at 1020..1030 answers 1 cut\n",
-       SERVER("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-              "5\r\ndata:\r\n4\r\n one\r\n"),
-       SERVER("2\r\n\n\n\r\n3\r\ndat\r\n"), SERVER("0\r\n\r\n"));
+  TELL_EVENTS("3 event server 83+21 at 1010..1020 answers 1 body 3 (3 raw, 000000000001ae66) one\n"
+              "4 event server 109+10 at 1020..1030 answers 1 cut\n",
+              SERVER("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "5\r\ndata:\r\n4\r\n one\r\n"),
+              SERVER("2\r\n\n\n\r\n3\r\ndat\r\n"), SERVER("0\r\n\r\n"));
 }
 
 static void behind_a_gap(void **state)
 {
   (void)state;
-  TELL("3 event server 67+9 at 1010..1010 answers 1 body 1 (1 raw, 0000000000000031) 1\n"
-       "4 event server 76+7 at 1010..1010 answers 1 cut gap body 1 (1 raw, 0000000000000032) 2\n"
-       "5 event server 106+9 at 1030..1030 answers 1 body 1 (1 raw, 0000000000000035) 5\n",
-       SERVER(EVENTS "data: 1\n\ndata: 2"), SERVER_GAP(7), SERVER("ata: 3\ndata: 4\n\ndata: 5\n\n"), SERVER_END);
+  TELL_EVENTS("3 event server 67+9 at 1010..1010 answers 1 body 1 (1 raw, 0000000000000031) 1\n"
+              "4 event server 76+7 at 1010..1010 answers 1 cut gap body 1 (1 raw, 0000000000000032) 2\n"
+              "5 event server 106+9 at 1030..1030 answers 1 body 1 (1 raw, 0000000000000035) 5\n",
+              SERVER(EVENTS "data: 1\n\ndata: 2"), SERVER_GAP(7), SERVER("ata: 3\ndata: 4\n\ndata: 5\n\n"), SERVER_END);
 }
 
 /* Compressed events are nobody's here; neither are those of another type. */
 static void what_is_not_split(void **state)
 {
   (void)state;
-  TELL("", SERVER("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\ndata: x\n\n"),
-       SERVER_END);
-  TELL("", SERVER("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n"), SERVER_END);
+  TELL_EVENTS("",
+              SERVER("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\ndata: x\n\n"),
+              SERVER_END);
+  TELL_EVENTS("", SERVER("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: x\n\n"), SERVER_END);
 }
 
 /* Its memory is refused at each point: it ends, and that is all. */

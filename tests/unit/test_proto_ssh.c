@@ -106,29 +106,11 @@ static void exchanged(void)
 
 /* ── What is told ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void find(const char *const *wanted, const char *const *unwanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  for (; *wanted; wanted++)
-    if (!strstr(told, *wanted))
-      fail_msg("no '%s' in:\n%s", *wanted, told);
-  for (; unwanted && *unwanted; unwanted++)
-    if (strstr(told, *unwanted))
-      fail_msg("'%s' in:\n%s", *unwanted, told);
-  free(told);
-}
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define FIND(wanted, unwanted, ...)                                                                                    \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    find(wanted, unwanted, pieces, sizeof pieces / sizeof *pieces);                                                    \
-  } while (0)
-
 /* Of what the client has said, then the server, then both have ended. */
 static void find_both(const char *const *wanted, const char *const *unwanted)
 {
-  FIND(wanted, unwanted, {GG_SIDE_CLIENT, client.data, client.length, false},
-       {GG_SIDE_SERVER, server.data, server.length, false}, CLIENT_END, SERVER_END);
+  FIND_NOT(wanted, unwanted, {GG_SIDE_CLIENT, client.data, client.length, false},
+           {GG_SIDE_SERVER, server.data, server.length, false}, CLIENT_END, SERVER_END);
 }
 
 /* ── Fingerprints ────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -190,41 +172,42 @@ static void a_terminal(void **state)
 {
   (void)state;
   struct golden *golden = golden_read("ssh-typed");
-  find(WORDS("is ssh from 0 0\n1 banner client 0+41 at 1000..1000 control ssh.version=2.0 ssh.client=OpenSSH_9.2p1 "
-             "ssh.comment=Debian-2+deb12u10\n",
-             "2 banner server 0+41 ", "ssh.server=OpenSSH_9.2p1", "3 kexinit client 41+280 ",
-             "ssh.hassh=87fd63c0702c2191c97a8cc3fb674724 ssh.offer[kex_algorithms]=curve25519-sha256,ext-info-c,",
-             "4 kexinit server 41+1168 ", "ssh.hassh_server=999f0722fb5be18f3cbdeac557275a60",
-             "ssh.kex=curve25519-sha256 ssh.key_algorithm=ssh-ed25519 ssh.cipher=chacha20-poly1305@openssh.com "
-             "ssh.compression=none\n",
-             "5 key-exchange client 321+48 at 1040..1040 request control\n",
-             "6 key-exchange server 1209+192 at 1050..1050 answers 5 completes control ssh.host_key=ssh-ed25519 "
-             "ssh.fingerprint=SHA256:ZZuBHK5FxDO0Wu+q07kQ5qvHKxb656DP7NQWdnUkQ3k\n",
-             "7 newkeys server 1401+16 ", "server opaque from 1417: encrypted: by SSH;", "8 encrypted server 1417+316 ",
-             "9 newkeys client 369+16 ", "client opaque from 385: encrypted: by SSH;", "estimate server 4069+0 ",
-             " control ssh.estimate=typed ssh.keystrokes=28 ssh.bulk_sent=0 ssh.bulk_received=0\n"),
-       WORDS("ssh.odd", " cut"), golden->pieces, golden->count);
+  transcript_find(
+    WORDS("is ssh from 0 0\n1 banner client 0+41 at 1000..1000 control ssh.version=2.0 ssh.client=OpenSSH_9.2p1 "
+          "ssh.comment=Debian-2+deb12u10\n",
+          "2 banner server 0+41 ", "ssh.server=OpenSSH_9.2p1", "3 kexinit client 41+280 ",
+          "ssh.hassh=87fd63c0702c2191c97a8cc3fb674724 ssh.offer[kex_algorithms]=curve25519-sha256,ext-info-c,",
+          "4 kexinit server 41+1168 ", "ssh.hassh_server=999f0722fb5be18f3cbdeac557275a60",
+          "ssh.kex=curve25519-sha256 ssh.key_algorithm=ssh-ed25519 ssh.cipher=chacha20-poly1305@openssh.com "
+          "ssh.compression=none\n",
+          "5 key-exchange client 321+48 at 1040..1040 request control\n",
+          "6 key-exchange server 1209+192 at 1050..1050 answers 5 completes control ssh.host_key=ssh-ed25519 "
+          "ssh.fingerprint=SHA256:ZZuBHK5FxDO0Wu+q07kQ5qvHKxb656DP7NQWdnUkQ3k\n",
+          "7 newkeys server 1401+16 ", "server opaque from 1417: encrypted: by SSH;", "8 encrypted server 1417+316 ",
+          "9 newkeys client 369+16 ", "client opaque from 385: encrypted: by SSH;", "estimate server 4069+0 ",
+          " control ssh.estimate=typed ssh.keystrokes=28 ssh.bulk_sent=0 ssh.bulk_received=0\n"),
+    WORDS("ssh.odd", " cut"), golden->pieces, golden->count);
   golden_free(golden);
 }
 
 static void banners(void **state)
 {
   (void)state;
-  FIND(
+  FIND_NOT(
     WORDS("is ssh from 0 0\n", "1 line server 0+9 at 1000..1000 ssh.text=Welcome\n", "2 line server 9+1 ",
           "3 banner server 10+15 at 1000..1000 odd control ssh.odd=bare-line-feed ssh.version=1.99 ssh.server=old_1\n",
           "4 banner client 0+11 "),
     WORDS("opaque"), SERVER("Welcome\r\n\nSSH-1.99-old_1\n"), CLIENT(BANNER));
-  FIND(
+  FIND_NOT(
     WORDS("ssh.version=1.5 ssh.client=1.2.27\n", "client opaque from 16: failed: a version of SSH", "server opaque "),
     NULL, CLIENT("SSH-1.5-1.2.27\r\n"), SERVER("SSH-1.5-1.2.27\r\n"));
-  FIND(WORDS("1 banner client 0+9 at 1000..1000 odd control ssh.version=2.0 ssh.odd=no-software\n",
-             "server opaque from 0: cut"),
-       NULL, CLIENT("SSH-2.0\r\n"), SERVER("SSH-2.0-x"));
-  FIND(WORDS("ssh.odd=zero-in-banner", "client opaque from 12: failed: what should be a packet is none"), NULL,
-       CLIENT("SSH-2.0-\0x\r\n\0\0"), CLIENT("\0\0\0"));
-  FIND(WORDS("client opaque from 0: failed: what should be the banner is none\n", "1 banner server"), NULL,
-       SERVER(BANNER), CLIENT("GET / HTTP/1.1\r\n"));
+  FIND_NOT(WORDS("1 banner client 0+9 at 1000..1000 odd control ssh.version=2.0 ssh.odd=no-software\n",
+                 "server opaque from 0: cut"),
+           NULL, CLIENT("SSH-2.0\r\n"), SERVER("SSH-2.0-x"));
+  FIND_NOT(WORDS("ssh.odd=zero-in-banner", "client opaque from 12: failed: what should be a packet is none"), NULL,
+           CLIENT("SSH-2.0-\0x\r\n\0\0"), CLIENT("\0\0\0"));
+  FIND_NOT(WORDS("client opaque from 0: failed: what should be the banner is none\n", "1 banner server"), NULL,
+           SERVER(BANNER), CLIENT("GET / HTTP/1.1\r\n"));
 }
 
 static void lines_without_end(void **state)
@@ -232,12 +215,12 @@ static void lines_without_end(void **state)
   (void)state;
   static char many[9000];
   memset(many, 'x', sizeof many);
-  FIND(WORDS("server opaque from 0: failed: a line of more than 8192 bytes before the banner\n"), NULL, CLIENT(BANNER),
-       {GG_SIDE_SERVER, many, sizeof many, false});
+  FIND_NOT(WORDS("server opaque from 0: failed: a line of more than 8192 bytes before the banner\n"), NULL,
+           CLIENT(BANNER), {GG_SIDE_SERVER, many, sizeof many, false});
   for (size_t i = 1; i < sizeof many; i += 4)
     many[i] = '\n';
-  FIND(WORDS("1025 line server ", "server opaque from 4094: failed: more than 1024 lines before the banner\n"), NULL,
-       CLIENT(BANNER), {GG_SIDE_SERVER, many, sizeof many, false});
+  FIND_NOT(WORDS("1025 line server ", "server opaque from 4094: failed: more than 1024 lines before the banner\n"),
+           NULL, CLIENT(BANNER), {GG_SIDE_SERVER, many, sizeof many, false});
 }
 
 /* RFC 4253, 7.1: the client's first that the server has, too. */
@@ -327,18 +310,20 @@ static void bursts(void **state)
 {
   (void)state;
   exchanged();
-  FIND(WORDS("client opaque from 267: encrypted", "server opaque from 267: encrypted",
-             "7 encrypted client 267+7 at 1020..1030 ssh.bytes=7 ssh.pieces=2\n"
-             "8 encrypted server 267+2 at 1040..1040 ssh.bytes=2 ssh.pieces=1\n"
-             "9 encrypted client 274+1 at 1050..1050 ssh.bytes=1 ssh.pieces=1\n"
-             "10 estimate server 269+0 at 1040..1070 control ssh.keystrokes=0 ssh.bulk_sent=0 ssh.bulk_received=0\n"),
-       NULL, {GG_SIDE_CLIENT, client.data, client.length, false}, {GG_SIDE_SERVER, server.data, server.length, false},
-       CLIENT("abcd"), CLIENT("efg"), SERVER("hi"), CLIENT("j"), CLIENT_END, SERVER_END);
-  FIND(WORDS("7 encrypted client 267+9 at 1020..1020 gap ssh.bytes=4 ssh.pieces=1\n8 encrypted client 276+3 "), NULL,
-       {GG_SIDE_CLIENT, client.data, client.length, false}, {GG_SIDE_SERVER, server.data, server.length, false},
-       CLIENT("abcd"), CLIENT_GAP(5), CLIENT("efg"));
-  FIND(WORDS("client opaque from 11: gap: bytes are missing before what is encrypted\n", "newkeys server"), NULL,
-       {GG_SIDE_CLIENT, client.data, 100, false}, CLIENT_GAP(3), {GG_SIDE_SERVER, server.data, server.length, false});
+  FIND_NOT(
+    WORDS("client opaque from 267: encrypted", "server opaque from 267: encrypted",
+          "7 encrypted client 267+7 at 1020..1030 ssh.bytes=7 ssh.pieces=2\n"
+          "8 encrypted server 267+2 at 1040..1040 ssh.bytes=2 ssh.pieces=1\n"
+          "9 encrypted client 274+1 at 1050..1050 ssh.bytes=1 ssh.pieces=1\n"
+          "10 estimate server 269+0 at 1040..1070 control ssh.keystrokes=0 ssh.bulk_sent=0 ssh.bulk_received=0\n"),
+    NULL, {GG_SIDE_CLIENT, client.data, client.length, false}, {GG_SIDE_SERVER, server.data, server.length, false},
+    CLIENT("abcd"), CLIENT("efg"), SERVER("hi"), CLIENT("j"), CLIENT_END, SERVER_END);
+  FIND_NOT(WORDS("7 encrypted client 267+9 at 1020..1020 gap ssh.bytes=4 ssh.pieces=1\n8 encrypted client 276+3 "),
+           NULL, {GG_SIDE_CLIENT, client.data, client.length, false},
+           {GG_SIDE_SERVER, server.data, server.length, false}, CLIENT("abcd"), CLIENT_GAP(5), CLIENT("efg"));
+  FIND_NOT(WORDS("client opaque from 11: gap: bytes are missing before what is encrypted\n", "newkeys server"), NULL,
+           {GG_SIDE_CLIENT, client.data, 100, false}, CLIENT_GAP(3),
+           {GG_SIDE_SERVER, server.data, server.length, false});
 }
 
 /* AES-GCM, and a MAC of what is encrypted: packets of 8 and 16 bytes behind their lengths, and what seals them. */
@@ -354,24 +339,24 @@ static void packets_whose_length_is_plain(void **state)
   ADD(&server, BANNER);
   kexinit(&server, &offer);
   ADD(&server, NEWKEYS);
-  FIND(WORDS("ssh.bytes=64 ssh.pieces=1 ssh.packets=2\n", "ssh.bytes=21 ssh.pieces=1 ssh.packets=2\n",
-             "ssh.bytes=2 ssh.pieces=1 ssh.packets=1\n", "ssh.bytes=19 ssh.pieces=1 ssh.packets=0\n",
-             "ssh.bytes=3 ssh.pieces=1\n", "ssh.bytes=4 ssh.pieces=1\n"),
-       NULL, {GG_SIDE_CLIENT, client.data, client.length, false}, {GG_SIDE_SERVER, server.data, server.length, false},
-       CLIENT(NEWKEYS),
-       CLIENT("\0\0\0\x08"
-              "01234567"
-              "0123456789abcdef"
-              "\0\0\0\x10"
-              "0123456789abcdef"
-              "0123456789abcdef"),
-       SERVER("\0\0\0\x08"
-              "0123456789abcdef"
-              "\0"),
-       CLIENT("\0\0"),
-       SERVER("\0\0\x08"
-              "0123456789abcdef"),
-       CLIENT_GAP(1), CLIENT("xxx"), SERVER("\0\0\0\x09"));
+  FIND_NOT(WORDS("ssh.bytes=64 ssh.pieces=1 ssh.packets=2\n", "ssh.bytes=21 ssh.pieces=1 ssh.packets=2\n",
+                 "ssh.bytes=2 ssh.pieces=1 ssh.packets=1\n", "ssh.bytes=19 ssh.pieces=1 ssh.packets=0\n",
+                 "ssh.bytes=3 ssh.pieces=1\n", "ssh.bytes=4 ssh.pieces=1\n"),
+           NULL, {GG_SIDE_CLIENT, client.data, client.length, false},
+           {GG_SIDE_SERVER, server.data, server.length, false}, CLIENT(NEWKEYS),
+           CLIENT("\0\0\0\x08"
+                  "01234567"
+                  "0123456789abcdef"
+                  "\0\0\0\x10"
+                  "0123456789abcdef"
+                  "0123456789abcdef"),
+           SERVER("\0\0\0\x08"
+                  "0123456789abcdef"
+                  "\0"),
+           CLIENT("\0\0"),
+           SERVER("\0\0\x08"
+                  "0123456789abcdef"),
+           CLIENT_GAP(1), CLIENT("xxx"), SERVER("\0\0\0\x09"));
 }
 
 /* With times of their own: what is told of bytes at these times, `step` bytes at a time. */

@@ -190,19 +190,6 @@ static void add(struct said *said, const void *data, size_t length)
 
 /* ── What is told ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void find(const char *const *wanted, const char *const *unwanted, const struct piece *pieces, size_t count)
-{
-  char *told = transcript_checked(NULL, pieces, count);
-  for (; *wanted; wanted++)
-    if (!strstr(told, *wanted))
-      fail_msg("no '%s' in:\n%s", *wanted, told);
-  for (; unwanted && *unwanted; unwanted++)
-    if (strstr(told, *unwanted))
-      fail_msg("'%s' in:\n%s", *unwanted, told);
-  free(told);
-}
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
 /* Of what the client has said, then the server, then both have ended. */
 static void find_both(const char *const *wanted, const char *const *unwanted)
 {
@@ -210,7 +197,7 @@ static void find_both(const char *const *wanted, const char *const *unwanted)
                                  {GG_SIDE_SERVER, server.data, server.length, false},
                                  CLIENT_END,
                                  SERVER_END};
-  find(wanted, unwanted, pieces, 4);
+  transcript_find(wanted, unwanted, pieces, 4);
 }
 
 /* ── Fingerprints ────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -321,25 +308,25 @@ static void tls_12(void **state)
 {
   (void)state;
   struct golden *golden = golden_read("tls12");
-  find(WORDS("is tls from 0 0\n", "1 client-hello client 0+188 ", "tls.ja3=fbe7e189e37a07ee33706f86bc746344",
-             "2 server-hello server 0+70 ",
-             " answers 1 control tls.version=1.2 "
-             "tls.cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 tls.ja3s=ec74a5c51106f0419184d0dd08fb05bc",
-             "3 certificate server 70+1012 ",
-             "tls.subject=C=DE,_O=Example\\x5c,_Inc,_OU=A,_emailAddress=a@example.test", "tls.issuer=C=DE,_O=Example",
-             "tls.serial=09933b18714ae266e39038ad935a7fae90153284",
-             "tls.not_before=2026-11-23T17:52:13Z tls.not_after=2026-12-23T17:52:13Z tls.name=www.example.test "
-             "tls.name=*.example.test tls.name=127.0.0.1 tls.name=::1 tls.name=x@y.test tls.name=https://u.test/\n",
-             "4 key-exchange server 1082+305 ", "tls.group=x25519\n", "5 certificate-request server 1387+57 ",
-             "6 hello-done server 1444+9 at 1010..1010 answers 1 completes control\n", "7 certificate client 188+436 ",
-             "tls.subject=C=FR,_CN=J\\xc3\\xbcrgen_client", "8 key-exchange client 624+42 ",
-             "9 certificate-verify client 666+85 ", "10 change-cipher-spec client 751+6 ",
-             "client opaque from 757: encrypted: by TLS 1.2; only sizes and times follow\n"
-             "11 encrypted client 757+45 at 1020..1020 control tls.content=handshake tls.records=1 tls.bytes=40\n",
-             "12 session-ticket server 1453+623 ", "tls.lifetime=7200\n", "server opaque from 2082: encrypted: ",
-             "15 encrypted client 802+41 at 1040..1040 tls.content=application-data tls.records=1 tls.bytes=36\n",
-             "tls.content=alert"),
-       WORDS("tls.resumed", "tls.odd", " cut"), golden->pieces, golden->count);
+  transcript_find(
+    WORDS("is tls from 0 0\n", "1 client-hello client 0+188 ", "tls.ja3=fbe7e189e37a07ee33706f86bc746344",
+          "2 server-hello server 0+70 ",
+          " answers 1 control tls.version=1.2 "
+          "tls.cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 tls.ja3s=ec74a5c51106f0419184d0dd08fb05bc",
+          "3 certificate server 70+1012 ", "tls.subject=C=DE,_O=Example\\x5c,_Inc,_OU=A,_emailAddress=a@example.test",
+          "tls.issuer=C=DE,_O=Example", "tls.serial=09933b18714ae266e39038ad935a7fae90153284",
+          "tls.not_before=2026-11-23T17:52:13Z tls.not_after=2026-12-23T17:52:13Z tls.name=www.example.test "
+          "tls.name=*.example.test tls.name=127.0.0.1 tls.name=::1 tls.name=x@y.test tls.name=https://u.test/\n",
+          "4 key-exchange server 1082+305 ", "tls.group=x25519\n", "5 certificate-request server 1387+57 ",
+          "6 hello-done server 1444+9 at 1010..1010 answers 1 completes control\n", "7 certificate client 188+436 ",
+          "tls.subject=C=FR,_CN=J\\xc3\\xbcrgen_client", "8 key-exchange client 624+42 ",
+          "9 certificate-verify client 666+85 ", "10 change-cipher-spec client 751+6 ",
+          "client opaque from 757: encrypted: by TLS 1.2; only sizes and times follow\n"
+          "11 encrypted client 757+45 at 1020..1020 control tls.content=handshake tls.records=1 tls.bytes=40\n",
+          "12 session-ticket server 1453+623 ", "tls.lifetime=7200\n", "server opaque from 2082: encrypted: ",
+          "15 encrypted client 802+41 at 1040..1040 tls.content=application-data tls.records=1 tls.bytes=36\n",
+          "tls.content=alert"),
+    WORDS("tls.resumed", "tls.odd", " cut"), golden->pieces, golden->count);
   golden_free(golden);
 }
 
@@ -347,17 +334,18 @@ static void tls_13_with_a_retry(void **state)
 {
   (void)state;
   struct golden *golden = golden_read("tls13-retry");
-  find(WORDS("1 client-hello client 0+296 ", "tls.sni=b.test",
-             "2 server-hello server 0+93 at 1010..1010 answers 1 "
-             "completes control tls.version=1.3 tls.cipher=TLS_AES_256_GCM_SHA384",
-             "tls.group=secp384r1 tls.retry=secp384r1\n", "3 change-cipher-spec server 93+6 ",
-             "4 change-cipher-spec client 296+6 ", "5 client-hello client 302+361 ",
-             "6 server-hello server 99+192 at 1030..1030 answers 5 completes control",
-             "server opaque from 291: encrypted: by TLS 1.3; only sizes and times follow\n"
-             "7 encrypted server 291+1420 at 1030..1030 tls.content=application-data tls.records=4 tls.bytes=1400\n"
-             "client opaque from 663: encrypted: by TLS 1.3; only sizes and times follow\n"
-             "8 encrypted client 663+74 at 1040..1040 tls.content=application-data tls.records=1 tls.bytes=69\n"),
-       WORDS("tls.resumed", "tls.odd", " cut"), golden->pieces, golden->count);
+  transcript_find(
+    WORDS("1 client-hello client 0+296 ", "tls.sni=b.test",
+          "2 server-hello server 0+93 at 1010..1010 answers 1 "
+          "completes control tls.version=1.3 tls.cipher=TLS_AES_256_GCM_SHA384",
+          "tls.group=secp384r1 tls.retry=secp384r1\n", "3 change-cipher-spec server 93+6 ",
+          "4 change-cipher-spec client 296+6 ", "5 client-hello client 302+361 ",
+          "6 server-hello server 99+192 at 1030..1030 answers 5 completes control",
+          "server opaque from 291: encrypted: by TLS 1.3; only sizes and times follow\n"
+          "7 encrypted server 291+1420 at 1030..1030 tls.content=application-data tls.records=4 tls.bytes=1400\n"
+          "client opaque from 663: encrypted: by TLS 1.3; only sizes and times follow\n"
+          "8 encrypted client 663+74 at 1040..1040 tls.content=application-data tls.records=1 tls.bytes=69\n"),
+    WORDS("tls.resumed", "tls.odd", " cut"), golden->pieces, golden->count);
   golden_free(golden);
 }
 
@@ -374,8 +362,9 @@ static void in_a_tunnel(void **state)
                                  {GG_SIDE_SERVER, server.data, 19, false},
                                  {GG_SIDE_CLIENT, client.data + before, client.length - before, false},
                                  {GG_SIDE_SERVER, server.data + 19, server.length - 19, false}};
-  find(WORDS("is tls from 35 19\n3 client-hello client 35+", "tls.sni=example.com", "4 server-hello server 19+55 "),
-       NULL, pieces, 4);
+  transcript_find(
+    WORDS("is tls from 35 19\n3 client-hello client 35+", "tls.sni=example.com", "4 server-hello server 19+55 "), NULL,
+    pieces, 4);
 }
 
 /* Records of both sides at once: a turn ends with the record in whose middle the other side has spoken. */
@@ -646,8 +635,9 @@ static void gaps(void **state)
                                         "ab"),
                                  SERVER_GAP(7),
                                  SERVER("c\x17\3\3\0\1d")};
-  find(WORDS("3 encrypted server 55+21 at 1020..1040 gap tls.content=application-data tls.records=2 tls.bytes=11\n"),
-       NULL, within, 5);
+  transcript_find(
+    WORDS("3 encrypted server 55+21 at 1020..1040 gap tls.content=application-data tls.records=2 tls.bytes=11\n"), NULL,
+    within, 5);
   const struct piece beyond[] = {{GG_SIDE_CLIENT, client.data, client.length, false},
                                  {GG_SIDE_SERVER, server.data, server.length, false},
                                  SERVER("\x17\3\3\0\x0a"
@@ -655,13 +645,13 @@ static void gaps(void **state)
                                  SERVER_GAP(9),
                                  SERVER("\x17\3\3\0\1d"),
                                  CLIENT("\x17\3\3\0\1d")};
-  find(WORDS("3 encrypted server 55+7 at 1020..1020 gap", "4 encrypted client 50+6"), NULL, beyond, 6);
+  transcript_find(WORDS("3 encrypted server 55+7 at 1020..1020 gap", "4 encrypted client 50+6"), NULL, beyond, 6);
   const struct piece plain[] = {{GG_SIDE_CLIENT, client.data, client.length, false},
                                 {GG_SIDE_SERVER, server.data, 20, false},
                                 SERVER_GAP(35),
                                 CLIENT("\x15\3\3\0\2\2\x28")};
-  find(WORDS("server opaque from 0: gap: bytes are missing, and records with them\n", "2 alert client 50+7"), NULL,
-       plain, 4);
+  transcript_find(WORDS("server opaque from 0: gap: bytes are missing, and records with them\n", "2 alert client 50+7"),
+                  NULL, plain, 4);
 }
 
 static void damaged(void **state)

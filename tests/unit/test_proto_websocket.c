@@ -14,20 +14,8 @@
 #include <zlib.h>
 #endif
 
-static void tell(const char *wanted, const struct piece *pieces, size_t count)
-{
-  struct gg_decoding_options options = GG_DECODING_OPTIONS_INIT;
-  options.decoder = "websocket";
-  char *told = transcript_checked(&options, pieces, count);
-  assert_memory_equal(told, "is websocket from 0 0\n", 22);
-  assert_string_equal(told + 22, wanted);
-  free(told);
-}
-#define TELL(wanted, ...)                                                                                              \
-  do {                                                                                                                 \
-    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
-    tell(wanted, pieces, sizeof pieces / sizeof *pieces);                                                              \
-  } while (0)
+static const struct gg_decoding_options named = {.size = sizeof named, .decoder = "websocket"};
+#define TELL_FRAMES(wanted, ...) TELL_AS(&named, "is websocket from 0 0\n" wanted, __VA_ARGS__)
 
 /* Behind a handshake whose response has these extensions: what is told from the first frame on, which is message 3. */
 static void tell_upgraded(const char *wanted, const char *extensions, struct piece frame)
@@ -59,32 +47,32 @@ static void tell_upgraded(const char *wanted, const char *extensions, struct pie
 static void single_frames(void **state)
 {
   (void)state;
-  TELL("1 text server 0+7 at 1000..1000 unsolicited body 5 (5 raw, 00000000042628b2) Hello\n"
-       "2 text client 0+11 at 1010..1010 body 5 (5 raw, 00000000042628b2) Hello\n",
-       SERVER("\x81\x05Hello"), CLIENT("\x81" MASKED_HELLO));
+  TELL_FRAMES("1 text server 0+7 at 1000..1000 unsolicited body 5 (5 raw, 00000000042628b2) Hello\n"
+              "2 text client 0+11 at 1010..1010 body 5 (5 raw, 00000000042628b2) Hello\n",
+              SERVER("\x81\x05Hello"), CLIENT("\x81" MASKED_HELLO));
 }
 
 static void fragments_with_a_ping_between(void **state)
 {
   (void)state;
-  TELL("2 ping server 5+4 at 1010..1010 unsolicited control body 2 (2 raw, 0000000000000d01) hi\n"
-       "1 text server 0+13 at 1000..1020 unsolicited ws.fragments=2 body 5 (5 raw, 00000000042628b2) Hello\n",
-       SERVER("\x01\x03Hel"), SERVER("\x89\x02hi"), SERVER("\x80\x02lo"));
+  TELL_FRAMES("2 ping server 5+4 at 1010..1010 unsolicited control body 2 (2 raw, 0000000000000d01) hi\n"
+              "1 text server 0+13 at 1000..1020 unsolicited ws.fragments=2 body 5 (5 raw, 00000000042628b2) Hello\n",
+              SERVER("\x01\x03Hel"), SERVER("\x89\x02hi"), SERVER("\x80\x02lo"));
 }
 
 static void pongs_answer_pings(void **state)
 {
   (void)state;
-  TELL("1 ping server 0+7 at 1000..1000 unsolicited control body 5 (5 raw, 00000000042628b2) Hello\n"
-       "2 ping server 7+2 at 1000..1000 unsolicited control\n"
-       "3 ping server 9+2 at 1000..1000 unsolicited control\n"
-       "4 pong client 0+11 at 1010..1010 answers 1 control body 5 (5 raw, 00000000042628b2) Hello\n"
-       "5 pong client 11+6 at 1010..1010 answers 2 control\n"
-       "6 pong client 17+6 at 1010..1010 answers 3 control\n"
-       "7 pong client 23+6 at 1010..1010 control\n"
-       "8 pong server 11+2 at 1020..1020 unsolicited control\n",
-       SERVER("\x89\x05Hello\x89\x00\x89\x00"), CLIENT("\x8a" MASKED_HELLO "\x8a\x80mask\x8a\x80mask\x8a\x80mask"),
-       SERVER("\x8a\x00"));
+  TELL_FRAMES("1 ping server 0+7 at 1000..1000 unsolicited control body 5 (5 raw, 00000000042628b2) Hello\n"
+              "2 ping server 7+2 at 1000..1000 unsolicited control\n"
+              "3 ping server 9+2 at 1000..1000 unsolicited control\n"
+              "4 pong client 0+11 at 1010..1010 answers 1 control body 5 (5 raw, 00000000042628b2) Hello\n"
+              "5 pong client 11+6 at 1010..1010 answers 2 control\n"
+              "6 pong client 17+6 at 1010..1010 answers 3 control\n"
+              "7 pong client 23+6 at 1010..1010 control\n"
+              "8 pong server 11+2 at 1020..1020 unsolicited control\n",
+              SERVER("\x89\x05Hello\x89\x00\x89\x00"),
+              CLIENT("\x8a" MASKED_HELLO "\x8a\x80mask\x8a\x80mask\x8a\x80mask"), SERVER("\x8a\x00"));
 }
 
 static void lengths(void **state)
@@ -93,25 +81,28 @@ static void lengths(void **state)
   static char medium[4 + 256] = "\x82\x7e\x01", large[10 + 65536] = "\x82\x7f\0\0\0\0\0\x01";
   const struct piece pieces[] = {{GG_SIDE_SERVER, medium, sizeof medium, false},
                                  {GG_SIDE_SERVER, large, sizeof large, false}};
-  tell("1 binary server 0+260 at 1000..1000 unsolicited body 256 (256 raw, 0000000000000000) "
-       "\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00"
-       "\\x00"
-       "\\x00\n"
-       "2 binary server 260+65546 at 1010..1010 unsolicited body 65536 (65536 raw, 0000000000000000) "
-       "\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00"
-       "\\x00"
-       "\\x00\n",
-       pieces, 2);
+  transcript_tell(
+    &named,
+    "is websocket from 0 0\n"
+    "1 binary server 0+260 at 1000..1000 unsolicited body 256 (256 raw, 0000000000000000) "
+    "\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00"
+    "\\x00"
+    "\\x00\n"
+    "2 binary server 260+65546 at 1010..1010 unsolicited body 65536 (65536 raw, 0000000000000000) "
+    "\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00"
+    "\\x00"
+    "\\x00\n",
+    pieces, 2);
 }
 
 static void closing(void **state)
 {
   (void)state;
-  TELL("1 close client 0+11 at 1000..1000 control ws.close_code=1000 ws.close_reason=bye body 5 (5 raw, "
-       "0000000000953b89) \\x03\\xe8bye\n"
-       "2 close server 0+4 at 1010..1010 answers 1 control ws.close_code=1000 body 2 (2 raw, 0000000000000145) "
-       "\\x03\\xe8\n",
-       CLIENT("\x88\x85\x01\x02\x03\x04\x02\xea\x61\x7d\x64"), SERVER("\x88\x02\x03\xe8"));
+  TELL_FRAMES("1 close client 0+11 at 1000..1000 control ws.close_code=1000 ws.close_reason=bye body 5 (5 raw, "
+              "0000000000953b89) \\x03\\xe8bye\n"
+              "2 close server 0+4 at 1010..1010 answers 1 control ws.close_code=1000 body 2 (2 raw, 0000000000000145) "
+              "\\x03\\xe8\n",
+              CLIENT("\x88\x85\x01\x02\x03\x04\x02\xea\x61\x7d\x64"), SERVER("\x88\x02\x03\xe8"));
 }
 
 /* ── RFC 7692, 7.2.3 ─────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -121,27 +112,27 @@ static void compressed(void **state)
   (void)state;
 #ifdef GG_HAVE_ZLIB
 #define INFLATED(raw) "ws.compressed=inflated body 5 (" #raw " raw, 00000000042628b2) Hello\n"
-  TELL("1 text server 0+9 at 1000..1000 unsolicited " INFLATED(7) /* one block */
-       "2 text server 9+7 at 1000..1000 unsolicited " INFLATED(5) /* by the window */
-       "3 text server 16+11 at 1000..1000 unsolicited ws.compressed=inflated ws.fragments=2 body 5 (7 raw, "
-       "00000000042628b2) Hello\n"
-       "4 text server 27+13 at 1000..1000 unsolicited " INFLATED(11)            /* stored */
-       "5 text server 40+10 at 1000..1000 unsolicited " INFLATED(8)             /* a last block */
-       "6 text server 50+7 at 1000..1000 unsolicited " INFLATED(5)              /* and on */
-       "7 text server 57+15 at 1000..1000 unsolicited " INFLATED(13)            /* two blocks */
-       "8 text server 72+3 at 1000..1000 unsolicited ws.compressed=inflated\n", /* nothing */
-       SERVER("\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"
-              "\xc1\x05\xf2\x00\x11\x00\x00"
-              "\x41\x03\xf2\x48\xcd\x80\x04\xc9\xc9\x07\x00"
-              "\xc1\x0b\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"
-              "\xc1\x08\xf3\x48\xcd\xc9\xc9\x07\x00\x00"
-              "\xc1\x05\xf2\x00\x11\x00\x00"
-              "\xc1\x0d\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"
-              "\xc1\x01\x00"));
+  TELL_FRAMES("1 text server 0+9 at 1000..1000 unsolicited " INFLATED(7) /* one block */
+              "2 text server 9+7 at 1000..1000 unsolicited " INFLATED(5) /* by the window */
+              "3 text server 16+11 at 1000..1000 unsolicited ws.compressed=inflated ws.fragments=2 body 5 (7 raw, "
+              "00000000042628b2) Hello\n"
+              "4 text server 27+13 at 1000..1000 unsolicited " INFLATED(11)            /* stored */
+              "5 text server 40+10 at 1000..1000 unsolicited " INFLATED(8)             /* a last block */
+              "6 text server 50+7 at 1000..1000 unsolicited " INFLATED(5)              /* and on */
+              "7 text server 57+15 at 1000..1000 unsolicited " INFLATED(13)            /* two blocks */
+              "8 text server 72+3 at 1000..1000 unsolicited ws.compressed=inflated\n", /* nothing */
+              SERVER("\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"
+                     "\xc1\x05\xf2\x00\x11\x00\x00"
+                     "\x41\x03\xf2\x48\xcd\x80\x04\xc9\xc9\x07\x00"
+                     "\xc1\x0b\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"
+                     "\xc1\x08\xf3\x48\xcd\xc9\xc9\x07\x00\x00"
+                     "\xc1\x05\xf2\x00\x11\x00\x00"
+                     "\xc1\x0d\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"
+                     "\xc1\x01\x00"));
 #else
-  TELL("1 text server 0+9 at 1000..1000 unsolicited ws.compressed=kept body 7 (7 raw, 0000003288281470) "
-       "\\xf2H\\xcd\\xc9\\xc9\\x07\\x00\n",
-       SERVER("\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"));
+  TELL_FRAMES("1 text server 0+9 at 1000..1000 unsolicited ws.compressed=kept body 7 (7 raw, 0000003288281470) "
+              "\\xf2H\\xcd\\xc9\\xc9\\x07\\x00\n",
+              SERVER("\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"));
 #endif
 }
 
@@ -175,11 +166,11 @@ static void what_was_agreed_upon(void **state)
 static void damaged_compression_is_left_alone(void **state)
 {
   (void)state;
-  TELL("1 text server 0+6 at 1000..1000 unsolicited odd ws.compressed=inflated ws.odd=bad-deflate\n"
-       "2 text server 6+9 at 1000..1000 unsolicited ws.compressed=kept body 7 (7 raw, 0000003288281470) "
-       "\\xf2H\\xcd\\xc9\\xc9\\x07\\x00\n"
-       "3 text server 15+7 at 1000..1000 unsolicited body 5 (5 raw, 00000000042628b2) Hello\n",
-       SERVER("\xc1\x04\xff\xff\xff\xff\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\x81\x05Hello"));
+  TELL_FRAMES("1 text server 0+6 at 1000..1000 unsolicited odd ws.compressed=inflated ws.odd=bad-deflate\n"
+              "2 text server 6+9 at 1000..1000 unsolicited ws.compressed=kept body 7 (7 raw, 0000003288281470) "
+              "\\xf2H\\xcd\\xc9\\xc9\\x07\\x00\n"
+              "3 text server 15+7 at 1000..1000 unsolicited body 5 (5 raw, 00000000042628b2) Hello\n",
+              SERVER("\xc1\x04\xff\xff\xff\xff\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\x81\x05Hello"));
 }
 #endif
 
@@ -188,27 +179,28 @@ static void damaged_compression_is_left_alone(void **state)
 static void odd_frames(void **state)
 {
   (void)state;
-  TELL("1 text client 0+4 at 1000..1000 odd ws.odd=unmasked body 2 (2 raw, 0000000000000d01) hi\n"
-       "2 text client 4+10 at 1000..1000 odd ws.odd=long-length body 2 (2 raw, 00000000000000a5) \\x05\\x0a\n",
-       CLIENT("\x81\x02hi\x81\xfe\x00\x02\x01\x02\x03\x04\x04\x08"));
-  TELL("1 text server 0+8 at 1000..1000 unsolicited odd ws.odd=masked body 2 (2 raw, 0000000000000d01) hi\n",
-       SERVER("\x81\x82\0\0\0\0hi"));
-  TELL("1 text server 0+4 at 1000..1000 unsolicited odd ws.odd=reserved-bits body 2 (2 raw, 0000000000000d01) hi\n"
-       "2 other server 4+4 at 1000..1000 unsolicited odd ws.opcode=3 ws.odd=reserved-opcode body 2 (2 raw, "
-       "0000000000000d01) hi\n"
-       "3 other server 8+2 at 1000..1000 unsolicited odd ws.opcode=0 ws.odd=no-beginning\n"
-       "4 ping server 10+2 at 1000..1000 unsolicited odd control ws.odd=fragmented-control\n"
-       "5 text server 12+3 at 1000..1000 unsolicited odd ws.odd=unfinished body 1 (1 raw, 0000000000000061) a\n"
-       "6 text server 15+4 at 1000..1000 unsolicited odd ws.odd=bad-utf-8 body 2 (2 raw, 00000000000017fe) \\xc0\\xbe\n"
-       "7 text server 19+4 at 1000..1000 unsolicited odd ws.odd=bad-utf-8 body 2 (2 raw, 0000000000001be0) \\xe2\\x82"
-       "\n"
-       "8 close server 23+3 at 1000..1000 unsolicited odd control ws.odd=bad-close body 1 (1 raw, 0000000000000003) "
-       "\\x03\n"
-       "9 text server 26+2 at 1000..1000 unsolicited odd ws.odd=after-close\n"
-       "10 close server 28+4 at 1000..1000 unsolicited odd control ws.odd=after-close ws.close_code=1006 "
-       "ws.odd=bad-close-code body 2 (2 raw, 000000000000014b) \\x03\\xee\n",
-       SERVER("\xb1\x02hi\x83\x02hi\x80\x00\x09\x00\x01\x01"
-              "a\x81\x02\xc0\xbe\x81\x02\xe2\x82\x88\x01\x03\x81\x00\x88\x02\x03\xee"));
+  TELL_FRAMES("1 text client 0+4 at 1000..1000 odd ws.odd=unmasked body 2 (2 raw, 0000000000000d01) hi\n"
+              "2 text client 4+10 at 1000..1000 odd ws.odd=long-length body 2 (2 raw, 00000000000000a5) \\x05\\x0a\n",
+              CLIENT("\x81\x02hi\x81\xfe\x00\x02\x01\x02\x03\x04\x04\x08"));
+  TELL_FRAMES("1 text server 0+8 at 1000..1000 unsolicited odd ws.odd=masked body 2 (2 raw, 0000000000000d01) hi\n",
+              SERVER("\x81\x82\0\0\0\0hi"));
+  TELL_FRAMES(
+    "1 text server 0+4 at 1000..1000 unsolicited odd ws.odd=reserved-bits body 2 (2 raw, 0000000000000d01) hi\n"
+    "2 other server 4+4 at 1000..1000 unsolicited odd ws.opcode=3 ws.odd=reserved-opcode body 2 (2 raw, "
+    "0000000000000d01) hi\n"
+    "3 other server 8+2 at 1000..1000 unsolicited odd ws.opcode=0 ws.odd=no-beginning\n"
+    "4 ping server 10+2 at 1000..1000 unsolicited odd control ws.odd=fragmented-control\n"
+    "5 text server 12+3 at 1000..1000 unsolicited odd ws.odd=unfinished body 1 (1 raw, 0000000000000061) a\n"
+    "6 text server 15+4 at 1000..1000 unsolicited odd ws.odd=bad-utf-8 body 2 (2 raw, 00000000000017fe) \\xc0\\xbe\n"
+    "7 text server 19+4 at 1000..1000 unsolicited odd ws.odd=bad-utf-8 body 2 (2 raw, 0000000000001be0) \\xe2\\x82"
+    "\n"
+    "8 close server 23+3 at 1000..1000 unsolicited odd control ws.odd=bad-close body 1 (1 raw, 0000000000000003) "
+    "\\x03\n"
+    "9 text server 26+2 at 1000..1000 unsolicited odd ws.odd=after-close\n"
+    "10 close server 28+4 at 1000..1000 unsolicited odd control ws.odd=after-close ws.close_code=1006 "
+    "ws.odd=bad-close-code body 2 (2 raw, 000000000000014b) \\x03\\xee\n",
+    SERVER("\xb1\x02hi\x83\x02hi\x80\x00\x09\x00\x01\x01"
+           "a\x81\x02\xc0\xbe\x81\x02\xe2\x82\x88\x01\x03\x81\x00\x88\x02\x03\xee"));
 }
 
 static void a_long_control_frame(void **state)
@@ -216,47 +208,51 @@ static void a_long_control_frame(void **state)
   (void)state;
   static char frame[4 + 200] = "\x89\x7e\0\xc8";
   const struct piece pieces[] = {{GG_SIDE_SERVER, frame, sizeof frame, false}};
-  tell("1 ping server 0+204 at 1000..1000 unsolicited odd control ws.odd=long-control body 200 (200 raw, "
-       "0000000000000000) "
-       "\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00"
-       "\\x00"
-       "\\x00\n",
-       pieces, 1);
+  transcript_tell(
+    &named,
+    "is websocket from 0 0\n"
+    "1 ping server 0+204 at 1000..1000 unsolicited odd control ws.odd=long-control body 200 (200 raw, "
+    "0000000000000000) "
+    "\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00"
+    "\\x00"
+    "\\x00\n",
+    pieces, 1);
 }
 
 static void a_length_beyond_all(void **state)
 {
   (void)state;
-  TELL("1 binary server 0+10 at 1000..1000 unsolicited cut\n"
-       "server opaque from 10: failed: a frame of 2^63 bytes or more\n"
-       "2 text client 0+11 at 1010..1010 body 5 (5 raw, 00000000042628b2) Hello\n",
-       SERVER("\x82\x7f\x80\0\0\0\0\0\0\0more"), CLIENT("\x81" MASKED_HELLO));
+  TELL_FRAMES("1 binary server 0+10 at 1000..1000 unsolicited cut\n"
+              "server opaque from 10: failed: a frame of 2^63 bytes or more\n"
+              "2 text client 0+11 at 1010..1010 body 5 (5 raw, 00000000042628b2) Hello\n",
+              SERVER("\x82\x7f\x80\0\0\0\0\0\0\0more"), CLIENT("\x81" MASKED_HELLO));
 }
 
 static void gaps(void **state)
 {
   (void)state;
   /* Within a payload it is a hole, and the mask goes on behind it. */
-  TELL("1 text client 0+11 at 1000..1020 gap body 3 (3 raw, 0000000000011bcb) Hlo\n",
-       CLIENT("\x81\x85\x37\xfa\x21\x3d\x7f"), CLIENT_GAP(2), CLIENT("\x51\x58"));
-  TELL("1 text client 0+7 at 1000..1000 cut body 1 (1 raw, 0000000000000048) H\n"
-       "client opaque from 7: gap: bytes are missing\n"
-       "server opaque from 0: gap: bytes are missing\n",
-       CLIENT("\x81\x85\x37\xfa\x21\x3d\x7f"), CLIENT_GAP(5), CLIENT("\x51\x58"));
+  TELL_FRAMES("1 text client 0+11 at 1000..1020 gap body 3 (3 raw, 0000000000011bcb) Hlo\n",
+              CLIENT("\x81\x85\x37\xfa\x21\x3d\x7f"), CLIENT_GAP(2), CLIENT("\x51\x58"));
+  TELL_FRAMES("1 text client 0+7 at 1000..1000 cut body 1 (1 raw, 0000000000000048) H\n"
+              "client opaque from 7: gap: bytes are missing\n"
+              "server opaque from 0: gap: bytes are missing\n",
+              CLIENT("\x81\x85\x37\xfa\x21\x3d\x7f"), CLIENT_GAP(5), CLIENT("\x51\x58"));
 #ifdef GG_HAVE_ZLIB
-  TELL("1 text server 0+9 at 1000..1020 unsolicited gap ws.compressed=inflated body 2 (6 raw, 000000000000091d) He\n"
-       "2 text server 9+7 at 1020..1020 unsolicited ws.compressed=kept body 5 (5 raw, 000000000d5277c3) "
-       "\\xf2\\x00\\x11\\x00\\x00\n",
-       SERVER("\xc1\x07\xf2\x48\xcd"), SERVER_GAP(1), SERVER("\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00"));
+  TELL_FRAMES(
+    "1 text server 0+9 at 1000..1020 unsolicited gap ws.compressed=inflated body 2 (6 raw, 000000000000091d) He\n"
+    "2 text server 9+7 at 1020..1020 unsolicited ws.compressed=kept body 5 (5 raw, 000000000d5277c3) "
+    "\\xf2\\x00\\x11\\x00\\x00\n",
+    SERVER("\xc1\x07\xf2\x48\xcd"), SERVER_GAP(1), SERVER("\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00"));
 #endif
 }
 
 static void ends_in_the_middle(void **state)
 {
   (void)state;
-  TELL("1 text server 0+1 at 1000..1000 unsolicited cut\n", SERVER("\x81"));
-  TELL("1 text server 0+4 at 1000..1000 unsolicited cut body 2 (2 raw, 0000000000000d01) hi\n", SERVER("\x01\x02hi"),
-       SERVER_END);
+  TELL_FRAMES("1 text server 0+1 at 1000..1000 unsolicited cut\n", SERVER("\x81"));
+  TELL_FRAMES("1 text server 0+4 at 1000..1000 unsolicited cut body 2 (2 raw, 0000000000000d01) hi\n",
+              SERVER("\x01\x02hi"), SERVER_END);
 }
 
 /* ── Summaries ───────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -267,4 +267,47 @@ static inline char *transcript_checked(const struct gg_decoding_options *options
   return whole;
 }
 
+static inline void transcript_tell(const struct gg_decoding_options *options, const char *wanted,
+                                   const struct piece *pieces, size_t count)
+{
+  char *told = transcript_checked(options, pieces, count);
+  if (strcmp(told, wanted) != 0) {
+    fprintf(stderr, "told:\n%s.\nwanted:\n%s.\n", told, wanted);
+    abort();
+  }
+  free(told);
+}
+
+/* Lists of texts that end with NULL, which are all in it, or not; the second one may be NULL. */
+static inline void transcript_find(const char *const *wanted, const char *const *unwanted, const struct piece *pieces,
+                                   size_t count)
+{
+  char *told = transcript_checked(NULL, pieces, count);
+  for (bool in = true;; in = false) {
+    for (const char *const *text = in ? wanted : unwanted; text && *text; text++)
+      if ((strstr(told, *text) != NULL) != in) {
+        fprintf(stderr, "%s '%s' in:\n%s\n", in ? "no" : "there is", *text, told);
+        abort();
+      }
+    if (!in)
+      break;
+  }
+  free(told);
+}
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* That these pieces are told so, or with these words in it, whatever the cuts. */
+#define TELL_AS(options, wanted, ...)                                                                                  \
+  do {                                                                                                                 \
+    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
+    transcript_tell(options, wanted, pieces, sizeof pieces / sizeof *pieces);                                          \
+  } while (0)
+#define TELL(wanted, ...) TELL_AS(NULL, wanted, __VA_ARGS__)
+#define FIND_NOT(wanted, unwanted, ...)                                                                                \
+  do {                                                                                                                 \
+    const struct piece pieces[] = {__VA_ARGS__};                                                                       \
+    transcript_find(wanted, unwanted, pieces, sizeof pieces / sizeof *pieces);                                         \
+  } while (0)
+#define FIND(wanted, ...) FIND_NOT(wanted, NULL, __VA_ARGS__)
+
 #endif
