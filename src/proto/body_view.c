@@ -211,8 +211,7 @@ static void on_pair(void *context, const struct gg__form_pair *pair)
   put_text(view, pair->key_cut ? "..." : "");
   if (pair->has_value) {
     put_text(view, ": ");
-    /* Of a name that is cut nobody knows how it ends. */
-    if ((pair->secret || pair->key_cut) && !view->options.secrets) {
+    if (gg__form_is_secret(pair) && !view->options.secrets) {
       put_text(view, mask);
       tell_masked(layer, pair->raw_offset, pair->raw_offset + pair->raw_length, pair->key, pair->key_length);
     } else {

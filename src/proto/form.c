@@ -41,6 +41,7 @@ static void tell(struct gg__form *form)
   struct gg__form_pair *now = &form->now;
   give_back(form);
   now->raw_length = now->has_value ? form->offset - now->raw_offset : 0;
+  now->key_raw_length = (now->has_value ? now->raw_offset - 1 : form->offset) - now->key_offset;
   now->key = form->key;
   now->value = form->value;
   now->secret = gg__secret_name(form->key, now->key_length);
@@ -87,6 +88,8 @@ void gg__form_push(struct gg__form *form, const void *data, size_t length)
       tell(form);
       continue;
     }
+    if (!form->begun)
+      form->now.key_offset = form->offset;
     form->begun = true;
     take(form, text[i]);
   }

@@ -20,12 +20,19 @@ enum {
 struct gg__form_pair {
   const char *key, *value; /* any bytes, not NUL-ended, until the callback returns */
   size_t key_length, value_length;
-  bool has_value;                  /* there was a '=' */
-  bool key_cut, value_cut;         /* it is longer; these are its first bytes */
-  bool odd;                        /* a % without two hex digits */
-  bool secret;                     /* by its name */
-  uint64_t raw_offset, raw_length; /* where the value stands in what was pushed, still coded */
+  bool has_value;                      /* there was a '=' */
+  bool key_cut, value_cut;             /* it is longer; these are its first bytes */
+  bool odd;                            /* a % without two hex digits */
+  bool secret;                         /* by its name */
+  uint64_t key_offset, key_raw_length; /* where the key stands in what was pushed, still coded ... */
+  uint64_t raw_offset, raw_length;     /* ... and the value */
 };
+
+/* Of a name that is cut nobody knows how it ends. */
+static inline bool gg__form_is_secret(const struct gg__form_pair *pair)
+{
+  return pair->secret || pair->key_cut;
+}
 
 struct gg__form {
   void (*pair)(void *context, const struct gg__form_pair *pair);

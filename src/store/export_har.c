@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "proto/content_kind.h"
+#include "proto/form.h"
 
 #include <gogetway/content.h>
 #include <inttypes.h>
@@ -106,25 +107,41 @@ static void put_masked(struct gg__exchange_out *out, struct gg_json *json, const
   free(shown);
 }
 
+struct pairs {
+  struct gg__exchange_out *out;
+  struct gg_json *json;
+  const char *text;
+  char *plain; /* room for one of them without its coding */
+};
+
+static void put_pair(void *context, const struct gg__form_pair *pair)
+{
+  const struct pairs *pairs = context;
+  const char *text = pairs->text;
+  char *plain = pairs->plain;
+  size_t name = gg__percent_undo(plain, text + pair->key_offset, (size_t)pair->key_raw_length, true);
+  gg_json_object_begin(pairs->json);
+  put_string(pairs->json, "name", (struct gg__text){plain, name});
+  size_t value = gg__percent_undo(plain, text + pair->raw_offset, (size_t)pair->raw_length, true);
+  bool hidden = gg__form_is_secret(pair) && value && !pairs->out->secrets;
+  put_string(pairs->json, "value", hidden ? (struct gg__text){mask, sizeof mask - 1} : (struct gg__text){plain, value});
+  gg_json_object_end(pairs->json);
+}
+
 static void put_pairs(struct gg__exchange_out *out, struct gg_json *json, const char *key, struct gg__text text)
 {
-  struct gg__pair pair;
-  char *plain = malloc(text.length + 1);
-  if (!plain)
-    out->error = GG_ERR_NOMEM;
+  struct gg__form form;
+  struct pairs pairs = {out, json, text.at, malloc(text.length + 1)};
   gg_json_key(json, key);
   gg_json_array_begin(json);
-  for (size_t at = 0; plain && gg__pair_next(&pair, text.at, text.length, &at);) {
-    gg_json_object_begin(json);
-    put_string(json, "name", (struct gg__text){plain, gg__percent_undo(plain, pair.name, pair.name_length, true)});
-    if (gg__pair_is_secret(&pair) && !out->secrets)
-      gg_json_field_string(json, "value", mask);
-    else
-      put_string(json, "value", (struct gg__text){plain, gg__percent_undo(plain, pair.value, pair.value_length, true)});
-    gg_json_object_end(json);
-  }
+  gg__form_init(&form, put_pair, &pairs);
+  if (pairs.plain)
+    gg__form_push(&form, text.at, text.length);
+  else
+    out->error = GG_ERR_NOMEM;
+  gg__form_finish(&form);
   gg_json_array_end(json);
-  free(plain);
+  free(pairs.plain);
 }
 
 static void put_headers(struct gg__exchange_out *out, struct gg_json *json, const struct gg_message *message)

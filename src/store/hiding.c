@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/hiding.h"
 
+#include "proto/form.h"
 #include "proto/secrets.h"
 
 #include <gogetway/content.h>
 #include <string.h>
 
-enum { NAME_BYTES_MAX = 384 };
-
-/* ── Pairs ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-bool gg__pair_next(struct gg__pair *pair, const char *text, size_t length, size_t *at)
-{
-  while (*at < length && (text[*at] == '&' || text[*at] == ';'))
-    ++*at;
-  if (*at >= length)
-    return false;
-  size_t from = *at, end = from;
-  while (end < length && text[end] != '&' && text[end] != ';')
-    end++;
-  const char *equals = memchr(text + from, '=', end - from);
-  size_t name_end = equals ? (size_t)(equals - text) : end, value = equals ? name_end + 1 : end;
-  *pair = (struct gg__pair){text + from, text + value, name_end - from, end - value};
-  *at = end;
-  return true;
-}
+/* ── Queries ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static int hex_digit(char letter)
 {
@@ -47,20 +30,6 @@ size_t gg__percent_undo(char *out, const char *text, size_t length, bool plus)
     }
   }
   return used;
-}
-
-static bool is_secret(const char *coded, size_t length)
-{
-  char name[NAME_BYTES_MAX];
-  return gg__secret_name(name, gg__percent_undo(name, coded, length, true));
-}
-
-/* A name that is longer is looked at by its beginning and its end. */
-bool gg__pair_is_secret(const struct gg__pair *pair)
-{
-  size_t looked = pair->name_length < NAME_BYTES_MAX ? pair->name_length : NAME_BYTES_MAX;
-  return pair->value_length &&
-         (is_secret(pair->name, looked) || is_secret(pair->name + pair->name_length - looked, looked));
 }
 
 void gg__query_find(const char *url, size_t length, size_t *from, size_t *to)
@@ -91,13 +60,26 @@ void gg__hide_whole(struct gg__hiding *out, size_t length, const char *name, siz
   add(out, 0, length, length, name, name_length);
 }
 
+struct pairs {
+  struct gg__hiding *out;
+  size_t from, length;
+};
+
+static void take_pair(void *context, const struct gg__form_pair *pair)
+{
+  const struct pairs *pairs = context;
+  size_t from = pairs->from + (size_t)pair->raw_offset;
+  if (gg__form_is_secret(pair))
+    add(pairs->out, from, from + (size_t)pair->raw_length, pairs->length, pair->key, pair->key_length);
+}
+
 static void hide_pairs(struct gg__hiding *out, const char *text, size_t from, size_t to, size_t length)
 {
-  struct gg__pair pair;
-  for (size_t at = from; gg__pair_next(&pair, text, to, &at);)
-    if (gg__pair_is_secret(&pair))
-      add(out, (size_t)(pair.value - text), (size_t)(pair.value - text) + pair.value_length, length, pair.name,
-          pair.name_length);
+  struct pairs pairs = {out, from, length};
+  struct gg__form form;
+  gg__form_init(&form, take_pair, &pairs);
+  gg__form_push(&form, text + from, to - from);
+  gg__form_finish(&form);
 }
 
 /* "http://user:password@host/path?query" */

@@ -12,17 +12,8 @@
 
 enum { GG__HIDDEN_MAX = 256, GG__HIDDEN_NAME_MAX = 48 };
 
-/* A name and a value in text: both may be percent-coded. Without '=' the value is empty. */
-struct gg__pair {
-  const char *name, *value;
-  size_t name_length, value_length;
-};
-/* The pair at *at of a query or a form, which goes on behind it; false: there is none any more. */
-bool gg__pair_next(struct gg__pair *pair, const char *text, size_t length, size_t *at);
 /* Undoes %XX, and '+' if it means a blank. `out` has room for `length` bytes. Returns how many came out. */
 size_t gg__percent_undo(char *out, const char *text, size_t length, bool plus);
-/* Whether the name of a pair says that the value is a credential. */
-bool gg__pair_is_secret(const struct gg__pair *pair);
 /* Where the query begins (behind the '?') and ends (at a '#'); equal: there is none. */
 void gg__query_find(const char *url, size_t length, size_t *from, size_t *to);
 

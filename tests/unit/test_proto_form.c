@@ -19,6 +19,7 @@ struct told {
   char text[8192];
   size_t length;
   const char *body;
+  size_t body_length;
 };
 
 static void add(void *context, const struct gg__form_pair *pair)
@@ -30,12 +31,19 @@ static void add(void *context, const struct gg__form_pair *pair)
     pair->secret ? " secret" : "", pair->odd ? " odd" : "", pair->key_cut || pair->value_cut ? " cut" : "",
     (int)(pair->raw_length < 40 ? pair->raw_length : 40), told->body + pair->raw_offset);
   assert_true(told->length < sizeof told->text);
+  const char *key = told->body + pair->key_offset, *behind = key + pair->key_raw_length;
+  assert_true(key == told->body || key[-1] == '&');
+  if (behind < told->body + told->body_length)
+    assert_int_equal(*behind, pair->has_value ? '=' : '&');
+  else
+    assert_false(pair->has_value);
+  assert_true(pair->key_cut || pair->key_raw_length >= pair->key_length);
 }
 
 static void read_form(struct told *told, const char *body, size_t length, size_t step)
 {
   static struct gg__form form;
-  *told = (struct told){.body = body};
+  *told = (struct told){.body = body, .body_length = length};
   gg__form_init(&form, add, told);
   for (size_t done = 0; done < length; done += step) {
     size_t part = step < length - done ? step : length - done;
