@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-  REQUESTS_MAX = 4096, /* whose ends are known, while answers to them come */
+  ENDED_MAX = 4096,    /* requests whose ends are known, while answers to them come; and so many other messages */
   HELD_MAX = 256,      /* lines that wait for messages that have begun before them */
   LAYING_OUT_MAX = 16, /* bodies that are laid out as they come: each may take some MiB */
   JSON_PER_BYTE = 6,   /* letters of a byte in a string */
@@ -32,7 +32,7 @@ struct gg_cli_view {
   const struct gg_session *session;
   const struct gg_cli_style *style;
   struct gg_message_reader *reader;
-  struct ended *requests; /* by number modulo REQUESTS_MAX; NULL: there was none */
+  struct ended *ended[2]; /* by number modulo ENDED_MAX, of requests apart; NULL: there was none */
   struct gg_cli_body *bodies, *spare;
   size_t laying_out; /* of the bodies, those that are laid out as they come */
   struct held *held; /* by number */
@@ -51,22 +51,29 @@ bool gg_cli_colours(void)
 
 /* ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void note_request(struct gg_cli_view *view, const struct gg_message *message)
+/* Not only requests are answered: pings are, and lines where nobody can tell what a request is. Many of those would
+ * push requests out that wait for long, if both had one place. */
+static void note_end(struct gg_cli_view *view, const struct gg_message *message)
 {
-  if (!view->requests)
-    view->requests = calloc(REQUESTS_MAX, sizeof *view->requests);
-  if (view->requests)
-    view->requests[message->number % REQUESTS_MAX] = (struct ended){message->number, message->last_ns};
+  bool request = message->flags & GG_MESSAGE_REQUEST;
+  if (!request && (message->answers || message->flags & GG_MESSAGE_UNSOLICITED))
+    return;
+  if (!view->ended[request])
+    view->ended[request] = calloc(ENDED_MAX, sizeof *view->ended[request]);
+  if (view->ended[request])
+    view->ended[request][message->number % ENDED_MAX] = (struct ended){message->number, message->last_ns};
 }
 
 static struct gg_cli_answer answer_of(const struct gg_cli_view *view, const struct gg_message *message)
 {
-  const struct ended *request = view->requests ? &view->requests[message->answers % REQUESTS_MAX] : NULL;
-  if (!message->answers || !request || request->number != message->answers)
-    return (struct gg_cli_answer){.known = false};
-  return (struct gg_cli_answer){.known = true,
-                                .first_ns = (int64_t)(message->first_ns - request->last_ns),
-                                .last_ns = (int64_t)(message->last_ns - request->last_ns)};
+  for (size_t i = 0; message->answers && i < 2; i++) {
+    const struct ended *asked = view->ended[i] ? &view->ended[i][message->answers % ENDED_MAX] : NULL;
+    if (asked && asked->number == message->answers)
+      return (struct gg_cli_answer){.known = true,
+                                    .first_ns = (int64_t)(message->first_ns - asked->last_ns),
+                                    .last_ns = (int64_t)(message->last_ns - asked->last_ns)};
+  }
+  return (struct gg_cli_answer){.known = false};
 }
 
 /* ── Bodies ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -243,8 +250,7 @@ static void tell_end(void *context, const struct gg_message *message)
   struct gg_cli_view *view = context;
   bool shown = !view->style->skip[message->side];
   view->told = true;
-  if (message->flags & GG_MESSAGE_REQUEST)
-    note_request(view, message);
+  note_end(view, message);
   if (!view->style->json)
     put_message(view, message, shown);
   else if (shown)
@@ -389,6 +395,7 @@ void gg_cli_view_close(struct gg_cli_view *view)
       gg_cli_body_close(body);
       free(body);
     }
-  free(view->requests);
+  free(view->ended[0]);
+  free(view->ended[1]);
   free(view);
 }
