@@ -66,6 +66,11 @@ class Conversation:
         self.address, self.scratch = self.front.address, scratch
         self.host, self.port = "127.0.0.1", int(self.address.rsplit(":", 1)[1])
 
+    def wait_found(self, text, count=1):
+        """Until the catalogue knows of so many sessions for which that is true: a gateway that stops leaves sessions
+        that nobody has decoded yet to the next one."""
+        processes.wait_until(lambda: len(self.gateway.sessions(text)) == count, 20, f"{count} with {text}", 0.1)
+
     def finish(self):
         self.gateway.wait_sessions_closed(len(self.front.taken))
         status, log = self.gateway.stop()

@@ -49,6 +49,7 @@ def at_terminal(gateways, scratch):
             terminal.wait_for(b"50 132\r\n$ ")
             terminal.type(b"exit\r")
             assert terminal.wait() == 0
+        conversation.wait_found(f"telnet.user={USER}")
         (session,) = conversation.finish()
     seen = terminal.seen
     before, after = b"Escape character is '^]'.\r\n", b"Connection closed by foreign host.\r\n"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of SMTP, PROXY headers and SOCKS 5 as `show --as messages` tells them: of real peers,
 compared with tshark's dissection of the recording and with what the peers have said and understood."""
+import contextlib
 import os
 import shutil
 import smtplib
@@ -151,8 +152,108 @@ def test_proxy_headers_in_front_of_http(gateways, nginx, scratch, version):  # n
     assert (second["decoder"], value(second, "http.target"), second["offset"]) == ("http1", "/small", len(header))
 
 
-def test_socks_by_curl_and_sshd(gateways, nginx, scratch):  # noqa: F811
-    """The name of who is asked for, the answer, and HTTP behind it; and the version as tshark has it."""
+HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
+PROXIES = """
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+"""
+TAKES_HEADERS = """
+frontend told
+  bind {address} accept-proxy
+  http-request return status 200 content-type text/plain lf-string "%[src] %[src_port] %[dst] %[dst_port] \
+%[fc_pp_unique_id]"
+"""
+SENDS_HEADERS = """
+frontend asked
+  bind {address}
+  unique-id-format id-%[src_port]
+  default_backend behind
+backend behind
+  server one {target} send-proxy-v2 proxy-v2-options crc32c,unique-id
+"""
+
+
+@contextlib.contextmanager
+def haproxy(scratch, text, **words):
+    address = processes.free_address()
+    file = scratch / f"haproxy-{address.rsplit(':', 1)[1]}"
+    file.write_text(PROXIES + text.format(address=address, **words))
+    with processes.Process([HAPROXY, "-db", "-f", file], scratch, name=file.name) as process:
+        process.wait_listening(address)
+        yield address
+
+
+def asked(address, *words):
+    return processes.run(["curl", "-sS", "--max-time", 20, *words, f"http://{address}/small"], 30).stdout.decode()
+
+
+@pytest.mark.skipif(not os.access(HAPROXY, os.X_OK), reason="needs haproxy")
+def test_proxy_headers_of_curl_and_haproxy(gateways, scratch):
+    """Compared: addresses, ports and the connection's identifier with what the server behind it has understood."""
+    with haproxy(scratch, TAKES_HEADERS) as server:
+        conversation = Conversation(gateways, scratch, server)
+        with haproxy(scratch, SENDS_HEADERS, target=conversation.address) as proxy:
+            answers = [asked(conversation.address, "--haproxy-protocol"), asked(proxy)]
+        conversation.wait_found("proto=http", 2)
+        sessions = conversation.finish()
+    assert len(sessions) == 2 and "id-" in answers[1]
+    for version, session, answer in zip((1, 2), sessions, answers):
+        messages, opaque = conversation.told(session)
+        assert not opaque
+        header, request, response = messages
+        told = [str(value(header, f"proxy.{name}")) for name in ("source", "source_port", "destination",
+                                                                 "destination_port")]
+        assert (header["kind"], value(header, "proxy.version")) == ("proxy", version)
+        assert told + values(header, "proxy.unique_id") == answer.split()
+        assert (value(header, "proxy.crc32c") is None) == (version == 1) and not values(header, "proxy.odd")
+        assert [(one["kind"], one["decoder"]) for one in (request, response)] == \
+            [("request", "http1"), ("response", "http1")]
+        assert (request["offset"], response["answers"]) == (header["length"], request["number"])
+        assert [one.id for one in conversation.gateway.sessions(
+            "proto=http", f"proxy.version={version}", f"proxy.source={answer.split()[0]}")] == [session.id]
+
+
+def proxied(conversation, scheme, target):
+    done = subprocess.run(["curl", "-sS", "--max-time", "20", "-x", f"{scheme}://{USER}:{PASSWORD}@"
+                           f"{conversation.address}", f"http://{target}/small"], capture_output=True, timeout=30)
+    assert done.stdout == b"hello\n", done.stderr
+
+
+def check_socks(conversation, kinds, target):
+    """Compared with tshark: the version, who asks and by which password, for whom, and what the answer is."""
+    conversation.wait_found("proto=http")
+    (session,) = conversation.finish()
+    messages, opaque = conversation.told(session, "--secrets")
+    assert not opaque and [one["kind"] for one in messages] == [*kinds, "request", "response"]
+    assert [one["decoder"] for one in messages] == ["socks"] * len(kinds) + ["http1"] * 2
+    assert [text for one in messages for text in values(one, "socks.destination")] == [target]
+    packets = conversation.dissect("socks", [
+        "socks.dst", "socks.port", "socks.dstport", "socks.version", "socks.username", "socks.password",
+        "socks.auth_method", "socks.auth_accepted_method", "socks.auth_status", "socks.v4a_dns_name"])
+    packets = packets[session.client_port][:len(kinds)]  # tshark says it again of what comes behind them
+    theirs = {name: [text for packet in packets for text in packet.get(f"socks.{name}", [])] for name in
+              ("username", "password", "auth_status", "v4a_dns_name", "auth_method", "auth_accepted_method", "version")}
+    ours = {name: [str(text) for one in messages for text in values(one, f"socks.{name}")] for name in
+            ("user", "password", "status", "version", "method")}
+    methods = {"none": "0", "gssapi": "1", "password": "2"}
+    assert (ours["user"], ours["password"], ours["status"]) == \
+        (theirs["username"], theirs["password"], theirs["auth_status"])
+    assert [methods[one] for one in ours["method"]] == theirs["auth_method"] + theirs["auth_accepted_method"]
+    assert ours["version"] == ["4a" if theirs["v4a_dns_name"] else theirs["version"][0]]
+    host, port = target.split(":")
+    assert any(packet.get("socks.v4a_dns_name", packet.get("socks.dst")) == [host] and
+               (packet.get("socks.port") or packet.get("socks.dstport")) == [port] for packet in packets)
+    masked = conversation.gateway.command("show", session.id, "--as", "messages", "--json").stdout
+    assert PASSWORD.encode() not in masked
+    assert [one.id for one in conversation.gateway.sessions("proto=http", f"socks.destination={target}")] == \
+        [session.id]
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5h"])
+def test_socks_by_curl_and_sshd(gateways, nginx, scratch, scheme):  # noqa: F811
     place = scratch / "sshd"
     place.mkdir()
     with peers.sshd(place) as server:
@@ -161,15 +262,19 @@ def test_socks_by_curl_and_sshd(gateways, nginx, scratch):  # noqa: F811
         with processes.Process(command, place, name="ssh-D") as proxy:
             proxy.wait_listening(address)
             conversation = Conversation(gateways, scratch, address)
-            done = subprocess.run(["curl", "-sS", "--max-time", "20", "-x", f"socks5h://{conversation.address}",
-                                   f"http://{nginx.address}/small"], capture_output=True, timeout=30)
-            assert done.stdout == b"hello\n", done.stderr
-            (session,) = conversation.finish()
-    messages, _ = conversation.told(session)
-    assert [one["kind"] for one in messages] == ["greeting", "method", "request", "reply", "request", "response"]
-    assert [text for one in messages for text in values(one, "socks.destination")] == [nginx.address]
-    packets = conversation.dissect("socks", ["socks.dst", "socks.port", "socks.version"])[session.client_port]
-    assert {packet["socks.version"][0] for packet in packets if "socks.version" in packet} == {"5"}
+            proxied(conversation, scheme, nginx.address)
+            check_socks(conversation, ["greeting", "method", "request", "reply"] if scheme == "socks5h" else
+                        ["request", "reply"], nginx.address)
+
+
+@pytest.mark.skipif(not shutil.which("microsocks"), reason="needs microsocks")
+def test_socks_by_password(gateways, nginx, scratch):  # noqa: F811
+    host, port = processes.free_address().split(":")
+    with processes.Process(["microsocks", "-i", host, "-p", port, "-u", USER, "-P", PASSWORD], scratch) as proxy:
+        proxy.wait_listening(f"{host}:{port}")
+        conversation = Conversation(gateways, scratch, f"{host}:{port}")
+        proxied(conversation, "socks5", nginx.address)
+        check_socks(conversation, ["greeting", "method", "password", "status", "request", "reply"], nginx.address)
 
 
 def test_nothing_is_changed_by_decoding(gateways, mail, scratch):
