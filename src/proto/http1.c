@@ -480,6 +480,7 @@ static enum gg_likeness like_request(const char *text, size_t length)
 {
   static const char *const methods[] = {"GET",     "HEAD",  "POST",  "PUT", "DELETE",   "CONNECT",
                                         "OPTIONS", "TRACE", "PATCH", "PRI", "PROPFIND", "REPORT"};
+  bool more = length < GG_IDENTIFY_MAX;
   while (length && (*text == '\r' || *text == '\n')) {
     text++;
     length--;
@@ -497,7 +498,7 @@ static enum gg_likeness like_request(const char *text, size_t length)
     return memmem(text, line, " HTTP/1.", 8) ? GG_LIKENESS_CERTAIN : GG_LIKENESS_NONE;
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (strlen(methods[i]) == word && memcmp(methods[i], text, word) == 0)
-      return length < GG_IDENTIFY_MAX ? GG_LIKENESS_OPEN : GG_LIKENESS_LIKELY;
+      return more ? GG_LIKENESS_OPEN : GG_LIKENESS_LIKELY;
   return GG_LIKENESS_OPEN;
 }
 

@@ -250,6 +250,21 @@ static void long_header(void **state)
   free(told);
 }
 
+/* No version is in sight of the bytes by which a protocol is told. */
+static void long_target(void **state)
+{
+  (void)state;
+  for (size_t ends = 0; ends <= 2; ends++) {
+    char text[2000];
+    int length =
+      snprintf(text, sizeof text, "%.*sGET /%01000d HTTP/1.1\r\nHost: h\r\n\r\n", (int)ends * 2, "\r\n\r\n", 0);
+    const struct piece pieces[] = {{GG_SIDE_CLIENT, text, (size_t)length, false}};
+    char *told = transcript_checked(NULL, pieces, 1);
+    assert_non_null(strstr(told, "request http.method=GET http.target=/00"));
+    free(told);
+  }
+}
+
 static void many_headers(void **state)
 {
   (void)state;
@@ -371,6 +386,7 @@ int main(void)
     cmocka_unit_test(middle),
     cmocka_unit_test(nonsense),
     cmocka_unit_test(long_header),
+    cmocka_unit_test(long_target),
     cmocka_unit_test(many_headers),
     cmocka_unit_test(many_requests),
     cmocka_unit_test(credentials),
