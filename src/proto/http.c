@@ -4,6 +4,9 @@
 #include "base/base64.h"
 #include "proto/form.h"
 #include "proto/secrets.h"
+#ifdef GG_HAVE_HTTP2
+#include "proto/websocket_frames.h"
+#endif
 
 #include <string.h>
 #include <strings.h>
@@ -49,6 +52,7 @@ const struct gg_decoder_field gg__http_fields[] = {
   [GG__HTTP2_DEPENDS_ON] = {"http2.depends_on", GG_FIELD_NUMBER, false, "the stream that goes first", NULL},
   [GG__HTTP2_WEIGHT] = {"http2.weight", GG_FIELD_NUMBER, false, "1 to 256: its share", NULL},
   [GG__HTTP2_FRAME] = {"http2.frame", GG_FIELD_NUMBER, false, "type of a frame that is told as it is", NULL},
+  GG__WS_FIELDS_AT(GG__HTTP2_WEBSOCKET),
 #endif
   {NULL, GG_FIELD_TEXT, false, NULL, NULL},
 };

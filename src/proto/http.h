@@ -46,6 +46,7 @@ enum gg__http_field {
   GG__HTTP2_DEPENDS_ON,
   GG__HTTP2_WEIGHT,
   GG__HTTP2_FRAME,
+  GG__HTTP2_WEBSOCKET, /* the first of GG__WS_FIELDS_AT */
 #endif
 };
 extern const struct gg_decoder_field gg__http_fields[];

@@ -14,7 +14,8 @@
  * completes the answer; one that only announces another one (1xx) does not. A promise is a request that the server
  * makes, with the stream on which it will be answered. RST_STREAM cuts what has begun on its stream, and is a message
  * of its own: of a server it completes the answer, as nothing follows. Calls of gRPC (grpc.c) and Server-Sent Events
- * (sse.c) are split into messages of their own besides.
+ * (sse.c) are split into messages of their own besides. So is what goes over a stream on which the server has agreed to
+ * an extended CONNECT for WebSocket (RFC 8441; websocket_frames.c), whose connection ends with END_STREAM.
  *
  * Headers can be read only by who has read all headers before (http2_head.c). So a session from its middle, or bytes
  * missing outside of data, end the decoding of both sides: what would come out is a guess. Within data of a frame whose
@@ -47,6 +48,7 @@ static const char *const kinds[] = {
   [GG__HTTP2_KIND_RESET] = "reset",
   [GG__HTTP2_KIND_GOAWAY] = "goaway",
   [GG__HTTP2_KIND_FRAME] = "frame",
+  [GG__HTTP2_KIND_WEBSOCKET] = GG__WS_KINDS,
   NULL,
 };
 
@@ -375,7 +377,7 @@ const struct gg_decoder gg__decoder_http2 = {
   GG_DECODER_HEAD,
   .name = "http2",
   .protocol = "http",
-  .title = "HTTP/2 (RFC 9113), gRPC",
+  .title = "HTTP/2 (RFC 9113), gRPC, WebSocket (RFC 8441)",
   .kinds = kinds,
   .fields = gg__http_fields,
   .state_bytes = sizeof(struct gg__http2),

@@ -9,6 +9,7 @@
 #include "proto/grpc.h"
 #include "proto/http.h"
 #include "proto/sse.h"
+#include "proto/websocket_frames.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -54,6 +55,7 @@ enum gg__http2_kind {
   GG__HTTP2_KIND_RESET,
   GG__HTTP2_KIND_GOAWAY,
   GG__HTTP2_KIND_FRAME,
+  GG__HTTP2_KIND_WEBSOCKET, /* the first of GG__WS_KINDS */
 };
 
 /* What goes one way on a stream. */
@@ -66,12 +68,15 @@ struct gg__http2_flow {
   uint64_t length;
   struct gg__grpc *grpc;
   struct gg__sse *sse;
+  bool framed; /* its data are frames of the stream's WebSocket */
 };
 
 struct gg__http2_stream {
   struct gg__http2_stream *next; /* of its bucket; or the next spare one */
   uint32_t id;
   bool head_only;                 /* HEAD was asked for */
+  bool wants_websocket;           /* CONNECT with that protocol was */
+  struct gg__ws *websocket;       /* and agreed to; NULL: not (yet) */
   uint64_t request;               /* number of the message; 0: none was seen */
   struct gg__grpc_call *call;     /* of gRPC; NULL: it is none */
   struct gg__http2_flow flows[2]; /* by enum gg_side */
@@ -154,6 +159,8 @@ struct gg__http2_stream *gg__http2_find(struct gg__http2 *http2, uint32_t id);
 struct gg__http2_stream *gg__http2_open(struct gg__http2 *http2, uint32_t id);
 /* Forgets it if both ways are closed. */
 void gg__http2_settle(struct gg__http2 *http2, struct gg__http2_stream *stream);
+/* The server has agreed to a WebSocket: what follows on the stream are frames of it. */
+void gg__http2_websocket(struct gg__http2 *http2, struct gg__http2_stream *stream);
 /* Data of a flow whose message has begun. */
 void gg__http2_body(struct gg__http2 *http2, struct gg__http2_stream *stream, enum gg_side side,
                     const struct gg_body *body);

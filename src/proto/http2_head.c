@@ -357,6 +357,14 @@ static void summarize_response(struct gg__http2 *http2, const struct gg__http2_f
     gg_decoded_summary(http2->decoding, flow->draft, "%u", flow->status);
 }
 
+/* RFC 8441, 4 */
+static bool is_protocol(const struct gg_message *message, const char *lower)
+{
+  const struct gg_field *field = gg_message_field(message, "http.header", ":protocol");
+  struct gg__span value = {.text = field ? (const char *)field->value : "", .length = field ? field->length : 0};
+  return gg__http_is(&value, lower);
+}
+
 static void end_request(struct gg__http2 *http2, struct gg__http2_stream *stream, const struct reading *reading)
 {
   struct gg__http2_flow *flow = &stream->flows[GG_SIDE_CLIENT];
@@ -364,6 +372,7 @@ static void end_request(struct gg__http2 *http2, struct gg__http2_stream *stream
   const struct gg_field *method = gg__http_find(message, GG__HTTP_METHOD);
   bool connect = method && method->length == 7 && memcmp(method->value, "CONNECT", 7) == 0;
   stream->head_only = method && method->length == 4 && memcmp(method->value, "HEAD", 4) == 0;
+  stream->wants_websocket = connect && is_protocol(message, "websocket");
   if (!(reading->pseudo & METHOD))
     gg__http_odd(http2->decoding, flow->draft, "no-method");
   else if (!(reading->pseudo & PATH) && !connect)
@@ -400,6 +409,8 @@ static bool end_response(struct gg__http2 *http2, struct gg__http2_stream *strea
     split_calls(http2, stream, GG_SIDE_SERVER);
   else if (!ends && gg__sse_is(message))
     split_events(http2, stream);
+  else if (!ends && stream->wants_websocket && flow->status >= 200 && flow->status < 300)
+    gg__http2_websocket(http2, stream);
   gg_decoded_head(http2->decoding, flow->draft);
   return true;
 }

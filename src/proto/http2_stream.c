@@ -77,6 +77,7 @@ static void forget(struct gg__http2 *http2, struct gg__http2_stream *stream)
   *at = stream->next;
   http2->stream_count--;
   gg_decoded_alloc(http2->decoding, stream->call, 0);
+  gg_decoded_alloc(http2->decoding, stream->websocket, 0);
   for (unsigned side = 0; side < 2; side++)
     if (http2->halves[side].body == stream)
       http2->halves[side].body = NULL;
@@ -97,6 +98,47 @@ void gg__http2_settle(struct gg__http2 *http2, struct gg__http2_stream *stream)
 
 /* ── What has begun on them ──────────────────────────────────────────────────────────────────────────────────────── */
 
+/* A side says no more frames, or none that anybody can read. */
+static void end_frames(struct gg__http2 *http2, struct gg__http2_stream *stream, enum gg_side side, uint64_t end)
+{
+  if (stream->flows[side].framed)
+    gg__ws_finish(stream->websocket, http2->decoding, side, end);
+  stream->flows[side].framed = false;
+}
+
+void gg__http2_websocket(struct gg__http2 *http2, struct gg__http2_stream *stream)
+{
+  const struct gg_message *message = gg_decoded_message(http2->decoding, stream->flows[GG_SIDE_SERVER].draft);
+  const struct gg_field *field = gg_message_field(message, "http.header", "sec-websocket-extensions");
+  char extensions[256]; /* a longer one says nothing that is known */
+  size_t length = field && field->length < sizeof extensions ? field->length : 0;
+  for (size_t i = 0; i < length; i++)
+    extensions[i] = (char)(field->value[i] >= 'A' && field->value[i] <= 'Z' ? field->value[i] + 32 : field->value[i]);
+  extensions[length] = '\0';
+  stream->websocket = gg_decoded_alloc(http2->decoding, NULL, sizeof *stream->websocket);
+  if (!stream->websocket)
+    return;
+  memset(stream->websocket, 0, sizeof *stream->websocket);
+  gg__ws_init(stream->websocket, extensions, &gg__http_fields[GG__HTTP2_WEBSOCKET], GG__HTTP2_KIND_WEBSOCKET,
+              stream->id);
+  for (unsigned side = 0; side < 2; side++) { /* where frames begin in what was said before, nobody knows */
+    struct gg__http2_flow *flow = &stream->flows[side];
+    flow->framed = flow->draft && gg_decoded_message(http2->decoding, flow->draft)->body_length == 0;
+  }
+}
+
+static void push_frames(struct gg__http2 *http2, struct gg__http2_stream *stream, enum gg_side side,
+                        const struct gg_body *body)
+{
+  const char *why;
+  size_t taken =
+    gg__ws_push(stream->websocket, http2->decoding, side, body->raw_offset, body->data, body->length, &why);
+  if (!why)
+    return;
+  gg__http_odd(http2->decoding, stream->flows[side].draft, "unreadable-websocket-frame");
+  end_frames(http2, stream, side, body->raw_offset + taken);
+}
+
 void gg__http2_body(struct gg__http2 *http2, struct gg__http2_stream *stream, enum gg_side side,
                     const struct gg_body *body)
 {
@@ -106,6 +148,8 @@ void gg__http2_body(struct gg__http2 *http2, struct gg__http2_stream *stream, en
     gg__grpc_push(flow->grpc, http2->decoding, stream->call, body);
   if (flow->sse)
     gg__sse_push(flow->sse, http2->decoding, body);
+  if (flow->framed)
+    push_frames(http2, stream, side, body);
 }
 
 void gg__http2_hole(struct gg__http2 *http2, struct gg__http2_stream *stream, enum gg_side side, uint64_t offset,
@@ -117,11 +161,15 @@ void gg__http2_hole(struct gg__http2 *http2, struct gg__http2_stream *stream, en
     gg__grpc_hole(flow->grpc, http2->decoding, offset, length);
   if (flow->sse)
     gg__sse_hole(flow->sse, http2->decoding, offset);
+  if (flow->framed && !gg__ws_gap(stream->websocket, http2->decoding, side, offset, length))
+    end_frames(http2, stream, side, offset);
 }
 
 /* The messages within the body have their last word before it. */
-static void end_parts(struct gg__http2 *http2, struct gg__http2_flow *flow, uint64_t end)
+static void end_parts(struct gg__http2 *http2, struct gg__http2_stream *stream, enum gg_side side, uint64_t end)
 {
+  struct gg__http2_flow *flow = &stream->flows[side];
+  end_frames(http2, stream, side, end);
   if (flow->grpc)
     gg__grpc_end(flow->grpc, http2->decoding, end);
   if (flow->sse)
@@ -147,7 +195,7 @@ void gg__http2_finish(struct gg__http2 *http2, struct gg__http2_stream *stream, 
 {
   struct gg__http2_flow *flow = &stream->flows[side];
   struct gg_message *message = gg_decoded_message(http2->decoding, flow->draft);
-  end_parts(http2, flow, end);
+  end_parts(http2, stream, side, end);
   if (flow->has_length && !flow->no_body && !(message->flags & GG_MESSAGE_GAP) && message->body_length != flow->length)
     gg__http_odd(http2->decoding, flow->draft, "conflicting-content-length");
   if (side == GG_SIDE_SERVER && stream->request)
@@ -160,7 +208,7 @@ void gg__http2_cut(struct gg__http2 *http2, struct gg__http2_stream *stream, enu
                    uint64_t end)
 {
   struct gg__http2_flow *flow = &stream->flows[side];
-  end_parts(http2, flow, end);
+  end_parts(http2, stream, side, end);
   gg_decoded_message(http2->decoding, flow->draft)->flags |= GG_MESSAGE_CUT;
   struct gg__span text = {.text = error, .length = strlen(error)};
   gg__http_add(http2->decoding, flow->draft, GG__HTTP2_ERROR, &text);

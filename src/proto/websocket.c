@@ -8,11 +8,12 @@
 #include "proto/websocket_frames.h"
 
 static const char *const kinds[] = {GG__WS_KINDS, NULL};
+static const struct gg_decoder_field fields[] = {GG__WS_FIELDS_AT(0), {NULL, GG_FIELD_TEXT, false, NULL, NULL}};
 
 static void open_connection(void *state, struct gg_decoding *decoding, const struct gg_become *became)
 {
   (void)decoding;
-  gg__ws_init(state, became ? became->text : NULL, 0, 0);
+  gg__ws_init(state, became ? became->text : NULL, fields, 0, 0);
 }
 
 static size_t push(void *state, struct gg_decoding *decoding, const struct gg_window *window)
@@ -35,7 +36,7 @@ const struct gg_decoder gg__decoder_websocket = {
   .protocol = "websocket",
   .title = "WebSocket (RFC 6455) with permessage-deflate (RFC 7692)",
   .kinds = kinds,
-  .fields = gg__ws_fields,
+  .fields = fields,
   .state_bytes = sizeof(struct gg__ws),
   .open = open_connection,
   .push = push,

@@ -28,24 +28,12 @@
 enum { TEXT, BINARY, CLOSE, PING, PONG, OTHER };
 enum { UNMASKED = 4096, CONTROL_MAX = 125, SHOWN_MAX = 100, DEFAULT_WINDOW_BITS = 15 };
 
-const struct gg_decoder_field gg__ws_fields[] = {
-  [GG__WS_OPCODE] = {"ws.opcode", GG_FIELD_NUMBER, false, "of a frame that is of no known kind", NULL},
-  [GG__WS_FRAGMENTS] = {"ws.fragments", GG_FIELD_NUMBER, false, "of how many frames it was put together, if not of one",
-                        NULL},
-  [GG__WS_COMPRESSED] = {"ws.compressed", GG_FIELD_TEXT, false,
-                         "it came compressed: 'inflated', or 'kept' as it is since it cannot be undone", NULL},
-  [GG__WS_CLOSE_CODE] = {"ws.close_code", GG_FIELD_NUMBER, true, "why a WebSocket was closed", "ws.close_code=1011"},
-  [GG__WS_CLOSE_REASON] = {"ws.close_reason", GG_FIELD_TEXT, true, "the same in words", "ws.close_reason~timeout"},
-  [GG__WS_ODD] = {"ws.odd", GG_FIELD_TEXT, true, "what is not as RFC 6455 and 7692 have it", "ws.odd=bad-utf-8"},
-  {NULL, GG_FIELD_TEXT, false, NULL, NULL},
-};
-
 /* ── What a message says ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void add_word(struct gg_decoding *decoding, struct gg__ws_message *message, enum gg__ws_field of,
                      const char *word)
 {
-  struct gg_field field = {.of = &gg__ws_fields[of], .value = (const uint8_t *)word, .length = strlen(word)};
+  struct gg_field field = {.of = &message->fields[of], .value = (const uint8_t *)word, .length = strlen(word)};
   gg_decoded_field(decoding, message->draft, &field);
 }
 
@@ -56,7 +44,7 @@ static void odd(struct gg_decoding *decoding, struct gg__ws_message *message, co
   told->flags |= GG_MESSAGE_ODD;
   for (size_t i = 0; message->draft && i < told->field_count; i++) {
     const struct gg_field *field = &told->fields[i];
-    if (field->of == &gg__ws_fields[GG__WS_ODD] && field->length == strlen(what) &&
+    if (field->of == &message->fields[GG__WS_ODD] && field->length == strlen(what) &&
         memcmp(field->value, what, field->length) == 0)
       return;
   }
@@ -82,9 +70,9 @@ static void summarize_close(struct gg_decoding *decoding, struct gg__ws_message 
   const char *reason = (const char *)message->kept + 2;
   size_t length = message->kept_length - 2;
   bool whole = message->to - message->from == message->body_length;
-  gg_decoded_number(decoding, message->draft, &gg__ws_fields[GG__WS_CLOSE_CODE], code);
+  gg_decoded_number(decoding, message->draft, &message->fields[GG__WS_CLOSE_CODE], code);
   if (length) {
-    struct gg_field field = {.of = &gg__ws_fields[GG__WS_CLOSE_REASON],
+    struct gg_field field = {.of = &message->fields[GG__WS_CLOSE_REASON],
                              .value = (const uint8_t *)reason,
                              .length = length,
                              .cut = message->body_length > message->kept_length,
@@ -127,8 +115,10 @@ static void summarize(struct gg_decoding *decoding, struct gg__ws_message *messa
 static void begin_message(struct gg__ws *ws, struct gg_decoding *decoding, enum gg_side side,
                           struct gg__ws_message *message, unsigned kind, uint64_t offset)
 {
-  *message = (struct gg__ws_message){
-    .draft = gg_decoded_begin(decoding, side, ws->first_kind + kind, offset), .begun = true, .kind = kind};
+  *message = (struct gg__ws_message){.draft = gg_decoded_begin(decoding, side, ws->first_kind + kind, offset),
+                                     .fields = ws->fields,
+                                     .begun = true,
+                                     .kind = kind};
   struct gg_message *told = gg_decoded_message(decoding, message->draft);
   told->stream = ws->stream;
   message->number = told->number;
@@ -173,7 +163,7 @@ static void end_message(struct gg__ws *ws, struct gg_decoding *decoding, enum gg
   if (message->kind == TEXT && message->utf8.wanted && !message->unchecked)
     odd(decoding, message, "bad-utf-8");
   if (message->fragments > 1)
-    gg_decoded_number(decoding, message->draft, &gg__ws_fields[GG__WS_FRAGMENTS], message->fragments);
+    gg_decoded_number(decoding, message->draft, &message->fields[GG__WS_FRAGMENTS], message->fragments);
   if (message->kind == PING)
     keep_ping(half, message);
   else if (message->kind == PONG)
@@ -303,7 +293,7 @@ static void begin_frame(struct gg__ws *ws, struct gg_decoding *decoding, enum gg
     begin_message(ws, decoding, side, message, kinds[opcode], offset);
   message->fragments++;
   if (kinds[opcode] == OTHER && !goes_on) {
-    gg_decoded_number(decoding, message->draft, &gg__ws_fields[GG__WS_OPCODE], opcode);
+    gg_decoded_number(decoding, message->draft, &message->fields[GG__WS_OPCODE], opcode);
     odd(decoding, message, opcode ? "reserved-opcode" : "no-beginning");
   }
   bool compressed = (first & 0x40) && !goes_on && !half->control;
@@ -543,9 +533,11 @@ void gg__ws_extensions_read(struct gg__ws_extensions *out, const char *header)
   }
 }
 
-void gg__ws_init(struct gg__ws *ws, const char *extensions, unsigned first_kind, uint64_t stream)
+void gg__ws_init(struct gg__ws *ws, const char *extensions, const struct gg_decoder_field *fields, unsigned first_kind,
+                 uint64_t stream)
 {
   gg__ws_extensions_read(&ws->extensions, extensions);
+  ws->fields = fields;
   ws->first_kind = first_kind;
   ws->stream = stream;
 }

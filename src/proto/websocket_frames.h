@@ -3,9 +3,9 @@
  * websocket_frames.h - a WebSocket connection, whatever carries it: a session (websocket.c), or a stream of HTTP/2 in
  * whose DATA it is (RFC 8441).
  *
- * Who carries it names the kinds GG__WS_KINDS one behind the other in its own list, and pushes what each side says, cut
- * as it likes: all bytes are taken at once. Offsets are those of the session's side, so that between two pieces there
- * may be bytes of others.
+ * Who carries it has the kinds GG__WS_KINDS and the fields GG__WS_FIELDS_AT in its own lists, and pushes what each side
+ * says, cut as it likes: all bytes are taken at once. Offsets are those of the session's side, so that between two
+ * pieces there may be bytes of others.
  */
 #ifndef GG_PROTO_WEBSOCKET_FRAMES_H
 #define GG_PROTO_WEBSOCKET_FRAMES_H
@@ -22,9 +22,22 @@ enum gg__ws_field {
   GG__WS_CLOSE_REASON,
   GG__WS_ODD,
 };
-extern const struct gg_decoder_field gg__ws_fields[];
 
-/* In this order, in a decoder's list. */
+/* In this order, in a decoder's lists: fields from their place `first` on. */
+#define GG__WS_FIELDS_AT(first)                                                                                        \
+  [(first) +                                                                                                           \
+    GG__WS_OPCODE] = {"ws.opcode", GG_FIELD_NUMBER, false, "of a frame that is of no known kind", NULL},               \
+    [(first) + GG__WS_FRAGMENTS] = {"ws.fragments", GG_FIELD_NUMBER, false,                                            \
+                                    "of how many frames it was put together, if not of one", NULL},                    \
+    [(first) + GG__WS_COMPRESSED] = {"ws.compressed", GG_FIELD_TEXT, false,                                            \
+                                     "it came compressed: 'inflated', or 'kept' as it is since it cannot be undone",   \
+                                     NULL},                                                                            \
+    [(first) + GG__WS_CLOSE_CODE] = {"ws.close_code", GG_FIELD_NUMBER, true, "why a WebSocket was closed",             \
+                                     "ws.close_code=1011"},                                                            \
+    [(first) +                                                                                                         \
+      GG__WS_CLOSE_REASON] = {"ws.close_reason", GG_FIELD_TEXT, true, "the same in words", "ws.close_reason~timeout"}, \
+    [(first) +                                                                                                         \
+      GG__WS_ODD] = {"ws.odd", GG_FIELD_TEXT, true, "what is not as RFC 6455 and 7692 have it", "ws.odd=bad-utf-8"}
 #define GG__WS_KINDS "text", "binary", "close", "ping", "pong", "other"
 
 enum {
@@ -49,6 +62,7 @@ void gg__ws_extensions_read(struct gg__ws_extensions *out, const char *header);
 
 struct gg__ws_message {
   struct gg_draft *draft;
+  const struct gg_decoder_field *fields;
   bool begun;
   unsigned kind;
   uint64_t number, fragments;
@@ -87,12 +101,14 @@ struct gg__ws_half {
 struct gg__ws {
   struct gg__ws_half halves[2];
   struct gg__ws_extensions extensions;
-  unsigned first_kind; /* of GG__WS_KINDS in the decoder's list */
+  const struct gg_decoder_field *fields; /* the first of GG__WS_FIELDS_AT in the decoder's list */
+  unsigned first_kind;                   /* of GG__WS_KINDS in the decoder's list */
   uint64_t stream;
 };
 
 /* `ws` is zeroed memory. */
-void gg__ws_init(struct gg__ws *ws, const char *extensions, unsigned first_kind, uint64_t stream);
+void gg__ws_init(struct gg__ws *ws, const char *extensions, const struct gg_decoder_field *fields, unsigned first_kind,
+                 uint64_t stream);
 /* Takes all, and sets *why to NULL; or takes less, and says in *why why nothing behind that can be understood: this
  * side may not be pushed again. How many bytes were taken. */
 size_t gg__ws_push(struct gg__ws *ws, struct gg_decoding *decoding, enum gg_side side, uint64_t offset,

@@ -496,11 +496,15 @@ struct carrier {
   bool ended[2];
 };
 
+static const struct gg_decoder_field carrier_fields[] = {{"carrier.none", GG_FIELD_TEXT, false, "nothing", NULL},
+                                                         GG__WS_FIELDS_AT(1),
+                                                         {NULL, GG_FIELD_TEXT, false, NULL, NULL}};
+
 static void carrier_open(void *state, struct gg_decoding *decoding, const struct gg_become *became)
 {
   (void)decoding;
   (void)became;
-  gg__ws_init(&((struct carrier *)state)->ws, "permessage-deflate", 1, 7);
+  gg__ws_init(&((struct carrier *)state)->ws, "permessage-deflate", &carrier_fields[1], 1, 7);
 }
 
 static size_t carrier_push(void *state, struct gg_decoding *decoding, const struct gg_window *window)
@@ -533,7 +537,7 @@ static void within_another_protocol(void **state)
                                             .protocol = "carrier",
                                             .title = "a carrier",
                                             .kinds = kinds,
-                                            .fields = gg__ws_fields,
+                                            .fields = carrier_fields,
                                             .state_bytes = sizeof(struct carrier),
                                             .open = carrier_open,
                                             .push = carrier_push};
