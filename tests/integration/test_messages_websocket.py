@@ -4,7 +4,9 @@ may be agreed upon and without, compared with what the two have sent and with ts
 import asyncio
 import collections
 import contextlib
+import os
 import random
+import shutil
 import threading
 
 import pytest
@@ -110,19 +112,8 @@ def frames(store, scratch, port):
     return found, codes
 
 
-@pytest.mark.parametrize("agreed", OFFERS)
-def test_websockets_as_its_peers_and_tshark_have_it(gateways, scratch, agreed):
-    """Compared: kind and bytes of each message of either side, what pongs and closes answer, the code and the words of
-    the closes; and how many frames there were of each opcode."""
-    said = things_to_say(agreed)
-    with Echo() as server:
-        gateway = gateways(server.address)
-        asyncio.run(talk(gateway.listen, OFFERS[agreed], said))
-        gateway.wait_sessions_closed(1)
-        finish(gateway)
-    (session,) = gateway.sessions()
-    messages = [one for one in shown(gateway, session.id) if one.get("decoder") == "websocket"]
-    assert not [one for one in shown(gateway, session.id) if "opaque" in one]
+def check_messages(messages, said, agreed):
+    """As the peers have it. How many frames of each opcode there were, by side."""
     wanted = [("text" if isinstance(thing, str) else "binary", len(thing.encode() if isinstance(thing, str) else thing))
               for thing in map(joined, said)]
     ours = collections.Counter()
@@ -143,5 +134,81 @@ def test_websockets_as_its_peers_and_tshark_have_it(gateways, scratch, agreed):
     assert not [one for one in messages if value(one, "ws.odd")]
     compressed = {value(one, "ws.compressed") for one in messages if one["kind"] in ("text", "binary")}
     assert compressed == ({None} if agreed == "plain" else {"inflated"})
+    return ours
+
+
+@pytest.mark.parametrize("agreed", OFFERS)
+def test_websockets_as_its_peers_and_tshark_have_it(gateways, scratch, agreed):
+    """Compared: kind and bytes of each message of either side, what pongs and closes answer, the code and the words of
+    the closes; and how many frames there were of each opcode."""
+    said = things_to_say(agreed)
+    with Echo() as server:
+        gateway = gateways(server.address)
+        asyncio.run(talk(gateway.listen, OFFERS[agreed], said))
+        gateway.wait_sessions_closed(1)
+        finish(gateway)
+    (session,) = gateway.sessions()
+    messages = [one for one in shown(gateway, session.id) if one.get("decoder") == "websocket"]
+    assert not [one for one in shown(gateway, session.id) if "opaque" in one]
+    ours = check_messages(messages, said, agreed)
     found, codes = frames(gateway, scratch, int(gateway.listen.rsplit(":", 1)[1]))
     assert +ours == found and codes == [4321, 4321]
+
+
+# ── Over HTTP/2 (RFC 8441) ───────────────────────────────────────────────────────────────────────────────────────────
+
+HAPROXY, NGHTTPX = (shutil.which(name) or f"/usr/sbin/{name}" for name in ("haproxy", "nghttpx"))
+TO_HTTP_2 = """
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout tunnel 30s
+frontend front
+  bind {address}
+  default_backend back
+backend back
+  server one {target} ws h2 proto h2
+"""
+FROM_HTTP_2 = TO_HTTP_2.replace("{address}", "{address} proto h2").replace(" ws h2 proto h2", "")
+TO_NGHTTPX = TO_HTTP_2 + "  http-request del-header sec-websocket-key\n"  # nghttpx makes one of its own
+
+
+@contextlib.contextmanager
+def proxy(scratch, kind, target):
+    address = processes.free_address()
+    host, port = address.split(":")
+    if kind == "nghttpx":
+        command = [NGHTTPX, "-f", f"{host},{port};no-tls", "-b", target.replace(":", ","), "-L", "FATAL"]
+    else:
+        file = scratch / f"haproxy-{port}"
+        file.write_text(kind.format(address=address, target=target))
+        command = [HAPROXY, "-db", "-f", file]
+    with processes.Process(command, scratch, name=f"proxy-{port}") as process:
+        process.wait_listening(address)
+        yield address
+
+
+@pytest.mark.skipif(not os.access(HAPROXY, os.X_OK) or not os.access(NGHTTPX, os.X_OK), reason="needs haproxy, nghttpx")
+@pytest.mark.parametrize("agreed", OFFERS)
+@pytest.mark.parametrize("server", ["haproxy", "nghttpx"])
+def test_websockets_on_streams(gateways, scratch, server, agreed):
+    """websockets' client and server, with haproxy that makes HTTP/2 of it and another proxy that makes HTTP/1 of that
+    again. Compared as above; and which messages are the stream's."""
+    said = things_to_say(agreed)
+    with Echo() as echo, proxy(scratch, FROM_HTTP_2 if server == "haproxy" else server, echo.address) as behind:
+        gateway = gateways(behind)
+        with proxy(scratch, TO_HTTP_2 if server == "haproxy" else TO_NGHTTPX, gateway.listen) as front:
+            asyncio.run(talk(front, OFFERS[agreed], said))
+        processes.wait_until(lambda: gateway.sessions("ws.close_code=4321"), 20, "what decoders find", interval=0.2)
+        gateway.wait_sessions_closed(1)
+        finish(gateway)
+    (session,) = gateway.sessions()
+    told = shown(gateway, session.id)
+    assert not [one for one in told if "opaque" in one] and {one["decoder"] for one in told} == {"http2"}
+    (request,) = [one for one in told if one["kind"] == "request"]
+    assert (value(request, "http.method"), value(request, "http.header", ":protocol")) == ("CONNECT", "websocket")
+    messages = [one for one in told if one["kind"] in OPCODES and "stream" in one]
+    assert {one["stream"] for one in messages} == {request["stream"]}
+    check_messages(messages, said, agreed)
