@@ -41,6 +41,7 @@ enum {
   GG__HTTP2_BLOCK_MAX = 1 << 18,     /* bytes of a header block, compressed, over all of its frames */
   GG__HTTP2_STREAMS_MAX = 1 << 14,   /* that have begun and not ended */
   GG__HTTP2_SPARE_STREAMS_MAX = 256, /* whose memory is kept for those that come */
+  GG__HTTP2_INFLATED_MAX = 64,       /* streams whose WebSocket is inflated: some 88 KB each */
 };
 
 enum gg__http2_kind {
@@ -77,6 +78,7 @@ struct gg__http2_stream {
   bool head_only;                 /* HEAD was asked for */
   bool wants_websocket;           /* CONNECT with that protocol was */
   struct gg__ws *websocket;       /* and agreed to; NULL: not (yet) */
+  bool inflated;                  /* what it compresses is */
   uint64_t request;               /* number of the message; 0: none was seen */
   struct gg__grpc_call *call;     /* of gRPC; NULL: it is none */
   struct gg__http2_flow flows[2]; /* by enum gg_side */
@@ -129,6 +131,7 @@ struct gg__http2 {
   size_t bucket_count, stream_count;
   struct gg__http2_stream *spare;
   size_t spare_count;
+  size_t inflated_count; /* of the streams */
 };
 
 static inline enum gg_side gg__http2_other(enum gg_side side)

@@ -76,6 +76,7 @@ static void forget(struct gg__http2 *http2, struct gg__http2_stream *stream)
     at = &(*at)->next;
   *at = stream->next;
   http2->stream_count--;
+  http2->inflated_count -= stream->inflated;
   gg_decoded_alloc(http2->decoding, stream->call, 0);
   gg_decoded_alloc(http2->decoding, stream->websocket, 0);
   for (unsigned side = 0; side < 2; side++)
@@ -121,9 +122,12 @@ void gg__http2_websocket(struct gg__http2 *http2, struct gg__http2_stream *strea
   memset(stream->websocket, 0, sizeof *stream->websocket);
   gg__ws_init(stream->websocket, extensions, &gg__http_fields[GG__HTTP2_WEBSOCKET], GG__HTTP2_KIND_WEBSOCKET,
               stream->id);
+  stream->inflated = stream->websocket->extensions.deflate && http2->inflated_count < GG__HTTP2_INFLATED_MAX;
+  http2->inflated_count += stream->inflated;
   for (unsigned side = 0; side < 2; side++) { /* where frames begin in what was said before, nobody knows */
     struct gg__http2_flow *flow = &stream->flows[side];
     flow->framed = flow->draft && gg_decoded_message(http2->decoding, flow->draft)->body_length == 0;
+    stream->websocket->halves[side].cannot_inflate = !stream->inflated;
   }
 }
 

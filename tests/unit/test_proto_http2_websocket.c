@@ -214,6 +214,42 @@ static void gaps(void **state)
         WORDS("opaque", "1080 stream 1 unsolicited"));
 }
 
+/* Inflaters are large: of so many connections at once the last ones do without, and nothing else happens. */
+static void many_connections(void **state)
+{
+  (void)state;
+#ifdef GG_HAVE_ZLIB
+  enum { STREAMS = 300, INFLATED = 64 };
+  struct session *session = session_http2();
+  struct bytes *bytes = &session->bytes;
+  for (uint32_t i = 0; i < STREAMS; i++)
+    put_connect(bytes, 2 * i + 1, "websocket");
+  said(session, GG_SIDE_CLIENT);
+  for (uint32_t i = 0; i < STREAMS; i++) {
+    put_agreed(bytes, 2 * i + 1, "permessage-deflate");
+    FRAME(bytes, DATA, 0, 2 * i + 1, "\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00");
+  }
+  FRAME(bytes, RST_STREAM, 0, 1, "\0\0\0\0");
+  said(session, GG_SIDE_SERVER);
+  put_connect(bytes, 2 * STREAMS + 1, "websocket");
+  said(session, GG_SIDE_CLIENT);
+  put_agreed(bytes, 2 * STREAMS + 1, "permessage-deflate");
+  FRAME(bytes, DATA, 0, 2 * STREAMS + 1, "\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00");
+  said(session, GG_SIDE_SERVER);
+  char *told = transcript_of(NULL, session->pieces, session->count, CUT_NOT, 0);
+  assert_null(strstr(told, "opaque"));
+  unsigned inflated = 0, kept = 0;
+  for (const char *line = told; (line = strstr(line, "ws.compressed=")); line++) {
+    inflated += strncmp(line, "ws.compressed=inflated", 22) == 0;
+    kept += strncmp(line, "ws.compressed=kept", 18) == 0;
+  }
+  assert_int_equal(inflated, INFLATED + 1);
+  assert_int_equal(kept, STREAMS - INFLATED);
+  free(told);
+  free(session);
+#endif
+}
+
 static void damaged(void **state)
 {
   (void)state;
@@ -227,9 +263,11 @@ static void damaged(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(a_connection), cmocka_unit_test(deflate), cmocka_unit_test(no_connection),
-    cmocka_unit_test(too_early),    cmocka_unit_test(ends),    cmocka_unit_test(frames_that_nobody_can_read),
-    cmocka_unit_test(gaps),         cmocka_unit_test(damaged),
+    cmocka_unit_test(a_connection),  cmocka_unit_test(deflate),
+    cmocka_unit_test(no_connection), cmocka_unit_test(too_early),
+    cmocka_unit_test(ends),          cmocka_unit_test(frames_that_nobody_can_read),
+    cmocka_unit_test(gaps),          cmocka_unit_test(many_connections),
+    cmocka_unit_test(damaged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
