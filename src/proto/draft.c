@@ -3,6 +3,7 @@
  * whose room is used again by later messages: a session of a million short messages allocates for the first few. */
 #include "base/text.h"
 #include "proto/decoding.h"
+#include "proto/secrets.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -187,12 +188,6 @@ static bool is_plain(const char *text, size_t length)
   return true;
 }
 
-/* Whether a credential may be in it: nothing else makes one of what follows. */
-static bool has_joint(const char *text, size_t length)
-{
-  return length && (memchr(text, '=', length) || memchr(text, ':', length) || memchr(text, '<', length));
-}
-
 void gg__draft_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draft, const void *bytes, size_t length)
 {
   (void)decoding;
@@ -200,7 +195,7 @@ void gg__draft_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draf
     return;
   char masked[2 * GG_MESSAGE_SUMMARY_MAX];
   length = length < sizeof masked ? length : sizeof masked; /* what has room, and more */
-  if (has_joint(bytes, length)) {
+  if (gg__secret_text_may_be(bytes, length)) {
     memcpy(masked, bytes, length);
     gg_text_mask(masked, length);
     bytes = masked;

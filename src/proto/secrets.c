@@ -290,6 +290,11 @@ void gg__secret_range_take(struct gg__secret_range *range, uint64_t offset, bool
   range->open = secret;
 }
 
+bool gg__secret_text_may_be(const void *text, size_t length)
+{
+  return length && (memchr(text, '=', length) || memchr(text, ':', length) || memchr(text, '<', length));
+}
+
 void gg_text_mask(char *text, size_t length)
 {
   struct gg__secret_text state = {0};

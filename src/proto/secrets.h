@@ -36,6 +36,8 @@ struct gg__secret_text {
   size_t name_length;
 };
 bool gg__secret_text_take(struct gg__secret_text *text, char letter);
+/* Whether any of these may be hidden, or make a credential of what follows: fast, for most have none. */
+bool gg__secret_text_may_be(const void *text, size_t length);
 
 /* Makes ranges of such letters. `hidden` may be NULL: then nothing is done. */
 struct gg__secret_range {

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECES_FIRST = 4 };
+enum {
+  PIECES_FIRST = 4,
+  EARLY_MAX = 512, /* bytes of a body that are kept until it is known whether there can be a credential in it */
+};
 
 /* Bytes of a body, and of the stream of which they were made: as many, if they are the same ones. */
 struct piece {
@@ -19,11 +22,12 @@ struct piece {
 struct gg__body_scan {
   struct gg__body_secrets *secrets;
   struct gg_message message; /* of it, what is known at the head; its texts are not to be looked at */
-  struct gg_body_view *view;
-  bool coded, any; /* it has a coding, and credentials */
+  struct gg_body_view *view; /* NULL: nothing so far makes a credential of what follows it; it is in `early` */
+  bool coded, any;           /* it has a coding, and credentials */
   struct piece *pieces;
   size_t count, room;
   uint64_t length;
+  uint8_t early[EARLY_MAX];
 };
 
 /* ── From a body to its stream ───────────────────────────────────────────────────────────────────────────────────── */
@@ -97,27 +101,38 @@ static void drop(void *context, const void *data, size_t length)
   (void)length;
 }
 
-static struct gg__body_scan *begin(struct gg__body_secrets *secrets, const struct gg_message *message)
+/* What is laid out takes much more than most bodies: those of lines are a few letters. */
+static int begin_view(struct gg__body_scan *scan, const struct gg_message *message)
 {
   struct gg__text type = gg__http_text(message, "http.header", "content-type");
   struct gg__text coding = gg__http_text(message, "http.header", "content-encoding");
   struct gg_body_view_options options = GG_BODY_VIEW_OPTIONS_INIT;
-  struct gg__body_scan *scan = calloc(1, sizeof *scan);
   options.masked = take_masked;
   options.masked_context = scan;
-  if (scan && gg_body_view_create(&scan->view, type.at, type.length, coding.at, coding.length, &options, drop, NULL,
-                                  NULL) != 0) {
-    free(scan);
-    scan = NULL;
-  }
+  int error =
+    gg_body_view_create(&scan->view, type.at, type.length, coding.at, coding.length, &options, drop, NULL, NULL);
+  return error ? error : gg_body_view_push(scan->view, scan->early, scan->coded ? 0 : (size_t)scan->length, NULL);
+}
+
+static struct gg__body_scan *begin(struct gg__body_secrets *secrets, const struct gg_message *message)
+{
+  struct gg__body_scan *scan = malloc(sizeof *scan);
   if (!scan) {
     secrets->no_memory = true;
     return NULL;
   }
+  memset(scan, 0, offsetof(struct gg__body_scan, early));
   scan->secrets = secrets;
   scan->message = *message;
-  scan->coded = coding.length != 0;
+  scan->coded = gg__http_text(message, "http.header", "content-encoding").length != 0;
   return scan;
+}
+
+/* Whether these bytes need not be looked at unless others follow that do. */
+static bool can_wait(const struct gg__body_scan *scan, const struct gg_body *body)
+{
+  return !scan->view && !scan->coded && body->length <= EARLY_MAX - scan->length &&
+         !gg__secret_text_may_be(body->data, body->length) && !memchr(body->data, '\\', body->length);
 }
 
 static struct gg__body_scan **find(struct gg__body_secrets *secrets, uint64_t number)
@@ -154,14 +169,20 @@ void gg__body_secrets_push(struct gg__body_secrets *secrets, const struct gg_mes
     secrets->found(secrets->context, &all);
     return;
   }
+  if (can_wait(scan, body)) {
+    memcpy(scan->early + scan->length, body->data, body->length);
+    scan->length += body->length;
+    return;
+  }
+  int error = scan->view ? 0 : begin_view(scan, message);
   scan->length += body->length;
-  if (gg_body_view_push(scan->view, body->data, body->length, NULL) != 0)
+  if (error || gg_body_view_push(scan->view, body->data, body->length, NULL) != 0)
     secrets->no_memory = true;
 }
 
 static void end(struct gg__body_scan *scan)
 {
-  if (gg_body_view_finish(scan->view, 0, NULL, NULL) != 0)
+  if (scan->view && gg_body_view_finish(scan->view, 0, NULL, NULL) != 0)
     scan->secrets->no_memory = true;
   for (size_t i = 0; scan->coded && scan->any && i < scan->count; i++)
     tell(scan, scan->pieces[i].raw_offset, scan->pieces[i].raw_offset + scan->pieces[i].raw_length, false, "body", 4);
@@ -219,7 +240,7 @@ void gg__field_secrets(const struct gg_message *message, const struct gg_field *
   struct field_secrets given = {.found = found, .context = context, .message = message, .field = field};
   struct gg__secret_range range = {.hidden = take_in_field, .context = &given};
   struct gg__secret_text text = {0};
-  if (field->secret || field->of->kind == GG_FIELD_NUMBER || field->length == 0)
+  if (field->secret || field->of->kind == GG_FIELD_NUMBER || !gg__secret_text_may_be(field->value, field->length))
     return;
   for (size_t i = 0; i <= field->length; i++) {
     bool hidden = i < field->length && gg__secret_text_take(&text, (char)field->value[i]);

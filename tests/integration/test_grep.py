@@ -211,7 +211,7 @@ def test_a_damaged_segment(recorded, tmp_path):
         at += struct.unpack_from("<I", data, at + 4)[0]
     data[at:at + 8] = b"\xff" * 8
     segment.write_bytes(data)
-    done = processes.run([program(), "grep", "--json", "-F", "flag{", "--dir", damaged.directory], check=False)
+    done = processes.run([program(), "grep", "--json", "-F", "flag{", "--dir", damaged.directory], 600, check=False)
     assert done.returncode in (0, 3) and b"warning: " in done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     known = {(*key, offset) for key, places in every.items() for offset, _ in places}
