@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/textual.h"
+
 enum {
   GG__REDIS_WORD_MAX = 32,
   GG__REDIS_DEPTH_MAX = 64,  /* levels of a reply */
@@ -140,6 +142,10 @@ size_t gg__redis_pass_bulk(struct gg_decoding *decoding, struct gg_draft *draft,
 size_t gg__redis_pass_end(struct gg_decoding *decoding, const struct gg_window *window, size_t at);
 /* "PSUBSCRIBE": which kind of channel, and whether it is that or its reverse. False: it is none. */
 bool gg__redis_subscription(const uint8_t *text, size_t length, enum gg__redis_channel *channel, bool *reverse);
+
+/* The next word of an inline command, at or behind *at; quotes are taken off, what they escape stays as it is. False:
+ * there is none. */
+bool gg__redis_inline_word(struct gg__textword *word, const struct gg__textline *line, size_t *at);
 
 size_t gg__redis_push_client(struct gg__redis *state, struct gg_decoding *decoding, const struct gg_window *window);
 size_t gg__redis_push_server(struct gg__redis *state, struct gg_decoding *decoding, const struct gg_window *window);

@@ -130,8 +130,7 @@ static void end_command(struct gg__redis *state, struct gg_decoding *decoding, u
   client->draft = NULL;
 }
 
-/* A word of an inline command; quotes are taken off, what they escape stays as it is. */
-static bool inline_word(struct gg__textword *word, const struct gg__textline *line, size_t *at)
+bool gg__redis_inline_word(struct gg__textword *word, const struct gg__textline *line, size_t *at)
 {
   if (!gg__textword_next(word, line->text, line->length, at))
     return false;
@@ -151,12 +150,12 @@ static size_t take_inline(struct gg__redis *state, struct gg_decoding *decoding,
 {
   struct gg__textword word;
   uint64_t argc = 0;
-  for (size_t at = 0; inline_word(&word, line, &at);)
+  for (size_t at = 0; gg__redis_inline_word(&word, line, &at);)
     argc++;
   if (argc == 0)
     return line->whole;
   begin_command(decoding, &state->client, offset, argc);
-  for (size_t at = 0; inline_word(&word, line, &at);)
+  for (size_t at = 0; gg__redis_inline_word(&word, line, &at);)
     take_argument(decoding, &state->client, word.text,
                   word.length < GG__REDIS_KEPT_MAX ? word.length : GG__REDIS_KEPT_MAX, word.length, offset + word.at);
   end_command(state, decoding, offset + line->whole);

@@ -350,6 +350,54 @@ static void nobody_elses(void **state)
        CLIENT("* LIST (\\HasNoChildren)\r\n"));
 }
 
+#define SETS_10                                                                                                        \
+  "SET k1 v\r\nset k2 v\r\nSET k3 v\r\nSET k4 v\r\nSET k5 v\r\n"                                                       \
+  "SET k6 v\r\nSET k7 v\r\nSET k8 v\r\nSET k9 v\r\nSET ka v\r\n"
+#define SETS_60 SETS_10 SETS_10 SETS_10 SETS_10 SETS_10 SETS_10
+
+/* More of them than are looked at before the server has said a word: they are Redis' if all of them are known there. */
+static void pipelined_inline(void **state)
+{
+  (void)state;
+  FIND_NOT(WORDS("is redis from 0 0\n"
+                 "1 command client 0+15 at 1000..1000 request redis.command=AUTH redis.password=*geheim77\n"),
+           WORDS("=geheim77"), CLIENT("AUTH geheim77\r\n\r\n" SETS_60), SERVER("+OK\r\n+OK\r\n"));
+  FIND(WORDS("is redis from 0 0\n"), CLIENT("auth x\nset \"a b\" 'c d'\nEVAL_RO s 0\n" SETS_60));
+  FIND(WORDS("is redis from 0 0\n"), CLIENT("PING\r\n"), CLIENT(SETS_60), CLIENT(SETS_60));
+  /* cut in the middle of a value that goes on, and arrays that follow */
+  FIND(WORDS("is redis from 0 0\n"), CLIENT("AUTH x\r\nSET k " HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "\r\n"));
+  FIND(WORDS("is redis from 0 0\n"),
+       CLIENT("AUTH x\r\n*2\r\n$3\r\nGET\r\n$600\r\n" HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "\r\n"));
+  /* a command that Redis does not know, too many words, too few, a header, and the server has said something else */
+  FIND(WORDS("is lines from 0 0\n"), CLIENT("SET k v\r\nDELETE k\r\n" SETS_60));
+  FIND(WORDS("is lines from 0 0\n"), CLIENT("TIME is money\r\n" SETS_60));
+  FIND(WORDS("is lines from 0 0\n"), CLIENT("GET\r\n" SETS_60));
+  FIND(WORDS("is lines from 0 0\n"), CLIENT("GET /\r\nHost: x\r\n" SETS_60));
+  FIND(WORDS("is lines from 0 0\n"), CLIENT("SET k v\r\n"), SERVER("ERROR\r\n"), CLIENT(SETS_60));
+  FIND(WORDS("is lines from 0 0\n"), CLIENT("SET k v\r\n*\r\n" SETS_60));
+}
+
+/* Whatever the last byte is that is looked at. */
+static void cut_where_it_is_looked_at(void **state)
+{
+  (void)state;
+  static const char text[] = SETS_60;
+  const struct gg_decoder *redis = gg_decoder_find("redis");
+  char begin[] = "PING xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+  for (size_t words = 5; words < sizeof begin - 1; words++) { /* a line is cut at each of its bytes */
+    char bytes[sizeof text + sizeof begin];
+    memcpy(bytes, begin, words);
+    memcpy(bytes + words, "\r\n" SETS_60, sizeof text + 2);
+    struct gg_opening opening = {.data = {(const uint8_t *)bytes, (const uint8_t *)""},
+                                 .length = {GG_IDENTIFY_MAX - 1, 0},
+                                 .spoke_first = true,
+                                 .first = GG_SIDE_CLIENT};
+    assert_int_equal(redis->identify(&opening), GG_LIKENESS_OPEN);
+    opening.length[0]++;
+    assert_int_equal(redis->identify(&opening), GG_LIKENESS_LIKELY);
+  }
+}
+
 /* A value that is larger than any window, and a nesting that is deeper than any reply. */
 static void large_and_deep(void **state)
 {
@@ -420,6 +468,8 @@ int main(void)
     cmocka_unit_test(broken),
     cmocka_unit_test(gap_in_a_value),
     cmocka_unit_test(nobody_elses),
+    cmocka_unit_test(pipelined_inline),
+    cmocka_unit_test(cut_where_it_is_looked_at),
     cmocka_unit_test(large_and_deep),
     cmocka_unit_test(no_memory),
     cmocka_unit_test(hostile),
