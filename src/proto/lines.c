@@ -21,7 +21,9 @@
  *   - Before the client has said something, and after a prompt, what the server says is unsolicited.
  *
  * Secrets: a line said at a prompt for a password; what follows PASS, APOP, OPER, LOGIN and AUTH in FTP, POP3, IRC and
- * IMAP; all that the client says until AUTH is through. They are in lines.password alone: such a line has no body.
+ * IMAP; all that the client says until AUTH is through. What follows AUTH is a mechanism if it is known as one, and else
+ * a password, or a user and a password, as in Redis, whose HELLO has such an AUTH in it, too. They are in lines.password
+ * alone: such a line has no body.
  *
  * After STARTTLS, STLS and AUTH TLS the client's bytes wait for the server's line, and the session is TLS if that
  * agrees.
@@ -100,8 +102,9 @@ struct credentials {
 };
 
 /* The words of a line, as far as they matter. */
+enum { WORDS_MAX = 8 };
 struct words {
-  struct gg__textword word[4];
+  struct gg__textword word[WORDS_MAX];
   size_t count;
 };
 
@@ -109,6 +112,8 @@ static bool is(const struct words *words, size_t index, const char *name)
 {
   return index < words->count && gg__textual_is(words->word[index].text, words->word[index].length, name);
 }
+
+enum { NOBODY = WORDS_MAX }; /* no word of the line */
 
 static void from_word(struct credentials *out, const struct words *words, size_t user, size_t secret)
 {
@@ -124,14 +129,70 @@ static void from_word(struct credentials *out, const struct words *words, size_t
   out->secret_from = out->has_secret ? words->word[secret].at : 0;
 }
 
+/* Mechanisms of SASL, and what FTP has instead (RFC 2228, 4217). */
+static bool is_mechanism(const struct words *words, size_t index)
+{
+  static const char *const names[] = {"PLAIN",      "LOGIN",       "CRAM-MD5",    "DIGEST-MD5",  "GSSAPI",
+                                      "GSS-SPNEGO", "KERBEROS_V4", "KERBEROS_V5", "NTLM",        "EXTERNAL",
+                                      "ANONYMOUS",  "XOAUTH",      "XOAUTH2",     "OAUTHBEARER", "OTP",
+                                      "S/KEY",      "SKEY",        "SECURID",     "TLS",         "SSL",
+                                      "TLS-P",      "TLS-C",       "SAML20",      "OPENID20",    "APOP"};
+  if (index >= words->count)
+    return false;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (is(words, index, names[i]))
+      return true;
+  const struct gg__textword *word = &words->word[index];
+  return gg__textual_begins(word->text, word->length, "SCRAM-SHA-") ||
+         gg__textual_begins(word->text, word->length, "ECDSA-NIST") ||
+         gg__textual_begins(word->text, word->length, "X-") || gg__textual_begins(word->text, word->length, "GS2-");
+}
+
+/* Whether it could be the name of a mechanism (RFC 4422, 3.1), and what follows could be what it asks for. */
+static bool has_form_of_mechanism(const struct words *words, size_t index)
+{
+  if (index >= words->count || words->word[index].length > 20)
+    return false;
+  for (size_t i = 0; i < words->word[index].length; i++) {
+    uint8_t letter = words->word[index].text[i];
+    if (!(letter >= 'A' && letter <= 'Z') && !(letter >= '0' && letter <= '9') && letter != '-' && letter != '_')
+      return false;
+  }
+  return true;
+}
+
+/* What follows AUTH. */
+static void from_auth(struct credentials *out, const struct words *words, size_t first)
+{
+  if (is_mechanism(words, first) || first >= words->count) {
+    from_word(out, words, NOBODY, first + 1);
+    out->logs_in = true;
+    return;
+  }
+  bool quoted = memchr("\"'", *words->word[first].text, 2);
+  bool both = words->count == first + 2 && !quoted;
+  from_word(out, words, both ? first : NOBODY, both ? first + 1 : first);
+  out->logs_in = has_form_of_mechanism(words, first);
+}
+
+/* HELLO 3 AUTH user password: where its AUTH stands; 0: it has none. */
+static size_t find_auth_of_hello(const struct words *words)
+{
+  for (size_t i = 2; i < words->count && is(words, 0, "HELLO"); i++)
+    if (is(words, i, "AUTH"))
+      return i;
+  return 0;
+}
+
 static struct credentials find_credentials(const uint8_t *text, size_t length)
 {
-  enum { NOBODY = 4 };
   struct words words = {0};
-  for (size_t at = 0; words.count < 4 && gg__textword_next(&words.word[words.count], text, length, &at);)
+  for (size_t at = 0; words.count < WORDS_MAX && gg__textword_next(&words.word[words.count], text, length, &at);)
     words.count++;
   struct credentials found = {0};
+  size_t of_hello = find_auth_of_hello(&words);
   bool tagged = is(&words, 1, "AUTHENTICATE") || is(&words, 1, "AUTH");
+  bool asks = tagged || is(&words, 0, "AUTHENTICATE") || is(&words, 0, "AUTH");
   if (is(&words, 0, "PASS"))
     from_word(&found, &words, NOBODY, 1);
   else if (is(&words, 0, "USER"))
@@ -142,9 +203,10 @@ static struct credentials find_credentials(const uint8_t *text, size_t length)
     from_word(&found, &words, 2, 3);
   found.asks_tls = is(&words, 0, "STLS") || is(&words, 0, "STARTTLS") || is(&words, 1, "STARTTLS") ||
                    (is(&words, 0, "AUTH") && (is(&words, 1, "TLS") || is(&words, 1, "SSL")));
-  found.logs_in = !found.asks_tls && (tagged || is(&words, 0, "AUTH") || is(&words, 0, "AUTHENTICATE"));
-  if (found.logs_in)
-    from_word(&found, &words, NOBODY, tagged ? 3 : 2);
+  if (of_hello)
+    from_word(&found, &words, of_hello + 1, of_hello + 2);
+  else if (asks && !found.asks_tls)
+    from_auth(&found, &words, tagged ? 2 : 1);
   if (is(&words, 1, "LOGIN") && length && text[length - 1] == '}') /* literals follow (RFC 9051, 4.3) */
     found.logs_in = true;
   return found;

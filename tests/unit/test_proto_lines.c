@@ -209,6 +209,42 @@ static void tls(void **state)
        SERVER("+OK ready\r\n"), CLIENT("STLS\r\nUSER a\r\n"), SERVER("-ERR no\r\n"));
 }
 
+/* What one line of a client is told as. */
+static void line_is(const char *line, const char *wanted)
+{
+  const struct piece pieces[] = {SERVER("hello\n"), {GG_SIDE_CLIENT, line, strlen(line), false}, CLIENT("next\n")};
+  char *told = transcript_checked(NULL, pieces, sizeof pieces / sizeof *pieces);
+  const char *at = strstr(told, "2 line client ");
+  assert_non_null(at);
+  if (!strstr(at, wanted))
+    fprintf(stderr, "%s: told:\n%s.\n", line, told);
+  assert_non_null(strstr(at, wanted));
+  free(told);
+}
+
+/* Without a mechanism, AUTH has a password in it: Redis' and others', in any case. */
+static void auth_without_mechanism(void **state)
+{
+  (void)state;
+  line_is("AUTH geheim77\r\n", " lines.text=AUTH_ lines.password=*geheim77\n3 line client 15+5 at 1020..1020 "
+                               "lines.text=next");
+  line_is("auth Geheim77\n", " lines.text=auth_ lines.password=*Geheim77\n");
+  line_is("auth ann geheim\n", " lines.text=auth_ann_ lines.user=ann lines.password=*geheim\n");
+  line_is("AUTH a secret of words\n", " lines.text=AUTH_ lines.password=*a_secret_of_words\n");
+  line_is("AUTH \"a secret\"\n", " lines.text=AUTH_ lines.password=*\"a_secret\"\n");
+  line_is("a1 auth geheim\n", " lines.text=a1_auth_ lines.password=*geheim\n");
+  line_is("pass geheim\n", " lines.text=pass_ lines.password=*geheim\n");
+  line_is("hello 3 auth ann geheim setname x\n",
+          " lines.text=hello_3_auth_ann_ lines.user=ann lines.password=*geheim_setname_x\n");
+  line_is("HELLO 3 SETNAME x AUTH ann geheim\n",
+          " lines.text=HELLO_3_SETNAME_x_AUTH_ann_ lines.user=ann lines.password=*geheim\n");
+  line_is("HELLO 3 AUTH\n", " lines.text=HELLO_3_AUTH body 12");
+  /* what may be a mechanism that is not known: what follows may be its password, until the server answers */
+  line_is("AUTH GEHEIM\r\n", " lines.text=AUTH_ lines.password=*GEHEIM\n3 line client 13+5 at 1020..1020 "
+                             "lines.password=*next\n");
+  line_is("auth scram-sha-256 abc\n", " lines.text=auth_scram-sha-256_ lines.password=*abc\n");
+}
+
 /* Alone, a server's prompt is enough. */
 static void prompt_first(void **state)
 {
@@ -291,13 +327,21 @@ static void hostile(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(consoles),     cmocka_unit_test(ahead_of_the_prompt),
-    cmocka_unit_test(refuted),      cmocka_unit_test(ftp),
-    cmocka_unit_test(pop3),         cmocka_unit_test(imap),
-    cmocka_unit_test(irc),          cmocka_unit_test(tls),
-    cmocka_unit_test(prompt_first), cmocka_unit_test(odd_ends),
-    cmocka_unit_test(gaps),         cmocka_unit_test(nobody),
-    cmocka_unit_test(long_lines),   cmocka_unit_test(hostile),
+    cmocka_unit_test(consoles),
+    cmocka_unit_test(ahead_of_the_prompt),
+    cmocka_unit_test(refuted),
+    cmocka_unit_test(ftp),
+    cmocka_unit_test(pop3),
+    cmocka_unit_test(imap),
+    cmocka_unit_test(irc),
+    cmocka_unit_test(tls),
+    cmocka_unit_test(prompt_first),
+    cmocka_unit_test(odd_ends),
+    cmocka_unit_test(auth_without_mechanism),
+    cmocka_unit_test(gaps),
+    cmocka_unit_test(nobody),
+    cmocka_unit_test(long_lines),
+    cmocka_unit_test(hostile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
