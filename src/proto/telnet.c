@@ -42,7 +42,7 @@ enum {
 enum {
   TYPED_MAX = 256, /* bytes of a line that the client types */
   DATA_MAX = 1024, /* bytes of a subnegotiation that are looked at */
-  PLAIN_MAX = 64,  /* bytes of text in front of the first command of a session */
+  PLAIN_MAX = 64,  /* bytes of a line that is begun in front of the first command of a session */
 };
 
 struct half {
@@ -533,19 +533,40 @@ static void end(void *self, struct gg_decoding *decoding, enum gg_side side, boo
 
 /* ── Identification ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A command, perhaps behind the beginning of a line. */
-static enum gg_likeness like(const uint8_t *data, size_t length)
+/* Whether the client has begun with something else: then bytes of a command may be part of whatever that is. */
+static bool client_began_otherwise(const struct gg_opening *opening)
 {
-  const uint8_t *command = memchr(data, IAC, length);
-  size_t text = command ? (size_t)(command - data) : length;
-  if (text > PLAIN_MAX || memchr(data, '\n', text) || !gg__textual_readable(data, text))
+  return opening->length[GG_SIDE_CLIENT] && opening->spoke_first && opening->first == GG_SIDE_CLIENT &&
+         *opening->data[GG_SIDE_CLIENT] != IAC;
+}
+
+/* Bytes in front of the first command: a server's banner, of lines that are whole for certain. */
+static enum gg_likeness like_text(const struct gg_opening *opening, enum gg_side side, size_t length)
+{
+  const uint8_t *text = opening->data[side];
+  bool otherwise = client_began_otherwise(opening);
+  if (length == 0)
+    return otherwise ? GG_LIKENESS_LIKELY : GG_LIKENESS_CERTAIN;
+  if (side == GG_SIDE_CLIENT || otherwise || !gg__textual_readable(text, length))
     return GG_LIKENESS_NONE;
-  size_t known = length - text;
-  if (known < 2)
-    return GG_LIKENESS_OPEN;
+  const uint8_t *newline = memrchr(text, '\n', length);
+  size_t begun = newline ? length - (size_t)(newline + 1 - text) : length;
+  return begun == 0 ? GG_LIKENESS_CERTAIN : begun <= PLAIN_MAX ? GG_LIKENESS_LIKELY : GG_LIKENESS_NONE;
+}
+
+/* A command with an option that is known, in front of all that a side says or behind a banner. */
+static enum gg_likeness like(const struct gg_opening *opening, enum gg_side side)
+{
+  const uint8_t *data = opening->data[side];
+  size_t length = opening->length[side];
+  const uint8_t *command = memchr(data, IAC, length);
+  size_t text = command ? (size_t)(command - data) : length, known = length - text;
+  enum gg_likeness likeness = like_text(opening, side, text);
+  if (likeness == GG_LIKENESS_NONE || known < 2)
+    return likeness == GG_LIKENESS_NONE ? GG_LIKENESS_NONE : GG_LIKENESS_OPEN;
   if (command[1] < SB || command[1] == IAC)
     return GG_LIKENESS_NONE;
-  return known < 3 ? GG_LIKENESS_OPEN : known_option(command[2]) ? GG_LIKENESS_CERTAIN : GG_LIKENESS_NONE;
+  return known < 3 ? GG_LIKENESS_OPEN : known_option(command[2]) ? likeness : GG_LIKENESS_NONE;
 }
 
 static enum gg_likeness identify(const struct gg_opening *opening)
@@ -553,7 +574,7 @@ static enum gg_likeness identify(const struct gg_opening *opening)
   enum gg_likeness best = GG_LIKENESS_NONE;
   for (unsigned side = 0; side < 2; side++) {
     size_t length = opening->length[side];
-    enum gg_likeness likeness = length ? like(opening->data[side], length) : GG_LIKENESS_NONE;
+    enum gg_likeness likeness = length ? like(opening, (enum gg_side)side) : GG_LIKENESS_NONE;
     bool plain = length && !memchr(opening->data[side], IAC, length);
     if (plain && opening->length[side ? 0 : 1]) /* the other side has taken it for an invitation to speak */
       likeness = GG_LIKENESS_NONE;

@@ -164,6 +164,47 @@ static void behind_some_text(void **state)
        SERVER("hello \xff\xfd\x18"));
 }
 
+static enum gg_likeness likeness(const char *client, const char *server, enum gg_side first)
+{
+  struct gg_opening opening = {.data = {(const uint8_t *)client, (const uint8_t *)server},
+                               .length = {strlen(client), strlen(server)},
+                               .spoke_first = true,
+                               .first = first};
+  return gg_decoder_find("telnet")->identify(&opening);
+}
+
+/* The bytes of a command within a line of another protocol's, and where they are certain. */
+static void within_a_line(void **state)
+{
+  (void)state;
+  FIND(WORDS("is http1 from 0 0\n1 request client 0+91 at 1000..1000 request http.method=GET "),
+       CLIENT(
+         "GET /?q=\xff\xfe%00&password=geheim HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\nAuthorization: Basic YTpi\r\n\r\n"),
+       SERVER("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+  FIND(WORDS("is redis from 0 0\n"), CLIENT("SET k \xff\xfe%\r\n"), SERVER("+OK\r\n"));
+  assert_int_equal(likeness("hello \xff\xfe%", "", GG_SIDE_CLIENT), GG_LIKENESS_NONE);
+  assert_int_equal(likeness("hello\r\n\xff\xfe%", "", GG_SIDE_CLIENT), GG_LIKENESS_NONE);
+  assert_int_equal(likeness("hello\r\n", "\xff\xfe\"", GG_SIDE_CLIENT), GG_LIKENESS_LIKELY);
+  assert_int_equal(likeness("hello\r\n", "yes\r\n\xff\xfe\"", GG_SIDE_CLIENT), GG_LIKENESS_NONE);
+  assert_int_equal(likeness("", "hello\r\nlogin: \xff\xfd\x18", GG_SIDE_SERVER), GG_LIKENESS_LIKELY);
+  assert_int_equal(likeness("", "hello\r\n\xff\xfd\x18", GG_SIDE_SERVER), GG_LIKENESS_CERTAIN);
+  assert_int_equal(likeness("", "\xff\xfd\x18", GG_SIDE_SERVER), GG_LIKENESS_CERTAIN);
+  assert_int_equal(likeness("\xff\xfd\x18", "", GG_SIDE_CLIENT), GG_LIKENESS_CERTAIN);
+  assert_int_equal(likeness("\xff\xfd\x18", "hello\r\n", GG_SIDE_SERVER), GG_LIKENESS_CERTAIN);
+  assert_int_equal(likeness("", "hello\r\n", GG_SIDE_SERVER), GG_LIKENESS_OPEN);
+  assert_int_equal(likeness("x", "hello\r\n", GG_SIDE_SERVER), GG_LIKENESS_NONE);
+}
+
+static void behind_a_banner(void **state)
+{
+  (void)state;
+  TELL("is telnet from 0 0\n"
+       "1 text server 0+14 at 1000..1000 body 14 (14 raw, 20fba931c83e97e0) "
+       "hello\\x0d\\x0aworld\\x0d\\x0a\n"
+       "2 command server 14+3 at 1000..1000 control telnet.command=DO telnet.option=terminal-type\n",
+       SERVER("hello\r\nworld\r\n\xff\xfd\x18"));
+}
+
 /* A stream of MPEG audio, and text. */
 static void nobody_elses(void **state)
 {
@@ -204,9 +245,10 @@ static void hostile(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(login),        cmocka_unit_test(commands),  cmocka_unit_test(texts),
-    cmocka_unit_test(passwords),    cmocka_unit_test(encrypted), cmocka_unit_test(behind_some_text),
-    cmocka_unit_test(nobody_elses), cmocka_unit_test(endless),   cmocka_unit_test(hostile),
+    cmocka_unit_test(login),         cmocka_unit_test(commands),        cmocka_unit_test(texts),
+    cmocka_unit_test(passwords),     cmocka_unit_test(encrypted),       cmocka_unit_test(behind_some_text),
+    cmocka_unit_test(nobody_elses),  cmocka_unit_test(endless),         cmocka_unit_test(hostile),
+    cmocka_unit_test(within_a_line), cmocka_unit_test(behind_a_banner),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
