@@ -22,8 +22,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
+  METHOD_MAX = 24,       /* bytes of a first word, from which on it is no method */
   WAITING_MAX = 1 << 16, /* requests without a response */
   LONG_VALUE_MAX = 4096, /* bytes that are kept of a header line that is longer than a window */
 };
@@ -476,7 +478,9 @@ static void end(void *self, struct gg_decoding *decoding, enum gg_side side, boo
 
 /* ── Identification ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static enum gg_likeness like_request(const char *text, size_t length)
+/* A whole first line that can be read as one, whatever its method is and in whatever case, or that was meant so. Before
+ * its end, words in upper case, and any word as long as the server (`answered`) has not said something to it. */
+static enum gg_likeness like_request(const char *text, size_t length, bool answered)
 {
   static const char *const methods[] = {"GET",     "HEAD",  "POST",  "PUT", "DELETE",   "CONNECT",
                                         "OPTIONS", "TRACE", "PATCH", "PRI", "PROPFIND", "REPORT"};
@@ -485,20 +489,25 @@ static enum gg_likeness like_request(const char *text, size_t length)
     text++;
     length--;
   }
-  const char *newline = memchr(text, '\n', length);
-  size_t line = newline ? (size_t)(newline - text) : length;
-  size_t word = 0;
-  while (word < line && text[word] >= 'A' && text[word] <= 'Z')
-    word++;
-  if (word == line)
-    return word < 24 && !newline ? GG_LIKENESS_OPEN : GG_LIKENESS_NONE;
+  struct gg__http1_line line;
+  struct gg__http1_request request;
+  size_t upper = 0, word = gg__http1_token((const uint8_t *)text, length);
+  while (upper < word && text[upper] >= 'A' && text[upper] <= 'Z')
+    upper++;
+  if (gg__http1_line(&line, (const uint8_t *)text, length, 0, 0)) {
+    bool meant = upper && upper == word && text[word] == ' ' && memmem(text, line.text.length, " HTTP/1.", 8);
+    return meant || gg__http1_request(&request, &line.text) ? GG_LIKENESS_CERTAIN : GG_LIKENESS_NONE;
+  }
+  if (word >= METHOD_MAX || (upper < word && answered))
+    return GG_LIKENESS_NONE;
+  if (word == length)
+    return GG_LIKENESS_OPEN;
   if (word == 0 || text[word] != ' ')
     return GG_LIKENESS_NONE;
-  if (newline)
-    return memmem(text, line, " HTTP/1.", 8) ? GG_LIKENESS_CERTAIN : GG_LIKENESS_NONE;
-  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-    if (strlen(methods[i]) == word && memcmp(methods[i], text, word) == 0)
-      return more ? GG_LIKENESS_OPEN : GG_LIKENESS_LIKELY;
+  bool path = word + 1 < length && text[word + 1] == '/';
+  for (size_t i = 0; i < sizeof methods / sizeof *methods && !more; i++)
+    if (strlen(methods[i]) == word && strncasecmp(methods[i], text, word) == 0 && (path || upper == word))
+      return GG_LIKENESS_LIKELY;
   return GG_LIKENESS_OPEN;
 }
 
@@ -513,7 +522,8 @@ static enum gg_likeness like_response(const char *text, size_t length)
 
 static enum gg_likeness identify(const struct gg_opening *opening)
 {
-  enum gg_likeness request = like_request((const char *)opening->data[0], opening->length[0]);
+  enum gg_likeness request =
+    like_request((const char *)opening->data[0], opening->length[0], opening->length[GG_SIDE_SERVER]);
   enum gg_likeness response = like_response((const char *)opening->data[1], opening->length[1]);
   return request > response ? request : response;
 }

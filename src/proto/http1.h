@@ -36,6 +36,9 @@ struct gg__http1_line {
 /* The line that the window begins with. False: its end is not there. `from`: so many bytes are known to have none. */
 bool gg__http1_line(struct gg__http1_line *line, const uint8_t *data, size_t length, uint64_t offset, size_t from);
 
+/* With how many bytes that a method may have the text begins. */
+size_t gg__http1_token(const uint8_t *text, size_t length);
+
 /* "GET /path HTTP/1.1". False: it is none, and `why` says so. */
 struct gg__http1_request {
   struct gg__span method, target, version;

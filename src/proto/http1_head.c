@@ -57,6 +57,11 @@ static size_t skip_blanks(const struct gg__span *line, size_t at)
   return at;
 }
 
+size_t gg__http1_token(const uint8_t *text, size_t length)
+{
+  return skip_token(&(struct gg__span){.text = (const char *)text, .length = length}, 0);
+}
+
 bool gg__http1_request(struct gg__http1_request *out, const struct gg__span *line)
 {
   size_t method = skip_token(line, 0);

@@ -352,6 +352,21 @@ static bool all_inline(const uint8_t *text, size_t length)
   return at && ((left && text[at] == '*') || is_command(&line, true));
 }
 
+/* A first line that is a request of HTTP, whatever its method: Redis says nothing of that kind. */
+static bool is_of_http(const uint8_t *text, size_t length)
+{
+  static const char *const ends[] = {" HTTP/1.0", " HTTP/1.1"};
+  struct gg__textline line;
+  if (!gg__textline_find(&line, text, length, 0))
+    return false;
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    size_t end = strlen(ends[i]);
+    if (line.length > end && memcmp(line.text + line.length - end, ends[i], end) == 0)
+      return true;
+  }
+  return false;
+}
+
 /* What the server says to it: only Redis says some of that. */
 static enum gg_likeness like_answer(const uint8_t *data, size_t length)
 {
@@ -385,7 +400,7 @@ enum gg_likeness gg__redis_identify(const struct gg_opening *opening)
     return GG_LIKENESS_NONE;
   if (*client == '*')
     return like_array(client, length);
-  enum gg_likeness likeness = like_inline(client, length);
+  enum gg_likeness likeness = is_of_http(client, length) ? GG_LIKENESS_NONE : like_inline(client, length);
   if (likeness != GG_LIKENESS_LIKELY)
     return likeness;
   if (!opening->length[GG_SIDE_SERVER] && length >= GG_IDENTIFY_MAX) /* no more is waited for */

@@ -227,6 +227,35 @@ static void nonsense(void **state)
     CLIENT(GET), SERVER("SSH-2.0-x\r\n"));
 }
 
+/* A first line of HTTP is one whatever its method, also where Redis knows the word; and before the server speaks. */
+static void methods(void **state)
+{
+  (void)state;
+#define IS(line)                                                                                                       \
+  do {                                                                                                                 \
+    static const char text[] = line;                                                                                   \
+    struct gg_opening opening = {.data = {(const uint8_t *)text, (const uint8_t *)""},                                 \
+                                 .length = {sizeof text - 1, 0},                                                       \
+                                 .spoke_first = true,                                                                  \
+                                 .first = GG_SIDE_CLIENT};                                                             \
+    assert_int_equal(gg_decoder_find("http1")->identify(&opening), GG_LIKENESS_CERTAIN);                               \
+    assert_int_equal(gg_decoder_find("redis")->identify(&opening), GG_LIKENESS_NONE);                                  \
+    opening.length[0]--;                                                                                               \
+    assert_int_equal(gg_decoder_find("http1")->identify(&opening), GG_LIKENESS_OPEN);                                  \
+  } while (0)
+  IS("get /x HTTP/1.1\r\n");
+  IS("set /x HTTP/1.1\r\n");
+  IS("SET /x HTTP/1.0\n");
+  IS("Get / HTTP/1.1\n");
+  IS("\r\nM-SEARCH * HTTP/1.1\r\n");
+  FIND(WORDS("is http1", "1 request client 0+28 at 1000..1000 request http.method=get"),
+       CLIENT("get /x HTTP/1.1\r\nHost: h\r\n\r\n"), SERVER("-ERR unknown command\r\n"));
+  FIND(WORDS("is http1", "a line that is no request"), CLIENT("GET / HTTP/1.1x\r\nCookie: a\r\n\r\n"));
+  FIND(WORDS("is lines"), CLIENT("get x HTTP/2\r\n"));
+  FIND(WORDS("is lines"), CLIENT("hello\r\nget /x HTTP/1.1\r\n"));
+  FIND(WORDS("is redis"), CLIENT("get x\r\n"), SERVER("$-1\r\n"));
+}
+
 /* ── Bounds ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void long_header(void **state)
@@ -254,13 +283,14 @@ static void long_header(void **state)
 static void long_target(void **state)
 {
   (void)state;
-  for (size_t ends = 0; ends <= 2; ends++) {
+  for (size_t i = 0; i < 6; i++) {
     char text[2000];
-    int length =
-      snprintf(text, sizeof text, "%.*sGET /%01000d HTTP/1.1\r\nHost: h\r\n\r\n", (int)ends * 2, "\r\n\r\n", 0);
+    int length = snprintf(text, sizeof text, "%.*s%s /%01000d HTTP/1.1\r\nHost: h\r\n\r\n", (int)(i / 2) * 2,
+                          "\r\n\r\n", i % 2 ? "get" : "GET", 0);
     const struct piece pieces[] = {{GG_SIDE_CLIENT, text, (size_t)length, false}};
     char *told = transcript_checked(NULL, pieces, 1);
-    assert_non_null(strstr(told, "request http.method=GET http.target=/00"));
+    assert_non_null(
+      strstr(told, i % 2 ? "request http.method=get http.target=/00" : "request http.method=GET http.target=/00"));
     free(told);
   }
 }
@@ -384,6 +414,7 @@ int main(void)
     cmocka_unit_test(refused_upgrade),
     cmocka_unit_test(holes),
     cmocka_unit_test(middle),
+    cmocka_unit_test(methods),
     cmocka_unit_test(nonsense),
     cmocka_unit_test(long_header),
     cmocka_unit_test(long_target),
