@@ -713,6 +713,19 @@ static void end(void *self, struct gg_decoding *decoding, enum gg_side side, boo
 
 /* ── Identification ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* A record with an alert of TLS that has a name: RFC 8446, 6. */
+static enum gg_likeness like_alert(const uint8_t *data, size_t length)
+{
+  static const uint8_t least[] = {ALERT, 3, 0, 0, 2, 1, 0}, most[] = {ALERT, 3, 4, 0, 2, 2, UINT8_MAX};
+  for (size_t i = 0; i < length && i < sizeof most; i++)
+    if (data[i] < least[i] || data[i] > most[i])
+      return GG_LIKENESS_NONE;
+  char hex[GG__TLS_HEX_MAX];
+  if (length < sizeof most)
+    return GG_LIKENESS_OPEN;
+  return gg__tls_alert_name(data[sizeof most - 1], hex) == hex ? GG_LIKENESS_NONE : GG_LIKENESS_CERTAIN;
+}
+
 /* A record with a hello of that type in front: RFC 8446, 4.1.2 and 5.1. One that is cut so early that its version is in
  * the next record has that record's header behind it. */
 static enum gg_likeness like_hello(const uint8_t *data, size_t length, uint8_t type)
@@ -720,6 +733,8 @@ static enum gg_likeness like_hello(const uint8_t *data, size_t length, uint8_t t
   enum { ANY = 0x100, VERSION_AT = HANDSHAKE_HEADER, RANDOM_AT = VERSION_AT + 2 };
   const uint16_t hello[RANDOM_AT] = {type, ANY, ANY, ANY, 3, ANY};
   static const uint8_t record[2] = {HANDSHAKE, 3};
+  if (data[0] == ALERT) /* all that a side says that finds nothing to offer */
+    return like_alert(data, length);
   for (size_t i = 0; i < length && i < sizeof record; i++)
     if (data[i] != record[i])
       return GG_LIKENESS_NONE;

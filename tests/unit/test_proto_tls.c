@@ -702,6 +702,25 @@ static void identified(void **state)
   }
 }
 
+/* Of a client that finds nothing to offer, and a server that may have been spoken to before. */
+static void only_alerts(void **state)
+{
+  (void)state;
+  const struct piece both[] = {CLIENT("\x15\3\1\0\2\2\x50"), SERVER("\x15\3\1\0\2\2\x50")};
+  transcript_find(
+    WORDS("is tls from 0 0\n1 alert client 0+7 at 1000..1000 ", " tls.alert=internal_error", "2 alert server 0+7 "),
+    WORDS("opaque"), both, 2);
+  const struct piece alone[] = {SERVER("\x15\3\3\0\2\1\0")};
+  transcript_find(WORDS("is tls from 0 0\n1 alert server 0+7 ", " tls.alert=close_notify"), WORDS("opaque"), alone, 1);
+  static const char *const others[] = {"\x15\2\1\1\2\2\x50", "\x15\3\5\1\2\2\x50", "\x15\3\1\1\2\2\x50",
+                                       "\x15\3\1\0\3\2\x50", "\x15\3\1\0\2\3\x50", "\x15\3\1\0\2\2\xff"};
+  struct gg_opening opening = {.length = {7, 0}};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    opening.data[0] = (const uint8_t *)others[i];
+    assert_int_equal(gg_decoder_find("tls")->identify(&opening), GG_LIKENESS_NONE);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -726,6 +745,7 @@ int main(void)
     cmocka_unit_test_setup(gaps, clean),
     cmocka_unit_test_setup(damaged, clean),
     cmocka_unit_test_setup(identified, clean),
+    cmocka_unit_test_setup(only_alerts, clean),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
