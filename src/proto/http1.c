@@ -134,6 +134,8 @@ static void begin_request(struct gg_decoding *decoding, struct half *half, const
                      target ? (const char *)target->value : "");
   if (request->odd_blanks)
     gg__http_odd(decoding, half->draft, "blanks-in-start-line");
+  if (gg__http1_has_control(&request->target))
+    gg__http_odd(decoding, half->draft, "control-in-target");
 }
 
 static void begin_response(struct state *state, struct gg_decoding *decoding, struct half *half,

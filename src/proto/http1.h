@@ -54,6 +54,9 @@ struct gg__http1_status {
 };
 bool gg__http1_status(struct gg__http1_status *out, const struct gg__span *line);
 
+/* Whether a target or a value has a byte below a blank, but a tab (RFC 9110, 5.5). */
+bool gg__http1_has_control(const struct gg__span *value);
+
 /* A header line, with those that continue it (obs-fold) behind it: adds it to the message, and notes what it says of
  * the framing. */
 void gg__http1_header(struct gg_decoding *decoding, struct gg_draft *draft, struct gg__http1_framing *framing,

@@ -227,21 +227,25 @@ static size_t unfold(char *out, const struct gg__span *value)
   return length;
 }
 
-/* Whether any byte is below a blank: eight at a time, as nearly all values have none. */
-static bool has_control(const struct gg__span *value)
+static bool has_control_within(const char *text, size_t length)
+{
+  for (size_t i = 0; i < length; i++)
+    if ((uint8_t)text[i] < ' ' && text[i] != '\t')
+      return true;
+  return false;
+}
+
+bool gg__http1_has_control(const struct gg__span *value)
 {
   const uint64_t ones = UINT64_C(0x0101010101010101);
   size_t at = 0;
-  for (; at + 8 <= value->length; at += 8) {
+  for (; at + 8 <= value->length; at += 8) { /* nearly all values have no byte below a blank */
     uint64_t word;
     memcpy(&word, value->text + at, 8);
-    if ((word - ones * ' ') & ~word & ones * 0x80)
+    if ((word - ones * ' ') & ~word & ones * 0x80 && has_control_within(value->text + at, 8))
       return true;
   }
-  for (; at < value->length; at++)
-    if ((uint8_t)value->text[at] < ' ')
-      return true;
-  return false;
+  return has_control_within(value->text + at, value->length - at);
 }
 
 void gg__http1_header(struct gg_decoding *decoding, struct gg_draft *draft, struct gg__http1_framing *framing,
@@ -266,7 +270,7 @@ void gg__http1_header(struct gg_decoding *decoding, struct gg_draft *draft, stru
     value.length = unfold(plain, &value);
     value.text = plain;
   }
-  if (has_control(&value) && (memchr(value.text, '\0', value.length) || memchr(value.text, '\r', value.length)))
+  if (gg__http1_has_control(&value))
     gg__http_odd(decoding, draft, "control-in-header");
   if (!trailer)
     note_framing(decoding, draft, framing, &name, &value);

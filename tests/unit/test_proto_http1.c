@@ -140,6 +140,31 @@ static void smuggling(void **state)
        CLIENT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 3\r\n\r\n"));
 }
 
+/* Bytes below a blank, wherever in a value they stand, are odd, but a tab. */
+static void controls(void **state)
+{
+  (void)state;
+  static const char begin[] = "GET /0123456789ab HTTP/1.1\r\nHost: h\r\nX: a0123456789b\r\n\r\n";
+  size_t places[] = {(size_t)(strchr(begin, '/') - begin) + 1, (size_t)(strstr(begin, "X: a") - begin) + 4};
+  for (unsigned header = 0; header < 2; header++)
+    for (size_t i = 0; i < 10; i++)
+      for (char byte = 0; byte < ' '; byte++) {
+        char text[sizeof begin];
+        memcpy(text, begin, sizeof text);
+        text[places[header] + i] = byte;
+        if (byte == '\n') /* ends the line */
+          continue;
+        const struct piece piece = {GG_SIDE_CLIENT, text, sizeof text - 1, false};
+        char *told = transcript_of(NULL, &piece, 1, CUT_NOT, 0);
+        bool odd = strstr(told, header ? "http.odd=control-in-header" : "http.odd=control-in-target");
+        assert_int_equal(odd, byte != '\t');
+        free(told);
+      }
+  FIND(WORDS("http.odd=control-in-header"), CLIENT("GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n\tb\x1b[2J\r\n\r\n"));
+  FIND(WORDS("2 response", "http.odd=control-in-header"), CLIENT(GET),
+       SERVER("HTTP/1.1 204 No\r\nX: 12345678\x01\r\n\r\n"));
+}
+
 /* What is as it should be is not called odd. */
 static void not_odd(void **state)
 {
@@ -415,6 +440,7 @@ int main(void)
     cmocka_unit_test(holes),
     cmocka_unit_test(middle),
     cmocka_unit_test(methods),
+    cmocka_unit_test(controls),
     cmocka_unit_test(nonsense),
     cmocka_unit_test(long_header),
     cmocka_unit_test(long_target),
