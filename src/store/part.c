@@ -199,6 +199,8 @@ int gg__part_push(struct gg__part *part, int side, const struct gg__frame *frame
   int error = gap ? gg__stream_gap(stream, sequence, gap, out, context) : 0;
   if (error)
     return error;
+  if (frame->tcp.flags & GG_TCP_FIN)
+    gg__stream_fin(stream, sequence + frame->tcp.payload_bytes + frame->tcp.missing_bytes);
   const uint8_t *data = counting ? counted(part, side, frame, sequence) : frame->tcp.payload;
   uint32_t bytes = frame->tcp.payload_bytes;
   if (bytes > 0) /* where it goes on in a further segment, nothing has begun it yet */

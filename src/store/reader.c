@@ -43,7 +43,6 @@ struct entry {
 
 struct fin {
   bool seen, told;
-  uint32_t sequence; /* behind the last byte */
   uint64_t time_ns;
 };
 
@@ -111,38 +110,43 @@ static bool fin_is_due(const struct gg_reader *reader, int side)
   const struct gg__stream *stream = &reader->stream[side];
   if (!fin->seen || fin->told)
     return false;
-  return reader->ended || !stream->begun || (stream->held_count == 0 && (int32_t)(stream->next - fin->sequence) >= 0);
+  return reader->ended || !stream->begun || (stream->held_count == 0 && (int32_t)(stream->next - stream->end) >= 0);
+}
+
+static int add_fin(struct gg_reader *reader, int side)
+{
+  if (!fin_is_due(reader, side))
+    return 0;
+  if (add_entry(reader, reader->stream[side].offset, 0) != 0)
+    return GG_ERR_NOMEM;
+  struct entry *entry = last_entry(reader);
+  entry->fin = reader->fins[side].told = true;
+  entry->side = side;
+  entry->time_ns = reader->fins[side].time_ns;
+  return 0;
 }
 
 /* While no chunk is growing. */
 static int add_fins(struct gg_reader *reader)
 {
-  for (int side = 0; side < 2; side++) {
-    if (!fin_is_due(reader, side))
-      continue;
-    if (add_entry(reader, reader->stream[side].offset, 0) != 0)
-      return GG_ERR_NOMEM;
-    struct entry *entry = last_entry(reader);
-    entry->fin = reader->fins[side].told = true;
-    entry->side = side;
-    entry->time_ns = reader->fins[side].time_ns;
-  }
-  return 0;
+  int error = add_fin(reader, 0);
+  return error ? error : add_fin(reader, 1);
 }
 
+/* The stream counts a run as come while it gives it, and more may follow: only the other side's FIN may stand here. */
 static int take_run(void *context, const struct gg__run *run)
 {
   struct gg_reader *reader = context;
   if (run->gap) {
     reader->chunking.growing = false;
-    return add_fins(reader) == 0 ? add_entry(reader, run->offset, run->gap) : GG_ERR_NOMEM;
+    return add_fin(reader, !reader->side) == 0 ? add_entry(reader, run->offset, run->gap) : GG_ERR_NOMEM;
   }
   for (size_t done = 0; done < run->length;) {
     bool begins;
     uint64_t offset = run->offset + done;
     size_t bytes =
       gg__chunking_take(&reader->chunking, reader->time_ns, reader->side, offset, run->length - done, &begins);
-    if (begins && (add_fins(reader) != 0 || add_entry(reader, offset, 0) != 0))
+    if (begins && (add_fin(reader, !reader->side) != 0 || add_entry(reader, offset, 0) != 0))
       return GG_ERR_NOMEM;
     if (reserve(reader, bytes) != 0)
       return GG_ERR_NOMEM;
@@ -201,9 +205,10 @@ static int take_frame(struct gg_reader *reader, const struct gg__frame *frame, i
       gg__stream_push(stream, sequence, frame->tcp.payload, bytes, bytes + frame->tcp.missing_bytes, take_run, reader);
   if (bytes > 0 && (frame->tcp.flags & GG_TCP_PSH))
     gg__chunking_push(&reader->chunking, side);
-  if ((frame->tcp.flags & GG_TCP_FIN) && !reader->fins[side].seen)
-    reader->fins[side] = (struct fin){
-      .seen = true, .sequence = sequence + bytes + frame->tcp.missing_bytes, .time_ns = frame->packet.time_ns};
+  if ((frame->tcp.flags & GG_TCP_FIN) && !reader->fins[side].seen) {
+    reader->fins[side] = (struct fin){.seen = true, .time_ns = frame->packet.time_ns};
+    gg__stream_fin(stream, sequence + bytes + frame->tcp.missing_bytes);
+  }
   return error || reader->chunking.growing ? error : add_fins(reader);
 }
 
@@ -328,13 +333,13 @@ static int read_more(struct gg_reader *reader, struct gg_failure *failure)
   return GG_ERR_AGAIN;
 }
 
-/* Nothing more will come: what was held is given out. */
+/* Nothing more will come: what was held is given out, and only then a FIN that waited for what is missing. */
 static int finish(struct gg_reader *reader, struct gg_failure *failure)
 {
-  reader->ended = true;
   for (reader->side = 0; reader->side < 2; reader->side++)
     if (gg__stream_flush(&reader->stream[reader->side], take_run, reader) != 0)
       return gg_fail(failure, GG_ERR_NOMEM, "no memory for reading a session");
+  reader->ended = true;
   reader->chunking.growing = false;
   return add_fins(reader);
 }

@@ -128,27 +128,46 @@ int gg__stream_push(struct gg__stream *stream, uint32_t sequence, const uint8_t 
   return hold(stream, sequence, data, captured, length);
 }
 
+/* What is held, as if nothing came in front of it any more. */
+static int give_held(struct gg__stream *stream, gg__stream_fn out, void *context)
+{
+  int error = 0;
+  while (!error && stream->held_count > 0)
+    error = skip_hole(stream, out, context);
+  return error;
+}
+
 int gg__stream_gap(struct gg__stream *stream, uint32_t sequence, uint64_t bytes, gg__stream_fn out, void *context)
 {
-  int error = gg__stream_flush(stream, out, context);
+  int error = give_held(stream, out, context);
   stream->begun = true;
   stream->next = sequence;
   return error ? error : put_gap(stream, bytes, out, context);
 }
 
+void gg__stream_fin(struct gg__stream *stream, uint32_t sequence)
+{
+  if (stream->ended)
+    return;
+  stream->ended = true;
+  stream->end = sequence;
+}
+
 int gg__stream_skip_to(struct gg__stream *stream, uint64_t offset, gg__stream_fn out, void *context)
 {
-  int error = gg__stream_flush(stream, out, context);
+  int error = give_held(stream, out, context);
   stream->begun = false;
   return error || offset <= stream->offset ? error : put_gap(stream, offset - stream->offset, out, context);
 }
 
 int gg__stream_flush(struct gg__stream *stream, gg__stream_fn out, void *context)
 {
-  int error = 0;
-  while (!error && stream->held_count > 0)
-    error = skip_hole(stream, out, context);
-  return error;
+  int error = give_held(stream, out, context);
+  int32_t hole = stream->begun && stream->ended ? distance(stream, stream->end) : 0;
+  if (error || hole <= 0)
+    return error;
+  stream->next = stream->end;
+  return put_gap(stream, (uint32_t)hole, out, context);
 }
 
 uint32_t gg__stream_end(const struct gg__stream *stream)

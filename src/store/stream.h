@@ -26,9 +26,10 @@ struct gg__held;
 struct gg__stream {
   uint64_t offset; /* of the next byte in the stream: all bytes so far, present and missing */
   uint32_t next;   /* its sequence number, once begun */
-  bool begun;
+  bool begun, ended;
   uint8_t held_count;
   uint32_t held_bytes;
+  uint32_t end;          /* the sequence number of the FIN, once ended */
   struct gg__held *held; /* in order of sequence; NULL until something is held */
 };
 
@@ -53,10 +54,14 @@ int gg__stream_push(struct gg__stream *stream, uint32_t sequence, const uint8_t 
 /* A marked gap: `bytes` are missing in front of `sequence` (which may have moved by fewer). */
 int gg__stream_gap(struct gg__stream *stream, uint32_t sequence, uint64_t bytes, gg__stream_fn out, void *context);
 
+/* The side's FIN stands at `sequence`: what is missing in front of it then is a gap when the stream is flushed. The first
+ * one holds. */
+void gg__stream_fin(struct gg__stream *stream, uint32_t sequence);
+
 /* All up to `offset` was lost: a gap; the next packet pushed says the sequence number. */
 int gg__stream_skip_to(struct gg__stream *stream, uint64_t offset, gg__stream_fn out, void *context);
 
-/* Gives out what is held, holes as gaps. */
+/* Gives out what is held, holes as gaps, also the one in front of the FIN: nothing more will come. */
 int gg__stream_flush(struct gg__stream *stream, gg__stream_fn out, void *context);
 
 /* The sequence number behind the highest byte that was pushed so far, held ones counted. Once begun. */
