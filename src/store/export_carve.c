@@ -364,16 +364,18 @@ int gg__carving_session(struct gg__carving *carving, struct gg_store *store, con
   own.go_on = may_go_on;
   own.go_on_context = carving;
   memset(carving->names, 0, NAMES_MAX * sizeof *carving->names);
-  int error = gg_store_messages(store, session, &own, &sink, failure);
+  struct gg_failure why = GG_FAILURE_INIT; /* that it was stopped, where a file of the carving's failed */
+  int error = gg_store_messages(store, session, &own, &sink, &why);
   carving->sessions_partly += carving->partly;
   if (error && carving->first && !carving->error)
     fail(carving, error); /* what was begun has not ended: it is removed */
-  int stopped = carving->error;
   while (carving->first)
     release(carving, &carving->first);
   if (carving->lines.error)
     return gg_fail(failure, carving->lines.error, "%s", carving->lines.failure.message);
-  return stopped && stopped != error ? gg_fail(failure, stopped, "%s", carving->failure.message) : error;
+  if (carving->failure.code)
+    return gg_fail(failure, carving->error, "%s", carving->failure.message);
+  return error ? gg_fail(failure, error, "%s", why.message) : 0;
 }
 
 int gg__carving_finish(struct gg__carving *carving, int error, struct gg_message_export_result *result,

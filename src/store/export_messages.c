@@ -88,11 +88,12 @@ static int put_session(struct run *run, struct gg_store *store, const struct gg_
   sink.opaque = take_opaque;
   run->out.session = session;
   run->partly = false;
-  int error = gg_store_messages(store, session, options, &sink, failure);
+  struct gg_failure why = GG_FAILURE_INIT; /* that it was stopped, where own_error knows better */
+  int error = gg_store_messages(store, session, options, &sink, &why);
   gg__exchanges_finish(&run->exchanges);
   run->result->partly += run->partly;
   int own = own_error(run, failure);
-  return own ? own : error;
+  return own || !error ? own : gg_fail(failure, error, "%s", why.message);
 }
 
 /* ── All of them ─────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -12,10 +12,12 @@ import shutil
 import smtplib
 import socket
 import socketserver
+import subprocess
 import threading
 
 import pytest
 
+import faults
 import peers
 import processes
 from gogetway import program
@@ -529,6 +531,56 @@ def test_what_exists_stays_unless_forced(gateways, listening, scratch):
         assert done.returncode != 0 and "--force" in processes.as_text(done.stderr)
         gateway.command("export", *words, "-o", path, "--force")
     assert len(os.listdir(scratch / "dir")) == 2
+
+
+# ── Disks that are full ──────────────────────────────────────────────────────────────────────────────────────────────
+
+FORMS = {"pcapng": [], "har": ["--format", "har"], "curl": ["--format", "curl"], "python": ["--format", "python"],
+         "asciicast": ["--format", "asciicast", "--decoder", "lines"]}
+DIRECTORIES = {"raw": ["--format", "raw"], "files": ["--files"]}
+
+
+@pytest.fixture
+def large(gateways, listening):
+    """A session that takes more room than there is, in each form, and a small one."""
+    line = b"all of this is on the screen, and no two lines are the same: "
+    lines = b"".join(b"%s%d\r\n" % (line, number) for number in range(6000))
+    gateway = gateways(listening.address)
+    listening.answer = lambda request: with_body(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n", lines)
+    say(gateway.listen, with_body(b"POST /large HTTP/1.1\r\nHost: h\r\n", lines))
+    say(gateway.listen, b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+    gateway.wait_sessions_closed(2)
+    return gateway, f"id={gateway.sessions()[0].id}"
+
+
+def check_full(done, where):
+    """One line, with what could not be written, and why."""
+    line, = processes.as_text(done.stderr).splitlines()
+    assert done.returncode == 3 and where in line and "No space left on device" in line, line
+
+
+@pytest.mark.parametrize("words", FORMS.values(), ids=FORMS)
+def test_no_room_for_a_file(large, scratch, words):
+    gateway, one = large
+    check_full(gateway.command("export", one, *words, "-o", "/dev/full", "--force", check=False), "/dev/full")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([program(), "--dir", gateway.directory, "export", one, *words, "-o", "-"],
+                                        stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        check_full(done, "standard output")
+    with faults.mounted(scratch / "small", size="64k") as small:
+        check_full(gateway.command("export", one, *words, "-o", small / "out", check=False), str(small / "out"))
+        assert not list(small.iterdir()), "a piece of it is left"
+        (small / "out").write_text("mine")
+        check_full(gateway.command("export", one, *words, "-o", small / "out", "--force", check=False), "out")
+        assert (small / "out").read_text() == "mine" and len(list(small.iterdir())) == 1
+
+
+@pytest.mark.parametrize("words", DIRECTORIES.values(), ids=DIRECTORIES)
+def test_no_room_for_a_directory(large, scratch, words):
+    gateway, one = large
+    with faults.mounted(scratch / "small", size="64k") as small:
+        check_full(gateway.command("export", one, *words, "-o", small / "out", check=False), str(small / "out"))
+        assert all(file.name == "manifest.jsonl" and file.read_text() == "" for file in (small / "out").iterdir())
 
 
 @pytest.mark.parametrize("words", [["--files", "-o", "-"], ["--files", "--format", "har", "-o", "x"],
