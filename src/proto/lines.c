@@ -21,9 +21,9 @@
  *   - Before the client has said something, and after a prompt, what the server says is unsolicited.
  *
  * Secrets: a line said at a prompt for a password; what follows PASS, APOP, OPER, LOGIN and AUTH in FTP, POP3, IRC and
- * IMAP; all that the client says until AUTH is through. What follows AUTH is a mechanism if it is known as one, and else
- * a password, or a user and a password, as in Redis, whose HELLO has such an AUTH in it, too. They are in lines.password
- * alone: such a line has no body.
+ * IMAP; all that the client says until AUTH is through. What follows AUTH is a mechanism if it is known as one, and
+ * else a password, or a user and a password, as in Redis, whose HELLO has such an AUTH in it, too. They are in
+ * lines.password alone: such a line has no body.
  *
  * After STARTTLS, STLS and AUTH TLS the client's bytes wait for the server's line, and the session is TLS if that
  * agrees.

@@ -31,8 +31,8 @@ static enum gg_likeness like_array(const uint8_t *data, size_t length)
 
 /* ── Inline commands ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* All that Redis 7 has, with how many words each takes, its name among them: as COMMAND tells it, -2 for two or more. In
- * order of the names. */
+/* All that Redis 7 has, with how many words each takes, its name among them: as COMMAND tells it, -2 for two or more.
+ * In order of the names. */
 struct known {
   const char *name;
   int arity;
