@@ -449,6 +449,7 @@ enum gg_follow_says gg__follow_says(const struct gg_follow *follow, struct gg_fo
 {
   const struct half *recorded = &follow->halves[RECORDED], *live = &follow->halves[LIVE];
   *turn = follow->turn;
+  turn->guessed = live->guesses;
   if (follow->lost || !is_same_protocol(recorded, live) || !recorded->pairs || !live->pairs)
     return GG_FOLLOW_UNKNOWN;
   if (follow->owed > 0 || lacks_part(follow))

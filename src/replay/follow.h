@@ -47,6 +47,7 @@ enum gg_follow_says {
 struct gg_follow_turn {
   uint64_t recorded_ns; /* when the last of what was waited for had come; 0: nothing was waited for */
   uint64_t live_ns;     /* when it has come now; 0: not known */
+  bool guessed;         /* by prompts that are learned: what is an answer is a guess */
 };
 
 /* NULL: no memory. `replaced`: what is sent need not be what was recorded. */

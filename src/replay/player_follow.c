@@ -101,6 +101,8 @@ enum gg_follow_says gg__player_follow_says(const struct gg_player *player, struc
     return GG_FOLLOW_NOT_YET;
   enum gg_follow_says says = gg__follow_says(player->follow, turn);
   bool ends = player->step.kind != GG_STEP_SEND;
-  /* Behind our end nothing more would come of what is no answer, and was recorded. */
-  return says == GG_FOLLOW_COMPLETE && ends && gg__reply_wants_more(&player->reply) ? GG_FOLLOW_UNKNOWN : says;
+  /* Behind our end nothing more would come of what is no answer, and was recorded. And where prompts are learned, what
+   * is an answer is a guess: as long as all comes as it was recorded, the bytes know better. */
+  bool waits = (ends && gg__reply_wants_more(&player->reply)) || (turn->guessed && !player->reply.diverged);
+  return says == GG_FOLLOW_COMPLETE && waits ? GG_FOLLOW_UNKNOWN : says;
 }

@@ -54,8 +54,8 @@ int gg__stream_push(struct gg__stream *stream, uint32_t sequence, const uint8_t 
 /* A marked gap: `bytes` are missing in front of `sequence` (which may have moved by fewer). */
 int gg__stream_gap(struct gg__stream *stream, uint32_t sequence, uint64_t bytes, gg__stream_fn out, void *context);
 
-/* The side's FIN stands at `sequence`: what is missing in front of it then is a gap when the stream is flushed. The first
- * one holds. */
+/* The side's FIN stands at `sequence`: what is missing in front of it then is a gap when the stream is flushed. The
+ * first one holds. */
 void gg__stream_fin(struct gg__stream *stream, uint32_t sequence);
 
 /* All up to `offset` was lost: a gap; the next packet pushed says the sequence number. */
