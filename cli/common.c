@@ -3,10 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { NEAREST_WORD_MAX = 64, NEAREST_DISTANCE_MAX = 3, MESSAGE_MAX = 2048, HELP_COLUMN = 28 };
 
@@ -77,14 +79,20 @@ int gg_cli_wrong(const char *format, ...)
   return GG_EXIT_USAGE;
 }
 
+bool gg_cli_reader_gone(void)
+{
+  struct pollfd out = {.fd = STDOUT_FILENO};
+  return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP));
+}
+
 int gg_cli_finish(int status)
 {
   bool failed = ferror(stdout) != 0;
+  bool gone = gg_cli_reader_gone(); /* errno says nothing any more of a write that failed earlier */
   errno = 0;
   if (fclose(stdout) != 0)
     failed = true;
-  /* Who closed the pipe (`| head`) has what he wanted. */
-  if (failed && errno == EPIPE)
+  if (failed && (gone || errno == EPIPE))
     return status;
   if (failed)
     return gg_cli_fail("cannot write to standard output: %s", errno ? strerror(errno) : "an earlier write failed");

@@ -90,8 +90,12 @@ int gg_cli_wrong(const char *format, ...) GG_PRINTF(1, 2);
 /* Writes text so that no control character, terminal escape or invalid UTF-8 goes out as it is ("\x1b"). */
 void gg_cli_put_safe(FILE *out, const char *text, size_t length);
 
-/* Flushes and closes stdout: a full disk or a closed pipe behind `> file` is a failure, not silence. Returns `status`,
- * or GG_EXIT_FAILED after telling why. */
+/* Whoever reads stdout has closed it (`| head`): he has what he wanted. For every command that is an end without a
+ * word, with the status that it has by then. */
+bool gg_cli_reader_gone(void);
+
+/* Flushes and closes stdout: a full disk behind `> file` is a failure, not silence. Returns `status`, or GG_EXIT_FAILED
+ * after telling why. */
 int gg_cli_finish(int status);
 
 /* Each connection takes descriptors, and the soft limit is made for select(2): it becomes the hard one. */

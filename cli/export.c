@@ -203,14 +203,15 @@ static int export_chosen(const struct gg_cli *cli, const struct gg_cli_words *wo
                                        : export_bytes(wanted, &chosen, &progress, &losing, &outcome, &failure);
     if (progress.shown)
       fputs("\r\033[K", stderr);
+    bool enough = gg_cli_read_enough(wanted->path, error);
     if (error == GG_ERR_EXISTS)
       status = gg_cli_fail("%s; --force replaces it", failure.message);
-    else if (error)
+    else if (error && !enough)
       status = gg_cli_fail("%s", failure.message);
-    else if (wanted->form->messages && outcome.entries == 0)
+    else if (wanted->form->messages && outcome.entries == 0 && !enough)
       fputs("gogetway: warning: nothing of these sessions is of that form; 'gogetway messages' lists what there is\n",
             stderr);
-    else if (isatty(STDERR_FILENO) == 1)
+    else if (isatty(STDERR_FILENO) == 1 && !enough)
       fprintf(stderr, "%" PRIu64 " sessions, %" PRIu64 " bytes written to %s\n", outcome.sessions, outcome.bytes,
               wanted->path);
     if (!error && losing.count > 0)

@@ -36,6 +36,8 @@ static int write_chosen(struct gg_cli_chosen *chosen, struct gg_script_options *
   options->refused = tell_refused;
   options->refused_context = &refused;
   int error = gg_store_export_scripts(chosen->store, chosen->list, options, &result, &failure);
+  if (gg_cli_read_enough(options->path, error))
+    return GG_EXIT_DONE;
   if (error)
     return gg_cli_fail(error == GG_ERR_EXISTS ? "%s; --force replaces it" : "%s", failure.message);
   if (isatty(STDERR_FILENO) == 1)

@@ -2,8 +2,8 @@
 #include "store_common.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,8 +286,12 @@ uint64_t gg_cli_now_ns(void)
 
 bool gg_cli_stdout_gone(void)
 {
-  struct pollfd out = {.fd = STDOUT_FILENO};
-  return ferror(stdout) || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL)));
+  return ferror(stdout) || gg_cli_reader_gone() || fcntl(STDOUT_FILENO, F_GETFD) < 0;
+}
+
+bool gg_cli_read_enough(const char *path, int error)
+{
+  return error == GG_ERR_CLOSED && strcmp(path, "-") == 0;
 }
 
 static volatile sig_atomic_t signalled;

@@ -68,8 +68,11 @@ const char *gg_cli_time(uint64_t ns, bool human, char text[GG_CLI_TIME_MAX]);   
 
 uint64_t gg_cli_now_ns(void);
 
-/* Whether whoever reads stdout has gone. */
+/* Whether nothing more can be written to stdout: whoever reads it has gone, or it failed. */
 bool gg_cli_stdout_gone(void);
+
+/* Whether the export to `path` has ended with `error` since whoever reads stdout has gone. */
+bool gg_cli_read_enough(const char *path, int error);
 
 /* For commands that go on until they are told to end: the first SIGINT or SIGTERM from here on is noted, the second
  * one ends the process. `then` (may be NULL) is called by the handler of the first. */

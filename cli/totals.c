@@ -144,7 +144,7 @@ static int put_totals(struct gg_store *store, const struct gg_filter *filter, st
 {
   struct gg_failure failure = GG_FAILURE_INIT;
   int status = GG_EXIT_DONE;
-  if (gg_store_totals(store, filter, table->by, take, table, &failure) != 0)
+  if (gg_store_totals(store, filter, table->by, take, table, &failure) != 0 && !ferror(stdout))
     status = gg_cli_fail("%s", failure.message[0] ? failure.message : "no memory for totals");
   if (status == GG_EXIT_DONE && !table->json)
     put_table(table);

@@ -58,6 +58,8 @@ int gg__output_write(int fd, const void *data, size_t length, const char *path, 
   const uint8_t *at = data;
   while (length > 0) {
     ssize_t written = write(fd, at, length);
+    if (written < 0 && errno == EPIPE)
+      return gg_fail(failure, GG_ERR_CLOSED, "nobody reads %s any more", path);
     if (written < 0 && errno != EINTR)
       return gg_fail_errno(failure, errno, "cannot write to %s", path);
     if (written > 0) {
