@@ -102,7 +102,8 @@ enum gg_follow_says gg__player_follow_says(const struct gg_player *player, struc
   enum gg_follow_says says = gg__follow_says(player->follow, turn);
   bool ends = player->step.kind != GG_STEP_SEND;
   /* Behind our end nothing more would come of what is no answer, and was recorded. And where prompts are learned, what
-   * is an answer is a guess: as long as all comes as it was recorded, the bytes know better. */
-  bool waits = (ends && gg__reply_wants_more(&player->reply)) || (turn->guessed && !player->reply.diverged);
+   * is an answer is a guess: as long as all comes as it was recorded, or a rule was learned, the bytes know better. */
+  bool guess = turn->guessed && (!player->reply.diverged || player->rule.kind != GG_RULE_NONE);
+  bool waits = guess || (ends && gg__reply_wants_more(&player->reply));
   return says == GG_FOLLOW_COMPLETE && waits ? GG_FOLLOW_UNKNOWN : says;
 }
