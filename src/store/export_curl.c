@@ -190,6 +190,21 @@ static struct gg__text method_of(const struct gg_message *request)
   return gg__http_text(request, "http.method", NULL);
 }
 
+/* But for bytes in headers that do not belong there, and that curl sends all the same. */
+static bool is_odd(const struct gg_message *message)
+{
+  bool other = false, control = false;
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct gg_field *field = &message->fields[i];
+    if (strcmp(field->of->name, "http.odd") != 0)
+      continue;
+    bool of_header = gg__text_is((struct gg__text){(const char *)field->value, field->length}, "control-in-header");
+    control |= of_header;
+    other |= !of_header;
+  }
+  return other || ((message->flags & GG_MESSAGE_ODD) && !control);
+}
+
 static bool has_nul(const struct gg_message *request)
 {
   for (size_t i = 0; i < request->field_count; i++) {
@@ -227,7 +242,7 @@ static const char *why_not(const struct gg__exchange *exchange)
     return "its headers are longer than is kept of them";
   if (has_nul(request))
     return "there is a NUL in its head";
-  if (request->flags & GG_MESSAGE_ODD)
+  if (is_odd(request))
     return "it is not as HTTP has it, and curl's would be";
   if (method.length == 0 || !known)
     return "its first line is not one of HTTP/1.0, 1.1 or 2";
