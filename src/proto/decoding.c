@@ -610,6 +610,8 @@ void gg_decoding_gap(struct gg_decoding *decoding, enum gg_side side, uint64_t o
       give_up(decoding, GG_OPAQUE_GAP, side, from, "bytes are missing");
     else if (decoding->is_becoming)
       become(decoding);
+    else
+      wake(decoding, side); /* what comes next must not be in front of what has waited for this */
   }
   if (window->offset < end)
     window->offset = end;
