@@ -195,7 +195,7 @@ void gg__draft_summary_bytes(struct gg_decoding *decoding, struct gg_draft *draf
     return;
   char masked[2 * GG_MESSAGE_SUMMARY_MAX];
   length = length < sizeof masked ? length : sizeof masked; /* what has room, and more */
-  if (gg__secret_text_may_be(bytes, length)) {
+  if (gg__secret_text_has(bytes, length)) {
     memcpy(masked, bytes, length);
     gg_text_mask(masked, length);
     bytes = masked;

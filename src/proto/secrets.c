@@ -4,7 +4,7 @@
 #include <gogetway/decoder.h>
 #include <string.h>
 
-enum { NAME_MAX_BYTES = 128 };
+enum { NAME_MAX_BYTES = 128, SHORTEST = 3 };
 
 /* Without what joins words. One that is found anywhere in a name, and those that are all of it or its end: "token" is
  * in "accessToken", but "tokens" and "token_type" are none. */
@@ -31,6 +31,8 @@ bool gg__secret_name(const char *name, size_t length)
   for (size_t i = 0; i < length && used < sizeof text; i++)
     if (!memchr("-_ .:[]$", name[i], 8))
       text[used++] = lower(name[i]);
+  if (used < SHORTEST)
+    return false;
   for (size_t i = 0; i < sizeof at_end / sizeof *at_end; i++)
     if (ends(text, used, at_end[i]))
       return true;
@@ -295,8 +297,29 @@ bool gg__secret_text_may_be(const void *text, size_t length)
   return length && (memchr(text, '=', length) || memchr(text, ':', length) || memchr(text, '<', length));
 }
 
+bool gg__secret_text_has(const char *text, size_t length)
+{
+  if (length && memchr(text, '<', length))
+    return true;
+  for (size_t i = 0; i < length; i++) {
+    if (text[i] != '=' && text[i] != ':')
+      continue;
+    size_t end = i;
+    while (end > 0 && memchr(" \t\"'\\", text[end - 1], 5))
+      end--;
+    size_t from = end;
+    while (from > 0 && is_name(text[from - 1]))
+      from--;
+    if (end - from >= GG__SECRET_NAME_MAX / 2 || (end > from && gg__secret_name(text + from, end - from)))
+      return true;
+  }
+  return false;
+}
+
 void gg_text_mask(char *text, size_t length)
 {
+  if (!gg__secret_text_has(text, length))
+    return;
   struct gg__secret_text state = {0};
   for (size_t i = 0; i < length; i++)
     if (gg__secret_text_take(&state, text[i]))

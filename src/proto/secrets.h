@@ -36,7 +36,9 @@ struct gg__secret_text {
   size_t name_length;
 };
 bool gg__secret_text_take(struct gg__secret_text *text, char letter);
-/* Whether any of these may be hidden, or make a credential of what follows: fast, for most have none. */
+/* Whether anything of a whole text may be hidden: faster than to look at each letter, for of most texts nothing is. */
+bool gg__secret_text_has(const char *text, size_t length);
+/* Of a part of one: whether any of these may be hidden, or make a credential of what follows. */
 bool gg__secret_text_may_be(const void *text, size_t length);
 
 /* Makes ranges of such letters. `hidden` may be NULL: then nothing is done. */

@@ -240,7 +240,8 @@ void gg__field_secrets(const struct gg_message *message, const struct gg_field *
   struct field_secrets given = {.found = found, .context = context, .message = message, .field = field};
   struct gg__secret_range range = {.hidden = take_in_field, .context = &given};
   struct gg__secret_text text = {0};
-  if (field->secret || field->of->kind == GG_FIELD_NUMBER || !gg__secret_text_may_be(field->value, field->length))
+  if (field->secret || field->of->kind == GG_FIELD_NUMBER ||
+      !gg__secret_text_has((const char *)field->value, field->length))
     return;
   for (size_t i = 0; i <= field->length; i++) {
     bool hidden = i < field->length && gg__secret_text_take(&text, (char)field->value[i]);

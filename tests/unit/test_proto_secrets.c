@@ -114,11 +114,41 @@ static void anything(void **state)
   }
 }
 
+/* The fast look at a whole text may find too much, never too little. */
+static void the_fast_look_misses_nothing(void **state)
+{
+  static const char *const words[] = {"password", "pass", "-",  "_",        "token", "x",     "Pin",    " ", "\t",
+                                      "\n",       "\"",   "'",  "\\",       "=",     ":",     "<",      ">", "/",
+                                      "&",        ";",    "{",  "}",        "[",     "]",     "secret", "$", "id",
+                                      ".",        ",",    "ab", "\xc3\xa4", "!",     "CDATA", "sid"};
+  unsigned seed = 7;
+  size_t hidden = 0, quiet = 0;
+  (void)state;
+  for (unsigned round = 0; round < 200000; round++) {
+    char text[256];
+    size_t length = 0;
+    for (unsigned count = 1 + (unsigned)rand_r(&seed) % 14; count > 0; count--) {
+      const char *word = words[(size_t)rand_r(&seed) % (sizeof words / sizeof *words)];
+      memcpy(text + length, word, strlen(word));
+      length += strlen(word);
+    }
+    struct gg__secret_text machine = {0};
+    bool any = false;
+    for (size_t i = 0; i < length; i++)
+      any |= gg__secret_text_take(&machine, text[i]);
+    hidden += any;
+    quiet += !gg__secret_text_has(text, length);
+    if (any && !gg__secret_text_has(text, length))
+      fail_msg("missed: %.*s", (int)length, text);
+  }
+  assert_true(hidden > 1000 && quiet > 1000);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(names),  cmocka_unit_test(texts),    cmocka_unit_test(lines_of_text),
-    cmocka_unit_test(markup), cmocka_unit_test(anything),
+    cmocka_unit_test(markup), cmocka_unit_test(anything), cmocka_unit_test(the_fast_look_misses_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
