@@ -84,7 +84,8 @@ struct gg_field {
   bool secret;         /* a credential: masked wherever it is shown, unless somebody asks for secrets */
   bool cut;            /* the value is longer; these are its first bytes */
   uint64_t raw_offset; /* where it stands in the stream of the message's side, in whatever coding ... */
-  uint64_t raw_length; /* ... so many bytes; 0: nowhere by itself (compressed headers) */
+  uint64_t raw_length; /* ... so many bytes; 0: nowhere by itself (compressed headers). If `cut`, as many as were
+                        * announced: of a message that was cut, perhaps not all of them have come */
 };
 
 enum gg_message_flag {
