@@ -403,6 +403,14 @@ static void put_about(struct program *program)
   }
   put(program, "#\n#     python3 THIS [HOST [PORT]]\n#\n"
                "# Also by the environment: GOGETWAY_HOST, GOGETWAY_PORT, GOGETWAY_TIMEOUT. Python 3.8 or later.\n");
+  if (story->password_count == 1)
+    put(program, "# It needs a credential there, GOGETWAY_PASSWORD_1: which one, stands below where it is read.\n");
+  else if (story->password_count > 1)
+    put(program,
+        "# It needs credentials there, GOGETWAY_PASSWORD_1 to GOGETWAY_PASSWORD_%zu: which ones, stands below where "
+        "they\n"
+        "# are read.\n",
+        story->password_count);
 }
 
 /* "host:port", "[address]:port", "unix:/path". */

@@ -284,10 +284,11 @@ static const char *const helpers[GG__PYTHON_HELPERS] = {
                          "    at += len(before)\n"
                          "    end = reply.find(after, at) if after else len(reply)\n"
                          "    return reply[at:end if end >= 0 else len(reply)]\n",
-  [GG__PYTHON_PASSWORD] = "def password(name):\n"
-                          "    if name not in os.environ:\n"
-                          "        sys.exit(\"the environment lacks %s: a credential that the client said\" % name)\n"
-                          "    return os.fsencode(os.environ[name])\n",
+  [GG__PYTHON_PASSWORD] =
+    "def password(name):\n"
+    "    if name not in os.environ:\n"
+    "        sys.exit(\"the environment lacks %s, a credential: where this program reads it stands which\" % name)\n"
+    "    return os.fsencode(os.environ[name])\n",
 };
 
 void gg__python_helpers(struct gg__writer *out, uint32_t wanted)

@@ -151,6 +151,8 @@ def test_http_with_a_login(gateways, scratch):
     with serving(Web, **live) as other:
         done = run(scratch / "again.py", other.address, check=False)
         assert done.returncode == 1 and b"GOGETWAY_PASSWORD_1" in done.stderr and not other.seen
+        head = (scratch / "again.py").read_text().partition("\nimport ")[0]
+        assert "It needs a credential there, GOGETWAY_PASSWORD_1" in head
         run(scratch / "again.py", other.address, GOGETWAY_PASSWORD_1=basic)
         assert other.seen == server.seen and len(other.seen) == 5 and all(seen[2] for seen in other.seen)
     with serving(Web, **recorded) as same:
