@@ -24,7 +24,9 @@ LOG = {"ring": "256KiB", "flush_interval": "10ms"}
 def said(store):
     """Sessions of which the journal says something."""
     ids = set()
-    for line in journal(store).read_text().splitlines():
+    for line in journal(store).read_text().splitlines(True):
+        if not line.endswith("\n"):  # it is being written
+            continue
         line = json.loads(line)
         if line.get("forget"):
             ids.discard(line["session"])
