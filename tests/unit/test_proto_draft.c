@@ -118,7 +118,7 @@ static void zeros_do_not_end_a_summary(void **state)
     const char *decoder, *said, *summaries;
     size_t length;
   } cases[] = {
-    {"redis", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\na\0b\0c\r\n", "SET k a\\0b\\0c|", 33},
+    {"redis", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\na\0b\0c\r\n", "SET k a\\0b\\0c|", 31},
     {"lines", "a\0b\r\nls\r\n\0x\033[31m\r\n", "a\\0b|ls|\\0x\\e[31m|", 18},
   };
   (void)state;
