@@ -137,8 +137,11 @@ def test_grpc_as_its_peers_have_it(talked):
         assert [one["body_length"] for one in received[stream]] == list(map(len, answers)), method
         assert all(one["answers"] == request["number"] for one in received[stream])
         if status == 4:
-            (reset,) = [one for one in messages if one["kind"] == "reset"]
-            assert (reset["stream"], value(reset, "http2.error"), responses[stream]) == (stream, "CANCEL", [])
+            resets = [one for one in messages if one["kind"] == "reset"]
+            assert resets and all(one["stream"] == stream for one in resets)
+            # The server knows the time limit, too, and may be the first to say that it has passed.
+            assert responses[stream] or [value(one, "http2.error") for one in resets] == ["CANCEL"]
+            assert all(value(one, "grpc.status") in (1, 4) for one in responses[stream])
             continue
         (response,) = responses[stream]
         assert (value(response, "grpc.status"), value(response, "grpc.message")) == (status, why), method
@@ -167,7 +170,7 @@ def test_messages_of_grpc_are_what_was_said(talked, scratch):
 
 def test_calls_are_found(talked):
     conversation, session = talked
-    for text, wanted in (("grpc.status=5", True), ("grpc.status=12..15", True), ("grpc.status=1..4", False),
+    for text, wanted in (("grpc.status=5", True), ("grpc.status=12..15", True), ("grpc.status=6..11", False),
                          ("grpc.service=talk.v1.Talk", True), ("grpc.method=Break", True), ("proto=http", True)):
         assert [one.id for one in conversation.gateway.sessions(text)] == [session.id] * wanted, text
 
